@@ -1,0 +1,305 @@
+"""A folder as a Storage: no account, and as safe against crashes as the disk is."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote
+
+from ..errors import (
+    InvalidKeyError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StagedGoneError,
+    StorageUnsuitableError,
+)
+from ._protocol import ObjectInfo, StagedObject, StagedState, check_key
+
+STAGING_FOLDER = ".amplitude_cohort_s3"
+"""The folder below the root that no listing shows; it holds what is staged."""
+
+
+class LocalStorage:
+    """A root folder; keys are paths below it.
+
+    An object becomes visible by a hard link to a file that is already complete
+    and on the disk: atomic, never overwriting, and the folder is synced too, so
+    that it survives a power cut. The file system must support hard links.
+
+    Args:
+        root: The folder; it is made when the first object is written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     storage = LocalStorage(folder)
+    ...     _ = storage.create("a/b.txt", b"hello")
+    ...     [info.key for info in storage.list_objects("a/")]
+    ['a/b.txt']
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+
+    def __repr__(self) -> str:
+        return f"LocalStorage({str(self.root)!r})"
+
+    def list_objects(
+        self, prefix: str = "", /, *, start_after: str | None = None
+    ) -> Iterator[ObjectInfo]:
+        after = b"" if start_after is None else start_after.encode()
+        return self._walk(self.root, "", prefix, after)
+
+    def open(self, key: str, /) -> BinaryIO:
+        try:
+            return open(self._path(key), "rb")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise ObjectNotFoundError(key) from None
+
+    def create(self, key: str, data: bytes, /) -> ObjectInfo:
+        path = self._path(key)
+        temporary, _ = self._write(key, [data])
+        try:
+            _link(temporary, path, key)
+        except ObjectExistsError:
+            if path.read_bytes() != data:
+                raise
+            # An earlier call may have died between the link and this.
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink()
+        return self._info(key)
+
+    def stage(
+        self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
+    ) -> StagedObject:
+        self._path(key)
+        temporary, sha256 = self._write(key, chunks)
+        status = temporary.stat()
+        return StagedObject(
+            key=key,
+            size=status.st_size,
+            sha256=sha256,
+            handle={
+                "file": temporary.name,
+                "inode": str(status.st_ino),
+                "mtime_ns": str(status.st_mtime_ns),
+            },
+        )
+
+    def inspect(self, staged: StagedObject, /) -> StagedState:
+        # The staged file first: a publisher makes the link before it removes the
+        # staged file, so the other order could see neither.
+        staged_exists = self._staged_path(staged).exists()
+        published = self._is_published(staged)
+        if published is not None:
+            return StagedState.PUBLISHED if published else StagedState.TAKEN
+        return StagedState.STAGED if staged_exists else StagedState.GONE
+
+    def publish(self, staged: StagedObject, /) -> ObjectInfo:
+        path = self._path(staged.key)
+        temporary = self._staged_path(staged)
+        try:
+            _link(temporary, path, staged.key)
+        except FileExistsError:
+            if not self._is_published(staged):
+                raise
+        except FileNotFoundError:
+            match self._is_published(staged):
+                case None:
+                    raise StagedGoneError(staged.key) from None
+                case False:
+                    raise ObjectExistsError(staged.key) from None
+                case True:
+                    pass
+        # Another publisher may have died between its link and its sync.
+        _sync_folder(path.parent)
+        temporary.unlink(missing_ok=True)
+        return self._info(staged.key)
+
+    def discard(self, staged: StagedObject, /) -> None:
+        temporary = self._staged_path(staged)
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+            _sync_folder(temporary.parent)
+
+    def delete(self, key: str, /) -> None:
+        path = self._path(key)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
+            _sync_folder(path.parent)
+
+    def _path(self, key: str) -> Path:
+        segments = [encode_segment(s, windows=os.name == "nt") for s in check_key(key).split("/")]
+        if segments[0] == STAGING_FOLDER:
+            raise InvalidKeyError(key, f"{STAGING_FOLDER} is the folder for staged files")
+        return self.root.joinpath(*segments)
+
+    def _staged_path(self, staged: StagedObject) -> Path:
+        # A handle comes from a record, which anyone may have edited.
+        name = staged.handle["file"]
+        if not re.fullmatch(r"[0-9a-f]{32}", name):
+            raise InvalidKeyError(name, "it is not the name of a staged file")
+        return self.root / STAGING_FOLDER / name
+
+    def _write(self, key: str, chunks: Iterable[bytes]) -> tuple[Path, str]:
+        """A new complete file in the staging folder, on the disk, and its sha256."""
+        folder = self.root / STAGING_FOLDER
+        _make_folder(folder)
+        path = folder / uuid.uuid4().hex
+        digest = hashlib.sha256()
+        try:
+            with open(path, "xb") as file:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            _sync_folder(folder)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        return path, digest.hexdigest()
+
+    def _is_published(self, staged: StagedObject) -> bool | None:
+        """Whether the staged file itself is under its key; None where nothing is."""
+        path = self._path(staged.key)
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(self._staged_path(staged).stat(), status)
+        if status.st_size != staged.size:
+            return False
+        if (str(status.st_ino), str(status.st_mtime_ns)) == (
+            staged.handle["inode"],
+            staged.handle["mtime_ns"],
+        ):
+            return True
+        # Network file systems change the numbers of inodes, and a restored
+        # backup their times. An equal file is as good as ours: no reader could tell.
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256
+
+    def _info(self, key: str) -> ObjectInfo:
+        path = self._path(key)
+        status = path.stat()
+        return ObjectInfo(
+            key=key,
+            size=status.st_size,
+            url=path.absolute().as_uri(),
+            last_modified=datetime.fromtimestamp(status.st_mtime, UTC),
+        )
+
+    def _walk(
+        self, folder: Path, folder_key: str, prefix: str, after: bytes
+    ) -> Iterator[ObjectInfo]:
+        # With "/" behind the names of folders, the order of the names in each
+        # folder gives the order of whole keys: "a-b", "a/b", "ab".
+        entries: list[tuple[bytes, str]] = []
+        try:
+            with os.scandir(folder) as found:
+                for entry in found:
+                    name = decode_segment(entry.name, windows=os.name == "nt")
+                    key = folder_key + name + "/" * entry.is_dir()
+                    if key == f"{STAGING_FOLDER}/" or not _is_text(key):
+                        continue
+                    entries.append((key.encode(), entry.name))
+        except FileNotFoundError:
+            return
+        for encoded, name in sorted(entries):
+            key = encoded.decode()
+            if key.endswith("/"):
+                relevant = key.startswith(prefix) or prefix.startswith(key)
+                if relevant and (encoded > after or after.startswith(encoded)):
+                    yield from self._walk(folder / name, key, prefix, after)
+            elif key.startswith(prefix) and encoded > after:
+                # Pruned by someone since the folder was read: then it is not there.
+                with contextlib.suppress(FileNotFoundError):
+                    yield self._info(key)
+
+
+# Names that Windows refuses in any folder, whatever their extension.
+_WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
+
+
+def encode_segment(segment: str, *, windows: bool) -> str:
+    """The name of a file for one segment of a key.
+
+    Elsewhere than on Windows it is the segment itself. Windows forbids some
+    characters, a dot or blank at the end, and the names of devices: these are
+    percent-encoded there. Law: ``decode_segment(encode_segment(s)) == s``.
+
+    >>> encode_segment("1_a_2026-11-23T14:05_existing.csv", windows=True)
+    '1_a_2026-11-23T14%3A05_existing.csv'
+    """
+    if not windows:
+        return segment
+    encoded = re.sub(r'[<>:"|?*\\%]', lambda m: f"%{ord(m[0]):02X}", segment)
+    if encoded.endswith((".", " ")):
+        encoded = f"{encoded[:-1]}%{ord(encoded[-1]):02X}"
+    if _WINDOWS_DEVICE.match(encoded):
+        encoded = f"%{ord(encoded[0]):02X}{encoded[1:]}"
+    return encoded
+
+
+def decode_segment(name: str, *, windows: bool) -> str:
+    """The inverse of :func:`encode_segment`."""
+    return unquote(name) if windows else name
+
+
+def _is_text(key: str) -> bool:
+    """Whether the name of a file is UTF-8; Python shows other bytes as surrogates."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _link(source: Path, target: Path, key: str) -> None:
+    """Makes ``source`` visible as ``target`` too, atomically, if the name is free."""
+    try:
+        _make_folder(target.parent)
+        os.link(source, target)
+    except FileExistsError:
+        raise ObjectExistsError(key) from None
+    except NotADirectoryError:
+        raise InvalidKeyError(key, "a file stands where the key needs a folder") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidKeyError(key, "a segment is too long for this file system") from None
+        if error.errno in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+            raise StorageUnsuitableError(
+                f"the file system of {target.parent}",
+                "hard links, by which files become visible whole",
+                "Use a folder on a local disk.",
+            ) from error
+        raise
+    _sync_folder(target.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder and its parents, each on the disk before the next."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Puts the names in a folder on the disk."""
+    if os.name == "nt":  # Windows can't open a folder, and journals its names itself.
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,109 @@
+"""A Storage in memory: the reference, and the template for a Storage of one's own.
+
+Copy it, replace the two dictionaries by your store, and let
+``amplitude_cohort_s3.testing.StorageContract`` prove the result.
+"""
+
+import hashlib
+import io
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from ..errors import ObjectExistsError, ObjectNotFoundError, StagedGoneError
+from ._protocol import ObjectInfo, StagedObject, StagedState, check_key
+
+
+class MemoryStorage:
+    """Objects in the memory of this process: for tests, previews and examples.
+
+    >>> storage = MemoryStorage()
+    >>> staged = storage.stage("a/b.csv", [b"amplitudeID\\n"])
+    >>> list(storage.list_objects())
+    []
+    >>> storage.publish(staged).size
+    12
+    """
+
+    def __init__(self) -> None:
+        # A visible object is its bytes and the token of the staging it came from.
+        self._visible: dict[str, tuple[bytes, str | None]] = {}
+        self._staged: dict[str, bytes] = {}
+        # One lock makes each verb atomic; a store brings its own way, such as
+        # a conditional write.
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"MemoryStorage(<{len(self._visible)} objects>)"
+
+    def list_objects(
+        self, prefix: str = "", /, *, start_after: str | None = None
+    ) -> Iterator[ObjectInfo]:
+        with self._lock:
+            keys = sorted((k for k in self._visible if k.startswith(prefix)), key=str.encode)
+        for key in keys:
+            if start_after is None or key.encode() > start_after.encode():
+                yield self._info(key)
+
+    def open(self, key: str, /) -> BinaryIO:
+        with self._lock:
+            if key not in self._visible:
+                raise ObjectNotFoundError(key)
+            return io.BytesIO(self._visible[key][0])
+
+    def create(self, key: str, data: bytes, /) -> ObjectInfo:
+        check_key(key)
+        with self._lock:
+            there, _ = self._visible.setdefault(key, (bytes(data), None))
+        if there != data:
+            raise ObjectExistsError(key)
+        return self._info(key)
+
+    def stage(
+        self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
+    ) -> StagedObject:
+        check_key(key)
+        data = b"".join(chunks)
+        token = uuid.uuid4().hex
+        with self._lock:
+            self._staged[token] = data
+        return StagedObject(
+            key=key,
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            handle={"token": token},
+        )
+
+    def inspect(self, staged: StagedObject, /) -> StagedState:
+        token = staged.handle["token"]
+        with self._lock:
+            if staged.key in self._visible:
+                ours = self._visible[staged.key][1] == token
+                return StagedState.PUBLISHED if ours else StagedState.TAKEN
+            return StagedState.STAGED if token in self._staged else StagedState.GONE
+
+    def publish(self, staged: StagedObject, /) -> ObjectInfo:
+        token = staged.handle["token"]
+        with self._lock:
+            if token in self._staged:
+                data = self._staged[token]
+                if self._visible.setdefault(staged.key, (data, token))[1] != token:
+                    raise ObjectExistsError(staged.key)
+                del self._staged[token]
+            elif staged.key not in self._visible:
+                raise StagedGoneError(staged.key)
+            elif self._visible[staged.key][1] != token:
+                raise ObjectExistsError(staged.key)
+        return self._info(staged.key)
+
+    def discard(self, staged: StagedObject, /) -> None:
+        with self._lock:
+            self._staged.pop(staged.handle["token"], None)
+
+    def delete(self, key: str, /) -> None:
+        with self._lock:
+            self._visible.pop(key, None)
+
+    def _info(self, key: str) -> ObjectInfo:
+        return ObjectInfo(key=key, size=len(self._visible[key][0]), url=f"memory:///{key}")
