@@ -116,6 +116,17 @@ class UnsupportedValueError(CohortS3Error, TypeError):
 
 
 @define(slots=False)
+class InvalidTextError(CohortS3Error, ValueError):
+    """A cell's text can't stand in a CSV file of UTF-8."""
+
+    column: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"a cell of {self.column} {self.rule}: clean it before the sync"
+
+
+@define(slots=False)
 class EmptyKeyError(CohortS3Error, ValueError):
     """Rows have no Amplitude id although members are matched by it."""
 

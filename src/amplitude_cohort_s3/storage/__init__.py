@@ -1,13 +1,12 @@
 """Where cohort files live: the Storage protocol and its backends."""
 
+from .._keys import MAX_KEY_BYTES, check_key
 from ._protocol import (
-    MAX_KEY_BYTES,
     ObjectInfo,
     StagedObject,
     StagedState,
     Storage,
     SupportsDelete,
-    check_key,
 )
 from .local import LocalStorage
 from .memory import MemoryStorage

@@ -1,17 +1,11 @@
 """What a Storage promises. The words here are the contract; ``testing.StorageContract`` checks them."""
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
 from attrs import asdict, field, frozen
-
-from ..errors import InvalidKeyError
-
-MAX_KEY_BYTES = 1024
-"""The longest key in bytes of UTF-8, S3's own limit; it holds for every storage."""
 
 
 @frozen(kw_only=True)
@@ -87,7 +81,7 @@ class Storage(Protocol):
     """A whole bucket or root folder of immutable objects.
 
     Seven verbs, and none that overwrites. Every method may be called from any
-    thread and any process. Keys are relative paths: see :func:`check_key`.
+    thread and any process. Keys are relative paths: see ``check_key``.
     Where the store refuses access or fails, the backend's own error comes out
     (a ``PermissionError`` or another ``OSError``); it never reads as "not there".
     Where a write may have happened although its answer was lost, the error is
@@ -168,34 +162,3 @@ class SupportsDelete(Protocol):
     def delete(self, key: str, /) -> None:
         """Removes a visible object; that it is not there is a success."""
         ...
-
-
-def check_key(key: str) -> str:
-    """Returns a key that every storage takes, or says by which rule it is none.
-
-    S3 itself allows more. What is refused here breaks other tools (an empty
-    segment, a trailing slash), climbs out of a folder (``..``) or can't be
-    printed (control characters).
-
-    Raises:
-        InvalidKeyError: The key breaks a rule.
-
-    >>> check_key("cohorts/1_a_2026-11-23T14:05_entering.csv")
-    'cohorts/1_a_2026-11-23T14:05_entering.csv'
-    """
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        raise InvalidKeyError(key, "it must be encodable as UTF-8") from None
-    if size > MAX_KEY_BYTES:
-        raise InvalidKeyError(key, f"it has {size} bytes")
-    if any(unicodedata.category(c) == "Cc" for c in key):
-        raise InvalidKeyError(key, "it holds a control character")
-    segments = key.split("/")
-    if "" in segments:
-        raise InvalidKeyError(key, "a segment is empty")
-    if "." in segments or ".." in segments:
-        raise InvalidKeyError(key, "a segment is . or ..")
-    return key
-
-

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
 
+from .._keys import check_key
 from ..errors import (
     InvalidKeyError,
     ObjectExistsError,
@@ -19,7 +20,7 @@ from ..errors import (
     StagedGoneError,
     StorageUnsuitableError,
 )
-from ._protocol import ObjectInfo, StagedObject, StagedState, check_key
+from ._protocol import ObjectInfo, StagedObject, StagedState
 
 STAGING_FOLDER = ".amplitude_cohort_s3"
 """The folder below the root that no listing shows; it holds what is staged."""

@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
+from .._keys import check_key
 from ..errors import ObjectExistsError, ObjectNotFoundError, StagedGoneError
-from ._protocol import ObjectInfo, StagedObject, StagedState, check_key
+from ._protocol import ObjectInfo, StagedObject, StagedState
 
 
 class MemoryStorage:

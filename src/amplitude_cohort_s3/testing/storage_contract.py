@@ -1,9 +1,9 @@
 """The promises of a Storage as tests: subclass, give a fixture, run pytest.
 
-    class TestMyStorage(StorageContract):
-        @pytest.fixture
-        def storage(self, tmp_path):
-            return MyStorage(tmp_path)
+class TestMyStorage(StorageContract):
+    @pytest.fixture
+    def storage(self, tmp_path):
+        return MyStorage(tmp_path)
 """
 
 import hashlib

@@ -1,0 +1,304 @@
+"""Who entered, who exited, who is there: the difference of two sets of members."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, Protocol, Self, runtime_checkable
+
+from attrs import define, evolve, field, frozen
+
+from .destination import ExistingMeaning
+from .errors import UnsupportedValueError
+from .filename import DiffType
+from .rows import Member, Row, RowSchema, id_column
+
+Duplicates = Literal["refuse", "keep_smallest"]
+"""What to do with different rows of one key: raise ``DuplicateKeyError``, or keep the row
+with the smaller bytes. (Never "the first": the result must not depend on the order.)"""
+
+Progress = Callable[[int, int | None], None]
+"""Called now and then with the rows read so far and, where known, the rows expected."""
+
+CHUNK_BYTES = 1 << 20
+
+
+@frozen(kw_only=True)
+class CsvSource:
+    """Rows as CSV bytes, from wherever they come.
+
+    Attributes:
+        chunks: Opens the bytes from their start, decompressed, in chunks of any size.
+        vouched: A record says that the library wrote these bytes: they are canonical
+            and in the order of the key.
+        repeatable: Whether ``chunks`` may be called again.
+        rows: How many rows there are, where it is known.
+    """
+
+    chunks: Callable[[], Iterator[bytes]]
+    vouched: bool = False
+    repeatable: bool = True
+    rows: int | None = None
+
+
+@runtime_checkable
+class SupportsCsv(Protocol):
+    """Members that give their bytes: ``Members``, a file, an export."""
+
+    def to_csv(self, schema: RowSchema) -> CsvSource:
+        """The members as CSV that has at least the columns of the schema."""
+        ...
+
+
+MemberLike = Member | Mapping[str, Any] | tuple[Any, ...] | list[Any]
+"""One member in any of the shapes that ``RowSchema.row`` takes."""
+
+MemberSource = CsvSource | SupportsCsv | Iterable[MemberLike]
+"""What a diff takes on either side."""
+
+
+@frozen(kw_only=True)
+class DiffFile:
+    """One of the three files before it is stored: canonical bytes on the local disk.
+
+    Attributes:
+        path: Where it is, as long as the diff is open.
+        rows: How many, without the header.
+        size: Bytes.
+        sha256: Of the bytes, in hex.
+    """
+
+    path: Path = field(repr=False)
+    rows: int
+    size: int
+    sha256: str
+
+    def open(self) -> BinaryIO:
+        """A stream over the bytes; the caller closes it."""
+        return open(self.path, "rb")  # noqa: SIM115 -- handed to the caller
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes in chunks of a MiB."""
+        with self.open() as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+
+
+@frozen(kw_only=True)
+class DiffReport:
+    """What an engine hands back: the files that it wrote, and what it counted.
+
+    Attributes:
+        files: Entering, exiting, existing.
+        members_before: Rows of the previous side.
+        members_now: Rows of the current side, after the rules for keys.
+        members_sha256: The digest of a file of all current members in canonical order,
+            with its header: the same whatever ``existing`` means.
+        skipped: Current rows without a key, where that is no error.
+        collapsed: Current rows that repeat another, or that lost to a smaller one.
+        ignored_columns: Columns of the current side that the schema lacks.
+    """
+
+    files: Mapping[DiffType, DiffFile]
+    members_before: int
+    members_now: int
+    members_sha256: str
+    skipped: int = 0
+    collapsed: int = 0
+    ignored_columns: tuple[str, ...] = ()
+
+
+class DiffEngine(Protocol):
+    """Computes a diff. ``testing.DiffEngineContract`` says what it must fulfil."""
+
+    def diff(
+        self,
+        previous: CsvSource,
+        current: CsvSource,
+        *,
+        schema: RowSchema,
+        existing: ExistingMeaning,
+        duplicates: Duplicates,
+        folder: Path,
+        progress: Progress | None,
+    ) -> DiffReport:
+        """Writes the three files into a folder.
+
+        Args:
+            previous: The members at the previous sync. Properties that it lacks are
+                empty, columns that the schema lacks are dropped; it has no row twice.
+            current: The members now; properties that it lacks are an error.
+            schema: The columns to write, and the key.
+            existing: Which rows the file ``existing`` gets.
+            duplicates: What to do with different current rows of one key.
+            folder: Empty, of the engine's own; the caller removes it with all it holds.
+            progress: Told of the current rows read so far.
+
+        Returns:
+            The files, in the canonical order: of the key's UTF-8 bytes.
+
+        Raises:
+            EmptyKeyError: Current rows have no Amplitude id and it is the key. (Rows
+                without another key are skipped and counted.)
+            DuplicateKeyError: Different current rows share a key, and are refused.
+            MalformedCsvError: Either side is no CSV.
+            MissingColumnsError: The current side lacks a column.
+        """
+        ...
+
+
+@define(kw_only=True, eq=False)
+class CohortDiff:
+    """The difference of two sets of members, as files that it owns until it is closed.
+
+    Use it as a context manager. The repr counts and does not name.
+
+    Attributes:
+        schema: The columns and the key.
+        existing_meaning: Which rows the file ``existing`` has.
+        report: The files and the counts.
+    """
+
+    schema: RowSchema
+    existing_meaning: ExistingMeaning
+    report: DiffReport
+    _folder: Path = field(repr=False)
+
+    @property
+    def entering(self) -> DiffFile:
+        """Members now who were none before."""
+        return self.report.files[DiffType.ENTERING]
+
+    @property
+    def exiting(self) -> DiffFile:
+        """Members before who are none now, with the properties they had."""
+        return self.report.files[DiffType.EXITING]
+
+    @property
+    def existing(self) -> DiffFile:
+        """By choice of the destination: see ``ExistingMeaning``."""
+        return self.report.files[DiffType.EXISTING]
+
+    def rows(self, diff_type: DiffType) -> Iterator[Row]:
+        """The rows of one file, in order."""
+        return self.schema.decode(self.report.files[diff_type].chunks(), vouched=True)
+
+    def close(self) -> None:
+        """Removes the files. A second call does nothing."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def diff_members(
+    previous: MemberSource,
+    current: MemberSource,
+    *,
+    schema: RowSchema,
+    existing: ExistingMeaning = ExistingMeaning.MEMBERS,
+    duplicates: Duplicates = "refuse",
+    engine: DiffEngine | None = None,
+    work_dir: str | PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> CohortDiff:
+    """Computes who entered, who exited and who exists.
+
+    A changed property alone is neither entering nor exiting. The files do not depend
+    on the order of either side.
+
+    Args:
+        previous: The members before: ``Head.members()``, or ``()`` for the first sync.
+        current: The members now: an iterable of ``Member``, mappings or sequences, or
+            an object that gives CSV.
+        schema: The columns to write, and the key.
+        existing: Which rows the file ``existing`` gets.
+        duplicates: What to do with different rows of one key.
+        engine: Another engine than the default one.
+        work_dir: Where temporary files go; by default the system's place for them.
+        progress: Told of the rows read so far.
+
+    Returns:
+        The diff, which owns temporary files: use it as a context manager.
+
+    Raises:
+        EmptyKeyError: Rows have no Amplitude id and members are matched by it.
+        DuplicateKeyError: Different rows share a key, and are refused.
+        MalformedCsvError, MissingColumnsError, UnsupportedValueError, InvalidTextError:
+            The members can't be read as the schema's rows.
+
+    >>> schema = RowSchema()
+    >>> with diff_members([("1", "ann"), ("2", "bob")], [("2", "bob"), ("3", "cy")],
+    ...                   schema=schema) as diff:
+    ...     diff.entering.rows, list(diff.rows(DiffType.EXITING))
+    (1, [('1', 'ann')])
+    """
+    # The default engine is imported here because it builds on this module's types.
+    from .engine import PartitionEngine  # noqa: PLC0415
+
+    chosen = PartitionEngine() if engine is None else engine
+    ignored = set[str]()
+    sources = (
+        as_csv(previous, schema, fill=True, ignored=set()),
+        as_csv(current, schema, fill=False, ignored=ignored),
+    )
+    folder = Path(tempfile.mkdtemp(prefix="cohort-diff-", dir=work_dir))
+    try:
+        report = chosen.diff(
+            *sources,
+            schema=schema,
+            existing=existing,
+            duplicates=duplicates,
+            folder=folder,
+            progress=progress,
+        )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    report = evolve(report, ignored_columns=tuple(sorted({*report.ignored_columns, *ignored})))
+    return CohortDiff(schema=schema, existing_meaning=existing, report=report, folder=folder)
+
+
+def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set[str]) -> CsvSource:
+    """Members in any shape as CSV.
+
+    Args:
+        members: As :func:`diff_members` takes them.
+        schema: The columns and the key.
+        fill: Whether a property that a member lacks is empty, not an error.
+        ignored: Collects the columns of mappings that the schema lacks.
+
+    Raises:
+        UnsupportedValueError: The members are one text: a location needs a source.
+    """
+    if isinstance(members, CsvSource):
+        return members
+    if isinstance(members, SupportsCsv):
+        return members.to_csv(schema)
+    if isinstance(members, str | bytes | PathLike):
+        raise UnsupportedValueError(
+            "members", type(members).__name__, "for a file, pass sources.csv_file(path)"
+        )
+
+    def rows() -> Iterator[Row]:
+        known = {*schema.columns}
+        for member in members:
+            if isinstance(member, Mapping):
+                ignored.update(c for c in member if (id_column(c) or c) not in known)
+            yield schema.row(member, fill=fill)
+
+    return CsvSource(
+        chunks=lambda: schema.encode(rows()),
+        repeatable=not isinstance(members, Iterator),
+        rows=len(members) if isinstance(members, Sized) else None,
+    )

@@ -1,0 +1,418 @@
+"""Rows and their one canonical form as CSV; and the tolerant reading of other people's."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+from typing import Literal
+
+from attrs import field, frozen
+
+from ._csv import BLOCK_BYTES, Block, read_blocks
+from .errors import (
+    ConfigurationError,
+    InvalidTextError,
+    MalformedCsvError,
+    MissingColumnsError,
+    UnsupportedValueError,
+)
+
+Row = tuple[str, ...]
+"""The cells of one member in the order of a schema's columns. A missing value is ``""``."""
+
+ID_COLUMNS = ("amplitude_id", "user_id")
+"""The id columns as Python and Arrow have them, whatever the file's header says."""
+
+_WRITTEN_IDS = {
+    "documented": ("amplitudeID", "userID"),
+    "api": ("amplitude_id", "user_id"),
+}
+
+_READ_IDS = {
+    "amplitudeid": "amplitude_id",
+    "amplitude_id": "amplitude_id",
+    "userid": "user_id",
+    "user_id": "user_id",
+}
+
+_BATCH_ROWS = 4096
+
+
+def id_column(header: str) -> str | None:
+    """Which id column a header names, in either style and any letter case, or None.
+
+    >>> id_column(" amplitudeID"), id_column("plan")
+    ('amplitude_id', None)
+    """
+    return _READ_IDS.get(header.strip().lower())
+
+
+@frozen
+class Member:
+    """One user in a cohort.
+
+    The repr counts and does not name: logs hold no user ids.
+
+    Attributes:
+        amplitude_id: Amplitude's own identifier; digits, up to 20 of them, kept as text.
+        user_id: Your identifier; empty for anonymous users.
+        properties: The values of user properties by their column.
+    """
+
+    amplitude_id: str
+    user_id: str = ""
+    properties: Mapping[str, str] = field(factory=dict[str, str], converter=dict[str, str])
+
+    def __repr__(self) -> str:
+        return f"Member(<{len(self.properties)} properties>)"
+
+
+@frozen(kw_only=True)
+class RowSchema:
+    """The columns of a sync's files, and the codec of their rows.
+
+    Laws: ``list(schema.decode(schema.encode(rows))) == rows``, and equal rows in equal
+    order give equal bytes. The canonical bytes are UTF-8 without a byte order mark,
+    cells separated by ``,`` and rows ended by LF, a cell quoted only where it holds
+    ``,`` ``"`` CR or LF, a quote doubled, and always a header.
+
+    Attributes:
+        properties: The names of the property columns, in order.
+        key: The column by which members are told apart.
+        header_style: How the id columns are written: see ``Destination``.
+
+    Raises:
+        ConfigurationError: A property is named as an id column, empty or twice, or the
+            key is no column.
+
+    >>> schema = RowSchema(properties=("plan",))
+    >>> b"".join(schema.encode([("42", "ann", "a,b")]))
+    b'amplitudeID,userID,plan\\n42,ann,"a,b"\\n'
+    """
+
+    properties: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
+    key: str = "amplitude_id"
+    header_style: Literal["documented", "api"] = "documented"
+
+    def __attrs_post_init__(self) -> None:
+        faults = list[str]()
+        for position, name in enumerate(self.properties):
+            if not name:
+                faults.append("a property's column has no name")
+            elif id_column(name):
+                faults.append(f"the property column {name!r} reads as the column {id_column(name)}")
+            elif name in self.properties[:position]:
+                faults.append(f"two properties share the column {name!r}")
+            elif (rule := _broken_rule(name)) is not None:
+                faults.append(f"the property column {name!r} {rule}")
+        if self.key not in self.columns:
+            faults.append(f"the key {self.key!r} is none of the columns")
+        if self.header_style not in _WRITTEN_IDS:
+            faults.append(f"header_style must be 'documented' or 'api', not {self.header_style!r}")
+        if faults:
+            raise ConfigurationError("RowSchema", tuple(faults))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns as Python has them: ``amplitude_id``, ``user_id``, then the properties."""
+        return (*ID_COLUMNS, *self.properties)
+
+    @property
+    def key_index(self) -> int:
+        """The position of the key in a row."""
+        return self.columns.index(self.key)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The columns as the file's first row has them."""
+        return (*_WRITTEN_IDS[self.header_style], *self.properties)
+
+    @property
+    def header_line(self) -> bytes:
+        """The first line of every file of this schema."""
+        return _encode_text(self.header).encode()
+
+    def encode(self, rows: Iterable[Row]) -> Iterator[bytes]:
+        """The canonical bytes of a file: the header, then the rows in the order given.
+
+        Args:
+            rows: Cells in the order of ``columns``.
+
+        Returns:
+            Chunks of about a MiB; a small file is one.
+
+        Raises:
+            InvalidTextError: A cell holds a NUL or a lone surrogate.
+            ValueError: A row has another number of cells.
+        """
+        chunk = [self.header_line]
+        size = 0
+        iterator = iter(rows)
+        while batch := list(islice(iterator, _BATCH_ROWS)):
+            encoded = self._encode_batch(batch)
+            chunk.append(encoded)
+            size += len(encoded)
+            if size >= BLOCK_BYTES:
+                yield b"".join(chunk)
+                chunk, size = [], 0
+        if chunk:
+            yield b"".join(chunk)
+
+    def _encode_batch(self, rows: Sequence[Row]) -> bytes:
+        width = len(self.columns)
+        if any(len(row) != width for row in rows):
+            msg = f"a row has another number of cells than the schema's {width} columns"
+            raise ValueError(msg)
+        text = "\n".join(map(",".join, rows)) + "\n"
+        # One look at the whole batch: no cell holds anything that would need a quote
+        # exactly if there are no more separators than between cells and rows.
+        plain = (
+            text.count(",") == len(rows) * (width - 1)
+            and text.count("\n") == len(rows)
+            and '"' not in text
+            and "\r" not in text
+        )
+        if not plain:
+            text = "".join([_encode_text(row) for row in rows])
+        try:
+            if "\0" not in text:
+                return text.encode()
+        except UnicodeEncodeError:
+            pass
+        column, rule = next(
+            (column, rule)
+            for row in rows
+            for column, cell in zip(self.columns, row, strict=True)
+            if (rule := _broken_rule(cell)) is not None
+        )
+        raise InvalidTextError(column, rule)
+
+    def decode(
+        self, source: Iterable[bytes], *, vouched: bool = False, fill: bool = False
+    ) -> Iterator[Row]:
+        """The rows of a file, its columns matched by their names.
+
+        Reads canonical files and what else occurs: see :func:`read_table`. Columns
+        that the schema does not have are left out; an id column that is not the key
+        may be missing.
+
+        Args:
+            source: A binary stream, or chunks of bytes.
+            vouched: A record says that the library wrote it: then no TAB is taken off.
+            fill: Whether a property that the file lacks is empty, not an error.
+
+        Raises:
+            MissingColumnsError: The file lacks the key or, without ``fill``, a property.
+            MalformedCsvError: As :func:`read_table`.
+        """
+        table = read_table(source, vouched=vouched)
+        select = table.selector(self, fill=fill)
+        for rows in table.batches:
+            yield from map(select, rows)
+
+    def row(
+        self, member: Member | Mapping[str, object] | Sequence[object], *, fill: bool = False
+    ) -> Row:
+        """The row of a member in any of the shapes that people have.
+
+        Args:
+            member: A ``Member``; a mapping by column (the ids in either header style,
+                columns that the schema lacks are ignored); or a sequence in the order
+                of ``columns``. Cells are text; integers become decimal text, None and
+                NaN become empty.
+            fill: Whether a property that the member lacks is empty, not an error.
+
+        Raises:
+            MissingColumnsError: The key or, without ``fill``, a property is absent.
+            UnsupportedValueError: A cell is a float, a bool, a date or no scalar.
+
+        >>> RowSchema(properties=("plan",)).row({"amplitudeID": 42, "plan": None})
+        ('42', '', '')
+        """
+        if isinstance(member, Member):
+            given: Mapping[str, object] = {
+                **member.properties,
+                "amplitude_id": member.amplitude_id,
+                "user_id": member.user_id,
+            }
+        elif isinstance(member, Mapping):
+            given = {id_column(str(name)) or str(name): cell for name, cell in member.items()}
+        elif isinstance(member, Sequence) and not isinstance(member, str | bytes | bytearray):
+            if len(member) != len(self.columns):
+                raise UnsupportedValueError(
+                    "members",
+                    f"sequence of {len(member)} cells",
+                    f"give the cells of {', '.join(self.columns)}",
+                )
+            given = dict(zip(self.columns, member, strict=True))
+        else:
+            raise UnsupportedValueError(
+                "members",
+                type(member).__name__,
+                "give a Member, a mapping by column, or a sequence of cells",
+            )
+        required = (self.key,) if fill else (self.key, *self.properties)
+        missing = [c for c in required if c not in given]
+        if missing:
+            raise MissingColumnsError(tuple(dict.fromkeys(missing)))
+        return tuple(to_text(given.get(column), column) for column in self.columns)
+
+
+def to_text(value: object, column: str) -> str:
+    """A cell as text, where there is one faithful text.
+
+    Raises:
+        UnsupportedValueError: The value is a float, a bool, a date or no scalar.
+    """
+    match value:
+        case str():
+            return str(value)
+        case None:
+            return ""
+        case bool():
+            cure = "write the text that the consumers expect, such as 'true'"
+        case int():
+            return str(value)
+        case float() if value != value:  # noqa: PLR0124 -- NaN, as pandas marks a missing value
+            return ""
+        case float():
+            cure = "an id may already have lost digits; read it as text or integer at the source"
+        case _ if hasattr(value, "isoformat"):
+            cure = "format it, for example with .isoformat()"
+        case _:
+            cure = "convert it to text"
+    raise UnsupportedValueError(column, type(value).__name__, cure)
+
+
+@frozen
+class Table:
+    """A CSV file as it is read: its columns, then its rows.
+
+    Attributes:
+        columns: ``amplitude_id`` and ``user_id`` where the file has them, and the
+            properties, in the file's own order, each once.
+        batches: The rows, many at a time; they can be read once.
+    """
+
+    columns: tuple[str, ...]
+    batches: Iterator[list[Row]]
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """The columns that are no ids."""
+        return tuple(c for c in self.columns if c not in ID_COLUMNS)
+
+    def selector(self, schema: RowSchema, *, fill: bool = False) -> Callable[[Row], Row]:
+        """A function from the file's rows to those of a schema.
+
+        Raises:
+            MissingColumnsError: The file lacks the key or, without ``fill``, a property.
+        """
+        required = (schema.key,) if fill else (schema.key, *schema.properties)
+        missing = [c for c in required if c not in self.columns]
+        if missing:
+            raise MissingColumnsError(tuple(dict.fromkeys(missing)))
+        if self.columns == schema.columns:
+            return lambda row: row
+        # Behind the file's cells stands an empty one, for the columns that it lacks.
+        empty = len(self.columns)
+        places = [self.columns.index(c) if c in self.columns else empty for c in schema.columns]
+
+        def select(row: Row) -> Row:
+            cells = (*row, "")
+            return tuple([cells[place] for place in places])
+
+        return select
+
+
+def read_table(source: Iterable[bytes], *, vouched: bool = False) -> Table:
+    """Reads a CSV file of cohort members, however it looks.
+
+    Accepted: a byte order mark, CRLF, quotes around every cell, line ends inside quotes,
+    blank lines, columns in any order, the id columns in either style, letter case and
+    with blanks around them, an id column twice. Where every header cell begins with a
+    TAB, as in Amplitude's exports for spreadsheets, one is taken off every cell.
+
+    Args:
+        source: A binary stream, or chunks of bytes.
+        vouched: A record says that the library wrote it: then no TAB is taken off.
+
+    Raises:
+        MalformedCsvError: No id column, another number of cells than the header has, a
+            column twice with different values, a NUL, not UTF-8, a quote where none may
+            stand. The error says at which line.
+    """
+    blocks = read_blocks(source)
+    first = next(blocks, None)
+    if first is None:
+        raise MalformedCsvError(1, "the file is empty, it lacks even a header")
+    header, rest = first.split_header()
+    tabs = not vouched and bool(header) and all(cell.startswith("\t") for cell in header)
+    names = [cell[1:] if tabs else cell for cell in header]
+    columns = [id_column(name) or name for name in names]
+    if not set(ID_COLUMNS) & set(columns):
+        raise MalformedCsvError(1, "no column is named amplitude_id or user_id")
+    unique = tuple(dict.fromkeys(columns))
+    reader = _RowReader(columns, unique, tabs=tabs)
+    return Table(unique, reader.batches(chain([rest], blocks)))
+
+
+@frozen
+class _RowReader:
+    """From blocks to rows, for one file's header."""
+
+    columns: list[str]
+    unique: tuple[str, ...]
+    tabs: bool = field(kw_only=True)
+
+    def batches(self, blocks: Iterable[Block]) -> Iterator[list[Row]]:
+        width = len(self.columns)
+        simple = not self.tabs and width == len(self.unique)
+        for block in blocks:
+            if simple and block.is_plain:
+                rows = [
+                    tuple(line.split(",")) for line in block.text().removesuffix("\n").split("\n")
+                ]
+                if set(map(len, rows)) == {width}:
+                    yield rows
+                    continue
+            yield [self._row(cells, line) for line, cells in block.records()]
+
+    def _row(self, cells: list[str], line: int) -> Row:
+        if len(cells) != len(self.columns):
+            raise MalformedCsvError(
+                line, f"the row has {len(cells)} cells and the header {len(self.columns)}"
+            )
+        if self.tabs:
+            cells = [cell.removeprefix("\t") for cell in cells]
+        if len(self.unique) == len(self.columns):
+            return tuple(cells)
+        values = dict[str, str]()
+        for column, cell in zip(self.columns, cells, strict=True):
+            if values.setdefault(column, cell) != cell:
+                raise MalformedCsvError(line, f"the column {column} stands twice and differs")
+        return tuple(values.values())
+
+
+def _encode_text(cells: Iterable[str]) -> str:
+    """One canonical line; a lone CR is quoted too, since readers take it for a line end."""
+    return (
+        ",".join(
+            [
+                '"' + cell.replace('"', '""') + '"'
+                if '"' in cell or "," in cell or "\n" in cell or "\r" in cell
+                else cell
+                for cell in cells
+            ]
+        )
+        + "\n"
+    )
+
+
+def _broken_rule(text: str) -> str | None:
+    """By which rule a text can't stand in a file, or None."""
+    if "\0" in text:
+        return "holds a NUL, which ends a text for many databases"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair, which UTF-8 can't write"
+    return None
