@@ -1,8 +1,8 @@
-"""The grammar of file names, one named pattern each, with its source and our ruling.
+r"""The grammar of file names, one named pattern each, with its source and our ruling.
 
 "The page" is Amplitude's documentation of its destination "Amazon S3 (Cohort)".
 It gives ``path/integer_cohortID_YYYY-MM-DDTHH:SS_difftype_routingkey.csv``.
-All classes are ASCII: ``\\d`` would also take digits of other scripts, and a name
+All classes are ASCII: ``\d`` would also take digits of other scripts, and a name
 written by Amplitude has none. Patterns are used with ``fullmatch`` only, since
 ``$`` also matches before a newline at the end.
 """
@@ -20,7 +20,10 @@ and digits (``26umsb5``). Never ``_``, which separates the parts."""
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 """``YYYY-MM-DD``. Whether the day exists is checked by the calendar, not here."""
 
-TIME = r"(?P<hour>[0-9]{2})(?P<separator>[:-])(?P<second_group>[0-9]{2})(?:(?P=separator)(?P<third_group>[0-9]{2}))?"
+TIME = (
+    r"(?P<hour>[0-9]{2})(?P<separator>[:-])(?P<second_group>[0-9]{2})"
+    r"(?:(?P=separator)(?P<third_group>[0-9]{2}))?"
+)
 """The page writes ``HH:SS`` in its pattern and ``HH-SS`` in its list: both are read,
 the same separator throughout. A third group makes it hours, minutes, seconds.
 What the second group means is the reader's choice: see ``NameStyle.second_group``."""
@@ -50,8 +53,8 @@ FILE_NAME = re.compile(
 
 RULES = (
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_.*", re.DOTALL),
-     "it must begin with a project id (0, or digits without a leading zero) and a cohort id "
-     "(letters, digits and -), each followed by _"),
+     "it must begin with a project id (0, or digits without a leading zero) and a cohort id, "  # noqa: ISC004
+     "letters, digits and -, each followed by _"),
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_{DATE}T.*", re.DOTALL),
      "the time must begin with YYYY-MM-DDT in digits"),
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_{DATE}T{TIME}Z?_.*", re.DOTALL),

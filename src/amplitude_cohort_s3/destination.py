@@ -23,6 +23,9 @@ LOG_FOLDER = "_syncs"
 folders (Spark, Athena, Hive) skip names that begin with ``_``."""
 
 
+_LONGEST_ENCODED = 128
+
+
 class ExistingMeaning(Enum):
     """What the file ``existing`` holds.
 
@@ -299,7 +302,7 @@ def _encode_routing_key(routing_key: str) -> str:
     """
     encoded = quote(routing_key, safe="").replace("_", "%5F").replace(".", "%2E")
     encoded = encoded.replace("~", "%7E")
-    if len(encoded) <= 128:
+    if len(encoded) <= _LONGEST_ENCODED:
         return encoded
     return "~" + hashlib.sha256(routing_key.encode()).hexdigest()
 

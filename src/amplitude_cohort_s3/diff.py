@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Protocol, Self, runtime_checkable
+from typing import BinaryIO, Literal, Protocol, Self, runtime_checkable
 
 from attrs import define, evolve, field, frozen
 
 from .destination import ExistingMeaning
 from .errors import UnsupportedValueError
 from .filename import DiffType
-from .rows import Member, Row, RowSchema, id_column
+from .rows import MemberLike, Row, RowSchema, id_column
 
 Duplicates = Literal["refuse", "keep_smallest"]
 """What to do with different rows of one key: raise ``DuplicateKeyError``, or keep the row
@@ -35,12 +35,14 @@ class CsvSource:
             and in the order of the key.
         repeatable: Whether ``chunks`` may be called again.
         rows: How many rows there are, where it is known.
+        origin: What the source says of itself, for the record of the sync. No secrets.
     """
 
     chunks: Callable[[], Iterator[bytes]]
     vouched: bool = False
     repeatable: bool = True
     rows: int | None = None
+    origin: Mapping[str, str] = field(factory=dict[str, str])
 
 
 @runtime_checkable
@@ -51,9 +53,6 @@ class SupportsCsv(Protocol):
         """The members as CSV that has at least the columns of the schema."""
         ...
 
-
-MemberLike = Member | Mapping[str, Any] | tuple[Any, ...] | list[Any]
-"""One member in any of the shapes that ``RowSchema.row`` takes."""
 
 MemberSource = CsvSource | SupportsCsv | Iterable[MemberLike]
 """What a diff takes on either side."""
@@ -77,7 +76,7 @@ class DiffFile:
 
     def open(self) -> BinaryIO:
         """A stream over the bytes; the caller closes it."""
-        return open(self.path, "rb")  # noqa: SIM115 -- handed to the caller
+        return self.path.open("rb")
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes in chunks of a MiB."""
@@ -159,12 +158,14 @@ class CohortDiff:
         schema: The columns and the key.
         existing_meaning: Which rows the file ``existing`` has.
         report: The files and the counts.
+        origin: What the source of the current members says of itself.
     """
 
     schema: RowSchema
     existing_meaning: ExistingMeaning
     report: DiffReport
-    _folder: Path = field(repr=False)
+    origin: Mapping[str, str] = field(factory=dict[str, str])
+    _folder: Path = field(repr=False, alias="folder")
 
     @property
     def entering(self) -> DiffFile:
@@ -248,14 +249,13 @@ def diff_members(
 
     chosen = PartitionEngine() if engine is None else engine
     ignored = set[str]()
-    sources = (
-        as_csv(previous, schema, fill=True, ignored=set()),
-        as_csv(current, schema, fill=False, ignored=ignored),
-    )
+    before = as_csv(previous, schema, fill=True, ignored=set())
+    now = as_csv(current, schema, fill=False, ignored=ignored)
     folder = Path(tempfile.mkdtemp(prefix="cohort-diff-", dir=work_dir))
     try:
         report = chosen.diff(
-            *sources,
+            before,
+            now,
             schema=schema,
             existing=existing,
             duplicates=duplicates,
@@ -266,7 +266,13 @@ def diff_members(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     report = evolve(report, ignored_columns=tuple(sorted({*report.ignored_columns, *ignored})))
-    return CohortDiff(schema=schema, existing_meaning=existing, report=report, folder=folder)
+    return CohortDiff(
+        schema=schema,
+        existing_meaning=existing,
+        report=report,
+        origin=now.origin,
+        folder=folder,
+    )
 
 
 def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set[str]) -> CsvSource:

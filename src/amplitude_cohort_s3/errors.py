@@ -265,7 +265,7 @@ class SyncOrderError(CohortS3Error, ValueError):
 
 @define(slots=False)
 class ClockSkewError(CohortS3Error, ValueError):
-    """This machine's clock is far behind the newest sync."""
+    """The clock is far behind the newest sync."""
 
     now: datetime
     head: datetime
@@ -315,8 +315,8 @@ class UnloggedSyncsError(CohortS3Error, ValueError):
     def __str__(self) -> str:
         return (
             f"{len(self.names)} files of the stream, first {self.names[0]!r}, are in no record "
-            f"under {self.log_prefix!r}. If Amplitude wrote them, call adopt(storage, stream) once; "
-            "else remove what does not belong"
+            f"under {self.log_prefix!r}. If Amplitude wrote them, call adopt(storage, stream) "
+            "once; else remove what does not belong"
         )
 
 
@@ -329,6 +329,22 @@ class NothingToAdoptError(CohortS3Error, ValueError):
 
     def __str__(self) -> str:
         return f"can't adopt into {self.log_prefix!r}: {self.reason}. Sync without adopt()"
+
+
+@define(slots=False)
+class NoSyncYetError(CohortS3Error, LookupError):
+    """The members were asked for at a time before the first sync."""
+
+    when: datetime
+    first: datetime | None
+
+    def __str__(self) -> str:
+        if self.first is None:
+            return "the stream has no whole sync: check project, cohort, path and routing key"
+        return (
+            f"the first sync is of {self.first.isoformat()}, after {self.when.isoformat()}: "
+            "who was a member before is not recorded; ask for a later time"
+        )
 
 
 @define(slots=False)

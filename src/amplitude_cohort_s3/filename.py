@@ -216,12 +216,12 @@ class CohortFileName:
         project_id, routing_key = match["project_id"], match["routing_key"]
         has_seconds = match["third_group"] is not None
         style = NameStyle(
-            separator=match["separator"],
+            separator=":" if match["separator"] == ":" else "-",
             seconds=has_seconds,
             second_group="minutes" if has_seconds else second_group,
             zulu=match["zulu"] is not None,
             empty_routing_key=routing_key == "",
-            extension=match["extension"],
+            extension=".csv" if match["extension"] == ".csv" else ".csv.gz",
         )
         minutes, seconds = match["second_group"], match["third_group"] or "00"
         if style.second_group == "seconds":

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Literal
+from typing import Any, Literal, cast
 
 from attrs import field, frozen
 
@@ -59,15 +59,19 @@ class Member:
 
     amplitude_id: str
     user_id: str = ""
-    properties: Mapping[str, str] = field(factory=dict[str, str], converter=dict[str, str])
+    properties: Mapping[str, str] = field(factory=dict[str, str])
 
     def __repr__(self) -> str:
         return f"Member(<{len(self.properties)} properties>)"
 
 
+MemberLike = Member | Mapping[str, Any] | tuple[Any, ...] | list[Any]
+"""One member in any of the shapes that people have; ``RowSchema.row`` makes it a row."""
+
+
 @frozen(kw_only=True)
 class RowSchema:
-    """The columns of a sync's files, and the codec of their rows.
+    r"""The columns of a sync's files, and the codec of their rows.
 
     Laws: ``list(schema.decode(schema.encode(rows))) == rows``, and equal rows in equal
     order give equal bytes. The canonical bytes are UTF-8 without a byte order mark,
@@ -85,7 +89,7 @@ class RowSchema:
 
     >>> schema = RowSchema(properties=("plan",))
     >>> b"".join(schema.encode([("42", "ann", "a,b")]))
-    b'amplitudeID,userID,plan\\n42,ann,"a,b"\\n'
+    b'amplitudeID,userID,plan\n42,ann,"a,b"\n'
     """
 
     properties: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
@@ -208,9 +212,7 @@ class RowSchema:
         for rows in table.batches:
             yield from map(select, rows)
 
-    def row(
-        self, member: Member | Mapping[str, object] | Sequence[object], *, fill: bool = False
-    ) -> Row:
+    def row(self, member: MemberLike, *, fill: bool = False) -> Row:
         """The row of a member in any of the shapes that people have.
 
         Args:
@@ -227,33 +229,34 @@ class RowSchema:
         >>> RowSchema(properties=("plan",)).row({"amplitudeID": 42, "plan": None})
         ('42', '', '')
         """
-        if isinstance(member, Member):
-            given: Mapping[str, object] = {
-                **member.properties,
-                "amplitude_id": member.amplitude_id,
-                "user_id": member.user_id,
-            }
-        elif isinstance(member, Mapping):
-            given = {id_column(str(name)) or str(name): cell for name, cell in member.items()}
-        elif isinstance(member, Sequence) and not isinstance(member, str | bytes | bytearray):
-            if len(member) != len(self.columns):
-                raise UnsupportedValueError(
-                    "members",
-                    f"sequence of {len(member)} cells",
-                    f"give the cells of {', '.join(self.columns)}",
-                )
-            given = dict(zip(self.columns, member, strict=True))
-        else:
-            raise UnsupportedValueError(
-                "members",
-                type(member).__name__,
-                "give a Member, a mapping by column, or a sequence of cells",
-            )
+        given = _cells_by_column(member, self.columns)
         required = (self.key,) if fill else (self.key, *self.properties)
         missing = [c for c in required if c not in given]
         if missing:
             raise MissingColumnsError(tuple(dict.fromkeys(missing)))
         return tuple(to_text(given.get(column), column) for column in self.columns)
+
+
+def _cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, Any]:
+    match member:
+        case Member():
+            return {
+                **member.properties,
+                "amplitude_id": member.amplitude_id,
+                "user_id": member.user_id,
+            }
+        case Mapping():
+            named = cast("Mapping[str, Any]", member)
+            return {id_column(name) or name: cell for name, cell in named.items()}
+        case list() | tuple():
+            cells = cast("Sequence[Any]", member)
+            if len(cells) == len(columns):
+                return dict(zip(columns, cells, strict=True))
+            found, cure = f"sequence of {len(cells)} cells", f"give those of {', '.join(columns)}"
+        case _:
+            found = type(member).__name__
+            cure = "give a Member, a mapping by column, or a sequence of cells"
+    raise UnsupportedValueError("members", found, cure)
 
 
 def to_text(value: object, column: str) -> str:

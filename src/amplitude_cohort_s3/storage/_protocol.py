@@ -1,11 +1,11 @@
-"""What a Storage promises. The words here are the contract; ``testing.StorageContract`` checks them."""
+"""What a Storage promises; ``testing.StorageContract`` checks each word of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
-from attrs import asdict, field, frozen
+from attrs import asdict, frozen
 
 
 @frozen(kw_only=True)
@@ -42,7 +42,7 @@ class StagedObject:
     key: str
     size: int
     sha256: str
-    handle: Mapping[str, str] = field(converter=dict[str, str])
+    handle: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """The handle as JSON values."""

@@ -58,13 +58,13 @@ class LocalStorage:
 
     def open(self, key: str, /) -> BinaryIO:
         try:
-            return open(self._path(key), "rb")
+            return self._path(key).open("rb")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise ObjectNotFoundError(key) from None
 
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
         path = self._path(key)
-        temporary, _ = self._write(key, [data])
+        temporary, _ = self._write([data])
         try:
             _link(temporary, path, key)
         except ObjectExistsError:
@@ -80,7 +80,7 @@ class LocalStorage:
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
         self._path(key)
-        temporary, sha256 = self._write(key, chunks)
+        temporary, sha256 = self._write(chunks)
         status = temporary.stat()
         return StagedObject(
             key=key,
@@ -148,14 +148,14 @@ class LocalStorage:
             raise InvalidKeyError(name, "it is not the name of a staged file")
         return self.root / STAGING_FOLDER / name
 
-    def _write(self, key: str, chunks: Iterable[bytes]) -> tuple[Path, str]:
+    def _write(self, chunks: Iterable[bytes]) -> tuple[Path, str]:
         """A new complete file in the staging folder, on the disk, and its sha256."""
         folder = self.root / STAGING_FOLDER
         _make_folder(folder)
         path = folder / uuid.uuid4().hex
         digest = hashlib.sha256()
         try:
-            with open(path, "xb") as file:
+            with path.open("xb") as file:
                 for chunk in chunks:
                     digest.update(chunk)
                     file.write(chunk)
@@ -185,7 +185,7 @@ class LocalStorage:
             return True
         # Network file systems change the numbers of inodes, and a restored
         # backup their times. An equal file is as good as ours: no reader could tell.
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256
 
     def _info(self, key: str) -> ObjectInfo:

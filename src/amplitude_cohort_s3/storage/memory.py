@@ -17,10 +17,10 @@ from ._protocol import ObjectInfo, StagedObject, StagedState
 
 
 class MemoryStorage:
-    """Objects in the memory of this process: for tests, previews and examples.
+    r"""Objects in the memory of this process: for tests, previews and examples.
 
     >>> storage = MemoryStorage()
-    >>> staged = storage.stage("a/b.csv", [b"amplitudeID\\n"])
+    >>> staged = storage.stage("a/b.csv", [b"amplitudeID\n"])
     >>> list(storage.list_objects())
     []
     >>> storage.publish(staged).size

@@ -11,6 +11,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import BinaryIO
 
 import pytest
@@ -117,7 +118,7 @@ class StorageContract:
     def test_a_listing_of_more_than_a_thousand_keys_is_whole(self, storage: Storage) -> None:
         expected = [f"many/{n:05d}" for n in range(1_001)]
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda key: storage.create(key, b"x"), expected))
+            list(pool.map(storage.create, expected, repeat(b"x")))
         assert keys(storage, "many/") == expected
 
     def test_a_listing_says_size_and_place(self, storage: Storage) -> None:

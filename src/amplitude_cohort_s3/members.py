@@ -1,0 +1,166 @@
+"""The members at one sync, as rows that can be read again and again."""
+
+import hashlib
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import BinaryIO
+
+from attrs import field, frozen
+
+from .compression import decompress_chunks
+from .destination import ExistingMeaning
+from .diff import CHUNK_BYTES, CsvSource, diff_members
+from .errors import DigestMismatchError
+from .filename import DiffType
+from .rows import Row, RowSchema
+from .sync_log import RecordedFile, SyncRecord
+
+OpenObject = Callable[[str], BinaryIO]
+"""Opens an object by its key: ``Storage.open``."""
+
+
+@frozen(kw_only=True)
+class Members:
+    """Everyone in the cohort at one sync: ``(entering | existing) - exiting``.
+
+    Iterating opens the files anew each time and streams: rows are never all in memory.
+    The repr counts and does not name.
+
+    Attributes:
+        schema: The columns of the rows, and the key by whose bytes they are ordered.
+        rows: How many members there are, where a record says it.
+    """
+
+    schema: RowSchema
+    rows: int | None = None
+    _sources: Mapping[DiffType, CsvSource] = field(repr=False, alias="sources")
+
+    @classmethod
+    def of_record(cls, record: SyncRecord, open_object: OpenObject) -> "Members":
+        """The members at a recorded sync.
+
+        Args:
+            record: The sync.
+            open_object: ``storage.open``.
+        """
+        needed: tuple[DiffType, ...]
+        match record.adopted, record.existing:
+            case False, ExistingMeaning.MEMBERS:
+                needed = (DiffType.EXISTING,)
+            case False, ExistingMeaning.STAYED:
+                needed = (DiffType.ENTERING, DiffType.EXISTING)
+            case _:
+                needed = tuple(DiffType)
+        sources = {
+            diff_type: CsvSource(
+                chunks=_opener(record.files[diff_type], open_object),
+                vouched=not record.adopted,
+                rows=record.files[diff_type].rows,
+            )
+            for diff_type in needed
+        }
+        return cls(schema=record.schema, rows=record.members, sources=sources)
+
+    def __iter__(self) -> Iterator[Row]:
+        """The rows in the order of the key.
+
+        Raises:
+            DigestMismatchError: A file's bytes are not those that were recorded; at the end.
+        """
+        return self.schema.decode(self.to_csv(self.schema).chunks(), vouched=True)
+
+    def to_csv(self, schema: RowSchema) -> CsvSource:  # noqa: ARG002 -- our columns are what there is
+        """The members as canonical CSV, in the columns of their own schema."""
+        if len(self._sources) == 1:
+            (source,) = self._sources.values()
+            if source.vouched:
+                return source
+        ordered = all(source.vouched for source in self._sources.values())
+        return CsvSource(
+            chunks=self._merged if ordered else self._sorted, vouched=True, rows=self.rows
+        )
+
+    def _merged(self) -> Iterator[bytes]:
+        """From files that are in order: one pass over each, side by side."""
+        rank = {DiffType.EXITING: 0, DiffType.ENTERING: 1, DiffType.EXISTING: 2}
+        keyed = [self._keyed(diff_type, rank[diff_type]) for diff_type in self._sources]
+        rows = heapq.merge(*keyed, key=itemgetter(0, 1))
+        return self.schema.encode(
+            row
+            for _, same_key in groupby(rows, key=itemgetter(0))
+            for _, first, row in [next(same_key)]
+            if first != rank[DiffType.EXITING]
+        )
+
+    def _keyed(self, diff_type: DiffType, rank: int) -> Iterator[tuple[bytes, int, Row]]:
+        key = self.schema.key_index
+        for row in self._rows(diff_type):
+            yield row[key].encode(), rank, row
+
+    def _sorted(self) -> Iterator[bytes]:
+        """From files in any order: who would enter if only the leavers were there before."""
+        current = chain(self._rows(DiffType.ENTERING), self._rows(DiffType.EXISTING))
+        with diff_members(
+            self._rows(DiffType.EXITING),
+            current,
+            schema=self.schema,
+            duplicates="keep_smallest",
+        ) as diff:
+            yield from diff.entering.chunks()
+
+    def _rows(self, diff_type: DiffType) -> Iterator[Row]:
+        source = self._sources[diff_type]
+        return self.schema.decode(source.chunks(), vouched=source.vouched, fill=True)
+
+
+def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """The bytes of a stream in chunks of a MiB; it is closed at the end."""
+    with stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _opener(file: RecordedFile, open_object: OpenObject) -> Callable[[], Iterator[bytes]]:
+    def chunks() -> Iterator[bytes]:
+        stored = read_chunks(open_object(file.key))
+        plain = decompress_chunks(stored) if file.is_compressed else stored
+        return _verified(plain, file)
+
+    return chunks
+
+
+def _verified(chunks: Iterable[bytes], file: RecordedFile) -> Iterator[bytes]:
+    """The same chunks; at their end an error, if they are not those that were recorded."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != file.sha256:
+        raise DigestMismatchError(file.key)
+
+
+@frozen(kw_only=True)
+class Head:
+    """The newest published sync of a stream: the state that the next one continues.
+
+    Attributes:
+        record: What was recorded of it.
+        newest: The number of the newest record, void ones included.
+        taken: The times, after it, under which a void sync left files.
+    """
+
+    record: SyncRecord
+    newest: int
+    taken: frozenset[datetime] = frozenset()
+    _open: OpenObject = field(repr=False, alias="open")
+
+    def members(self) -> Members:
+        """The members at this sync."""
+        return Members.of_record(self.record, self._open)
+
+    def is_taken(self, when: datetime) -> bool:
+        """Whether files of the stream are visible under this time."""
+        return when == self.record.synced_at or when in self.taken

@@ -1,0 +1,563 @@
+"""The shell: the only module that reads and writes storages to sync a cohort.
+
+The protocol, per stream: stage three files that nobody sees; create one record, which
+is the decision; publish the files, ``existing`` last; create the outcome. Whoever finds
+a record without an outcome finishes it the same way. Nothing is ever overwritten.
+"""
+
+import uuid
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from os import PathLike
+from typing import Literal
+
+from attrs import frozen
+
+from .compression import compress_chunks
+from .destination import CohortStream, CohortSync
+from .diff import CohortDiff, DiffEngine, Duplicates, MemberSource, Progress, diff_members
+from .errors import (
+    ClockSkewError,
+    ConcurrentSyncError,
+    ConfigurationError,
+    FutureTimeError,
+    HeadFilesMissingError,
+    NothingToAdoptError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StagedGoneError,
+    SyncOrderError,
+    SyncTimeTakenError,
+    SyncVoidError,
+    UnfinishedSyncError,
+    UnloggedSyncsError,
+)
+from .filename import DiffType, to_utc
+from .history import (
+    CohortHistory,
+    StreamFile,
+    SyncState,
+    baseline,
+    build_history,
+    parse_listing,
+)
+from .members import Head
+from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
+from .sources import csv_file
+from .storage import StagedObject, StagedState, Storage
+from .sync_log import (
+    LogEntry,
+    Outcome,
+    SyncRecord,
+    outcome_key,
+    parse_log_key,
+    record_key,
+)
+
+CLOCK_TOLERANCE = timedelta(minutes=15)
+"""How far a clock may be off. Requests to S3 are refused beyond the same distance."""
+
+
+@frozen(kw_only=True)
+class SyncResult:
+    """A sync that is published.
+
+    Attributes:
+        record: What was recorded of it.
+        already_done: Whether an earlier run, or another writer, had done the same.
+        ignored_columns: Columns of the source that the sync does not have.
+    """
+
+    record: SyncRecord
+    already_done: bool = False
+    ignored_columns: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """The counts, one file a line."""
+        lines = [f"{file.rows:>10,} {file.key}" for file in self.record.files.values()]
+        done = "already done" if self.already_done else "done"
+        return "\n".join([f"sync of {self.record.synced_at.isoformat()}: {done}", *lines])
+
+
+@frozen(kw_only=True)
+class RecoveryReport:
+    """What ``recover`` found and did.
+
+    Attributes:
+        outcome: ``"nothing"`` was unfinished, or the unfinished sync is now ``"published"``
+            or ``"void"``.
+        record: The sync that was unfinished, or None.
+    """
+
+    outcome: Literal["nothing", "published", "void"]
+    record: SyncRecord | None = None
+
+
+def sync_cohort(
+    sync: CohortSync,
+    members: MemberSource | str | PathLike[str],
+    storage: Storage,
+    *,
+    synced_at: datetime | None = None,
+    max_exits: int | None = None,
+    duplicates: Duplicates = "refuse",
+    engine: DiffEngine | None = None,
+    work_dir: str | PathLike[str] | None = None,
+    log: Storage | None = None,
+    progress: Progress | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> SyncResult:
+    """Syncs a cohort: three files appear, or none.
+
+    It does what you can do by hand::
+
+        recover(storage, sync.stream)
+        head = read_head(storage, sync.stream)
+        before = head.members() if head else ()
+        with diff_members(before, members, schema=sync.schema) as diff:
+            plan = plan_sync(sync, diff, synced_at=now, previous=head)
+            result = commit(plan, diff, storage)
+
+    A run that is repeated, with the same time and the same members, finds that it is
+    done: schedulers may retry.
+
+    Args:
+        sync: What is synced where.
+        members: Who is in the cohort now: an iterable of ``Member``, mappings or
+            sequences; an object that gives CSV; or the location of a CSV file.
+        storage: The bucket or folder.
+        synced_at: An aware datetime, floored to what the names can spell. By default
+            the first free moment from now on.
+        max_exits: How many members may leave, instead of the sync's exit guard.
+        duplicates: What to do with different rows of one key.
+        engine: Another diff engine than the default one.
+        work_dir: Where temporary files go.
+        log: Another storage for the log, so that ``storage`` holds data files only.
+        progress: Told of the rows read so far.
+        clock: Gives the time; for tests.
+
+    Raises:
+        MassExitError: So many members would leave that the source looks broken.
+        SyncTimeTakenError, SyncOrderError, FutureTimeError, ClockSkewError: The time
+            can't be that of the next sync.
+        UnloggedSyncsError, HeadFilesMissingError: The state of the stream is undecided.
+        MatchByChangedError: The stream matches members by another column.
+        ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
+        UnknownOutcomeError: The storage did not say what became of a write.
+        EmptyKeyError, DuplicateKeyError, MalformedCsvError, MissingColumnsError,
+            UnsupportedValueError, InvalidTextError: The members can't be synced.
+    """
+    check_bucket(sync, storage)
+    now = to_utc(clock(), "clock()")
+    if synced_at is not None:
+        synced_at = to_utc(synced_at, "synced_at")
+        if synced_at > now + CLOCK_TOLERANCE:
+            raise FutureTimeError(synced_at, now)
+    head = _finished_head(storage, sync.stream, log)
+    check_match_by(sync, head)
+    if synced_at is None:
+        if head is not None and now + CLOCK_TOLERANCE < head.record.synced_at:
+            raise ClockSkewError(now, head.record.synced_at)
+        synced_at = next_free_moment(sync, head, now)
+    with diff_members(
+        head.members() if head is not None else (),
+        csv_file(members) if isinstance(members, str | PathLike) else members,
+        schema=sync.schema,
+        existing=sync.destination.existing,
+        duplicates=duplicates,
+        engine=engine,
+        work_dir=work_dir,
+        progress=progress,
+    ) as diff:
+        if head is not None:
+            done = _done_before(sync, diff, head, synced_at, log or storage)
+            if done is not None:
+                return done
+        plan = plan_sync(
+            sync,
+            diff,
+            synced_at=synced_at,
+            previous=head,
+            requested_at=now,
+            max_exits=max_exits,
+        )
+        return commit(plan, diff, storage, log=log)
+
+
+def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = None) -> Head | None:
+    """The newest published sync, or None before the first.
+
+    Args:
+        storage: Where the data is.
+        stream: Whose head.
+        log: Where the log is, if not in ``storage``.
+
+    Raises:
+        UnfinishedSyncError: The newest record has no outcome; ``recover`` gives it one.
+        HeadFilesMissingError: Files of the newest published sync are gone.
+        UnloggedSyncsError: Files of the stream, as new as the head, are in no record.
+        RecordFormatError: The log can't be read.
+    """
+    log = log or storage
+    while True:
+        newest = _newest(log, stream)
+        if newest is not None and not newest.is_outcome:
+            raise UnfinishedSyncError(record_key(stream, newest.number))
+        record = None if newest is None else _read_outcome(log, stream, newest.number).head
+        times = _keys_from(storage, stream, record)
+        recorded = set[str]() if record is None else record.keys
+        missing = tuple(sorted(recorded - times.keys()))
+        unknown = times.keys() - recorded
+        taken = frozenset[datetime]()
+        if unknown and newest is not None:
+            voided = _void_keys(log, stream, newest.number, record)
+            taken = frozenset(times[key] for key in unknown & voided)
+            unknown -= voided
+        if (missing or unknown) and _newest(log, stream) != newest:
+            continue  # Another writer went on between our two listings.
+        if missing:
+            raise HeadFilesMissingError(missing)
+        if unknown:
+            raise UnloggedSyncsError(stream.log_prefix, tuple(sorted(unknown)))
+        if record is None or newest is None:
+            return None
+        return Head(record=record, newest=newest.number, taken=taken, open=storage.open)
+
+
+def commit(
+    plan: SyncPlan, diff: CohortDiff, storage: Storage, *, log: Storage | None = None
+) -> SyncResult:
+    """Makes a planned sync happen: all three files become visible, or none.
+
+    Args:
+        plan: From ``plan_sync``.
+        diff: The one that the plan was made from, still open.
+        storage: Where the data goes.
+        log: Where the log is, if not in ``storage``.
+
+    Raises:
+        PlanMismatchError: The diff is another one.
+        ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
+        SyncVoidError: What was staged disappeared, or a stranger took a name.
+        UnknownOutcomeError: The storage did not say what became of a write; run again.
+    """
+    check_bucket(plan.sync, storage)
+    plan.check_diff(diff)
+    log = log or storage
+    with ExitStack() as discarding:
+        staged = dict[DiffType, StagedObject]()
+        for diff_type in DiffType:
+            staged[diff_type] = _stage(plan, diff, diff_type, storage)
+            discarding.callback(storage.discard, staged[diff_type])
+        undecided = discarding.pop_all()
+    record = plan.record(number=plan.number, staged=staged, writer=uuid.uuid4().hex)
+    while (other := _create_record(log, record)) is not None:
+        ended = _read_outcome_if_any(log, other) or _settle(other, storage, log)
+        if not ended.published and (ended.head and ended.head.ref) == plan.previous:
+            # That one never happened, so the next number continues the same head.
+            record = plan.record(number=record.number + 1, staged=staged, writer=record.writer)
+            continue
+        # Only now is it certain that our record is not, and will never be, in the log.
+        undecided.close()
+        if ended.published and record.statement == other.statement:
+            return SyncResult(record=other, already_done=True)
+        raise ConcurrentSyncError(other.key, other.synced_at)
+    if not _settle(record, storage, log).published:
+        raise SyncVoidError(record.key, record.synced_at)
+    return SyncResult(record=record, ignored_columns=plan.ignored_columns)
+
+
+def recover(
+    storage: Storage, stream: CohortStream, *, log: Storage | None = None
+) -> RecoveryReport:
+    """Finishes the newest sync if its writer did not: any process may, at any time.
+
+    It becomes published if all its files still can be, and void otherwise. A writer
+    that is still at work is not disturbed: both write the same.
+
+    Args:
+        storage: Where the data is.
+        stream: Whose newest sync.
+        log: Where the log is, if not in ``storage``.
+
+    Raises:
+        RecordFormatError: The log can't be read.
+        UnknownOutcomeError: The storage did not say what became of a write; run again.
+    """
+    log = log or storage
+    newest = _newest(log, stream)
+    if newest is None or newest.is_outcome:
+        return RecoveryReport(outcome="nothing")
+    record = _read_record(log, stream, newest.number)
+    outcome = _settle(record, storage, log)
+    return RecoveryReport(outcome="published" if outcome.published else "void", record=record)
+
+
+def read_history(
+    storage: Storage, stream: CohortStream, *, log: Storage | None = None
+) -> CohortHistory:
+    """All syncs of a stream, whoever wrote them.
+
+    Args:
+        storage: Where the data is.
+        stream: Whose syncs.
+        log: Where the log is, if not in ``storage``; a stream that Amplitude wrote has none.
+
+    Raises:
+        RecordFormatError: The log can't be read.
+    """
+    # The data first: a sync that is published in between is then in the log alone,
+    # and its files are looked up again.
+    listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
+    logged = list(_read_log(log or storage, stream))
+    keys = {item.info.key for item in listed if isinstance(item, StreamFile)}
+    if any(state is SyncState.PUBLISHED and not record.keys <= keys for record, state in logged):
+        listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
+    return build_history(stream, listed, logged, storage.open)
+
+
+def adopt(
+    storage: Storage,
+    stream: CohortStream,
+    *,
+    match_by: str = "amplitude_id",
+    log: Storage | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Head:
+    """Takes over a stream that Amplitude wrote: its newest complete sync becomes the baseline.
+
+    Nothing of the data is touched; the log begins with a record of these files.
+
+    Args:
+        storage: Where the data is.
+        stream: Whose syncs.
+        match_by: The column by which members are told apart: an id column or the name
+            of a property's column.
+        log: Where the log goes, if not in ``storage``.
+        clock: Gives the time; for tests.
+
+    Raises:
+        NothingToAdoptError: There is a log already, no complete sync, or a newer one
+            that is not complete.
+        ConcurrentSyncError: Another process began a log at the same time.
+        MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
+    """
+    log = log or storage
+    if _newest(log, stream) is not None:
+        raise NothingToAdoptError(stream.log_prefix, "the stream has a log already")
+    history = read_history(storage, stream, log=log)
+    if not history:
+        raise NothingToAdoptError(stream.log_prefix, "there is no complete sync")
+    newest = history[-1]
+    if any(sync.synced_at > newest.synced_at for sync in history.unpublished):
+        raise NothingToAdoptError(
+            stream.log_prefix, "a sync newer than the newest complete one lacks files"
+        )
+    record = baseline(
+        stream,
+        newest,
+        storage.open,
+        match_by=match_by,
+        now=to_utc(clock(), "clock()"),
+        writer=uuid.uuid4().hex,
+    )
+    if (other := _create_record(log, record)) is not None:
+        raise ConcurrentSyncError(other.key, other.synced_at)
+    _settle(record, storage, log)
+    return Head(record=record, newest=record.number, open=storage.open)
+
+
+def check_bucket(sync: CohortSync, storage: Storage) -> None:
+    """That the storage is the destination's bucket, where both name one.
+
+    Raises:
+        ConfigurationError: They differ.
+    """
+    wanted, given = sync.destination.bucket, getattr(storage, "bucket", None)
+    if wanted is not None and given is not None and wanted != given:
+        fault = f"its bucket is {wanted!r}, and the storage's {given!r}"
+        raise ConfigurationError(f"Destination {sync.destination.name!r}", (fault,))
+
+
+# --- The protocol's steps ------------------------------------------------------------
+
+
+def _stage(plan: SyncPlan, diff: CohortDiff, diff_type: DiffType, storage: Storage) -> StagedObject:
+    chunks = diff.report.files[diff_type].chunks()
+    if plan.sync.destination.compression is None:
+        return storage.stage(plan.files[diff_type].key, chunks, content_type="text/csv")
+    return storage.stage(
+        plan.files[diff_type].key, compress_chunks(chunks), content_type="application/gzip"
+    )
+
+
+def _create_record(log: Storage, record: SyncRecord) -> SyncRecord | None:
+    """Writes the decision, or returns the record that another writer put there first."""
+    try:
+        log.create(record.key, record.to_bytes())
+    except ObjectExistsError:
+        return _read_record(log, record.stream, record.number)
+    return None
+
+
+def _settle(record: SyncRecord, storage: Storage, log: Storage) -> Outcome:
+    """Publishes a recorded sync whole or declares it void; the owner and recovery alike."""
+    staged = [record.files[t].staged for t in DiffType]
+    published = _publish(storage, [s for s in staged if s is not None])
+    head = record if published else _predecessor(record, log)
+    outcome = Outcome(number=record.number, published=published, head=head)
+    try:
+        log.create(outcome_key(record.stream, record.number), outcome.to_bytes())
+    except ObjectExistsError:
+        return _read_outcome(log, record.stream, record.number)
+    return outcome
+
+
+def _publish(storage: Storage, staged: list[StagedObject]) -> bool:
+    # Each is asked after before any is published, so that a sync which lost a file shows none.
+    states = {storage.inspect(s) for s in staged}
+    if not states & {StagedState.GONE, StagedState.TAKEN}:
+        try:
+            for s in staged:
+                storage.publish(s)
+        except (StagedGoneError, ObjectExistsError):
+            pass
+        else:
+            return True
+    # Revoked before it is called void: nobody can publish the rest behind our back.
+    for s in staged:
+        storage.discard(s)
+    return all(storage.inspect(s) is StagedState.PUBLISHED for s in staged)
+
+
+def _predecessor(record: SyncRecord, log: Storage) -> SyncRecord | None:
+    if record.previous is None:
+        return None
+    return _read_record(log, record.stream, record.previous.number)
+
+
+def _finished_head(storage: Storage, stream: CohortStream, log: Storage | None) -> Head | None:
+    while True:
+        try:
+            return read_head(storage, stream, log=log)
+        except UnfinishedSyncError:
+            recover(storage, stream, log=log)
+
+
+def _done_before(
+    sync: CohortSync, diff: CohortDiff, head: Head, synced_at: datetime, log: Storage
+) -> SyncResult | None:
+    """The earlier sync that this run would only repeat; None if the run is a new one.
+
+    Raises:
+        SyncTimeTakenError: The earlier sync of this time is different.
+        SyncOrderError: There is none of this time, and the head is newer.
+    """
+    floored = sync.name_style.floor(synced_at)
+    if floored > head.record.synced_at:
+        return None
+    earlier = _find_record(log, head, floored)
+    if earlier is None:
+        raise SyncOrderError(floored, head.record.synced_at)
+    if earlier.statement != statement_of(sync, diff, floored):
+        raise SyncTimeTakenError(floored, next_free_moment(sync, head, floored))
+    return SyncResult(
+        record=earlier, already_done=True, ignored_columns=diff.report.ignored_columns
+    )
+
+
+def _find_record(log: Storage, head: Head, synced_at: datetime) -> SyncRecord | None:
+    """The published record of a time, by binary search over the outcomes.
+
+    Each outcome holds the head after it, void or not, and that never grows older.
+    """
+    if synced_at == head.record.synced_at:
+        return head.record
+
+    def head_after(number: int) -> SyncRecord | None:
+        return _read_outcome(log, head.record.stream, number).head
+
+    def time_after(number: int) -> datetime:
+        record = head_after(number)
+        return datetime.min.replace(tzinfo=UTC) if record is None else record.synced_at
+
+    earlier = range(1, head.record.number)
+    index = bisect_left(earlier, synced_at, key=time_after)
+    record = head_after(earlier[index]) if index < len(earlier) else None
+    return record if record is not None and record.synced_at == synced_at else None
+
+
+# --- Reading the log and the names ---------------------------------------------------
+
+
+def _newest(log: Storage, stream: CohortStream) -> LogEntry | None:
+    """The newest entry of the log: the first key of its listing."""
+    for info in log.list_objects(stream.log_prefix):
+        entry = parse_log_key(stream, info.key)
+        if entry is not None:
+            return entry
+    return None
+
+
+def _read_record(log: Storage, stream: CohortStream, number: int) -> SyncRecord:
+    key = record_key(stream, number)
+    with log.open(key) as file:
+        return SyncRecord.from_bytes(file.read(), key=key)
+
+
+def _read_outcome(log: Storage, stream: CohortStream, number: int) -> Outcome:
+    key = outcome_key(stream, number)
+    with log.open(key) as file:
+        return Outcome.from_bytes(file.read(), key=key)
+
+
+def _read_outcome_if_any(log: Storage, record: SyncRecord) -> Outcome | None:
+    try:
+        return _read_outcome(log, record.stream, record.number)
+    except ObjectNotFoundError:
+        return None
+
+
+def _void_keys(
+    log: Storage, stream: CohortStream, newest: int, head: SyncRecord | None
+) -> set[str]:
+    """The keys that the void records behind the head name."""
+    first = 1 if head is None else head.number + 1
+    records = (_read_record(log, stream, number) for number in range(first, newest + 1))
+    return set[str]().union(*(record.keys for record in records))
+
+
+def _read_log(log: Storage, stream: CohortStream) -> Iterator[tuple[SyncRecord, SyncState]]:
+    """Each record and what became of it, newest first."""
+    read = set[int]()
+    for info in log.list_objects(stream.log_prefix):
+        entry = parse_log_key(stream, info.key)
+        if entry is None or entry.number in read:
+            continue
+        read.add(entry.number)
+        outcome = _read_outcome(log, stream, entry.number) if entry.is_outcome else None
+        if outcome is not None and outcome.published and outcome.head is not None:
+            yield outcome.head, SyncState.PUBLISHED
+        else:
+            state = SyncState.VOID if entry.is_outcome else SyncState.IN_DOUBT
+            yield _read_record(log, stream, entry.number), state
+
+
+def _keys_from(
+    storage: Storage, stream: CohortStream, record: SyncRecord | None
+) -> dict[str, datetime]:
+    """The keys of the stream's visible files, and their times, from a record's time on."""
+    start_after = None
+    if record is not None:
+        # Names of one stream sort by their date and hour, whatever their style.
+        hour = record.synced_at.isoformat()[: len("YYYY-MM-DDTHH")]
+        start_after = stream.data_prefix + hour
+    listing = storage.list_objects(stream.data_prefix, start_after=start_after)
+    return {
+        item.info.key: item.name.synced_at
+        for item in parse_listing(stream, listing)
+        if isinstance(item, StreamFile)
+        and (record is None or item.name.synced_at >= record.synced_at)
+    }
