@@ -14,7 +14,7 @@ from .diff import CsvSource
 from .errors import InvalidFileNameError, NoSyncYetError
 from .filename import CohortFileName, DiffType, to_utc
 from .members import Members, OpenObject, read_chunks
-from .rows import Row, RowSchema, read_table
+from .rows import Row, RowSchema, Table, read_table
 from .storage._protocol import ObjectInfo
 from .sync_log import RecordedFile, SyncRecord
 
@@ -155,6 +155,19 @@ class CohortHistory(Sequence[BucketSync]):
         first = self.syncs[0].synced_at if self.syncs else None
         raise NoSyncYetError(when, first)
 
+    def rows(self, sync: BucketSync, diff_type: DiffType) -> Iterator[Row]:
+        """The rows of one file as they stand in it, in the file's own columns.
+
+        Raises:
+            MalformedCsvError: The file is not a cohort's CSV.
+        """
+        for batch in self._table(sync, diff_type).batches:
+            yield from batch
+
+    def _table(self, sync: BucketSync, diff_type: DiffType) -> Table:
+        source = _source(sync.files[diff_type], sync.record, self._open)
+        return read_table(source.chunks(), vouched=source.vouched)
+
     def events(self) -> Iterator[MembershipEvent]:
         """Every entry and exit, in the order of the syncs; at each, exits behind entries.
 
@@ -162,8 +175,7 @@ class CohortHistory(Sequence[BucketSync]):
         """
         for sync in self.syncs:
             for diff_type in (DiffType.ENTERING, DiffType.EXITING):
-                source = _source(sync.files[diff_type], sync.record, self._open)
-                table = read_table(source.chunks(), vouched=source.vouched)
+                table = self._table(sync, diff_type)
                 for rows in table.batches:
                     for row in rows:
                         yield MembershipEvent(sync.synced_at, diff_type, row, table.columns)
