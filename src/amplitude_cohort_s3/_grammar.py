@@ -20,10 +20,7 @@ and digits (``26umsb5``). Never ``_``, which separates the parts."""
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 """``YYYY-MM-DD``. Whether the day exists is checked by the calendar, not here."""
 
-TIME = (
-    r"(?P<hour>[0-9]{2})(?P<separator>[:-])(?P<second_group>[0-9]{2})"
-    r"(?:(?P=separator)(?P<third_group>[0-9]{2}))?"
-)
+TIME = r"[0-9]{2}(?P<separator>[:-])[0-9]{2}(?:(?P=separator)[0-9]{2})?"
 """The page writes ``HH:SS`` in its pattern and ``HH-SS`` in its list: both are read,
 the same separator throughout. A third group makes it hours, minutes, seconds.
 What the second group means is the reader's choice: see ``NameStyle.second_group``."""
@@ -43,7 +40,7 @@ EXTENSION = r"\.csv(?:\.gz)?"
 FILE_NAME = re.compile(
     rf"(?:(?P<project_id>{PROJECT_ID})_)?"
     rf"(?P<cohort_id>{COHORT_ID})_"
-    rf"(?P<date>{DATE})T{TIME}(?P<zulu>Z)?_"
+    rf"(?P<time>{DATE}T{TIME}Z?)_"
     rf"(?P<diff_type>{DIFF_TYPE})"
     rf"(?:_(?P<routing_key>{ROUTING_KEY}?))?"
     rf"(?P<extension>{EXTENSION})",
