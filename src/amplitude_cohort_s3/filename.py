@@ -5,9 +5,9 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from attrs import field, fields, frozen
+from attrs import field, frozen
 
 from . import _grammar
 from .errors import ConfigurationError, InvalidFileNameError, NaiveDatetimeError
@@ -275,25 +275,19 @@ def _read_time(
         ValueError: The calendar has no such time.
     """
     date, separator = text[:10], text[13]
-    zulu = text.endswith("Z")
     hours, second, *third = text.removesuffix("Z")[11:].split(separator)
-    style = _style(
-        separator, bool(third), "minutes" if third else second_group, zulu, empty_routing_key,
-        extension,
-    )  # fmt: skip
+    style = NameStyle(
+        separator=":" if separator == ":" else "-",
+        seconds=bool(third),
+        second_group="minutes" if third else second_group,
+        zulu=text.endswith("Z"),
+        empty_routing_key=empty_routing_key,
+        extension=".csv" if extension == ".csv" else ".csv.gz",
+    )
     minutes, seconds = (second, *third, "00")[:2]
     if style.second_group == "seconds":
         minutes, seconds = "00", minutes
     return datetime.fromisoformat(f"{date}T{hours}:{minutes}:{seconds}+00:00"), style
-
-
-@lru_cache
-def _style(*values: Any) -> NameStyle:
-    """One object for all names of a style."""
-    return NameStyle(**dict(zip(_STYLE_FIELDS, values, strict=True)))
-
-
-_STYLE_FIELDS = [attribute.name for attribute in fields(NameStyle)]
 
 
 def _is_storable(name: str) -> bool:
