@@ -1,7 +1,6 @@
 """The codec of file names: ``123_26umsb5_2026-11-23T14:05_entering_key.csv`` and its parts."""
 
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -167,7 +166,7 @@ class CohortFileName:
     def __attrs_post_init__(self) -> None:
         text = str(self)
         rule = self._broken_rule()
-        if rule is None and not (_grammar.FILE_NAME.fullmatch(text) and _is_storable(text)):
+        if rule is None and (_is_too_long(text) or not _grammar.FILE_NAME.fullmatch(text)):
             rule = _broken_rule_of_text(text)
         if rule is not None:
             raise InvalidFileNameError(text, rule)
@@ -213,11 +212,9 @@ class CohortFileName:
             InvalidFileNameError: It is no cohort file's name; the error says by which rule.
         """
         match = _grammar.FILE_NAME.fullmatch(name)
-        if match is None or not _is_storable(name):
+        if match is None or _is_too_long(name):
             raise InvalidFileNameError(name, _broken_rule_of_text(name))
-        project_id, cohort_id, time, diff_type, routing_key, extension = match.group(
-            "project_id", "cohort_id", "time", "diff_type", "routing_key", "extension"
-        )
+        project_id, cohort_id, time, diff_type, routing_key, extension = match.groups()
         try:
             synced_at, style = _read_time(time, extension, routing_key == "", second_group)
         except ValueError as error:
@@ -254,7 +251,7 @@ class CohortFileName:
                 path ends in a slash, which no name of ours would have.
         """
         path, slash, name = key.rpartition("/")
-        if slash and (not path or path.endswith("/")):
+        if slash and (not path or path[-1] == "/"):
             raise InvalidFileNameError(key, "one slash stands between the path and the name")
         return path, cls.parse(name, second_group=second_group)
 
@@ -274,44 +271,48 @@ def _read_time(
     Raises:
         ValueError: The calendar has no such time.
     """
-    date, separator = text[:10], text[13]
-    hours, second, *third = text.removesuffix("Z")[11:].split(separator)
-    style = NameStyle(
+    zulu = text.endswith("Z")
+    separator, has_seconds = text[13], len(text) - zulu > len("YYYY-MM-DDTHH:MM")
+    style = _style(
+        separator,
+        "minutes" if has_seconds else second_group,
+        extension,
+        has_seconds,
+        zulu,
+        empty_routing_key,
+    )
+    hour, second = text[:13], text[14:16]
+    if has_seconds:
+        iso = f"{hour}:{second}:{text[17:19]}+00:00"
+    elif second_group == "minutes":
+        iso = f"{hour}:{second}+00:00"
+    else:
+        iso = f"{hour}:00:{second}+00:00"
+    return datetime.fromisoformat(iso), style
+
+
+@lru_cache
+def _style(separator: str, second_group: SecondGroup, extension: str, *flags: bool) -> NameStyle:
+    """One object for all names of a style: making it costs more than reading a name."""
+    seconds, zulu, empty_routing_key = flags
+    return NameStyle(
         separator=":" if separator == ":" else "-",
-        seconds=bool(third),
-        second_group="minutes" if third else second_group,
-        zulu=text.endswith("Z"),
+        seconds=seconds,
+        second_group=second_group,
+        zulu=zulu,
         empty_routing_key=empty_routing_key,
         extension=".csv" if extension == ".csv" else ".csv.gz",
     )
-    minutes, seconds = (second, *third, "00")[:2]
-    if style.second_group == "seconds":
-        minutes, seconds = "00", minutes
-    return datetime.fromisoformat(f"{date}T{hours}:{minutes}:{seconds}+00:00"), style
 
 
-def _is_storable(name: str) -> bool:
-    """Whether a text can stand in a key: of few enough bytes, and without control characters."""
-    if name.isascii() and name.isprintable():
-        return len(name) <= MAX_NAME_BYTES
-    return not _broken_rule_of_text(name)
+def _is_too_long(name: str) -> bool:
+    # A character has at most four bytes, so most names need no encoding to tell.
+    return len(name) * 4 > MAX_NAME_BYTES and len(name.encode()) > MAX_NAME_BYTES
 
 
 def _broken_rule_of_text(name: str) -> str:
-    """By which rule a text is no name; the empty text if it is one."""
-    try:
-        size = len(name.encode())
-    except UnicodeEncodeError:
-        return "it must be encodable as UTF-8"
-    if size > MAX_NAME_BYTES:
-        return f"it may have {MAX_NAME_BYTES} bytes of UTF-8, and has {size}"
-    if "/" in name:
-        return "it holds a /, which belongs to the path"
-    if any(unicodedata.category(c) == "Cc" for c in name):
-        return "it holds a control character"
-    if _grammar.FILE_NAME.fullmatch(name):
-        return ""
+    """By which rule a text is no name."""
     for pattern, rule in _grammar.RULES:
         if not pattern.fullmatch(name):
             return rule
-    return "behind the difftype comes the extension, or _ and a routing key"
+    return f"it may have {MAX_NAME_BYTES} bytes of UTF-8"
