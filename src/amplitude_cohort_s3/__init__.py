@@ -16,10 +16,18 @@ from .destination import (
 from .diff import CohortDiff, CsvSource, DiffEngine, diff_members
 from .errors import CohortS3Error
 from .filename import CohortFileName, DiffType, NameStyle
-from .history import BucketSync, CohortHistory, MembershipEvent, SyncState
+from .history import (
+    BucketSync,
+    Churn,
+    CohortHistory,
+    MembershipEvent,
+    SyncState,
+    UnpublishedSync,
+)
 from .members import Head, Members
 from .plan import SyncPlan, plan_sync
 from .rows import Member, RowSchema
+from .stays import Stay
 from .storage import (
     LocalStorage,
     MemoryStorage,
@@ -40,10 +48,12 @@ from .sync import (
     sync_cohort,
 )
 from .sync_log import Outcome, SyncRecord
+from .verification import Finding, FindingKind
 
 __all__ = [
     "BucketSync",
     "Cadence",
+    "Churn",
     "CohortDiff",
     "CohortFileName",
     "CohortHistory",
@@ -56,6 +66,8 @@ __all__ = [
     "DiffType",
     "ExistingMeaning",
     "ExitGuard",
+    "Finding",
+    "FindingKind",
     "Head",
     "LocalStorage",
     "Member",
@@ -69,12 +81,14 @@ __all__ = [
     "RowSchema",
     "StagedObject",
     "StagedState",
+    "Stay",
     "Storage",
     "SupportsDelete",
     "SyncPlan",
     "SyncRecord",
     "SyncResult",
     "SyncState",
+    "UnpublishedSync",
     "UserProperty",
     "adopt",
     "commit",
