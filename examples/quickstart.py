@@ -57,7 +57,7 @@ def main(folder: str) -> None:
         )
 
     findings = history.verify()
-    print("\nVerified:", "all adds up" if not findings else findings)
+    print("\nVerified:", findings or "all adds up")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -13,6 +14,7 @@ from amplitude_cohort_s3 import (
     MemoryStorage,
     Stay,
     UserProperty,
+    list_streams,
     read_history,
     sync_cohort,
 )
@@ -95,7 +97,7 @@ def test_everything_that_was_synced_comes_back(cohorts, meaning, keep_log):
         assert sorted(history.members_at(one)) == sorted(members.values())
     assert told(list(history.intervals())) == expected_stays(cohorts)
     assert history.verify() == ()
-    for one, (before, now) in zip(history.churn()[1:], zip(cohorts, cohorts[1:]), strict=False):
+    for one, (before, now) in zip(history.churn()[1:], pairwise(cohorts), strict=True):
         assert one.members == len(now)
         assert (one.entered, one.exited) == (len(now.keys() - before), len(before.keys() - now))
     key = expected_stays(cohorts)[0][0]
@@ -183,3 +185,13 @@ def test_strangers_are_skipped_with_a_reason(cohorts):
     reasons = {s.key: s.reason for s in read_history(storage, sync.stream).skipped}
     assert "time must begin" in reasons["p/1_abc_notes.txt"]
     assert "another stream" in reasons["p/1_abc_2026-01-01T00:00_entering_other.csv"]
+
+
+def test_a_bucket_shows_its_streams(cohorts):
+    storage, sync = build(cohorts, ExistingMeaning.MEMBERS, keep_log=True)
+    storage.create("q/r/7_zz_2026-01-01T00-00_entering_a_b.csv", b"")
+    ours, other = list_streams(storage)
+    assert (ours.stream, ours.syncs, ours.files, ours.has_log) == (sync.stream, 12, 36, True)
+    assert (ours.first, ours.last) == (TIMES[0], TIMES[-1])
+    assert (other.stream.path, other.stream.routing_key, other.has_log) == ("q/r", "a_b", False)
+    assert [one.stream for one in list_streams(storage, "q")] == [other.stream]

@@ -156,6 +156,59 @@ class Churn:
         return self.exited / self.members_before if self.members_before else 0.0
 
 
+@frozen(kw_only=True)
+class StreamOverview:
+    """One stream as the listing of a bucket shows it.
+
+    Attributes:
+        stream: Its identity: what ``read_history`` takes.
+        first: The time of its first sync.
+        last: The time of its newest sync.
+        syncs: How many times there are files of.
+        files: How many files.
+        has_log: Whether there is a log beside the data.
+    """
+
+    stream: CohortStream
+    first: datetime
+    last: datetime
+    syncs: int
+    files: int
+    has_log: bool
+
+
+def overview(listing: Iterable[ObjectInfo]) -> Iterator[StreamOverview]:
+    """The streams that a listing shows, by their paths, projects and cohorts.
+
+    Args:
+        listing: Of a whole bucket, or of a folder in it.
+    """
+    times = dict[CohortStream, list[datetime]]()
+    logs = set[str]()
+    for info in listing:
+        try:
+            path, name = CohortFileName.from_key(info.key)
+        except InvalidFileNameError:
+            logs.add(info.key.rpartition("/")[0] + "/")
+            continue
+        stream = CohortStream(
+            project_id=name.project_id,
+            cohort_id=name.cohort_id,
+            path=path,
+            routing_key=name.routing_key,
+        )
+        times.setdefault(stream, []).append(name.synced_at)
+    for stream, seen in sorted(times.items(), key=lambda item: item[0].log_prefix):
+        yield StreamOverview(
+            stream=stream,
+            first=min(seen),
+            last=max(seen),
+            syncs=len(set(seen)),
+            files=len(seen),
+            has_log=stream.log_prefix in logs,
+        )
+
+
 def _count(values: Sized) -> str:
     return f"<{len(values)}>"
 

@@ -6,7 +6,7 @@ a record without an outcome finishes it the same way. Nothing is ever overwritte
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from os import PathLike
@@ -34,7 +34,15 @@ from .errors import (
     UnloggedSyncsError,
 )
 from .filename import DiffType, to_utc
-from .history import CohortHistory, StreamFile, baseline, build_history, parse_listing
+from .history import (
+    CohortHistory,
+    StreamFile,
+    StreamOverview,
+    baseline,
+    build_history,
+    overview,
+    parse_listing,
+)
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
 from .sources import csv_file
@@ -319,6 +327,16 @@ def read_history(
         match_by=match_by,
         work_dir=work_dir,
     )
+
+
+def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
+    """The streams of a bucket, whoever wrote them, from one listing.
+
+    Args:
+        storage: Where the data is.
+        path: The folder to look in, with all below it; by default the whole bucket.
+    """
+    return overview(storage.list_objects(f"{path}/" if path else ""))
 
 
 def adopt(
