@@ -52,6 +52,8 @@ FILE_NAME = re.compile(
 """A whole name. The reluctant routing key leaves ``.csv.gz`` to the extension."""
 
 RULES = (
+    (re.compile(rf"(?!0[0-9]+_{COHORT_ID}_{DATE}T).*", re.DOTALL),
+     "a project id has no leading zero"),
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_.*", re.DOTALL),
      "it must begin with a project id (0, or digits without a leading zero) and a cohort id, "  # noqa: ISC004
      "letters, digits and -, each followed by _"),

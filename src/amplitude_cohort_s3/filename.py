@@ -227,8 +227,10 @@ class CohortFileName:
         if style.second_group == "seconds":
             minutes, seconds = "00", minutes
         try:
-            synced_at = datetime.fromisoformat(
-                f"{match['date']}T{match['hour']}:{minutes}:{seconds}+00:00"
+            # Not fromisoformat: newer Pythons read 24:00 as the next day's 00:00.
+            year, month, day = map(int, match["date"].split("-"))
+            synced_at = datetime(
+                year, month, day, int(match["hour"]), int(minutes), int(seconds), tzinfo=UTC
             )
         except ValueError as error:
             raise InvalidFileNameError(name, f"there is no such time: {error}") from None
