@@ -27,6 +27,7 @@ from .errors import (
     NothingToAdoptError,
     ObjectExistsError,
     ObjectNotFoundError,
+    RecordFormatError,
     StagedGoneError,
     SyncOrderError,
     SyncTimeTakenError,
@@ -504,13 +505,19 @@ def _newest(log: Storage, stream: CohortStream) -> LogEntry | None:
 def _read_record(log: Storage, stream: CohortStream, number: int) -> SyncRecord:
     key = record_key(stream, number)
     with log.open(key) as file:
-        return SyncRecord.from_bytes(file.read(), key=key)
+        record = SyncRecord.from_bytes(file.read(), key=key)
+    if record.key != key:
+        raise RecordFormatError(key, f"it belongs to {record.key!r}")
+    return record
 
 
 def _read_outcome(log: Storage, stream: CohortStream, number: int) -> Outcome:
     key = outcome_key(stream, number)
     with log.open(key) as file:
-        return Outcome.from_bytes(file.read(), key=key)
+        outcome = Outcome.from_bytes(file.read(), key=key)
+    if outcome.number != number or (outcome.head and outcome.head.stream != stream):
+        raise RecordFormatError(key, "it belongs to another record or stream")
+    return outcome
 
 
 def _read_outcome_if_any(log: Storage, record: SyncRecord) -> Outcome | None:

@@ -325,8 +325,16 @@ class Outcome:
                 published=value["outcome"] == "published",
                 head=None if head is None else SyncRecord.from_json(head),
             )
+            outcome._check_head()
             _check_form(outcome.to_bytes(), data)
         return outcome
+
+    def _check_head(self) -> None:
+        """That its head can be the newest published record after this one."""
+        number = 0 if self.head is None else self.head.number
+        if number != self.number if self.published else number >= self.number:
+            msg = "its head is not the newest published record after it"
+            raise ValueError(msg)
 
 
 @frozen
@@ -378,6 +386,7 @@ def _reading(key: str) -> Generator[None]:
         KeyError,
         TypeError,
         ValueError,
+        OverflowError,
         AttributeError,
         RecursionError,
     ) as error:
