@@ -336,9 +336,10 @@ class NothingToAdoptError(CohortS3Error, ValueError):
 
     log_prefix: str
     reason: str
+    cure: str
 
     def __str__(self) -> str:
-        return f"can't adopt into {self.log_prefix!r}: {self.reason}. Sync without adopt()"
+        return f"can't adopt into {self.log_prefix!r}: {self.reason}; {self.cure}"
 
 
 @define(slots=False)
