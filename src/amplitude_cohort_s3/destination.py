@@ -210,7 +210,7 @@ class Destination:
                 "match_by must be 'amplitude_id', 'user_id' or a UserProperty, "
                 f"not {self.match_by!r}"
             )
-        if not isinstance(self.existing, ExistingMeaning):
+        if self.existing not in tuple(ExistingMeaning):
             faults.append(f"existing must be an ExistingMeaning, not {self.existing!r}")
         if self.name_style.second_group != "minutes":
             faults.append("name_style: a time without minutes is only read, never written")
