@@ -344,7 +344,7 @@ def read_table(source: Iterable[bytes], *, vouched: bool = False) -> Table:
             stand. The error says at which line.
     """
     blocks = read_blocks(source)
-    first = next(blocks, None)
+    first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
     if first is None:
         raise MalformedCsvError(1, "the file is empty, it lacks even a header")
     line, header, rest = first.split_header()
