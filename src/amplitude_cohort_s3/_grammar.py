@@ -52,6 +52,8 @@ FILE_NAME = re.compile(
 RULES = (
     (re.compile(ROUTING_KEY),
      "it holds no /, no control character and only what UTF-8 can write"),
+    (re.compile(rf"(?!0[0-9]+_{COHORT_ID}_{DATE}T).*", re.DOTALL),
+     "a project id has no leading zero"),
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_.*", re.DOTALL),
      "it must begin with a project id (0, or digits without a leading zero) and a cohort id, "  # noqa: ISC004
      "letters, digits and -, each followed by _"),

@@ -288,6 +288,10 @@ def _read_time(
         iso = f"{hour}:{second}+00:00"
     else:
         iso = f"{hour}:00:{second}+00:00"
+    if text[11:13] == "24":
+        # From 3.13 on, fromisoformat reads 24:00 as the next day's 00:00.
+        msg = "hour must be in 0..23"
+        raise ValueError(msg)
     return datetime.fromisoformat(iso), style
 
 

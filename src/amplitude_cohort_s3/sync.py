@@ -46,7 +46,7 @@ from .history import (
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
 from .sources import csv_file
-from .storage import StagedObject, StagedState, Storage
+from .storage._protocol import StagedObject, StagedState, Storage
 from .sync_log import (
     Outcome,
     SyncLog,
@@ -153,7 +153,7 @@ def sync_cohort(
     check_bucket(sync, storage)
     now = to_utc(clock(), "clock()")
     if synced_at is not None:
-        synced_at = to_utc(synced_at, "synced_at")
+        synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
         if synced_at > now + CLOCK_TOLERANCE:
             raise FutureTimeError(synced_at, now)
     head = _finished_head(storage, sync.stream, log)
@@ -367,13 +367,21 @@ def adopt(
     """
     log = log or storage
     if _read_log(log, stream).newest is not None:
-        raise NothingToAdoptError(stream.log_prefix, "the stream has a log already")
+        raise NothingToAdoptError(
+            stream.log_prefix, "the stream has a log already", "sync without adopt()"
+        )
     history = read_history(storage, stream, match_by=match_by, log=log)
     if not history or history[-1].missing:
-        raise NothingToAdoptError(stream.log_prefix, "there is no complete sync")
+        raise NothingToAdoptError(
+            stream.log_prefix,
+            "there is no complete sync",
+            "check project, cohort, path and routing key; a new stream is synced without adopt()",
+        )
     if any(sync.synced_at > history[-1].synced_at for sync in history.unpublished):
         raise NothingToAdoptError(
-            stream.log_prefix, "a sync newer than the newest complete one lacks files"
+            stream.log_prefix,
+            "a sync newer than the newest complete one lacks files",
+            "wait until it is whole, or remove what there is of it",
         )
     record = baseline(history, now=to_utc(clock(), "clock()"), writer=uuid.uuid4().hex)
     if (other := _create_record(log, record)) is not None:

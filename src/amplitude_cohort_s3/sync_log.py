@@ -329,8 +329,16 @@ class Outcome:
                 published=value["outcome"] == "published",
                 head=None if head is None else SyncRecord.from_json(head),
             )
+            outcome._check_head()
             _check_form(outcome.to_bytes(), data)
         return outcome
+
+    def _check_head(self) -> None:
+        """That its head can be the newest published record after this one."""
+        number = 0 if self.head is None else self.head.number
+        if number != self.number if self.published else number >= self.number:
+            msg = "its head is not the newest published record after it"
+            raise ValueError(msg)
 
 
 @frozen
@@ -382,7 +390,10 @@ def read_record(open_object: OpenObject, stream: CohortStream, number: int) -> S
     """
     key = record_key(stream, number)
     with open_object(key) as file:
-        return SyncRecord.from_bytes(file.read(), key=key)
+        record = SyncRecord.from_bytes(file.read(), key=key)
+    if record.key != key:
+        raise RecordFormatError(key, f"it belongs to {record.key!r}")
+    return record
 
 
 def read_outcome(open_object: OpenObject, stream: CohortStream, number: int) -> Outcome:
@@ -399,7 +410,10 @@ def read_outcome(open_object: OpenObject, stream: CohortStream, number: int) -> 
     """
     key = outcome_key(stream, number)
     with open_object(key) as file:
-        return Outcome.from_bytes(file.read(), key=key)
+        outcome = Outcome.from_bytes(file.read(), key=key)
+    if outcome.number != number or (outcome.head and outcome.head.stream != stream):
+        raise RecordFormatError(key, "it belongs to another record or stream")
+    return outcome
 
 
 @frozen
@@ -500,6 +514,7 @@ def _reading(key: str) -> Generator[None]:
         KeyError,
         TypeError,
         ValueError,
+        OverflowError,
         AttributeError,
         RecursionError,
     ) as error:
