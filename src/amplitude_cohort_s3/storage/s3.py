@@ -69,7 +69,8 @@ _READ_BYTES = 1 << 20
 
 # What a conditional write answers where an object may be there already. 409 means
 # that another request interfered, which says nothing about who is there.
-_CONTESTED = {"PreconditionFailed", "ConditionalRequestConflict"}
+# NoSuchUpload is a completion's: its upload has ended, by whomever and however.
+_CONTESTED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"}
 
 
 class S3Storage:
@@ -160,7 +161,7 @@ class S3Storage:
         self.bucket = bucket
         # The client is Any inside: boto3 has no types of its own, and those of
         # the stubs can't express an argument that is sometimes absent.
-        self._client: Any = client or _client(
+        self.client: Any = client or _client(
             session, endpoint_url, region, concurrency=concurrency, checksums=checksums
         )
         self._bucket = {"Bucket": bucket}
@@ -188,7 +189,7 @@ class S3Storage:
         place: dict[str, str] = {"StartAfter": start_after} if start_after else {}
         while True:
             with translated(self.bucket):
-                page = self._client.list_objects_v2(**self._bucket, Prefix=prefix, **place)
+                page = self.client.list_objects_v2(**self._bucket, Prefix=prefix, **place)
             for found in page.get("Contents", []):
                 if found["Key"] != PROBE_KEY:
                     yield self._info(found["Key"], found["Size"], found.get("LastModified"))
@@ -204,7 +205,7 @@ class S3Storage:
             key,
             "rb",
             buffer_size=_READ_BYTES,
-            client=cast("Any", _OneVersion(self._client, self._bucket, key)),
+            client=cast("Any", _OneVersion(self.client, self._bucket, key)),
         )
         # Its own readline is Python, 20 times slower than that of a BufferedReader.
         return io.BufferedReader(cast("io.RawIOBase", stream), _READ_BYTES)
@@ -218,7 +219,7 @@ class S3Storage:
             key,
             lambda: self._put(key, data, conditional=honest),
             lambda: self._holds(key, data),
-            look_first=not honest,
+            first=None if honest else lambda: self._holds(key, data),
         )
         return self._info(key, len(data))
 
@@ -234,7 +235,7 @@ class S3Storage:
         except BaseException:
             # What can't be aborted now is left to the bucket's rule.
             with contextlib.suppress(*BotoError):
-                self._client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
+                self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
             raise
         handle = {"upload_id": upload_id, "token": token}
         if len(parts) <= _PARTS_IN_HANDLE:
@@ -261,8 +262,8 @@ class S3Storage:
         self._write_once(
             staged.key,
             lambda: self._complete(staged, conditional=honest),
-            lambda: self._is_published(staged),
-            look_first=not honest,
+            lambda: self._is_published_or_can_be(staged),
+            first=None if honest else lambda: self._is_published(staged),
         )
         return self._info(staged.key, staged.size)
 
@@ -279,7 +280,7 @@ class S3Storage:
 
     def delete(self, key: str, /) -> None:
         with translated(self.bucket, key):
-            self._client.delete_object(**self._bucket, Key=check_key(key))
+            self.client.delete_object(**self._bucket, Key=check_key(key))
 
     def clean_up_uploads(
         self, path: str = "", /, *, older_than: timedelta, now: datetime | None = None
@@ -305,7 +306,7 @@ class S3Storage:
     # --- one request each -----------------------------------------------------------
 
     def _put(self, key: str, data: bytes, *, conditional: bool) -> None:
-        self._client.put_object(
+        self.client.put_object(
             **self._bucket,
             **self._new_object,
             **self._checksum(data),
@@ -316,7 +317,7 @@ class S3Storage:
 
     def _begin(self, key: str, token: str, content_type: str) -> str:
         with translated(self.bucket, key):
-            begun = self._client.create_multipart_upload(
+            begun = self.client.create_multipart_upload(
                 **self._bucket,
                 **self._new_object,
                 **({"ChecksumAlgorithm": "CRC32"} if self._checksums else {}),
@@ -341,7 +342,7 @@ class S3Storage:
     def _upload_part(self, key: str, upload_id: str, number: int, data: bytearray) -> "_Part":
         checksum = self._checksum(data)
         with translated(self.bucket, key):
-            stored = self._client.upload_part(
+            stored = self.client.upload_part(
                 **self._bucket,
                 **checksum,
                 Key=key,
@@ -352,36 +353,24 @@ class S3Storage:
         return _Part(etag=stored["ETag"].strip('"'), crc32=checksum.get("ChecksumCRC32"))
 
     def _complete(self, staged: StagedObject, *, conditional: bool) -> None:
-        try:
-            self._client.complete_multipart_upload(
-                **self._bucket,
-                **_condition(conditional=conditional),
-                Key=staged.key,
-                UploadId=staged.handle["upload_id"],
-                MultipartUpload={
-                    "Parts": [
-                        part.to_request(number)
-                        for number, part in enumerate(self._parts_of(staged), 1)
-                    ]
-                },
-            )
-        except ClientError as error:
-            if error_code(error) != "NoSuchUpload":
-                raise
-            # It has ended: published by whoever, or aborted.
-            match self._is_published_once_settled(staged):
-                case None:
-                    raise StagedGoneError(staged.key) from None
-                case False:
-                    raise ObjectExistsError(staged.key) from None
-                case True:
-                    pass
+        self.client.complete_multipart_upload(
+            **self._bucket,
+            **_condition(conditional=conditional),
+            Key=staged.key,
+            UploadId=staged.handle["upload_id"],
+            MultipartUpload={
+                "Parts": [
+                    part.to_request(number)
+                    for number, part in enumerate(self._parts_of(staged), 1)
+                ]
+            },
+        )
 
     def _abort(self, key: str, upload_id: str) -> bool:
         """Aborts an upload; False if it had ended already."""
         with translated(self.bucket, key):
             try:
-                self._client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
+                self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
             except ClientError as error:
                 if error_code(error) != "NoSuchUpload":
                     raise
@@ -391,7 +380,7 @@ class S3Storage:
     def _is_staged(self, staged: StagedObject) -> bool:
         with translated(self.bucket, staged.key):
             try:
-                self._client.list_parts(
+                self.client.list_parts(
                     **self._bucket,
                     Key=staged.key,
                     UploadId=staged.handle["upload_id"],
@@ -410,7 +399,7 @@ class S3Storage:
         """
         try:
             with translated(self.bucket, staged.key):
-                head = self._client.head_object(**self._bucket, Key=staged.key)
+                head = self.client.head_object(**self._bucket, Key=staged.key)
         except ObjectNotFoundError:
             return None
         return bool(head["Metadata"].get(STAGE_TOKEN) == staged.handle["token"])
@@ -419,7 +408,7 @@ class S3Storage:
         place: dict[str, str] = {}
         while True:
             with translated(self.bucket):
-                page = self._client.list_multipart_uploads(**self._bucket, Prefix=prefix, **place)
+                page = self.client.list_multipart_uploads(**self._bucket, Prefix=prefix, **place)
             for upload in page.get("Uploads", []):
                 # Some stores take the prefix for a hint.
                 if upload["Key"].startswith(prefix):
@@ -437,9 +426,9 @@ class S3Storage:
         self,
         key: str,
         write: Callable[[], None],
-        is_ours: Callable[[], bool | None],
+        look: Callable[[], bool | None],
         *,
-        look_first: bool,
+        first: Callable[[], bool | None] | None,
     ) -> None:
         """Carries out a conditional write and settles whose object is under the key.
 
@@ -449,23 +438,22 @@ class S3Storage:
         Args:
             key: The key, for messages.
             write: The write; it may be carried out several times.
-            is_ours: Looks whether the object under the key is the one to write;
-                None where none is.
-            look_first: For a store that ignores the condition.
+            look: Looks whether the object under the key is the one to write; None
+                where none is, and the write can be tried again.
+            first: A look before the write, for a store that ignores the condition.
 
         Raises:
             ObjectExistsError: Another object is under the key.
             UnknownOutcomeError: The store could not be asked, or nothing was there
                 although the write may yet arrive.
         """
-        if look_first:
-            match is_ours():
-                case True:
-                    return
-                case False:
-                    raise ObjectExistsError(key)
-                case None:
-                    pass
+        match None if first is None else first():
+            case True:
+                return
+            case False:
+                raise ObjectExistsError(key)
+            case None:
+                pass
         reason: Exception | None = None
         for pause in self._pauses():
             try:
@@ -477,7 +465,9 @@ class S3Storage:
             else:
                 return
             try:
-                ours = is_ours()
+                ours = look()
+            except StagedGoneError:
+                raise
             except (CohortS3Error, OSError) as error:
                 raise UnknownOutcomeError(key, f"{_name(reason)}, then {_name(error)}") from error
             if ours:
@@ -503,6 +493,19 @@ class S3Storage:
                 return published
             time.sleep(pause)
         return self._is_published(staged)
+
+    def _is_published_or_can_be(self, staged: StagedObject) -> bool | None:
+        """As ``_is_published``, and None only if its upload can still be completed.
+
+        Raises:
+            StagedGoneError: The upload has ended and nothing appeared.
+        """
+        published = self._is_published(staged)
+        if published is None and not self._is_staged(staged):
+            published = self._is_published_once_settled(staged)
+            if published is None:
+                raise StagedGoneError(staged.key)
+        return published
 
     def _upload(
         self, key: str, upload_id: str, chunks: Iterable[bytes]
@@ -535,7 +538,7 @@ class S3Storage:
         parts: list[_Part] = []
         place: dict[str, int] = {}
         while True:
-            page = self._client.list_parts(
+            page = self.client.list_parts(
                 **self._bucket,
                 **place,
                 Key=staged.key,
@@ -572,7 +575,7 @@ class S3Storage:
             return self._honesty
 
     def _probe(self) -> "_Honesty":
-        endpoint: str = self._client.meta.endpoint_url
+        endpoint: str = self.client.meta.endpoint_url
         host = urlsplit(endpoint).hostname or ""
         if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
             return _Honesty(creates=True, completes=True)
