@@ -10,14 +10,6 @@ import servers
 from servers import MissingServerError, Server
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--s3-url",
-        metavar="s3://BUCKET/PREFIX",
-        help="also run the storage contract below this prefix of a bucket of your own",
-    )
-
-
 def started(
     start: Callable[[Path], AbstractContextManager[Server]],
     factory: pytest.TempPathFactory,
@@ -59,9 +51,7 @@ def moto_tls(moto: Server, tmp_path_factory: pytest.TempPathFactory) -> Generato
 
 
 @pytest.fixture(scope="session")
-def ministack_tls(
-    ministack: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Generator[Server]:
+def ministack_tls(ministack: Server, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     with servers.with_tls(ministack, tmp_path_factory.mktemp("tls")) as server:
         yield server
 

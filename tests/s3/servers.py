@@ -5,6 +5,8 @@ raises ``MissingServerError`` where it is not installed.
 """
 
 import contextlib
+import functools
+import logging
 import os
 import shutil
 import socket
@@ -42,6 +44,7 @@ class Server:
     secret_key: str = "an example and no secret"
     ca_file: str | None = None
 
+    @functools.cache  # noqa: B019 - a session per server: it takes 0.3 s to make one
     def session(self) -> boto3.Session:
         return boto3.Session(
             aws_access_key_id=self.access_key,
@@ -69,11 +72,9 @@ class Server:
 def moto(folder: Path) -> Generator[Server]:
     """In this process; keeps large objects in memory."""
     try:
-        from moto.server import ThreadedMotoServer
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415 - it takes a second
     except ImportError:
         raise MissingServerError("moto: pip install 'moto[server]'") from None
-    import logging
-
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -223,7 +224,9 @@ def with_tls(server: Server, folder: Path) -> Generator[Server]:
 
 
 def _find(binary: str, cure: str) -> str:
-    found = shutil.which(binary, path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}")
+    found = shutil.which(
+        binary, path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
+    )
     if found is None:
         raise MissingServerError(f"{binary}: {cure}")
     return found

@@ -67,10 +67,12 @@ _PARTS_IN_HANDLE = 32
 
 _READ_BYTES = 1 << 20
 
+# What is answered about an upload that has ended. Ceph 16 says NoSuchKey.
+_ENDED = {"NoSuchUpload", "NoSuchKey"}
+
 # What a conditional write answers where an object may be there already. 409 means
 # that another request interfered, which says nothing about who is there.
-# NoSuchUpload is a completion's: its upload has ended, by whomever and however.
-_CONTESTED = {"PreconditionFailed", "ConditionalRequestConflict", "NoSuchUpload"}
+_CONTESTED = {"PreconditionFailed", "ConditionalRequestConflict", *_ENDED}
 
 
 class S3Storage:
@@ -360,8 +362,7 @@ class S3Storage:
             UploadId=staged.handle["upload_id"],
             MultipartUpload={
                 "Parts": [
-                    part.to_request(number)
-                    for number, part in enumerate(self._parts_of(staged), 1)
+                    part.to_request(number) for number, part in enumerate(self._parts_of(staged), 1)
                 ]
             },
         )
@@ -372,7 +373,7 @@ class S3Storage:
             try:
                 self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
             except ClientError as error:
-                if error_code(error) != "NoSuchUpload":
+                if error_code(error) not in _ENDED:
                     raise
                 return False
         return True
@@ -387,7 +388,7 @@ class S3Storage:
                     MaxParts=1,
                 )
             except ClientError as error:
-                if error_code(error) != "NoSuchUpload":
+                if error_code(error) not in _ENDED:
                     raise
                 return False
         return True

@@ -66,7 +66,7 @@ class Rule:
     status: int = 503
     code: str = "SlowDown"
     message: str = "injected"
-    headers: Mapping[str, str] = {}  # noqa: RUF012 - never changed
+    headers: Mapping[str, str] = {}
     seconds: float = 1.0
 
 
