@@ -37,7 +37,7 @@ def storage(request: pytest.FixtureRequest, moto: Server, proxy: LyingProxy) -> 
     client = moto.client(
         proxy.url,
         retries={"total_max_attempts": request.param, "mode": "standard"},
-        read_timeout=0.5,
+        read_timeout=1.5,
     )
     storage = S3Storage(moto.new_bucket(), client=client, settling_time=0.3)
     storage.create("past the probe", b"")
@@ -59,7 +59,7 @@ def read(storage: S3Storage, key: str = "key") -> bytes:
 AMBIGUOUS: dict[str, dict[str, object]] = {
     "reset before": {"lie": Lie.RESET_BEFORE},
     "lost answer": {"lie": Lie.LOSE_ANSWER},
-    "late answer": {"lie": Lie.STALL, "seconds": 0.8},
+    "late answer": {"lie": Lie.STALL, "seconds": 2},
     "500 before": {"lie": Lie.ERROR_BEFORE, "status": 500, "code": "InternalError"},
     "500 after": {"lie": Lie.ERROR_AFTER, "status": 500, "code": "InternalError"},
     "503 before": {"lie": Lie.ERROR_BEFORE},
@@ -70,8 +70,15 @@ AMBIGUOUS: dict[str, dict[str, object]] = {
 }
 
 
-@pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("fault", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+@pytest.mark.parametrize(
+    ("fault", "times"),
+    [
+        pytest.param(fault, times, id=f"{name} x{times}")
+        for name, fault in AMBIGUOUS.items()
+        for times in (1, 3)
+        if (name, times) != ("late answer", 3)  # it takes its time
+    ],
+)
 class TestAmbiguousWrites:
     def test_create_finds_out_that_it_was_ours(
         self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
