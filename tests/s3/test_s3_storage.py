@@ -1,9 +1,11 @@
 """What is S3's own: parts, options, errors, cleaning up."""
 
+import contextlib
 import os
 import pickle
 import re
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from botocore import exceptions as botocore
@@ -62,6 +64,33 @@ def test_a_directory_bucket_is_refused():
 def test_the_repr_holds_no_credentials():
     storage = S3Storage("bucket", client=object())
     assert repr(storage) == "S3Storage('bucket')"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "keys"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com", ["path/a", "path/b"]),
+        ("https://s3.cn-north-1.amazonaws.com.cn", ["path/a", "path/b"]),
+        ("https://amazonaws.com.example.org", [module.PROBE_KEY]),
+    ],
+)
+def test_aws_is_not_probed_as_a_policy_may_allow_one_path_only(endpoint: str, keys: list[str]):
+    sent: list[dict] = []
+
+    class Client:
+        meta = SimpleNamespace(endpoint_url=endpoint)
+
+        def put_object(self, **request: object):
+            sent.append(request)
+            if request["Key"] == module.PROBE_KEY:
+                raise client_error("AccessDenied", status=403)
+
+    storage = S3Storage("bucket", client=Client())
+    with contextlib.suppress(errors.AccessDeniedError):
+        storage.create("path/a", b"")
+        storage.create("path/b", b"")
+    assert sent[0]["IfNoneMatch"] == "*"
+    assert [request["Key"] for request in sent] == keys
 
 
 def client_error(code: str, operation: str = "PutObject", status: int = 400, **fields: object):
