@@ -80,7 +80,7 @@ def test_aws_is_not_probed_as_a_policy_may_allow_one_path_only(endpoint: str, ke
     class Client:
         meta = SimpleNamespace(endpoint_url=endpoint)
 
-        def put_object(self, **request: object):
+        def put_object(self, **request: object) -> None:
             sent.append(request)
             if request["Key"] == module.PROBE_KEY:
                 raise client_error("AccessDenied", status=403)
