@@ -213,9 +213,9 @@ def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = N
         unknown = times.keys() - recorded
         taken = frozenset[datetime]()
         if unknown and newest is not None:
-            voided = _void_keys(log, stream, newest.number, record)
-            taken = frozenset(times[key] for key in unknown & voided)
-            unknown -= voided
+            strangers = _unrecorded(log, stream, newest.number, unknown)
+            taken = frozenset(times[key] for key in unknown - strangers)
+            unknown = strangers
         if (missing or unknown) and _newest(log, stream) != newest:
             continue  # Another writer went on between our two listings.
         if missing:
@@ -535,13 +535,17 @@ def _read_outcome_if_any(log: Storage, record: SyncRecord) -> Outcome | None:
         return None
 
 
-def _void_keys(
-    log: Storage, stream: CohortStream, newest: int, head: SyncRecord | None
-) -> set[str]:
-    """The keys that the void records behind the head name."""
-    first = 1 if head is None else head.number + 1
-    records = (_read_record(log, stream, number) for number in range(first, newest + 1))
-    return set[str]().union(*(record.keys for record in records))
+def _unrecorded(log: Storage, stream: CohortStream, newest: int, keys: set[str]) -> set[str]:
+    """Those keys that no record names.
+
+    From the newest record down, until all are found: a void sync that left files may
+    have a later time than the head, and yet a smaller number.
+    """
+    number = newest
+    while keys and number:
+        keys = keys - _read_record(log, stream, number).keys
+        number -= 1
+    return keys
 
 
 def _read_log(log: Storage, stream: CohortStream) -> Iterator[tuple[SyncRecord, SyncState]]:
