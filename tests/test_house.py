@@ -193,6 +193,7 @@ def annotation(value):
         return "?"
     text = inspect.formatannotation(value) if not isinstance(value, str) else value
     text = text.replace("pathlib._local.", "pathlib.")
+    text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
     return re.sub(
         r"\b(?:collections\.abc|datetime|pathlib|typing|amplitude_cohort_s3(?:\.\w+)*)\.", "", text
     )

@@ -138,6 +138,7 @@ def test_a_row_of_another_width_is_refused():
         ({"properties": ("a\0",)}, ["NUL"]),
         ({"properties": ("\ud800",)}, ["surrogate"]),
         ({"key": "plan"}, ["key"]),
+        ({"properties": "plan"}, ["several names"]),
         ({"header_style": "spark"}, ["header_style"]),
         (
             {"properties": ("user_id", "", "p", "p"), "key": "q", "header_style": "x"},
@@ -385,7 +386,7 @@ def test_a_missing_property_is_empty_where_filling_is_asked_for():
         Member("1", "ann", {"plan": "p"}),
         Member("1", "ann", {"plan": "p", "undeclared": "x"}),
         {"amplitude_id": "1", "user_id": "ann", "plan": "p"},
-        {"plan": "p", "amplitudeID": 1, "userID": "ann", "undeclared": object()},
+        {"plan": "p", "amplitudeID": 1, "userID": "ann", "undeclared": ["x"]},
         ("1", "ann", "p"),
         [1, "ann", "p"],
     ],
