@@ -4,6 +4,8 @@ This page is the table of contents: everything here is defined in the module tha
 its import names. Nothing here imports boto3 or smart_open.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from .destination import (
     Cadence,
     CohortStream,
@@ -37,6 +39,7 @@ from .storage import (
     StagedState,
     Storage,
     SupportsDelete,
+    open_storage,
 )
 from .sync import (
     RecoveryReport,
@@ -51,6 +54,9 @@ from .sync import (
 )
 from .sync_log import Outcome, SyncRecord
 from .verification import Finding, FindingKind
+
+if TYPE_CHECKING:
+    from .storage import S3Storage
 
 __all__ = [
     "BucketSync",
@@ -81,6 +87,7 @@ __all__ = [
     "Outcome",
     "RecoveryReport",
     "RowSchema",
+    "S3Storage",
     "StagedObject",
     "StagedState",
     "Stay",
@@ -97,12 +104,22 @@ __all__ = [
     "commit",
     "diff_members",
     "list_streams",
+    "open_storage",
     "plan_sync",
     "read_head",
     "read_history",
     "recover",
     "sync_cohort",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # S3Storage on demand, as boto3 costs 0.3 s.
+    if name == "S3Storage":
+        from .storage import S3Storage  # noqa: PLC0415
+
+        return S3Storage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -226,6 +226,149 @@ class StorageUnsuitableError(CohortS3Error, OSError):
         return f"{self.store} can't be used: it lacks {self.lacks}. {self.cure}"
 
 
+@define(slots=False)
+class BucketNotFoundError(CohortS3Error, FileNotFoundError):
+    """The bucket does not exist, or not for these credentials' endpoint."""
+
+    bucket: str
+
+    def __str__(self) -> str:
+        return f"there is no bucket {self.bucket!r} here: check its name, region and endpoint"
+
+
+@define(slots=False)
+class WrongRegionError(CohortS3Error, ValueError):
+    """The bucket lives in another region than the one that was asked."""
+
+    bucket: str
+    region: str | None
+    """Where the bucket is, if the store says so."""
+
+    def __str__(self) -> str:
+        where = f"in {self.region}" if self.region else "in another region"
+        cure = f"region={self.region!r}" if self.region else "the bucket's region"
+        return f"the bucket {self.bucket!r} is {where}: pass {cure}"
+
+
+@define(slots=False)
+class AccessDeniedError(CohortS3Error, PermissionError):
+    """The credentials lack a permission, or a policy denies it."""
+
+    bucket: str
+    key: str | None
+    action: str
+    """The IAM action that was refused, such as ``s3:PutObject``."""
+
+    def __str__(self) -> str:
+        what = "" if self.key is None else f" of {self.key!r}"
+        also = (
+            " (a key that is not there also reads as denied where s3:ListBucket is missing)"
+            if self.action == "s3:GetObject"
+            else ""
+        )
+        return (
+            f"{self.action}{what} in the bucket {self.bucket!r} is denied{also}: "
+            "allow it in the bucket's policy, which bucket_policy() writes, and in the role's"
+        )
+
+
+class KmsAccessDeniedError(AccessDeniedError):
+    """S3 would allow it, but the key that encrypts the object may not be used."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.action} is denied on the KMS key that encrypts the bucket {self.bucket!r}: "
+            "allow kms:GenerateDataKey and kms:Decrypt to writers and kms:Decrypt to readers, "
+            "in the key's policy and in the role's"
+        )
+
+
+@define(slots=False)
+class CredentialsError(CohortS3Error, PermissionError):
+    """There are no credentials, or they are expired or unknown to the store."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the credentials can't be used ({self.reason}): "
+            "renew them, for example with aws sso login, or set AWS_PROFILE"
+        )
+
+
+@define(slots=False)
+class StoreClockSkewError(CohortS3Error, OSError):
+    """The store refuses the request because this machine's clock is wrong."""
+
+    bucket: str
+
+    def __str__(self) -> str:
+        return (
+            f"the store of {self.bucket!r} says that this machine's clock is more than "
+            "15 minutes off: set the clock right"
+        )
+
+
+@define(slots=False)
+class StoreUnavailableError(CohortS3Error, ConnectionError):
+    """The store could not be reached, or failed, however often it was asked."""
+
+    bucket: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the store of {self.bucket!r} does not answer as it should ({self.reason}): "
+            "try again later, the same call goes on where this one stopped"
+        )
+
+
+@define(slots=False)
+class StoreRefusedError(CohortS3Error, OSError):
+    """The store refuses a request for a reason of its own."""
+
+    bucket: str
+    key: str | None
+    operation: str
+    code: str
+    """The store's own word, such as ``InvalidRequest``."""
+
+    def __str__(self) -> str:
+        what = "" if self.key is None else f" of {self.key!r}"
+        return (
+            f"the store refuses {self.operation}{what} in {self.bucket!r} with {self.code}: "
+            "look the code up in the store's documentation"
+        )
+
+
+@define(slots=False)
+class ObjectTooLargeError(CohortS3Error, ValueError):
+    """The object is larger than the store takes."""
+
+    key: str
+    limit: int
+    """In bytes."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.key!r} is larger than the {self.limit} bytes the store takes: "
+            "split the cohort, or sync fewer columns"
+        )
+
+
+@define(slots=False)
+class ObjectChangedError(CohortS3Error, OSError):
+    """An object was replaced while it was read, so the rest would not fit the beginning."""
+
+    key: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.key!r} was replaced while it was read: find out who overwrites objects "
+            "in this bucket, and read it again"
+        )
+
+
 # --- Syncs ---------------------------------------------------------------------------
 
 
