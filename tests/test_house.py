@@ -145,6 +145,10 @@ def test_the_pure_rooms_have_no_clock_and_no_network(module):
     assert not called & {"now", "utcnow", "today"}
 
 
+def test_the_package_says_that_it_is_typed():
+    assert (ROOT / "py.typed").exists()
+
+
 def test_importing_the_package_imports_no_heavy_one():
     heavy = FOREIGN | {"pytest", "hypothesis", "pandas", "pyarrow"}
     code = f"import sys, {PACKAGE}; print(*sorted({heavy!r} & set(sys.modules)))"
@@ -193,6 +197,7 @@ def annotation(value):
         return "?"
     text = inspect.formatannotation(value) if not isinstance(value, str) else value
     text = text.replace("pathlib._local.", "pathlib.")
+    text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
     return re.sub(
         r"\b(?:collections\.abc|datetime|pathlib|typing|amplitude_cohort_s3(?:\.\w+)*)\.", "", text
     )

@@ -1,8 +1,10 @@
 """The backends that need no network: the contract, and what is special to a folder."""
 
 import errno
+import importlib.util
 import os
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -288,3 +290,20 @@ def test_memory_is_safe_while_others_write():
     finally:
         stop.set()
         writer.join()
+
+
+# --- Someone else's -------------------------------------------------------------------
+
+
+def third_party_storage():
+    place = Path(__file__).parent / "typing" / "third_party_storage.py"
+    spec = importlib.util.spec_from_file_location("third_party_storage", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.DictStorage()
+
+
+class TestThirdPartyStorage(StorageContract):
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return third_party_storage()

@@ -107,7 +107,7 @@ def edited(**change):
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
-REMOVED = "<removed>"
+REMOVED = ...  # its repr, unlike an object's, is the same in every process
 
 EDITS = [
     {"schema_version": 2},

@@ -69,6 +69,13 @@ MemberLike = Member | Mapping[str, Any] | tuple[Any, ...] | list[Any]
 """One member in any of the shapes that people have; ``RowSchema.row`` makes it a row."""
 
 
+def _as_names(names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        fault = f"properties must be several names, ({names!r},) for one"
+        raise ConfigurationError("RowSchema", (fault,))
+    return tuple(names)
+
+
 @frozen(kw_only=True)
 class RowSchema:
     r"""The columns of a sync's files, and the codec of their rows.
@@ -92,7 +99,7 @@ class RowSchema:
     b'amplitudeID,userID,plan\n42,ann,"a,b"\n'
     """
 
-    properties: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
+    properties: tuple[str, ...] = field(default=(), converter=_as_names)
     key: str = "amplitude_id"
     header_style: Literal["documented", "api"] = "documented"
 
