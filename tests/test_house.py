@@ -45,7 +45,7 @@ FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 VALUES = "storage._protocol"
 
 FOREIGN = {"boto3", "botocore", "smart_open"}
-FOREIGN_MAY_BE_NAMED_IN = ("storage.s3", "storage", "policy", "sources")
+FOREIGN_MAY_BE_NAMED_IN = ("storage.s3", "storage._s3_errors", "storage", "policy", "sources")
 
 
 def source_file(module):

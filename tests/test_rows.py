@@ -386,11 +386,7 @@ def test_a_missing_property_is_empty_where_filling_is_asked_for():
         Member("1", "ann", {"plan": "p"}),
         Member("1", "ann", {"plan": "p", "undeclared": "x"}),
         {"amplitude_id": "1", "user_id": "ann", "plan": "p"},
-<<<<<<< HEAD
-        {"plan": "p", "amplitudeID": 1, "userID": "ann", "undeclared": {1.5}},
-=======
         {"plan": "p", "amplitudeID": 1, "userID": "ann", "undeclared": ["x"]},
->>>>>>> units
         ("1", "ann", "p"),
         [1, "ann", "p"],
     ],

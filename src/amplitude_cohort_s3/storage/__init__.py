@@ -58,6 +58,9 @@ def open_storage(place: str | os.PathLike[str] | InBucket, /) -> Storage:
     ``file:///folder`` and a plain path open a ``LocalStorage``. For more choices
     call these classes. A path within the bucket belongs to the ``Destination``.
 
+    Args:
+        place: A URL, a folder, or a destination.
+
     Raises:
         ConfigurationError: The place is none, or the URL has more than a bucket.
 
