@@ -479,7 +479,8 @@ class _Scope:
 
     def no_other_key(self, kms_key: str) -> Iterator[PolicyStatement]:
         yield self.deny("OtherEncryption", "s3:PutObject", *_given_but_not(_SSE, "aws:kms"))
-        yield self.deny("OtherKey", "s3:PutObject", *_given_but_not(_SSE_KEY, kms_key))
+        other_key = _given_but_not(_SSE_KEY, kms_key, "ArnNotEquals")
+        yield self.deny("OtherKey", "s3:PutObject", *other_key)
 
     def key_use(self) -> PolicyStatement:
         return self.allow(
@@ -628,9 +629,11 @@ def _literal(path: str) -> str:
     return re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", path)
 
 
-def _given_but_not(key: str, value: str) -> tuple[Condition, ...]:
+def _given_but_not(
+    key: str, value: str, differs: Literal["StringNotEquals", "ArnNotEquals"] = "StringNotEquals"
+) -> tuple[Condition, ...]:
     """Holds where a header is sent with another value; not where it is left out."""
-    return (Condition("StringNotEquals", key, (value,)), Condition("Null", key, ("false",)))
+    return (Condition(differs, key, (value,)), Condition("Null", key, ("false",)))
 
 
 def _parse_policy(policy: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
@@ -650,7 +653,13 @@ def _parse_policy(policy: Mapping[str, Any] | str | None) -> dict[str, Any] | No
 def _statements(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The statements of a policy, which may be a single one."""
     found: Any = policy.get("Statement", [])
-    listed = cast("list[Any]", found if isinstance(found, list) else [found])
+    listed = list[Any]()
+    if isinstance(found, Mapping):
+        listed.append(found)
+    elif isinstance(found, list):
+        listed += found
+    else:
+        raise PolicyFormatError("its Statement is neither an object nor a list")
     if not all(isinstance(statement, Mapping) for statement in listed):
         raise PolicyFormatError("one of its statements is not an object")
     return listed
