@@ -235,7 +235,7 @@ class _Trial:
             # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html: to those who
             # may not list the whole bucket, S3 says 403 of a key that is not there.
             self.permissions.pop()
-            self.skip("s3:GetObject", "no file is there to read yet")
+            self.skip("s3:GetObject", "no file to read is known; try again after the first sync")
 
     def upload(self) -> None:
         begun = self._try(
