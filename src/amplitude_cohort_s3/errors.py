@@ -586,5 +586,37 @@ class DigestMismatchError(CohortS3Error, ValueError):
         return f"{self.key!r} was changed or damaged since it was written: restore the original"
 
 
+# --- Bucket policies -----------------------------------------------------------------
+
+
+@define(slots=False)
+class PolicyFormatError(CohortS3Error, ValueError):
+    """What is to be merged into is not a policy, or not one that ours can join."""
+
+    rule: str
+
+    def __str__(self) -> str:
+        return (
+            f"can't merge into this policy: {self.rule}. Give the bucket's policy as "
+            "GetBucketPolicy returns it, or None where the bucket has none"
+        )
+
+
+@define(slots=False)
+class PolicyTooLargeError(CohortS3Error, ValueError):
+    """The whole policy is larger than S3 takes."""
+
+    size: int
+    """In bytes, written without spaces."""
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"the bucket policy would have {self.size} bytes, {self.size - self.limit} more than "
+            f"S3's limit of {self.limit}: remove statements that are no longer needed, "
+            "or move readers to access points, which have policies of their own"
+        )
+
+
 def _positions(lines: tuple[int, ...]) -> str:
     return "line " + ", ".join(map(str, lines))
