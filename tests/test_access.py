@@ -6,12 +6,13 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from amplitude_cohort_s3.access import Verdict, apply_bucket_policy, check_access
+from amplitude_cohort_s3 import S3Storage
+from amplitude_cohort_s3.access import AccessReport, Verdict, apply_bucket_policy, check_access
 from amplitude_cohort_s3.destination import Destination
-from amplitude_cohort_s3.errors import ConfigurationError
+from amplitude_cohort_s3.errors import BucketNotFoundError, ConfigurationError
+from amplitude_cohort_s3.policy import Purpose
 
 ROLE = "arn:aws:iam::111122223333:role/etl"
 DESTINATION = Destination(name="d", bucket="my-bucket", region="us-east-1", path="cohorts")
@@ -47,6 +48,10 @@ def told(report: Any) -> dict[str, str]:
     return {p.action.removeprefix("s3:"): p.verdict.value for p in report.permissions}
 
 
+def checked(client: Any, purpose: Purpose = "write") -> AccessReport:
+    return check_access(S3Storage("my-bucket", client=client), purpose, path="cohorts")
+
+
 def test_applying_twice_changes_nothing_the_second_time(client: Any):
     theirs = {"Sid": "T", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*"}
     before = {"Version": "2012-10-17", "Statement": [theirs]}
@@ -71,7 +76,7 @@ def test_applying_to_a_bucket_without_a_policy(client: Any):
 
 def test_what_can_not_be_read_is_never_overwritten(client: Any):
     deny(client, "GetBucketPolicy")
-    with pytest.raises(ClientError):
+    with pytest.raises(AccessDeniedError):
         apply_bucket_policy(client, DESTINATION, principal=ROLE)
     with pytest.raises(ConfigurationError):
         apply_bucket_policy(client, DESTINATION, principal="*")
@@ -79,8 +84,7 @@ def test_what_can_not_be_read_is_never_overwritten(client: Any):
 
 @pytest.mark.parametrize("path", ["", "cohorts"])
 def test_trying_to_write_leaves_nothing_behind(client: Any, path: str):
-    destination = Destination(name="d", bucket="my-bucket", path=path)
-    report = check_access(client, destination)
+    report = check_access(S3Storage("my-bucket", client=client), path=path)
     assert set(told(report).values()) == {"granted"}
     assert list(told(report)) == [
         "ListBucket",
@@ -106,7 +110,7 @@ def test_trying_to_write_leaves_nothing_behind(client: Any, path: str):
 )
 def test_what_is_denied_is_told_alone(client: Any, operation: str, action: str):
     deny(client, operation)
-    report = check_access(client, DESTINATION)
+    report = checked(client)
     assert {a for a, verdict in told(report).items() if verdict != "granted"} == {action}
     assert [p.verdict for p in report.denied] == [Verdict.DENIED]
     assert f"denied: s3:{action} on arn:aws:s3:::my-bucket" in repr(report)
@@ -115,44 +119,37 @@ def test_what_is_denied_is_told_alone(client: Any, operation: str, action: str):
 
 def test_reading_with_and_without_a_file(client: Any):
     deny(client, "GetObject")
-    empty = check_access(client, DESTINATION, purpose="read")
+    empty = checked(client, "read")
     assert told(empty) == {"ListBucket": "granted", "GetObject": "not testable"}
     client.put_object(Bucket="my-bucket", Key="cohorts/x", Body=b"")
-    assert told(check_access(client, DESTINATION, purpose="read"))["GetObject"] == "denied"
+    assert told(checked(client, "read"))["GetObject"] == "denied"
 
 
 def test_an_empty_file_is_readable(client: Any):
     client.put_object(Bucket="my-bucket", Key="cohorts/x", Body=b"")
-    assert told(check_access(client, DESTINATION, purpose="read"))["GetObject"] == "granted"
+    assert told(checked(client, "read"))["GetObject"] == "granted"
 
 
 def test_a_key_of_kms_that_denies_is_named(client: Any):
     deny(client, "UploadPart", message="not authorized to perform: kms:GenerateDataKey on x")
-    (permission,) = check_access(client, DESTINATION).denied
+    (permission,) = checked(client).denied
     assert permission.action == "s3:PutObject"
     assert "kms:GenerateDataKey" in permission.reason
 
 
 def test_maintaining_and_amplitude(client: Any):
-    assert set(told(check_access(client, DESTINATION, purpose="maintain")).values()) == {"granted"}
-    amplitude = check_access(client, DESTINATION, purpose="amplitude")
+    assert set(told(checked(client, "maintain")).values()) == {"granted"}
+    amplitude = checked(client, "amplitude")
     assert set(told(amplitude).values()) == {"not testable"}
 
 
 def test_a_bucket_that_is_not_there_is_no_denial(client: Any):
-    nowhere = Destination(name="d", bucket="no-such-bucket")
-    report = check_access(client, nowhere)
-    assert set(told(report).values()) == {"not testable"}
-    assert "NoSuchBucket" in repr(report)
+    with pytest.raises(BucketNotFoundError):
+        check_access(S3Storage("no-such-bucket", client=client))
 
 
 def test_an_access_point_is_named_by_its_own_arn(client: Any):
     arn = "arn:aws:s3:us-east-1:123456789012:accesspoint/my-ap"
     deny(client, "ListObjectsV2", "GetObject")
-    report = check_access(client, Destination(name="d", bucket=arn, path="p"), purpose="read")
+    report = check_access(S3Storage(arn, client=client), "read", path="p")
     assert {p.resource for p in report.permissions} == {arn, f"{arn}/object/p/*"}
-
-
-def test_a_destination_without_a_bucket(client: Any):
-    with pytest.raises(ConfigurationError, match="no bucket"):
-        check_access(client, Destination(name="d"))

@@ -24,13 +24,13 @@ PACKAGE = amplitude_cohort_s3.__name__
 ROOT = Path(amplitude_cohort_s3.__file__).parent
 SNAPSHOT = Path(__file__).with_name("public_api.txt")
 
-# DESIGN §2, from the top of the house to its ground. A room may use those below it, and
+# From the top of the house to its ground. A room may use those below it, and
 # those of its own floor.
 FLOORS = (
     {"testing"},
     {""},  # the package itself, its table of contents
     {"cli"},
-    {"sync"},
+    {"sync", "access"},
     {"storage", "sources", "sql", "frames", "spark"},
     {
         *("diff", "engine", "external_sort", "plan", "sync_log", "history", "members"),

@@ -4,6 +4,7 @@ This page is the table of contents: everything here is defined in the module tha
 its import names. Nothing here imports boto3 or smart_open.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .destination import (
@@ -27,8 +28,10 @@ from .history import (
     SyncState,
     UnpublishedSync,
 )
+from .lifecycle import lifecycle_rules
 from .members import Head, Members
 from .plan import SyncPlan, plan_sync
+from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
 from .rows import Member, RowSchema
 from .stays import Stay
 from .storage import (
@@ -56,9 +59,20 @@ from .sync_log import Outcome, SyncRecord
 from .verification import Finding, FindingKind
 
 if TYPE_CHECKING:
+    from .access import AccessReport, apply_bucket_policy, check_access
     from .storage import S3Storage
 
+_ON_DEMAND = {
+    "AccessReport": ".access",
+    "S3Storage": ".storage",
+    "apply_bucket_policy": ".access",
+    "check_access": ".access",
+}
+
 __all__ = [
+    "AMPLITUDE_ACCOUNTS",
+    "AccessReport",
+    "BucketPolicy",
     "BucketSync",
     "Cadence",
     "Churn",
@@ -101,8 +115,12 @@ __all__ = [
     "UnpublishedSync",
     "UserProperty",
     "adopt",
+    "apply_bucket_policy",
+    "bucket_policy",
+    "check_access",
     "commit",
     "diff_members",
+    "lifecycle_rules",
     "list_streams",
     "open_storage",
     "plan_sync",
@@ -114,11 +132,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # S3Storage on demand, as boto3 costs 0.3 s.
-    if name == "S3Storage":
-        from .storage import S3Storage  # noqa: PLC0415
-
-        return S3Storage
+    # On demand, as boto3 costs 0.3 s.
+    if name in _ON_DEMAND:
+        return getattr(import_module(_ON_DEMAND[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -3,16 +3,19 @@
 Apart from ``policy``, so that nothing there can reach a network.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
 
 from attrs import field, frozen
 
-from ._buckets import check_bucket
 from .destination import LOG_FOLDER, Destination
-from .errors import ConfigurationError
+from .errors import (
+    AccessDeniedError,
+    KmsAccessDeniedError,
+    ObjectNotFoundError,
+    StoreRefusedError,
+)
 from .policy import (
     BUCKET_ACTIONS,
     OBJECT_ACTIONS,
@@ -21,9 +24,12 @@ from .policy import (
     bucket_policy,
     compact_json,
 )
+from .storage._s3_errors import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+    from .storage import S3Storage
 
 
 class PolicyOptions(TypedDict, total=False):
@@ -59,6 +65,7 @@ def apply_bucket_policy(
         ConfigurationError: Values break rules; nothing was read or written.
         PolicyFormatError: The bucket's policy can't be merged into.
         PolicyTooLargeError: The result is over S3's limit.
+        AccessDeniedError: The client may not get or put the policy.
 
     Example::
 
@@ -69,7 +76,8 @@ def apply_bucket_policy(
     policy = bucket_policy(destination, **options)
     change = policy.compare(_policy_of(client, policy.bucket))
     if change.changed:
-        client.put_bucket_policy(Bucket=policy.bucket, Policy=compact_json(change.after))
+        with translated(policy.bucket):
+            client.put_bucket_policy(Bucket=policy.bucket, Policy=compact_json(change.after))
     return change
 
 
@@ -133,49 +141,46 @@ class AccessReport:
 
 
 def check_access(
-    client: "S3Client", destination: Destination, *, purpose: Purpose = "write"
+    storage: "S3Storage", purpose: Purpose = "write", *, path: str = ""
 ) -> AccessReport:
-    """Tries what a purpose sends, with the credentials of the client.
+    """Tries what a purpose sends, with the credentials of a storage.
 
     Nothing becomes visible: to try writing, an upload is begun, filled with one byte, and
     aborted. What ``"amplitude"`` needs can't be tried with other credentials than its own.
 
     Args:
-        client: A boto3 client for S3.
-        destination: Its bucket, which may be an access point here, and its path.
+        storage: A bucket.
         purpose: As for :func:`bucket_policy`.
+        path: The destination's path in it.
 
     Raises:
-        ConfigurationError: The destination has no bucket, or not one that S3 takes.
+        StoreUnavailableError, BucketNotFoundError, WrongRegionError, CredentialsError:
+            The bucket can't be asked at all.
 
     Example::
 
-        report = check_access(boto3.client("s3"), destination)
+        report = check_access(S3Storage("my-bucket"), path="cohorts")
         if report.denied:
             print(report)
     """
-    if destination.bucket is None:
-        raise ConfigurationError(
-            "check_access", (f"the destination {destination.name!r} has no bucket",)
-        )
-    trial = _Trial(client, check_bucket(destination.bucket), destination.path)
-    folder = trial.folder
-    if purpose == "amplitude":
-        for action in OBJECT_ACTIONS[purpose]:
-            trial.skip(action, "only Amplitude's own role can try it")
-    elif purpose == "write":
-        trial.list_objects()
-        trial.read()
-        trial.upload()
-    elif purpose == "read":
-        trial.list_objects()
-        trial.read()
-    else:
-        trial.list_uploads()
-        trial.end_upload(_NO_UPLOAD)
+    trial = _Trial(storage.client, storage.bucket, path)
+    match purpose:
+        case "amplitude":
+            for action in OBJECT_ACTIONS[purpose]:
+                trial.skip(action, "only Amplitude's own role can try it")
+        case "write":
+            trial.list_objects()
+            trial.read()
+            trial.upload()
+        case "read":
+            trial.list_objects()
+            trial.read()
+        case "maintain":
+            trial.list_uploads()
+            trial.end_upload(_NO_UPLOAD)
     order = (*BUCKET_ACTIONS[purpose], *OBJECT_ACTIONS[purpose])
     return AccessReport(
-        place=f"s3://{destination.bucket}/{folder}",
+        place=f"s3://{storage.bucket}/{trial.folder}",
         purpose=purpose,
         permissions=sorted(trial.permissions, key=lambda p: order.index(p.action)),
     )
@@ -278,19 +283,17 @@ class _Trial:
     def _try(self, action: str, request: Callable[[], Any]) -> dict[str, Any]:
         """Sends a request and notes what it told; its answer, empty after an error."""
         try:
-            answer: dict[str, Any] = request()
-        except self._client.exceptions.ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            kms_action = re.search(r"\bkms:\w+", str(error))
-            if code in _GRANTED_TOO:
+            with translated(self._bucket, self._key):
+                answer: dict[str, Any] = request()
+        except (AccessDeniedError, StoreRefusedError, ObjectNotFoundError) as error:
+            if isinstance(error, KmsAccessDeniedError):
+                self._note(action, Verdict.DENIED, f"the bucket's KMS key denies {error.action}")
+            elif isinstance(error, AccessDeniedError):
+                self._note(action, Verdict.DENIED, "AccessDenied")
+            elif isinstance(error, ObjectNotFoundError) or error.code in _GRANTED_TOO:
                 self._note(action, Verdict.GRANTED)
-            elif kms_action:
-                self._note(action, Verdict.DENIED, f"the bucket's KMS key denies {kms_action[0]}")
-            elif status == 403:  # noqa: PLR2004
-                self._note(action, Verdict.DENIED, code)
             else:
-                self._note(action, Verdict.NOT_TESTABLE, code)
+                self._note(action, Verdict.NOT_TESTABLE, error.code)
             return {}
         self._note(action, Verdict.GRANTED)
         return answer
@@ -306,8 +309,9 @@ class _Trial:
 def _policy_of(client: "S3Client", bucket: str) -> str | None:
     """The bucket's policy as text; None where it has none."""
     try:
-        return client.get_bucket_policy(Bucket=bucket)["Policy"]
-    except client.exceptions.ClientError as error:
-        if error.response.get("Error", {}).get("Code") != "NoSuchBucketPolicy":
+        with translated(bucket):
+            return client.get_bucket_policy(Bucket=bucket)["Policy"]
+    except StoreRefusedError as error:
+        if error.code != "NoSuchBucketPolicy":
             raise
         return None

@@ -13,7 +13,7 @@ from servers import Server
 
 from amplitude_cohort_s3 import errors
 from amplitude_cohort_s3.storage import StagedState
-from amplitude_cohort_s3.storage.s3 import PROBE_KEY, S3Storage
+from amplitude_cohort_s3.storage.s3 import PROBE_NAME, S3Storage
 from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
 
 pytestmark = pytest.mark.servers
@@ -280,11 +280,11 @@ def test_the_probe_is_asked_once_and_hidden(moto: Server, proxy: LyingProxy):
     storage.create("a", b"")
     storage.create("b", b"")
     storage.stage("c", [])
-    probes = [request for request in proxy.seen if PROBE_KEY in request]
+    probes = [request for request in proxy.seen if PROBE_NAME in request]
     assert [p.split()[0] for p in probes] == ["PUT", "PUT", "POST", "PUT", "POST", "DELETE"]
     assert [info.key for info in storage.list_objects()] == ["a", "b"]
     with pytest.raises(errors.InvalidKeyError):
-        storage.create(PROBE_KEY, b"")
+        storage.create(PROBE_NAME, b"")
 
 
 def test_a_store_without_conditional_writes_is_refused(moto: Server, proxy: LyingProxy):

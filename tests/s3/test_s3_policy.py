@@ -1,6 +1,5 @@
 """The policies on Ceph: a writer syncs, a reader reads, a stranger gets nothing."""
 
-import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from servers import Server
 from amplitude_cohort_s3.access import Verdict, apply_bucket_policy, check_access
 from amplitude_cohort_s3.destination import CohortSync, Destination
 from amplitude_cohort_s3.errors import AccessDeniedError
-from amplitude_cohort_s3.storage.s3 import PROBE_KEY, S3Storage
+from amplitude_cohort_s3.storage.s3 import S3Storage
 from amplitude_cohort_s3.sync import read_history, sync_cohort
 
 pytestmark = pytest.mark.servers
@@ -52,16 +51,6 @@ def test_a_writer_a_reader_and_a_stranger(radosgw: Server, user: Callable[[str],
     sync = CohortSync(destination=destination, project_id=123, cohort_id="26umsb5")
     writer, reader, stranger = user("writer"), user("reader"), user("stranger")
 
-    # A store other than AWS is tried before the first write, outside of the path.
-    probe = {
-        "Sid": "Probe",
-        "Effect": "Allow",
-        "Principal": {"AWS": "arn:aws:iam:::user/writer"},
-        "Action": ["s3:PutObject", "s3:AbortMultipartUpload", "s3:PutObjectAcl"],
-        "Resource": f"arn:aws:s3:::{bucket}/{PROBE_KEY}",
-    }
-    probing = {"Version": "2012-10-17", "Statement": [probe]}
-    owner.put_bucket_policy(Bucket=bucket, Policy=json.dumps(probing))
     apply_bucket_policy(owner, destination, principal="arn:aws:iam:::user/writer", legacy_acl=True)
     apply_bucket_policy(owner, destination, principal="arn:aws:iam:::user/reader", purpose="read")
     again = apply_bucket_policy(
@@ -70,13 +59,15 @@ def test_a_writer_a_reader_and_a_stranger(radosgw: Server, user: Callable[[str],
     assert not again.changed
     owner.put_object(Bucket=bucket, Key="cohorts-evil/x", Body=b"other")
 
-    report = check_access(writer.client(), destination)
+    report = check_access(S3Storage(bucket, client=writer.client()), path="cohorts")
     assert not report.denied, report
     storage = S3Storage(bucket, client=writer.client(), acl="bucket-owner-full-control")
     rows = [{"amplitude_id": str(n), "user_id": f"u{n}"} for n in range(3)]
     sync_cohort(sync, rows, storage, synced_at=NOON, clock=lambda: NOON)
 
-    assert not check_access(reader.client(), destination, purpose="read").denied
+    assert not check_access(
+        S3Storage(bucket, client=reader.client()), "read", path="cohorts"
+    ).denied
     reading = S3Storage(bucket, client=reader.client())
     history = read_history(reading, sync.stream)
     assert len(list(history.members_at(NOON))) == 3
@@ -95,7 +86,7 @@ def test_a_writer_a_reader_and_a_stranger(radosgw: Server, user: Callable[[str],
     for key in visible:
         with pytest.raises(AccessDeniedError):
             strange.open(key).read()
-    report = check_access(stranger.client(), destination)
+    report = check_access(S3Storage(bucket, client=stranger.client()), path="cohorts")
     told = {p.action: p.verdict for p in report.permissions}
     # Without a listing the stranger knows no file to try.
     assert told.pop("s3:GetObject") is Verdict.NOT_TESTABLE

@@ -25,6 +25,7 @@ from botocore.exceptions import ClientError
 
 from .._keys import check_key
 from ..errors import (
+    AccessDeniedError,
     CohortS3Error,
     ConfigurationError,
     DigestMismatchError,
@@ -50,8 +51,12 @@ from ._s3_errors import (
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-PROBE_KEY = "_syncs/.probe"
-"""The object by which a store's honesty is tried; no verb shows it, and it stays."""
+PROBE_NAME = "_syncs/.probe"
+"""The object by which a store's honesty is tried; no verb shows it, and it stays.
+
+It lies in the folder of the first key that is written, or in that of the log if that is
+what is written: a policy that allows only a destination's path allows it too.
+"""
 
 STAGE_TOKEN = "stage-token"  # noqa: S105 - no secret
 """The entry of an object's metadata that says from which staging it came."""
@@ -87,8 +92,7 @@ class S3Storage:
     A store other than AWS is tried once before the first write: it is asked to
     create an object that exists. Where it does not refuse, two writers could
     overwrite each other, and the storage refuses to work. (AWS documents that it
-    honours the condition, and a policy that allows only the destination's path
-    would deny the trial.) Ceph before 18 honours it for small objects only: there
+    honours the condition.) Ceph before 18 honours it for small objects only: there
     a look goes before each publishing, and a stranger who writes the same key in
     between could be overwritten.
 
@@ -194,7 +198,7 @@ class S3Storage:
             with translated(self.bucket):
                 page = self.client.list_objects_v2(**self._bucket, Prefix=prefix, **place)
             for found in page.get("Contents", []):
-                if found["Key"] != PROBE_KEY:
+                if not _is_probe(found["Key"]):
                     yield self._info(found["Key"], found["Size"], found.get("LastModified"))
             if not page.get("IsTruncated"):
                 return
@@ -202,14 +206,16 @@ class S3Storage:
 
     def open(self, key: str, /) -> BinaryIO:
         check_key(key)
-        # By bucket and key, as a URL would give characters such as ? a meaning.
-        stream = smart_open.s3.open(
-            self.bucket,
-            key,
-            "rb",
-            buffer_size=_READ_BYTES,
-            client=cast("Any", _OneVersion(self.client, self._bucket, key)),
-        )
+        client = cast("Any", _OneVersion(self.client, self._bucket, key))
+        try:
+            # By bucket and key, as a URL would give characters such as ? a meaning.
+            stream = smart_open.s3.open(
+                self.bucket, key, "rb", buffer_size=_READ_BYTES, client=client
+            )
+        except AccessDeniedError:
+            if self._is_listed(key):
+                raise
+            raise ObjectNotFoundError(key) from None
         # Its own readline is Python, 20 times slower than that of a BufferedReader.
         return io.BufferedReader(cast("io.RawIOBase", stream), _READ_BYTES)
 
@@ -217,7 +223,7 @@ class S3Storage:
         self._check_new_key(key)
         if len(data) > _MAX_PUT_BYTES:
             raise ObjectTooLargeError(key, _MAX_PUT_BYTES)
-        honest = self._check_honesty().creates
+        honest = self._check_honesty(key).creates
         self._write_once(
             key,
             lambda: self._put(key, data, conditional=honest),
@@ -230,7 +236,7 @@ class S3Storage:
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
         self._check_new_key(key)
-        self._check_honesty()
+        self._check_honesty(key)
         token = uuid.uuid4().hex
         upload_id = self._begin(key, token, content_type)
         try:
@@ -261,7 +267,7 @@ class S3Storage:
                 return StagedState.TAKEN
 
     def publish(self, staged: StagedObject, /) -> ObjectInfo:
-        honest = self._check_honesty().completes
+        honest = self._check_honesty(staged.key).completes
         self._write_once(
             staged.key,
             lambda: self._complete(staged, conditional=honest),
@@ -404,7 +410,21 @@ class S3Storage:
                 head = self.client.head_object(**self._bucket, Key=staged.key)
         except ObjectNotFoundError:
             return None
+        except AccessDeniedError:
+            if self._is_listed(staged.key):
+                raise
+            return None
         return bool(head["Metadata"].get(STAGE_TOKEN) == staged.handle["token"])
+
+    def _is_listed(self, key: str) -> bool:
+        """Whether a key is there, for those who may list its folder but not the whole bucket.
+
+        They are told 403 of a key that is not there, as if they might not read it:
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+        """
+        with translated(self.bucket, key):
+            page = self.client.list_objects_v2(**self._bucket, Prefix=key, MaxKeys=1)
+        return any(found["Key"] == key for found in page.get("Contents", []))
 
     def _list_uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
         place: dict[str, str] = {}
@@ -557,16 +577,20 @@ class S3Storage:
             raise DigestMismatchError(staged.key)
         return parts
 
-    def _check_honesty(self) -> "_Honesty":
+    def _check_honesty(self, key: str) -> "_Honesty":
         """Finds out, once, whether the store honours conditions.
+
+        Args:
+            key: What is about to be written.
 
         Raises:
             StorageUnsuitableError: It does not, and the caller did not accept it.
         """
         with self._lock:
             if self._honesty is None:
-                with translated(self.bucket, PROBE_KEY):
-                    self._honesty = self._probe()
+                probe = _probe_beside(key)
+                with translated(self.bucket, probe):
+                    self._honesty = self._probe(probe)
             if not (self._honesty.creates or self._accept_unconditional_writes):
                 raise StorageUnsuitableError(
                     f"the store of the bucket {self.bucket!r}",
@@ -576,31 +600,31 @@ class S3Storage:
                 )
             return self._honesty
 
-    def _probe(self) -> "_Honesty":
+    def _probe(self, key: str) -> "_Honesty":
         endpoint: str = self.client.meta.endpoint_url
         host = urlsplit(endpoint).hostname or ""
-        if host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")):
             return _Honesty(creates=True, completes=True)
-        data = PROBE_KEY.encode()
+        data = PROBE_NAME.encode()
         # The first one may be the very first ever.
         creates = any(
-            self._is_refused(lambda: self._put(PROBE_KEY, data, conditional=True)) for _ in range(2)
+            self._is_refused(lambda: self._put(key, data, conditional=True)) for _ in range(2)
         )
         if not creates:
             return _Honesty(creates=False, completes=False)
         token = "probe"  # noqa: S105 - no secret
-        upload_id = self._begin(PROBE_KEY, token, "application/octet-stream")
+        upload_id = self._begin(key, token, "application/octet-stream")
         try:
-            part = self._upload_part(PROBE_KEY, upload_id, 1, bytearray(data))
+            part = self._upload_part(key, upload_id, 1, bytearray(data))
             upload = StagedObject(
-                key=PROBE_KEY,
+                key=key,
                 size=len(data),
                 sha256=hashlib.sha256(data).hexdigest(),
                 handle={"upload_id": upload_id, "token": token, "parts": str(part)},
             )
             completes = self._is_refused(lambda: self._complete(upload, conditional=True))
         finally:
-            self._abort(PROBE_KEY, upload_id)
+            self._abort(key, upload_id)
         return _Honesty(creates=True, completes=completes)
 
     def _is_refused(self, write: Callable[[], None]) -> bool:
@@ -624,7 +648,7 @@ class S3Storage:
     # --- small things -------------------------------------------------------------------
 
     def _check_new_key(self, key: str) -> None:
-        if check_key(key) == PROBE_KEY:
+        if _is_probe(check_key(key)):
             raise InvalidKeyError(key, "the storage keeps its own object there")
 
     def _checksum(self, data: bytes | bytearray) -> dict[str, str]:
@@ -756,6 +780,24 @@ def _client(
             response_checksum_validation=when,
         ),
     )
+
+
+def _is_probe(key: str) -> bool:
+    return key == PROBE_NAME or key.endswith(f"/{PROBE_NAME}")
+
+
+def _probe_beside(key: str) -> str:
+    """The probe's key for the first key that is written.
+
+    >>> _probe_beside("cohorts/1_a_2026-11-23T14:05_existing.csv")
+    'cohorts/_syncs/.probe'
+    >>> _probe_beside("cohorts/_syncs/1_a/99999998-00000001.json")
+    'cohorts/_syncs/.probe'
+    """
+    folder, _, _ = f"{key}/".partition("_syncs/")
+    if folder == f"{key}/":
+        folder = key[: key.rfind("/") + 1]
+    return folder + PROBE_NAME
 
 
 def _condition(*, conditional: bool) -> dict[str, str]:
