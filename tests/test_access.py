@@ -11,7 +11,7 @@ from moto import mock_aws
 from amplitude_cohort_s3 import S3Storage
 from amplitude_cohort_s3.access import AccessReport, Verdict, apply_bucket_policy, check_access
 from amplitude_cohort_s3.destination import Destination
-from amplitude_cohort_s3.errors import BucketNotFoundError, ConfigurationError
+from amplitude_cohort_s3.errors import AccessDeniedError, BucketNotFoundError, ConfigurationError
 from amplitude_cohort_s3.policy import Purpose
 
 ROLE = "arn:aws:iam::111122223333:role/etl"

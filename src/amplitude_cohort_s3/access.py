@@ -5,9 +5,10 @@ Apart from ``policy``, so that nothing there can reach a network.
 
 from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Required, TypedDict, Unpack
+from typing import Any, Required, TypedDict, Unpack, cast
 
 from attrs import field, frozen
+from botocore.client import BaseClient
 
 from .destination import LOG_FOLDER, Destination
 from .errors import (
@@ -25,11 +26,7 @@ from .policy import (
     compact_json,
 )
 from .storage._s3_errors import translated
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-    from .storage import S3Storage
+from .storage.s3 import S3Storage
 
 
 class PolicyOptions(TypedDict, total=False):
@@ -46,7 +43,7 @@ class PolicyOptions(TypedDict, total=False):
 
 
 def apply_bucket_policy(
-    client: "S3Client", destination: Destination, **options: Unpack[PolicyOptions]
+    client: BaseClient, destination: Destination, **options: Unpack[PolicyOptions]
 ) -> PolicyChange:
     """Reads the bucket's policy, merges ours into it and writes it back if it changed.
 
@@ -77,7 +74,9 @@ def apply_bucket_policy(
     change = policy.compare(_policy_of(client, policy.bucket))
     if change.changed:
         with translated(policy.bucket):
-            client.put_bucket_policy(Bucket=policy.bucket, Policy=compact_json(change.after))
+            cast("Any", client).put_bucket_policy(
+                Bucket=policy.bucket, Policy=compact_json(change.after)
+            )
     return change
 
 
@@ -140,9 +139,7 @@ class AccessReport:
         return "\n".join(lines)
 
 
-def check_access(
-    storage: "S3Storage", purpose: Purpose = "write", *, path: str = ""
-) -> AccessReport:
+def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = "") -> AccessReport:
     """Tries what a purpose sends, with the credentials of a storage.
 
     Nothing becomes visible: to try writing, an upload is begun, filled with one byte, and
@@ -201,7 +198,7 @@ _GRANTED_TOO = {
 class _Trial:
     """The requests, and what they told."""
 
-    def __init__(self, client: "S3Client", bucket: str, path: str) -> None:
+    def __init__(self, client: Any, bucket: str, path: str) -> None:
         self._client = client
         self._bucket = bucket
         self.folder = f"{path}/" if path else ""
@@ -306,11 +303,11 @@ class _Trial:
         )
 
 
-def _policy_of(client: "S3Client", bucket: str) -> str | None:
+def _policy_of(client: Any, bucket: str) -> str | None:
     """The bucket's policy as text; None where it has none."""
     try:
         with translated(bucket):
-            return client.get_bucket_policy(Bucket=bucket)["Policy"]
+            return str(client.get_bucket_policy(Bucket=bucket)["Policy"])
     except StoreRefusedError as error:
         if error.code != "NoSuchBucketPolicy":
             raise
