@@ -35,12 +35,17 @@ class CsvSource:
             and in the order of the key.
         repeatable: Whether ``chunks`` may be called again.
         rows: How many rows there are, where it is known.
+        size: How many bytes there are, where it is known; an estimate will do.
+        unit: What errors count to say where a row is: lines of a file, or the rows of
+            an iterable.
     """
 
     chunks: Callable[[], Iterator[bytes]]
     vouched: bool = False
     repeatable: bool = True
     rows: int | None = None
+    size: int | None = None
+    unit: Literal["line", "row"] = "line"
 
 
 @runtime_checkable
@@ -301,4 +306,5 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set
         chunks=lambda: schema.encode(rows()),
         repeatable=not isinstance(members, Iterator),
         rows=len(members) if isinstance(members, Sized) else None,
+        unit="row",
     )
