@@ -56,8 +56,12 @@ class Block:
         '1,a\\n2,\\n'
         """
         data = self.data if self.data.endswith(b"\n") else self.data + b"\n"
-        if b'"' in data:
-            data = data.replace(b'"\r\n', b'"\n')
+        quoted = b'"' in data
+        if b"\r" in data:
+            data = data.replace(*((b'"\r\n', b'"\n') if quoted else (b"\r\n", b"\n")))
+            if b"\r" in data:
+                return None
+        if quoted:
             rows = data.count(b'"\n"') + 1
             # Quotes that are not left over below are all at the edge of a cell, so what
             # lies between two of them is a whole cell.
@@ -68,11 +72,10 @@ class Block:
             ):
                 return None
             data = data[1:-2].replace(b'"\n"', b"\n").replace(b'","', b",") + b"\n"
+            if b'"' in data:
+                return None
         else:
-            data = data.replace(b"\r\n", b"\n")
             rows = data.count(b"\n")
-        if b'"' in data or b"\r" in data:
-            return None
         # Only the separators are left in the right order exactly if each row has its
         # cells; counting commas for each row would take twice as long.
         if data.translate(None, _NO_SEPARATORS) != (b"," * (width - 1) + b"\n") * rows:
@@ -114,8 +117,9 @@ class Block:
     def pieces(self, size: int) -> Iterator["Block"]:
         """The block in smaller ones of about this size; whole where a cell has quotes."""
         begin, line = 0, self.first_line
-        while b'"' not in self.data and len(self.data) - begin > size:
-            end = self.data.find(b"\n", begin + size) + 1
+        whole = len(self.data) if b'"' in self.data else size
+        while len(self.data) - begin > whole:
+            end = self.data.find(b"\n", begin + whole) + 1
             if not end:
                 break
             yield Block(line, self.data[begin:end])

@@ -14,7 +14,7 @@ from .rows import LineReader, Lines
 _MAX_RANGES = 2048
 _SAMPLED_FOR_EACH = 50
 """So many keys for a range make ranges of equal size, give or take a third."""
-_PIECE_BYTES = 128 << 10
+_PIECE_BYTES = 64 << 10
 
 
 @frozen(kw_only=True)

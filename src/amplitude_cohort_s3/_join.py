@@ -8,8 +8,8 @@ as before.
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
-from itertools import islice
-from operator import lt
+from itertools import compress, islice
+from operator import lt, not_
 
 from attrs import field, frozen
 
@@ -245,7 +245,8 @@ def _load(job: Job, *, keyed: bool) -> _Sides | None:
 def _match(sides: _Sides) -> _Match | None:
     """Matches records; None where the keys have to stand in front of the lines."""
     before, now, end = sides.before, sides.now, sides.end
-    same = list(filter(now.__contains__, before))
+    stays = list(map(now.__contains__, before))
+    same = list(compress(before, stays))
     if len(same) == len(now) and len(same) == len(before):
         return _Match(same, [], [])
     rest = sorted(now.difference(before)) if len(same) < len(now) else []
@@ -261,10 +262,7 @@ def _match(sides: _Sides) -> _Match | None:
         # The smallest record of a key comes first, and the last one put in stays.
         smallest = dict(zip(reversed(keys), reversed(rest), strict=True))
         keys, rest = list(smallest)[::-1], list(smallest.values())[::-1]
-    if len(same) == len(before):
-        gone = dict[str, str]()
-    else:
-        gone = {r.split(end, 1)[0]: r for r in before if r not in now}
+    gone = {r.split(end, 1)[0]: r for r in compress(before, map(not_, stays))}
     if not before:
         return _Match([], [], rest, {}, list(conflicting))
     if end != SEPARATOR and any(map(_BELOW_COMMA.search, keys)):

@@ -241,19 +241,19 @@ class Spill:
         Raises:
             DiskFullError: There is no room for them.
         """
-        width = self.width
+        head = slice(self.width)
         rows = 0
         for part in batch:
             rows += len(part.lines)
             if part.keys is None:
                 append_plain = self._append_plain
                 for line in part.lines:
-                    append_plain[line[:width]](line)
+                    append_plain[line[head]](line)
             else:
                 append_keyed = self._append_keyed
                 for record in keyed_records(part.keys, part.lines):
                     kept = record.replace("\n", LINE_END) if "\n" in record else record
-                    append_keyed[record[:width]](kept)
+                    append_keyed[record[head]](kept)
         skipped = len(self._plain[-1]) + len(self._keyed[-1])
         offset = self._size
         texts = [

@@ -178,6 +178,19 @@ class DiskFullError(CohortS3Error, OSError):
 
 
 @define(slots=False)
+class WorkerDiedError(CohortS3Error, OSError):
+    """A worker process of a diff ended before its work did."""
+
+    exit_code: int
+
+    def __str__(self) -> str:
+        return (
+            f"a worker process ended with code {self.exit_code} (a negative one is a signal; "
+            "-9 is often a lack of memory): try again with fewer workers"
+        )
+
+
+@define(slots=False)
 class MissingExtraError(CohortS3Error, ImportError):
     """Something was asked for that needs a package which is not installed."""
 
