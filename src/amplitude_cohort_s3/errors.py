@@ -143,11 +143,13 @@ class EmptyKeyError(CohortS3Error, ValueError):
     column: str
     count: int
     lines: tuple[int, ...]
+    unit: str = "line"
+    """What ``lines`` counts: lines of a file, or rows of an iterable, from 1."""
 
     def __str__(self) -> str:
         return (
             f"{self.count} rows have an empty {self.column}, which members are matched by "
-            f"(first at {_positions(self.lines)}): fill it in, or match by another column"
+            f"(first at {_positions(self.lines, self.unit)}): fill it in, or match by another column"
         )
 
 
@@ -158,12 +160,57 @@ class DuplicateKeyError(CohortS3Error, ValueError):
     column: str
     count: int
     lines: tuple[int, ...]
+    """Where the first rows stand that differ from an earlier one of their key."""
+    unit: str = "line"
 
     def __str__(self) -> str:
         return (
             f"{self.count} values of {self.column} stand on rows that differ "
-            f"(first at {_positions(self.lines)}): remove the surplus rows, "
+            f"(first at {_positions(self.lines, self.unit)}): remove the surplus rows, "
             'or pass duplicates="keep_smallest" to keep the row with the smaller bytes'
+        )
+
+
+# --- The diff ------------------------------------------------------------------------
+
+
+@define(slots=False)
+class DiskFullError(CohortS3Error, OSError):
+    """The temporary files of a diff don't fit on the disk; they are removed."""
+
+    folder: str
+
+    def __str__(self) -> str:
+        return (
+            f"no room for the temporary files in {self.folder!r}: free some, or pass "
+            "work_dir, a folder on a disk with twice the bytes of the members before and now"
+        )
+
+
+@define(slots=False)
+class WorkerDiedError(CohortS3Error, OSError):
+    """A worker process of a diff ended before its work did."""
+
+    exit_code: int
+
+    def __str__(self) -> str:
+        return (
+            f"a worker process ended with code {self.exit_code} (a negative one is a signal; "
+            "-9 is often a lack of memory): try again with fewer workers"
+        )
+
+
+@define(slots=False)
+class MissingExtraError(CohortS3Error, ImportError):
+    """Something was asked for that needs a package which is not installed."""
+
+    package: str
+    extra: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.package} is not installed: "
+            f'pip install "amplitude_cohort_s3[{self.extra}]" brings it'
         )
 
 
@@ -618,5 +665,7 @@ class PolicyTooLargeError(CohortS3Error, ValueError):
         )
 
 
-def _positions(lines: tuple[int, ...]) -> str:
-    return "line " + ", ".join(map(str, lines))
+def _positions(lines: tuple[int, ...], unit: str) -> str:
+    if not lines:  # the source was not the same when it was read again
+        return f"a {unit} that is not known"
+    return f"{unit} {', '.join(map(str, lines))}"
