@@ -31,7 +31,7 @@ FLOORS = (
     {""},  # the package itself, its table of contents
     {"cli"},
     {"sync"},
-    {"storage", "sources", "sql", "frames", "spark"},
+    {"storage", "sources", "access", "sql", "frames", "spark"},
     {
         *("diff", "engine", "external_sort", "plan", "sync_log", "history", "members"),
         *("notifications", "stays", "verification"),
