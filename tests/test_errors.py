@@ -37,7 +37,8 @@ SAMPLES = {
 # A cure tells the reader to do something, or shows how it should look.
 CURES = (
     r"\b(give|pass|call|run|sync|choose|list|check|repair|correct|restore|remove|add|clean|fill|"
-    r"plan|set|keep|use|allow|find out|ask|fetch|format|convert|free|grant|pip install|wait|look|are|a sample)\b"
+    r"plan|set|keep|use|allow|find out|ask|fetch|format|convert|free|grant|pip install|wait|look|"
+    r"are|a sample)\b"
 )
 
 each_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
