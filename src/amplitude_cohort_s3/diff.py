@@ -56,12 +56,27 @@ class CsvSource:
 class SupportsCsv(Protocol):
     """Members that give their bytes: ``Members``, a file, an export."""
 
-    def to_csv(self, schema: RowSchema) -> CsvSource:
-        """The members as CSV that has at least the columns of the schema."""
+    def csv_source(self, schema: RowSchema) -> CsvSource:
+        """The members as CSV that has at least the columns of the schema.
+
+        (Not ``to_csv``: data frames have one, which writes a file.)
+        """
         ...
 
 
-MemberSource = CsvSource | SupportsCsv | Iterable[MemberLike]
+@runtime_checkable
+class SupportsArrow(Protocol):
+    """A table of pyarrow, pandas, Polars, DuckDB or any other that speaks Arrow.
+
+    The protocol is Arrow's own, "The Arrow PyCapsule Interface".
+    """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The table as a stream of record batches."""
+        ...
+
+
+MemberSource = CsvSource | SupportsCsv | SupportsArrow | Iterable[MemberLike]
 """What a diff takes on either side."""
 
 
@@ -227,8 +242,8 @@ def diff_members(
 
     Args:
         previous: The members before: ``Head.members()``, or ``()`` for the first sync.
-        current: The members now: an iterable of ``Member``, mappings or sequences, or
-            an object that gives CSV.
+        current: The members now: an iterable of ``Member``, mappings or sequences, a
+            data frame that speaks Arrow, or an object that gives CSV.
         schema: The columns to write, and the key.
         existing: Which rows the file ``existing`` gets.
         duplicates: What to do with different rows of one key.
@@ -307,7 +322,7 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set
         members: As :func:`diff_members` takes them.
         schema: The columns and the key.
         fill: Whether a property that a member lacks is empty, not an error.
-        ignored: Collects the columns of mappings that the schema lacks.
+        ignored: Collects the columns of mappings and data frames that the schema lacks.
 
     Raises:
         UnsupportedValueError: The members are one text: a location needs a source.
@@ -315,7 +330,12 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set
     if isinstance(members, CsvSource):
         return members
     if isinstance(members, SupportsCsv):
-        return members.to_csv(schema)
+        return members.csv_source(schema)
+    if isinstance(members, SupportsArrow):
+        # Imported here because it builds on this module's types.
+        from .arrow import arrow_csv  # noqa: PLC0415
+
+        return arrow_csv(members, schema, fill=fill, ignored=ignored)
     if isinstance(members, str | bytes | PathLike):
         raise UnsupportedValueError(
             "members", type(members).__name__, "for a file, pass sources.csv_file(path)"

@@ -205,13 +205,45 @@ class MissingExtraError(CohortS3Error, ImportError):
     """Something was asked for that needs a package which is not installed."""
 
     package: str
-    extra: str
+    extra: str | None = None
+    """The extra of ours that brings it, if one does."""
+
+    def __str__(self) -> str:
+        wanted = self.package if self.extra is None else f"amplitude_cohort_s3[{self.extra}]"
+        return f'{self.package} is not installed: pip install "{wanted}" brings it'
+
+
+@define(slots=False)
+class InvalidArchiveError(CohortS3Error, ValueError):
+    """The bytes are not a whole ``.tar.gz``; nothing of it was stored."""
+
+    rule: str
+
+    def __str__(self) -> str:
+        return f"not a whole .tar.gz: {self.rule}. Fetch it again, or unpack it by hand"
+
+
+@define(slots=False)
+class ArchiveLimitError(CohortS3Error, ValueError):
+    """An archive is larger than one of cohort files ever is; nothing of it was stored."""
+
+    limit: str
 
     def __str__(self) -> str:
         return (
-            f"{self.package} is not installed: "
-            f'pip install "amplitude_cohort_s3[{self.extra}]" brings it'
+            f"the archive holds more than {self.limit}: it may be made to fill the disk. "
+            "If you trust it, pass a larger max_bytes or unpack it by hand"
         )
+
+
+@define(slots=False)
+class InvalidNotificationError(CohortS3Error, ValueError):
+    """A payload is not a message that S3 or a service behind it sends."""
+
+    rule: str
+
+    def __str__(self) -> str:
+        return f"not a notification: {self.rule}. Pass the message whole, as it was received"
 
 
 # --- Storage -------------------------------------------------------------------------
