@@ -31,8 +31,9 @@ FILES = ("entering", "exiting", "existing")
 
 def line_of(number: int) -> str:
     """A member: a 12-digit id, a user id like an e-mail address, two properties."""
-    mixed = number * 2654435761 & 0xFFFFFFFF
-    return f"{number},user{mixed:010d}@example.com,{COUNTRIES[mixed % 8]},{PLANS[mixed // 8 % 4]}\n"
+    # The factor has no divisor in common with 10, so no two members share a user id.
+    mixed = number * 2654435761 % 10**12
+    return f"{number},user{mixed:012d}@example.com,{COUNTRIES[mixed % 8]},{PLANS[mixed // 8 % 4]}\n"
 
 
 def numbers(rows: int) -> tuple[list[int], list[int]]:
@@ -224,8 +225,8 @@ def _memory(pid: int) -> float:
     try:
         parent = psutil.Process(pid)
         for process in (parent, *parent.children(recursive=True)):
-            total += process.memory_info().rss
-    except psutil.NoSuchProcess:
+            total += process.memory_full_info().pss
+    except (psutil.NoSuchProcess, psutil.AccessDenied, AttributeError):
         pass
     return total / 1e6
 

@@ -38,7 +38,7 @@ SAMPLES = {
 CURES = (
     r"\b(give|pass|call|run|sync|choose|list|check|repair|correct|restore|remove|add|clean|fill|"
     r"plan|set|keep|use|allow|find out|ask|fetch|format|convert|free|grant|pip install|wait|look|"
-    r"are|a sample)\b"
+    r"are|try again|a sample)\b"
 )
 
 each_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)

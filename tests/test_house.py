@@ -31,13 +31,14 @@ FLOORS = (
     {""},  # the package itself, its table of contents
     {"cli"},
     {"sync", "access"},
-    {"storage", "sources", "sql", "frames", "spark"},
+    {"storage", "sources", "archives", "sql", "frames", "spark"},
     {
-        *("diff", "engine", "external_sort", "plan", "sync_log", "history", "members"),
-        *("notifications", "stays", "verification"),
+        *("diff", "plan", "sync_log", "history", "members", "stays", "verification"),
+        *("engine", "_divide", "_join", "_positions", "_progress", "_spill", "_workers"),
+        *("arrow", "external_sort", "notifications"),
     },
     {"filename", "destination", "policy", "lifecycle", "rows"},
-    {"errors", "_grammar", "_keys", "_csv", "_buckets", "compression"},
+    {"errors", "_grammar", "_keys", "_csv", "_buckets", "_optional", "compression"},
 )
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 

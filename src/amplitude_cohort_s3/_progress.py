@@ -1,9 +1,9 @@
 """Progress as tqdm shows it."""
 
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from .errors import MissingExtraError
+from ._optional import load
 
 
 class TqdmProgress:
@@ -14,11 +14,7 @@ class TqdmProgress:
     """
 
     def __init__(self) -> None:
-        try:
-            from tqdm.auto import tqdm  # noqa: PLC0415 -- an extra that need not be there
-        except ImportError as error:
-            raise MissingExtraError("tqdm", "progress") from error
-        self._bar: Any = tqdm(unit=" rows", unit_scale=True)
+        self._bar = load("tqdm.auto", "progress").tqdm(unit=" rows", unit_scale=True)
 
     def __call__(self, done: int, expected: int | None) -> None:
         self._bar.total = expected

@@ -8,9 +8,10 @@ Neither form holds a line end, so a text of records is split at the speed of C.
 import errno
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
+from itertools import pairwise
 from os.path import commonprefix
 from pathlib import Path
 
@@ -30,7 +31,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def room_in(folder: Path) -> Iterator[None]:
+def room_in(folder: Path) -> Generator[None]:
     """Turns the system's ways to say that a disk is full into ours.
 
     Raises:
@@ -80,12 +81,13 @@ class Ranges:
         """
         ordered = sorted({*keys} - {""})
         count = min(count, len(ordered))
-        if count < 2:
+        if count < 2:  # noqa: PLR2004 -- one range needs no splitter
             return cls()
         picks = [ordered[len(ordered) * i // count] for i in range(count)]
         # A width that tells nine of ten picks from the one before.
         needed = sorted(
-            len(commonprefix([a, b])) + 1 for a, b in zip(picks, picks[1:], strict=False)
+            len(commonprefix([a, b])) + 1  # noqa: RUF071 -- of texts, not of paths
+            for a, b in pairwise(picks)
         )
         width = needed[len(needed) * 9 // 10]
         # More characters make the ranges more even, until there are so many prefixes
@@ -103,7 +105,7 @@ class Ranges:
     def bounds(self) -> Iterator[tuple[str | None, str | None]]:
         """The first key of each range and that of the next; None at the ends."""
         edges = (None, *self.splitters, None)
-        return zip(edges, edges[1:], strict=False)
+        return pairwise(edges)
 
 
 class _Appenders(dict[str, Callable[[str], None]]):
@@ -142,7 +144,7 @@ class Extents:
     def read(self) -> Iterator[bytes]:
         """The texts as they were written."""
         spans = iter(self.spans)
-        with open(self.path, "rb", buffering=0) as file:
+        with self.path.open("rb", buffering=0) as file:
             for offset, length in zip(spans, spans, strict=True):
                 file.seek(offset)
                 yield file.read(length)

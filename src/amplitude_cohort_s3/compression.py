@@ -2,9 +2,10 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, cast
 
-from .errors import MalformedGzipError
+from ._optional import load
+from .errors import MalformedGzipError, MissingExtraError
 
 # 16 tells zlib to write and expect gzip's own header; it holds no time and no name.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
@@ -57,7 +58,7 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _compressor() -> _Compressor:
     try:
-        from isal import isal_zlib  # noqa: PLC0415 -- an extra that need not be there
-    except ImportError:
+        isal = load("isal.isal_zlib", "fast")
+    except MissingExtraError:
         return zlib.compressobj(wbits=_GZIP_WINDOW)
-    return isal_zlib.compressobj(_FAST_LEVEL, wbits=_GZIP_WINDOW)
+    return cast("_Compressor", isal.compressobj(_FAST_LEVEL, wbits=_GZIP_WINDOW))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from ._csv import Block
 from ._divide import (
     Limits,
     batches_of,
@@ -97,8 +98,8 @@ class PartitionEngine:
         table = read_table(source.chunks(), vouched=current.vouched)
         reader = table.line_reader(schema)
         batches = batches_of(table.blocks, limits.batch_bytes)
-        first = next(batches, [])
-        second = next(batches, [])
+        first = next(batches, list[Block]())
+        second = next(batches, list[Block]())
         if second:
             total = _UNKNOWN_BYTES if current.size is None else current.size
             if current.size is None and current.rows is not None:

@@ -149,7 +149,8 @@ class EmptyKeyError(CohortS3Error, ValueError):
     def __str__(self) -> str:
         return (
             f"{self.count} rows have an empty {self.column}, which members are matched by "
-            f"(first at {_positions(self.lines, self.unit)}): fill it in, or match by another column"
+            f"(first at {_positions(self.lines, self.unit)}): fill it in, "
+            "or match by another column"
         )
 
 

@@ -1,6 +1,6 @@
 """Rows and their one canonical form as CSV; and the tolerant reading of other people's."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Literal, cast
 
@@ -219,6 +219,21 @@ class RowSchema:
         for rows in table.batches:
             yield from map(select, rows)
 
+    def check_columns(self, columns: Collection[str], *, fill: bool) -> None:
+        """That members with these columns can be rows of the schema.
+
+        Args:
+            columns: The names that they have.
+            fill: Whether a property that they lack is empty, not an error.
+
+        Raises:
+            MissingColumnsError: The key or, without ``fill``, a property is absent.
+        """
+        required = (self.key,) if fill else (self.key, *self.properties)
+        missing = [column for column in required if column not in columns]
+        if missing:
+            raise MissingColumnsError(tuple(dict.fromkeys(missing)))
+
     def row(self, member: MemberLike, *, fill: bool = False) -> Row:
         """The row of a member in any of the shapes that people have.
 
@@ -237,10 +252,7 @@ class RowSchema:
         ('42', '', '')
         """
         given = _cells_by_column(member, self.columns)
-        required = (self.key,) if fill else (self.key, *self.properties)
-        missing = [c for c in required if c not in given]
-        if missing:
-            raise MissingColumnsError(tuple(dict.fromkeys(missing)))
+        self.check_columns(given, fill=fill)
         return tuple(to_text(given.get(column), column) for column in self.columns)
 
 
@@ -366,10 +378,7 @@ class Table:
 
     def _places(self, schema: RowSchema, *, fill: bool) -> tuple[int, ...]:
         """Where the schema's columns stand; behind the file's cells stands an empty one."""
-        required = (schema.key,) if fill else (schema.key, *schema.properties)
-        missing = [c for c in required if c not in self.columns]
-        if missing:
-            raise MissingColumnsError(tuple(dict.fromkeys(missing)))
+        schema.check_columns(self.columns, fill=fill)
         empty = len(self.columns)
         return tuple(self.columns.index(c) if c in self.columns else empty for c in schema.columns)
 
@@ -526,7 +535,7 @@ class LineReader:
 
     def _keys(self, lines: list[str]) -> list[str] | None:
         place = self.key
-        if place == 0 and not any([line[:1] == '"' for line in lines]):
+        if place == 0 and not any(line[:1] == '"' for line in lines):
             return None
         return [
             line.split(",", place + 1)[place] if '"' not in line else split_record(line, 0)[place]

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 from attrs import evolve
@@ -377,7 +378,7 @@ class DiffEngineContract:
 
 def sample_rows(count: int) -> list[Row]:
     """Distinct rows in no order; some with cells that need quotes."""
-    rows = [
+    rows: list[Row] = [
         (
             str(i * 7919 % 1_000_003),
             f"user{i}@example.com",
@@ -404,7 +405,7 @@ class Run:
         self.engine = engine
         self.folder = Path()
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="engine-contract-"))
         return self
 
