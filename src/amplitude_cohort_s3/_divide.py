@@ -166,7 +166,10 @@ class Cell:
         )
         for (begin, end), now, before in zip(ranges.bounds(), current, previous, strict=True):
             yield from Cell(
-                self.begin if begin is None else begin, self.end if end is None else end, now, before
+                self.begin if begin is None else begin,
+                self.end if end is None else end,
+                now,
+                before,
             ).balanced(folder, limits)
 
 
@@ -238,7 +241,11 @@ def jobs_along(
                 # Nearly all of these are leaving, or the range would be smaller.
                 yield Job(
                     Vouched(tuple(kept), reader),
-                    cell.current, begin, coming[0], limits.range_limit, partial=True,
+                    cell.current,
+                    begin,
+                    coming[0],
+                    limits.range_limit,
+                    partial=True,
                 )
                 begin, partial = coming[0], True
                 kept = kept[-1:]
@@ -248,14 +255,16 @@ def jobs_along(
             coming = next(ahead, None)
         yield Job(
             Vouched(tuple(kept), reader),
-            cell.current, begin, cell.end, limits.range_limit, partial=partial,
+            cell.current,
+            begin,
+            cell.end,
+            limits.range_limit,
+            partial=partial,
         )
         kept = kept[-1:]
 
 
-def _with_first_key(
-    blocks: Iterable[Block], reader: LineReader
-) -> Iterator[tuple[str, Block]]:
+def _with_first_key(blocks: Iterable[Block], reader: LineReader) -> Iterator[tuple[str, Block]]:
     for block in blocks:
         for piece in block.pieces(_PIECE_BYTES):
             key = reader.first_key(piece)

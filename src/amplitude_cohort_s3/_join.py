@@ -136,7 +136,7 @@ class Join:
             raise AssertionError  # with keys in front nothing is undecided
         end = sides.end
         everyone = _text(matched.everyone(), end)
-        digested = everyone
+        digested: tuple[int, bytes] | None = everyone
         match self.existing:
             case ExistingMeaning.MEMBERS:
                 existing, digested = everyone, None
@@ -227,11 +227,11 @@ def _load(job: Job, *, keyed: bool) -> _Sides | None:
         return _Sides(before, now, arrived, end)
     if not keyed and job.previous.keyed:
         return None
-    records = set[str]()
+    known = set[str]()
     for part in job.previous.pieces() if job.previous.size > job.limit else (job.previous,):
-        records.update(part.load(keyed=keyed))
+        known.update(part.load(keyed=keyed))
     end = SEPARATOR if keyed else ","
-    before = sorted(records)
+    before = sorted(known)
     keys = _keys(before, end)
     if not _ascending(keys):
         if not keyed:
@@ -256,7 +256,8 @@ def _match(sides: _Sides) -> _Match | None:
         if end != SEPARATOR:
             return None
         conflicting = dict.fromkeys(
-            key for key, following in zip(keys, islice(keys, 1, None), strict=False)
+            key
+            for key, following in zip(keys, islice(keys, 1, None), strict=False)
             if key == following
         )
         # The smallest record of a key comes first, and the last one put in stays.

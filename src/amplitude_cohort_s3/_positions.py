@@ -38,9 +38,7 @@ def first_conflicts(source: CsvSource, schema: RowSchema, keys: set[str]) -> tup
     return _first(source, schema, differs)
 
 
-def _first(
-    source: CsvSource, schema: RowSchema, fits: Callable[[Row], bool]
-) -> tuple[int, ...]:
+def _first(source: CsvSource, schema: RowSchema, fits: Callable[[Row], bool]) -> tuple[int, ...]:
     found = list[int]()
     for position, row in _numbered(source, schema):
         if fits(row):

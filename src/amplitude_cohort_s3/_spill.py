@@ -6,13 +6,12 @@ Neither form holds a line end, so a text of records is split at the speed of C.
 """
 
 import errno
-import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
-from os.path import commonprefix
+from itertools import pairwise
 from pathlib import Path
 
 from attrs import frozen
@@ -31,7 +30,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def room_in(folder: Path) -> Iterator[None]:
+def room_in(folder: Path) -> Generator[None, None, None]:
     """Turns the system's ways to say that a disk is full into ours.
 
     Raises:
@@ -59,6 +58,11 @@ def append(path: Path, data: bytes) -> None:
             view = view[file.write(view) :]
 
 
+def _distinguished(a: str, b: str) -> int:
+    """How many characters tell two texts apart."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a)) + 1
+
+
 @frozen
 class Ranges:
     """Where the ranges of keys begin.
@@ -81,13 +85,11 @@ class Ranges:
         """
         ordered = sorted({*keys} - {""})
         count = min(count, len(ordered))
-        if count < 2:
+        if count <= 1:
             return cls()
         picks = [ordered[len(ordered) * i // count] for i in range(count)]
         # A width that tells nine of ten picks from the one before.
-        needed = sorted(
-            len(commonprefix([a, b])) + 1 for a, b in zip(picks, picks[1:], strict=False)
-        )
+        needed = sorted(_distinguished(a, b) for a, b in pairwise(picks))
         width = needed[len(needed) * 9 // 10]
         # More characters make the ranges more even, until there are so many prefixes
         # that looking them up misses the cache, which doubles the time of it.
@@ -104,7 +106,7 @@ class Ranges:
     def bounds(self) -> Iterator[tuple[str | None, str | None]]:
         """The first key of each range and that of the next; None at the ends."""
         edges = (None, *self.splitters, None)
-        return zip(edges, edges[1:], strict=False)
+        return pairwise(edges)
 
 
 class _Appenders(dict[str, Callable[[str], None]]):
@@ -143,7 +145,7 @@ class Extents:
     def read(self) -> Iterator[bytes]:
         """The texts as they were written."""
         spans = iter(self.spans)
-        with open(self.path, "rb", buffering=0) as file:
+        with self.path.open("rb", buffering=0) as file:
             for offset, length in zip(spans, spans, strict=True):
                 file.seek(offset)
                 yield file.read(length)
@@ -256,9 +258,7 @@ class Spill:
                     append_keyed[record[head]](kept)
         skipped = len(self._plain[-1]) + len(self._keyed[-1])
         offset = self._size
-        texts = [
-            "\n".join(records).encode() for records in (*self._plain[:-1], *self._keyed[:-1])
-        ]
+        texts = ["\n".join(records).encode() for records in (*self._plain[:-1], *self._keyed[:-1])]
         for records in (*self._plain, *self._keyed):
             records.clear()
         data = b"".join(texts)

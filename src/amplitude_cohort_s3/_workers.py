@@ -26,9 +26,7 @@ Result = TypeVar("Result")
 _START = "import sys; sys.path[:] = {path!r}; from {module} import serve; serve()"
 
 
-def run_tasks(
-    works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]
-) -> Iterator[Result]:
+def run_tasks(works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]) -> Iterator[Result]:
     """The results in the order of the tasks.
 
     Args:

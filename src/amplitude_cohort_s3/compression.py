@@ -2,7 +2,8 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from importlib import import_module
+from typing import Any, Protocol
 
 # 16 tells zlib to write and expect gzip's own header; it holds no time and no name.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
@@ -55,8 +56,9 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _compressor() -> _Compressor:
-    try:
-        from isal import isal_zlib  # noqa: PLC0415 -- an extra that need not be there
+    try:  # the extra ``fast`` need not be there
+        fast: Any = import_module("isal.isal_zlib")
     except ImportError:
         return zlib.compressobj(wbits=_GZIP_WINDOW)
-    return isal_zlib.compressobj(_FAST_LEVEL, wbits=_GZIP_WINDOW)
+    compressor: _Compressor = fast.compressobj(_FAST_LEVEL, wbits=_GZIP_WINDOW)
+    return compressor

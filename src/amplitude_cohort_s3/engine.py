@@ -14,6 +14,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from ._csv import Block
 from ._divide import (
     Limits,
     batches_of,
@@ -53,8 +54,8 @@ class PartitionEngine:
             is the same. Worth it from a few million rows on.
         range_bytes: About how much of the current rows is joined at a time. Each worker
             takes about 20 times as much memory.
-        batch_bytes: About how much is read before it is written to its ranges. Each
-            worker takes about 5 times as much memory.
+        batch_bytes: About how much is read before it is written to its ranges; the
+            workers share it.
 
     >>> PartitionEngine(workers=2).workers
     2
@@ -83,7 +84,9 @@ class PartitionEngine:
     ) -> DiffReport:
         """See :class:`~amplitude_cohort_s3.diff.DiffEngine`."""
         limits = Limits(
-            workers=self.workers, range_bytes=self.range_bytes, batch_bytes=self.batch_bytes
+            workers=self.workers,
+            range_bytes=self.range_bytes,
+            batch_bytes=-(-self.batch_bytes // self.workers),
         )
         scratch = folder / "scratch"
         with room_in(folder):
@@ -97,8 +100,8 @@ class PartitionEngine:
         table = read_table(source.chunks(), vouched=current.vouched)
         reader = table.line_reader(schema)
         batches = batches_of(table.blocks, limits.batch_bytes)
-        first = next(batches, [])
-        second = next(batches, [])
+        first = next(batches, list[Block]())
+        second = next(batches, list[Block]())
         if second:
             total = _UNKNOWN_BYTES if current.size is None else current.size
             if current.size is None and current.rows is not None:

@@ -516,7 +516,7 @@ class LineReader:
 
     def _keys(self, lines: list[str]) -> list[str] | None:
         place = self.key
-        if place == 0 and not any([line[:1] == '"' for line in lines]):
+        if place == 0 and not any(line[:1] == '"' for line in lines):
             return None
         return [
             line.split(",", place + 1)[place] if '"' not in line else split_record(line, 0)[place]

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import pytest
 from attrs import evolve
@@ -244,8 +245,9 @@ class DiffEngineContract:
 
     def test_large_and_many_cells(self, run: "Run") -> None:
         schema = RowSchema(properties=tuple(f"p{i}" for i in range(60)))
-        rows = [(str(i), "", *("x,y" if i % 7 == j % 7 else "z" for j in range(60)))
-                for i in range(50)]
+        rows = [
+            (str(i), "", *("x,y" if i % 7 == j % 7 else "z" for j in range(60))) for i in range(50)
+        ]
         rows.append(("big", "é" * (1 << 19), *[""] * 60))
         result = run(
             csv_source(canonical(rows[:-1], schema), vouched=True),
@@ -290,8 +292,14 @@ class DiffEngineContract:
                 csv_source(canonical(rows[:before]), vouched=True),
                 csv_source(
                     canonical(
-                        [*rows, ("1", "other", "", ""), rows[1], ("3", "line\nend", "", ""),
-                         ("3", "", "", "")], ordered=False
+                        [
+                            *rows,
+                            ("1", "other", "", ""),
+                            rows[1],
+                            ("3", "line\nend", "", ""),
+                            ("3", "", "", ""),
+                        ],
+                        ordered=False,
                     )
                 ),
             )
@@ -370,7 +378,7 @@ class DiffEngineContract:
 
 def sample_rows(count: int) -> list[Row]:
     """Distinct rows in no order; some with cells that need quotes."""
-    rows = [
+    rows: list[Row] = [
         (
             str(i * 7919 % 1_000_003),
             f"user{i}@example.com",
@@ -381,7 +389,9 @@ def sample_rows(count: int) -> list[Row]:
     ]
     if count > 2:
         rows[0], rows[1], rows[2] = (
-            ("1", *rows[0][1:]), ("2", *rows[1][1:]), ("3", *rows[2][1:]),
+            ("1", *rows[0][1:]),
+            ("2", *rows[1][1:]),
+            ("3", *rows[2][1:]),
         )
     return rows
 
@@ -395,7 +405,7 @@ class Run:
         self.engine = engine
         self.folder = Path()
 
-    def __enter__(self) -> "Run":
+    def __enter__(self) -> Self:
         self.folder = Path(tempfile.mkdtemp(prefix="engine-contract-"))
         return self
 
