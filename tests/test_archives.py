@@ -143,7 +143,7 @@ NAME = f"1_a_{TIME}_entering.csv"
         (member("a/._" + NAME), "project id"),
         (member("readme.txt"), "project id"),
         (member(NAME + "\n"), "control character"),
-        (member(f"1_a_{TIME}_entering_\udc80.csv"), "only what UTF-8"),
+        (member(f"1_a_{TIME}_entering_\udc80.csv"), "encodable as UTF-8"),
         (member(f"1_a_{TIME}_entering_{'k' * 980}.csv"), "it has 1032 bytes"),
         (member(NAME.replace("-11-", "-13-")), "no such time"),
     ],

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from itertools import pairwise
-from os.path import commonprefix
 from pathlib import Path
 
 from attrs import frozen
@@ -31,7 +30,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def room_in(folder: Path) -> Generator[None]:
+def room_in(folder: Path) -> Generator[None, None, None]:
     """Turns the system's ways to say that a disk is full into ours.
 
     Raises:
@@ -59,6 +58,11 @@ def append(path: Path, data: bytes) -> None:
             view = view[file.write(view) :]
 
 
+def _distinguished(a: str, b: str) -> int:
+    """How many characters tell two texts apart."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a)) + 1
+
+
 @frozen
 class Ranges:
     """Where the ranges of keys begin.
@@ -81,14 +85,11 @@ class Ranges:
         """
         ordered = sorted({*keys} - {""})
         count = min(count, len(ordered))
-        if count < 2:  # noqa: PLR2004 -- one range needs no splitter
+        if count <= 1:
             return cls()
         picks = [ordered[len(ordered) * i // count] for i in range(count)]
         # A width that tells nine of ten picks from the one before.
-        needed = sorted(
-            len(commonprefix([a, b])) + 1  # noqa: RUF071 -- of texts, not of paths
-            for a, b in pairwise(picks)
-        )
+        needed = sorted(_distinguished(a, b) for a, b in pairwise(picks))
         width = needed[len(needed) * 9 // 10]
         # More characters make the ranges more even, until there are so many prefixes
         # that looking them up misses the cache, which doubles the time of it.

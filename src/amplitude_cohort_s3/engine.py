@@ -54,8 +54,8 @@ class PartitionEngine:
             is the same. Worth it from a few million rows on.
         range_bytes: About how much of the current rows is joined at a time. Each worker
             takes about 20 times as much memory.
-        batch_bytes: About how much is read before it is written to its ranges. Each
-            worker takes about 5 times as much memory.
+        batch_bytes: About how much is read before it is written to its ranges; the
+            workers share it.
 
     >>> PartitionEngine(workers=2).workers
     2
@@ -84,7 +84,9 @@ class PartitionEngine:
     ) -> DiffReport:
         """See :class:`~amplitude_cohort_s3.diff.DiffEngine`."""
         limits = Limits(
-            workers=self.workers, range_bytes=self.range_bytes, batch_bytes=self.batch_bytes
+            workers=self.workers,
+            range_bytes=self.range_bytes,
+            batch_bytes=-(-self.batch_bytes // self.workers),
         )
         scratch = folder / "scratch"
         with room_in(folder):
