@@ -16,10 +16,19 @@ from .destination import (
 from .diff import CohortDiff, CsvSource, DiffEngine, diff_members
 from .errors import CohortS3Error
 from .filename import CohortFileName, DiffType, NameStyle
-from .history import BucketSync, CohortHistory, MembershipEvent, SyncState
+from .history import (
+    BucketSync,
+    Churn,
+    CohortHistory,
+    MembershipEvent,
+    StreamOverview,
+    SyncState,
+    UnpublishedSync,
+)
 from .members import Head, Members
 from .plan import SyncPlan, plan_sync
 from .rows import Member, RowSchema
+from .stays import Stay
 from .storage import (
     LocalStorage,
     MemoryStorage,
@@ -34,16 +43,19 @@ from .sync import (
     SyncResult,
     adopt,
     commit,
+    list_streams,
     read_head,
     read_history,
     recover,
     sync_cohort,
 )
 from .sync_log import Outcome, SyncRecord
+from .verification import Finding, FindingKind
 
 __all__ = [
     "BucketSync",
     "Cadence",
+    "Churn",
     "CohortDiff",
     "CohortFileName",
     "CohortHistory",
@@ -56,6 +68,8 @@ __all__ = [
     "DiffType",
     "ExistingMeaning",
     "ExitGuard",
+    "Finding",
+    "FindingKind",
     "Head",
     "LocalStorage",
     "Member",
@@ -69,16 +83,20 @@ __all__ = [
     "RowSchema",
     "StagedObject",
     "StagedState",
+    "Stay",
     "Storage",
+    "StreamOverview",
     "SupportsDelete",
     "SyncPlan",
     "SyncRecord",
     "SyncResult",
     "SyncState",
+    "UnpublishedSync",
     "UserProperty",
     "adopt",
     "commit",
     "diff_members",
+    "list_streams",
     "plan_sync",
     "read_head",
     "read_history",

@@ -74,8 +74,8 @@ class Block:
                 yield line, split_record(record.removesuffix("\r"), line)
             line += record.count("\n") + 1
 
-    def split_header(self) -> tuple[list[str], "Block"]:
-        """The cells of the first record that is not blank, and the block behind it.
+    def split_header(self) -> tuple[int, list[str], "Block"]:
+        """The line and the cells of the first record that is not blank, and what is behind it.
 
         Raises:
             MalformedCsvError: As :meth:`records`.
@@ -86,7 +86,8 @@ class Block:
             end = _end_of_first_record(self.data, begin)
         header = Block(self._line_at(begin), self.data[begin:end])
         cells = [cells for _, cells in header.records()]
-        return (cells[0] if cells else []), Block(self._line_at(end), self.data[end:])
+        line = header.first_line
+        return line, (cells[0] if cells else []), Block(self._line_at(end), self.data[end:])
 
     def _line_at(self, offset: int) -> int:
         return self.first_line + self.data.count(b"\n", 0, offset)

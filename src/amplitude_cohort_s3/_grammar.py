@@ -20,10 +20,7 @@ and digits (``26umsb5``). Never ``_``, which separates the parts."""
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 """``YYYY-MM-DD``. Whether the day exists is checked by the calendar, not here."""
 
-TIME = (
-    r"(?P<hour>[0-9]{2})(?P<separator>[:-])(?P<second_group>[0-9]{2})"
-    r"(?:(?P=separator)(?P<third_group>[0-9]{2}))?"
-)
+TIME = r"[0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?|-[0-9]{2}(?:-[0-9]{2})?)"
 """The page writes ``HH:SS`` in its pattern and ``HH-SS`` in its list: both are read,
 the same separator throughout. A third group makes it hours, minutes, seconds.
 What the second group means is the reader's choice: see ``NameStyle.second_group``."""
@@ -31,8 +28,9 @@ What the second group means is the reader's choice: see ``NameStyle.second_group
 DIFF_TYPE = r"entering|exiting|existing"
 """The page's three words, lower case."""
 
-ROUTING_KEY = r"[^/]*"
-"""The page: an optional string that the user types. Real ones hold ``_``; it may even
+ROUTING_KEY = r"[^/\x00-\x1f\x7f-\x9f\ud800-\udfff]*"
+"""The page: an optional string that the user types. No ``/``, which ends the path, no
+control character, and nothing that UTF-8 can't write. Real ones hold ``_``; it may even
 imitate a difftype or a whole name. It stands last, behind a fixed-width time and a
 closed set of words, so it can't confuse the parts before it. An empty one
 (``_entering_.csv``) is read and remembered."""
@@ -43,7 +41,7 @@ EXTENSION = r"\.csv(?:\.gz)?"
 FILE_NAME = re.compile(
     rf"(?:(?P<project_id>{PROJECT_ID})_)?"
     rf"(?P<cohort_id>{COHORT_ID})_"
-    rf"(?P<date>{DATE})T{TIME}(?P<zulu>Z)?_"
+    rf"(?P<time>{DATE}T{TIME}Z?)_"
     rf"(?P<diff_type>{DIFF_TYPE})"
     rf"(?:_(?P<routing_key>{ROUTING_KEY}?))?"
     rf"(?P<extension>{EXTENSION})",
@@ -52,6 +50,14 @@ FILE_NAME = re.compile(
 """A whole name. The reluctant routing key leaves ``.csv.gz`` to the extension."""
 
 RULES = (
+    (re.compile(r"[^/]*"),
+     "it holds a /, which belongs to the path"),
+    (re.compile(r"[^\x00-\x1f\x7f-\x9f]*"),
+     "it holds a control character"),
+    (re.compile(r"[^\ud800-\udfff]*"),
+     "it must be encodable as UTF-8"),
+    (re.compile(rf"(?!0[0-9]+_{COHORT_ID}_{DATE}T).*", re.DOTALL),
+     "a project id has no leading zero"),
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_.*", re.DOTALL),
      "it must begin with a project id (0, or digits without a leading zero) and a cohort id, "  # noqa: ISC004
      "letters, digits and -, each followed by _"),
@@ -63,5 +69,7 @@ RULES = (
      "the difftype must be entering, exiting or existing"),
     (re.compile(rf".*{EXTENSION}", re.DOTALL),
      "it must end in .csv or .csv.gz"),
+    (FILE_NAME,
+     "behind the difftype comes the extension, or _ and a routing key"),
 )  # fmt: skip
 """What to say of a name that does not match: the first of these that it breaks."""

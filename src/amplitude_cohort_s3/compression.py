@@ -3,6 +3,8 @@
 import zlib
 from collections.abc import Iterable, Iterator
 
+from .errors import MalformedGzipError
+
 # 16 tells zlib to write and expect gzip's own header.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
@@ -22,17 +24,21 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The inverse of :func:`compress_chunks`, for any gzip bytes, of several members too.
 
     Raises:
-        zlib.error: The bytes are not gzip.
-        EOFError: They end too early.
+        MalformedGzipError: The bytes are not gzip, are damaged or end too early.
     """
     codec = zlib.decompressobj(wbits=_GZIP_WINDOW)
+    whole = False
     for chunk in chunks:
-        data = chunk
+        # Zero bytes may pad the last member.
+        data = chunk.lstrip(b"\0") if whole else chunk
         while data:
-            yield codec.decompress(data)
-            data = codec.unused_data
-            if codec.eof:
+            if whole:
                 codec = zlib.decompressobj(wbits=_GZIP_WINDOW)
-                # Zero bytes may pad the last member.
-                data = data.lstrip(b"\0")
-    yield b""
+            try:
+                yield codec.decompress(data)
+            except zlib.error as error:
+                raise MalformedGzipError(str(error)) from error
+            whole = codec.eof
+            data = codec.unused_data.lstrip(b"\0")
+    if not whole:
+        raise MalformedGzipError("they end too early")

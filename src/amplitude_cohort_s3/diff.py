@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 from .destination import ExistingMeaning
 from .errors import UnsupportedValueError
 from .filename import DiffType
-from .rows import MemberLike, Row, RowSchema, id_column
+from .rows import Member, MemberLike, Row, RowSchema, id_column
 
 Duplicates = Literal["refuse", "keep_smallest"]
 """What to do with different rows of one key: raise ``DuplicateKeyError``, or keep the row
@@ -299,8 +299,9 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set
     def rows() -> Iterator[Row]:
         known = {*schema.columns}
         for member in members:
-            if isinstance(member, Mapping):
-                ignored.update(c for c in member if (id_column(c) or c) not in known)
+            named = member.properties if isinstance(member, Member) else member
+            if isinstance(named, Mapping):
+                ignored.update(c for c in named if (id_column(c) or c) not in known)
             yield schema.row(member, fill=fill)
 
     return CsvSource(

@@ -91,6 +91,16 @@ class MalformedCsvError(CohortS3Error, ValueError):
 
 
 @define(slots=False)
+class MalformedGzipError(CohortS3Error, ValueError):
+    """The bytes of a compressed file are not gzip, are damaged or cut off."""
+
+    rule: str
+
+    def __str__(self) -> str:
+        return f"the bytes are not one whole gzip file: {self.rule}. Fetch or restore it anew"
+
+
+@define(slots=False)
 class MissingColumnsError(CohortS3Error, ValueError):
     """Members lack columns that the sync's schema declares."""
 
@@ -326,9 +336,10 @@ class NothingToAdoptError(CohortS3Error, ValueError):
 
     log_prefix: str
     reason: str
+    cure: str
 
     def __str__(self) -> str:
-        return f"can't adopt into {self.log_prefix!r}: {self.reason}. Sync without adopt()"
+        return f"can't adopt into {self.log_prefix!r}: {self.reason}; {self.cure}"
 
 
 @define(slots=False)

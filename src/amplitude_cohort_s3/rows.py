@@ -344,15 +344,15 @@ def read_table(source: Iterable[bytes], *, vouched: bool = False) -> Table:
             stand. The error says at which line.
     """
     blocks = read_blocks(source)
-    first = next(blocks, None)
+    first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
     if first is None:
         raise MalformedCsvError(1, "the file is empty, it lacks even a header")
-    header, rest = first.split_header()
+    line, header, rest = first.split_header()
     tabs = not vouched and bool(header) and all(cell.startswith("\t") for cell in header)
     names = [cell[1:] if tabs else cell for cell in header]
     columns = [id_column(name) or name for name in names]
     if not set(ID_COLUMNS) & set(columns):
-        raise MalformedCsvError(1, "no column is named amplitude_id or user_id")
+        raise MalformedCsvError(line, "no column is named amplitude_id or user_id")
     unique = tuple(dict.fromkeys(columns))
     reader = _RowReader(columns, unique, tabs=tabs)
     return Table(unique, reader.batches(chain([rest], blocks)))
@@ -368,7 +368,8 @@ class _RowReader:
 
     def batches(self, blocks: Iterable[Block]) -> Iterator[list[Row]]:
         width = len(self.columns)
-        simple = not self.tabs and width == len(self.unique)
+        # Of one column, a blank line would read as a row.
+        simple = not self.tabs and width == len(self.unique) and width > 1
         for block in blocks:
             if simple and block.is_plain:
                 rows = [
