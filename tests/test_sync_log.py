@@ -107,7 +107,7 @@ def edited(**change):
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
-REMOVED = object()
+REMOVED = "removed"  # an object() has another repr, so the test another id, in each process
 
 EDITS = [
     {"schema_version": 2},
