@@ -25,7 +25,7 @@ STREAM = SYNC.stream
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 
 
-def at(minute: int) -> datetime:
+def moment(minute: int) -> datetime:
     return START + timedelta(minutes=minute)
 
 
@@ -45,9 +45,9 @@ def sync_ids(
         SYNC,
         rows(ids),
         storage,
-        synced_at=None if minute is None else at(minute),
+        synced_at=None if minute is None else moment(minute),
         log=log,
-        clock=clock_at(at(minute or 0)),
+        clock=clock_at(moment(minute or 0)),
         max_exits=1000,
     )
 

@@ -10,7 +10,7 @@ from ..compression import decompress_chunks
 from ..destination import CohortStream, ExistingMeaning
 from ..errors import UnfinishedSyncError
 from ..filename import DiffType
-from ..history import StreamFile, SyncState, parse_listing
+from ..history import StreamFile, parse_listing
 from ..members import Members
 from ..rows import Row
 from ..storage import StagedState, Storage
@@ -170,19 +170,27 @@ def _assert_void(storage: Storage, record: SyncRecord, digests: Mapping[str, str
 def _assert_no_stranger(storage: Storage, stream: CohortStream, state: StreamState) -> None:
     """No file of the stream is visible that the log does not know, but from before the log."""
     known = {key for record in state.records for key in record.keys}
-    first = state.records[0].synced_at if state.records else datetime.max.replace(tzinfo=UTC)
+    first = _first(state)
     begun_by_us = bool(state.records) and not state.records[0].adopted
     for item in parse_listing(stream, storage.list_objects(stream.data_prefix)):
         if isinstance(item, StreamFile) and (begun_by_us or item.name.synced_at >= first):
             assert item.info.key in known, "a file is visible that no record knows"
 
 
+def _first(state: StreamState) -> datetime:
+    """The time at which the log begins."""
+    return state.records[0].synced_at if state.records else datetime.max.replace(tzinfo=UTC)
+
+
 def _assert_readers_agree(
     storage: Storage, stream: CohortStream, log: Storage, state: StreamState
 ) -> None:
     history = read_history(storage, stream, log=log)
-    told = [sync.record for sync in history if sync.state is SyncState.PUBLISHED]
-    assert told == list(state.published), "the history tells another story"
+    told = [sync.synced_at for sync in history if sync.synced_at >= _first(state)]
+    expected = [record.synced_at for record in state.published]
+    if state.in_doubt is not None and state.in_doubt.keys <= state.digests.keys():
+        expected.append(state.in_doubt.synced_at)
+    assert told == expected, "the history tells another story"
     if not state.records:
         return
     try:
