@@ -385,7 +385,7 @@ def test_a_missing_property_is_empty_where_filling_is_asked_for():
         Member("1", "ann", {"plan": "p"}),
         Member("1", "ann", {"plan": "p", "undeclared": "x"}),
         {"amplitude_id": "1", "user_id": "ann", "plan": "p"},
-        {"plan": "p", "amplitudeID": 1, "userID": "ann", "undeclared": object()},
+        {"plan": "p", "amplitudeID": 1, "userID": "ann", "undeclared": ...},
         ("1", "ann", "p"),
         [1, "ann", "p"],
     ],
