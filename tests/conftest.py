@@ -1,8 +1,9 @@
-"""Hypothesis profiles: `dev` by default, `ci` by HYPOTHESIS_PROFILE=ci or in CI; and counts."""
+"""Options, counts, and hypothesis profiles: `dev`, or `ci` by HYPOTHESIS_PROFILE or in CI."""
 
 import os
 from collections import Counter
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("dev", max_examples=50, deadline=None)
@@ -14,6 +15,14 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--s3-url",
+        metavar="s3://BUCKET/PREFIX",
+        help="also run the storage contract below this prefix of a bucket of your own",
+    )
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -114,7 +114,7 @@ def sealed(value):
     return (json.dumps({**value, "sha256": digest}, indent=1, sort_keys=True) + "\n").encode()
 
 
-REMOVED = "removed"  # an object() has another repr, so the test another id, in each process
+REMOVED = ...  # its repr, unlike an object's, is the same in every process
 
 EDITS = [
     {"schema_version": 2},

@@ -4,6 +4,9 @@ This page is the table of contents: everything here is defined in the module tha
 its import names. Nothing here imports boto3 or smart_open.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .destination import (
     Cadence,
     CohortStream,
@@ -25,8 +28,10 @@ from .history import (
     SyncState,
     UnpublishedSync,
 )
+from .lifecycle import lifecycle_rules
 from .members import Head, Members
 from .plan import SyncPlan, plan_sync
+from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
 from .rows import Member, RowSchema
 from .stays import Stay
 from .storage import (
@@ -37,6 +42,7 @@ from .storage import (
     StagedState,
     Storage,
     SupportsDelete,
+    open_storage,
 )
 from .sync import (
     RecoveryReport,
@@ -52,7 +58,21 @@ from .sync import (
 from .sync_log import Outcome, SyncRecord
 from .verification import Finding, FindingKind
 
+if TYPE_CHECKING:
+    from .access import AccessReport, apply_bucket_policy, check_access
+    from .storage import S3Storage
+
+_ON_DEMAND = {
+    "AccessReport": ".access",
+    "S3Storage": ".storage",
+    "apply_bucket_policy": ".access",
+    "check_access": ".access",
+}
+
 __all__ = [
+    "AMPLITUDE_ACCOUNTS",
+    "AccessReport",
+    "BucketPolicy",
     "BucketSync",
     "Cadence",
     "Churn",
@@ -81,6 +101,7 @@ __all__ = [
     "Outcome",
     "RecoveryReport",
     "RowSchema",
+    "S3Storage",
     "StagedObject",
     "StagedState",
     "Stay",
@@ -94,15 +115,27 @@ __all__ = [
     "UnpublishedSync",
     "UserProperty",
     "adopt",
+    "apply_bucket_policy",
+    "bucket_policy",
+    "check_access",
     "commit",
     "diff_members",
+    "lifecycle_rules",
     "list_streams",
+    "open_storage",
     "plan_sync",
     "read_head",
     "read_history",
     "recover",
     "sync_cohort",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # On demand, as boto3 costs 0.3 s.
+    if name in _ON_DEMAND:
+        return getattr(import_module(_ON_DEMAND[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,7 @@
 """What is synced where: Amplitude's own settings as frozen values."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Literal
@@ -149,6 +150,10 @@ class UserProperty:
         if self.header is not None:
             return self.header
         return self.name if self.source_app is None else f"{self.name}_{self.source_app}"
+
+
+def _as_tuple(properties: Iterable[UserProperty]) -> tuple[UserProperty, ...]:
+    return tuple(properties)
 
 
 @frozen(kw_only=True)
@@ -337,9 +342,7 @@ class CohortSync:
     destination: Destination
     project_id: int
     cohort_id: str
-    user_properties: tuple[UserProperty, ...] = field(
-        default=(), converter=tuple[UserProperty, ...]
-    )
+    user_properties: tuple[UserProperty, ...] = field(default=(), converter=_as_tuple)
     routing_key: str | None = None
     cadence: Cadence = Cadence.ONE_TIME
     exit_guard: ExitGuard = ExitGuard()

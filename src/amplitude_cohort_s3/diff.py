@@ -1,8 +1,10 @@
 """Who entered, who exited, who is there: the difference of two sets of members."""
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +13,7 @@ from typing import BinaryIO, Literal, Protocol, Self, runtime_checkable
 from attrs import define, evolve, field, frozen
 
 from .destination import ExistingMeaning
-from .errors import UnsupportedValueError
+from .errors import DiskFullError, UnsupportedValueError
 from .filename import DiffType
 from .rows import Member, MemberLike, Row, RowSchema, id_column
 
@@ -35,6 +37,9 @@ class CsvSource:
             and in the order of the key.
         repeatable: Whether ``chunks`` may be called again.
         rows: How many rows there are, where it is known.
+        size: How many bytes there are, where it is known; an estimate will do.
+        unit: What errors count to say where a row is: lines of a file, or the rows of
+            an iterable.
         origin: What the source says of itself, for the record of the sync. No secrets.
     """
 
@@ -42,6 +47,8 @@ class CsvSource:
     vouched: bool = False
     repeatable: bool = True
     rows: int | None = None
+    size: int | None = None
+    unit: Literal["line", "row"] = "line"
     origin: Mapping[str, str] = field(factory=dict[str, str])
 
 
@@ -49,12 +56,27 @@ class CsvSource:
 class SupportsCsv(Protocol):
     """Members that give their bytes: ``Members``, a file, an export."""
 
-    def to_csv(self, schema: RowSchema) -> CsvSource:
-        """The members as CSV that has at least the columns of the schema."""
+    def csv_source(self, schema: RowSchema) -> CsvSource:
+        """The members as CSV that has at least the columns of the schema.
+
+        (Not ``to_csv``: data frames have one, which writes a file.)
+        """
         ...
 
 
-MemberSource = CsvSource | SupportsCsv | Iterable[MemberLike]
+@runtime_checkable
+class SupportsArrow(Protocol):
+    """A table of pyarrow, pandas, Polars, DuckDB or any other that speaks Arrow.
+
+    The protocol is Arrow's own, "The Arrow PyCapsule Interface".
+    """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The table as a stream of record batches."""
+        ...
+
+
+MemberSource = CsvSource | SupportsCsv | SupportsArrow | Iterable[MemberLike]
 """What a diff takes on either side."""
 
 
@@ -211,7 +233,7 @@ def diff_members(
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[True] | None = None,
 ) -> CohortDiff:
     """Computes who entered, who exited and who exists.
 
@@ -220,14 +242,14 @@ def diff_members(
 
     Args:
         previous: The members before: ``Head.members()``, or ``()`` for the first sync.
-        current: The members now: an iterable of ``Member``, mappings or sequences, or
-            an object that gives CSV.
+        current: The members now: an iterable of ``Member``, mappings or sequences, a
+            data frame that speaks Arrow, or an object that gives CSV.
         schema: The columns to write, and the key.
         existing: Which rows the file ``existing`` gets.
         duplicates: What to do with different rows of one key.
         engine: Another engine than the default one.
         work_dir: Where temporary files go; by default the system's place for them.
-        progress: Told of the rows read so far.
+        progress: Told of the rows read so far; ``True`` draws a bar with tqdm.
 
     Returns:
         The diff, which owns temporary files: use it as a context manager.
@@ -237,6 +259,8 @@ def diff_members(
         DuplicateKeyError: Different rows share a key, and are refused.
         MalformedCsvError, MissingColumnsError, UnsupportedValueError, InvalidTextError:
             The members can't be read as the schema's rows.
+        DiskFullError: There is no room for temporary files; none is left behind.
+        MissingExtraError: ``progress=True`` without tqdm.
 
     >>> schema = RowSchema()
     >>> with diff_members([("1", "ann"), ("2", "bob")], [("2", "bob"), ("3", "cy")],
@@ -251,17 +275,23 @@ def diff_members(
     ignored = set[str]()
     before = as_csv(previous, schema, fill=True, ignored=set())
     now = as_csv(current, schema, fill=False, ignored=ignored)
-    folder = Path(tempfile.mkdtemp(prefix="cohort-diff-", dir=work_dir))
     try:
-        report = chosen.diff(
-            before,
-            now,
-            schema=schema,
-            existing=existing,
-            duplicates=duplicates,
-            folder=folder,
-            progress=progress,
-        )
+        folder = Path(tempfile.mkdtemp(prefix="cohort-diff-", dir=work_dir))
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise DiskFullError(str(work_dir or tempfile.gettempdir())) from error
+        raise
+    try:
+        with _shown(progress) as told:
+            report = chosen.diff(
+                before,
+                now,
+                schema=schema,
+                existing=existing,
+                duplicates=duplicates,
+                folder=folder,
+                progress=told,
+            )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -275,6 +305,16 @@ def diff_members(
     )
 
 
+def _shown(
+    progress: Progress | Literal[True] | None,
+) -> AbstractContextManager[Progress | None]:
+    if progress is not True:
+        return nullcontext(progress)
+    from ._progress import TqdmProgress  # noqa: PLC0415 -- rarely wanted
+
+    return TqdmProgress()
+
+
 def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set[str]) -> CsvSource:
     """Members in any shape as CSV.
 
@@ -282,7 +322,7 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set
         members: As :func:`diff_members` takes them.
         schema: The columns and the key.
         fill: Whether a property that a member lacks is empty, not an error.
-        ignored: Collects the columns of mappings that the schema lacks.
+        ignored: Collects the columns of mappings and data frames that the schema lacks.
 
     Raises:
         UnsupportedValueError: The members are one text: a location needs a source.
@@ -290,7 +330,12 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set
     if isinstance(members, CsvSource):
         return members
     if isinstance(members, SupportsCsv):
-        return members.to_csv(schema)
+        return members.csv_source(schema)
+    if isinstance(members, SupportsArrow):
+        # Imported here because it builds on this module's types.
+        from .arrow import arrow_csv  # noqa: PLC0415
+
+        return arrow_csv(members, schema, fill=fill, ignored=ignored)
     if isinstance(members, str | bytes | PathLike):
         raise UnsupportedValueError(
             "members", type(members).__name__, "for a file, pass sources.csv_file(path)"
@@ -308,4 +353,5 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set
         chunks=lambda: schema.encode(rows()),
         repeatable=not isinstance(members, Iterator),
         rows=len(members) if isinstance(members, Sized) else None,
+        unit="row",
     )

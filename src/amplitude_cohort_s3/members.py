@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from attrs import field, frozen
 
+from .arrow import RowTable
 from .compression import decompress_chunks
 from .destination import ExistingMeaning
 from .diff import CHUNK_BYTES, CsvSource, diff_members
@@ -24,6 +25,8 @@ class Members:
     """Everyone in the cohort at one sync: ``(entering | existing) - exiting``.
 
     Iterating opens the files anew each time and streams: rows are never all in memory.
+    It speaks Arrow (extra ``arrow``): ``pyarrow.table(m)``, ``polars.DataFrame(m)``,
+    ``pandas.DataFrame.from_arrow(m)`` and DuckDB's SQL take it as it is.
     The repr counts and does not name.
 
     Attributes:
@@ -52,9 +55,43 @@ class Members:
         Raises:
             DigestMismatchError: A file's bytes are not those that were recorded; at the end.
         """
-        return self.schema.decode(self.to_csv(self.schema).chunks(), vouched=True)
+        return self.schema.decode(self.csv_source(self.schema).chunks(), vouched=True)
 
-    def to_csv(self, schema: RowSchema) -> CsvSource:  # noqa: ARG002 -- our columns are what there is
+    def __arrow_c_schema__(self) -> object:
+        return self._table.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+    def to_list(self) -> list[Row]:
+        """All rows as tuples."""
+        return list(self)
+
+    def to_arrow(self) -> Any:
+        """All rows as a ``pyarrow.Table``, all columns text, nothing null: see ``RowTable``."""
+        return self._table.to_arrow()
+
+    def to_pandas(self) -> Any:
+        """All rows as a ``pandas.DataFrame``."""
+        return self._table.to_pandas()
+
+    def to_polars(self) -> Any:
+        """All rows as a ``polars.DataFrame``."""
+        return self._table.to_polars()
+
+    def to_duckdb(self, connection: Any = None) -> Any:
+        """The rows as a relation of DuckDB, which reads them anew for each query."""
+        return self._table.to_duckdb(connection)
+
+    @property
+    def _table(self) -> RowTable:
+        return RowTable(
+            columns=dict.fromkeys(self.schema.columns, "text"),
+            rows=lambda: self,
+            csv=lambda: self.csv_source(self.schema).chunks(),
+        )
+
+    def csv_source(self, schema: RowSchema) -> CsvSource:  # noqa: ARG002 -- our columns are what there is
         """The members as canonical CSV, in the columns of their own schema."""
         if len(self._sources) == 1:
             (source,) = self._sources.values()
@@ -64,6 +101,9 @@ class Members:
         return CsvSource(
             chunks=self._merged if ordered else self._sorted, vouched=True, rows=self.rows
         )
+
+    to_csv = csv_source
+    """The same under the name that ``history`` knows it by."""
 
     def _merged(self) -> Iterator[bytes]:
         """From files that are in order: one pass over each, side by side."""

@@ -214,9 +214,9 @@ def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = N
         unknown = times.keys() - recorded
         taken = frozenset[datetime]()
         if unknown:
-            voided = _void_keys(found)
-            taken = frozenset(times[key] for key in unknown & voided)
-            unknown -= voided
+            strangers = _unrecorded(found, unknown)
+            taken = frozenset(times[key] for key in unknown - strangers)
+            unknown = strangers
         if (missing or unknown) and _read_log(log, stream).newest != found.newest:
             continue  # Another writer went on between our two listings.
         if missing:
@@ -517,11 +517,17 @@ def _read_log(log: Storage, stream: CohortStream) -> SyncLog:
     return SyncLog.from_listing(stream, log.list_objects(stream.log_prefix), log.open)
 
 
-def _void_keys(log: SyncLog) -> set[str]:
-    """The keys that the void records behind the head name."""
-    first = 1 if log.head is None else log.head.number + 1
-    records = (log.record(number) for number in range(first, log.last_ended + 1))
-    return set[str]().union(*(record.keys for record in records))
+def _unrecorded(log: SyncLog, keys: set[str]) -> set[str]:
+    """Those keys that no record names.
+
+    From the newest record down, until all are found: a void sync that left files may
+    have a later time than the head, and yet a smaller number.
+    """
+    number = log.last_ended
+    while keys and number:
+        keys = keys - log.record(number).keys
+        number -= 1
+    return keys
 
 
 def _keys_from(

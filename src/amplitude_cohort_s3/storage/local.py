@@ -218,10 +218,11 @@ class LocalStorage:
         try:
             with os.scandir(folder) as found:
                 for entry in found:
-                    if entry.is_symlink():
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if not (is_folder or entry.is_file(follow_symlinks=False)):
                         continue
                     name = decode_segment(entry.name, windows=os.name == "nt")
-                    key = folder_key + name + "/" * entry.is_dir()
+                    key = folder_key + name + "/" * is_folder
                     if key == f"{STAGING_FOLDER}/" or not _is_text(key):
                         continue
                     entries.append((key.encode(), entry.name))

@@ -1,0 +1,310 @@
+"""Messages of S3 in every wrapping, hostile ones too, and when a sync is whole."""
+
+import json
+import pickle
+import random
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amplitude_cohort_s3 import CohortFileName, CohortStream, DiffType, errors
+from amplitude_cohort_s3.notifications import (
+    FileCreated,
+    FileDeleted,
+    PendingSyncs,
+    SetupMessage,
+    Stranger,
+    parse,
+)
+
+KEY = "x/1_a_2026-11-23T14:05_existing_my key+%3A.csv"
+
+
+def record(key: str = KEY, event: str = "ObjectCreated:Put", **about: Any) -> dict[str, Any]:
+    return {
+        "eventSource": "aws:s3",
+        "eventName": event,
+        "s3": {"bucket": {"name": "b"}, "object": {"key": quote_plus(key), **about}},
+    }
+
+
+def s3(*records: dict[str, Any]) -> dict[str, Any]:
+    return {"Records": [*(records or (record(),))]}
+
+
+def bridge(key: str = KEY, event: str = "Object Created", **about: Any) -> dict[str, Any]:
+    detail = {"bucket": {"name": "b"}, "object": {"key": key, **about}}
+    return {"source": "aws.s3", "detail-type": event, "detail": detail}
+
+
+def sns(message: object) -> dict[str, Any]:
+    return {"Type": "Notification", "MessageId": "m", "Message": json.dumps(message)}
+
+
+WRAPPINGS = {
+    "S3 to Lambda": s3(),
+    "JSON text": json.dumps(s3()),
+    "JSON bytes": json.dumps(s3()).encode(),
+    "one record": record(),
+    "SQS to Lambda": {"Records": [{"eventSource": "aws:sqs", "body": json.dumps(s3())}]},
+    "SQS receive_message": {"Messages": [{"MessageId": "m", "Body": json.dumps(s3())}]},
+    "a list of SQS messages": [{"messageId": "m", "body": json.dumps(s3())}],
+    "a list of texts": [json.dumps(s3())],
+    "SNS to Lambda": {"Records": [{"EventSource": "aws:sns", "Sns": sns(s3())}]},
+    "SNS over HTTP": sns(s3()),
+    "SNS in SQS": {"Records": [{"body": json.dumps(sns(s3()))}]},
+    "SNS in SQS, received, in a batch": json.dumps([{"Messages": [{"Body": sns(s3())}]}]),
+    "EventBridge": bridge(),
+    "EventBridge in SQS": {"Records": [{"body": json.dumps(bridge())}]},
+    "EventBridge in SNS": sns(bridge()),
+    "another store's event name": s3(record(event="s3:ObjectCreated:Put")),
+}
+
+
+@pytest.mark.parametrize("payload", WRAPPINGS.values(), ids=WRAPPINGS)
+def test_a_key_is_decoded_exactly_once_in_every_wrapping(payload: object):
+    path, name = CohortFileName.from_key(KEY)
+    stream = CohortStream(project_id=1, cohort_id="a", path=path, routing_key="my key+%3A")
+    assert parse(payload) == (FileCreated(bucket="b", key=KEY, stream=stream, name=name),)
+
+
+def test_what_the_message_says_of_the_object_is_kept():
+    (created,) = parse(s3(record(versionId="v", eTag="e", sequencer="0A", size=3)))
+    assert isinstance(created, FileCreated)
+    assert (created.version_id, created.etag, created.sequencer) == ("v", "e", "0A")
+    (same,) = parse(bridge(**{"version-id": "v", "etag": "e", "sequencer": "0A"}))
+    assert same == created
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        s3(record(event="ObjectRemoved:Delete", versionId="v")),
+        s3(record(event="ObjectRemoved:DeleteMarkerCreated", versionId="v")),
+        s3(record(event="LifecycleExpiration:Delete", versionId="v")),
+        bridge(event="Object Deleted", **{"version-id": "v"}),
+    ],
+)
+def test_deletions_are_told_apart(payload: object):
+    (deleted,) = parse(payload)
+    assert isinstance(deleted, FileDeleted)
+    assert (deleted.key, deleted.version_id) == (KEY, "v")
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        (
+            {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"},
+            SetupMessage(kind="s3:TestEvent", bucket="b"),
+        ),
+        (
+            {"Records": [{"body": '{"Event": "s3:TestEvent", "Bucket": "b"}'}]},
+            SetupMessage(kind="s3:TestEvent", bucket="b"),
+        ),
+        (
+            {"Type": "SubscriptionConfirmation", "Message": "You have chosen"},
+            SetupMessage(kind="SubscriptionConfirmation"),
+        ),
+    ],
+)
+def test_messages_of_the_setup_are_told_apart(payload: object, told: SetupMessage):
+    assert parse(payload) == (told,)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ({}, "no message of S3"),
+        ({"Records": None}, "no message of S3"),
+        ({"Records": [1]}, "it is a int"),
+        ({"Records": [None]}, "it is a NoneType"),
+        ({"Records": [{"body": "not JSON"}]}, "not JSON"),
+        ({"Records": [{"body": 7}]}, "it is a int"),
+        ({"Records": [{"body": "7"}]}, "it is a int"),
+        ({"Records": [{"body": "[" * 100_000}]}, "not JSON"),
+        ({"Records": [{"body": "9" * 5_000}]}, "not JSON"),
+        ({"Records": [{"Sns": {"Message": "hello"}}]}, "not JSON"),
+        ({"Records": [{"Sns": []}]}, "no message of S3"),
+        (s3({"s3": {"bucket": {"name": 5}, "object": {"key": "k"}}}), "no bucket or no key"),
+        (s3({"s3": {"bucket": [], "object": {"key": "k"}}}), "no bucket or no key"),
+        (s3({"s3": {"bucket": {"name": "b"}, "object": "k"}}), "no bucket or no key"),
+        (s3(record("x/readme.txt")), "must begin with a project id"),
+        (s3(record("x//1_a_2026-11-23T14:05_existing.csv")), "one slash"),
+        (s3(record("x" * 1000 + "/" + KEY)), "over 1024 bytes"),
+        (bridge("\udc80/" + KEY), "not UTF-8"),
+        # Whole, but the name of its companion would be too long.
+        (bridge("1_a_2026-11-23T14:05_exiting_" + "k" * 991 + ".csv"), "1024 bytes"),
+        (s3(record(event="ObjectTagging:Put")), "no new and of no deleted"),
+        (s3({"s3": {"bucket": {"name": "b"}, "object": {"key": "%FF" + KEY}}}), "not UTF-8"),
+        ({"detail-type": "AWS API Call via CloudTrail", "source": "aws.s3"}, "no message of S3"),
+    ],
+)
+def test_strangers_come_with_a_reason(payload: object, reason: str):
+    (stranger,) = parse(payload)
+    assert isinstance(stranger, Stranger)
+    assert reason in stranger.reason
+
+
+@pytest.mark.parametrize("payload", ["", "nope", b"\xff\xfe\xfd", "[" * 100_000, "1", 3, None])
+def test_a_payload_that_is_no_message_at_all_is_an_error_of_ours(payload: object):
+    with pytest.raises(errors.InvalidNotificationError) as caught:
+        parse(payload)
+    assert pickle.loads(pickle.dumps(caught.value)).rule == caught.value.rule
+
+
+def test_a_damaged_message_does_not_hold_up_the_others():
+    told = parse([{"body": "{"}, {"body": json.dumps(s3(record(), record("y")))}])
+    assert [type(one) for one in told] == [Stranger, FileCreated, Stranger]
+
+
+def test_endless_wrapping_ends():
+    payload: object = s3()
+    for _ in range(9):
+        payload = {"body": payload}
+    (stranger,) = parse(payload)
+    assert isinstance(stranger, Stranger)
+    circle: dict[str, Any] = {}
+    circle["body"] = circle
+    assert isinstance(parse(circle)[0], Stranger)
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "Records",
+                    "Messages",
+                    "body",
+                    "Body",
+                    "Sns",
+                    "Message",
+                    "Type",
+                    "s3",
+                    "bucket",
+                    "object",
+                    "key",
+                    "name",
+                    "detail",
+                    "source",
+                    "eventName",
+                    "detail-type",
+                    "Event",
+                ]
+            )
+            | st.text(),
+            inner | st.sampled_from(["Notification", "aws.s3", "s3:TestEvent", KEY]),
+            max_size=4,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON_VALUES | st.binary() | st.text())
+def test_nothing_but_our_own_error_comes_out(payload: object):
+    try:
+        told = parse(payload)
+    except errors.CohortS3Error:
+        return
+    assert pickle.loads(pickle.dumps(told)) == told
+    pending = PendingSyncs()
+    for one in told:
+        pending.add(one)
+
+
+@given(JSON_VALUES)
+def test_text_and_value_say_the_same(payload: object):
+    if isinstance(payload, dict | list):
+        try:
+            text = json.dumps(payload, allow_nan=False)
+        except ValueError:
+            return
+        assert parse(text) == parse(payload)
+
+
+# --- Waiting for syncs ---------------------------------------------------------------
+
+
+def files_of(*hours: int, bucket: str = "b", routing_key: str = "") -> list[FileCreated]:
+    messages = [
+        bridge(f"x/1_a_2026-11-23T{hour:02}:00_{diff_type}{routing_key}.csv")
+        for hour in hours
+        for diff_type in DiffType
+    ]
+    for message in messages:
+        message["detail"]["bucket"]["name"] = bucket
+    return [told for told in parse(messages) if isinstance(told, FileCreated)]
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 3))
+def test_each_sync_comes_once_whatever_the_order_and_the_repeats(order: random.Random, times: int):
+    files = [
+        *files_of(1, 2, 3),
+        *files_of(1, bucket="c"),
+        *files_of(1, routing_key="_k"),
+    ] * times
+    order.shuffle(files)
+    pending = PendingSyncs()
+    seen = set[str]()
+    arrived = list[tuple[object, ...]]()
+    for file in files:
+        seen.add(file.bucket + file.key)
+        sync = pending.add(file)
+        if sync is not None:
+            arrived.append((sync.bucket, sync.stream, sync.synced_at))
+            assert {sync.bucket + key for key in sync.files.values()} <= seen
+            assert list(sync.files) == list(DiffType)
+    assert len(arrived) == len(set(arrived)) == 5
+
+
+@given(st.permutations(files_of(1, 2)), st.integers(1, 3))
+def test_in_our_buckets_existing_alone_makes_a_sync_whole(files: list[FileCreated], times: int):
+    pending = PendingSyncs(existing_is_last=True)
+    for file in [f for f in files for _ in range(times)]:
+        before = pickle.dumps(pending)
+        sync = pending.add(file)
+        # Once: when the file is told of for the first time.
+        again = pickle.loads(before)
+        assert again.add(file) == sync
+        if sync is not None:
+            assert file.name.diff_type is DiffType.EXISTING
+            assert set(sync.files.values()) == {
+                f.key for f in files if f.name.synced_at == sync.synced_at
+            }
+    assert pending.forgotten == 0
+
+
+def test_what_is_no_new_file_changes_nothing():
+    pending = PendingSyncs(existing_is_last=True)
+    (deleted,) = parse(bridge(event="Object Deleted"))
+    assert pending.add(deleted) is None
+    assert pending.add(Stranger(reason="")) is None
+    assert pending == PendingSyncs(existing_is_last=True)
+
+
+def test_the_memory_is_bounded_and_forgetting_is_counted():
+    pending = PendingSyncs(limit=2)
+    first, second, third = (files_of(hour) for hour in (1, 2, 3))
+    for files in (first, second, third):
+        assert pending.add(files[0]) is None
+    assert pending.forgotten == 1
+    assert [pending.add(file) for file in second[1:]][-1] is not None
+    # The first was forgotten while it waited: only all three files anew complete it.
+    assert [pending.add(file) for file in first[1:]] == [None, None]
+    assert pending.add(first[0]) is not None
+    assert [pending.add(file) for file in third[1:]][-1] is not None
+    # Answered syncs are forgotten too, the longest untouched first.
+    assert pending.add(first[0]) is None
+    assert len(pickle.dumps(pending)) < 5_000
+
+
+def test_a_limit_of_nothing_is_refused():
+    with pytest.raises(errors.ConfigurationError, match="limit"):
+        PendingSyncs(limit=0)
