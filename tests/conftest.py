@@ -1,6 +1,7 @@
-"""Options and hypothesis profiles: `dev` by default, `ci` by HYPOTHESIS_PROFILE=ci or in CI."""
+"""Options, counts, and hypothesis profiles: `dev`, or `ci` by HYPOTHESIS_PROFILE or in CI."""
 
 import os
+from collections import Counter
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,3 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="s3://BUCKET/PREFIX",
         help="also run the storage contract below this prefix of a bucket of your own",
     )
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Prints how many cases the exhaustive tests went through."""
+    cases = Counter[str]()
+    for report in terminalreporter.stats.get("passed", []):
+        test, _, _ = report.nodeid.partition("[")
+        cases[test] += dict(report.user_properties).get("cases", 0)
+    lines = [f"{number:>9,} {test}" for test, number in cases.items() if number]
+    if lines:
+        terminalreporter.section("cases")
+        terminalreporter.write_line("\n".join(lines))

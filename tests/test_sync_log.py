@@ -85,7 +85,7 @@ def test_a_record_carries_everything_that_the_design_names():
         *("schema_version", "number", "previous", "stream", "bucket", "synced_at"),
         *("requested_at", "existing", "match_by", "properties", "header_style", "files"),
         *("members", "members_before", "members_sha256", "skipped", "collapsed", "adopted"),
-        *("source", "writer"),
+        *("source", "writer", "sha256"),
     }
 
 
@@ -104,7 +104,14 @@ def edited(**change):
             del at[name]
         else:
             at[name] = new
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+    return sealed(value)
+
+
+def sealed(value):
+    """JSON in the form of the log, with the right digest: an edit by someone who knows it."""
+    value.pop("sha256")
+    digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return (json.dumps({**value, "sha256": digest}, indent=1, sort_keys=True) + "\n").encode()
 
 
 REMOVED = ...  # its repr, unlike an object's, is the same in every process
@@ -201,7 +208,7 @@ def test_bytes_that_the_library_did_not_write_are_refused(data):
 
 def outcome_bytes(**change):
     value = json.loads(Outcome(number=2, published=True, head=RECORD).to_bytes()) | change
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+    return sealed(value)
 
 
 @pytest.mark.parametrize(

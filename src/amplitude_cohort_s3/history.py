@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from itertools import accumulate, islice
 from os import PathLike
 from typing import overload
@@ -653,6 +654,11 @@ def build_history(
         match_by: The column by which members are told apart; None takes the log's.
         work_dir: Where temporary files go.
     """
+
+    @cache
+    def unfinished() -> set[datetime]:
+        return {record.synced_at for record, _ in log.unpublished()}
+
     skipped = list[SkippedObject]()
     groups = dict[datetime, dict[DiffType, list[ObjectInfo]]]()
     for item in listed:
@@ -673,8 +679,9 @@ def build_history(
                 else:
                     files[diff_type] = info
         sync = BucketSync(synced_at=synced_at, files=files)
-        known = record is not None or files.keys() >= set(_CHANGES)
-        (syncs if known else partial).append(sync)
+        # The changes tell the members, unless they are all that was ever published of it.
+        told = whole or (files.keys() >= set(_CHANGES) and synced_at not in unfinished())
+        (syncs if record is not None or told else partial).append(sync)
     if match_by is None:
         match_by = log.head.schema.key if log.head is not None else "amplitude_id"
     return CohortHistory(

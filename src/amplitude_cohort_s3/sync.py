@@ -26,6 +26,7 @@ from .errors import (
     NothingToAdoptError,
     ObjectExistsError,
     ObjectNotFoundError,
+    RecordFormatError,
     StagedGoneError,
     SyncOrderError,
     SyncTimeTakenError,
@@ -292,7 +293,7 @@ def recover(
     if not found.is_unfinished:
         return RecoveryReport(outcome="nothing")
     record = found.record(found.last_ended + 1)
-    outcome = _settle(record, storage, log)
+    outcome = _finish(record, storage, log)
     return RecoveryReport(outcome="published" if outcome.published else "void", record=record)
 
 
@@ -457,13 +458,26 @@ def _outcome_of(record: SyncRecord, storage: Storage, log: Storage) -> Outcome:
     try:
         return read_outcome(log.open, record.stream, record.number)
     except ObjectNotFoundError:
-        return _settle(record, storage, log)
+        return _finish(record, storage, log)
+
+
+def _finish(record: SyncRecord, storage: Storage, log: Storage) -> Outcome:
+    """Settles a record that this process only found: it must continue the log's own head."""
+    _predecessor(record, log)
+    return _settle(record, storage, log)
 
 
 def _predecessor(record: SyncRecord, log: Storage) -> SyncRecord | None:
-    if record.previous is None:
-        return None
-    return read_record(log.open, record.stream, record.previous.number)
+    """The head before a record.
+
+    Raises:
+        RecordFormatError: It is not the one that the record names.
+    """
+    before = record.number - 1
+    head = read_outcome(log.open, record.stream, before).head if before else None
+    if record.previous != (None if head is None else head.ref):
+        raise RecordFormatError(record.key, "it names another head than the log has before it")
+    return head
 
 
 def _finished_head(storage: Storage, stream: CohortStream, log: Storage | None) -> Head | None:

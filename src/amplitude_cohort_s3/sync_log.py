@@ -265,8 +265,15 @@ class SyncRecord:
             source={_a(str, name): _a(str, text) for name, text in value["source"].items()},
             writer=_a(str, value["writer"]),
         )
+        record._check_number()
         record._check_files()
         return record
+
+    def _check_number(self) -> None:
+        before = 0 if self.previous is None else self.previous.number
+        if not before < self.number <= MAX_NUMBER:
+            msg = f"the record {self.number} can't follow the record {before}"
+            raise ValueError(msg)
 
     def _check_files(self) -> None:
         """That the record names its own stream's files only: it decides what is published."""
@@ -501,7 +508,9 @@ class SyncLog:
 
 
 def _to_bytes(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+    """JSON that holds its own digest: not every store checks what it reads, and a bit may flip."""
+    digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return (json.dumps({**value, "sha256": digest}, indent=1, sort_keys=True) + "\n").encode()
 
 
 @contextmanager
@@ -531,9 +540,9 @@ def _parse(data: bytes) -> Mapping[str, Any]:
 
 
 def _check_form(encoded: bytes, data: bytes) -> None:
-    """Refuses unknown fields and other spellings: they would be lost, and break the chain."""
+    """Refuses a change of a single bit, unknown fields and other spellings."""
     if encoded != data:
-        msg = "it is not in the form that this library writes"
+        msg = "it is not, byte for byte, what this library wrote"
         raise ValueError(msg)
 
 
