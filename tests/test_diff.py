@@ -83,7 +83,7 @@ def test_law_members_now_and_before_follow_from_the_files_alone(data, meaning):
     def keys(found):
         return {row[key] for row in found}
 
-    # FORMAT §2: the two lines that hold under all three meanings ...
+    # The two lines that hold under all three meanings ...
     now = keys(entering) | keys(existing) - keys(exiting)
     assert {row for row in [*entering, *existing] if row[key] not in keys(exiting)} == set(new)
     assert now == keys(new)

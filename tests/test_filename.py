@@ -1,4 +1,4 @@
-"""Names of cohort files: FORMAT §1, row by row."""
+"""Names of cohort files: docs/file_format.md, row by row."""
 
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
@@ -93,7 +93,7 @@ def test_a_name_is_its_parts_in_both_directions(text, parts):
     assert CohortFileName.parse(text, second_group=name.style.second_group) == name
 
 
-# FORMAT §1: what is no name, and a word of the rule that each breaks.
+# What is no name, and a word of the rule that each breaks.
 INVALID = [
     ("01_a_2026-11-23T14:05_entering.csv", "leading zero"),
     ("00_a_2026-11-23T14:05_entering.csv", "leading zero"),

@@ -1,4 +1,4 @@
-"""Rows: the one canonical form, and the tolerant reading of everyone else's (FORMAT §3)."""
+"""Rows: the one canonical form, and the tolerant reading of everyone else's."""
 
 import csv
 import datetime as dt

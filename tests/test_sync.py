@@ -386,7 +386,7 @@ def test_a_log_that_is_elsewhere_and_forgotten_is_missed_and_nothing_stored(stor
     )
 
 
-# --- Reruns and time (DESIGN §6) -----------------------------------------------------
+# --- Reruns and time ------------------------------------------------------------------
 
 
 def test_the_time_is_floored_and_that_value_named_recorded_and_compared(storage):

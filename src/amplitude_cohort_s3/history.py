@@ -456,7 +456,9 @@ class CohortHistory(Sequence[BucketSync]):
             yield from self._decoded(sync, diff_type, schema)
         elif number and self._has_snapshot(sync):
             before, now = (
-                schema.decode(self.members_at(s).to_csv(schema).chunks(), vouched=True, fill=True)
+                schema.decode(
+                    self.members_at(s).csv_source(schema).chunks(), vouched=True, fill=True
+                )
                 for s in self.syncs[number - 1 : number + 1]
             )
             with diff_members(before, now, schema=schema, work_dir=self.work_dir) as diff:
@@ -477,7 +479,7 @@ class CohortHistory(Sequence[BucketSync]):
         """Everyone at a sync, in order."""
         members = self.members_at(self.syncs[number])
         key = schema.key_index
-        for row in schema.decode(members.to_csv(schema).chunks(), vouched=True, fill=True):
+        for row in schema.decode(members.csv_source(schema).chunks(), vouched=True, fill=True):
             yield row[key].encode(), number, ChangeKind.PRESENT, row
 
     def _replayed(self, index: int) -> CsvSource:
@@ -710,7 +712,7 @@ def baseline(history: CohortHistory, *, now: datetime, writer: str) -> SyncRecor
     sync = history[-1]
     members = history.members_at(sync)
     digest = hashlib.sha256()
-    for chunk in members.to_csv(members.schema).chunks():
+    for chunk in members.csv_source(members.schema).chunks():
         digest.update(chunk)
     return SyncRecord(
         number=1,

@@ -102,9 +102,6 @@ class Members:
             chunks=self._merged if ordered else self._sorted, vouched=True, rows=self.rows
         )
 
-    to_csv = csv_source
-    """The same under the name that ``history`` knows it by."""
-
     def _merged(self) -> Iterator[bytes]:
         """From files that are in order: one pass over each, side by side."""
         rank = {DiffType.EXITING: 0, DiffType.ENTERING: 1, DiffType.EXISTING: 2}
@@ -186,6 +183,7 @@ def recorded_source(record: SyncRecord, diff_type: DiffType, open_object: OpenOb
         chunks=lambda: _verified(found.chunks(), file),
         vouched=not record.adopted,
         rows=file.rows,
+        size=file.size,
     )
 
 
