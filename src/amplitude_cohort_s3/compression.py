@@ -12,6 +12,9 @@ _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 _FAST_LEVEL = 2
 
+# A MiB of gzip may hold a GiB of text: it comes out in pieces of at most this size.
+_PIECE_BYTES = 1 << 20
+
 
 class _Compressor(Protocol):
     def compress(self, data: bytes, /) -> bytes: ...
@@ -47,11 +50,11 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
             if whole:
                 codec = zlib.decompressobj(wbits=_GZIP_WINDOW)
             try:
-                yield codec.decompress(data)
+                yield codec.decompress(data, _PIECE_BYTES)
             except zlib.error as error:
                 raise MalformedGzipError(str(error)) from error
             whole = codec.eof
-            data = codec.unused_data.lstrip(b"\0")
+            data = codec.unused_data.lstrip(b"\0") if whole else codec.unconsumed_tail
     if not whole:
         raise MalformedGzipError("they end too early")
 

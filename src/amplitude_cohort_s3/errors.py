@@ -281,6 +281,20 @@ class StagedGoneError(CohortS3Error, FileNotFoundError):
 
 
 @define(slots=False)
+class ForeignHandleError(CohortS3Error, ValueError):
+    """What a record names as staged was not staged by this kind of storage."""
+
+    key: str
+    lacks: str
+
+    def __str__(self) -> str:
+        return (
+            f"the handle of what was staged for {self.key!r} has no {self.lacks!r}: "
+            "use the kind of storage that the sync was begun with, and finish it there"
+        )
+
+
+@define(slots=False)
 class UnknownOutcomeError(CohortS3Error, OSError):
     """A write may or may not have happened; the storage could not be asked."""
 

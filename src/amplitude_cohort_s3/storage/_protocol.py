@@ -7,6 +7,8 @@ from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
 from attrs import asdict, frozen
 
+from ..errors import ForeignHandleError
+
 
 @frozen(kw_only=True)
 class ObjectInfo:
@@ -56,6 +58,16 @@ class StagedObject:
             TypeError: The fields are not those of a handle.
         """
         return cls(**value)
+
+    def detail(self, name: str) -> str:
+        """One entry of the handle.
+
+        Raises:
+            ForeignHandleError: It has none of this name: another kind of storage made it.
+        """
+        if name not in self.handle:
+            raise ForeignHandleError(self.key, name)
+        return self.handle[name]
 
 
 class StagedState(Enum):

@@ -154,7 +154,7 @@ class LocalStorage:
 
     def _staged_path(self, staged: StagedObject) -> Path:
         # A handle comes from a record, which anyone may have edited.
-        name = staged.handle["file"]
+        name = staged.detail("file")
         if not re.fullmatch(r"[0-9a-f]{32}", name):
             raise InvalidKeyError(name, "it is not the name of a staged file")
         return self.root / STAGING_FOLDER / name
@@ -190,8 +190,8 @@ class LocalStorage:
         if status.st_size != staged.size:
             return False
         if (str(status.st_ino), str(status.st_mtime_ns)) == (
-            staged.handle["inode"],
-            staged.handle["mtime_ns"],
+            staged.detail("inode"),
+            staged.detail("mtime_ns"),
         ):
             return True
         # Network file systems change the numbers of inodes, and a restored
@@ -303,6 +303,8 @@ def _explained(target: Path, key: str) -> Generator[None]:
     try:
         yield
     except FileExistsError:
+        if target.is_dir():
+            raise InvalidKeyError(key, "a folder stands where the key needs a file") from None
         raise ObjectExistsError(key) from None
     except NotADirectoryError:
         raise InvalidKeyError(key, "a file stands where the key needs a folder") from None

@@ -79,7 +79,7 @@ class MemoryStorage:
         )
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
-        token = staged.handle["token"]
+        token = staged.detail("token")
         with self._lock:
             if staged.key in self._visible:
                 ours = self._visible[staged.key][1] == token
@@ -87,7 +87,7 @@ class MemoryStorage:
             return StagedState.STAGED if token in self._staged else StagedState.GONE
 
     def publish(self, staged: StagedObject, /) -> ObjectInfo:
-        token = staged.handle["token"]
+        token = staged.detail("token")
         with self._lock:
             if token in self._staged:
                 self._visible.setdefault(staged.key, (self._staged[token], token))
@@ -101,7 +101,7 @@ class MemoryStorage:
 
     def discard(self, staged: StagedObject, /) -> None:
         with self._lock:
-            self._staged.pop(staged.handle["token"], None)
+            self._staged.pop(staged.detail("token"), None)
 
     def delete(self, key: str, /) -> None:
         with self._lock:

@@ -280,7 +280,7 @@ class S3Storage:
         # A part that is being uploaded meanwhile can outlive an abort:
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
         for pause in self._pauses():
-            if not self._abort(staged.key, staged.handle["upload_id"]):
+            if not self._abort(staged.key, staged.detail("upload_id")):
                 return
             if not self._is_staged(staged):
                 return
@@ -366,7 +366,7 @@ class S3Storage:
             **self._bucket,
             **_condition(conditional=conditional),
             Key=staged.key,
-            UploadId=staged.handle["upload_id"],
+            UploadId=staged.detail("upload_id"),
             MultipartUpload={
                 "Parts": [
                     part.to_request(number) for number, part in enumerate(self._parts_of(staged), 1)
@@ -391,7 +391,7 @@ class S3Storage:
                 self.client.list_parts(
                     **self._bucket,
                     Key=staged.key,
-                    UploadId=staged.handle["upload_id"],
+                    UploadId=staged.detail("upload_id"),
                     MaxParts=1,
                 )
             except ClientError as error:
@@ -414,7 +414,7 @@ class S3Storage:
             if self._is_listed(staged.key):
                 raise
             return None
-        return bool(head["Metadata"].get(STAGE_TOKEN) == staged.handle["token"])
+        return bool(head["Metadata"].get(STAGE_TOKEN) == staged.detail("token"))
 
     def _is_listed(self, key: str) -> bool:
         """Whether a key is there, for those who may list its folder but not the whole bucket.
@@ -556,7 +556,7 @@ class S3Storage:
     def _parts_of(self, staged: StagedObject) -> "list[_Part]":
         """The parts that were staged: from the handle, or from the store if they are many."""
         if "parts" in staged.handle:
-            return [_Part.parse(text) for text in staged.handle["parts"].split(",")]
+            return [_Part.parse(text) for text in staged.detail("parts").split(",")]
         parts: list[_Part] = []
         place: dict[str, int] = {}
         while True:
@@ -564,7 +564,7 @@ class S3Storage:
                 **self._bucket,
                 **place,
                 Key=staged.key,
-                UploadId=staged.handle["upload_id"],
+                UploadId=staged.detail("upload_id"),
             )
             parts += [
                 _Part(etag=part["ETag"].strip('"'), crc32=part.get("ChecksumCRC32"))
@@ -573,7 +573,7 @@ class S3Storage:
             if not page.get("IsTruncated"):
                 break
             place = {"PartNumberMarker": int(page["NextPartNumberMarker"])}
-        if _digest(parts) != staged.handle["parts_digest"]:
+        if _digest(parts) != staged.detail("parts_digest"):
             raise DigestMismatchError(staged.key)
         return parts
 
