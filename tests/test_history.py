@@ -195,3 +195,23 @@ def test_a_bucket_shows_its_streams(cohorts):
     assert (ours.first, ours.last) == (TIMES[0], TIMES[-1])
     assert (other.stream.path, other.stream.routing_key, other.has_log) == ("q/r", "a_b", False)
     assert [one.stream for one in list_streams(storage, "q")] == [other.stream]
+
+
+def test_a_sync_that_is_published_between_the_listings_is_whole():
+    storage, sync = build(random_cohorts(0), ExistingMeaning.MEMBERS, keep_log=True)
+    last = TIMES[-1].isoformat()[:16]
+
+    class Late(MemoryStorage):
+        """Its first listing of the data was made before the last file was published."""
+
+        listings = 0
+        open = storage.open
+
+        def list_objects(self, prefix="", /, *, start_after=None):
+            self.listings += 1
+            hidden = f"{last}_existing" if self.listings == 1 else "nothing"
+            listing = storage.list_objects(prefix, start_after=start_after)
+            return (info for info in listing if hidden not in info.key)
+
+    history = read_history(Late(), sync.stream)
+    assert [one.missing for one in history] == [()] * len(TIMES)

@@ -305,7 +305,7 @@ def read_history(
     log: Storage | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
-    """All syncs of a stream, whoever wrote them: from two listings, no file is read.
+    """All syncs of a stream, whoever wrote them: from listings alone, no file is read.
 
     Args:
         storage: Where the data is.
@@ -318,16 +318,11 @@ def read_history(
     Raises:
         RecordFormatError: The log can't be read.
     """
-    # The data before the log: what is published in between is then missing from the
-    # history, and nothing that is in it is missing from the log.
-    listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
-    return build_history(
-        listed,
-        _read_log(log or storage, stream),
-        storage.open,
-        match_by=match_by,
-        work_dir=work_dir,
-    )
+    history = _list_history(storage, stream, match_by=match_by, log=log, work_dir=work_dir)
+    if any(sync.missing for sync in history):
+        # Perhaps it was published between our two listings; then its files are there now.
+        history = _list_history(storage, stream, match_by=match_by, log=log, work_dir=work_dir)
+    return history
 
 
 def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
@@ -528,6 +523,21 @@ def _unrecorded(log: SyncLog, keys: set[str]) -> set[str]:
         keys = keys - log.record(number).keys
         number -= 1
     return keys
+
+
+def _list_history(
+    storage: Storage,
+    stream: CohortStream,
+    *,
+    match_by: str | None,
+    log: Storage | None,
+    work_dir: str | PathLike[str] | None,
+) -> CohortHistory:
+    # The data before the log: what the log calls published is then whole, or was published
+    # in between; the other way round, what is listed could be unknown to the log.
+    listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
+    found = _read_log(log or storage, stream)
+    return build_history(listed, found, storage.open, match_by=match_by, work_dir=work_dir)
 
 
 def _keys_from(
