@@ -13,7 +13,7 @@ PRIMARY = PYTHONS[0]
 nox.options.sessions = ["tests", "lint", "typing"]
 nox.options.reuse_existing_virtualenvs = True
 
-DEPENDENCIES = tomllib.loads(Path("pyproject.toml").read_text())
+PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 
 
 @nox.session(default=False)
@@ -25,33 +25,42 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests; those with servers on the first Python only."""
-    group = "tests" if session.python != PRIMARY else "servers"
-    session.install("-e", ".[testing]", *_group(group))
-    marker = [] if session.python == PRIMARY else ["-m", "not servers"]
-    profile = "ci" if os.environ.get("CI") else "dev"
+    """All tests; on the first Python with servers, and in CI with more examples."""
+    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["tests"])
+    thorough = session.python == PRIMARY
     session.run(
         "pytest",
         "-n2",
-        *marker,
+        *([] if thorough else ["-m", "not servers", "--ignore=tests/policy"]),
         *session.posargs,
-        env={"HYPOTHESIS_PROFILE": profile},
+        env={"HYPOTHESIS_PROFILE": "ci" if thorough and os.environ.get("CI") else "dev"},
     )
 
 
 @nox.session(python=PRIMARY)
 def lowest(session: nox.Session) -> None:
-    """The unit tests with the oldest versions that pyproject.toml allows."""
-    project = DEPENDENCIES["project"]
+    """The unit tests with the oldest versions of what the package itself needs."""
+    project = PROJECT["project"]
     bounds = [*project["dependencies"], *project["optional-dependencies"]["testing"]]
-    session.install("-e", ".", *_group("tests"), *[bound.replace(">=", "==") for bound in bounds])
-    session.run("pytest", "-n2", "-m", "not servers", *session.posargs)
+    oldest = [bound.replace(">=", "==") for bound in bounds]
+    session.install("-e", ".", "pytest-xdist", *oldest)
+    session.run("pytest", "-n2", *_UNITS, env={"HYPOTHESIS_PROFILE": "dev"})
+
+
+# The tests that need nothing but the package and its own dependencies.
+_UNITS = [
+    f"tests/test_{name}.py"
+    for name in (
+        *("filename", "rows", "destination", "diff", "sync_log", "plan", "sync", "history"),
+        *("storage", "open_storage", "errors", "notifications", "archives", "cut_matrix"),
+    )
+]
 
 
 @nox.session(python=PRIMARY)
 def lint(session: nox.Session) -> None:
     """Style: ruff's linter and formatter."""
-    session.install(*_group("lint"))
+    session.install(*PROJECT["dependency-groups"]["lint"])
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
@@ -59,14 +68,14 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PRIMARY)
 def typing(session: nox.Session) -> None:
     """Types: mypy and pyright, both strict, over the package and the typing tests."""
-    session.install("-e", ".[testing]", *_group("typing"))
+    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["typing"])
     session.run("mypy")
     session.run("pyright")
 
 
-def _group(name: str) -> list[str]:
-    """The tools of a dependency group, of the groups that it includes too."""
-    tools = list[str]()
-    for entry in DEPENDENCIES["dependency-groups"][name]:
-        tools += _group(entry["include-group"]) if isinstance(entry, dict) else [entry]
-    return tools
+@nox.session(python=PRIMARY, default=False)
+def bench(session: nox.Session) -> None:
+    """The benchmarks, in their full sizes; ``-- --small`` for a look in a minute."""
+    session.install("-e", ".", *PROJECT["dependency-groups"]["bench"])
+    session.run("python", "benchmarks/history.py", *session.posargs)
+    session.run("python", "benchmarks/diff_engine.py", *session.posargs)

@@ -5,7 +5,6 @@ it prints below "Read back" comes from the files in the folder.
 """
 
 import sys
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -51,23 +50,14 @@ def main(folder: str) -> None:
         print(f"{one.synced_at:%Y-%m-%d %H:%M}  {len(members):5,} members, {anonymous} anonymous")
 
     print("\nHistory")
-    changes = Counter[tuple[datetime, DiffType]]()
-    last = dict[str, DiffType]()
-    returned = Counter[datetime]()
-    for event in history.events():
-        key = event.row[0]
-        changes[event.synced_at, event.diff_type] += 1
-        if event.diff_type is DiffType.ENTERING and last.get(key) is DiffType.EXITING:
-            returned[event.synced_at] += 1
-        last[key] = event.diff_type
-    for one in history:
-        entered, exited = (
-            changes[one.synced_at, diff_type] for diff_type in (DiffType.ENTERING, DiffType.EXITING)
-        )
+    for one in history.churn():
         print(
-            f"{one.synced_at:%Y-%m-%d %H:%M}  +{entered} entered, -{exited} exited, "
-            f"{returned[one.synced_at]} of them returned"
+            f"{one.synced_at:%Y-%m-%d %H:%M}  {one.members:5,} members, {one.entered:,} entered "
+            f"({one.returned} of them returned), {one.exited:,} exited"
         )
+
+    findings = history.verify()
+    print("\nVerified:", findings or "all adds up")
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def test_the_archive_can_lie_in_the_storage_itself():
 
 def test_existing_appears_last_whatever_the_order_in_the_archive():
     class Watched(MemoryStorage):
-        def publish(self, staged, /):  # noqa: ANN001, ANN202
+        def publish(self, staged, /):
             published.append(staged.key)
             return super().publish(staged)
 
@@ -143,7 +143,7 @@ NAME = f"1_a_{TIME}_entering.csv"
         (member("a/._" + NAME), "project id"),
         (member("readme.txt"), "project id"),
         (member(NAME + "\n"), "control character"),
-        (member(f"1_a_{TIME}_entering_\udc80.csv"), "only what UTF-8"),
+        (member(f"1_a_{TIME}_entering_\udc80.csv"), "encodable as UTF-8"),
         (member(f"1_a_{TIME}_entering_{'k' * 980}.csv"), "it has 1032 bytes"),
         (member(NAME.replace("-11-", "-13-")), "no such time"),
     ],
@@ -242,7 +242,7 @@ def test_hostile_headers_raise_our_own_errors_only(data: st.DataObject):
 
 def test_a_storage_that_fails_keeps_nothing_staged():
     class Failing(MemoryStorage):
-        def stage(self, key, chunks, /, **kwargs):  # noqa: ANN001, ANN003, ANN202
+        def stage(self, key, chunks, /, **kwargs):
             if "existing" in key:
                 raise PermissionError(key)
             return super().stage(key, chunks, **kwargs)
@@ -268,7 +268,7 @@ class Zeros(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer) -> int:  # noqa: ANN001
+    def readinto(self, buffer) -> int:
         while len(self._rest) < len(buffer):
             self._rest += self._block
         buffer[:], self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
@@ -282,7 +282,7 @@ def header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
 class Sink(MemoryStorage):
     """Keeps no bytes, so that the measure shows ours alone."""
 
-    def stage(self, key, chunks, /, **kwargs):  # noqa: ANN001, ANN003
+    def stage(self, key, chunks, /, **kwargs):
         for _ in chunks:
             pass
         return super().stage(key, [], **kwargs)

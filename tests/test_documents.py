@@ -20,7 +20,7 @@ def test_the_code_blocks_run(document: Path, tmp_path: Path, monkeypatch: pytest
     for block in BLOCK.finditer(document.read_text()):
         line = document.read_text().count("\n", 0, block.start(1))
         code = compile("\n" * line + block[1], str(document), "exec")
-        exec(code, names)  # noqa: S102 -- our own documents
+        exec(code, names)
 
 
 def test_the_quickstart_prints_what_the_folder_holds(

@@ -4,6 +4,9 @@ This page is the table of contents: everything here is defined in the module tha
 its import names. Nothing here imports boto3 or smart_open.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .destination import (
     Cadence,
     CohortStream,
@@ -16,10 +19,21 @@ from .destination import (
 from .diff import CohortDiff, CsvSource, DiffEngine, diff_members
 from .errors import CohortS3Error
 from .filename import CohortFileName, DiffType, NameStyle
-from .history import BucketSync, CohortHistory, MembershipEvent, SyncState
+from .history import (
+    BucketSync,
+    Churn,
+    CohortHistory,
+    MembershipEvent,
+    StreamOverview,
+    SyncState,
+    UnpublishedSync,
+)
+from .lifecycle import lifecycle_rules
 from .members import Head, Members
 from .plan import SyncPlan, plan_sync
+from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
 from .rows import Member, RowSchema
+from .stays import Stay
 from .storage import (
     LocalStorage,
     MemoryStorage,
@@ -28,22 +42,40 @@ from .storage import (
     StagedState,
     Storage,
     SupportsDelete,
+    open_storage,
 )
 from .sync import (
     RecoveryReport,
     SyncResult,
     adopt,
     commit,
+    list_streams,
     read_head,
     read_history,
     recover,
     sync_cohort,
 )
 from .sync_log import Outcome, SyncRecord
+from .verification import Finding, FindingKind
+
+if TYPE_CHECKING:
+    from .access import AccessReport, apply_bucket_policy, check_access
+    from .storage import S3Storage
+
+_ON_DEMAND = {
+    "AccessReport": ".access",
+    "S3Storage": ".storage",
+    "apply_bucket_policy": ".access",
+    "check_access": ".access",
+}
 
 __all__ = [
+    "AMPLITUDE_ACCOUNTS",
+    "AccessReport",
+    "BucketPolicy",
     "BucketSync",
     "Cadence",
+    "Churn",
     "CohortDiff",
     "CohortFileName",
     "CohortHistory",
@@ -56,6 +88,8 @@ __all__ = [
     "DiffType",
     "ExistingMeaning",
     "ExitGuard",
+    "Finding",
+    "FindingKind",
     "Head",
     "LocalStorage",
     "Member",
@@ -67,24 +101,41 @@ __all__ = [
     "Outcome",
     "RecoveryReport",
     "RowSchema",
+    "S3Storage",
     "StagedObject",
     "StagedState",
+    "Stay",
     "Storage",
+    "StreamOverview",
     "SupportsDelete",
     "SyncPlan",
     "SyncRecord",
     "SyncResult",
     "SyncState",
+    "UnpublishedSync",
     "UserProperty",
     "adopt",
+    "apply_bucket_policy",
+    "bucket_policy",
+    "check_access",
     "commit",
     "diff_members",
+    "lifecycle_rules",
+    "list_streams",
+    "open_storage",
     "plan_sync",
     "read_head",
     "read_history",
     "recover",
     "sync_cohort",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # On demand, as boto3 costs 0.3 s.
+    if name in _ON_DEMAND:
+        return getattr(import_module(_ON_DEMAND[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

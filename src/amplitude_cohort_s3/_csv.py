@@ -7,8 +7,8 @@ inside a quoted one; a CR that no LF follows is data.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
 
 from attrs import frozen
 
@@ -21,6 +21,8 @@ MAX_ROW_BYTES = 64 << 20
 """A row beyond this is an error, so that a file without line ends can't fill the memory."""
 
 _BOM = b"\xef\xbb\xbf"
+
+_NO_SEPARATORS = bytes(set(range(256)) - set(b",\n"))
 
 _QUOTED_CELL = re.compile(r'"((?:[^"]|"")*+)"|([^",]*)')
 
@@ -37,10 +39,48 @@ class Block:
     first_line: int
     data: bytes
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether lines are records and commas separate cells, with nothing to unquote."""
-        return b'"' not in self.data and b"\r" not in self.data
+    def as_plain(self, width: int) -> str | None:
+        r"""The text in which each line is a row and each comma stands between two cells.
+
+        None where rows have to be looked at one by one. CRLF and quotes around every
+        cell (Amplitude's own exports) are taken off. At least ten times as fast as
+        :meth:`records`, for it looks at no row by itself.
+
+        Args:
+            width: How many cells each row must have, two or more.
+
+        Raises:
+            MalformedCsvError: As :meth:`text`.
+
+        >>> Block(1, b'"1","a"\r\n"2",""\r\n').as_plain(2)
+        '1,a\n2,\n'
+        """
+        data = self.data if self.data.endswith(b"\n") else self.data + b"\n"
+        quoted = b'"' in data
+        if b"\r" in data:
+            data = data.replace(*((b'"\r\n', b'"\n') if quoted else (b"\r\n", b"\n")))
+            if b"\r" in data:
+                return None
+        if quoted:
+            rows = data.count(b'"\n"') + 1
+            # Quotes that are not left over below are all at the edge of a cell, so what
+            # lies between two of them is a whole cell.
+            if not (
+                data.startswith(b'"')
+                and data.endswith(b'"\n')
+                and data.count(b'"') == 2 * rows * width
+            ):
+                return None
+            data = data[1:-2].replace(b'"\n"', b"\n").replace(b'","', b",") + b"\n"
+            if b'"' in data:
+                return None
+        else:
+            rows = data.count(b"\n")
+        # Only the separators are left in the right order exactly if each row has its
+        # cells; counting commas for each row would take twice as long.
+        if data.translate(None, _NO_SEPARATORS) != (b"," * (width - 1) + b"\n") * rows:
+            return None
+        return Block(self.first_line, data).text()
 
     def text(self) -> str:
         """The block as text.
@@ -74,19 +114,40 @@ class Block:
                 yield line, split_record(record.removesuffix("\r"), line)
             line += record.count("\n") + 1
 
-    def split_header(self) -> tuple[list[str], "Block"]:
-        """The cells of the first record that is not blank, and the block behind it.
+    def pieces(self, size: int) -> Iterator["Block"]:
+        """The block in smaller ones of about this size; whole where a cell has quotes."""
+        begin, line = 0, self.first_line
+        whole = len(self.data) if b'"' in self.data else size
+        while len(self.data) - begin > whole:
+            end = self.data.find(b"\n", begin + whole) + 1
+            if not end:
+                break
+            yield Block(line, self.data[begin:end])
+            line += self.data.count(b"\n", begin, end)
+            begin = end
+        if begin < len(self.data):
+            yield Block(line, self.data[begin:])
 
-        Raises:
-            MalformedCsvError: As :meth:`records`.
-        """
+    def first_record(self) -> "Block":
+        """The first record that is not blank, and blank lines before it."""
         begin = end = 0
         while end < len(self.data) and not self.data[begin:end].strip(b"\r\n"):
             begin = end
             end = _end_of_first_record(self.data, begin)
-        header = Block(self._line_at(begin), self.data[begin:end])
-        cells = [cells for _, cells in header.records()]
-        return (cells[0] if cells else []), Block(self._line_at(end), self.data[end:])
+        return Block(self.first_line, self.data[:end])
+
+    def split_header(self) -> tuple[int, list[str], "Block"]:
+        """The line and the cells of the first record that is not blank, and what is behind it.
+
+        Raises:
+            MalformedCsvError: As :meth:`records`.
+        """
+        header = self.first_record()
+        end = len(header.data)
+        rest = Block(self._line_at(end), self.data[end:])
+        for line, cells in header.records():
+            return line, cells, rest
+        return self.first_line, [], rest
 
     def _line_at(self, offset: int) -> int:
         return self.first_line + self.data.count(b"\n", 0, offset)
@@ -145,6 +206,19 @@ def split_record(record: str, line: int) -> list[str]:
             break
         position += 1
     raise MalformedCsvError(line, "a quote stands inside a cell that is not quoted, or behind one")
+
+
+@cache
+def canonical_line(cells: int) -> Callable[[str], object]:
+    """A function that says whether a line without line ends inside is canonical.
+
+    That is: it has so many cells, and quotes only around those that need them.
+
+    >>> [bool(canonical_line(2)(line)) for line in ('1,"a,b"', '1,"a"', "1,2,3")]
+    [True, False, False]
+    """
+    cell = r'(?:[^",\r\n]*+|"(?![^",\r]*+"(?!"))(?:[^"\n]|"")*+")'
+    return re.compile(",".join([cell] * cells)).fullmatch
 
 
 def _end_of_records(data: bytes) -> int:

@@ -50,8 +50,14 @@ FILE_NAME = re.compile(
 """A whole name. The reluctant routing key leaves ``.csv.gz`` to the extension."""
 
 RULES = (
-    (re.compile(ROUTING_KEY),
-     "it holds no /, no control character and only what UTF-8 can write"),
+    (re.compile(r"[^/]*"),
+     "it holds a /, which belongs to the path"),
+    (re.compile(r"[^\x00-\x1f\x7f-\x9f]*"),
+     "it holds a control character"),
+    (re.compile(r"[^\ud800-\udfff]*"),
+     "it must be encodable as UTF-8"),
+    (re.compile(rf"(?!0[0-9]+_{COHORT_ID}_{DATE}T).*", re.DOTALL),
+     "a project id has no leading zero"),
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_.*", re.DOTALL),
      "it must begin with a project id (0, or digits without a leading zero) and a cohort id, "  # noqa: ISC004
      "letters, digits and -, each followed by _"),

@@ -16,7 +16,7 @@ from ._csv import Block, read_blocks
 from ._optional import load
 from .diff import CsvSource, SupportsArrow
 from .errors import MalformedCsvError, UnsupportedValueError
-from .rows import ID_COLUMNS, RowSchema, Table, id_column, to_text
+from .rows import ID_COLUMNS, RowSchema, id_column, to_text
 
 CellType = Literal["text", "timestamp"]
 """Text, never null; or an instant in UTC to the microsecond, null where there is none."""
@@ -134,7 +134,7 @@ def _of_csv(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
     """Canonical CSV as record batches, each of about a MiB."""
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
     blocks = read_blocks(chunks)
-    header, first = next(blocks).split_header()
+    _, header, first = next(blocks).split_header()
     names = [id_column(name) or name for name in header]
 
     def batches_of(block: Block) -> Any:
@@ -214,7 +214,7 @@ def arrow_csv(
             cure = "give a table whose columns hold text or integers, each one kind"
             raise UnsupportedValueError("members", kind, cure) from None
         columns = [id_column(name) or name for name in reader.schema.names]
-        Table(tuple(columns), iter(())).selector(schema, fill=fill)
+        schema.check_columns(columns, fill=fill)
         places = [place for place, name in enumerate(columns) if name in schema.columns]
         if ignored is not None:
             ignored.update(

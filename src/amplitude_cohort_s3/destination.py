@@ -1,7 +1,8 @@
 """What is synced where: Amplitude's own settings as frozen values."""
 
 import hashlib
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Literal
 from urllib.parse import quote
@@ -64,7 +65,6 @@ class Cadence(Enum):
         Raises:
             NaiveDatetimeError: A datetime has no time zone.
 
-        >>> from datetime import UTC
         >>> late = datetime(2026, 11, 23, 14, 50, tzinfo=UTC)
         >>> Cadence.HOURLY.is_due(late, datetime(2026, 11, 23, 15, 0, tzinfo=UTC))
         True
@@ -152,6 +152,10 @@ class UserProperty:
         return self.name if self.source_app is None else f"{self.name}_{self.source_app}"
 
 
+def _as_tuple(properties: Iterable[UserProperty]) -> tuple[UserProperty, ...]:
+    return tuple(properties)
+
+
 @frozen(kw_only=True)
 class Destination:
     """A place in a bucket that cohorts are synced to: Amplitude's "destination".
@@ -211,6 +215,8 @@ class Destination:
                 "match_by must be 'amplitude_id', 'user_id' or a UserProperty, "
                 f"not {self.match_by!r}"
             )
+        if self.existing not in tuple(ExistingMeaning):
+            faults.append(f"existing must be an ExistingMeaning, not {self.existing!r}")
         if self.name_style.second_group != "minutes":
             faults.append("name_style: a time without minutes is only read, never written")
         if self.name_style.empty_routing_key:
@@ -236,6 +242,10 @@ class CohortStream:
         cohort_id: The cohort.
         path: The folder prefix of the files.
         routing_key: The routing key, or None. Names with an empty one belong to None.
+
+    Raises:
+        ConfigurationError: The path ends in a slash; no file would ever be found there.
+        InvalidFileNameError: Another part can't stand in a name.
     """
 
     project_id: int | None
@@ -244,7 +254,10 @@ class CohortStream:
     routing_key: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        self.name(datetime.fromisoformat("2000-01-01T00:00+00:00"), DiffType.EXISTING, NameStyle())
+        if self.path.endswith("/"):
+            fault = f"path {self.path!r} must not end in a slash"
+            raise ConfigurationError(f"CohortStream of {self.cohort_id!r}", (fault,))
+        self.name(datetime.min.replace(tzinfo=UTC), DiffType.EXISTING, NameStyle())
 
     def name(self, synced_at: datetime, diff_type: DiffType, style: NameStyle) -> CohortFileName:
         """The name of one of the stream's files.
@@ -329,9 +342,7 @@ class CohortSync:
     destination: Destination
     project_id: int
     cohort_id: str
-    user_properties: tuple[UserProperty, ...] = field(
-        default=(), converter=tuple[UserProperty, ...]
-    )
+    user_properties: tuple[UserProperty, ...] = field(default=(), converter=_as_tuple)
     routing_key: str | None = None
     cadence: Cadence = Cadence.ONE_TIME
     exit_guard: ExitGuard = ExitGuard()
@@ -340,14 +351,24 @@ class CohortSync:
         faults = list[str]()
         if self.project_id < 0:
             faults.append(f"project_id must be 0 or more, and is {self.project_id}")
-        try:
-            _ = self.stream
-        except InvalidFileNameError as error:
-            faults.append(error.rule)
+        # Each part by itself, since a name reports the first rule that it breaks.
+        for part, cohort_id, routing_key in (
+            ("cohort_id", self.cohort_id, None),
+            ("routing_key", "a", self.routing_key),
+        ):
+            try:
+                CohortStream(project_id=0, cohort_id=cohort_id, routing_key=routing_key)
+            except InvalidFileNameError as error:
+                faults.append(f"{part} {getattr(self, part)!r}: {error.rule}")
         try:
             _ = self.schema
         except ConfigurationError as error:
             faults.extend(error.faults)
+        if not faults:
+            try:
+                check_key(self._longest_key)
+            except InvalidKeyError as error:
+                faults.append(f"path, cohort_id and routing_key form a key: {error.rule}")
         subject = f"CohortSync of {self.cohort_id!r}"
         if self.destination.require_suffix and self.routing_key is None:
             faults.append(
@@ -366,6 +387,13 @@ class CohortSync:
             path=self.destination.path,
             routing_key=self.routing_key,
         )
+
+    @property
+    def _longest_key(self) -> str:
+        stream = self.stream
+        name = stream.name(datetime.min.replace(tzinfo=UTC), DiffType.ENTERING, self.name_style)
+        log_key = stream.log_prefix + "99999999-99999999.end.json"
+        return max(name.key(stream.path), log_key, key=lambda key: len(key.encode()))
 
     @property
     def properties(self) -> tuple[UserProperty, ...]:

@@ -1,8 +1,10 @@
 """Who entered, who exited, who is there: the difference of two sets of members."""
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +13,9 @@ from typing import BinaryIO, Literal, Protocol, Self, runtime_checkable
 from attrs import define, evolve, field, frozen
 
 from .destination import ExistingMeaning
-from .errors import UnsupportedValueError
+from .errors import DiskFullError, UnsupportedValueError
 from .filename import DiffType
-from .rows import MemberLike, Row, RowSchema, id_column
+from .rows import Member, MemberLike, Row, RowSchema, id_column
 
 Duplicates = Literal["refuse", "keep_smallest"]
 """What to do with different rows of one key: raise ``DuplicateKeyError``, or keep the row
@@ -35,6 +37,9 @@ class CsvSource:
             and in the order of the key.
         repeatable: Whether ``chunks`` may be called again.
         rows: How many rows there are, where it is known.
+        size: How many bytes there are, where it is known; an estimate will do.
+        unit: What errors count to say where a row is: lines of a file, or the rows of
+            an iterable.
         origin: What the source says of itself, for the record of the sync. No secrets.
     """
 
@@ -42,6 +47,8 @@ class CsvSource:
     vouched: bool = False
     repeatable: bool = True
     rows: int | None = None
+    size: int | None = None
+    unit: Literal["line", "row"] = "line"
     origin: Mapping[str, str] = field(factory=dict[str, str])
 
 
@@ -226,7 +233,7 @@ def diff_members(
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[True] | None = None,
 ) -> CohortDiff:
     """Computes who entered, who exited and who exists.
 
@@ -242,7 +249,7 @@ def diff_members(
         duplicates: What to do with different rows of one key.
         engine: Another engine than the default one.
         work_dir: Where temporary files go; by default the system's place for them.
-        progress: Told of the rows read so far.
+        progress: Told of the rows read so far; ``True`` draws a bar with tqdm.
 
     Returns:
         The diff, which owns temporary files: use it as a context manager.
@@ -252,6 +259,8 @@ def diff_members(
         DuplicateKeyError: Different rows share a key, and are refused.
         MalformedCsvError, MissingColumnsError, UnsupportedValueError, InvalidTextError:
             The members can't be read as the schema's rows.
+        DiskFullError: There is no room for temporary files; none is left behind.
+        MissingExtraError: ``progress=True`` without tqdm.
 
     >>> schema = RowSchema()
     >>> with diff_members([("1", "ann"), ("2", "bob")], [("2", "bob"), ("3", "cy")],
@@ -266,17 +275,23 @@ def diff_members(
     ignored = set[str]()
     before = as_csv(previous, schema, fill=True, ignored=set())
     now = as_csv(current, schema, fill=False, ignored=ignored)
-    folder = Path(tempfile.mkdtemp(prefix="cohort-diff-", dir=work_dir))
     try:
-        report = chosen.diff(
-            before,
-            now,
-            schema=schema,
-            existing=existing,
-            duplicates=duplicates,
-            folder=folder,
-            progress=progress,
-        )
+        folder = Path(tempfile.mkdtemp(prefix="cohort-diff-", dir=work_dir))
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise DiskFullError(str(work_dir or tempfile.gettempdir())) from error
+        raise
+    try:
+        with _shown(progress) as told:
+            report = chosen.diff(
+                before,
+                now,
+                schema=schema,
+                existing=existing,
+                duplicates=duplicates,
+                folder=folder,
+                progress=told,
+            )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -288,6 +303,16 @@ def diff_members(
         origin=now.origin,
         folder=folder,
     )
+
+
+def _shown(
+    progress: Progress | Literal[True] | None,
+) -> AbstractContextManager[Progress | None]:
+    if progress is not True:
+        return nullcontext(progress)
+    from ._progress import TqdmProgress  # noqa: PLC0415 -- rarely wanted
+
+    return TqdmProgress()
 
 
 def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set[str]) -> CsvSource:
@@ -319,12 +344,14 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set
     def rows() -> Iterator[Row]:
         known = {*schema.columns}
         for member in members:
-            if isinstance(member, Mapping):
-                ignored.update(c for c in member if (id_column(c) or c) not in known)
+            named = member.properties if isinstance(member, Member) else member
+            if isinstance(named, Mapping):
+                ignored.update(c for c in named if (id_column(c) or c) not in known)
             yield schema.row(member, fill=fill)
 
     return CsvSource(
         chunks=lambda: schema.encode(rows()),
         repeatable=not isinstance(members, Iterator),
         rows=len(members) if isinstance(members, Sized) else None,
+        unit="row",
     )

@@ -1,18 +1,75 @@
-"""The default diff engine."""
+"""The default diff engine: any size in bounded memory.
+
+The current rows are divided into ranges of the key, each of a few ten thousand rows, in
+a temporary file. Members before that a record vouches for are in order already and are
+streamed; others are divided too. Then one range after the other is joined in memory and
+written, so the files come out in order without a sort of the whole.
+"""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
+from attrs import frozen
+
+from ._csv import Block
+from ._divide import (
+    Limits,
+    batches_of,
+    cells_of,
+    choose_ranges,
+    divide,
+    jobs_along,
+    jobs_of,
+)
+from ._join import Join, Joined
+from ._positions import first_conflicts, first_without_key
+from ._spill import Index, append, room_in
+from ._workers import run_tasks
 from .destination import ExistingMeaning
 from .diff import CsvSource, DiffFile, DiffReport, Duplicates, Progress
-from .errors import DuplicateKeyError, EmptyKeyError
+from .errors import ConfigurationError, DuplicateKeyError, EmptyKeyError
 from .filename import DiffType
-from .rows import Row, RowSchema, read_table
+from .rows import RowSchema, read_table
+
+_UNKNOWN_BYTES = 512 << 20
+"""Assumed for a source that does not know its size: if it has more, ranges are divided
+again; if it has less, they are small, which costs little."""
+
+_CONFLICTING = 10_000
+"""So many keys with different rows are looked up to say where they stand."""
 
 
+@frozen(kw_only=True)
 class PartitionEngine:
-    """Holds both sides in memory."""
+    """The default engine.
+
+    Where members before, which nothing vouches for, have different rows of one key, the
+    one with the smaller bytes counts; their rows without a key are left out.
+
+    Attributes:
+        workers: How many processes share the work; 1 is this process alone. The result
+            is the same. Worth it from a few million rows on.
+        range_bytes: About how much of the current rows is joined at a time. Each worker
+            takes about 20 times as much memory.
+        batch_bytes: About how much is read before it is written to its ranges; the
+            workers share it.
+
+    >>> PartitionEngine(workers=2).workers
+    2
+    """
+
+    workers: int = 1
+    range_bytes: int = 512 << 10
+    batch_bytes: int = 8 << 20
+
+    def __attrs_post_init__(self) -> None:
+        if min(self.workers, self.range_bytes, self.batch_bytes) < 1:
+            raise ConfigurationError(
+                "PartitionEngine", ("workers, range_bytes and batch_bytes must be at least 1",)
+            )
 
     def diff(
         self,
@@ -26,79 +83,168 @@ class PartitionEngine:
         progress: Progress | None,
     ) -> DiffReport:
         """See :class:`~amplitude_cohort_s3.diff.DiffEngine`."""
-        key = schema.key_index
-        before = {
-            row[key]: row
-            for row in schema.decode(previous.chunks(), vouched=previous.vouched, fill=True)
-        }
-        now = dict[str, Row]()
-        table = read_table(current.chunks(), vouched=current.vouched)
-        select = table.selector(schema)
-        skipped = collapsed = 0
-        empty = list[int]()
-        conflicting = dict[str, int]()
-        line = 1
-        for batch in table.batches:
-            for row in map(select, batch):
-                line += 1
-                if not row[key]:
-                    skipped += 1
-                    empty.append(line)
-                elif (other := now.setdefault(row[key], row)) is not row:
-                    collapsed += 1
-                    if other != row:
-                        conflicting.setdefault(row[key], line)
-                        now[row[key]] = min(row, other, key=lambda r: b"".join(schema.encode([r])))
+        limits = Limits(
+            workers=self.workers,
+            range_bytes=self.range_bytes,
+            batch_bytes=-(-self.batch_bytes // self.workers),
+        )
+        scratch = folder / "scratch"
+        with room_in(folder):
+            scratch.mkdir()
+
+        def tell(rows: int) -> None:
             if progress is not None:
-                progress(line - 1, current.rows)
-        if empty and schema.key == "amplitude_id":
-            raise EmptyKeyError(schema.key, len(empty), tuple(empty[:5]))
-        if conflicting and duplicates == "refuse":
-            raise DuplicateKeyError(
-                schema.key, len(conflicting), tuple(sorted(conflicting.values())[:5])
-            )
-        ordered = sorted(now.values(), key=lambda row: row[key].encode())
-        entering = [row for row in ordered if row[key] not in before]
-        exiting = sorted(
-            (row for row in before.values() if row[key] not in now),
-            key=lambda row: row[key].encode(),
+                progress(rows, current.rows)
+
+        source = _Rereadable(current, scratch / "source")
+        table = read_table(source.chunks(), vouched=current.vouched)
+        reader = table.line_reader(schema)
+        batches = batches_of(table.blocks, limits.batch_bytes)
+        first = next(batches, list[Block]())
+        second = next(batches, list[Block]())
+        if second:
+            total = _UNKNOWN_BYTES if current.size is None else current.size
+            if current.size is None and current.rows is not None:
+                total = 64 * current.rows
+        else:
+            total = sum(len(block.data) for block in first)
+        ranges = choose_ranges(reader, first, total, limits)
+        now = divide(
+            chain((batch for batch in (first, second) if batch), batches),
+            reader,
+            ranges,
+            path=scratch / "current",
+            workers=limits.workers if second else 1,
+            progress=tell,
         )
-        match existing:
-            case ExistingMeaning.MEMBERS:
-                kept = ordered
-            case ExistingMeaning.STAYED:
-                kept = [row for row in ordered if row[key] in before]
-            case ExistingMeaning.PREVIOUS:
-                stayed = (row for row in ordered if row[key] in before)
-                kept = sorted([*stayed, *exiting], key=lambda row: row[key].encode())
-        files = {
-            DiffType.ENTERING: _write(folder, DiffType.ENTERING, schema, entering),
-            DiffType.EXITING: _write(folder, DiffType.EXITING, schema, exiting),
-            DiffType.EXISTING: _write(folder, DiffType.EXISTING, schema, kept),
-        }
+        if now.skipped and schema.key == "amplitude_id":
+            lines = first_without_key(source.again(), schema)
+            raise EmptyKeyError(schema.key, now.skipped, lines, current.unit)
+
+        old = read_table(previous.chunks(), vouched=previous.vouched)
+        old_reader = old.line_reader(schema, fill=True)
+        if previous.vouched:
+            before = Index(len(ranges))
+        else:
+            before = divide(
+                batches_of(old.blocks, limits.batch_bytes),
+                old_reader,
+                ranges,
+                path=scratch / "previous",
+                workers=limits.workers,
+                progress=lambda _: None,
+            ).index
+        cells = (
+            small
+            for cell in cells_of(ranges, now.index, before)
+            for small in cell.balanced(scratch, limits)
+        )
+        jobs = (
+            jobs_along(old.blocks, old_reader, cells, limits)
+            if previous.vouched
+            else jobs_of(cells, limits)
+        )
+        output = _Output(folder, schema, existing)
+        joins = [Join(existing)] * (limits.workers if second else 1)
+        for joined in run_tasks(joins, jobs):
+            output.add(joined)
+        if output.conflicts and duplicates == "refuse":
+            lines = first_conflicts(source.again(), schema, {*output.conflicting})
+            raise DuplicateKeyError(schema.key, output.conflicts, lines, current.unit)
+        shutil.rmtree(scratch)
+        return output.report(
+            skipped=now.skipped,
+            ignored=tuple(c for c in table.columns if c not in schema.columns),
+        )
+
+
+class _Rereadable:
+    """A source that can be read again where an error needs to say where a row is."""
+
+    def __init__(self, source: CsvSource, path: Path) -> None:
+        self._source = source
+        self._path = path
+
+    def chunks(self) -> Iterator[bytes]:
+        if self._source.repeatable:
+            return self._source.chunks()
+        return self._kept()
+
+    def _kept(self) -> Iterator[bytes]:
+        for chunk in self._source.chunks():
+            append(self._path, chunk)
+            yield chunk
+
+    def again(self) -> CsvSource:
+        if self._source.repeatable:
+            return self._source
+        path, source = self._path, self._source
+
+        def chunks() -> Iterator[bytes]:
+            with path.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    yield chunk
+
+        return CsvSource(chunks=chunks, vouched=source.vouched, unit=source.unit)
+
+
+class _File:
+    def __init__(self, path: Path, header: bytes) -> None:
+        self.path = path
+        self.digest = hashlib.sha256()
+        self.size = self.rows = 0
+        self.add((0, header))
+
+    def add(self, part: tuple[int, bytes]) -> None:
+        rows, data = part
+        append(self.path, data)
+        self.digest.update(data)
+        self.size += len(data)
+        self.rows += rows
+
+
+class _Output:
+    """The three files as they grow, range by range, and the counts."""
+
+    def __init__(self, folder: Path, schema: RowSchema, existing: ExistingMeaning) -> None:
+        self._files = {t: _File(folder / f"{t}.csv", schema.header_line) for t in DiffType}
+        # The digest of the members is that of ``existing`` where it holds just them.
+        self._members = (
+            self._files[DiffType.EXISTING].digest
+            if existing is ExistingMeaning.MEMBERS
+            else hashlib.sha256(schema.header_line)
+        )
+        self._before = self._now = self._collapsed = self.conflicts = 0
+        self.conflicting = list[str]()
+
+    def add(self, joined: Joined) -> None:
+        self._files[DiffType.ENTERING].add(joined.entering)
+        self._files[DiffType.EXITING].add(joined.exiting)
+        self._files[DiffType.EXISTING].add(joined.existing)
+        if joined.now is not None:
+            self._members.update(joined.now[1])
+        self._before += joined.members_before
+        self._now += joined.members_now
+        self._collapsed += joined.collapsed
+        self.conflicts += joined.conflicts
+        room = max(0, _CONFLICTING - len(self.conflicting))
+        self.conflicting += joined.conflicting[:room]
+
+    def report(self, *, skipped: int, ignored: tuple[str, ...]) -> DiffReport:
         return DiffReport(
-            files=files,
-            members_before=len(before),
-            members_now=len(now),
-            members_sha256=_digest(schema.encode(ordered)),
+            files={
+                diff_type: DiffFile(
+                    path=file.path,
+                    rows=file.rows,
+                    size=file.size,
+                    sha256=file.digest.hexdigest(),
+                )
+                for diff_type, file in self._files.items()
+            },
+            members_before=self._before,
+            members_now=self._now,
+            members_sha256=self._members.hexdigest(),
             skipped=skipped,
-            collapsed=collapsed,
-            ignored_columns=tuple(c for c in table.columns if c not in schema.columns),
+            collapsed=self._collapsed,
+            ignored_columns=ignored,
         )
-
-
-def _write(folder: Path, diff_type: DiffType, schema: RowSchema, rows: list[Row]) -> DiffFile:
-    path = folder / f"{diff_type}.csv"
-    digest = hashlib.sha256()
-    with path.open("wb") as file:
-        for chunk in schema.encode(rows):
-            digest.update(chunk)
-            file.write(chunk)
-        return DiffFile(path=path, rows=len(rows), size=file.tell(), sha256=digest.hexdigest())
-
-
-def _digest(chunks: Iterable[bytes] | Iterator[bytes]) -> str:
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()

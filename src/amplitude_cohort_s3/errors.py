@@ -91,6 +91,16 @@ class MalformedCsvError(CohortS3Error, ValueError):
 
 
 @define(slots=False)
+class MalformedGzipError(CohortS3Error, ValueError):
+    """The bytes of a compressed file are not gzip, are damaged or cut off."""
+
+    rule: str
+
+    def __str__(self) -> str:
+        return f"the bytes are not one whole gzip file: {self.rule}. Fetch or restore it anew"
+
+
+@define(slots=False)
 class MissingColumnsError(CohortS3Error, ValueError):
     """Members lack columns that the sync's schema declares."""
 
@@ -133,11 +143,14 @@ class EmptyKeyError(CohortS3Error, ValueError):
     column: str
     count: int
     lines: tuple[int, ...]
+    unit: str = "line"
+    """What ``lines`` counts: lines of a file, or rows of an iterable, from 1."""
 
     def __str__(self) -> str:
         return (
             f"{self.count} rows have an empty {self.column}, which members are matched by "
-            f"(first at {_positions(self.lines)}): fill it in, or match by another column"
+            f"(first at {_positions(self.lines, self.unit)}): fill it in, "
+            "or match by another column"
         )
 
 
@@ -148,12 +161,43 @@ class DuplicateKeyError(CohortS3Error, ValueError):
     column: str
     count: int
     lines: tuple[int, ...]
+    """Where the first rows stand that differ from an earlier one of their key."""
+    unit: str = "line"
 
     def __str__(self) -> str:
         return (
             f"{self.count} values of {self.column} stand on rows that differ "
-            f"(first at {_positions(self.lines)}): remove the surplus rows, "
+            f"(first at {_positions(self.lines, self.unit)}): remove the surplus rows, "
             'or pass duplicates="keep_smallest" to keep the row with the smaller bytes'
+        )
+
+
+# --- The diff ------------------------------------------------------------------------
+
+
+@define(slots=False)
+class DiskFullError(CohortS3Error, OSError):
+    """The temporary files of a diff don't fit on the disk; they are removed."""
+
+    folder: str
+
+    def __str__(self) -> str:
+        return (
+            f"no room for the temporary files in {self.folder!r}: free some, or pass "
+            "work_dir, a folder on a disk with twice the bytes of the members before and now"
+        )
+
+
+@define(slots=False)
+class WorkerDiedError(CohortS3Error, OSError):
+    """A worker process of a diff ended before its work did."""
+
+    exit_code: int
+
+    def __str__(self) -> str:
+        return (
+            f"a worker process ended with code {self.exit_code} (a negative one is a signal; "
+            "-9 is often a lack of memory): try again with fewer workers"
         )
 
 
@@ -260,6 +304,149 @@ class StorageUnsuitableError(CohortS3Error, OSError):
 
     def __str__(self) -> str:
         return f"{self.store} can't be used: it lacks {self.lacks}. {self.cure}"
+
+
+@define(slots=False)
+class BucketNotFoundError(CohortS3Error, FileNotFoundError):
+    """The bucket does not exist, or not for these credentials' endpoint."""
+
+    bucket: str
+
+    def __str__(self) -> str:
+        return f"there is no bucket {self.bucket!r} here: check its name, region and endpoint"
+
+
+@define(slots=False)
+class WrongRegionError(CohortS3Error, ValueError):
+    """The bucket lives in another region than the one that was asked."""
+
+    bucket: str
+    region: str | None
+    """Where the bucket is, if the store says so."""
+
+    def __str__(self) -> str:
+        where = f"in {self.region}" if self.region else "in another region"
+        cure = f"region={self.region!r}" if self.region else "the bucket's region"
+        return f"the bucket {self.bucket!r} is {where}: pass {cure}"
+
+
+@define(slots=False)
+class AccessDeniedError(CohortS3Error, PermissionError):
+    """The credentials lack a permission, or a policy denies it."""
+
+    bucket: str
+    key: str | None
+    action: str
+    """The IAM action that was refused, such as ``s3:PutObject``."""
+
+    def __str__(self) -> str:
+        what = "" if self.key is None else f" of {self.key!r}"
+        also = (
+            " (a key that is not there also reads as denied where s3:ListBucket is missing)"
+            if self.action == "s3:GetObject"
+            else ""
+        )
+        return (
+            f"{self.action}{what} in the bucket {self.bucket!r} is denied{also}: "
+            "allow it in the bucket's policy, which bucket_policy() writes, and in the role's"
+        )
+
+
+class KmsAccessDeniedError(AccessDeniedError):
+    """S3 would allow it, but the key that encrypts the object may not be used."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.action} is denied on the KMS key that encrypts the bucket {self.bucket!r}: "
+            "allow kms:GenerateDataKey and kms:Decrypt to writers and kms:Decrypt to readers, "
+            "in the key's policy and in the role's"
+        )
+
+
+@define(slots=False)
+class CredentialsError(CohortS3Error, PermissionError):
+    """There are no credentials, or they are expired or unknown to the store."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the credentials can't be used ({self.reason}): "
+            "renew them, for example with aws sso login, or set AWS_PROFILE"
+        )
+
+
+@define(slots=False)
+class StoreClockSkewError(CohortS3Error, OSError):
+    """The store refuses the request because this machine's clock is wrong."""
+
+    bucket: str
+
+    def __str__(self) -> str:
+        return (
+            f"the store of {self.bucket!r} says that this machine's clock is more than "
+            "15 minutes off: set the clock right"
+        )
+
+
+@define(slots=False)
+class StoreUnavailableError(CohortS3Error, ConnectionError):
+    """The store could not be reached, or failed, however often it was asked."""
+
+    bucket: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the store of {self.bucket!r} does not answer as it should ({self.reason}): "
+            "try again later, the same call goes on where this one stopped"
+        )
+
+
+@define(slots=False)
+class StoreRefusedError(CohortS3Error, OSError):
+    """The store refuses a request for a reason of its own."""
+
+    bucket: str
+    key: str | None
+    operation: str
+    code: str
+    """The store's own word, such as ``InvalidRequest``."""
+
+    def __str__(self) -> str:
+        what = "" if self.key is None else f" of {self.key!r}"
+        return (
+            f"the store refuses {self.operation}{what} in {self.bucket!r} with {self.code}: "
+            "look the code up in the store's documentation"
+        )
+
+
+@define(slots=False)
+class ObjectTooLargeError(CohortS3Error, ValueError):
+    """The object is larger than the store takes."""
+
+    key: str
+    limit: int
+    """In bytes."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.key!r} is larger than the {self.limit} bytes the store takes: "
+            "split the cohort, or sync fewer columns"
+        )
+
+
+@define(slots=False)
+class ObjectChangedError(CohortS3Error, OSError):
+    """An object was replaced while it was read, so the rest would not fit the beginning."""
+
+    key: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.key!r} was replaced while it was read: find out who overwrites objects "
+            "in this bucket, and read it again"
+        )
 
 
 # --- Syncs ---------------------------------------------------------------------------
@@ -372,9 +559,10 @@ class NothingToAdoptError(CohortS3Error, ValueError):
 
     log_prefix: str
     reason: str
+    cure: str
 
     def __str__(self) -> str:
-        return f"can't adopt into {self.log_prefix!r}: {self.reason}. Sync without adopt()"
+        return f"can't adopt into {self.log_prefix!r}: {self.reason}; {self.cure}"
 
 
 @define(slots=False)
@@ -478,5 +666,39 @@ class DigestMismatchError(CohortS3Error, ValueError):
         return f"{self.key!r} was changed or damaged since it was written: restore the original"
 
 
-def _positions(lines: tuple[int, ...]) -> str:
-    return "line " + ", ".join(map(str, lines))
+# --- Bucket policies -----------------------------------------------------------------
+
+
+@define(slots=False)
+class PolicyFormatError(CohortS3Error, ValueError):
+    """What is to be merged into is not a policy, or not one that ours can join."""
+
+    rule: str
+
+    def __str__(self) -> str:
+        return (
+            f"can't merge into this policy: {self.rule}. Give the bucket's policy as "
+            "GetBucketPolicy returns it, or None where the bucket has none"
+        )
+
+
+@define(slots=False)
+class PolicyTooLargeError(CohortS3Error, ValueError):
+    """The whole policy is larger than S3 takes."""
+
+    size: int
+    """In bytes, written without spaces."""
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"the bucket policy would have {self.size} bytes, {self.size - self.limit} more than "
+            f"S3's limit of {self.limit}: remove statements that are no longer needed, "
+            "or move readers to access points, which have policies of their own"
+        )
+
+
+def _positions(lines: tuple[int, ...], unit: str) -> str:
+    if not lines:  # the source was not the same when it was read again
+        return f"a {unit} that is not known"
+    return f"{unit} {', '.join(map(str, lines))}"

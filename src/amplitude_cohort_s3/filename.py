@@ -126,6 +126,11 @@ def _converted_time(when: datetime) -> datetime:
     return to_utc(when, "synced_at")
 
 
+def _diff_type(word: DiffType | str) -> DiffType:
+    # The class itself as the converter would take anything, for type checkers.
+    return DiffType(word)
+
+
 @frozen
 class CohortFileName:
     """The name of one of the three files of a sync.
@@ -159,7 +164,7 @@ class CohortFileName:
     project_id: int | None
     cohort_id: str
     synced_at: datetime = field(converter=_converted_time)
-    diff_type: DiffType = field(converter=DiffType)
+    diff_type: DiffType = field(converter=_diff_type)
     routing_key: str | None = None
     style: NameStyle = NameStyle()
 
@@ -288,6 +293,10 @@ def _read_time(
         iso = f"{hour}:{second}+00:00"
     else:
         iso = f"{hour}:00:{second}+00:00"
+    if text[11:13] == "24":
+        # From 3.13 on, fromisoformat reads 24:00 as the next day's 00:00.
+        msg = "hour must be in 0..23"
+        raise ValueError(msg)
     return datetime.fromisoformat(iso), style
 
 

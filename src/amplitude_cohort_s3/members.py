@@ -2,7 +2,7 @@
 
 import hashlib
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain, groupby
 from operator import itemgetter
@@ -17,10 +17,7 @@ from .diff import CHUNK_BYTES, CsvSource, diff_members
 from .errors import DigestMismatchError
 from .filename import DiffType
 from .rows import Row, RowSchema
-from .sync_log import RecordedFile, SyncRecord
-
-OpenObject = Callable[[str], BinaryIO]
-"""Opens an object by its key: ``Storage.open``."""
+from .sync_log import OpenObject, RecordedFile, SyncLog, SyncRecord
 
 
 @frozen(kw_only=True)
@@ -49,22 +46,7 @@ class Members:
             record: The sync.
             open_object: ``storage.open``.
         """
-        needed: tuple[DiffType, ...]
-        match record.adopted, record.existing:
-            case False, ExistingMeaning.MEMBERS:
-                needed = (DiffType.EXISTING,)
-            case False, ExistingMeaning.STAYED:
-                needed = (DiffType.ENTERING, DiffType.EXISTING)
-            case _:
-                needed = tuple(DiffType)
-        sources = {
-            diff_type: CsvSource(
-                chunks=_opener(record.files[diff_type], open_object),
-                vouched=not record.adopted,
-                rows=record.files[diff_type].rows,
-            )
-            for diff_type in needed
-        }
+        sources = {t: recorded_source(record, t, open_object) for t in needed_files(record)}
         return cls(schema=record.schema, rows=record.members, sources=sources)
 
     def __iter__(self) -> Iterator[Row]:
@@ -120,9 +102,6 @@ class Members:
             chunks=self._merged if ordered else self._sorted, vouched=True, rows=self.rows
         )
 
-    to_csv = csv_source
-    """The same under the name that ``history`` knows it by."""
-
     def _merged(self) -> Iterator[bytes]:
         """From files that are in order: one pass over each, side by side."""
         rank = {DiffType.EXITING: 0, DiffType.ENTERING: 1, DiffType.EXISTING: 2}
@@ -163,13 +142,49 @@ def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
-def _opener(file: RecordedFile, open_object: OpenObject) -> Callable[[], Iterator[bytes]]:
-    def chunks() -> Iterator[bytes]:
-        stored = read_chunks(open_object(file.key))
-        plain = decompress_chunks(stored) if file.is_compressed else stored
-        return _verified(plain, file)
+def needed_files(record: SyncRecord) -> tuple[DiffType, ...]:
+    """The files of a sync from which its members can be told."""
+    match record.adopted, record.existing:
+        case False, ExistingMeaning.MEMBERS:
+            return (DiffType.EXISTING,)
+        case False, ExistingMeaning.STAYED:
+            return (DiffType.ENTERING, DiffType.EXISTING)
+        case _:
+            # Nothing is claimed of a file that we did not write.
+            return tuple(DiffType)
 
-    return chunks
+
+def object_source(key: str, open_object: OpenObject) -> CsvSource:
+    """A file that no record describes.
+
+    Args:
+        key: The object's; one that ends in ``.gz`` is decompressed.
+        open_object: ``storage.open``.
+    """
+
+    def chunks() -> Iterator[bytes]:
+        stored = read_chunks(open_object(key))
+        return decompress_chunks(stored) if key.endswith(".gz") else stored
+
+    return CsvSource(chunks=chunks)
+
+
+def recorded_source(record: SyncRecord, diff_type: DiffType, open_object: OpenObject) -> CsvSource:
+    """A file that a record describes: its bytes are verified as they are read.
+
+    Args:
+        record: The sync.
+        diff_type: Which of its files.
+        open_object: ``storage.open``.
+    """
+    file = record.files[diff_type]
+    found = object_source(file.key, open_object)
+    return CsvSource(
+        chunks=lambda: _verified(found.chunks(), file),
+        vouched=not record.adopted,
+        rows=file.rows,
+        size=file.size,
+    )
 
 
 def _verified(chunks: Iterable[bytes], file: RecordedFile) -> Iterator[bytes]:
@@ -188,12 +203,12 @@ class Head:
 
     Attributes:
         record: What was recorded of it.
-        newest: The number of the newest record, void ones included.
+        log: The log that it was found in; void records may stand behind it.
         taken: The times, after it, under which a void sync left files.
     """
 
     record: SyncRecord
-    newest: int
+    log: SyncLog = field(repr=False)
     taken: frozenset[datetime] = frozenset()
     _open: OpenObject = field(repr=False, alias="open")
 

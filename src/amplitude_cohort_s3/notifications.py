@@ -279,7 +279,7 @@ class PendingSyncs:
 
     Attributes:
         existing_is_last: That this library wrote the bucket: then ``existing`` appears
-            when its companions are there (FORMAT §4), and it alone makes a sync whole.
+            when its companions are there, and it alone makes a sync whole.
             Amplitude promises no order.
         limit: How many syncs it remembers, waiting and answered each.
         forgotten: How many it forgot while they waited.

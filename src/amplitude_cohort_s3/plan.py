@@ -178,7 +178,7 @@ def plan_sync(
         synced_at=floored,
         requested_at=synced_at if requested_at is None else to_utc(requested_at, "requested_at"),
         previous=None if previous is None else previous.record.ref,
-        number=1 if previous is None else previous.newest + 1,
+        number=1 if previous is None else previous.log.last_ended + 1,
         files={
             diff_type: PlannedFile(
                 key=_key(sync, floored, diff_type),

@@ -1,12 +1,12 @@
 """Rows and their one canonical form as CSV; and the tolerant reading of other people's."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Literal, cast
 
 from attrs import field, frozen
 
-from ._csv import BLOCK_BYTES, Block, read_blocks
+from ._csv import BLOCK_BYTES, Block, canonical_line, read_blocks, split_record
 from .errors import (
     ConfigurationError,
     InvalidTextError,
@@ -69,6 +69,13 @@ MemberLike = Member | Mapping[str, Any] | tuple[Any, ...] | list[Any]
 """One member in any of the shapes that people have; ``RowSchema.row`` makes it a row."""
 
 
+def _as_names(names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        fault = f"properties must be several names, ({names!r},) for one"
+        raise ConfigurationError("RowSchema", (fault,))
+    return tuple(names)
+
+
 @frozen(kw_only=True)
 class RowSchema:
     r"""The columns of a sync's files, and the codec of their rows.
@@ -92,7 +99,7 @@ class RowSchema:
     b'amplitudeID,userID,plan\n42,ann,"a,b"\n'
     """
 
-    properties: tuple[str, ...] = field(default=(), converter=tuple[str, ...])
+    properties: tuple[str, ...] = field(default=(), converter=_as_names)
     key: str = "amplitude_id"
     header_style: Literal["documented", "api"] = "documented"
 
@@ -212,6 +219,21 @@ class RowSchema:
         for rows in table.batches:
             yield from map(select, rows)
 
+    def check_columns(self, columns: Collection[str], *, fill: bool) -> None:
+        """That members with these columns can be rows of the schema.
+
+        Args:
+            columns: The names that they have.
+            fill: Whether a property that they lack is empty, not an error.
+
+        Raises:
+            MissingColumnsError: The key or, without ``fill``, a property is absent.
+        """
+        required = (self.key,) if fill else (self.key, *self.properties)
+        missing = [column for column in required if column not in columns]
+        if missing:
+            raise MissingColumnsError(tuple(dict.fromkeys(missing)))
+
     def row(self, member: MemberLike, *, fill: bool = False) -> Row:
         """The row of a member in any of the shapes that people have.
 
@@ -230,10 +252,7 @@ class RowSchema:
         ('42', '', '')
         """
         given = _cells_by_column(member, self.columns)
-        required = (self.key,) if fill else (self.key, *self.properties)
-        missing = [c for c in required if c not in given]
-        if missing:
-            raise MissingColumnsError(tuple(dict.fromkeys(missing)))
+        self.check_columns(given, fill=fill)
         return tuple(to_text(given.get(column), column) for column in self.columns)
 
 
@@ -286,22 +305,49 @@ def to_text(value: object, column: str) -> str:
 
 
 @frozen
+class Lines:
+    """The rows of one block in their canonical form, in order.
+
+    Attributes:
+        lines: The canonical line of each row, without its line end.
+        keys: The key of each row. None where each line begins with its key as it is,
+            up to the first comma, and none has a line end inside.
+    """
+
+    lines: list[str]
+    keys: list[str] | None
+
+    def key_list(self) -> list[str]:
+        """The key of each row."""
+        if self.keys is not None:
+            return self.keys
+        return [line.split(",", 1)[0] for line in self.lines]
+
+
+@frozen
 class Table:
-    """A CSV file as it is read: its columns, then its rows.
+    """A CSV file as it is read: its columns, then its rows, which can be read once.
 
     Attributes:
         columns: ``amplitude_id`` and ``user_id`` where the file has them, and the
             properties, in the file's own order, each once.
-        batches: The rows, many at a time; they can be read once.
+        blocks: What is left to read.
+        reader: Turns blocks into rows.
     """
 
     columns: tuple[str, ...]
-    batches: Iterator[list[Row]]
+    blocks: Iterator[Block]
+    reader: "RowReader"
 
     @property
     def properties(self) -> tuple[str, ...]:
         """The columns that are no ids."""
         return tuple(c for c in self.columns if c not in ID_COLUMNS)
+
+    @property
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows, many at a time."""
+        return map(self.reader.rows, self.blocks)
 
     def selector(self, schema: RowSchema, *, fill: bool = False) -> Callable[[Row], Row]:
         """A function from the file's rows to those of a schema.
@@ -309,21 +355,32 @@ class Table:
         Raises:
             MissingColumnsError: The file lacks the key or, without ``fill``, a property.
         """
-        required = (schema.key,) if fill else (schema.key, *schema.properties)
-        missing = [c for c in required if c not in self.columns]
-        if missing:
-            raise MissingColumnsError(tuple(dict.fromkeys(missing)))
         if self.columns == schema.columns:
             return lambda row: row
-        # Behind the file's cells stands an empty one, for the columns that it lacks.
-        empty = len(self.columns)
-        places = [self.columns.index(c) if c in self.columns else empty for c in schema.columns]
+        places = self._places(schema, fill=fill)
 
         def select(row: Row) -> Row:
             cells = (*row, "")
             return tuple([cells[place] for place in places])
 
         return select
+
+    def line_reader(self, schema: RowSchema, *, fill: bool = False) -> "LineReader":
+        """What turns blocks into canonical lines of a schema.
+
+        Raises:
+            MissingColumnsError: As :meth:`selector`.
+        """
+        same = self.columns == schema.columns
+        return LineReader(
+            self.reader, None if same else self._places(schema, fill=fill), schema.key_index
+        )
+
+    def _places(self, schema: RowSchema, *, fill: bool) -> tuple[int, ...]:
+        """Where the schema's columns stand; behind the file's cells stands an empty one."""
+        schema.check_columns(self.columns, fill=fill)
+        empty = len(self.columns)
+        return tuple(self.columns.index(c) if c in self.columns else empty for c in schema.columns)
 
 
 def read_table(source: Iterable[bytes], *, vouched: bool = False) -> Table:
@@ -344,40 +401,52 @@ def read_table(source: Iterable[bytes], *, vouched: bool = False) -> Table:
             stand. The error says at which line.
     """
     blocks = read_blocks(source)
-    first = next(blocks, None)
+    first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
     if first is None:
         raise MalformedCsvError(1, "the file is empty, it lacks even a header")
-    header, rest = first.split_header()
+    line, header, rest = first.split_header()
     tabs = not vouched and bool(header) and all(cell.startswith("\t") for cell in header)
     names = [cell[1:] if tabs else cell for cell in header]
     columns = [id_column(name) or name for name in names]
     if not set(ID_COLUMNS) & set(columns):
-        raise MalformedCsvError(1, "no column is named amplitude_id or user_id")
+        raise MalformedCsvError(line, "no column is named amplitude_id or user_id")
     unique = tuple(dict.fromkeys(columns))
-    reader = _RowReader(columns, unique, tabs=tabs)
-    return Table(unique, reader.batches(chain([rest], blocks)))
+    reader = RowReader(tuple(columns), unique, tabs=tabs)
+    return Table(unique, chain([rest] if rest.data else [], blocks), reader)
 
 
 @frozen
-class _RowReader:
-    """From blocks to rows, for one file's header."""
+class RowReader:
+    """From blocks to rows, for one file's header.
 
-    columns: list[str]
+    Attributes:
+        columns: The file's columns.
+        unique: The same, each once.
+        tabs: Whether a TAB is taken off every cell.
+    """
+
+    columns: tuple[str, ...]
     unique: tuple[str, ...]
     tabs: bool = field(kw_only=True)
 
-    def batches(self, blocks: Iterable[Block]) -> Iterator[list[Row]]:
+    def plain(self, block: Block) -> str | None:
+        """The block as plain text, where its cells are the rows' as they stand."""
         width = len(self.columns)
-        simple = not self.tabs and width == len(self.unique)
-        for block in blocks:
-            if simple and block.is_plain:
-                rows = [
-                    tuple(line.split(",")) for line in block.text().removesuffix("\n").split("\n")
-                ]
-                if set(map(len, rows)) == {width}:
-                    yield rows
-                    continue
-            yield [self._row(cells, line) for line, cells in block.records()]
+        if self.tabs or width != len(self.unique) or width == 1:
+            return None
+        return block.as_plain(width)
+
+    def rows(self, block: Block) -> list[Row]:
+        """The rows of a block."""
+        text = self.plain(block)
+        if text is not None:
+            return [tuple(line.split(",")) for line in text[:-1].split("\n")]
+        return [row for _, row in self.numbered(block)]
+
+    def numbered(self, block: Block) -> Iterator[tuple[int, Row]]:
+        """The line at which each row begins, and the row; one by one, so it takes longer."""
+        for line, cells in block.records():
+            yield line, self._row(cells, line)
 
     def _row(self, cells: list[str], line: int) -> Row:
         if len(cells) != len(self.columns):
@@ -393,6 +462,85 @@ class _RowReader:
             if values.setdefault(column, cell) != cell:
                 raise MalformedCsvError(line, f"the column {column} stands twice and differs")
         return tuple(values.values())
+
+
+@frozen
+class LineReader:
+    """From the blocks of one file to the canonical lines of a schema.
+
+    A line that is canonical already is not taken apart.
+
+    Attributes:
+        reader: The file's reader.
+        places: Where the schema's columns stand in the file's rows, one behind the last
+            for those that it lacks; None where the columns are the same.
+        key: The place of the key in the schema.
+    """
+
+    reader: RowReader
+    places: tuple[int, ...] | None
+    key: int
+
+    def lines(self, block: Block) -> Lines:
+        """The canonical lines of a block's rows.
+
+        Raises:
+            MalformedCsvError: As :func:`read_table`.
+        """
+        text = self.reader.plain(block)
+        if text is not None:
+            lines = text[:-1].split("\n")
+            if self.places is not None:
+                places = self.places
+                rows = [[*line.split(","), ""] for line in lines]
+                lines = [",".join([row[place] for place in places]) for row in rows]
+            return Lines(lines, self._keys(lines) if self.key else None)
+        canonical = self._canonical(block)
+        if canonical is not None:
+            return Lines(canonical, self._keys(canonical))
+        selected = [self.select(row) for _, row in self.reader.numbered(block)]
+        return Lines(
+            [_encode_text(row)[:-1] for row in selected], [row[self.key] for row in selected]
+        )
+
+    def first_key(self, block: Block) -> str | None:
+        """The key of a block's first row; None where it has no row.
+
+        Raises:
+            MalformedCsvError: As :func:`read_table`.
+        """
+        head = block.first_record()
+        return next((self.select(row)[self.key] for _, row in self.reader.numbered(head)), None)
+
+    def select(self, row: Row) -> Row:
+        """A row of the schema from one of the file."""
+        if self.places is None:
+            return row
+        cells = (*row, "")
+        return tuple([cells[place] for place in self.places])
+
+    def _canonical(self, block: Block) -> list[str] | None:
+        """The block's lines where each is canonical as it stands, quotes and all, or None."""
+        reader = self.reader
+        width = len(reader.columns)
+        if self.places is not None or reader.tabs or width != len(reader.unique):
+            return None
+        if b"\r" in block.data:
+            return None
+        lines = block.text().removesuffix("\n").split("\n")
+        commas = width - 1
+        is_canonical = canonical_line(width)
+        odd = [line for line in lines if '"' in line or line.count(",") != commas]
+        return lines if all(map(is_canonical, odd)) else None
+
+    def _keys(self, lines: list[str]) -> list[str] | None:
+        place = self.key
+        if place == 0 and not any(line[:1] == '"' for line in lines):
+            return None
+        return [
+            line.split(",", place + 1)[place] if '"' not in line else split_record(line, 0)[place]
+            for line in lines
+        ]
 
 
 def _encode_text(cells: Iterable[str]) -> str:

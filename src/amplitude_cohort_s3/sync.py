@@ -6,7 +6,6 @@ a record without an outcome finishes it the same way. Nothing is ever overwritte
 """
 
 import uuid
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -27,6 +26,7 @@ from .errors import (
     NothingToAdoptError,
     ObjectExistsError,
     ObjectNotFoundError,
+    RecordFormatError,
     StagedGoneError,
     SyncOrderError,
     SyncTimeTakenError,
@@ -38,21 +38,23 @@ from .filename import DiffType, to_utc
 from .history import (
     CohortHistory,
     StreamFile,
-    SyncState,
+    StreamOverview,
     baseline,
     build_history,
+    overview,
     parse_listing,
 )
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
 from .sources import csv_file
-from .storage import StagedObject, StagedState, Storage
+from .storage._protocol import StagedObject, StagedState, Storage
 from .sync_log import (
-    LogEntry,
     Outcome,
+    SyncLog,
     SyncRecord,
     outcome_key,
-    parse_log_key,
+    read_outcome,
+    read_record,
     record_key,
 )
 
@@ -152,7 +154,7 @@ def sync_cohort(
     check_bucket(sync, storage)
     now = to_utc(clock(), "clock()")
     if synced_at is not None:
-        synced_at = to_utc(synced_at, "synced_at")
+        synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
         if synced_at > now + CLOCK_TOLERANCE:
             raise FutureTimeError(synced_at, now)
     head = _finished_head(storage, sync.stream, log)
@@ -172,7 +174,7 @@ def sync_cohort(
         progress=progress,
     ) as diff:
         if head is not None:
-            done = _done_before(sync, diff, head, synced_at, log or storage)
+            done = _done_before(sync, diff, head, synced_at)
             if done is not None:
                 return done
         plan = plan_sync(
@@ -202,28 +204,28 @@ def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = N
     """
     log = log or storage
     while True:
-        newest = _newest(log, stream)
-        if newest is not None and not newest.is_outcome:
-            raise UnfinishedSyncError(record_key(stream, newest.number))
-        record = None if newest is None else _read_outcome(log, stream, newest.number).head
+        found = _read_log(log, stream)
+        if found.is_unfinished:
+            raise UnfinishedSyncError(record_key(stream, found.last_ended + 1))
+        record = found.head
         times = _keys_from(storage, stream, record)
         recorded = set[str]() if record is None else record.keys
         missing = tuple(sorted(recorded - times.keys()))
         unknown = times.keys() - recorded
         taken = frozenset[datetime]()
-        if unknown and newest is not None:
-            voided = _void_keys(log, stream, newest.number, record)
-            taken = frozenset(times[key] for key in unknown & voided)
-            unknown -= voided
-        if (missing or unknown) and _newest(log, stream) != newest:
+        if unknown:
+            strangers = _unrecorded(found, unknown)
+            taken = frozenset(times[key] for key in unknown - strangers)
+            unknown = strangers
+        if (missing or unknown) and _read_log(log, stream).newest != found.newest:
             continue  # Another writer went on between our two listings.
         if missing:
             raise HeadFilesMissingError(missing)
         if unknown:
             raise UnloggedSyncsError(stream.log_prefix, tuple(sorted(unknown)))
-        if record is None or newest is None:
+        if record is None:
             return None
-        return Head(record=record, newest=newest.number, taken=taken, open=storage.open)
+        return Head(record=record, log=found, taken=taken, open=storage.open)
 
 
 def commit(
@@ -254,7 +256,7 @@ def commit(
         undecided = discarding.pop_all()
     record = plan.record(number=plan.number, staged=staged, writer=uuid.uuid4().hex)
     while (other := _create_record(log, record)) is not None:
-        ended = _read_outcome_if_any(log, other) or _settle(other, storage, log)
+        ended = _outcome_of(other, storage, log)
         if not ended.published and (ended.head and ended.head.ref) == plan.previous:
             # That one never happened, so the next number continues the same head.
             record = plan.record(number=record.number + 1, staged=staged, writer=record.writer)
@@ -287,35 +289,55 @@ def recover(
         UnknownOutcomeError: The storage did not say what became of a write; run again.
     """
     log = log or storage
-    newest = _newest(log, stream)
-    if newest is None or newest.is_outcome:
+    found = _read_log(log, stream)
+    if not found.is_unfinished:
         return RecoveryReport(outcome="nothing")
-    record = _read_record(log, stream, newest.number)
-    outcome = _settle(record, storage, log)
+    record = found.record(found.last_ended + 1)
+    outcome = _finish(record, storage, log)
     return RecoveryReport(outcome="published" if outcome.published else "void", record=record)
 
 
 def read_history(
-    storage: Storage, stream: CohortStream, *, log: Storage | None = None
+    storage: Storage,
+    stream: CohortStream,
+    *,
+    match_by: str | None = None,
+    log: Storage | None = None,
+    work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
-    """All syncs of a stream, whoever wrote them.
+    """All syncs of a stream, whoever wrote them: from two listings, no file is read.
 
     Args:
         storage: Where the data is.
         stream: Whose syncs.
+        match_by: The column by which members are told apart; by default the log's, or
+            the Amplitude id where there is none.
         log: Where the log is, if not in ``storage``; a stream that Amplitude wrote has none.
+        work_dir: Where temporary files go.
 
     Raises:
         RecordFormatError: The log can't be read.
     """
-    # The data first: a sync that is published in between is then in the log alone,
-    # and its files are looked up again.
+    # The data before the log: what is published in between is then missing from the
+    # history, and nothing that is in it is missing from the log.
     listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
-    logged = list(_read_log(log or storage, stream))
-    keys = {item.info.key for item in listed if isinstance(item, StreamFile)}
-    if any(state is SyncState.PUBLISHED and not record.keys <= keys for record, state in logged):
-        listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
-    return build_history(stream, listed, logged, storage.open)
+    return build_history(
+        listed,
+        _read_log(log or storage, stream),
+        storage.open,
+        match_by=match_by,
+        work_dir=work_dir,
+    )
+
+
+def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
+    """The streams of a bucket, whoever wrote them, from one listing.
+
+    Args:
+        storage: Where the data is.
+        path: The folder to look in, with all below it; by default the whole bucket.
+    """
+    return overview(storage.list_objects(f"{path}/" if path else ""))
 
 
 def adopt(
@@ -345,28 +367,28 @@ def adopt(
         MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
     """
     log = log or storage
-    if _newest(log, stream) is not None:
-        raise NothingToAdoptError(stream.log_prefix, "the stream has a log already")
-    history = read_history(storage, stream, log=log)
-    if not history:
-        raise NothingToAdoptError(stream.log_prefix, "there is no complete sync")
-    newest = history[-1]
-    if any(sync.synced_at > newest.synced_at for sync in history.unpublished):
+    if _read_log(log, stream).newest is not None:
         raise NothingToAdoptError(
-            stream.log_prefix, "a sync newer than the newest complete one lacks files"
+            stream.log_prefix, "the stream has a log already", "sync without adopt()"
         )
-    record = baseline(
-        stream,
-        newest,
-        storage.open,
-        match_by=match_by,
-        now=to_utc(clock(), "clock()"),
-        writer=uuid.uuid4().hex,
-    )
+    history = read_history(storage, stream, match_by=match_by, log=log)
+    if not history or history[-1].missing:
+        raise NothingToAdoptError(
+            stream.log_prefix,
+            "there is no complete sync",
+            "check project, cohort, path and routing key; a new stream is synced without adopt()",
+        )
+    if any(sync.synced_at > history[-1].synced_at for sync in history.unpublished):
+        raise NothingToAdoptError(
+            stream.log_prefix,
+            "a sync newer than the newest complete one lacks files",
+            "wait until it is whole, or remove what there is of it",
+        )
+    record = baseline(history, now=to_utc(clock(), "clock()"), writer=uuid.uuid4().hex)
     if (other := _create_record(log, record)) is not None:
         raise ConcurrentSyncError(other.key, other.synced_at)
     _settle(record, storage, log)
-    return Head(record=record, newest=record.number, open=storage.open)
+    return Head(record=record, log=_read_log(log, stream), open=storage.open)
 
 
 def check_bucket(sync: CohortSync, storage: Storage) -> None:
@@ -398,7 +420,7 @@ def _create_record(log: Storage, record: SyncRecord) -> SyncRecord | None:
     try:
         log.create(record.key, record.to_bytes())
     except ObjectExistsError:
-        return _read_record(log, record.stream, record.number)
+        return read_record(log.open, record.stream, record.number)
     return None
 
 
@@ -411,7 +433,7 @@ def _settle(record: SyncRecord, storage: Storage, log: Storage) -> Outcome:
     try:
         log.create(outcome_key(record.stream, record.number), outcome.to_bytes())
     except ObjectExistsError:
-        return _read_outcome(log, record.stream, record.number)
+        return read_outcome(log.open, record.stream, record.number)
     return outcome
 
 
@@ -432,10 +454,30 @@ def _publish(storage: Storage, staged: list[StagedObject]) -> bool:
     return all(storage.inspect(s) is StagedState.PUBLISHED for s in staged)
 
 
+def _outcome_of(record: SyncRecord, storage: Storage, log: Storage) -> Outcome:
+    try:
+        return read_outcome(log.open, record.stream, record.number)
+    except ObjectNotFoundError:
+        return _finish(record, storage, log)
+
+
+def _finish(record: SyncRecord, storage: Storage, log: Storage) -> Outcome:
+    """Settles a record that this process only found: it must continue the log's own head."""
+    _predecessor(record, log)
+    return _settle(record, storage, log)
+
+
 def _predecessor(record: SyncRecord, log: Storage) -> SyncRecord | None:
-    if record.previous is None:
-        return None
-    return _read_record(log, record.stream, record.previous.number)
+    """The head before a record.
+
+    Raises:
+        RecordFormatError: It is not the one that the record names.
+    """
+    before = record.number - 1
+    head = read_outcome(log.open, record.stream, before).head if before else None
+    if record.previous != (None if head is None else head.ref):
+        raise RecordFormatError(record.key, "it names another head than the log has before it")
+    return head
 
 
 def _finished_head(storage: Storage, stream: CohortStream, log: Storage | None) -> Head | None:
@@ -447,7 +489,7 @@ def _finished_head(storage: Storage, stream: CohortStream, log: Storage | None) 
 
 
 def _done_before(
-    sync: CohortSync, diff: CohortDiff, head: Head, synced_at: datetime, log: Storage
+    sync: CohortSync, diff: CohortDiff, head: Head, synced_at: datetime
 ) -> SyncResult | None:
     """The earlier sync that this run would only repeat; None if the run is a new one.
 
@@ -458,7 +500,7 @@ def _done_before(
     floored = sync.name_style.floor(synced_at)
     if floored > head.record.synced_at:
         return None
-    earlier = _find_record(log, head, floored)
+    earlier = head.log.published_at(floored)
     if earlier is None:
         raise SyncOrderError(floored, head.record.synced_at)
     if earlier.statement != statement_of(sync, diff, floored):
@@ -468,81 +510,24 @@ def _done_before(
     )
 
 
-def _find_record(log: Storage, head: Head, synced_at: datetime) -> SyncRecord | None:
-    """The published record of a time, by binary search over the outcomes.
-
-    Each outcome holds the head after it, void or not, and that never grows older.
-    """
-    if synced_at == head.record.synced_at:
-        return head.record
-
-    def head_after(number: int) -> SyncRecord | None:
-        return _read_outcome(log, head.record.stream, number).head
-
-    def time_after(number: int) -> datetime:
-        record = head_after(number)
-        return datetime.min.replace(tzinfo=UTC) if record is None else record.synced_at
-
-    earlier = range(1, head.record.number)
-    index = bisect_left(earlier, synced_at, key=time_after)
-    record = head_after(earlier[index]) if index < len(earlier) else None
-    return record if record is not None and record.synced_at == synced_at else None
-
-
 # --- Reading the log and the names ---------------------------------------------------
 
 
-def _newest(log: Storage, stream: CohortStream) -> LogEntry | None:
-    """The newest entry of the log: the first key of its listing."""
-    for info in log.list_objects(stream.log_prefix):
-        entry = parse_log_key(stream, info.key)
-        if entry is not None:
-            return entry
-    return None
+def _read_log(log: Storage, stream: CohortStream) -> SyncLog:
+    return SyncLog.from_listing(stream, log.list_objects(stream.log_prefix), log.open)
 
 
-def _read_record(log: Storage, stream: CohortStream, number: int) -> SyncRecord:
-    key = record_key(stream, number)
-    with log.open(key) as file:
-        return SyncRecord.from_bytes(file.read(), key=key)
+def _unrecorded(log: SyncLog, keys: set[str]) -> set[str]:
+    """Those keys that no record names.
 
-
-def _read_outcome(log: Storage, stream: CohortStream, number: int) -> Outcome:
-    key = outcome_key(stream, number)
-    with log.open(key) as file:
-        return Outcome.from_bytes(file.read(), key=key)
-
-
-def _read_outcome_if_any(log: Storage, record: SyncRecord) -> Outcome | None:
-    try:
-        return _read_outcome(log, record.stream, record.number)
-    except ObjectNotFoundError:
-        return None
-
-
-def _void_keys(
-    log: Storage, stream: CohortStream, newest: int, head: SyncRecord | None
-) -> set[str]:
-    """The keys that the void records behind the head name."""
-    first = 1 if head is None else head.number + 1
-    records = (_read_record(log, stream, number) for number in range(first, newest + 1))
-    return set[str]().union(*(record.keys for record in records))
-
-
-def _read_log(log: Storage, stream: CohortStream) -> Iterator[tuple[SyncRecord, SyncState]]:
-    """Each record and what became of it, newest first."""
-    read = set[int]()
-    for info in log.list_objects(stream.log_prefix):
-        entry = parse_log_key(stream, info.key)
-        if entry is None or entry.number in read:
-            continue
-        read.add(entry.number)
-        outcome = _read_outcome(log, stream, entry.number) if entry.is_outcome else None
-        if outcome is not None and outcome.published and outcome.head is not None:
-            yield outcome.head, SyncState.PUBLISHED
-        else:
-            state = SyncState.VOID if entry.is_outcome else SyncState.IN_DOUBT
-            yield _read_record(log, stream, entry.number), state
+    From the newest record down, until all are found: a void sync that left files may
+    have a later time than the head, and yet a smaller number.
+    """
+    number = log.last_ended
+    while keys and number:
+        keys = keys - log.record(number).keys
+        number -= 1
+    return keys
 
 
 def _keys_from(

@@ -13,10 +13,11 @@ outcome: finding the head costs one listing and one read, however long the histo
 import hashlib
 import json
 import re
-from collections.abc import Generator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any, Self, TypeVar
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, Self, TypeVar
 
 from attrs import field, frozen
 
@@ -24,10 +25,13 @@ from .destination import CohortStream, ExistingMeaning
 from .errors import CohortS3Error, RecordFormatError
 from .filename import CohortFileName, DiffType, to_utc
 from .rows import RowSchema
-from .storage._protocol import StagedObject
+from .storage._protocol import ObjectInfo, StagedObject
 
 SCHEMA_VERSION = 1
 """The version of the records' form; a reader refuses those of a later one."""
+
+OpenObject = Callable[[str], BinaryIO]
+"""Opens an object by its key: ``Storage.open``."""
 
 MAX_NUMBER = 99_999_999
 
@@ -261,8 +265,15 @@ class SyncRecord:
             source={_a(str, name): _a(str, text) for name, text in value["source"].items()},
             writer=_a(str, value["writer"]),
         )
+        record._check_number()
         record._check_files()
         return record
+
+    def _check_number(self) -> None:
+        before = 0 if self.previous is None else self.previous.number
+        if not before < self.number <= MAX_NUMBER:
+            msg = f"the record {self.number} can't follow the record {before}"
+            raise ValueError(msg)
 
     def _check_files(self) -> None:
         """That the record names its own stream's files only: it decides what is published."""
@@ -325,8 +336,16 @@ class Outcome:
                 published=value["outcome"] == "published",
                 head=None if head is None else SyncRecord.from_json(head),
             )
+            outcome._check_head()
             _check_form(outcome.to_bytes(), data)
         return outcome
+
+    def _check_head(self) -> None:
+        """That its head can be the newest published record after this one."""
+        number = 0 if self.head is None else self.head.number
+        if number != self.number if self.published else number >= self.number:
+            msg = "its head is not the newest published record after it"
+            raise ValueError(msg)
 
 
 @frozen
@@ -364,8 +383,134 @@ def parse_log_key(stream: CohortStream, key: str) -> LogEntry | None:
     return LogEntry(int(match["up"]), match["end"] is not None)
 
 
+def read_record(open_object: OpenObject, stream: CohortStream, number: int) -> SyncRecord:
+    """A record, whatever became of it.
+
+    Args:
+        open_object: ``open`` of the log's storage.
+        stream: Whose log.
+        number: The record's.
+
+    Raises:
+        RecordFormatError: It is damaged.
+        ObjectNotFoundError: There is none.
+    """
+    key = record_key(stream, number)
+    with open_object(key) as file:
+        record = SyncRecord.from_bytes(file.read(), key=key)
+    if record.key != key:
+        raise RecordFormatError(key, f"it belongs to {record.key!r}")
+    return record
+
+
+def read_outcome(open_object: OpenObject, stream: CohortStream, number: int) -> Outcome:
+    """The outcome of a record.
+
+    Args:
+        open_object: ``open`` of the log's storage.
+        stream: Whose log.
+        number: The record's.
+
+    Raises:
+        RecordFormatError: It is damaged.
+        ObjectNotFoundError: There is none.
+    """
+    key = outcome_key(stream, number)
+    with open_object(key) as file:
+        outcome = Outcome.from_bytes(file.read(), key=key)
+    if outcome.number != number or (outcome.head and outcome.head.stream != stream):
+        raise RecordFormatError(key, "it belongs to another record or stream")
+    return outcome
+
+
+@frozen
+class SyncLog:
+    """A stream's log, read as it is needed, each outcome once.
+
+    Numbers have no gaps, so the newest entry of a listing tells all that there are.
+
+    Attributes:
+        stream: Whose log.
+        newest: Its newest entry, or None where there is no log.
+    """
+
+    stream: CohortStream
+    newest: LogEntry | None
+    _open: OpenObject = field(repr=False, alias="open")
+    _outcomes: dict[int, Outcome] = field(
+        factory=dict[int, Outcome], init=False, repr=False, eq=False
+    )
+
+    @classmethod
+    def from_listing(
+        cls, stream: CohortStream, listing: Iterable[ObjectInfo], open_object: OpenObject
+    ) -> Self:
+        """The log that a listing of ``stream.log_prefix`` shows; it takes the first entry only."""
+        entries = (parse_log_key(stream, info.key) for info in listing)
+        return cls(stream, next((e for e in entries if e is not None), None), open_object)
+
+    def record(self, number: int) -> SyncRecord:
+        """A record, whatever became of it: see :func:`read_record`."""
+        return read_record(self._open, self.stream, number)
+
+    def outcome(self, number: int) -> Outcome:
+        """The outcome of a record: see :func:`read_outcome`."""
+        if number not in self._outcomes:
+            self._outcomes[number] = read_outcome(self._open, self.stream, number)
+        return self._outcomes[number]
+
+    @property
+    def last_ended(self) -> int:
+        """The number of the newest record that has an outcome, or 0: at most one has none."""
+        if self.newest is None:
+            return 0
+        return self.newest.number if self.newest.is_outcome else self.newest.number - 1
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the newest record has no outcome: its writer is at work, or died."""
+        return self.newest is not None and not self.newest.is_outcome
+
+    @property
+    def head(self) -> SyncRecord | None:
+        """The newest published record."""
+        return self.outcome(self.last_ended).head if self.last_ended else None
+
+    def published_at(self, when: datetime) -> SyncRecord | None:
+        """The published record of a time, by binary search.
+
+        Each outcome holds the head after it, void or not, and that never grows older.
+        """
+
+        def time_after(number: int) -> datetime:
+            head = self.outcome(number).head
+            return datetime.min.replace(tzinfo=UTC) if head is None else head.synced_at
+
+        numbers = range(1, self.last_ended + 1)
+        index = bisect_left(numbers, when, key=time_after)
+        head = self.outcome(numbers[index]).head if index < len(numbers) else None
+        return head if head is not None and head.synced_at == when else None
+
+    def published(self) -> Iterator[SyncRecord]:
+        """Every published record, oldest first."""
+        for number in range(1, self.last_ended + 1):
+            outcome = self.outcome(number)
+            if outcome.published and outcome.head is not None:
+                yield outcome.head
+
+    def unpublished(self) -> Iterator[tuple[SyncRecord, bool]]:
+        """Every other record, and whether it is void; else it has no outcome yet."""
+        for number in range(1, self.last_ended + 1):
+            if not self.outcome(number).published:
+                yield self.record(number), True
+        if self.is_unfinished:
+            yield self.record(self.last_ended + 1), False
+
+
 def _to_bytes(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
+    """JSON that holds its own digest: not every store checks what it reads, and a bit may flip."""
+    digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return (json.dumps({**value, "sha256": digest}, indent=1, sort_keys=True) + "\n").encode()
 
 
 @contextmanager
@@ -378,6 +523,7 @@ def _reading(key: str) -> Generator[None]:
         KeyError,
         TypeError,
         ValueError,
+        OverflowError,
         AttributeError,
         RecursionError,
     ) as error:
@@ -394,9 +540,9 @@ def _parse(data: bytes) -> Mapping[str, Any]:
 
 
 def _check_form(encoded: bytes, data: bytes) -> None:
-    """Refuses unknown fields and other spellings: they would be lost, and break the chain."""
+    """Refuses a change of a single bit, unknown fields and other spellings."""
     if encoded != data:
-        msg = "it is not in the form that this library writes"
+        msg = "it is not, byte for byte, what this library wrote"
         raise ValueError(msg)
 
 

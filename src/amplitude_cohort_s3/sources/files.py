@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
 from ..compression import decompress_chunks
 from ..diff import CHUNK_BYTES, CsvSource
+
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def csv_file(location: str | os.PathLike[str]) -> CsvSource:
@@ -23,12 +26,16 @@ def csv_file(location: str | os.PathLike[str]) -> CsvSource:
 
     def chunks() -> Iterator[bytes]:
         with _open(place) as stream:
-            plain = _read(stream)
-            first = next(plain, b"")
-            joined = _chain(first, plain)
-            yield from decompress_chunks(joined) if first.startswith(b"\x1f\x8b") else joined
+            parts = _read(stream)
+            first = next(parts, b"")
+            whole = chain([first], parts)
+            yield from decompress_chunks(whole) if first.startswith(_GZIP_MAGIC) else whole
 
-    return CsvSource(chunks=chunks, origin={"file": place.rpartition("/")[2].partition("?")[0]})
+    return CsvSource(
+        chunks=chunks,
+        size=_plain_size(place),
+        origin={"file": place.rpartition("/")[2].partition("?")[0]},
+    )
 
 
 def _open(place: str) -> BinaryIO:
@@ -40,11 +47,17 @@ def _open(place: str) -> BinaryIO:
     return smart_open.open(place, "rb", compression="disable")
 
 
+def _plain_size(place: str) -> int | None:
+    """The bytes of a local file that is not compressed; None where that takes more."""
+    try:
+        with Path(place).open("rb") as file:
+            if file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC:
+                return None
+            return os.fstat(file.fileno()).st_size
+    except OSError:  # said when it is read
+        return None
+
+
 def _read(stream: BinaryIO) -> Iterator[bytes]:
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
-
-
-def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest

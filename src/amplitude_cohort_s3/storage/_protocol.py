@@ -66,7 +66,9 @@ class StagedState(Enum):
     """
 
     STAGED = "staged"
-    """Stored and invisible; it can be published or discarded."""
+    """Stored and invisible; it can be published or discarded. Whether its key is still
+    free is only settled by ``publish``: a store that would have to be asked twice says
+    ``STAGED`` as long as it can be discarded, one that sees both says ``TAKEN``."""
     PUBLISHED = "published"
     """Visible under its key. (Where a store keeps no token beside its objects, another
     object of equal bytes may count as this one: no reader could tell them apart.)"""
@@ -96,7 +98,8 @@ class Storage(Protocol):
         ``prefix`` is a string and not a folder: ``a/b`` also finds ``a/bc``.
         Keys come in the order of their UTF-8 bytes, only those greater than
         ``start_after``. Lazy: the first key of a million costs one request.
-        An object that was visible before the call is listed.
+        An object that was visible before the call is listed. What a backend keeps
+        for itself (a folder for staged files, a probe) is not.
         """
         ...
 

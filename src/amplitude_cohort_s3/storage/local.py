@@ -5,8 +5,9 @@ import errno
 import hashlib
 import os
 import re
+import stat
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -79,7 +80,11 @@ class LocalStorage:
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
-        self._path(key)
+        # Whatever would keep it from being published must show now, before it is promised.
+        path = self._path(key)
+        with _explained(path, key):
+            _make_folder(path.parent)
+            _is_symlink(path)
         temporary, sha256 = self._write(chunks)
         status = temporary.stat()
         return StagedObject(
@@ -139,7 +144,13 @@ class LocalStorage:
         segments = [encode_segment(s, windows=os.name == "nt") for s in check_key(key).split("/")]
         if segments[0] == STAGING_FOLDER:
             raise InvalidKeyError(key, f"{STAGING_FOLDER} is the folder for staged files")
-        return self.root.joinpath(*segments)
+        path = self.root
+        for segment in segments:
+            path /= segment
+            with _explained(path, key):
+                if _is_symlink(path):
+                    raise InvalidKeyError(key, "it leads through a symbolic link")
+        return path
 
     def _staged_path(self, staged: StagedObject) -> Path:
         # A handle comes from a record, which anyone may have edited.
@@ -207,8 +218,11 @@ class LocalStorage:
         try:
             with os.scandir(folder) as found:
                 for entry in found:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if not (is_folder or entry.is_file(follow_symlinks=False)):
+                        continue
                     name = decode_segment(entry.name, windows=os.name == "nt")
-                    key = folder_key + name + "/" * entry.is_dir()
+                    key = folder_key + name + "/" * is_folder
                     if key == f"{STAGING_FOLDER}/" or not _is_text(key):
                         continue
                     entries.append((key.encode(), entry.name))
@@ -225,6 +239,9 @@ class LocalStorage:
                 with contextlib.suppress(FileNotFoundError):
                     yield self._info(key)
 
+
+# The last where another disk is mounted below the root.
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 # Names that Windows refuses in any folder, whatever their extension.
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
@@ -255,6 +272,14 @@ def decode_segment(name: str, *, windows: bool) -> str:
     return unquote(name) if windows else name
 
 
+def _is_symlink(path: Path) -> bool:
+    # Not Path.is_symlink: newer Pythons let it swallow that a name is too long.
+    try:
+        return stat.S_ISLNK(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def _is_text(key: str) -> bool:
     """Whether the name of a file is UTF-8; Python shows other bytes as surrogates."""
     try:
@@ -266,9 +291,17 @@ def _is_text(key: str) -> bool:
 
 def _link(source: Path, target: Path, key: str) -> None:
     """Makes ``source`` visible as ``target`` too, atomically, if the name is free."""
-    try:
+    with _explained(target, key):
         _make_folder(target.parent)
         os.link(source, target)
+    _sync_folder(target.parent)
+
+
+@contextlib.contextmanager
+def _explained(target: Path, key: str) -> Generator[None]:
+    """Translates what a file system says of a name that it can't give."""
+    try:
+        yield
     except FileExistsError:
         raise ObjectExistsError(key) from None
     except NotADirectoryError:
@@ -276,14 +309,13 @@ def _link(source: Path, target: Path, key: str) -> None:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InvalidKeyError(key, "a segment is too long for this file system") from None
-        if error.errno in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+        if error.errno in _NO_HARD_LINKS:
             raise StorageUnsuitableError(
                 f"the file system of {target.parent}",
                 "hard links, by which files become visible whole",
                 "Use a folder on a local disk.",
             ) from error
         raise
-    _sync_folder(target.parent)
 
 
 def _make_folder(folder: Path) -> None:
@@ -291,7 +323,10 @@ def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise NotADirectoryError(folder) from None
     _sync_folder(folder.parent)
 
 

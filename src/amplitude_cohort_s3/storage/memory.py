@@ -42,10 +42,12 @@ class MemoryStorage:
         self, prefix: str = "", /, *, start_after: str | None = None
     ) -> Iterator[ObjectInfo]:
         with self._lock:
-            keys = sorted((k for k in self._visible if k.startswith(prefix)), key=str.encode)
-        for key in keys:
-            if start_after is None or key.encode() > start_after.encode():
-                yield self._info(key)
+            found = [
+                _info(k, data) for k, (data, _) in self._visible.items() if k.startswith(prefix)
+            ]
+        for info in sorted(found, key=lambda info: info.key.encode()):
+            if start_after is None or info.key.encode() > start_after.encode():
+                yield info
 
     def open(self, key: str, /) -> BinaryIO:
         with self._lock:
@@ -59,7 +61,7 @@ class MemoryStorage:
             there, _ = self._visible.setdefault(key, (bytes(data), None))
         if there != data:
             raise ObjectExistsError(key)
-        return self._info(key)
+        return _info(key, there)
 
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
@@ -88,15 +90,14 @@ class MemoryStorage:
         token = staged.handle["token"]
         with self._lock:
             if token in self._staged:
-                data = self._staged[token]
-                if self._visible.setdefault(staged.key, (data, token))[1] != token:
-                    raise ObjectExistsError(staged.key)
-                del self._staged[token]
-            elif staged.key not in self._visible:
+                self._visible.setdefault(staged.key, (self._staged[token], token))
+            if staged.key not in self._visible:
                 raise StagedGoneError(staged.key)
-            elif self._visible[staged.key][1] != token:
+            data, published = self._visible[staged.key]
+            if published != token:
                 raise ObjectExistsError(staged.key)
-        return self._info(staged.key)
+            self._staged.pop(token, None)
+        return _info(staged.key, data)
 
     def discard(self, staged: StagedObject, /) -> None:
         with self._lock:
@@ -106,5 +107,6 @@ class MemoryStorage:
         with self._lock:
             self._visible.pop(key, None)
 
-    def _info(self, key: str) -> ObjectInfo:
-        return ObjectInfo(key=key, size=len(self._visible[key][0]), url=f"memory:///{key}")
+
+def _info(key: str, data: bytes) -> ObjectInfo:
+    return ObjectInfo(key=key, size=len(data), url=f"memory:///{key}")

@@ -1,0 +1,812 @@
+"""A bucket of Amazon S3, or of a store that speaks its language, as a Storage."""
+
+import base64
+import contextlib
+import hashlib
+import io
+import re
+import threading
+import time
+import uuid
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from urllib.parse import urlsplit
+
+import boto3
+import smart_open.s3
+from attrs import frozen
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from .._keys import check_key
+from ..errors import (
+    AccessDeniedError,
+    CohortS3Error,
+    ConfigurationError,
+    DigestMismatchError,
+    InvalidKeyError,
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    ObjectTooLargeError,
+    StagedGoneError,
+    StorageUnsuitableError,
+    UnknownOutcomeError,
+)
+from ._protocol import ObjectInfo, StagedObject, StagedState
+from ._s3_errors import (
+    MAX_OBJECT_BYTES,
+    BotoError,
+    error_code,
+    is_refusal,
+    translate,
+    translated,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PROBE_NAME = "_syncs/.probe"
+"""The object by which a store's honesty is tried; no verb shows it, and it stays.
+
+It lies in the folder of the first key that is written, or in that of the log if that is
+what is written: a policy that allows only a destination's path allows it too.
+"""
+
+STAGE_TOKEN = "stage-token"  # noqa: S105 - no secret
+"""The entry of an object's metadata that says from which staging it came."""
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+_MIN_PART_BYTES = 5 << 20
+_MAX_PART_BYTES = 5 << 30
+_MAX_PUT_BYTES = 5 << 30
+_MAX_PARTS = 10_000
+
+# A handle names its parts, so that publishing is one request; with more parts
+# than these it holds their digest, and publishing asks the store for them.
+_PARTS_IN_HANDLE = 32
+
+_READ_BYTES = 1 << 20
+
+# What is answered about an upload that has ended. Ceph 16 says NoSuchKey.
+_ENDED = {"NoSuchUpload", "NoSuchKey"}
+
+# What a conditional write answers where an object may be there already. 409 means
+# that another request interfered, which says nothing about who is there.
+_CONTESTED = {"PreconditionFailed", "ConditionalRequestConflict", *_ENDED}
+
+
+class S3Storage:
+    """A whole bucket; keys are the keys of its objects.
+
+    What is staged is a multipart upload that is not completed: stored, listed
+    nowhere, and revocable. Publishing completes it on condition that its key is
+    free. Credentials come from boto3's standard chain (environment, profile,
+    role) and are never kept here.
+
+    A store other than AWS is tried once before the first write: it is asked to
+    create an object that exists. Where it does not refuse, two writers could
+    overwrite each other, and the storage refuses to work. (AWS documents that it
+    honours the condition.) Ceph before 18 honours it for small objects only: there
+    a look goes before each publishing, and a stranger who writes the same key in
+    between could be overwritten.
+
+    Args:
+        bucket: Its name, or the ARN or alias of an access point.
+        client: A boto3 client for S3 of your own; it brings its own configuration,
+            so that ``session``, ``endpoint_url`` and ``region`` can't be given too.
+        session: The boto3 session to make the client from.
+        endpoint_url: Of a store other than AWS, such as ``http://127.0.0.1:9000``.
+        region: The bucket's region; by default the session's.
+        kms_key_id: The KMS key (its ARN where the bucket is another account's) that
+            encrypts new objects; by default the bucket's own setting does.
+        expected_bucket_owner: The account, 12 digits, that must own the bucket.
+        acl: For a bucket of another account that still uses ACLs: without it the
+            bucket's owner can't read what you write.
+        checksums: Whether uploads carry a CRC-32 that the store verifies. Off only
+            for a store that refuses the header; buckets with Object Lock need it.
+        part_size: Bytes of a part of an upload; memory holds ``concurrency + 1``
+            parts. It doubles every 1,000 parts, as an upload has at most 10,000.
+        concurrency: How many parts are uploaded at a time.
+        settling_time: Seconds for which an object must stay absent before it counts
+            as gone, and for which a contested write is tried again.
+        accept_unconditional_writes: Use a store that ignores conditions. It is safe
+            only while this is the bucket's one writer.
+
+    Raises:
+        ConfigurationError: The arguments contradict each other or S3's limits.
+        StorageUnsuitableError: The bucket is a directory bucket, whose listings are
+            not in order. On the first write: the store ignores conditions.
+
+    Example::
+
+        storage = S3Storage("my-bucket", region="eu-west-1")
+        storage.publish(storage.stage("a/b.csv", [b"amplitudeID,..."]))
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        client: "S3Client | None" = None,
+        session: boto3.Session | None = None,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        kms_key_id: str | None = None,
+        expected_bucket_owner: str | None = None,
+        acl: Literal["bucket-owner-full-control"] | None = None,
+        checksums: bool = True,
+        part_size: int = 8 << 20,
+        concurrency: int = 4,
+        settling_time: float = 2.0,
+        accept_unconditional_writes: bool = False,
+    ) -> None:
+        faults: list[str] = []
+        if not bucket:
+            faults.append("the bucket has no name")
+        if client is not None and (session, endpoint_url, region) != (None, None, None):
+            faults.append("a client brings its own session, endpoint_url and region")
+        if not _MIN_PART_BYTES <= part_size <= _MAX_PART_BYTES:
+            faults.append(f"part_size must be from {_MIN_PART_BYTES} to {_MAX_PART_BYTES} bytes")
+        if concurrency < 1:
+            faults.append("concurrency must be at least 1")
+        if expected_bucket_owner and not re.fullmatch(r"[0-9]{12}", expected_bucket_owner):
+            faults.append("expected_bucket_owner must be an account id of 12 digits")
+        if faults:
+            raise ConfigurationError("S3Storage", tuple(faults))
+        if bucket.endswith(("--x-s3", "--xa-s3")):
+            raise StorageUnsuitableError(
+                f"the directory bucket {bucket!r}",
+                "listings in the order of keys",
+                "Use a general purpose bucket.",
+            )
+        self.bucket = bucket
+        # The client is Any inside: boto3 has no types of its own, and those of
+        # the stubs can't express an argument that is sometimes absent.
+        self.client: Any = client or _client(
+            session, endpoint_url, region, concurrency=concurrency, checksums=checksums
+        )
+        self._bucket = {"Bucket": bucket}
+        if expected_bucket_owner:
+            self._bucket["ExpectedBucketOwner"] = expected_bucket_owner
+        self._new_object: dict[str, str] = {}
+        if kms_key_id:
+            self._new_object |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
+        if acl:
+            self._new_object["ACL"] = acl
+        self._checksums = checksums
+        self._part_size = part_size
+        self._concurrency = concurrency
+        self._settling_time = settling_time
+        self._accept_unconditional_writes = accept_unconditional_writes
+        self._lock = threading.Lock()
+        self._honesty: _Honesty | None = None
+
+    def __repr__(self) -> str:
+        return f"S3Storage({self.bucket!r})"
+
+    def list_objects(
+        self, prefix: str = "", /, *, start_after: str | None = None
+    ) -> Iterator[ObjectInfo]:
+        place: dict[str, str] = {"StartAfter": start_after} if start_after else {}
+        while True:
+            with translated(self.bucket):
+                page = self.client.list_objects_v2(**self._bucket, Prefix=prefix, **place)
+            for found in page.get("Contents", []):
+                if not _is_probe(found["Key"]):
+                    yield self._info(found["Key"], found["Size"], found.get("LastModified"))
+            if not page.get("IsTruncated"):
+                return
+            place = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def open(self, key: str, /) -> BinaryIO:
+        check_key(key)
+        client = cast("Any", _OneVersion(self.client, self._bucket, key))
+        try:
+            # By bucket and key, as a URL would give characters such as ? a meaning.
+            stream = smart_open.s3.open(
+                self.bucket, key, "rb", buffer_size=_READ_BYTES, client=client
+            )
+        except AccessDeniedError:
+            if self._is_listed(key):
+                raise
+            raise ObjectNotFoundError(key) from None
+        # Its own readline is Python, 20 times slower than that of a BufferedReader.
+        return io.BufferedReader(cast("io.RawIOBase", stream), _READ_BYTES)
+
+    def create(self, key: str, data: bytes, /) -> ObjectInfo:
+        self._check_new_key(key)
+        if len(data) > _MAX_PUT_BYTES:
+            raise ObjectTooLargeError(key, _MAX_PUT_BYTES)
+        honest = self._check_honesty(key).creates
+        self._write_once(
+            key,
+            lambda: self._put(key, data, conditional=honest),
+            lambda: self._holds(key, data),
+            first=None if honest else lambda: self._holds(key, data),
+        )
+        return self._info(key, len(data))
+
+    def stage(
+        self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
+    ) -> StagedObject:
+        self._check_new_key(key)
+        self._check_honesty(key)
+        token = uuid.uuid4().hex
+        upload_id = self._begin(key, token, content_type)
+        try:
+            digest, size, parts = self._upload(key, upload_id, chunks)
+        except BaseException:
+            # What can't be aborted now is left to the bucket's rule.
+            with contextlib.suppress(*BotoError):
+                self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
+            raise
+        handle = {"upload_id": upload_id, "token": token}
+        if len(parts) <= _PARTS_IN_HANDLE:
+            handle["parts"] = ",".join(map(str, parts))
+        else:
+            handle["parts_digest"] = _digest(parts)
+        return StagedObject(key=key, size=size, sha256=digest, handle=handle)
+
+    def inspect(self, staged: StagedObject, /) -> StagedState:
+        # The upload first: it ends when the object appears, so the other order
+        # could see neither.
+        if self._is_staged(staged):
+            return StagedState.STAGED
+        match self._is_published_once_settled(staged):
+            case None:
+                return StagedState.GONE
+            case True:
+                return StagedState.PUBLISHED
+            case False:
+                return StagedState.TAKEN
+
+    def publish(self, staged: StagedObject, /) -> ObjectInfo:
+        honest = self._check_honesty(staged.key).completes
+        self._write_once(
+            staged.key,
+            lambda: self._complete(staged, conditional=honest),
+            lambda: self._is_published_or_can_be(staged),
+            first=None if honest else lambda: self._is_published(staged),
+        )
+        return self._info(staged.key, staged.size)
+
+    def discard(self, staged: StagedObject, /) -> None:
+        # A part that is being uploaded meanwhile can outlive an abort:
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
+        for pause in self._pauses():
+            if not self._abort(staged.key, staged.handle["upload_id"]):
+                return
+            if not self._is_staged(staged):
+                return
+            time.sleep(pause)
+        raise UnknownOutcomeError(staged.key, "its upload does not end though it was aborted")
+
+    def delete(self, key: str, /) -> None:
+        with translated(self.bucket, key):
+            self.client.delete_object(**self._bucket, Key=check_key(key))
+
+    def clean_up_uploads(
+        self, path: str = "", /, *, older_than: timedelta, now: datetime | None = None
+    ) -> tuple[str, ...]:
+        """Aborts uploads that were begun long ago below a path; they cost money unseen.
+
+        Dead writers leave them. One that a record names becomes a void sync, so
+        give writers time to come back; an uncompleted sync is better recovered first.
+
+        Args:
+            path: The destination's path; nothing outside this folder is touched.
+            older_than: The least age. A day is plenty.
+            now: The present, an aware datetime; by default the clock's.
+
+        Returns:
+            The keys whose uploads were aborted, in the order of the listing.
+        """
+        before = (now or datetime.now(UTC)) - older_than
+        folder = f"{path.rstrip('/')}/" if path else ""
+        stale = [(k, u) for k, u, begun in self._list_uploads(folder) if begun < before]
+        return tuple(key for key, upload_id in stale if self._abort(key, upload_id))
+
+    # --- one request each -----------------------------------------------------------
+
+    def _put(self, key: str, data: bytes, *, conditional: bool) -> None:
+        self.client.put_object(
+            **self._bucket,
+            **self._new_object,
+            **self._checksum(data),
+            **_condition(conditional=conditional),
+            Key=key,
+            Body=data,
+        )
+
+    def _begin(self, key: str, token: str, content_type: str) -> str:
+        with translated(self.bucket, key):
+            begun = self.client.create_multipart_upload(
+                **self._bucket,
+                **self._new_object,
+                **({"ChecksumAlgorithm": "CRC32"} if self._checksums else {}),
+                Key=key,
+                ContentType=content_type,
+                Metadata={STAGE_TOKEN: token},
+            )
+        upload_id = str(begun["UploadId"])
+        if "AbortDate" in begun:
+            answered = begun["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+            now = parsedate_to_datetime(answered) if answered else datetime.now(UTC)
+            if begun["AbortDate"] - now < timedelta(hours=1):
+                self._abort(key, upload_id)
+                raise StorageUnsuitableError(
+                    f"the bucket {self.bucket!r}",
+                    f"time for the upload of {key!r}: its rule {begun.get('AbortRuleId')!r} "
+                    f"aborts it at {begun['AbortDate'].isoformat()}",
+                    "Let the rule AbortIncompleteMultipartUpload wait for at least 1 day.",
+                )
+        return upload_id
+
+    def _upload_part(self, key: str, upload_id: str, number: int, data: bytearray) -> "_Part":
+        checksum = self._checksum(data)
+        with translated(self.bucket, key):
+            stored = self.client.upload_part(
+                **self._bucket,
+                **checksum,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=data,
+            )
+        return _Part(etag=stored["ETag"].strip('"'), crc32=checksum.get("ChecksumCRC32"))
+
+    def _complete(self, staged: StagedObject, *, conditional: bool) -> None:
+        self.client.complete_multipart_upload(
+            **self._bucket,
+            **_condition(conditional=conditional),
+            Key=staged.key,
+            UploadId=staged.handle["upload_id"],
+            MultipartUpload={
+                "Parts": [
+                    part.to_request(number) for number, part in enumerate(self._parts_of(staged), 1)
+                ]
+            },
+        )
+
+    def _abort(self, key: str, upload_id: str) -> bool:
+        """Aborts an upload; False if it had ended already."""
+        with translated(self.bucket, key):
+            try:
+                self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
+            except ClientError as error:
+                if error_code(error) not in _ENDED:
+                    raise
+                return False
+        return True
+
+    def _is_staged(self, staged: StagedObject) -> bool:
+        with translated(self.bucket, staged.key):
+            try:
+                self.client.list_parts(
+                    **self._bucket,
+                    Key=staged.key,
+                    UploadId=staged.handle["upload_id"],
+                    MaxParts=1,
+                )
+            except ClientError as error:
+                if error_code(error) not in _ENDED:
+                    raise
+                return False
+        return True
+
+    def _is_published(self, staged: StagedObject) -> bool | None:
+        """Whether the staged object itself is under its key; None where nothing is.
+
+        Denied access is an error: it says nothing about what is there.
+        """
+        try:
+            with translated(self.bucket, staged.key):
+                head = self.client.head_object(**self._bucket, Key=staged.key)
+        except ObjectNotFoundError:
+            return None
+        except AccessDeniedError:
+            if self._is_listed(staged.key):
+                raise
+            return None
+        return bool(head["Metadata"].get(STAGE_TOKEN) == staged.handle["token"])
+
+    def _is_listed(self, key: str) -> bool:
+        """Whether a key is there, for those who may list its folder but not the whole bucket.
+
+        They are told 403 of a key that is not there, as if they might not read it:
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+        """
+        with translated(self.bucket, key):
+            page = self.client.list_objects_v2(**self._bucket, Prefix=key, MaxKeys=1)
+        return any(found["Key"] == key for found in page.get("Contents", []))
+
+    def _list_uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
+        place: dict[str, str] = {}
+        while True:
+            with translated(self.bucket):
+                page = self.client.list_multipart_uploads(**self._bucket, Prefix=prefix, **place)
+            for upload in page.get("Uploads", []):
+                # Some stores take the prefix for a hint.
+                if upload["Key"].startswith(prefix):
+                    yield upload["Key"], upload["UploadId"], upload["Initiated"]
+            if not page.get("IsTruncated"):
+                return
+            place = {
+                "KeyMarker": page["NextKeyMarker"],
+                "UploadIdMarker": page["NextUploadIdMarker"],
+            }
+
+    # --- rules over several requests --------------------------------------------------
+
+    def _write_once(
+        self,
+        key: str,
+        write: Callable[[], None],
+        look: Callable[[], bool | None],
+        *,
+        first: Callable[[], bool | None] | None,
+    ) -> None:
+        """Carries out a conditional write and settles whose object is under the key.
+
+        No answer is taken at its word but success: a client that repeats a write
+        whose answer was lost is told that the object exists, its own.
+
+        Args:
+            key: The key, for messages.
+            write: The write; it may be carried out several times.
+            look: Looks whether the object under the key is the one to write; None
+                where none is, and the write can be tried again.
+            first: A look before the write, for a store that ignores the condition.
+
+        Raises:
+            ObjectExistsError: Another object is under the key.
+            UnknownOutcomeError: The store could not be asked, or nothing was there
+                although the write may yet arrive.
+        """
+        match None if first is None else first():
+            case True:
+                return
+            case False:
+                raise ObjectExistsError(key)
+            case None:
+                pass
+        reason: Exception | None = None
+        for pause in self._pauses():
+            try:
+                write()
+            except BotoError as error:
+                if error_code(error) not in _CONTESTED and is_refusal(error):
+                    raise translate(error, self.bucket, key) from error
+                reason = error
+            else:
+                return
+            try:
+                ours = look()
+            except StagedGoneError:
+                raise
+            except (CohortS3Error, OSError) as error:
+                raise UnknownOutcomeError(key, f"{_name(reason)}, then {_name(error)}") from error
+            if ours:
+                return
+            if ours is not None:
+                raise ObjectExistsError(key) from reason
+            time.sleep(pause)
+        raise UnknownOutcomeError(key, _name(reason)) from reason
+
+    def _holds(self, key: str, data: bytes) -> bool | None:
+        """Whether these bytes are under the key; None where nothing is."""
+        try:
+            with self.open(key) as stream:
+                return stream.read(len(data) + 1) == data
+        except ObjectNotFoundError:
+            return None
+
+    def _is_published_once_settled(self, staged: StagedObject) -> bool | None:
+        """As ``_is_published``, and None only if the absence lasts."""
+        for pause in self._pauses():
+            published = self._is_published(staged)
+            if published is not None:
+                return published
+            time.sleep(pause)
+        return self._is_published(staged)
+
+    def _is_published_or_can_be(self, staged: StagedObject) -> bool | None:
+        """As ``_is_published``, and None only if its upload can still be completed.
+
+        Raises:
+            StagedGoneError: The upload has ended and nothing appeared.
+        """
+        published = self._is_published(staged)
+        if published is None and not self._is_staged(staged):
+            published = self._is_published_once_settled(staged)
+            if published is None:
+                raise StagedGoneError(staged.key)
+        return published
+
+    def _upload(
+        self, key: str, upload_id: str, chunks: Iterable[bytes]
+    ) -> tuple[str, int, "list[_Part]"]:
+        """Uploads all chunks; the sha256 of all bytes, their number, and the parts."""
+        digest = hashlib.sha256()
+        size = 0
+        parts: list[_Part] = []
+        underway: deque[Future[_Part]] = deque()
+        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="upload")
+        try:
+            for number, data in enumerate(split_into_parts(chunks, self._part_size), 1):
+                size += len(data)
+                if number > _MAX_PARTS or size > MAX_OBJECT_BYTES:
+                    raise ObjectTooLargeError(key, MAX_OBJECT_BYTES)
+                if len(underway) == self._concurrency:
+                    parts.append(underway.popleft().result())
+                underway.append(pool.submit(self._upload_part, key, upload_id, number, data))
+                digest.update(data)
+            parts += [future.result() for future in underway]
+        finally:
+            # After a failure no part may arrive behind the abort.
+            pool.shutdown(wait=True, cancel_futures=True)
+        return digest.hexdigest(), size, parts
+
+    def _parts_of(self, staged: StagedObject) -> "list[_Part]":
+        """The parts that were staged: from the handle, or from the store if they are many."""
+        if "parts" in staged.handle:
+            return [_Part.parse(text) for text in staged.handle["parts"].split(",")]
+        parts: list[_Part] = []
+        place: dict[str, int] = {}
+        while True:
+            page = self.client.list_parts(
+                **self._bucket,
+                **place,
+                Key=staged.key,
+                UploadId=staged.handle["upload_id"],
+            )
+            parts += [
+                _Part(etag=part["ETag"].strip('"'), crc32=part.get("ChecksumCRC32"))
+                for part in page.get("Parts", [])
+            ]
+            if not page.get("IsTruncated"):
+                break
+            place = {"PartNumberMarker": int(page["NextPartNumberMarker"])}
+        if _digest(parts) != staged.handle["parts_digest"]:
+            raise DigestMismatchError(staged.key)
+        return parts
+
+    def _check_honesty(self, key: str) -> "_Honesty":
+        """Finds out, once, whether the store honours conditions.
+
+        Args:
+            key: What is about to be written.
+
+        Raises:
+            StorageUnsuitableError: It does not, and the caller did not accept it.
+        """
+        with self._lock:
+            if self._honesty is None:
+                probe = _probe_beside(key)
+                with translated(self.bucket, probe):
+                    self._honesty = self._probe(probe)
+            if not (self._honesty.creates or self._accept_unconditional_writes):
+                raise StorageUnsuitableError(
+                    f"the store of the bucket {self.bucket!r}",
+                    "conditional writes (it overwrites an object despite If-None-Match: *)",
+                    "Use another store, or pass accept_unconditional_writes=True if the "
+                    "bucket has one writer only.",
+                )
+            return self._honesty
+
+    def _probe(self, key: str) -> "_Honesty":
+        endpoint: str = self.client.meta.endpoint_url
+        host = urlsplit(endpoint).hostname or ""
+        if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")):
+            return _Honesty(creates=True, completes=True)
+        data = PROBE_NAME.encode()
+        # The first one may be the very first ever.
+        creates = any(
+            self._is_refused(lambda: self._put(key, data, conditional=True)) for _ in range(2)
+        )
+        if not creates:
+            return _Honesty(creates=False, completes=False)
+        token = "probe"  # noqa: S105 - no secret
+        upload_id = self._begin(key, token, "application/octet-stream")
+        try:
+            part = self._upload_part(key, upload_id, 1, bytearray(data))
+            upload = StagedObject(
+                key=key,
+                size=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+                handle={"upload_id": upload_id, "token": token, "parts": str(part)},
+            )
+            completes = self._is_refused(lambda: self._complete(upload, conditional=True))
+        finally:
+            self._abort(key, upload_id)
+        return _Honesty(creates=True, completes=completes)
+
+    def _is_refused(self, write: Callable[[], None]) -> bool:
+        """Whether the store refuses a conditional write because the object exists."""
+        for pause in self._pauses():
+            try:
+                write()
+            except ClientError as error:
+                code = error_code(error)
+                if code == "PreconditionFailed":
+                    return True
+                if code == "NotImplemented":
+                    return False
+                if code != "ConditionalRequestConflict":
+                    raise
+                time.sleep(pause)
+            else:
+                return False
+        return False
+
+    # --- small things -------------------------------------------------------------------
+
+    def _check_new_key(self, key: str) -> None:
+        if _is_probe(check_key(key)):
+            raise InvalidKeyError(key, "the storage keeps its own object there")
+
+    def _checksum(self, data: bytes | bytearray) -> dict[str, str]:
+        # Given here, and not left to botocore: over HTTPS it would send it behind
+        # the body, a form that older stores (Ceph 16) refuse.
+        if not self._checksums:
+            return {}
+        crc32 = zlib.crc32(data).to_bytes(4, "big")
+        return {"ChecksumCRC32": base64.b64encode(crc32).decode()}
+
+    def _pauses(self) -> Iterator[float]:
+        """Pauses in seconds, each twice the one before, of the settling time in sum."""
+        return (self._settling_time * 2**n / 63 for n in range(6))
+
+    def _info(self, key: str, size: int, last_modified: datetime | None = None) -> ObjectInfo:
+        return ObjectInfo(
+            key=key, size=size, url=f"s3://{self.bucket}/{key}", last_modified=last_modified
+        )
+
+
+@frozen(kw_only=True)
+class _Honesty:
+    """For which writes a store honours ``If-None-Match``."""
+
+    creates: bool
+    completes: bool
+
+
+@frozen(kw_only=True)
+class _Part:
+    """A stored part. Law: ``_Part.parse(str(part)) == part``."""
+
+    etag: str
+    crc32: str | None
+    """In base64, as S3 writes it; None without checksums."""
+
+    def __str__(self) -> str:
+        return self.etag if self.crc32 is None else f"{self.etag}:{self.crc32}"
+
+    @classmethod
+    def parse(cls, text: str) -> "_Part":
+        etag, _, crc32 = text.partition(":")
+        return cls(etag=etag, crc32=crc32 or None)
+
+    def to_request(self, number: int) -> dict[str, str | int]:
+        checksum = {} if self.crc32 is None else {"ChecksumCRC32": self.crc32}
+        return {"PartNumber": number, "ETag": f'"{self.etag}"', **checksum}
+
+
+class _OneVersion:
+    """What smart_open's reader takes for a client: its reads all see one version.
+
+    A connection may break in the middle; smart_open then asks for the rest, and
+    the condition makes sure that the rest is of the same object.
+    """
+
+    def __init__(self, client: Any, bucket: dict[str, str], key: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._key = key
+        self._etag: str | None = None
+
+    def get_object(self, **request: Any) -> dict[str, Any]:
+        # All of it needs no range; and an empty object has none, so that stores
+        # answer with an error of which not all tell the size.
+        if request.get("Range") == "bytes=0-":
+            del request["Range"]
+        if self._etag is not None:
+            request["IfMatch"] = self._etag
+        with translated(self._bucket["Bucket"], self._key):
+            try:
+                answer: dict[str, Any] = self._client.get_object(**request | self._bucket)
+            except ClientError as error:
+                if error_code(error) == "PreconditionFailed":
+                    raise ObjectChangedError(self._key) from error
+                raise
+        self._etag = answer["ETag"]
+        return answer
+
+
+def split_into_parts(chunks: Iterable[bytes], part_size: int) -> Iterator[bytearray]:
+    """Chunks of any sizes as parts of the sizes that an upload needs; at least one part.
+
+    >>> [bytes(part) for part in split_into_parts([b"ab", b"", b"cdefg"], 3)]
+    [b'abc', b'def', b'g']
+    """
+    number = 1
+    part = bytearray()
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        while len(part) + len(rest) > (size := part_size_of(number, part_size)):
+            space = size - len(part)
+            part += rest[:space]
+            rest = rest[space:]
+            yield part
+            number, part = number + 1, bytearray()
+        part += rest
+    yield part
+
+
+def part_size_of(number: int, part_size: int) -> int:
+    """The size of a part, in bytes: 10,000 of the first size would end at 80 GB.
+
+    >>> [part_size_of(number, 8) for number in (1, 1000, 1001, 2001)]
+    [8, 8, 16, 32]
+    """
+    return min(part_size << (number - 1) // 1000, _MAX_PART_BYTES)
+
+
+def _client(
+    session: boto3.Session | None,
+    endpoint_url: str | None,
+    region: str | None,
+    *,
+    concurrency: int,
+    checksums: bool,
+) -> Any:
+    when: Literal["when_supported", "when_required"]
+    when = "when_supported" if checksums else "when_required"
+    # Sessions are not safe to share between threads, so not boto3's default one.
+    own: Any = session or boto3.Session()
+    return own.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=region,
+        config=Config(
+            max_pool_connections=max(10, concurrency),
+            request_checksum_calculation=when,
+            response_checksum_validation=when,
+        ),
+    )
+
+
+def _is_probe(key: str) -> bool:
+    return key == PROBE_NAME or key.endswith(f"/{PROBE_NAME}")
+
+
+def _probe_beside(key: str) -> str:
+    """The probe's key for the first key that is written.
+
+    >>> _probe_beside("cohorts/1_a_2026-11-23T14:05_existing.csv")
+    'cohorts/_syncs/.probe'
+    >>> _probe_beside("cohorts/_syncs/1_a/99999998-00000001.json")
+    'cohorts/_syncs/.probe'
+    """
+    folder, _, _ = f"{key}/".partition("_syncs/")
+    if folder == f"{key}/":
+        folder = key[: key.rfind("/") + 1]
+    return folder + PROBE_NAME
+
+
+def _condition(*, conditional: bool) -> dict[str, str]:
+    return {"IfNoneMatch": "*"} if conditional else {}
+
+
+def _digest(parts: Iterable[_Part]) -> str:
+    return hashlib.sha256(",".join(part.etag for part in parts).encode()).hexdigest()
+
+
+def _name(error: BaseException | None) -> str:
+    return error_code(error) or type(error).__name__ if error else "never tried"

@@ -1,0 +1,231 @@
+"""What holds of a stream at every moment, whoever crashed or raced: as assertions."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from attrs import frozen
+
+from ..compression import decompress_chunks
+from ..destination import CohortStream, ExistingMeaning
+from ..errors import UnfinishedSyncError
+from ..filename import DiffType
+from ..history import StreamFile, parse_listing
+from ..members import Members
+from ..rows import Row
+from ..storage import StagedState, Storage
+from ..sync import read_head, read_history
+from ..sync_log import Outcome, SyncRecord, outcome_key, parse_log_key, record_key
+
+
+@frozen(kw_only=True)
+class StreamState:
+    """A stream that fulfils the invariants.
+
+    Attributes:
+        records: All of them, oldest first.
+        published: Those that are, oldest first; the last of them is the head.
+        in_doubt: The newest record while it has no outcome.
+        digests: The sha256 of every visible object of either storage, by its key.
+    """
+
+    records: tuple[SyncRecord, ...]
+    published: tuple[SyncRecord, ...]
+    in_doubt: SyncRecord | None
+    digests: Mapping[str, str]
+
+
+def assert_invariants(
+    storage: Storage,
+    stream: CohortStream,
+    log: Storage | None = None,
+    *,
+    earlier: StreamState | None = None,
+) -> StreamState:
+    """Asserts what must hold of what is stored, whatever any process remembers.
+
+    - the records form one chain without gaps, and all but the newest have an outcome;
+    - a record names its predecessor by the digest of its bytes, and times increase;
+    - a published sync has its three files, whole, with the recorded bytes, and the
+      members of n are those of n-1, and who enters, without those who exit;
+    - a visible ``existing`` has a record, its two companions, and is not void;
+    - nothing of a void sync is staged: nobody can publish it any more;
+    - the public readers tell the same;
+    - with ``earlier``: no object that was visible then has changed or is gone, and no
+      outcome was taken back.
+
+    Args:
+        storage: Where the data is; no sync of it may have been pruned.
+        stream: Whose.
+        log: Where the log is, if not in ``storage``.
+        earlier: What an earlier call returned.
+
+    Returns:
+        What was found.
+
+    Raises:
+        AssertionError: One of them does not hold.
+    """
+    log = log or storage
+    records, outcomes = _read_log(log, stream)
+    digests = _digests(storage) | _digests(log)
+    published = list[SyncRecord]()
+    members = set[Row]()
+    for record in records:
+        head = published[-1] if published else None
+        assert record.previous == (head.ref if head else None), "it continues another head"
+        outcome = outcomes.get(record.number)
+        if outcome is None:
+            _assert_undecided(storage, record, digests)
+        elif outcome.published:
+            assert outcome.head == record, "the outcome holds another record"
+            assert head is None or head.synced_at < record.synced_at, "time runs backwards"
+            members = _assert_published(storage, record, members, digests)
+            published.append(record)
+        else:
+            assert outcome.head == head, "a void sync moved the head"
+            _assert_void(storage, record, digests)
+    in_doubt = records[-1] if records and records[-1].number not in outcomes else None
+    state = StreamState(
+        records=tuple(records), published=tuple(published), in_doubt=in_doubt, digests=digests
+    )
+    _assert_no_stranger(storage, stream, state)
+    _assert_readers_agree(storage, stream, log, state)
+    if earlier is not None:
+        assert earlier.digests.items() <= digests.items(), "a visible object changed"
+    return state
+
+
+def _read_log(log: Storage, stream: CohortStream) -> tuple[list[SyncRecord], Mapping[int, Outcome]]:
+    records = list[SyncRecord]()
+    outcomes = dict[int, Outcome]()
+    entries = [parse_log_key(stream, i.key) for i in log.list_objects(stream.log_prefix)]
+    assert None not in entries, "a stranger is in the log"
+    for entry in entries:
+        if entry is not None and entry.is_outcome:
+            key = outcome_key(stream, entry.number)
+            outcomes[entry.number] = Outcome.from_bytes(_read(log, key), key=key)
+        elif entry is not None:
+            key = record_key(stream, entry.number)
+            records.insert(0, SyncRecord.from_bytes(_read(log, key), key=key))
+    numbers = [record.number for record in records]
+    assert numbers == list(range(1, len(records) + 1)), f"the chain has gaps: {numbers}"
+    assert set(outcomes) >= set(numbers[:-1]), "a record was passed over without an outcome"
+    assert set(outcomes) <= set(numbers), "an outcome without a record"
+    for number, outcome in outcomes.items():
+        assert outcome.number == number, "an outcome of another record"
+    return records, outcomes
+
+
+def _assert_published(
+    storage: Storage, record: SyncRecord, before: set[Row], digests: Mapping[str, str]
+) -> set[Row]:
+    for file in record.files.values():
+        assert file.key in digests, "a published file is not visible"
+        if file.staged is not None:
+            assert digests[file.key] == file.staged.sha256, "a published file has other bytes"
+            assert storage.inspect(file.staged) is StagedState.PUBLISHED
+    rows = {diff_type: set(_of_files(record, storage, diff_type)) for diff_type in DiffType}
+    entering, exiting = rows[DiffType.ENTERING], rows[DiffType.EXITING]
+    key = record.schema.key_index
+    now = list(Members.of_record(record, storage.open))
+    assert len(now) == record.members, "the number of members is another"
+    assert _digest(record, now) == record.members_sha256, "the members are others"
+    if record.adopted:
+        return set(now)
+    keys_before, keys_now = {row[key] for row in before}, {row[key] for row in now}
+    assert len(before) == record.members_before
+    assert {row[key] for row in entering} == keys_now - keys_before, "who enters is wrong"
+    assert {row[key] for row in exiting} == keys_before - keys_now, "who exits is wrong"
+    expected = {
+        ExistingMeaning.MEMBERS: keys_now,
+        ExistingMeaning.STAYED: keys_now & keys_before,
+        ExistingMeaning.PREVIOUS: keys_before,
+    }[record.existing]
+    assert {row[key] for row in rows[DiffType.EXISTING]} == expected, "who exists is wrong"
+    return set(now)
+
+
+def _assert_undecided(storage: Storage, record: SyncRecord, digests: Mapping[str, str]) -> None:
+    staged = [s for s in (record.files[t].staged for t in DiffType) if s is not None]
+    states = [storage.inspect(s) for s in staged]
+    visible = [state is StagedState.PUBLISHED for state in states]
+    assert visible == sorted(visible, reverse=True), "a file is visible before its predecessor"
+    for s, is_visible in zip(staged, visible, strict=True):
+        assert not is_visible or digests[s.key] == s.sha256, "half a file is visible"
+
+
+def _assert_void(storage: Storage, record: SyncRecord, digests: Mapping[str, str]) -> None:
+    states = dict[DiffType, StagedState]()
+    for diff_type, file in record.files.items():
+        if file.staged is not None:
+            states[diff_type] = storage.inspect(file.staged)
+            if states[diff_type] is StagedState.PUBLISHED:
+                assert digests[file.key] == file.staged.sha256, "half a file is visible"
+    assert states, "a baseline is void"
+    assert StagedState.STAGED not in states.values(), "a void sync can still be published"
+    assert states[DiffType.EXISTING] is not StagedState.PUBLISHED, "a void sync shows existing"
+
+
+def _assert_no_stranger(storage: Storage, stream: CohortStream, state: StreamState) -> None:
+    """No file of the stream is visible that the log does not know, but from before the log."""
+    known = {key for record in state.records for key in record.keys}
+    first = _first(state)
+    begun_by_us = bool(state.records) and not state.records[0].adopted
+    for item in parse_listing(stream, storage.list_objects(stream.data_prefix)):
+        if isinstance(item, StreamFile) and (begun_by_us or item.name.synced_at >= first):
+            assert item.info.key in known, "a file is visible that no record knows"
+
+
+def _first(state: StreamState) -> datetime:
+    """The time at which the log begins."""
+    return state.records[0].synced_at if state.records else datetime.max.replace(tzinfo=UTC)
+
+
+def _assert_readers_agree(
+    storage: Storage, stream: CohortStream, log: Storage, state: StreamState
+) -> None:
+    history = read_history(storage, stream, log=log)
+    told = [sync.synced_at for sync in history if sync.synced_at >= _first(state)]
+    expected = [record.synced_at for record in state.published]
+    if state.in_doubt is not None and state.in_doubt.keys <= state.digests.keys():
+        expected.append(state.in_doubt.synced_at)
+    assert told == expected, "the history tells another story"
+    if not state.records:
+        return
+    try:
+        head = read_head(storage, stream, log=log)
+    except UnfinishedSyncError:
+        assert state.in_doubt is not None
+    else:
+        assert state.in_doubt is None
+        assert (head and head.record) == (state.published[-1] if state.published else None)
+
+
+def _of_files(record: SyncRecord, storage: Storage, diff_type: DiffType) -> list[Row]:
+    file = record.files[diff_type]
+    data = _read(storage, file.key)
+    if file.is_compressed:
+        data = b"".join(decompress_chunks([data]))
+    assert hashlib.sha256(data).hexdigest() == file.sha256, "the recorded digest is another"
+    assert len(data) == file.size, "the recorded size is another"
+    rows = list(record.schema.decode([data], vouched=not record.adopted, fill=True))
+    assert len(rows) == file.rows, "the recorded number of rows is another"
+    return rows
+
+
+def _digest(record: SyncRecord, rows: list[Row]) -> str:
+    return hashlib.sha256(b"".join(record.schema.encode(rows))).hexdigest()
+
+
+def _digests(storage: Storage) -> dict[str, str]:
+    found = dict[str, str]()
+    for info in storage.list_objects():
+        found[info.key] = hashlib.sha256(_read(storage, info.key)).hexdigest()
+        assert info.size == len(_read(storage, info.key)), "the listing says another size"
+    return found
+
+
+def _read(storage: Storage, key: str) -> bytes:
+    with storage.open(key) as stream:
+        return stream.read()

@@ -1,0 +1,88 @@
+"""The small cohort that the proofs sync, and a form of a bucket that reruns must reproduce."""
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+from amplitude_cohort_s3 import (
+    CohortSync,
+    Destination,
+    ExitGuard,
+    MemoryStorage,
+    Storage,
+    SyncResult,
+    sync_cohort,
+)
+
+DESTINATION = Destination(name="proof", path="cohorts")
+SYNC = CohortSync(
+    destination=DESTINATION,
+    project_id=1,
+    cohort_id="a",
+    exit_guard=ExitGuard(share=1, number=1000),
+)
+STREAM = SYNC.stream
+START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+
+
+def moment(minute: int) -> datetime:
+    return START + timedelta(minutes=minute)
+
+
+def rows(ids: Iterable[int]) -> list[tuple[str, str]]:
+    return [(str(i), f"user {i}") for i in ids]
+
+
+def clock_at(when: datetime) -> Callable[[], datetime]:
+    return lambda: when
+
+
+def sync_ids(
+    storage: Storage, ids: Iterable[int], minute: int | None, *, log: Storage | None = None
+) -> SyncResult:
+    """One sync of these members; by ``minute`` None at the first free moment."""
+    return sync_cohort(
+        SYNC,
+        rows(ids),
+        storage,
+        synced_at=None if minute is None else moment(minute),
+        log=log,
+        clock=clock_at(moment(minute or 0)),
+        max_exits=1000,
+    )
+
+
+def ids_of(members: Iterable[tuple[str, ...]]) -> set[int]:
+    return {int(row[0]) for row in members}
+
+
+def content(storage: Storage, log: Storage | None = None) -> dict[str, bytes]:
+    """Every visible object: byte for byte the same after a rerun as without the crash.
+
+    Three things of a record name the run and not the sync: the writer's token, the
+    handles of what it staged, and with them the digest of the record before. They are
+    put to one constant, and nothing else is.
+    """
+    found = dict[str, bytes]()
+    for store in (storage, log or MemoryStorage()):
+        for info in store.list_objects():
+            with store.open(info.key) as stream:
+                found[info.key] = stream.read()
+    for key, data in found.items():
+        if "/_syncs/" in key:
+            found[key] = json.dumps(_without_run(json.loads(data)), indent=1).encode()
+    return found
+
+
+def _without_run(value: object) -> object:
+    match value:
+        case {"files": _, "writer": _}:
+            same = {**value, "writer": "", "sha256": ""}
+            if same["previous"] is not None:
+                same["previous"] = {**same["previous"], "sha256": ""}
+            for file in same["files"].values():
+                file["staged"]["handle"] = {}
+            return same
+        case {"outcome": _, "head": head}:
+            return {**value, "head": head and _without_run(head), "sha256": ""}
+    raise AssertionError(value)

@@ -1,0 +1,475 @@
+"""The commit protocol as a model: small enough to read, explored to its last state.
+
+Some writers each try one sync; at any moment any of them may do its next step, or none
+any more. So a crash between any two steps, a slow writer that wakes up after others
+recovered for it, and a request that arrives long after its sender gave up are all among
+the explored runs, without being mentioned. What is mentioned: the answer to a ``create``
+may get lost, a rule of the bucket may abort an upload, a stranger may take a name, and
+old syncs may be pruned.
+
+Two files stand for three: what matters is that ``existing`` comes after the others.
+
+A process is a chain of phases, each a generator that yields operations on the world and
+returns the next phase. Its state is the name of the phase, its arguments, and the answers
+that it got in this phase: values, so that equal states are met only once.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+FILES = 2
+FREE, FOREIGN = -1, -2
+
+NONE = 0
+"""The number of the record before the first."""
+
+RULES = {
+    "recover before planning": "an unfinished record is settled before a sync is planned on it",
+    "create before publish": "nothing is visible before its record exists",
+    "create once": "a record is created only if there is none",
+    "unknown is not lost": "after a lost answer to create, nothing is discarded",
+    "losers discard": "who reads another's record in its place discards what it staged",
+    "same head": "a writer goes on behind a void record only if the head is still its own",
+    "publish once": "a file is published only if its name is free",
+    "existing last": "existing is published after its companions",
+    "taken is lost": "a name that another took counts as not published",
+    "discard before void": "what is unpublished is revoked before a sync is called void",
+    "discard revokes": "a discarded upload can't be completed by anyone",
+    "look again": "after discarding, the files are inspected again",
+    "one outcome key": "published and void are written to one key",
+    "obey the outcome": "an outcome that exists is obeyed",
+    "data, then log": "readers list the data first and the log second",
+}
+"""Every rule that makes the protocol hold; without it an invariant breaks."""
+
+
+class InvariantError(AssertionError):
+    """An invariant does not hold."""
+
+
+class World(NamedTuple):
+    """What is stored, and how much may still go wrong.
+
+    A record is its writer and the number of the head that it continues. An outcome is
+    ``""``, ``"P"``, ``"V"``. A handle (writer * FILES + file) is ``-`` before it is staged,
+    ``s`` staged, ``p`` published, ``g`` gone. A name (time * FILES + file) is free,
+    a stranger's, or holds a handle.
+    """
+
+    records: tuple[tuple[int, int], ...]
+    outcomes: tuple[str, ...]
+    handles: str
+    names: tuple[int, ...]
+    aborts: int
+    strangers: int
+    prunings: int
+    disturbed: bool = False
+
+    def head_before(self, number: int) -> int:
+        """The newest published record before a number."""
+        return next((n for n in range(number - 1, 0, -1) if "P" in self.outcomes[n - 1]), NONE)
+
+
+Local = tuple[str, tuple[Any, ...], tuple[Any, ...]]
+"""A process: its phase, the arguments of it, and the answers so far."""
+Operation = tuple[Any, ...]
+Phase = Generator[Operation, Any, tuple[Any, ...]]
+
+
+class Model:
+    """The protocol among some writers.
+
+    Args:
+        times: The time of each writer's sync; equal ones share the names of their files.
+        without: The rule that is left out.
+        aborts: How many uploads a rule of the bucket may abort.
+        strangers: How many names strangers may take.
+        prunings: How many old syncs may be pruned.
+        readers: How many processes only read.
+    """
+
+    def __init__(
+        self,
+        times: tuple[int, ...],
+        *,
+        without: str = "",
+        aborts: int = 0,
+        strangers: int = 0,
+        prunings: int = 0,
+        readers: int = 0,
+    ) -> None:
+        # One more writer comes at the end, alone and last in time: it must succeed.
+        self.times = (*times, max(times) + 1)
+        self.without = without
+        self.readers = readers
+        self.empty = World(
+            records=(),
+            outcomes=(),
+            handles="-" * FILES * len(self.times),
+            names=(FREE,) * FILES * (max(self.times) + 1),
+            aborts=aborts,
+            strangers=strangers,
+            prunings=prunings,
+        )
+        self.phases: dict[str, Callable[..., Phase]] = {
+            "plan": self.plan,
+            "stage": self.stage,
+            "publish early": self.publish_early,
+            "create": self.create,
+            "lost": self.lost,
+            "after": self.after,
+            "inspect": self.inspect,
+            "publish": self.publish,
+            "discard": self.discard,
+            "judge": self.judge,
+            "conclude": self.conclude,
+            "read": self.read,
+        }
+        self.advance = cache(self._advance)
+
+    def handles(self, writer: int) -> list[int]:
+        """The handles of a writer, in the order of publication."""
+        handles = list(range(writer * FILES, (writer + 1) * FILES))
+        return handles[::-1] if self.without == "existing last" else handles
+
+    def name(self, handle: int) -> int:
+        """The name that a handle will have."""
+        writer, file = divmod(handle, FILES)
+        return self.times[writer] * FILES + file
+
+    # --- What a process does -----------------------------------------------------------
+
+    def plan(self, me: int) -> Phase:
+        newest, outcome, head, head_writer = yield ("head",)
+        if newest and not outcome and self.without != "recover before planning":
+            return "inspect", newest, ("plan", me)
+        if head and self.times[head_writer] >= self.times[me]:
+            return "end", "refused"
+        return "stage", me, newest + 1, head
+
+    def stage(self, me: int, number: int, head: int) -> Phase:
+        for handle in self.handles(me):
+            yield "stage", handle
+        phase = "publish early" if self.without == "create before publish" else "create"
+        return phase, me, number, head
+
+    def publish_early(self, me: int, number: int, head: int) -> Phase:
+        for handle in self.handles(me):
+            yield "publish", handle
+        return "create", me, number, head
+
+    def create(self, me: int, number: int, head: int) -> Phase:
+        other = yield "create", number, me, head
+        if other == "answer lost":
+            if self.without == "unknown is not lost":
+                return "lost", me
+            return "end", "unknown"
+        if other == me:
+            return "inspect", number, ("end", "done", number)
+        return "after", me, number, head
+
+    def after(self, me: int, number: int, head: int) -> Phase:
+        """Another's record stands in the place of ours."""
+        outcome, ended_head = yield "outcome", number
+        if not outcome:
+            return "inspect", number, ("after", me, number, head)
+        if outcome == "V" and (ended_head == head or self.without == "same head"):
+            return "create", me, number + 1, head
+        if self.without == "same head":
+            return "create", me, number + 1, head
+        if self.without == "losers discard":
+            return "end", "lost", me
+        return "lost", me
+
+    def lost(self, me: int) -> Phase:
+        for handle in self.handles(me):
+            yield "discard", handle
+        return "end", "lost", me
+
+    def inspect(self, number: int, then: Local) -> Phase:
+        writer = yield "record", number
+        states = set[str]()
+        for handle in self.handles(writer):
+            states.add((yield "inspect", handle))
+        lost = {"gone"} if self.without == "taken is lost" else {"gone", "taken"}
+        return "discard" if states & lost else "publish", number, writer, then
+
+    def publish(self, number: int, writer: int, then: Local) -> Phase:
+        for handle in self.handles(writer):
+            answer = yield "publish", handle
+            if answer == "exists" and self.without == "taken is lost":
+                return "end", "error"
+            if answer != "ok":
+                return "discard", number, writer, then
+        return "conclude", number, "P", then
+
+    def discard(self, number: int, writer: int, then: Local) -> Phase:
+        if self.without != "discard before void":
+            for handle in self.handles(writer):
+                yield "discard", handle
+        if self.without == "look again":
+            return "conclude", number, "V", then
+        return "judge", number, writer, then
+
+    def judge(self, number: int, writer: int, then: Local) -> Phase:
+        published = True
+        for handle in self.handles(writer):
+            published &= (yield "inspect", handle) == "published"
+        return "conclude", number, "P" if published else "V", then
+
+    def conclude(self, number: int, verdict: str, then: tuple[Any, ...]) -> Phase:
+        stands = yield "conclude", number, verdict
+        if self.without == "obey the outcome":
+            stands = verdict
+        return (*then, stands) if then[:2] == ("end", "done") else then
+
+    def read(self) -> Phase:
+        first, second = "data", "log"
+        if self.without == "data, then log":
+            first, second = second, first
+        answers = dict[str, frozenset[int]]()
+        for operation in (first, second):
+            answers[operation] = yield (operation,)
+        return "end", "read", answers["data"], answers["log"]
+
+    def _advance(self, local: Local) -> tuple[Local, Operation | None]:
+        """The process up to its next operation; None where it has ended."""
+        while local[0] != "end":
+            name, arguments, answers = local
+            phase = self.phases[name](*arguments)
+            try:
+                operation = next(phase)
+                for answer in answers:
+                    operation = phase.send(answer)
+            except StopIteration as stop:
+                local = (stop.value[0], stop.value[1:], ())
+            else:
+                return local, operation
+        return local, None
+
+    # --- What it does to the world ------------------------------------------------------
+
+    def apply(  # noqa: PLR0915 -- a case for each operation
+        self, world: World, operation: Operation
+    ) -> Iterator[tuple[World, Any]]:
+        """What the world may be after an operation, and what it may answer."""
+        match operation:
+            case ("head",):
+                newest = len(world.records)
+                head = world.head_before(newest + 1)
+                outcome = world.outcomes[-1] if newest else ""
+                yield world, (newest, outcome, head, world.records[head - 1][0] if head else -1)
+            case ("record", number):
+                yield world, world.records[number - 1][0]
+            case ("outcome", number):
+                yield world, (world.outcomes[number - 1], world.head_before(number))
+            case ("stage", handle):
+                yield _staged(world, handle), None
+            case ("create", number, me, head):
+                if number <= len(world.records) and self.without != "create once":
+                    # The same bytes already there are a success.
+                    yield world, world.records[number - 1][0]
+                    return
+                records = (*world.records[: number - 1], (me, head), *world.records[number:])
+                outcomes = world.outcomes + ("",) * (len(records) - len(world.outcomes))
+                created = world._replace(records=records, outcomes=outcomes)
+                yield created, me
+                yield created, "answer lost"
+                yield world, "answer lost"
+            case ("conclude", number, verdict):
+                there = world.outcomes[number - 1]
+                if there and self.without != "one outcome key":
+                    yield world, there
+                    return
+                both = "".join(sorted({*there, verdict}))
+                outcomes = _put(world.outcomes, number - 1, both)
+                yield world._replace(outcomes=outcomes), verdict
+            case ("inspect", handle):
+                holder = world.names[self.name(handle)]
+                if holder == handle:
+                    yield world, "published"
+                elif world.handles[handle] == "s":
+                    yield world, "staged"
+                    if holder != FREE:  # A store may look at the name first, or not.
+                        yield world, "taken"
+                else:
+                    yield world, "gone" if holder == FREE else "taken"
+            case ("publish", handle):
+                name = self.name(handle)
+                holder = world.names[name]
+                revoked = world.handles[handle] == "g" and self.without != "discard revokes"
+                if holder == handle:
+                    yield world, "ok"
+                elif holder != FREE and self.without != "publish once":
+                    yield world, "exists"
+                elif revoked or world.handles[handle] == "p":
+                    yield world, "gone"
+                else:
+                    names = _put(world.names, name, handle)
+                    yield (
+                        world._replace(names=names, handles=_set(world.handles, handle, "p")),
+                        "ok",
+                    )
+            case ("discard", handle):
+                gone = world.handles[handle] == "s"
+                handles = _set(world.handles, handle, "g") if gone else world.handles
+                yield world._replace(handles=handles), None
+            case ("data",):
+                holders = (world.names[n] for n in range(FILES - 1, len(world.names), FILES))
+                yield world, frozenset(h // FILES for h in holders if h >= 0)
+            case ("log",):
+                yield world, frozenset(writer for writer, _ in world.records)
+            case _:
+                raise NotImplementedError(operation)
+
+    def disturb(self, world: World) -> Iterator[World]:
+        """What happens by itself."""
+        if world.aborts:
+            for handle, state in enumerate(world.handles):
+                if state == "s":
+                    yield world._replace(
+                        handles=_set(world.handles, handle, "g"),
+                        aborts=world.aborts - 1,
+                        disturbed=True,
+                    )
+        if world.strangers:
+            for name, holder in enumerate(world.names[: -FILES or None]):
+                if holder == FREE:
+                    yield world._replace(
+                        names=_put(world.names, name, FOREIGN),
+                        strangers=world.strangers - 1,
+                        disturbed=True,
+                    )
+        for name, holder in enumerate(world.names):
+            if holder == FOREIGN:  # They go as they came.
+                yield world._replace(names=_put(world.names, name, FREE))
+        if world.prunings:
+            head = world.head_before(len(world.records) + 1)
+            for number, (writer, _) in enumerate(world.records[: max(head - 1, 0)], 1):
+                if world.outcomes[number - 1] == "P":
+                    held = {h for h in self.handles(writer) if h in world.names}
+                    if held:
+                        names = tuple(FREE if h in held else h for h in world.names)
+                        yield world._replace(names=names, prunings=world.prunings - 1)
+
+    # --- What must hold ---------------------------------------------------------------
+
+    def check(self, world: World) -> None:
+        """The invariants of what is stored."""
+        head = NONE
+        recorded = dict[int, int]()
+        for number, (writer, previous) in enumerate(world.records, 1):
+            outcome = world.outcomes[number - 1]
+            _assert(previous == head, "a record continues another head")
+            _assert(bool(outcome) or number == len(world.records), "a record was passed over")
+            _assert(outcome in ("", "P", "V"), "a sync is published and void")
+            _assert(writer not in recorded, "a writer is recorded twice")
+            recorded[writer] = number
+            if outcome == "P":
+                if head:
+                    before = self.times[world.records[head - 1][0]]
+                    _assert(before < self.times[writer], "time runs backwards")
+                head = number
+        for number, (writer, _) in enumerate(world.records, 1):
+            outcome = world.outcomes[number - 1]
+            handles = range(writer * FILES, (writer + 1) * FILES)
+            visible = [world.names[self.name(h)] == h for h in handles]
+            if outcome == "P":
+                pruned = world.prunings < self.empty.prunings and number < head and not any(visible)
+                _assert(all(visible) or pruned, "a published file is not visible")
+            if outcome == "V":
+                _assert(not visible[-1], "a void sync shows existing")
+                _assert(
+                    "s" not in [world.handles[h] for h in handles], "a void sync can be published"
+                )
+                _assert(world.disturbed, "a sync is void though nothing disturbed it")
+            _assert(not visible[-1] or all(visible), "existing is visible without a companion")
+        for holder in world.names:
+            _assert(holder < 0 or holder // FILES in recorded, "a file is visible without a record")
+
+    def check_end(self, world: World, told: tuple[Any, ...]) -> None:
+        """That what a process tells its caller is true."""
+        match told:
+            case ("done", number, verdict):
+                _assert(world.outcomes[number - 1] == verdict, "a writer tells another outcome")
+            case ("lost", me):
+                states = world.handles[me * FILES : (me + 1) * FILES]
+                _assert("s" not in states, "a loser left something staged")
+            case ("read", data, log):
+                _assert(data <= log, "a reader sees a sync that the log does not know")
+            case _:
+                pass
+
+    def check_next_sync(self, world: World) -> None:
+        """That one undisturbed writer, whoever crashed before, completes a sync."""
+        me = len(self.times) - 1
+        local, operation = self.advance(("plan", (me,), ()))
+        for _ in range(200):
+            if operation is None:
+                break
+            world, answer = next(self.apply(world, operation))
+            local, operation = self.advance((local[0], local[1], (*local[2], answer)))
+        told = local[1]
+        _assert(
+            operation is None and told[0] == "done" and told[2] == "P",
+            f"nobody can sync any more: {told}",
+        )
+
+    def explore(self) -> int:
+        """Meets every state once; how many there are.
+
+        Raises:
+            InvariantError: An invariant does not hold in one of them.
+        """
+        writers = len(self.times) - 1
+        locals_ = [self.advance(("plan", (me,), ()))[0] for me in range(writers)]
+        locals_ += [self.advance(("read", (), ()))[0]] * self.readers
+        start = (self.empty, tuple(locals_))
+        met = {start}
+        worlds = set[World]()
+        todo = [start]
+        while todo:
+            world, processes = todo.pop()
+            if world not in worlds:
+                worlds.add(world)
+                self.check(world)
+                self.check_next_sync(world)
+            following = [(disturbed, processes) for disturbed in self.disturb(world)]
+            for index, process in enumerate(processes):
+                local, operation = self.advance(process)
+                if operation is None:
+                    self.check_end(world, local[1])
+                    continue
+                for changed, answer in self.apply(world, operation):
+                    _assert_kept(world, changed)
+                    moved, _ = self.advance((local[0], local[1], (*local[2], answer)))
+                    others = (*processes[:index], moved, *processes[index + 1 :])
+                    following.append((changed, others))
+            for state in following:
+                if state not in met:
+                    met.add(state)
+                    todo.append(state)
+        return len(met)
+
+
+def _staged(world: World, handle: int) -> World:
+    return world._replace(handles=_set(world.handles, handle, "s"))
+
+
+def _set(text: str, index: int, char: str) -> str:
+    return text[:index] + char + text[index + 1 :]
+
+
+def _put(values: tuple[Any, ...], index: int, value: object) -> tuple[Any, ...]:
+    return (*values[:index], value, *values[index + 1 :])
+
+
+def _assert(holds: bool, rule: str) -> None:  # noqa: FBT001
+    if not holds:
+        raise InvariantError(rule)
+
+
+def _assert_kept(before: World, after: World) -> None:
+    for old, new in zip(before.names, after.names, strict=True):
+        _assert(old in (FREE, new), "a visible object changed")

@@ -1,0 +1,310 @@
+"""What the storage says when answers are lost, late, invented or damaged.
+
+moto is the server and a lying proxy stands before it, so every verdict here can
+be compared with what the server really holds.
+"""
+
+import hashlib
+import os
+from collections.abc import Generator, Iterable
+
+import pytest
+from servers import Server
+
+from amplitude_cohort_s3 import errors
+from amplitude_cohort_s3.storage import StagedState
+from amplitude_cohort_s3.storage.s3 import PROBE_NAME, S3Storage
+from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
+
+pytestmark = pytest.mark.servers
+
+PUT_KEY = {"method": "PUT", "path": "/key$"}
+COMPLETE = {"method": "POST", "path": "uploadId="}
+ABORT = {"method": "DELETE", "path": "uploadId="}
+HEAD = {"method": "HEAD", "path": "/key$"}
+GET = {"method": "GET", "path": "/key$"}
+
+
+@pytest.fixture
+def proxy(moto: Server) -> Generator[LyingProxy]:
+    with LyingProxy(moto.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=[1, 3], ids=["one attempt", "botocore retries"])
+def storage(request: pytest.FixtureRequest, moto: Server, proxy: LyingProxy) -> S3Storage:
+    """Behind the proxy and past its probe."""
+    client = moto.client(
+        proxy.url,
+        retries={"total_max_attempts": request.param, "mode": "standard"},
+        read_timeout=1.5,
+    )
+    storage = S3Storage(moto.new_bucket(), client=client, settling_time=0.3)
+    storage.create("past the probe", b"")
+    proxy.be_honest()
+    return storage
+
+
+@pytest.fixture
+def truth(moto: Server, storage: S3Storage) -> S3Storage:
+    """The same bucket without the proxy."""
+    return S3Storage(storage.bucket, client=moto.client(), settling_time=0.1)
+
+
+def read(storage: S3Storage, key: str = "key") -> bytes:
+    with storage.open(key) as stream:
+        return stream.read()
+
+
+AMBIGUOUS: dict[str, dict[str, object]] = {
+    "reset before": {"lie": Lie.RESET_BEFORE},
+    "lost answer": {"lie": Lie.LOSE_ANSWER},
+    "late answer": {"lie": Lie.STALL, "seconds": 2},
+    "500 before": {"lie": Lie.ERROR_BEFORE, "status": 500, "code": "InternalError"},
+    "500 after": {"lie": Lie.ERROR_AFTER, "status": 500, "code": "InternalError"},
+    "503 before": {"lie": Lie.ERROR_BEFORE},
+    "503 after": {"lie": Lie.ERROR_AFTER},
+    "409 before": {"lie": Lie.ERROR_BEFORE, "status": 409, "code": "ConditionalRequestConflict"},
+    "412 of nothing": {"lie": Lie.ERROR_BEFORE, "status": 412, "code": "PreconditionFailed"},
+    "412 after": {"lie": Lie.ERROR_AFTER, "status": 412, "code": "PreconditionFailed"},
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "times"),
+    [
+        pytest.param(fault, times, id=f"{name} x{times}")
+        for name, fault in AMBIGUOUS.items()
+        for times in (1, 3)
+        if (name, times) != ("late answer", 3)  # it takes its time
+    ],
+)
+class TestAmbiguousWrites:
+    def test_create_finds_out_that_it_was_ours(
+        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
+    ):
+        proxy.lie(**fault, **PUT_KEY, times=times)
+        assert storage.create("key", b"mine").size == 4
+        assert read(truth) == b"mine"
+
+    def test_create_finds_out_that_it_was_anothers(
+        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
+    ):
+        truth.create("key", b"another's")
+        proxy.lie(**fault, **PUT_KEY, times=times)
+        with pytest.raises(errors.ObjectExistsError):
+            storage.create("key", b"mine")
+        assert read(truth) == b"another's"
+
+    def test_publish_finds_out_that_it_was_ours(
+        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
+    ):
+        staged = storage.stage("key", [b"mine"])
+        proxy.lie(**fault, **COMPLETE, times=times)
+        assert storage.publish(staged).size == 4
+        assert truth.inspect(staged) is StagedState.PUBLISHED
+        assert read(truth) == b"mine"
+
+    def test_publish_finds_out_that_it_was_anothers(
+        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
+    ):
+        staged = storage.stage("key", [b"mine"])
+        truth.publish(truth.stage("key", [b"another's"]))
+        proxy.lie(**fault, **COMPLETE, times=times)
+        with pytest.raises(errors.ObjectExistsError):
+            storage.publish(staged)
+        assert read(truth) == b"another's"
+
+    def test_publish_of_what_is_gone_is_refused(
+        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
+    ):
+        staged = storage.stage("key", [b"mine"])
+        truth.discard(staged)
+        proxy.lie(**fault, **COMPLETE, times=times)
+        with pytest.raises(errors.StagedGoneError):
+            storage.publish(staged)
+
+    def test_discard_revokes(
+        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
+    ):
+        staged = storage.stage("key", [b"mine"])
+        proxy.lie(**fault, **ABORT, times=times)
+        try:
+            storage.discard(staged)
+        except OSError:
+            proxy.be_honest()
+            storage.discard(staged)
+        assert truth.inspect(staged) is StagedState.GONE
+
+
+def test_a_write_that_nobody_can_settle_is_of_unknown_outcome(
+    storage: S3Storage, truth: S3Storage, proxy: LyingProxy
+):
+    staged = storage.stage("key", [b"mine"])
+    proxy.lie(Lie.LOSE_ANSWER, **COMPLETE)
+    proxy.lie(Lie.RESET_BEFORE, **COMPLETE, first=2, times=99)
+    proxy.lie(Lie.ERROR_BEFORE, method="HEAD", times=99)
+    with pytest.raises(errors.UnknownOutcomeError):
+        storage.publish(staged)
+    proxy.lie(Lie.LOSE_ANSWER, method="PUT", times=99)
+    proxy.lie(Lie.ERROR_BEFORE, method="GET", times=99)
+    with pytest.raises(errors.UnknownOutcomeError):
+        storage.create("other key", b"mine")
+    proxy.be_honest()
+    assert storage.publish(staged).size == 4
+    assert storage.create("other key", b"mine").size == 4
+
+
+def test_denied_access_is_never_gone(storage: S3Storage, proxy: LyingProxy):
+    staged = storage.stage("key", [b"mine"])
+    storage.discard(staged)
+    proxy.lie(Lie.ERROR_BEFORE, **HEAD, times=99, status=403, code="AccessDenied")
+    # Listing tells that nothing is there, so HEAD was denied only because of that.
+    assert storage.inspect(staged) is StagedState.GONE
+    proxy.lie(Lie.ERROR_BEFORE, path="list-type=2", times=99, status=403, code="AccessDenied")
+    with pytest.raises(errors.AccessDeniedError) as caught:
+        storage.inspect(staged)
+    assert caught.value.action == "s3:ListBucket"
+    with pytest.raises((errors.UnknownOutcomeError, errors.AccessDeniedError)):
+        storage.publish(staged)
+
+
+def test_an_absence_that_does_not_last_is_not_gone(
+    storage: S3Storage, truth: S3Storage, proxy: LyingProxy
+):
+    staged = storage.stage("key", [b"mine"])
+    truth.publish(staged)
+    proxy.lie(Lie.ERROR_BEFORE, **HEAD, times=3, status=404, code="404")
+    assert storage.inspect(staged) is StagedState.PUBLISHED
+
+
+def test_a_refused_write_did_not_happen(storage: S3Storage, proxy: LyingProxy):
+    proxy.lie(Lie.ERROR_BEFORE, **PUT_KEY, times=99, status=403, code="AccessDenied")
+    with pytest.raises(errors.AccessDeniedError) as caught:
+        storage.create("key", b"mine")
+    assert (caught.value.action, caught.value.key) == ("s3:PutObject", "key")
+    assert "bucket_policy" in str(caught.value)
+
+
+# --- reads ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def large(truth: S3Storage) -> bytes:
+    data = os.urandom(6 << 20)
+    truth.publish(truth.stage("key", [data]))
+    return data
+
+
+def in_pieces(storage: S3Storage) -> Iterable[bytes]:
+    with storage.open("key") as stream:
+        while piece := stream.read(1 << 20):
+            yield piece
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_broken_read_goes_on_at_the_right_byte(
+    storage: S3Storage, large: bytes, proxy: LyingProxy, times: int
+):
+    proxy.lie(Lie.CUT_BODY, **GET, times=times)
+    assert b"".join(in_pieces(storage)) == large
+    assert len([r for r in proxy.seen if r.startswith("GET")]) == 1 + times
+
+
+def test_a_read_does_not_go_on_in_another_object(
+    storage: S3Storage, truth: S3Storage, large: bytes, proxy: LyingProxy
+):
+    proxy.lie(Lie.CUT_BODY, **GET)
+    pieces = iter(in_pieces(storage))
+    assert next(pieces) == large[: 1 << 20]
+    truth.client.put_object(Bucket=truth.bucket, Key="key", Body=large[::-1])
+    with pytest.raises(errors.ObjectChangedError):
+        list(pieces)
+
+
+def test_a_flipped_bit_shows_in_the_digest(storage: S3Storage, large: bytes, proxy: LyingProxy):
+    proxy.lie(Lie.FLIP_BIT, **GET)
+    digest = hashlib.sha256()
+    for piece in in_pieces(storage):
+        digest.update(piece)
+    assert digest.hexdigest() != hashlib.sha256(large).hexdigest()
+
+
+def test_a_read_is_one_request(storage: S3Storage, large: bytes, proxy: LyingProxy):
+    assert read(storage) == large
+    assert len(proxy.seen) == 1
+    storage.create("empty", b"")
+    proxy.be_honest()
+    assert read(storage, "empty") == b""
+    assert len(proxy.seen) == 1
+
+
+# --- staging -------------------------------------------------------------------------
+
+
+def test_a_part_whose_answer_is_lost_is_sent_again(moto: Server, proxy: LyingProxy):
+    storage = S3Storage(moto.new_bucket(), client=moto.client(proxy.url), part_size=5 << 20)
+    proxy.lie(Lie.LOSE_ANSWER, method="PUT", path="partNumber=2")
+    data = os.urandom(12 << 20)
+    storage.publish(storage.stage("key", [data]))
+    assert read(storage) == data
+
+
+def test_a_part_that_fails_for_good_leaves_nothing(storage: S3Storage, proxy: LyingProxy):
+    proxy.lie(Lie.ERROR_BEFORE, method="PUT", path="partNumber=", times=99)
+    with pytest.raises(errors.StoreUnavailableError):
+        storage.stage("key", [b"data"])
+    assert "Uploads" not in storage.client.list_multipart_uploads(Bucket=storage.bucket)
+
+
+@pytest.mark.parametrize(
+    ("abort_date", "refused"),
+    [("Thu, 01 Jan 1970 00:00:00 GMT", True), ("Fri, 01 Jan 2100 00:00:00 GMT", False)],
+)
+def test_an_upload_that_a_rule_aborts_soon_is_refused(
+    storage: S3Storage, proxy: LyingProxy, abort_date: str, *, refused: bool
+):
+    headers = {"x-amz-abort-date": abort_date, "x-amz-abort-rule-id": "tidy"}
+    proxy.lie(Lie.ADD_HEADERS, method="POST", path=r"\?uploads", headers=headers)
+    if not refused:
+        storage.stage("key", [b"data"])
+        return
+    with pytest.raises(errors.StorageUnsuitableError, match="tidy"):
+        storage.stage("key", [b"data"])
+    assert "Uploads" not in storage.client.list_multipart_uploads(Bucket=storage.bucket)
+
+
+# --- the probe -----------------------------------------------------------------------
+
+
+def test_the_probe_is_asked_once_and_hidden(moto: Server, proxy: LyingProxy):
+    storage = S3Storage(moto.new_bucket(), client=moto.client(proxy.url))
+    storage.create("a", b"")
+    storage.create("b", b"")
+    storage.stage("c", [])
+    probes = [request for request in proxy.seen if PROBE_NAME in request]
+    assert [p.split()[0] for p in probes] == ["PUT", "PUT", "POST", "PUT", "POST", "DELETE"]
+    assert [info.key for info in storage.list_objects()] == ["a", "b"]
+    with pytest.raises(errors.InvalidKeyError):
+        storage.create(PROBE_NAME, b"")
+
+
+def test_a_store_without_conditional_writes_is_refused(moto: Server, proxy: LyingProxy):
+    storage = S3Storage(moto.new_bucket(), client=moto.client(proxy.url))
+    proxy.lie(Lie.ERROR_BEFORE, method="PUT", times=9, status=501, code="NotImplemented")
+    with pytest.raises(errors.StorageUnsuitableError, match="accept_unconditional_writes"):
+        storage.create("a", b"")
+
+
+def test_rclone_ignores_conditions_and_is_refused(rclone: Server):
+    bucket = rclone.new_bucket()
+    storage = S3Storage(bucket, client=rclone.client())
+    for write in (lambda: storage.create("a", b""), lambda: storage.stage("a", [])):
+        with pytest.raises(errors.StorageUnsuitableError, match="If-None-Match"):
+            write()
+    accepted = S3Storage(bucket, client=rclone.client(), accept_unconditional_writes=True)
+    accepted.create("a", b"first")
+    with pytest.raises(errors.ObjectExistsError):
+        accepted.create("a", b"other")
+    accepted.publish(accepted.stage("b", [b"data"]))
+    assert read(accepted, "b") == b"data"

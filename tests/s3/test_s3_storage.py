@@ -1,0 +1,328 @@
+"""What is S3's own: parts, options, errors, cleaning up."""
+
+import contextlib
+import os
+import pickle
+import re
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from botocore import exceptions as botocore
+from servers import Server
+
+from amplitude_cohort_s3 import errors
+from amplitude_cohort_s3.storage import StagedObject, StagedState, _s3_errors
+from amplitude_cohort_s3.storage import s3 as module
+from amplitude_cohort_s3.storage._s3_errors import translate
+from amplitude_cohort_s3.storage.s3 import S3Storage, part_size_of, split_into_parts
+
+MIB = 1 << 20
+
+
+# --- without a server ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5, 7, 100])
+@pytest.mark.parametrize("size", [0, 1, 3, 4, 8, 9])
+def test_parts_are_all_of_one_size_but_the_last(chunk: int, size: int):
+    data = bytes(range(size))
+    chunks = [data[at : at + chunk] for at in range(0, size, chunk)]
+    parts = [bytes(part) for part in split_into_parts(chunks, 4)]
+    assert b"".join(parts) == data
+    assert [len(part) for part in parts] == [4] * (max(size - 1, 0) // 4) + [
+        size - 4 * (max(size - 1, 0) // 4)
+    ]
+
+
+def test_ten_thousand_parts_reach_the_largest_object():
+    sizes = [part_size_of(number, 8 * MIB) for number in range(1, 10_001)]
+    assert sum(sizes) > _s3_errors.MAX_OBJECT_BYTES
+    assert max(sizes) <= 5 << 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        ({"bucket": ""}, "no name"),
+        ({"part_size": 1}, "part_size"),
+        ({"concurrency": 0}, "concurrency"),
+        ({"expected_bucket_owner": "me"}, "12 digits"),
+        ({"client": object(), "region": "eu-west-1"}, "a client brings"),
+    ],
+)
+def test_arguments_that_contradict_are_refused(arguments: dict, fault: str):
+    with pytest.raises(errors.ConfigurationError, match=fault):
+        S3Storage(**{"bucket": "bucket"} | arguments)
+
+
+def test_a_directory_bucket_is_refused():
+    with pytest.raises(errors.StorageUnsuitableError, match="order of keys"):
+        S3Storage("name--use1-az4--x-s3")
+
+
+def test_the_repr_holds_no_credentials():
+    storage = S3Storage("bucket", client=object())
+    assert repr(storage) == "S3Storage('bucket')"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "keys"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com", ["path/a", "path/b"]),
+        ("https://s3.cn-north-1.amazonaws.com.cn", ["path/a", "path/b"]),
+        ("https://s3.eusc-de-east-1.amazonaws.eu", ["path/a", "path/b"]),
+        ("https://amazonaws.com.example.org", ["path/_syncs/.probe"]),
+    ],
+)
+def test_aws_is_not_probed_and_others_are_beside_what_is_written(endpoint: str, keys: list[str]):
+    sent: list[dict] = []
+
+    class Client:
+        meta = SimpleNamespace(endpoint_url=endpoint)
+
+        def put_object(self, **request: object) -> None:
+            sent.append(request)
+            if request["Key"].endswith(module.PROBE_NAME):
+                raise client_error("AccessDenied", status=403)
+
+    storage = S3Storage("bucket", client=Client())
+    with contextlib.suppress(errors.AccessDeniedError):
+        storage.create("path/a", b"")
+        storage.create("path/b", b"")
+    assert sent[0]["IfNoneMatch"] == "*"
+    assert [request["Key"] for request in sent] == keys
+
+
+def client_error(code: str, operation: str = "PutObject", status: int = 400, **fields: object):
+    return botocore.ClientError(
+        {
+            "Error": {"Code": code, "Message": "arn:aws:iam::123456789012:user/x", **fields},
+            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": {}},
+        },
+        operation,
+    )
+
+
+KMS = "User: arn is not authorized to perform: kms:GenerateDataKey on resource: arn"
+TRANSLATIONS = [
+    (client_error("NoSuchBucket"), errors.BucketNotFoundError, "'bucket'"),
+    (client_error("NoSuchKey"), errors.ObjectNotFoundError, "'key'"),
+    (client_error("404", "HeadObject"), errors.ObjectNotFoundError, "'key'"),
+    (client_error("AccessDenied"), errors.AccessDeniedError, "s3:PutObject of 'key'"),
+    (client_error("AccessDenied", "UploadPart"), errors.AccessDeniedError, "s3:PutObject"),
+    (client_error("AccessDenied", "ListObjectsV2"), errors.AccessDeniedError, "s3:ListBucket "),
+    (
+        client_error("AccessDenied", "ListParts"),
+        errors.AccessDeniedError,
+        "s3:ListMultipartUploadParts",
+    ),
+    (client_error("403", "HeadObject"), errors.AccessDeniedError, "s3:ListBucket is missing"),
+    (client_error("AccessDenied", Message=KMS), errors.KmsAccessDeniedError, "kms:GenerateDataKey"),
+    (client_error("KMS.DisabledException"), errors.KmsAccessDeniedError, "KMS key"),
+    (client_error("ExpiredToken"), errors.CredentialsError, "ExpiredToken"),
+    (client_error("InvalidAccessKeyId"), errors.CredentialsError, "renew"),
+    (botocore.NoCredentialsError(), errors.CredentialsError, "NoCredentialsError"),
+    (client_error("RequestTimeTooSkewed"), errors.StoreClockSkewError, "15 minutes"),
+    (
+        client_error("AuthorizationHeaderMalformed", Region="eu-west-1"),
+        errors.WrongRegionError,
+        "region='eu-west-1'",
+    ),
+    (client_error("PermanentRedirect"), errors.WrongRegionError, "another region"),
+    (client_error("SlowDown", status=503), errors.StoreUnavailableError, "SlowDown"),
+    (client_error("InternalError", status=500), errors.StoreUnavailableError, "InternalError"),
+    (client_error("Strange", status=599), errors.StoreUnavailableError, "Strange"),
+    (
+        botocore.EndpointConnectionError(endpoint_url="http://x"),
+        errors.StoreUnavailableError,
+        "EndpointConnectionError",
+    ),
+    (client_error("EntityTooLarge"), errors.ObjectTooLargeError, "larger"),
+    (client_error("InvalidRequest"), errors.StoreRefusedError, "PutObject of 'key'"),
+    (botocore.ParamValidationError(report="x"), errors.StoreRefusedError, "ParamValidation"),
+    (botocore.FlexibleChecksumError(error_msg="x"), errors.DigestMismatchError, "'key'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "text"), TRANSLATIONS, ids=lambda value: str(value)[:60]
+)
+def test_each_error_of_botocore_becomes_ours(
+    error: Exception, expected: type[errors.CohortS3Error], text: str
+):
+    ours = translate(error, "bucket", "key")
+    assert type(ours) is expected
+    assert text in str(ours)
+    assert "123456789012" not in str(ours)
+    again = pickle.loads(pickle.dumps(ours))
+    assert (type(again), str(again)) == (type(ours), str(ours))
+
+
+def test_an_upload_of_too_many_bytes_is_refused(monkeypatch: pytest.MonkeyPatch, moto: Server):
+    monkeypatch.setattr(module, "MAX_OBJECT_BYTES", 6 * MIB)
+    storage = S3Storage(moto.new_bucket(), client=moto.client(), part_size=5 * MIB)
+    with pytest.raises(errors.ObjectTooLargeError):
+        storage.stage("key", [bytes(MIB)] * 7)
+    assert "Uploads" not in storage.client.list_multipart_uploads(Bucket=storage.bucket)
+
+
+# --- with one ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def storage(moto: Server) -> S3Storage:
+    return S3Storage(moto.new_bucket(), client=moto.client(), part_size=5 * MIB, settling_time=0.1)
+
+
+@pytest.mark.servers
+class TestParts:
+    def test_a_small_upload_names_its_parts_in_the_handle(self, storage: S3Storage):
+        staged = storage.stage("key", [bytes(11 * MIB)])
+        assert len(staged.handle["parts"].split(",")) == 3
+        assert re.fullmatch(r"([0-9a-f]{32}:[\w+/]{6}==,?){3}", staged.handle["parts"])
+
+    def test_an_upload_of_many_parts_is_published_from_its_digest(
+        self, storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(module, "_PARTS_IN_HANDLE", 2)
+        data = os.urandom(16 * MIB)
+        staged = storage.stage("key", [data])
+        assert "parts" not in staged.handle
+        storage.publish(StagedObject.from_json(staged.to_json()))
+        with storage.open("key") as stream:
+            assert stream.read() == data
+        assert storage.publish(staged).size == 16 * MIB
+
+    def test_parts_that_were_changed_since_are_not_published(
+        self, storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(module, "_PARTS_IN_HANDLE", 0)
+        staged = storage.stage("key", [b"data"])
+        storage.client.upload_part(
+            Bucket=storage.bucket,
+            Key="key",
+            UploadId=staged.handle["upload_id"],
+            PartNumber=1,
+            Body=b"evil",
+        )
+        with pytest.raises(errors.DigestMismatchError):
+            storage.publish(staged)
+        assert storage.inspect(staged) is StagedState.STAGED
+
+    @pytest.mark.parametrize("server", ["ministack", "radosgw", "ministack_tls", "radosgw_tls"])
+    @pytest.mark.parametrize("checksums", [True, False])
+    def test_parts_arrive_in_order_on_other_servers(
+        self, server: str, request: pytest.FixtureRequest, *, checksums: bool
+    ):
+        running: Server = request.getfixturevalue(server)
+        when = "when_supported" if checksums else "when_required"
+        client = running.client(
+            request_checksum_calculation=when, response_checksum_validation=when
+        )
+        storage = S3Storage(
+            running.new_bucket(), client=client, part_size=5 * MIB, checksums=checksums
+        )
+        data = os.urandom(23 * MIB)
+        storage.publish(
+            storage.stage("key", [data[at : at + 99_999] for at in range(0, len(data), 99_999)])
+        )
+        with storage.open("key") as stream:
+            assert stream.read() == data
+
+    def test_a_store_that_verifies_refuses_a_wrong_checksum(
+        self, ministack: Server, monkeypatch: pytest.MonkeyPatch
+    ):
+        client = ministack.client(retries={"total_max_attempts": 1})
+        storage = S3Storage(ministack.new_bucket(), client=client)
+        storage.create("past the probe", b"")
+        monkeypatch.setattr(module.zlib, "crc32", lambda _: 1)
+        with pytest.raises(errors.StoreRefusedError) as caught:
+            storage.create("key", b"data")
+        assert caught.value.code == "BadDigest"
+        with pytest.raises(errors.StoreRefusedError):
+            storage.stage("key", [b"data"])
+
+
+@pytest.mark.servers
+class TestOptions:
+    def test_they_reach_every_request(self, moto: Server):
+        storage = S3Storage(
+            moto.new_bucket(),
+            client=moto.client(),
+            kms_key_id="alias/mine",
+            expected_bucket_owner="123456789012",
+            acl="bucket-owner-full-control",
+        )
+        sent: dict[str, dict] = {}
+        storage.client.meta.events.register(
+            "provide-client-params.s3.*",
+            lambda params, model, **_: sent.update({model.name: params}),
+        )
+        staged = storage.stage("key", [b"data"], content_type="text/plain")
+        storage.inspect(staged)
+        storage.publish(staged)
+        storage.inspect(staged)
+        storage.create("other", b"")
+        storage.open("other").close()
+        list(storage.list_objects())
+        storage.delete("other")
+        storage.discard(staged)
+        storage.clean_up_uploads(older_than=timedelta(0))
+        assert len(sent) == 11
+        for operation, params in sent.items():
+            assert params["ExpectedBucketOwner"] == "123456789012", operation
+        for operation in ("PutObject", "CreateMultipartUpload"):
+            assert sent[operation]["SSEKMSKeyId"] == "alias/mine"
+            assert sent[operation]["ServerSideEncryption"] == "aws:kms"
+            assert sent[operation]["ACL"] == "bucket-owner-full-control"
+        head = storage.client.head_object(Bucket=storage.bucket, Key="key")
+        assert head["ContentType"] == "text/plain"
+
+    def test_a_missing_bucket_is_told_by_every_verb(self, moto: Server):
+        present = S3Storage(moto.new_bucket(), client=moto.client())
+        staged = present.stage("key", [b"data"])
+        storage = S3Storage("there-is-none", client=moto.client())
+        for verb in (
+            lambda: list(storage.list_objects()),
+            lambda: storage.open("key"),
+            lambda: storage.create("key", b""),
+            lambda: storage.stage("key", []),
+            lambda: storage.inspect(staged),
+            lambda: storage.publish(staged),
+            lambda: storage.discard(staged),
+        ):
+            with pytest.raises(errors.BucketNotFoundError):
+                verb()
+
+    def test_wrong_credentials_are_told(self, radosgw: Server):
+        session = module.boto3.Session("AKWRONG", "wrong", region_name="us-east-1")
+        storage = S3Storage("bucket", session=session, endpoint_url=radosgw.url)
+        with pytest.raises(errors.CredentialsError):
+            storage.stage("key", [])
+
+    def test_a_server_that_is_away_is_told(self, moto: Server):
+        storage = S3Storage(
+            "bucket", client=moto.client("http://127.0.0.1:9", retries={"total_max_attempts": 1})
+        )
+        with pytest.raises(errors.StoreUnavailableError):
+            list(storage.list_objects())
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("server", ["radosgw", "ministack"])  # moto dates all of 2010
+def test_cleaning_up_touches_only_what_is_old_and_ours(server: str, request: pytest.FixtureRequest):
+    running: Server = request.getfixturevalue(server)
+    storage = S3Storage(running.new_bucket(), client=running.client(), settling_time=0.1)
+    keys = ("cohorts/a", "cohorts/b/c", "cohorts-of-others/a", "a")
+    staged = {key: storage.stage(key, [b"x"]) for key in keys}
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    assert storage.clean_up_uploads("cohorts", older_than=timedelta(hours=1)) == ()
+    cleaned = storage.clean_up_uploads("cohorts/", older_than=timedelta(hours=1), now=tomorrow)
+    assert cleaned == ("cohorts/a", "cohorts/b/c")
+    assert {key: storage.inspect(one) for key, one in staged.items()} == {
+        "cohorts/a": StagedState.GONE,
+        "cohorts/b/c": StagedState.GONE,
+        "cohorts-of-others/a": StagedState.STAGED,
+        "a": StagedState.STAGED,
+    }

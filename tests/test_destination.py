@@ -1,0 +1,378 @@
+"""Destinations, syncs and streams: each setting of Amplitude's page has its place."""
+
+import pickle
+from datetime import UTC, datetime, timedelta, timezone
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amplitude_cohort_s3 import (
+    Cadence,
+    CohortStream,
+    CohortSync,
+    Destination,
+    DiffType,
+    ExistingMeaning,
+    ExitGuard,
+    NameStyle,
+    UserProperty,
+)
+from amplitude_cohort_s3.errors import (
+    ConfigurationError,
+    InvalidFileNameError,
+    MissingRoutingKeyError,
+    NaiveDatetimeError,
+)
+from amplitude_cohort_s3.testing import strategies
+
+AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+PLAN = UserProperty("plan")
+
+
+def sync_of(destination=None, **settings):
+    given_by_default = {"project_id": 123, "cohort_id": "26umsb5"}
+    return CohortSync(
+        destination=destination or Destination(name="d"), **given_by_default | settings
+    )
+
+
+def test_every_setting_of_the_page_has_its_place():
+    destination = Destination(
+        name="warehouse",  # "a name for the destination"
+        bucket="my-bucket",  # "the bucket name"
+        region="eu-central-1",  # "a region"
+        path="amplitude/cohorts",  # "a bucket path (optional)"
+        match_by=UserProperty("crm_id"),  # "the user property to match users"
+        require_suffix=True,  # "Require suffix"
+        user_property=UserProperty("country"),  # "User property", of the bucket
+    )
+    sync = CohortSync(
+        destination=destination,  # "Select the S3 location"
+        project_id=123,
+        cohort_id="26umsb5",
+        user_properties=[PLAN],  # "User Property", of the sync
+        routing_key="vip_eu",  # "Routing Key"
+        cadence=Cadence.DAILY,  # "Choose a sync cadence"
+    )
+    assert sync.schema.header == ("amplitudeID", "userID", "crm_id", "country", "plan")
+    assert sync.schema.key == "crm_id"
+    name = sync.stream.name(AT, DiffType.ENTERING, sync.name_style)
+    assert name.key(destination.path) == (
+        "amplitude/cohorts/123_26umsb5_2026-11-23T14:05_entering_vip_eu.csv"
+    )
+    assert sync.is_due(None, AT)
+    assert pickle.loads(pickle.dumps(sync)) == sync
+
+
+def test_the_defaults_are_amplitudes_form():
+    sync = sync_of()
+    assert sync.schema.header == ("amplitudeID", "userID")
+    assert sync.schema.key == "amplitude_id"
+    assert sync.destination.existing is ExistingMeaning.MEMBERS
+    name = sync.stream.name(AT, DiffType.EXISTING, sync.name_style)
+    assert name.key(sync.stream.path) == "123_26umsb5_2026-11-23T14:05_existing.csv"
+
+
+def test_what_is_written_can_be_chosen():
+    destination = Destination(
+        name="spark",
+        header_style="api",
+        name_style=NameStyle(separator="-", seconds=True, zulu=True),
+        compression="gzip",
+    )
+    sync = sync_of(destination)
+    assert sync.schema.header == ("amplitude_id", "user_id")
+    assert str(sync.stream.name(AT, DiffType.EXISTING, sync.name_style)) == (
+        "123_26umsb5_2026-11-23T14-05-00Z_existing.csv.gz"
+    )
+
+
+# --- Faults ------------------------------------------------------------------------------
+
+# The settings of a destination, and a word of each fault.
+INVALID_DESTINATIONS = [
+    ({"name": ""}, ["name"]),
+    ({"path": "/lead"}, ["path"]),
+    ({"path": "trail/"}, ["path"]),
+    ({"path": "a//b"}, ["path"]),
+    ({"path": "../up"}, ["path"]),
+    ({"path": "a\nb"}, ["path"]),
+    ({"path": "_hidden"}, ["hide"]),
+    ({"path": "a/.hidden"}, ["hide"]),
+    ({"match_by": "email"}, ["match_by"]),
+    ({"existing": "members"}, ["existing"]),
+    ({"name_style": NameStyle(second_group="seconds")}, ["minutes"]),
+    ({"name_style": NameStyle(empty_routing_key=True)}, ["empty routing key"]),
+    ({"name_style": NameStyle(extension=".csv.gz")}, ["compression"]),
+    ({"header_style": "spark"}, ["header_style"]),
+    ({"compression": "zstd"}, ["compression"]),
+    (
+        {
+            "name": "",
+            "path": "/_x",
+            "match_by": "email",
+            "existing": "all",
+            "name_style": NameStyle(second_group="seconds", empty_routing_key=True),
+            "header_style": "x",
+            "compression": "x",
+        },
+        ["name", "path", "hide", "match_by", "existing", "minutes", "empty", "header", "compre"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "faults"), INVALID_DESTINATIONS)
+def test_a_destination_names_all_its_faults_at_once(settings, faults):
+    with pytest.raises(ConfigurationError) as caught:
+        Destination(**{"name": "d"} | settings)
+    assert_faults(caught.value, faults)
+
+
+INVALID_SYNCS = [
+    ({"project_id": -1}, ["project_id"]),
+    ({"cohort_id": ""}, ["cohort_id"]),
+    ({"cohort_id": "a_b"}, ["cohort_id"]),
+    ({"routing_key": ""}, ["routing_key"]),
+    ({"routing_key": "a/b"}, ["routing_key"]),
+    ({"routing_key": "k" * 1100}, ["1024 bytes"]),
+    ({"routing_key": "k" * 960}, ["form a key"]),
+    ({"user_properties": [UserProperty("UserID")]}, ["user_id"]),
+    ({"user_properties": [PLAN, UserProperty("other", header="plan")]}, ["plan"]),
+    (
+        {
+            "project_id": -1,
+            "cohort_id": "a_b",
+            "routing_key": "a/b",
+            "user_properties": [UserProperty("UserID"), PLAN, UserProperty("x", header="plan")],
+        },
+        ["project_id", "cohort_id", "routing_key", "user_id", "plan"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "faults"), INVALID_SYNCS)
+def test_a_sync_names_all_its_faults_at_once(settings, faults):
+    with pytest.raises(ConfigurationError) as caught:
+        sync_of(Destination(name="d", path="p" * 30), **settings)
+    assert_faults(caught.value, faults)
+
+
+def test_a_missing_routing_key_is_an_error_of_its_own_that_names_the_other_faults_too():
+    destination = Destination(name="d", require_suffix=True)
+    with pytest.raises(MissingRoutingKeyError) as caught:
+        sync_of(destination, project_id=-1)
+    assert_faults(caught.value, ["project_id", "'d' requires a routing key"])
+    assert sync_of(destination, routing_key="k").routing_key == "k"
+
+
+def test_a_routing_key_may_be_given_where_none_is_required():
+    assert sync_of(routing_key="vip").stream.routing_key == "vip"
+
+
+@pytest.mark.parametrize(
+    ("settings", "faults"),
+    [
+        ({"share": -0.1}, ["share"]),
+        ({"share": 1.1}, ["share"]),
+        ({"share": float("nan")}, ["share"]),
+        ({"number": -1}, ["number"]),
+        ({"share": 2, "number": -1}, ["share", "number"]),
+    ],
+)
+def test_an_exit_guard_names_all_its_faults_at_once(settings, faults):
+    with pytest.raises(ConfigurationError) as caught:
+        ExitGuard(**settings)
+    assert_faults(caught.value, faults)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"name": ""}, {"name": "a", "source_app": ""}, {"name": "a", "header": ""}]
+)
+def test_a_property_without_a_name_is_refused(arguments):
+    with pytest.raises(ConfigurationError):
+        UserProperty(**arguments)
+
+
+def assert_faults(error, words):
+    assert len(error.faults) == len(words), error.faults
+    for fault, word in zip(error.faults, words, strict=True):
+        assert word in fault
+        assert fault in str(error)
+
+
+# --- Columns -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "column"),
+    [
+        (("plan",), "plan"),
+        (("plan", "ios"), "plan_ios"),
+        (("plan", "ios", "Plan (iOS)"), "Plan (iOS)"),
+        (("plan", None, "tier"), "tier"),
+    ],
+)
+def test_the_column_of_a_property(arguments, column):
+    assert UserProperty(*arguments).column == column
+
+
+def test_portfolio_projects_have_a_column_for_each_source_app():
+    apps = [UserProperty("plan", source_app=app) for app in ("ios", "android")]
+    assert sync_of(user_properties=apps).schema.properties == ("plan_ios", "plan_android")
+
+
+def test_a_property_named_at_several_places_stands_once_at_its_first():
+    destination = Destination(name="d", match_by=PLAN, user_property=PLAN)
+    sync = sync_of(destination, user_properties=[UserProperty("country"), PLAN])
+    assert sync.schema.properties == ("plan", "country")
+
+
+# --- Cadence -------------------------------------------------------------------------------
+
+
+def at(text):
+    return datetime.fromisoformat(f"2026-11-{text}+00:00")
+
+
+@pytest.mark.parametrize(
+    ("cadence", "last", "now", "due"),
+    [
+        (Cadence.ONE_TIME, None, "23T00:00", True),
+        (Cadence.ONE_TIME, "22T00:00", "30T00:00", False),
+        (Cadence.HOURLY, None, "23T00:00", True),
+        (Cadence.HOURLY, "23T14:00", "23T14:59", False),
+        (Cadence.HOURLY, "23T14:00", "23T15:00", True),
+        (Cadence.HOURLY, "23T14:50", "23T15:00", True),  # late, the next one is on time
+        (Cadence.HOURLY, "23T23:59", "24T00:00", True),
+        (Cadence.HOURLY, "23T14:00", "25T14:00", True),
+        (Cadence.DAILY, None, "23T00:00", True),
+        (Cadence.DAILY, "23T00:10", "23T23:59", False),
+        (Cadence.DAILY, "23T23:50", "24T00:00", True),  # late, the next one is on time
+        (Cadence.DAILY, "23T06:00", "24T05:00", True),
+        (Cadence.DAILY, "23T06:00", "30T05:00", True),
+        (Cadence.HOURLY, "23T14:00", "23T13:00", False),  # the clock was set back
+        (Cadence.DAILY, "23T14:00", "22T14:00", False),
+    ],
+)
+def test_when_a_sync_is_due(cadence, last, now, due):
+    last = None if last is None else at(last)
+    assert cadence.is_due(last, at(now)) is due
+    assert sync_of(cadence=cadence).is_due(last, at(now)) is due
+
+
+def test_an_hour_is_one_of_utc_whatever_the_time_zone():
+    india = timezone(timedelta(hours=5, minutes=30))
+    assert not Cadence.HOURLY.is_due(at("23T14:00").astimezone(india), at("23T14:45"))
+    assert not Cadence.DAILY.is_due(at("23T14:00"), at("23T20:00").astimezone(india))
+
+
+@given(strategies.times(), st.integers(0, 40))
+def test_a_late_run_does_not_make_the_next_one_late(start, lateness):
+    start = start.replace(year=2026, minute=0, second=0, microsecond=0)
+    last = start + timedelta(minutes=lateness)
+    assert Cadence.HOURLY.is_due(last, start + timedelta(hours=1))
+
+
+@pytest.mark.parametrize("cadence", Cadence)
+def test_naive_times_are_refused(cadence):
+    naive = AT.replace(tzinfo=None)
+    for last, now in [(None, naive), (AT, naive), (naive, AT)]:
+        with pytest.raises(NaiveDatetimeError):
+            cadence.is_due(last, now)
+
+
+# --- The exit guard ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "limit"),
+    [
+        (0, 0, 100),
+        (1, 0, 0),  # an empty source where there were members
+        (1000, 0, 0),
+        (50, 1, 100),  # few members: the number decides
+        (200, 100, 100),
+        (201, 100, 100),
+        (202, 100, 101),
+        (1000, 499, 500),  # many: the share decides
+    ],
+)
+def test_how_many_members_may_leave(before, now, limit):
+    assert ExitGuard().limit(members_before=before, members_now=now) == limit
+
+
+def test_the_guard_can_be_set():
+    assert ExitGuard(share=0.1, number=5).limit(members_before=100, members_now=50) == 10
+    assert ExitGuard(share=1, number=0).limit(members_before=100, members_now=50) == 100
+
+
+# --- Streams -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stream", "data_prefix", "log_prefix"),
+    [
+        ((1, "a"), "1_a_", "_syncs/1_a/"),
+        ((1, "a", "p/q"), "p/q/1_a_", "p/q/_syncs/1_a/"),
+        ((None, "a"), "a_", "_syncs/none_a/"),
+        ((0, "a", "", "vip"), "0_a_", "_syncs/0_a_vip/"),
+        ((0, "a", "", "v_x.csv~ü"), "0_a_", "_syncs/0_a_v%5Fx%2Ecsv%7E%C3%BC/"),
+    ],
+)
+def test_where_a_streams_files_and_its_log_are(stream, data_prefix, log_prefix):
+    keys = ("project_id", "cohort_id", "path", "routing_key")
+    found = CohortStream(**dict(zip(keys, stream, strict=False)))
+    assert (found.data_prefix, found.log_prefix) == (data_prefix, log_prefix)
+
+
+@given(strategies.streams(), strategies.streams())
+def test_law_two_streams_never_share_a_log(one, other):
+    assert (one.log_prefix == other.log_prefix) == (one == other)
+
+
+@given(strategies.streams())
+def test_no_log_lies_in_that_of_a_stream_whose_key_continues_it(stream):
+    longer = attrs.evolve(stream, routing_key=(stream.routing_key or "") + "_x")
+    assert not longer.log_prefix.startswith(stream.log_prefix)
+
+
+@given(st.text("ab_.~%", min_size=1, max_size=4), st.text("ab_.~%", min_size=1, max_size=4))
+def test_law_two_routing_keys_never_share_a_log(one, other):
+    prefixes = {
+        CohortStream(project_id=1, cohort_id="a", routing_key=key).log_prefix
+        for key in (one, other)
+    }
+    assert len(prefixes) == len({one, other})
+
+
+def test_a_long_routing_key_has_a_log_of_its_own_that_every_file_system_takes():
+    streams = [
+        CohortStream(project_id=1, cohort_id="a", routing_key="日" * 150 + end) for end in "ab"
+    ]
+    one, other = (stream.log_prefix for stream in streams)
+    assert one != other
+    assert max(map(len, one.split("/"))) < 200
+
+
+@given(strategies.streams(), strategies.times(), st.sampled_from(DiffType), st.data())
+def test_law_a_stream_owns_its_names_and_finds_them_by_their_prefix(stream, when, diff_type, data):
+    style = data.draw(strategies.name_styles(written=True))
+    name = stream.name(style.floor(when), diff_type, style)
+    assert stream.owns(stream.path, name)
+    assert name.key(stream.path).startswith(stream.data_prefix)
+    assert not attrs.evolve(stream, path=f"{stream.path}x").owns(stream.path, name)
+    other = attrs.evolve(stream, routing_key=f"{stream.routing_key or ''}x")
+    assert not other.owns(stream.path, name)
+
+
+def test_a_stream_with_a_part_that_no_name_can_hold_is_refused():
+    for parts in ({"cohort_id": "a_b"}, {"routing_key": ""}, {"project_id": -1}):
+        with pytest.raises(InvalidFileNameError):
+            CohortStream(**{"project_id": 1, "cohort_id": "a"} | parts)
+
+
+def test_a_stream_whose_path_ends_in_a_slash_is_refused_since_it_would_find_nothing():
+    with pytest.raises(ConfigurationError):
+        CohortStream(project_id=1, cohort_id="a", path="cohorts/")

@@ -1,0 +1,70 @@
+"""From a place to its Storage."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import frozen
+
+from amplitude_cohort_s3.errors import ConfigurationError
+from amplitude_cohort_s3.storage import LocalStorage, open_storage
+from amplitude_cohort_s3.storage.s3 import S3Storage
+
+
+@frozen
+class Place:
+    bucket: str | None
+    region: str | None = None
+
+
+@pytest.fixture(autouse=True)
+def region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.mark.parametrize("url", ["s3://my.bucket-1", "s3://my.bucket-1/", "S3://my.bucket-1"])
+def test_an_s3_url_is_a_bucket(url: str):
+    storage = open_storage(url)
+    assert isinstance(storage, S3Storage)
+    assert storage.bucket == "my.bucket-1"
+
+
+def test_a_destination_brings_bucket_and_region():
+    storage = open_storage(Place("bucket", "eu-central-1"))
+    assert isinstance(storage, S3Storage)
+    assert storage.bucket == "bucket"
+    assert storage.client.meta.region_name == "eu-central-1"
+
+
+@pytest.mark.parametrize("place", ["/tmp/x y", Path("/tmp/x y"), "file:///tmp/x%20y"])
+def test_a_path_and_a_file_url_are_a_folder(place: str | Path):
+    storage = open_storage(place)
+    assert isinstance(storage, LocalStorage)
+    assert storage.root == Path("/tmp/x y")
+
+
+@pytest.mark.parametrize(
+    ("place", "rule"),
+    [
+        ("s3://bucket/cohorts", "Destination.path"),
+        ("s3://", "name of a bucket"),
+        ("s3://AK:secret@bucket", "name of a bucket"),
+        ("file://host/x", "absolute path"),
+        ("gs://bucket", "none of s3://"),
+        (Place(None), "names no bucket"),
+    ],
+)
+def test_what_is_no_place_says_why(place: str | Place, rule: str):
+    with pytest.raises(ConfigurationError, match=rule) as caught:
+        open_storage(place)
+    assert "secret" not in str(caught.value)
+
+
+def test_storage_is_imported_without_boto3():
+    code = (
+        "import sys, amplitude_cohort_s3.storage as s; s.open_storage('x');"
+        "print(sorted({'boto3', 'botocore', 'smart_open'} & set(sys.modules)), s.S3Storage)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("[] <class")

@@ -1,0 +1,54 @@
+"""The protocol holds in every state of the model, and none of its rules is idle."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from protocol_model import RULES, InvariantError, Model
+
+WORLDS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+    ((1, 2), {"aborts": 4, "strangers": 1}),
+    ((1, 1), {"aborts": 4, "strangers": 1, "prunings": 1}),
+    ((1, 2), {"aborts": 2, "prunings": 1, "readers": 1}),
+    ((1, 2, 3), {"aborts": 1}),
+    ((1, 1, 2), {"aborts": 1}),
+    ((1, 2, 3), {"prunings": 1}),
+]
+
+BROKEN_BY: dict[str, str] = {
+    "recover before planning": "a record was passed over",
+    "create before publish": "a file is visible without a record",
+    "create once": "a published file is not visible",
+    "unknown is not lost": "a sync is void though nothing disturbed it",
+    "losers discard": "a loser left something staged",
+    "same head": "a record continues another head",
+    "publish once": "a visible object changed",
+    "existing last": "existing is visible without a companion",
+    "taken is lost": "nobody can sync any more",
+    "discard before void": "a void sync can be published",
+    "discard revokes": "a void sync shows existing",
+    "look again": "a void sync shows existing",
+    "one outcome key": "a sync is published and void",
+    "obey the outcome": "a writer tells another outcome",
+    "data, then log": "a reader sees a sync that the log does not know",
+}
+
+
+@pytest.mark.parametrize(("times", "trouble"), WORLDS, ids=str)
+def test_no_state_breaks_an_invariant(
+    times: tuple[int, ...],
+    trouble: dict[str, Any],
+    record_property: Callable[[str, object], None],
+) -> None:
+    record_property("cases", Model(times, **trouble).explore())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_is_needed(rule: str) -> None:
+    trouble = {
+        "one outcome key": {"prunings": 1},
+        "obey the outcome": {"prunings": 1},
+        "data, then log": {"readers": 1},
+    }.get(rule, {"aborts": 1, "strangers": 1})
+    with pytest.raises(InvariantError, match=BROKEN_BY[rule]):
+        Model((1, 2), without=rule, **trouble).explore()

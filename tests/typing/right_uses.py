@@ -1,0 +1,209 @@
+"""What type checkers know of the library: read by mypy and pyright, and not run."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, assert_type
+
+from amplitude_cohort_s3 import (
+    BucketSync,
+    Cadence,
+    CohortDiff,
+    CohortFileName,
+    CohortHistory,
+    CohortStream,
+    CohortSync,
+    CsvSource,
+    Destination,
+    DiffEngine,
+    DiffType,
+    ExistingMeaning,
+    ExitGuard,
+    Head,
+    LocalStorage,
+    Member,
+    Members,
+    MembershipEvent,
+    MemoryStorage,
+    NameStyle,
+    ObjectInfo,
+    Outcome,
+    RecoveryReport,
+    RowSchema,
+    StagedObject,
+    StagedState,
+    Storage,
+    SupportsDelete,
+    SyncPlan,
+    SyncRecord,
+    SyncResult,
+    UserProperty,
+    adopt,
+    commit,
+    diff_members,
+    plan_sync,
+    read_head,
+    read_history,
+    recover,
+    sync_cohort,
+)
+from amplitude_cohort_s3.errors import CohortS3Error, MassExitError, SyncTimeTakenError
+
+AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+
+
+def names() -> None:
+    name = CohortFileName.parse("1_a_2026-11-23T14:05_entering.csv", second_group="seconds")
+    assert_type(name, CohortFileName)
+    assert_type(name.project_id, int | None)
+    assert_type(name.synced_at, datetime)
+    assert_type(name.diff_type, DiffType)
+    assert_type(name.routing_key, str | None)
+    assert_type(name.style, NameStyle)
+    assert_type(name.key("p"), str)
+    assert_type(CohortFileName.from_key("p/n"), tuple[str, CohortFileName])
+    assert_type(CohortFileName(1, "a", AT, "existing").diff_type, DiffType)
+    assert_type(CohortFileName(None, "a", AT, DiffType.EXITING, "k", NameStyle()), CohortFileName)
+
+
+class ShoutingName(CohortFileName):
+    """A subclass parses to itself."""
+
+
+def subclasses() -> None:
+    assert_type(ShoutingName.parse("1_a_2026-11-23T14:05_entering.csv"), ShoutingName)
+
+
+def settings() -> CohortSync:
+    destination = Destination(
+        name="d",
+        match_by=UserProperty("crm"),
+        existing=ExistingMeaning.STAYED,
+        name_style=NameStyle(separator="-"),
+        header_style="api",
+        compression="gzip",
+    )
+    sync = CohortSync(
+        destination=destination,
+        project_id=1,
+        cohort_id="a",
+        user_properties=[UserProperty("plan"), UserProperty("plan", source_app="ios")],
+        cadence=Cadence.DAILY,
+        exit_guard=ExitGuard(share=0.1),
+    )
+    assert_type(sync.user_properties, tuple[UserProperty, ...])
+    assert_type(sync.schema, RowSchema)
+    assert_type(sync.stream, CohortStream)
+    assert_type(sync.is_due(None, AT), bool)
+    return sync
+
+
+def rows(stream: BinaryIO) -> None:
+    schema = RowSchema(properties=["plan"], key="plan")
+    assert_type(schema.properties, tuple[str, ...])
+    assert_type(schema.encode([("1", "ann", "x")]), Iterator[bytes])
+    assert_type(schema.decode(stream), Iterator[tuple[str, ...]])
+    assert_type(schema.decode([b"", b""]), Iterator[tuple[str, ...]])
+    assert_type(schema.row({"amplitude_id": 1}), tuple[str, ...])
+
+
+def members_of_any_shape(sync: CohortSync, storage: Storage, path: Path) -> None:
+    mappings: list[dict[str, Any]] = [{"amplitude_id": 1}]
+    texts: list[dict[str, str]] = [{"amplitude_id": "1"}]
+    pairs: list[tuple[str, str]] = [("1", "ann")]
+    sync_cohort(sync, [Member("1", "ann", {"plan": "x"})], storage)
+    sync_cohort(sync, mappings, storage)
+    sync_cohort(sync, texts, storage)
+    sync_cohort(sync, pairs, storage)
+    sync_cohort(sync, (pair for pair in pairs), storage)
+    sync_cohort(sync, {("1", "ann")}, storage)
+    sync_cohort(sync, path, storage)
+    sync_cohort(sync, "s3://bucket/members.csv", storage)
+    sync_cohort(sync, CsvSource(chunks=lambda: iter([b""])), storage)
+
+
+def whole(sync: CohortSync, storage: Storage, engine: DiffEngine) -> None:
+    result = sync_cohort(
+        sync,
+        [],
+        storage,
+        synced_at=AT,
+        max_exits=3,
+        duplicates="keep_smallest",
+        engine=engine,
+        work_dir=Path(),
+        log=MemoryStorage(),
+        progress=lambda done, expected: None,
+        clock=lambda: AT,
+    )
+    assert_type(result, SyncResult)
+    assert_type(result.record, SyncRecord)
+    assert_type(result.ignored_columns, tuple[str, ...])
+
+
+def by_hand(sync: CohortSync, storage: Storage) -> None:
+    assert_type(recover(storage, sync.stream), RecoveryReport)
+    head = read_head(storage, sync.stream)
+    assert_type(head, Head | None)
+    before = () if head is None else head.members()
+    with diff_members(before, [("1", "ann")], schema=sync.schema) as diff:
+        assert_type(diff, CohortDiff)
+        assert_type(diff.rows(DiffType.ENTERING), Iterator[tuple[str, ...]])
+        assert_type(diff.entering.rows, int)
+        plan = plan_sync(sync, diff, synced_at=AT, previous=head)
+        assert_type(plan, SyncPlan)
+        assert_type(commit(plan, diff, storage), SyncResult)
+    assert_type(adopt(storage, sync.stream), Head)
+
+
+def history(storage: Storage, stream: CohortStream) -> None:
+    found = read_history(storage, stream)
+    assert_type(found, CohortHistory)
+    assert_type(found[-1], BucketSync)
+    assert_type(found[1:], Sequence[BucketSync])
+    assert_type(found.members_at(AT), Members)
+    assert_type(found.events(), Iterator[MembershipEvent])
+    for row in found.members_at(found[0]):
+        assert_type(row, tuple[str, ...])
+
+
+def storages(staged: StagedObject) -> None:
+    everywhere: list[Storage] = [MemoryStorage(), LocalStorage("folder"), LocalStorage(Path())]
+    powers: list[SupportsDelete] = [MemoryStorage(), LocalStorage("folder")]
+    powers[0].delete("k")
+    storage = everywhere[0]
+    assert_type(storage.list_objects("a/", start_after="a/b"), Iterator[ObjectInfo])
+    assert_type(storage.inspect(staged), StagedState)
+    assert_type(storage.publish(staged), ObjectInfo)
+    assert_type(StagedObject.from_json(staged.to_json()), StagedObject)
+    opening: Callable[[str], BinaryIO] = storage.open
+    opening("k").close()
+
+
+def logs(data: bytes) -> None:
+    assert_type(SyncRecord.from_bytes(data, key="k"), SyncRecord)
+    assert_type(Outcome.from_bytes(data, key="k").head, SyncRecord | None)
+
+
+def errors() -> None:
+    try:
+        settings()
+    except MassExitError as error:
+        assert_type(error.exits, int)
+    except SyncTimeTakenError as error:
+        assert_type(error.next_free, datetime)
+    except CohortS3Error:
+        pass
+
+
+def every_difftype_and_meaning_is_known(diff_type: DiffType, meaning: ExistingMeaning) -> int:
+    match diff_type:
+        case DiffType.ENTERING | DiffType.EXITING:
+            return 1
+        case DiffType.EXISTING:
+            pass
+    match meaning:
+        case ExistingMeaning.MEMBERS:
+            return 2
+        case ExistingMeaning.STAYED | ExistingMeaning.PREVIOUS:
+            return 3

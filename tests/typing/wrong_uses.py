@@ -1,0 +1,99 @@
+"""What type checkers must refuse. Each comment says so, and is an error itself if they don't."""
+
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from amplitude_cohort_s3 import (
+    CohortFileName,
+    CohortStream,
+    CohortSync,
+    Destination,
+    DiffType,
+    Member,
+    MemoryStorage,
+    NameStyle,
+    ObjectInfo,
+    RowSchema,
+    StagedObject,
+    StagedState,
+    Storage,
+    SupportsDelete,
+    UserProperty,
+    diff_members,
+    sync_cohort,
+)
+
+AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+STORAGE = MemoryStorage()
+SYNC = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+NAME = CohortFileName(1, "a", AT, DiffType.ENTERING)
+
+
+def names() -> None:
+    CohortFileName("1", "a", AT, DiffType.ENTERING)  # type: ignore[arg-type]
+    CohortFileName(1, "a", "2026-11-23", DiffType.ENTERING)  # type: ignore[arg-type]
+    CohortFileName(1, "a", AT, 7)  # type: ignore[arg-type]
+    CohortFileName(1, "a", AT)  # type: ignore[call-arg]
+    CohortFileName.parse("n", "seconds")  # type: ignore[call-arg]
+    CohortFileName.parse("n", second_group="hours")  # type: ignore[arg-type]
+    NameStyle(separator=".")  # type: ignore[arg-type]
+    NAME.routing_key.upper()  # type: ignore[union-attr]
+    NAME.routing_key = "k"  # type: ignore[misc]
+
+
+def settings() -> None:
+    Destination("d")  # type: ignore[call-arg]
+    Destination(name="d", header_style="spark")  # type: ignore[arg-type]
+    Destination(name="d", match_by="email")  # type: ignore[arg-type]
+    Destination(name="d", existing="members")  # type: ignore[arg-type]
+    Destination(name="d", compression="zstd")  # type: ignore[arg-type]
+    Destination(name="d", user_property="plan")  # type: ignore[arg-type]
+    there = Destination(name="d")
+    CohortSync(destination=there, project_id=None, cohort_id="a")  # type: ignore[arg-type]
+    CohortSync(destination="d", project_id=1, cohort_id="a")  # type: ignore[arg-type]
+    CohortSync(destination=there, project_id=1, cohort_id="a", user_properties=["p"])  # type: ignore[list-item]
+    CohortStream(1, "a")  # type: ignore[call-arg]
+    UserProperty(header="h")  # type: ignore[call-arg]
+    RowSchema(header_style="x")  # type: ignore[arg-type]
+
+
+def members() -> None:
+    Member(1)  # type: ignore[arg-type]
+    sync_cohort(SYNC, ["1", "2"], STORAGE)  # type: ignore[list-item]
+    sync_cohort(SYNC, [1, 2], STORAGE)  # type: ignore[list-item]
+    sync_cohort(SYNC, 7, STORAGE)  # type: ignore[arg-type]
+    sync_cohort(SYNC, [], "s3://bucket")  # type: ignore[arg-type]
+    sync_cohort(SYNC, [], STORAGE, AT)  # type: ignore[call-arg]
+    sync_cohort(SYNC, [], STORAGE, synced_at="now")  # type: ignore[arg-type]
+    sync_cohort(SYNC, [], STORAGE, duplicates="first")  # type: ignore[arg-type]
+    diff_members([], [], SYNC.schema)  # type: ignore[call-arg]
+
+
+class OverwritingStorage:
+    """Lacks discard, and its create returns nothing."""
+
+    def list_objects(
+        self, prefix: str = "", /, *, start_after: str | None = None
+    ) -> Iterator[ObjectInfo]:
+        yield from ()
+
+    def open(self, key: str, /) -> BinaryIO:
+        raise NotImplementedError
+
+    def create(self, key: str, data: bytes, /) -> None: ...
+
+    def stage(self, key: str, chunks: Iterable[bytes], /) -> StagedObject:
+        raise NotImplementedError
+
+    def inspect(self, staged: StagedObject, /) -> StagedState:
+        raise NotImplementedError
+
+    def publish(self, staged: StagedObject, /) -> ObjectInfo:
+        raise NotImplementedError
+
+
+NOT_A_STORAGE: Storage = OverwritingStorage()  # type: ignore[assignment]
+NO_POWER: SupportsDelete = OverwritingStorage()  # type: ignore[assignment]
