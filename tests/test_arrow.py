@@ -21,6 +21,7 @@ from amplitude_cohort_s3 import (
     MemoryStorage,
     RowSchema,
     UserProperty,
+    arrow,
     diff_members,
     errors,
     read_head,
@@ -156,6 +157,15 @@ def test_a_byte_order_mark_that_begins_a_batch_is_a_part_of_its_cell():
 
 def test_a_long_cell_fits():
     rows = [("1", "x" * (3 * BLOCK_BYTES), 'y"' * BLOCK_BYTES, "z")]
+    assert rows_of(members_of(rows).to_arrow()) == rows
+
+
+def test_quotes_line_ends_and_long_cells_take_the_fast_way(monkeypatch: pytest.MonkeyPatch):
+    def slow(*_: object) -> None:
+        pytest.fail("a canonical file was read cell by cell")
+
+    monkeypatch.setattr(arrow, "_checked", slow)
+    rows = [*NASTY, ("1", "x" * (3 * BLOCK_BYTES), 'y"\n' * 1000, "z")]
     assert rows_of(members_of(rows).to_arrow()) == rows
 
 

@@ -38,7 +38,10 @@ FLOORS = (
         *("arrow", "external_sort", "notifications"),
     },
     {"filename", "destination", "policy", "lifecycle", "rows"},
-    {"errors", "_grammar", "_keys", "_csv", "_buckets", "_optional", "compression"},
+    {
+        *("errors", "_grammar", "_keys", "_csv", "_buckets", "_optional", "compression"),
+        *("display", "plot"),
+    },
 )
 FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 

@@ -308,3 +308,14 @@ def test_the_memory_is_bounded_and_forgetting_is_counted():
 def test_a_limit_of_nothing_is_refused():
     with pytest.raises(errors.ConfigurationError, match="limit"):
         PendingSyncs(limit=0)
+
+
+def test_a_repeat_keeps_an_answered_sync_from_being_forgotten():
+    pending = PendingSyncs(existing_is_last=True, limit=2)
+    first, second, third = (files_of(hour)[-1] for hour in (1, 2, 3))
+    assert pending.add(first)
+    assert pending.add(second)
+    assert pending.add(first) is None
+    assert pending.add(third)
+    assert pending.add(first) is None
+    assert pending.add(second)

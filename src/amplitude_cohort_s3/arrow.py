@@ -147,8 +147,8 @@ def _of_csv(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
                     csv.ReadOptions(
                         column_names=names, block_size=len(block.data) + 1, use_threads=False
                     ),
-                    csv.ParseOptions(newlines_in_values=b'"' in block.data),
-                    csv.ConvertOptions(
+                    # A line end inside of quotes matters only where blocks are cut.
+                    convert_options=csv.ConvertOptions(
                         column_types=schema,
                         include_columns=schema.names,
                         strings_can_be_null=False,
@@ -244,7 +244,7 @@ def _text_array(pa: Any, array: Any, column: str) -> Any:
     types, text = pa.types, pa.large_string()
     kind = array.type
     if types.is_dictionary(kind):
-        return _text_array(pa, array.dictionary, column).take(array.indices).fill_null("")
+        return _text_array(pa, array.dictionary, column).take(array.indices)
     if (
         types.is_string(kind)
         or types.is_large_string(kind)
@@ -252,7 +252,7 @@ def _text_array(pa: Any, array: Any, column: str) -> Any:
         or types.is_integer(kind)
         or (types.is_decimal(kind) and kind.scale == 0)
     ):
-        return array.cast(text).fill_null("")
+        return array.cast(text)  # null is written as nothing
     if array.null_count == len(array):
         return _empty(pa, len(array))
     try:

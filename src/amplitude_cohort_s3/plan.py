@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from .destination import CohortSync
 from .diff import CohortDiff
+from .display import html_table
 from .errors import (
     MassExitError,
     MatchByChangedError,
@@ -79,6 +80,14 @@ class SyncPlan:
         ]
         change = f"{self.members_before:,} -> {self.members:,} members"
         return "\n".join([f"sync of {self.synced_at.isoformat()}: {change}", *lines])
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            f"sync of {self.synced_at.isoformat()}: "
+            f"{self.members_before:,} → {self.members:,} members",
+            ("file", "rows", "bytes", "key"),
+            [(str(t), file.rows, file.size, file.key) for t, file in self.files.items()],
+        )
 
     def record(
         self, *, number: int, staged: Mapping[DiffType, StagedObject], writer: str
