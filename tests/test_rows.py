@@ -478,3 +478,10 @@ def test_gzip_that_is_damaged_or_none_is_an_error():
     for data in (bytes(compressed), b"no gzip", zlib.compress(b"x")):
         with pytest.raises(MalformedGzipError):
             list(decompress_chunks([data]))
+
+
+def test_line_ends_in_one_cell_cost_what_their_bytes_cost():
+    # A reader that joins the parts of a cell one by one would take minutes for this.
+    cell = "\n" * 500_000
+    schema = RowSchema(properties=("plan",))
+    assert list(schema.decode(schema.encode([("1", "", cell)]))) == [("1", "", cell)]

@@ -103,16 +103,22 @@ class Block:
             MalformedCsvError: As :meth:`text`, or a quote stands where none may.
         """
         line = self.first_line
-        begun = ""
+        begun = list[str]()
+        quoted = False
         for part in self.text().split("\n"):
-            record = begun + part
-            if record.count('"') % 2:
-                begun = record + "\n"
+            # Within a quoted cell only a part with an odd number of quotes can end it. The
+            # parts are joined once: a cell may hold any number of line ends.
+            quoted ^= part.count('"') % 2 == 1
+            begun.append(part)
+            if quoted:
                 continue
-            begun = ""
+            record = "\n".join(begun)
             if record not in ("", "\r"):
                 yield line, split_record(record.removesuffix("\r"), line)
-            line += record.count("\n") + 1
+            line += len(begun)
+            begun = []
+        if begun:
+            yield line, split_record("\n".join(begun), line)
 
     def pieces(self, size: int) -> Iterator["Block"]:
         """The block in smaller ones of about this size; whole where a cell has quotes."""
@@ -237,12 +243,11 @@ def _end_of_records(data: bytes) -> int:
 
 def _end_of_first_record(data: bytes, begin: int) -> int:
     """Behind the first line end that no quoted cell encloses, or the end of the data."""
-    end = begin
-    quotes = 1
-    while quotes % 2:
+    end, quotes = begin, 0
+    while end < len(data):
         before, end = end, data.find(b"\n", end) + 1 or len(data)
-        quotes = data.count(b'"', begin, end)
-        if end == before:
+        quotes += data.count(b'"', before, end)
+        if quotes % 2 == 0:
             break
     return end
 
