@@ -10,7 +10,7 @@ from enum import Enum
 from functools import cache
 from itertools import accumulate, islice
 from os import PathLike
-from typing import overload
+from typing import Any, overload
 
 from attrs import field, frozen
 
@@ -20,6 +20,7 @@ from .errors import CohortS3Error, DigestMismatchError, InvalidFileNameError, No
 from .external_sort import external_sort
 from .filename import CohortFileName, DiffType, to_utc
 from .members import Members, needed_files, object_source, recorded_source
+from .plot import plot_history
 from .rows import ID_COLUMNS, Row, RowSchema, read_table
 from .stays import Change, ChangeKind, NumberedStay, Stay, stays_of
 from .storage._protocol import ObjectInfo
@@ -397,6 +398,21 @@ class CohortHistory(Sequence[BucketSync]):
                 self.syncs, islice(sizes, 1, None), entered, exited, returned, strict=True
             )
         ]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draws the size over time, with entries and exits; needs the extra ``plot``.
+
+        Args:
+            ax: The axes of matplotlib to draw on; by default a new figure's.
+
+        Returns:
+            The axes of the size.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+        """
+        points = [(one.synced_at, one.members, one.entered, one.exited) for one in self.churn()]
+        return plot_history(points, ax)
 
     # --- Reading files -----------------------------------------------------------------
 
