@@ -1,0 +1,19 @@
+"""Syncs into a folder, killed with SIGKILL at random moments; none is lost or done twice."""
+
+from functools import partial
+from itertools import count
+
+from killing import kill_often
+
+from amplitude_cohort_s3 import LocalStorage
+
+ROUNDS = 160
+
+
+def test_killed_syncs_into_a_folder_are_finished(tmp_path, record_property):
+    numbers = count()
+    counts = kill_often(lambda: partial(LocalStorage, tmp_path / str(next(numbers))), ROUNDS)
+    assert counts["killed"] > ROUNDS / 2
+    assert counts["in doubt"] > 0
+    assert counts["nothing recorded"] > 0
+    record_property("cases", counts["rounds"])

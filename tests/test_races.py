@@ -1,0 +1,138 @@
+"""Threads and processes on one stream: each record has one winner, and losers leave nothing."""
+
+import multiprocessing
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from threading import Barrier
+
+import pytest
+from cohorts import STREAM, SYNC, ids_of, moment, rows, sync_ids
+
+from amplitude_cohort_s3 import (
+    LocalStorage,
+    MemoryStorage,
+    Storage,
+    commit,
+    diff_members,
+    plan_sync,
+    read_head,
+    read_history,
+    recover,
+)
+from amplitude_cohort_s3.errors import ConcurrentSyncError
+from amplitude_cohort_s3.storage.local import STAGING_FOLDER
+from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
+from amplitude_cohort_s3.testing.invariants import assert_invariants
+
+WRITERS = 6
+ROUNDS = 8
+
+
+@pytest.fixture(params=["memory", "local"])
+def storage(request, tmp_path, monkeypatch):
+    if request.param == "memory":
+        return MemoryStorage()
+    monkeypatch.setattr("os.fsync", lambda _: None)
+    return LocalStorage(tmp_path / "root")
+
+
+def staged_in(storage: Storage) -> list[str]:
+    """By the back door: what is stored and visible to nobody."""
+    if isinstance(storage, MemoryStorage):
+        return list(storage._staged)  # noqa: SLF001
+    assert isinstance(storage, LocalStorage)
+    folder = storage.root / STAGING_FOLDER
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+def attempt(storage: Storage, ids: set[int], minute: int | None) -> str:
+    try:
+        done = sync_ids(storage, ids, minute)
+    except ConcurrentSyncError:
+        return "lost"
+    return "already done" if done.already_done else f"won {done.record.number}"
+
+
+def check(storage: Storage, said: list[str], rounds: int) -> None:
+    state = assert_invariants(storage, STREAM)
+    won = Counter(one for one in said if one.startswith("won"))
+    assert won == Counter(f"won {n}" for n in range(1, rounds + 1)), said
+    assert len(state.published) == rounds
+    assert state.in_doubt is None
+    assert staged_in(storage) == []
+
+
+def test_of_racing_threads_one_wins_each_record(storage, record_property):
+    said = list[str]()
+    for number in range(ROUNDS):
+        barrier = Barrier(WRITERS)
+
+        def race(writer: int, number: int = number, barrier: Barrier = barrier) -> str:
+            # All have read the same head before any of them commits.
+            head = read_head(storage, STREAM)
+            members = rows({writer, 100 + number})
+            before = head.members() if head else ()
+            with diff_members(before, members, schema=SYNC.schema) as diff:
+                plan = plan_sync(SYNC, diff, synced_at=moment(number * 10 + writer), previous=head)
+                barrier.wait()
+                try:
+                    return f"won {commit(plan, diff, storage).record.number}"
+                except ConcurrentSyncError:
+                    return "lost"
+
+        with ThreadPoolExecutor(WRITERS) as pool:
+            said += pool.map(race, range(WRITERS))
+    check(storage, said, ROUNDS)
+    assert said.count("lost") == ROUNDS * (WRITERS - 1)
+    record_property("cases", len(said))
+
+
+def test_racing_threads_that_say_the_same_all_succeed(storage):
+    for number in range(ROUNDS):
+        with ThreadPoolExecutor(WRITERS) as pool:
+            said = list(pool.map(lambda _, n=number: attempt(storage, {1, n}, n), range(WRITERS)))
+        assert said.count(f"won {number + 1}") == 1
+        assert said.count("already done") == WRITERS - 1
+    assert staged_in(storage) == []
+    assert_invariants(storage, STREAM)
+
+
+def test_racing_recoverers_agree(storage):
+    """Of a sync that lost its writer, and of one that lost a file too."""
+    for number in range(ROUNDS):
+        counted = Fault()
+        sync_ids(FaultyStorage(MemoryStorage(), counted), {number}, number)
+        fault = Fault(at=counted.calls.index("publish") + number % 3)
+        with pytest.raises(Death):
+            sync_ids(FaultyStorage(storage, fault), {number}, number)
+        record = assert_invariants(storage, STREAM).in_doubt
+        assert record is not None
+        if number % 2:
+            storage.discard(list(record.files.values())[-1].staged)
+        with ThreadPoolExecutor(WRITERS) as pool:
+            told = {
+                report.outcome
+                for report in pool.map(lambda _: recover(storage, STREAM), range(WRITERS))
+            }
+        assert len(told - {"nothing"}) == 1
+        assert_invariants(storage, STREAM)
+        assert staged_in(storage) == []
+
+
+def sync_often(root: Path, writer: int) -> list[str]:
+    storage = LocalStorage(root)
+    # Each writer has its own members, so that no two say the same.
+    return [attempt(storage, {writer * 1000 + number, 7}, None) for number in range(ROUNDS)]
+
+
+def test_of_racing_processes_one_wins_each_record(tmp_path, record_property):
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        said = pool.map(partial(sync_often, tmp_path / "root"), range(4))
+    flat = [one for per_writer in said for one in per_writer]
+    won = [one for one in flat if one.startswith("won")]
+    check(LocalStorage(tmp_path / "root"), flat, len(won))
+    history = read_history(LocalStorage(tmp_path / "root"), STREAM)
+    assert all(len(ids_of(history.members_at(sync))) == 2 for sync in history)
+    record_property("cases", len(flat))
