@@ -25,16 +25,26 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests; on the first Python with servers, and in CI with more examples."""
+    """All tests on the first Python, in CI with more examples; on the others those of units."""
     session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["tests"])
     thorough = session.python == PRIMARY
     session.run(
         "pytest",
         "-n2",
-        *([] if thorough else ["-m", "not servers", "--ignore=tests/policy"]),
+        *([] if thorough else ["-m", "not servers", *_ONCE]),
         *session.posargs,
         env={"HYPOTHESIS_PROFILE": "ci" if thorough and os.environ.get("CI") else "dev"},
     )
+
+
+# Crashes, races, exhaustive searches and foreign tools: one Python tells as much as three.
+_ONCE = [
+    f"--ignore=tests/{name}"
+    for name in (
+        *("policy", "test_policy.py", "test_kills.py", "test_races.py"),
+        *("test_cut_matrix.py", "test_protocol_model.py"),
+    )
+]
 
 
 @nox.session(python=PRIMARY)
