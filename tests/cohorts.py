@@ -38,16 +38,21 @@ def clock_at(when: datetime) -> Callable[[], datetime]:
 
 
 def sync_ids(
-    storage: Storage, ids: Iterable[int], minute: int | None, *, log: Storage | None = None
+    storage: Storage,
+    ids: Iterable[int],
+    minute: int | None,
+    *,
+    log: Storage | None = None,
+    now: int | None = None,
 ) -> SyncResult:
-    """One sync of these members; by ``minute`` None at the first free moment."""
+    """One sync of these members; by ``minute`` None at the first free moment from now on."""
     return sync_cohort(
         SYNC,
         rows(ids),
         storage,
         synced_at=None if minute is None else moment(minute),
         log=log,
-        clock=clock_at(moment(minute or 0)),
+        clock=clock_at(moment(now or minute or 0)),
         max_exits=1000,
     )
 

@@ -22,6 +22,7 @@ from amplitude_cohort_s3 import (
     read_history,
     recover,
 )
+from amplitude_cohort_s3.errors import SyncTimeTakenError
 from amplitude_cohort_s3.history import parse_listing
 from amplitude_cohort_s3.testing.faulty_storage import (
     Death,
@@ -252,3 +253,21 @@ def test_a_read_that_lies_is_found_out_or_does_not_matter(
         check_rerun(place, ordinary_sync, expected, earlier)
     assert heard == calls.count("open")
     record_property("cases", calls.count("open"))
+
+
+def test_a_void_first_sync_does_not_block_the_minute_that_it_left_files_in(new_place):
+    """There is no head yet that could tell of them."""
+    place = new_place()
+    calls = calls_of(first_sync, place)
+    for number in range(2):
+        place = new_place()
+        attempt(first_sync, place, dies(calls.index("publish") + number, "after"))
+        in_doubt = place.check().in_doubt
+        place.storage.discard(in_doubt.files[DiffType.EXISTING].staged)
+        place.recover()
+        with pytest.raises(SyncTimeTakenError) as caught:
+            first_sync(place)
+        assert caught.value.next_free == moment(1)
+        done = sync_ids(place.storage, SECOND, None, log=place.own_log)
+        assert done.record.synced_at == moment(1)
+        assert len(place.check().published) == 1

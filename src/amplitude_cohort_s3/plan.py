@@ -198,20 +198,27 @@ def plan_sync(
     )
 
 
-def next_free_moment(sync: CohortSync, previous: Head | None, not_before: datetime) -> datetime:
+def next_free_moment(
+    sync: CohortSync,
+    previous: Head | None,
+    not_before: datetime,
+    *,
+    left_over: frozenset[datetime] = frozenset(),
+) -> datetime:
     """The first time, from ``not_before`` on, that the names can spell and no file has.
 
     Args:
         sync: What is synced where.
         previous: The head of the stream, or None.
         not_before: An aware datetime; its floor counts as not before it.
+        left_over: Before there is a head: the times under which void syncs left files.
     """
     style = sync.name_style
     moment = style.floor(not_before)
     if previous is not None:
         moment = max(moment, previous.record.synced_at)
-        while previous.is_taken(moment):
-            moment = style.floor(moment) + style.step
+    while moment in left_over or (previous is not None and previous.is_taken(moment)):
+        moment = style.floor(moment) + style.step
     return moment
 
 

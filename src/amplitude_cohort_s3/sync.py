@@ -157,12 +157,15 @@ def sync_cohort(
         synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
         if synced_at > now + CLOCK_TOLERANCE:
             raise FutureTimeError(synced_at, now)
-    head = _finished_head(storage, sync.stream, log)
+    head, left_over = _finished_head(storage, sync.stream, log or storage)
     check_match_by(sync, head)
     if synced_at is None:
         if head is not None and now + CLOCK_TOLERANCE < head.record.synced_at:
             raise ClockSkewError(now, head.record.synced_at)
-        synced_at = next_free_moment(sync, head, now)
+        synced_at = next_free_moment(sync, head, now, left_over=left_over)
+    if head is None and synced_at in left_over:
+        free = next_free_moment(sync, head, synced_at, left_over=left_over)
+        raise SyncTimeTakenError(synced_at, free)
     with diff_members(
         head.members() if head is not None else (),
         csv_file(members) if isinstance(members, str | PathLike) else members,
@@ -202,30 +205,8 @@ def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = N
         UnloggedSyncsError: Files of the stream, as new as the head, are in no record.
         RecordFormatError: The log can't be read.
     """
-    log = log or storage
-    while True:
-        found = _read_log(log, stream)
-        if found.is_unfinished:
-            raise UnfinishedSyncError(record_key(stream, found.last_ended + 1))
-        record = found.head
-        times = _keys_from(storage, stream, record)
-        recorded = set[str]() if record is None else record.keys
-        missing = tuple(sorted(recorded - times.keys()))
-        unknown = times.keys() - recorded
-        taken = frozenset[datetime]()
-        if unknown:
-            strangers = _unrecorded(found, unknown)
-            taken = frozenset(times[key] for key in unknown - strangers)
-            unknown = strangers
-        if (missing or unknown) and _read_log(log, stream).newest != found.newest:
-            continue  # Another writer went on between our two listings.
-        if missing:
-            raise HeadFilesMissingError(missing)
-        if unknown:
-            raise UnloggedSyncsError(stream.log_prefix, tuple(sorted(unknown)))
-        if record is None:
-            return None
-        return Head(record=record, log=found, taken=taken, open=storage.open)
+    head, _ = _read_head(storage, stream, log or storage)
+    return head
 
 
 def commit(
@@ -475,10 +456,12 @@ def _predecessor(record: SyncRecord, log: Storage) -> SyncRecord | None:
     return head
 
 
-def _finished_head(storage: Storage, stream: CohortStream, log: Storage | None) -> Head | None:
+def _finished_head(
+    storage: Storage, stream: CohortStream, log: Storage
+) -> tuple[Head | None, frozenset[datetime]]:
     while True:
         try:
-            return read_head(storage, stream, log=log)
+            return _read_head(storage, stream, log)
         except UnfinishedSyncError:
             recover(storage, stream, log=log)
 
@@ -506,6 +489,35 @@ def _done_before(
 
 
 # --- Reading the log and the names ---------------------------------------------------
+
+
+def _read_head(
+    storage: Storage, stream: CohortStream, log: Storage
+) -> tuple[Head | None, frozenset[datetime]]:
+    """The head, and the times from it on under which void syncs left files."""
+    while True:
+        found = _read_log(log, stream)
+        if found.is_unfinished:
+            raise UnfinishedSyncError(record_key(stream, found.last_ended + 1))
+        record = found.head
+        times = _keys_from(storage, stream, record)
+        recorded = set[str]() if record is None else record.keys
+        missing = tuple(sorted(recorded - times.keys()))
+        unknown = times.keys() - recorded
+        taken = frozenset[datetime]()
+        if unknown:
+            strangers = _unrecorded(found, unknown)
+            taken = frozenset(times[key] for key in unknown - strangers)
+            unknown = strangers
+        if (missing or unknown) and _read_log(log, stream).newest != found.newest:
+            continue  # Another writer went on between our two listings.
+        if missing:
+            raise HeadFilesMissingError(missing)
+        if unknown:
+            raise UnloggedSyncsError(stream.log_prefix, tuple(sorted(unknown)))
+        if record is None:
+            return None, taken
+        return Head(record=record, log=found, taken=taken, open=storage.open), taken
 
 
 def _read_log(log: Storage, stream: CohortStream) -> SyncLog:
