@@ -209,8 +209,8 @@ def annotation(value):
         return "?"
     text = inspect.formatannotation(value) if not isinstance(value, str) else value
     text = text.replace("pathlib._local.", "pathlib.")
-    text = re.sub(r"^\*([\w.]+)$", r"typing.Unpack[\1]", text)  # as Python 3.13 shows it
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text)
+    text = re.sub(r"^\*([\w.]+)$", r"typing.Unpack[\1]", text)  # as Python 3.13 shows it
     return re.sub(
         r"\b(?:collections\.abc|datetime|pathlib|typing|amplitude_cohort_s3(?:\.\w+)*)\.", "", text
     )
