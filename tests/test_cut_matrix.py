@@ -23,7 +23,7 @@ from amplitude_cohort_s3 import (
     recover,
 )
 from amplitude_cohort_s3.errors import SyncTimeTakenError
-from amplitude_cohort_s3.history import parse_listing
+from amplitude_cohort_s3.listing import parse_listing
 from amplitude_cohort_s3.testing.faulty_storage import (
     Death,
     Fault,

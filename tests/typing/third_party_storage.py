@@ -10,7 +10,14 @@ from collections.abc import Iterable, Iterator
 from threading import RLock
 from typing import BinaryIO
 
-from amplitude_cohort_s3 import ObjectInfo, StagedObject, StagedState, Storage, SupportsDelete
+from amplitude_cohort_s3 import (
+    ObjectInfo,
+    StagedObject,
+    StagedState,
+    Storage,
+    SupportsDelete,
+    SupportsReplace,
+)
 from amplitude_cohort_s3.errors import ObjectExistsError, ObjectNotFoundError, StagedGoneError
 from amplitude_cohort_s3.storage import check_key
 
@@ -85,6 +92,15 @@ class DictStorage:
         with self._lock:
             self._tickets.pop(staged.handle["ticket"], None)
 
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        ticket = staged.handle["ticket"]
+        with self._lock:
+            if ticket in self._tickets:
+                self._objects[staged.key] = (self._tickets.pop(ticket), ticket)
+            if staged.key not in self._objects or self._objects[staged.key][1] != ticket:
+                raise StagedGoneError(staged.key)
+            return self._info(staged.key)
+
     def delete(self, key: str, /) -> None:
         with self._lock:
             self._objects.pop(key, None)
@@ -95,3 +111,4 @@ class DictStorage:
 
 STORAGE: Storage = DictStorage()
 POWER: SupportsDelete = DictStorage()
+REPLACING: SupportsReplace = DictStorage()

@@ -14,6 +14,7 @@ from ._protocol import (
     StagedState,
     Storage,
     SupportsDelete,
+    SupportsReplace,
 )
 from .local import LocalStorage
 from .memory import MemoryStorage
@@ -32,6 +33,7 @@ __all__ = [
     "StagedState",
     "Storage",
     "SupportsDelete",
+    "SupportsReplace",
     "check_key",
     "open_storage",
 ]
