@@ -2,7 +2,8 @@
 
 The protocol, per stream: stage three files that nobody sees; create one record, which
 is the decision; publish the files, ``existing`` last; create the outcome. Whoever finds
-a record without an outcome finishes it the same way. Nothing is ever overwritten.
+a record without an outcome finishes it the same way. Nothing is ever overwritten, but
+by an ``Amendment``, which is a record too: see ``forgetting`` and ``pruning``.
 """
 
 import uuid
@@ -18,6 +19,7 @@ from .adoption import baseline
 from .compression import compress_chunks
 from .destination import CohortStream, CohortSync
 from .diff import CohortDiff, DiffEngine, Duplicates, MemberSource, Progress, diff_members
+from .display import html_table
 from .errors import (
     ClockSkewError,
     ConcurrentSyncError,
@@ -83,8 +85,19 @@ class SyncResult:
     def __str__(self) -> str:
         """The counts, one file a line."""
         lines = [f"{file.rows:>10,} {file.key}" for file in self.record.files.values()]
+        return "\n".join([self._title, *lines])
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            self._title,
+            ("file", "rows", "bytes", "key"),
+            [(str(t), file.rows, file.size, file.key) for t, file in self.record.files.items()],
+        )
+
+    @property
+    def _title(self) -> str:
         done = "already done" if self.already_done else "done"
-        return "\n".join([f"sync of {self.record.synced_at.isoformat()}: {done}", *lines])
+        return f"sync of {self.record.synced_at.isoformat()}: {done}"
 
 
 @frozen(kw_only=True)
