@@ -42,7 +42,7 @@ _ONCE = [
     f"--ignore=tests/{name}"
     for name in (
         *("policy", "test_policy.py", "test_kills.py", "test_races.py"),
-        *("test_cut_matrix.py", "test_protocol_model.py"),
+        *("test_cut_matrix.py", "test_protocol_model.py", "test_forgetting.py", "test_pruning.py"),
     )
 ]
 
