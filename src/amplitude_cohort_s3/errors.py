@@ -671,6 +671,19 @@ class RecordFormatError(CohortS3Error, ValueError):
 
 
 @define(slots=False)
+class LogFullError(CohortS3Error, ValueError):
+    """The log has had its last number, so the stream can't be continued."""
+
+    prefix: str
+
+    def __str__(self) -> str:
+        return (
+            f"the log below {self.prefix!r} has had its last number: give the destination another "
+            "path or the sync another routing key, which begins another stream"
+        )
+
+
+@define(slots=False)
 class DigestMismatchError(CohortS3Error, ValueError):
     """The bytes of a file are not those that its record vouches for."""
 

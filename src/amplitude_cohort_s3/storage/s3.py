@@ -36,6 +36,7 @@ from ..errors import (
     ObjectTooLargeError,
     StagedGoneError,
     StorageUnsuitableError,
+    StoreUnavailableError,
     UnknownOutcomeError,
 )
 from ._protocol import ObjectInfo, StagedObject, StagedState
@@ -209,9 +210,7 @@ class S3Storage:
         client = cast("Any", _OneVersion(self.client, self._bucket, key))
         try:
             # By bucket and key, as a URL would give characters such as ? a meaning.
-            stream = smart_open.s3.open(
-                self.bucket, key, "rb", buffer_size=_READ_BYTES, client=client
-            )
+            stream = _Reader(self.bucket, key, buffer_size=_READ_BYTES, client=client)
         except AccessDeniedError:
             if self._is_listed(key):
                 raise
@@ -279,13 +278,22 @@ class S3Storage:
     def discard(self, staged: StagedObject, /) -> None:
         # A part that is being uploaded meanwhile can outlive an abort:
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
+        reason: Exception | None = None
         for pause in self._pauses():
-            if not self._abort(staged.key, staged.detail("upload_id")):
-                return
-            if not self._is_staged(staged):
-                return
+            try:
+                if not self._abort(staged.key, staged.detail("upload_id")):
+                    return
+            except StoreUnavailableError as error:
+                reason = error
+            try:
+                if not self._is_staged(staged):
+                    return
+            except CohortS3Error as error:
+                raise UnknownOutcomeError(staged.key, _name(reason or error)) from error
             time.sleep(pause)
-        raise UnknownOutcomeError(staged.key, "its upload does not end though it was aborted")
+        raise UnknownOutcomeError(
+            staged.key, _name(reason) if reason else "its upload does not end though it was aborted"
+        ) from reason
 
     def delete(self, key: str, /) -> None:
         with translated(self.bucket, key):
@@ -481,7 +489,9 @@ class S3Storage:
             try:
                 write()
             except BotoError as error:
-                if error_code(error) not in _CONTESTED and is_refusal(error):
+                contested = error_code(error) in _CONTESTED
+                # A refusal says nothing about an earlier try, which may yet arrive.
+                if reason is None and not contested and is_refusal(error):
                     raise translate(error, self.bucket, key) from error
                 reason = error
             else:
@@ -501,9 +511,14 @@ class S3Storage:
 
     def _holds(self, key: str, data: bytes) -> bool | None:
         """Whether these bytes are under the key; None where nothing is."""
-        try:
+
+        def read() -> bytes:
             with self.open(key) as stream:
-                return stream.read(len(data) + 1) == data
+                return stream.read(len(data) + 1)
+
+        try:
+            # Twice, as a bit may flip on the way. What equals ours is ours.
+            return any(read() == data for _ in range(2))
         except ObjectNotFoundError:
             return None
 
@@ -725,8 +740,23 @@ class _OneVersion:
                 if error_code(error) == "PreconditionFailed":
                     raise ObjectChangedError(self._key) from error
                 raise
+        if "ETag" not in answer:
+            # Some errors come with the status of a success, as if they were the object.
+            raise StoreUnavailableError(self._bucket["Bucket"], "GetObject without ETag")
         self._etag = answer["ETag"]
         return answer
+
+
+class _Reader(smart_open.s3.Reader):
+    """smart_open's reader; where it gives up after several tries, the error is ours."""
+
+    def readinto(self, b: Any) -> int:
+        try:
+            return super().readinto(b)
+        except CohortS3Error:
+            raise
+        except (OSError, *BotoError) as error:
+            raise StoreUnavailableError(self._bucket, "GetObject broke off") from error
 
 
 def split_into_parts(chunks: Iterable[bytes], part_size: int) -> Iterator[bytearray]:
