@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Protocol, cast
 
 from ._optional import load
@@ -14,6 +15,9 @@ _FAST_LEVEL = 2
 
 # A MiB of gzip may hold a GiB of text: it comes out in pieces of at most this size.
 _PIECE_BYTES = 1 << 20
+
+
+_MAGIC = b"\x1f\x8b"
 
 
 class _Compressor(Protocol):
@@ -57,6 +61,25 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
             data = codec.unused_data.lstrip(b"\0") if whole else codec.unconsumed_tail
     if not whole:
         raise MalformedGzipError("they end too early")
+
+
+def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The bytes as they are, or decompressed where they begin as gzip does: names lie.
+
+    Raises:
+        MalformedGzipError: As :func:`decompress_chunks`.
+
+    >>> b"".join(unpack_chunks([b"a,", b"b"]))
+    b'a,b'
+    """
+    rest = iter(chunks)
+    first = b""
+    for chunk in rest:
+        first += chunk
+        if len(first) >= len(_MAGIC):
+            break
+    whole = chain([first], rest)
+    yield from decompress_chunks(whole) if first.startswith(_MAGIC) else whole
 
 
 def _compressor() -> _Compressor:
