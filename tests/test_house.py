@@ -48,7 +48,7 @@ FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 # Values without behaviour, which pure rooms may hold.
 VALUES = "storage._protocol"
 
-FOREIGN = {"boto3", "botocore", "smart_open"}
+FOREIGN = {"boto3", "botocore", "smart_open", "urllib3"}
 FOREIGN_MAY_BE_NAMED_IN = (
     "access",
     "storage.s3",

@@ -25,7 +25,7 @@ from amplitude_cohort_s3 import (
     errors,
     sync_cohort,
 )
-from amplitude_cohort_s3.compression import compress_chunks, decompress_chunks, plain_chunks
+from amplitude_cohort_s3.compression import compress_chunks, decompress_chunks, unpack_chunks
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -64,21 +64,21 @@ def test_half_a_gzip_file_is_an_error():
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=3), st.integers(1, 60))
 def test_frames_of_zstandard_come_out_one_after_the_other(texts, size):
     packed = b"".join(map(zstd.compress, texts))
-    assert b"".join(plain_chunks(cut(packed, size))) == b"".join(texts)
+    assert b"".join(unpack_chunks(cut(packed, size))) == b"".join(texts)
 
 
 def test_a_small_file_of_much_text_comes_out_in_pieces():
     packed = zstd.compress(bytes(50 << 20))
-    pieces = [len(piece) for piece in plain_chunks([packed])]
+    pieces = [len(piece) for piece in unpack_chunks([packed])]
     assert sum(pieces) == 50 << 20
     assert max(pieces) <= 1 << 20
 
 
 def test_half_a_zstandard_file_is_an_error():
     with pytest.raises(errors.MalformedZstdError):
-        list(plain_chunks([zstd.compress(DATA)[:-3]]))
+        list(unpack_chunks([zstd.compress(DATA)[:-3]]))
     with pytest.raises(errors.MalformedZstdError):
-        list(plain_chunks([zstd.compress(DATA), b"no frame"]))
+        list(unpack_chunks([zstd.compress(DATA), b"no frame"]))
 
 
 # --- Files -----------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise MalformedGzipError("they end too early")
 
 
-def plain_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The bytes of a file without its compression, told by its first bytes: names lie.
 
     Gzip and Zstandard are taken off (the latter with the extra ``zstd``); anything else is
@@ -74,7 +74,7 @@ def plain_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
         MalformedGzipError, MalformedZstdError: The file is damaged or ends too early.
         MissingExtraError: It is Zstandard and the extra is not installed.
 
-    >>> b"".join(plain_chunks(compress_chunks([b"a", b"b"]))), list(plain_chunks([b"ab"]))
+    >>> b"".join(unpack_chunks(compress_chunks([b"a", b"b"]))), list(unpack_chunks([b"ab"]))
     (b'ab', [b'ab'])
     """
     parts, first = iter(chunks), b""
@@ -90,7 +90,7 @@ def plain_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def is_compressed(first: bytes) -> bool:
-    """Whether :func:`plain_chunks` would decompress a file that begins with these bytes."""
+    """Whether :func:`unpack_chunks` would decompress a file that begins with these bytes."""
     return first.startswith((_GZIP_MAGIC, _ZSTD_MAGIC))
 
 

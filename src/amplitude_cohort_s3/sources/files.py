@@ -14,7 +14,7 @@ from attrs import field, frozen
 from .._csv import read_blocks
 from .._optional import load
 from ..arrow import BATCH_ROWS, arrow_csv
-from ..compression import is_compressed, plain_chunks
+from ..compression import is_compressed, unpack_chunks
 from ..diff import CHUNK_BYTES, CsvSource
 from ..errors import (
     CohortS3Error,
@@ -94,7 +94,7 @@ class MemberFile:
                 if first.startswith(_PARQUET_MAGIC):
                     yield from self._of_parquet(stream, first, schema, ignored)
                 else:
-                    plain = plain_chunks(_read(stream, first))
+                    plain = unpack_chunks(_read(stream, first))
                     yield from (_renamed(plain, self.columns) if self.columns else plain)
 
         return CsvSource(
