@@ -41,6 +41,7 @@ from .storage import (
     StagedObject,
     StagedState,
     Storage,
+    SupportsCompose,
     SupportsDelete,
     open_storage,
 )
@@ -107,6 +108,7 @@ __all__ = [
     "Stay",
     "Storage",
     "StreamOverview",
+    "SupportsCompose",
     "SupportsDelete",
     "SyncPlan",
     "SyncRecord",
