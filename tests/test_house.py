@@ -290,7 +290,11 @@ def test_every_public_name_has_a_docstring(name):
 
 def has_doc(cls, name):
     """Whether it is described, here or in the protocol that it fulfils."""
-    protocols = (amplitude_cohort_s3.Storage, amplitude_cohort_s3.SupportsDelete)
+    protocols = (
+        amplitude_cohort_s3.Storage,
+        amplitude_cohort_s3.SupportsCompose,
+        amplitude_cohort_s3.SupportsDelete,
+    )
     return any(
         inspect.getdoc(getattr(found, name, None))
         for found in (cls, *protocols)

@@ -42,6 +42,7 @@ from .storage import (
     StagedObject,
     StagedState,
     Storage,
+    SupportsCompose,
     SupportsDelete,
     open_storage,
 )
@@ -119,6 +120,7 @@ __all__ = [
     "Stay",
     "Storage",
     "StreamOverview",
+    "SupportsCompose",
     "SupportsDelete",
     "SyncPlan",
     "SyncRecord",

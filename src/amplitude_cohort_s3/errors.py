@@ -484,8 +484,23 @@ class ObjectTooLargeError(CohortS3Error, ValueError):
 
 
 @define(slots=False)
+class TooManyPartsError(CohortS3Error, ValueError):
+    """An object would be put together from more parts than the store takes."""
+
+    key: str
+    parts: int
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.key!r} would consist of {self.parts} parts, the store takes {self.limit}: "
+            "give fewer and larger ones"
+        )
+
+
+@define(slots=False)
 class ObjectChangedError(CohortS3Error, OSError):
-    """An object was replaced while it was read, so the rest would not fit the beginning."""
+    """An object was replaced while it was read or copied, so its pieces would not fit."""
 
     key: str
 
