@@ -15,6 +15,7 @@ from ._protocol import (
     Storage,
     SupportsCompose,
     SupportsDelete,
+    SupportsReplace,
 )
 from .local import LocalStorage
 from .memory import MemoryStorage
@@ -34,6 +35,7 @@ __all__ = [
     "Storage",
     "SupportsCompose",
     "SupportsDelete",
+    "SupportsReplace",
     "check_key",
     "open_storage",
 ]

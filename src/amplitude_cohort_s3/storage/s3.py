@@ -315,6 +315,15 @@ class S3Storage:
         )
         return self._info(staged.key, staged.size)
 
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        self._write_once(
+            staged.key,
+            lambda: self._complete(staged, conditional=False),
+            lambda: self._has_replaced_or_can(staged),
+            first=None,
+        )
+        return self._info(staged.key, staged.size)
+
     def discard(self, staged: StagedObject, /) -> None:
         # A part that is being uploaded meanwhile can outlive an abort:
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
@@ -644,6 +653,20 @@ class S3Storage:
             with contextlib.suppress(*BotoError):
                 self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
             raise
+
+    def _has_replaced_or_can(self, staged: StagedObject) -> bool | None:
+        """Whether the staged object itself is under its key; None if it can be put there still.
+
+        Raises:
+            StagedGoneError: Its upload has ended, and another object or none is there.
+        """
+        if self._is_published(staged):
+            return True
+        if self._is_staged(staged):
+            return None
+        if self._is_published_once_settled(staged):
+            return True
+        raise StagedGoneError(staged.key)
 
     def _upload(
         self, key: str, upload_id: str, chunks: Iterable[bytes]
