@@ -8,7 +8,7 @@ as before.
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
-from itertools import compress, islice
+from itertools import compress, islice, repeat
 from operator import lt, not_
 
 from attrs import field, frozen
@@ -52,7 +52,7 @@ class Vouched:
             if any(part.keys is not None for part in parts):
                 return None
             records = [line for part in parts for line in part.lines]
-            return (records, ",") if _ascending(records) else None
+            return (records, ",") if _in_order(records) else None
         records = [
             record for part in parts for record in keyed_records(part.key_list(), part.lines)
         ]
@@ -164,13 +164,13 @@ class _Sides:
 
     Attributes:
         before: Ascending, no key twice.
-        now: Each once.
+        now: Each once, with the value True.
         arrived: How many current rows there were.
         end: What stands behind the key in a record.
     """
 
     before: list[str]
-    now: set[str]
+    now: dict[str, bool]
     arrived: int
     end: str
 
@@ -204,7 +204,7 @@ def _load(job: Job, *, keyed: bool) -> _Sides | None:
     bounds = (job.begin or "") + (job.end or "")
     if not keyed and (job.current.keyed or _BELOW_COMMA.search(bounds)):
         return None
-    now = set[str]()
+    now = dict[str, bool]()
     arrived = 0
     # A range is too large to be held at once only if it could not be divided, because
     # nearly all of its rows have the same key.
@@ -214,7 +214,7 @@ def _load(job: Job, *, keyed: bool) -> _Sides | None:
             end = SEPARATOR if keyed else ","
             records = [r for r in records if _is_within(r.split(end, 1)[0], job.begin, job.end)]
         arrived += len(records)
-        now.update(records)
+        now = now | dict.fromkeys(records, True) if now else dict.fromkeys(records, True)
     if isinstance(job.previous, Vouched):
         loaded = job.previous.load(keyed=keyed)
         if loaded is None:
@@ -243,13 +243,16 @@ def _load(job: Job, *, keyed: bool) -> _Sides | None:
 
 
 def _match(sides: _Sides) -> _Match | None:
-    """Matches records; None where the keys have to stand in front of the lines."""
+    """Matches records; None where the keys have to stand in front of the lines.
+
+    Of ``sides.now`` are left in it who entered, and who stayed with other properties.
+    """
     before, now, end = sides.before, sides.now, sides.end
-    stays = list(map(now.__contains__, before))
+    stays = list(map(now.pop, before, repeat(False)))
     same = list(compress(before, stays))
-    if len(same) == len(now) and len(same) == len(before):
+    if not now and len(same) == len(before):
         return _Match(same, [], [])
-    rest = sorted(now.difference(before)) if len(same) < len(now) else []
+    rest = sorted(now)
     keys = _keys(rest, end)
     conflicting = dict[str, None]()
     if not _ascending(keys):
@@ -266,7 +269,7 @@ def _match(sides: _Sides) -> _Match | None:
     gone = {r.split(end, 1)[0]: r for r in compress(before, map(not_, stays))}
     if not before:
         return _Match([], [], rest, {}, list(conflicting))
-    if end != SEPARATOR and any(map(_BELOW_COMMA.search, keys)):
+    if end != SEPARATOR and _BELOW_COMMA.search("".join(keys)):
         return None
     renewed = dict[str, str]()
     entered = list[str]()
@@ -286,7 +289,11 @@ def _match(sides: _Sides) -> _Match | None:
         else:
             entered.append(record)
     if renewed:
-        same = [renewed.get(r, r) for r in before if r in now or r in renewed]
+        same = [
+            renewed.get(record, record)
+            for record, stayed in zip(before, stays, strict=True)
+            if stayed or record in renewed
+        ]
     return _Match(same, list(gone.values()), entered, renewed, list(conflicting))
 
 
@@ -294,7 +301,13 @@ def _keys(records: list[str], end: str) -> list[str]:
     return [record.split(end, 1)[0] for record in records]
 
 
+def _in_order(texts: list[str]) -> bool:
+    """Whether each is not below the one before; a list in order is sorted in no time."""
+    return sorted(texts) == texts
+
+
 def _ascending(texts: list[str]) -> bool:
+    """Whether each is above the one before."""
     return all(map(lt, texts, islice(texts, 1, None)))
 
 
