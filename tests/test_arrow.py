@@ -28,8 +28,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.arrow import BATCH_BYTES
-from amplitude_cohort_s3.arrow import RowTable, arrow_csv
+from amplitude_cohort_s3.arrow import BATCH_BYTES, RowTable, arrow_csv
 from amplitude_cohort_s3.diff import CsvSource
 
 pa = pytest.importorskip("pyarrow")

@@ -8,7 +8,7 @@ written, so the files come out in order without a sort of the whole.
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from ._divide import (
     jobs_along,
     jobs_of,
 )
-from ._join import Join, Joined
+from ._join import Job, Join, Joined, Part, StoringJoin
 from ._positions import first_conflicts, first_without_key
 from ._spill import Index, append, room_in
 from ._workers import run_tasks
@@ -148,7 +148,10 @@ class PartitionEngine:
             else jobs_of(cells, limits)
         )
         output = _Output(folder, schema, existing)
-        joins = [Join(existing)] * limits.workers
+        join = Join(existing)
+        joins: list[Callable[[Job], Joined]] = [join]
+        if limits.workers > 1:
+            joins = [StoringJoin(join, scratch / f"part.{n}") for n in range(limits.workers)]
         for joined in run_tasks(joins, jobs):
             output.add(joined)
         if output.conflicts and duplicates == "refuse":
@@ -196,14 +199,14 @@ class _File:
         self.path = path
         self.digest = hashlib.sha256()
         self.size = self.rows = 0
-        self.add((0, header))
+        self.add(Part(0, header))
 
-    def add(self, part: tuple[int, bytes]) -> None:
-        rows, data = part
+    def add(self, part: Part) -> None:
+        data = part.text()
         append(self.path, data)
         self.digest.update(data)
         self.size += len(data)
-        self.rows += rows
+        self.rows += part.rows
 
 
 class _Output:
@@ -225,7 +228,7 @@ class _Output:
         self._files[DiffType.EXITING].add(joined.exiting)
         self._files[DiffType.EXISTING].add(joined.existing)
         if joined.now is not None:
-            self._members.update(joined.now[1])
+            self._members.update(joined.now.text())
         self._before += joined.members_before
         self._now += joined.members_now
         self._collapsed += joined.collapsed
