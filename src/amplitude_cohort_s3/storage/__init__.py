@@ -4,7 +4,6 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from .._keys import MAX_KEY_BYTES, check_key
 from ..errors import ConfigurationError
@@ -99,6 +98,8 @@ try again
                 )
             return _open_s3(bucket, region=None)
         case "file":
+            from urllib.request import url2pathname  # noqa: PLC0415 -- it costs 30 ms
+
             parts = urlsplit(place)
             if parts.netloc not in ("", "localhost") or not parts.path:
                 raise _no_place("a file URL is file:// and an absolute path: file:///data/bucket")
