@@ -33,6 +33,7 @@ from .members import Head, Members
 from .plan import SyncPlan, plan_sync
 from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
 from .rows import Member, RowSchema
+from .sources import MemberFile
 from .stays import Stay
 from .storage import (
     LocalStorage,
@@ -103,6 +104,7 @@ __all__ = [
     "Head",
     "LocalStorage",
     "Member",
+    "MemberFile",
     "Members",
     "MembershipEvent",
     "MemoryStorage",

@@ -101,6 +101,39 @@ class MalformedGzipError(CohortS3Error, ValueError):
 
 
 @define(slots=False)
+class MalformedZstdError(CohortS3Error, ValueError):
+    """The bytes of a file compressed with Zstandard are damaged or cut off."""
+
+    rule: str
+
+    def __str__(self) -> str:
+        return f"the bytes are not one whole Zstandard file: {self.rule}. Fetch or restore it anew"
+
+
+@define(slots=False)
+class MemberFileError(CohortS3Error, OSError):
+    """A file of members can't be read."""
+
+    location: str
+    """Where it is, without credentials and signatures."""
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the members in {self.location!r} can't be read ({self.reason}): "
+            "check the location, its credentials and that the file is whole"
+        )
+
+
+@define(slots=False)
+class MemberFileNotFoundError(MemberFileError, FileNotFoundError):
+    """There is no file of members at this location."""
+
+    def __str__(self) -> str:
+        return f"there is no file {self.location!r} ({self.reason}): check the location"
+
+
+@define(slots=False)
 class MissingColumnsError(CohortS3Error, ValueError):
     """Members lack columns that the sync's schema declares."""
 

@@ -46,7 +46,7 @@ from .history import (
 )
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
-from .sources import csv_file
+from .sources import MemberFile
 from .storage._protocol import StagedObject, StagedState, Storage
 from .sync_log import (
     Outcome,
@@ -128,7 +128,8 @@ def sync_cohort(
     Args:
         sync: What is synced where.
         members: Who is in the cohort now: an iterable of ``Member``, mappings or
-            sequences; an object that gives CSV; or the location of a CSV file.
+            sequences; a data frame that speaks Arrow; an object that gives CSV; or the
+            location of a file, as ``MemberFile`` takes it.
         storage: The bucket or folder.
         synced_at: An aware datetime, floored to what the names can spell. By default
             the first free moment from now on.
@@ -168,7 +169,7 @@ def sync_cohort(
         raise SyncTimeTakenError(synced_at, free)
     with diff_members(
         head.members() if head is not None else (),
-        csv_file(members) if isinstance(members, str | PathLike) else members,
+        MemberFile(members) if isinstance(members, str | PathLike) else members,
         schema=sync.schema,
         existing=sync.destination.existing,
         duplicates=duplicates,
