@@ -28,6 +28,7 @@ from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
     DownloadUsage,
+    Member,
     MemoryStorage,
     RowSchema,
     UserProperty,
@@ -79,6 +80,17 @@ def test_the_properties_of_the_schema_are_asked_for_and_no_others(amplitude, fak
         f"GET /api/5/cohorts/request/{ID}?props=1&propKeys=a%26b%3D%C3%A9",
         f"GET /api/5/cohorts/request/{ID}",
     ]
+
+
+def test_properties_are_asked_for_by_the_names_that_amplitude_has(amplitude, fake):
+    schema = RowSchema(properties=("tier", "city"))
+    fake.set_cohort(ID, [Member("1", "ann", {"plan": "pro", "city": "Łódź", "tier": "wrong"})])
+    columns = {"plan": "tier", "unused": "nobody asks for it"}
+    assert download(amplitude, schema, columns=columns) == [("1", "ann", "pro", "Łódź")]
+    members = amplitude.members(ID, columns=columns)
+    origin = members.csv_source(schema).origin
+    assert members.is_unchanged(origin)
+    assert not amplitude.members(ID, columns={"level": "tier"}).is_unchanged(origin)
 
 
 def test_a_cohort_is_synced_and_its_record_says_of_what(amplitude, fake):
