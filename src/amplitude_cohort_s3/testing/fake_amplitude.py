@@ -140,7 +140,9 @@ class FakeAmplitude:
         self._lock = threading.RLock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.fake = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
         self._proxy = LyingProxy(f"http://127.0.0.1:{self._server.server_address[1]}")
 
     @property
@@ -209,16 +211,24 @@ class FakeAmplitude:
         """Forgets all lies, and what was asked for."""
         self._proxy.be_honest()
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
+        """Begins to answer; ``with`` does it too, and stops at its end."""
         self._thread.start()
         self._proxy.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Ends the server."""
         self._proxy.__exit__()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     # --- the API ------------------------------------------------------------------------
 
