@@ -10,7 +10,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 PRIMARY = PYTHONS[0]
 """Servers, typing and linting run on this one."""
 
-nox.options.sessions = ["tests", "lint", "typing"]
+nox.options.sessions = ["tests", "lint", "typing", "docs"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
@@ -81,6 +81,14 @@ def typing(session: nox.Session) -> None:
     session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["typing"])
     session.run("mypy")
     session.run("pyright")
+
+
+@nox.session(python=PRIMARY)
+def docs(session: nox.Session) -> None:
+    """The site, every warning an error, into build/site; and the notebooks, executed."""
+    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["docs"])
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "-q", "docs", "build/site")
+    session.run("pytest", "-p", "no:cacheprovider", "--nbmake", "examples", *session.posargs)
 
 
 @nox.session(python=PRIMARY, default=False)
