@@ -1,6 +1,7 @@
 """The project's commands: ``pip install nox``, then ``nox -s quickstart`` or ``nox -s tests``."""
 
 import os
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -65,6 +66,25 @@ _UNITS = [
         *("storage", "open_storage", "errors", "notifications", "archives", "cut_matrix"),
     )
 ]
+
+
+@nox.session(python=PRIMARY, reuse_venv=False)
+def package(session: nox.Session) -> None:
+    """What would be released, in build/dist: the tests of the sdist against the wheel alone."""
+    dist = Path("build/dist").absolute()
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install(*PROJECT["dependency-groups"]["package"])
+    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    session.install(f"{wheel}[testing]", "pytest-xdist")
+    unpacked = Path(session.create_tmp()).absolute()
+    shutil.unpack_archive(sdist, unpacked, filter="data")
+    with session.chdir(unpacked / sdist.name.removesuffix(".tar.gz")):
+        shutil.rmtree("src")
+        searches = {"tests/test_cut_matrix.py", "tests/test_diff.py"}  # they tell nothing new here
+        units = [test for test in _UNITS if test not in searches]
+        session.run("pytest", "-n2", *units, env={"HYPOTHESIS_PROFILE": "dev"})
 
 
 @nox.session(python=PRIMARY)
