@@ -23,7 +23,7 @@ nitpicky = True
 # Types of other packages: their sites are not asked, so that a build needs no network.
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!amplitude_cohort_s3).*"),
-    (r"py:.*", r".*\._\w+"),
+    (r"py:.*", r".*\._\w+.*"),
 ]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]

@@ -8,7 +8,6 @@ from contextlib import suppress
 from itertools import chain
 
 import pytest
-from cohorts import STREAM, SYNC, moment, rows, sync_ids
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +43,7 @@ from amplitude_cohort_s3.sync_log import (
     record_key,
 )
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
+from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, moment, rows, sync_ids
 from amplitude_cohort_s3.verification import FindingKind
 
 NAME = "1_a_2026-11-23T14:05_entering_key.csv"

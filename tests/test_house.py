@@ -48,7 +48,7 @@ FLOOR = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 # Values without behaviour, which pure rooms may hold.
 VALUES = "storage._protocol"
 
-FOREIGN = {"boto3", "botocore", "smart_open"}
+FOREIGN = {"boto3", "botocore", "smart_open", "urllib3"}
 FOREIGN_MAY_BE_NAMED_IN = (
     "access",
     "storage.s3",
@@ -290,7 +290,11 @@ def test_every_public_name_has_a_docstring(name):
 
 def has_doc(cls, name):
     """Whether it is described, here or in the protocol that it fulfils."""
-    protocols = (amplitude_cohort_s3.Storage, amplitude_cohort_s3.SupportsDelete)
+    protocols = (
+        amplitude_cohort_s3.Storage,
+        amplitude_cohort_s3.SupportsCompose,
+        amplitude_cohort_s3.SupportsDelete,
+    )
     return any(
         inspect.getdoc(getattr(found, name, None))
         for found in (cls, *protocols)

@@ -35,6 +35,7 @@ SAMPLES: dict[str, Any] = {
     "argument": "synced_at",
     "bucket": "my-bucket",
     "code": "InvalidRequest",
+    "cohort_id": "26umsb5",
     "column": "amplitude_id",
     "columns": ("plan",),
     "count": 2,
@@ -46,12 +47,14 @@ SAMPLES: dict[str, Any] = {
     "faults": ("name must not be empty",),
     "folder": "/tmp",  # noqa: S108 - a text
     "head": datetime(2026, 11, 23, 6, 30, tzinfo=UTC),
+    "host": "amplitude.com",
     "key": "cohorts/123_26umsb5_2026-11-23T06:30_existing.csv",
     "keys": ("cohorts/123_26umsb5_2026-11-23T06:30_existing.csv",),
     "lacks": "upload_id",
     "limit": 500,
     "line": 17,
     "lines": (17, 40),
+    "location": "s3://my-bucket/members.csv",
     "log_prefix": "cohorts/_syncs/123_26umsb5/",
     "members_before": 1000,
     "name": "123_26umsb5_2026-11-23_entering.csv",
@@ -60,24 +63,30 @@ SAMPLES: dict[str, Any] = {
     "now": datetime(2026, 11, 22, 6, 30, tzinfo=UTC),
     "operation": "PutObject",
     "package": "matplotlib",
+    "parts": 12000,
+    "prefix": "cohorts/_syncs/123_26umsb5/",
     "reason": "ReadTimeout",
     "record_key": "cohorts/_syncs/123_26umsb5/99999997-00000002.json",
     "recorded": "amplitude_id",
     "region": "eu-west-1",
     "requested": "user_id",
     "rule": "the rule that is broken",
+    "rows": 990,
+    "seconds": 600.0,
     "size": 20500,
+    "step": "the download",
     "store": "the store of the bucket 'my-bucket'",
     "subject": "Destination ''",
     "synced_at": datetime(2026, 11, 23, 6, 30, tzinfo=UTC),
     "type_name": "float",
     "unit": "line",
+    "used": 500,
     "when": datetime(2026, 11, 1, tzinfo=UTC),
     "first": datetime(2026, 11, 22, 6, 30, tzinfo=UTC),
     "winner": datetime(2026, 11, 23, 6, 30, tzinfo=UTC),
 }
 
-BY_TYPE: dict[Any, Any] = {str: "…", int: 2, bool: True, tuple[str, ...]: ("…",)}
+BY_TYPE: dict[Any, Any] = {str: "…", int: 2, float: 60.0, bool: True}
 
 # Where the name alone would tell a wrong story.
 SAMPLES_OF: dict[str, dict[str, Any]] = {
@@ -92,6 +101,13 @@ SAMPLES_OF: dict[str, dict[str, Any]] = {
         "cure": "check project, cohort, path and routing key",
     },
     "PolicyTooLargeError": {"limit": 20480},
+    "AmplitudeRefusedError": {"status": 418},
+    "CohortTooLargeError": {"size": 3_000_000, "limit": 2_000_000},
+    "ExportFailedError": {"status": "JOB FAILED"},
+    "ExportIncompleteError": {"size": 1000},
+    "MemberFileError": {"reason": "PermissionError"},
+    "MemberFileNotFoundError": {"reason": "404"},
+    "TooManyPartsError": {"limit": 10_000},
     "ObjectTooLargeError": {"limit": 5 << 40},
     "StorageUnsuitableError": {
         "lacks": "conditional writes",
@@ -140,10 +156,11 @@ def rooms() -> dict[str, str]:
     waiting = [value for value in root.values() if callable(value)]
     while waiting:
         for cls in classes_of(waiting.pop()):
-            if cls not in seen and cls.__module__.startswith(PACKAGE):
+            module = cls.__module__
+            if cls not in seen and module.startswith(PACKAGE) and "._" not in module:
                 seen.add(cls)
                 waiting.append(cls)
-                found[f"{cls.__module__}.{cls.__name__}"] = room(cls)
+                found[f"{module}.{cls.__name__}"] = room(cls)
     return found
 
 
@@ -248,9 +265,13 @@ def error_lines() -> Iterator[str]:
 def sample(cls: type) -> object:
     """An error of the class, with facts as they may be."""
     own = SAMPLES_OF.get(cls.__name__, {})
-    facts = BY_TYPE | {f.name: SAMPLES[f.name] for f in attrs.fields(cls) if f.name in SAMPLES}
-    facts |= own
-    return cls(**{f.alias: facts.get(f.name, facts.get(f.type)) for f in attrs.fields(cls)})
+
+    def fact(field: Any) -> Any:
+        found = own.get(field.name, SAMPLES.get(field.name))
+        fits = not isinstance(field.type, type) or isinstance(found, field.type)
+        return found if fits else BY_TYPE.get(field.type)
+
+    return cls(**{field.alias: fact(field) for field in attrs.fields(cls)})
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -179,9 +179,7 @@ def _chain(first: Block, rest: Iterable[Block]) -> Iterator[Block]:
 # --- The other way -------------------------------------------------------------------
 
 
-def arrow_csv(
-    table: SupportsArrow, schema: RowSchema, *, fill: bool = False, ignored: set[str] | None = None
-) -> CsvSource:
+def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) -> CsvSource:
     """A data frame of members as CSV, in batches, column by column.
 
     Text and integers of any width become text, null and NaN become empty. The id columns
@@ -191,7 +189,6 @@ def arrow_csv(
         table: Anything with ``__arrow_c_stream__``.
         schema: The columns to read.
         fill: Whether a property that the table lacks is empty, not an error.
-        ignored: Collects the columns that the schema lacks.
 
     Returns:
         A source that can be read once: a query would be run again for a second reading,
@@ -204,6 +201,7 @@ def arrow_csv(
             not null or NaN only; or this is no table; when read.
     """
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
+    ignored = set[str]()
     kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__qualname__}"
 
     def chunks() -> Iterator[bytes]:
@@ -216,10 +214,9 @@ def arrow_csv(
         columns = [id_column(name) or name for name in reader.schema.names]
         schema.check_columns(columns, fill=fill)
         places = [place for place, name in enumerate(columns) if name in schema.columns]
-        if ignored is not None:
-            ignored.update(
-                name for place, name in enumerate(reader.schema.names) if place not in places
-            )
+        ignored.update(
+            name for place, name in enumerate(reader.schema.names) if place not in places
+        )
         absent = [name for name in ID_COLUMNS if name not in columns]
         names = [*(columns[place] for place in places), *absent]
         written = pa.schema([(name, pa.large_string()) for name in names])
@@ -236,7 +233,9 @@ def arrow_csv(
                 except pa.ArrowInvalid:
                     yield _write(csv, rows)
 
-    return CsvSource(chunks=chunks, repeatable=False, origin={"table": kind})
+    return CsvSource(
+        chunks=chunks, repeatable=False, unit="row", origin={"table": kind}, ignored=ignored
+    )
 
 
 def _text_array(pa: Any, array: Any, column: str) -> Any:

@@ -35,6 +35,9 @@ OpenObject = Callable[[str], BinaryIO]
 
 MAX_NUMBER = 99_999_999
 
+MAX_ENTRY_BYTES = 16 << 20
+"""What is larger is no entry; so the memory for reading one is bounded."""
+
 T = TypeVar("T")
 
 _LOG_KEY = re.compile(r"(?P<down>[0-9]{8})-(?P<up>[0-9]{8})(?P<end>\.end)?\.json")
@@ -396,8 +399,7 @@ def read_record(open_object: OpenObject, stream: CohortStream, number: int) -> S
         ObjectNotFoundError: There is none.
     """
     key = record_key(stream, number)
-    with open_object(key) as file:
-        record = SyncRecord.from_bytes(file.read(), key=key)
+    record = SyncRecord.from_bytes(_read(open_object, key), key=key)
     if record.key != key:
         raise RecordFormatError(key, f"it belongs to {record.key!r}")
     return record
@@ -416,8 +418,7 @@ def read_outcome(open_object: OpenObject, stream: CohortStream, number: int) -> 
         ObjectNotFoundError: There is none.
     """
     key = outcome_key(stream, number)
-    with open_object(key) as file:
-        outcome = Outcome.from_bytes(file.read(), key=key)
+    outcome = Outcome.from_bytes(_read(open_object, key), key=key)
     if outcome.number != number or (outcome.head and outcome.head.stream != stream):
         raise RecordFormatError(key, "it belongs to another record or stream")
     return outcome
@@ -505,6 +506,14 @@ class SyncLog:
                 yield self.record(number), True
         if self.is_unfinished:
             yield self.record(self.last_ended + 1), False
+
+
+def _read(open_object: OpenObject, key: str) -> bytes:
+    with open_object(key) as file:
+        data = file.read(MAX_ENTRY_BYTES + 1)
+    if len(data) > MAX_ENTRY_BYTES:
+        raise RecordFormatError(key, f"it has over {MAX_ENTRY_BYTES >> 20} MiB")
+    return data
 
 
 def _to_bytes(value: dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ from ._protocol import (
     StagedObject,
     StagedState,
     Storage,
+    SupportsCompose,
     SupportsDelete,
 )
 from .local import LocalStorage
@@ -31,6 +32,7 @@ __all__ = [
     "StagedObject",
     "StagedState",
     "Storage",
+    "SupportsCompose",
     "SupportsDelete",
     "check_key",
     "open_storage",

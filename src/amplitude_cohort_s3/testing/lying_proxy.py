@@ -37,6 +37,7 @@ class Lie(Enum):
     ERROR_BEFORE = "an error is answered, the server never sees the request"
     ERROR_AFTER = "the server carries the request out, an error is answered"
     CUT_BODY = "the connection is reset in the middle of the answer's body"
+    SHORTEN = "half of the answer's body is sent as if it were the whole"
     FLIP_BIT = "one bit in the middle of the answer's body is another"
     ADD_HEADERS = "`headers` are added to the answer"
 
@@ -188,6 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             case Lie.STALL:
                 time.sleep(rule.seconds if rule else 0)
+            case Lie.SHORTEN:
+                half = answer.body[: len(answer.body) // 2]
+                answer = _Answer(answer.status, answer.headers, half)
             case Lie.FLIP_BIT:
                 answer = _Answer(answer.status, answer.headers, _flipped(answer.body))
             case Lie.ADD_HEADERS if rule:
