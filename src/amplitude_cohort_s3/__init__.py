@@ -33,6 +33,7 @@ from .members import Head, Members
 from .plan import SyncPlan, plan_sync
 from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
 from .rows import Member, RowSchema
+from .schedule import JobOutcome, JobResult, RunReport, run_due
 from .sources import MemberFile
 from .stays import Stay
 from .storage import (
@@ -102,6 +103,8 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Head",
+    "JobOutcome",
+    "JobResult",
     "LocalStorage",
     "Member",
     "MemberFile",
@@ -113,6 +116,7 @@ __all__ = [
     "Outcome",
     "RecoveryReport",
     "RowSchema",
+    "RunReport",
     "S3Storage",
     "StagedObject",
     "StagedState",
@@ -139,6 +143,7 @@ __all__ = [
     "read_head",
     "read_history",
     "recover",
+    "run_due",
     "sync_cohort",
 ]
 
