@@ -55,6 +55,7 @@ class Rule:
         status: The status of an invented error. (S3 sends some errors with 200.)
         code: The error's code, such as ``SlowDown``.
         message: The error's message.
+        body: The invented answer's body, if it is not to be an error of S3.
         headers: Added to the answer.
         seconds: How long a stalled answer waits.
     """
@@ -67,6 +68,7 @@ class Rule:
     status: int = 503
     code: str = "SlowDown"
     message: str = "injected"
+    body: str | None = None
     headers: Mapping[str, str] = {}
     seconds: float = 1.0
 
@@ -101,7 +103,9 @@ class LyingProxy:
         self._server = _Server(self, tls)
         scheme = "http" if tls is None else "https"
         self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -260,6 +264,8 @@ def _read_body(stream: Any, headers: Message) -> bytes:
 
 
 def _invented(rule: Rule) -> _Answer:
+    if rule.body is not None:
+        return _Answer(rule.status, [*rule.headers.items()], rule.body.encode())
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{rule.code}</Code><Message>{rule.message}</Message></Error>"
