@@ -30,11 +30,12 @@ FLOORS = (
     {"testing"},
     {""},  # the package itself, its table of contents
     {"cli", "config", "__main__"},
-    {"schedule"},
+    {"forgetting", "pruning", "schedule"},
     {"sync", "access"},
     {"storage", "sources", "archives", "sql", "frames", "spark"},
     {
         *("diff", "plan", "sync_log", "history", "members", "stays", "verification"),
+        *("listing", "events", "findings", "adoption", "_record_json"),
         *("engine", "_divide", "_join", "_positions", "_progress", "_spill", "_workers"),
         *("arrow", "external_sort", "notifications"),
     },
@@ -293,7 +294,8 @@ def test_every_public_name_has_a_docstring(name):
 
 def has_doc(cls, name):
     """Whether it is described, here or in the protocol that it fulfils."""
-    protocols = (amplitude_cohort_s3.Storage, amplitude_cohort_s3.SupportsDelete)
+    names = ("Storage", "SupportsCompose", "SupportsDelete", "SupportsReplace")
+    protocols = tuple(getattr(amplitude_cohort_s3, name) for name in names)
     return any(
         inspect.getdoc(getattr(found, name, None))
         for found in (cls, *protocols)

@@ -13,7 +13,9 @@ from ._protocol import (
     StagedObject,
     StagedState,
     Storage,
+    SupportsCompose,
     SupportsDelete,
+    SupportsReplace,
 )
 from .local import LocalStorage
 from .memory import MemoryStorage
@@ -31,7 +33,9 @@ __all__ = [
     "StagedObject",
     "StagedState",
     "Storage",
+    "SupportsCompose",
     "SupportsDelete",
+    "SupportsReplace",
     "check_key",
     "open_storage",
 ]
