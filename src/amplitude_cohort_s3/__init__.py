@@ -31,6 +31,7 @@ from .plan import SyncPlan, plan_sync
 from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
 from .pruning import PrunePlan, PruneReceipt, plan_prune, prune
 from .rows import Member, RowSchema
+from .schedule import JobOutcome, JobResult, RunReport, run_due
 from .sources import MemberFile
 from .stays import Stay
 from .storage import (
@@ -105,6 +106,8 @@ __all__ = [
     "ForgetPlan",
     "ForgetReceipt",
     "Head",
+    "JobOutcome",
+    "JobResult",
     "LocalStorage",
     "Member",
     "MemberFile",
@@ -118,6 +121,7 @@ __all__ = [
     "PruneReceipt",
     "RecoveryReport",
     "RowSchema",
+    "RunReport",
     "S3Storage",
     "StagedObject",
     "StagedState",
@@ -152,6 +156,7 @@ __all__ = [
     "read_head",
     "read_history",
     "recover",
+    "run_due",
     "sync_cohort",
 ]
 
