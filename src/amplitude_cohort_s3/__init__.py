@@ -1,7 +1,7 @@
 """Syncs cohorts to S3 as Amplitude does, and reads such buckets back.
 
 This page is the table of contents: everything here is defined in the module that
-its import names. Nothing here imports boto3 or smart_open.
+its import names. Nothing here imports boto3, smart_open or urllib3.
 """
 
 from importlib import import_module
@@ -31,6 +31,8 @@ from .plan import SyncPlan, plan_sync
 from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
 from .pruning import PrunePlan, PruneReceipt, plan_prune, prune
 from .rows import Member, RowSchema
+from .schedule import JobOutcome, JobResult, RunReport, run_due
+from .sources import MemberFile
 from .stays import Stay
 from .storage import (
     LocalStorage,
@@ -39,6 +41,7 @@ from .storage import (
     StagedObject,
     StagedState,
     Storage,
+    SupportsCompose,
     SupportsDelete,
     SupportsReplace,
     open_storage,
@@ -59,10 +62,16 @@ from .verification import detect_existing_meaning
 
 if TYPE_CHECKING:
     from .access import AccessReport, apply_bucket_policy, check_access
+    from .sources._amplitude_session import DownloadUsage
+    from .sources.amplitude_api import AmplitudeCohort, AmplitudeCohorts, AmplitudeMembers
     from .storage import S3Storage
 
 _ON_DEMAND = {
     "AccessReport": ".access",
+    "AmplitudeCohort": ".sources.amplitude_api",
+    "AmplitudeCohorts": ".sources.amplitude_api",
+    "AmplitudeMembers": ".sources.amplitude_api",
+    "DownloadUsage": ".sources._amplitude_session",
     "S3Storage": ".storage",
     "apply_bucket_policy": ".access",
     "check_access": ".access",
@@ -71,6 +80,9 @@ _ON_DEMAND = {
 __all__ = [
     "AMPLITUDE_ACCOUNTS",
     "AccessReport",
+    "AmplitudeCohort",
+    "AmplitudeCohorts",
+    "AmplitudeMembers",
     "BucketPolicy",
     "BucketSync",
     "Cadence",
@@ -86,6 +98,7 @@ __all__ = [
     "Destination",
     "DiffEngine",
     "DiffType",
+    "DownloadUsage",
     "ExistingMeaning",
     "ExitGuard",
     "Finding",
@@ -93,8 +106,11 @@ __all__ = [
     "ForgetPlan",
     "ForgetReceipt",
     "Head",
+    "JobOutcome",
+    "JobResult",
     "LocalStorage",
     "Member",
+    "MemberFile",
     "Members",
     "MembershipEvent",
     "MemoryStorage",
@@ -105,12 +121,14 @@ __all__ = [
     "PruneReceipt",
     "RecoveryReport",
     "RowSchema",
+    "RunReport",
     "S3Storage",
     "StagedObject",
     "StagedState",
     "Stay",
     "Storage",
     "StreamOverview",
+    "SupportsCompose",
     "SupportsDelete",
     "SupportsReplace",
     "SyncPlan",
@@ -138,12 +156,13 @@ __all__ = [
     "read_head",
     "read_history",
     "recover",
+    "run_due",
     "sync_cohort",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # On demand, as boto3 costs 0.3 s.
+    # On demand, as boto3 costs 0.3 s and urllib3 0.1 s.
     if name in _ON_DEMAND:
         return getattr(import_module(_ON_DEMAND[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,6 +29,9 @@ V = TypeVar("V")
 BATCH_ROWS = 1 << 14
 """How many rows go through memory at a time, where their bytes are not what is counted."""
 
+BATCH_BYTES = 1 << 20
+"""How many bytes go through memory at a time, where they are."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -196,7 +199,7 @@ def _of_rows(rows: Iterable[Cells], schema: Any) -> Any:
 def _of_csv(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
     """Canonical CSV as record batches, each of about a MiB."""
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
-    blocks = read_blocks(chunks)
+    blocks = read_blocks(chunks, BATCH_BYTES)
     _, header, first = next(blocks).split_header()
     names = [id_column(name) or name for name in header]
 
@@ -242,9 +245,7 @@ def _chain(first: Block, rest: Iterable[Block]) -> Iterator[Block]:
 # --- The other way -------------------------------------------------------------------
 
 
-def arrow_csv(
-    table: SupportsArrow, schema: RowSchema, *, fill: bool = False, ignored: set[str] | None = None
-) -> CsvSource:
+def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) -> CsvSource:
     """A data frame of members as CSV, in batches, column by column.
 
     Text and integers of any width become text, null and NaN become empty. The id columns
@@ -254,7 +255,6 @@ def arrow_csv(
         table: Anything with ``__arrow_c_stream__``.
         schema: The columns to read.
         fill: Whether a property that the table lacks is empty, not an error.
-        ignored: Collects the columns that the schema lacks.
 
     Returns:
         A source that can be read once: a query would be run again for a second reading,
@@ -267,6 +267,7 @@ def arrow_csv(
             not null or NaN only; or this is no table; when read.
     """
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
+    ignored = set[str]()
     kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__qualname__}"
 
     def chunks() -> Iterator[bytes]:
@@ -279,10 +280,9 @@ def arrow_csv(
         columns = [id_column(name) or name for name in reader.schema.names]
         schema.check_columns(columns, fill=fill)
         places = [place for place, name in enumerate(columns) if name in schema.columns]
-        if ignored is not None:
-            ignored.update(
-                name for place, name in enumerate(reader.schema.names) if place not in places
-            )
+        ignored.update(
+            name for place, name in enumerate(reader.schema.names) if place not in places
+        )
         absent = [name for name in ID_COLUMNS if name not in columns]
         names = [*(columns[place] for place in places), *absent]
         written = pa.schema([(name, pa.large_string()) for name in names])
@@ -299,7 +299,9 @@ def arrow_csv(
                 except pa.ArrowInvalid:
                     yield _write(csv, rows)
 
-    return CsvSource(chunks=chunks, repeatable=False, origin={"table": kind})
+    return CsvSource(
+        chunks=chunks, repeatable=False, unit="row", origin={"table": kind}, ignored=ignored
+    )
 
 
 def _text_array(pa: Any, array: Any, column: str) -> Any:

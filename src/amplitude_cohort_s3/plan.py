@@ -9,6 +9,7 @@ from .destination import CohortSync
 from .diff import CohortDiff
 from .display import html_table
 from .errors import (
+    LogFullError,
     MassExitError,
     MatchByChangedError,
     PlanMismatchError,
@@ -18,7 +19,7 @@ from .errors import (
 from .filename import DiffType, to_utc
 from .members import Head
 from .storage._protocol import StagedObject
-from .sync_log import RecordedFile, RecordRef, SyncRecord, SyncStatement
+from .sync_log import MAX_NUMBER, RecordedFile, RecordRef, SyncRecord, SyncStatement
 
 
 @frozen(kw_only=True)
@@ -94,7 +95,13 @@ class SyncPlan:
     def record(
         self, *, number: int, staged: Mapping[DiffType, StagedObject], writer: str
     ) -> SyncRecord:
-        """The record of this plan, once its files are staged."""
+        """The record of this plan, once its files are staged.
+
+        Raises:
+            LogFullError: The log has had its last number.
+        """
+        if number > MAX_NUMBER:
+            raise LogFullError(self.sync.stream.log_prefix)
         return SyncRecord(
             number=number,
             previous=self.previous,

@@ -6,6 +6,7 @@ a record without an outcome finishes it the same way. Nothing is ever overwritte
 by an ``Amendment``, which is a record too: see ``forgetting`` and ``pruning``.
 """
 
+import hashlib
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -30,6 +31,7 @@ from .errors import (
     NothingToAdoptError,
     ObjectExistsError,
     ObjectNotFoundError,
+    PlanMismatchError,
     RecordFormatError,
     StagedGoneError,
     SyncOrderError,
@@ -43,7 +45,7 @@ from .history import CohortHistory, build_history
 from .listing import StreamFile, StreamOverview, overview, parse_listing
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
-from .sources import csv_file
+from .sources import MemberFile
 from .storage._protocol import (
     StagedObject,
     StagedState,
@@ -145,7 +147,8 @@ def sync_cohort(
     Args:
         sync: What is synced where.
         members: Who is in the cohort now: an iterable of ``Member``, mappings or
-            sequences; an object that gives CSV; or the location of a CSV file.
+            sequences; a data frame that speaks Arrow; an object that gives CSV; or the
+            location of a file, as ``MemberFile`` takes it.
         storage: The bucket or folder.
         synced_at: An aware datetime, floored to what the names can spell. By default
             the first free moment from now on.
@@ -185,7 +188,7 @@ def sync_cohort(
         raise SyncTimeTakenError(synced_at, free)
     with diff_members(
         head.members() if head is not None else (),
-        csv_file(members) if isinstance(members, str | PathLike) else members,
+        MemberFile(members) if isinstance(members, str | PathLike) else members,
         schema=sync.schema,
         existing=sync.destination.existing,
         duplicates=duplicates,
@@ -238,7 +241,8 @@ def commit(
         log: Where the log is, if not in ``storage``.
 
     Raises:
-        PlanMismatchError: The diff is another one.
+        PlanMismatchError: The diff is another one, or its files were changed.
+        LogFullError: The log has had its last number.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         SyncVoidError: What was staged disappeared, or a stranger took a name.
         UnknownOutcomeError: The storage did not say what became of a write; run again.
@@ -251,8 +255,8 @@ def commit(
         for diff_type in DiffType:
             staged[diff_type] = _stage(plan, diff, diff_type, storage)
             discarding.callback(storage.discard, staged[diff_type])
+        record = plan.record(number=plan.number, staged=staged, writer=uuid.uuid4().hex)
         undecided = discarding.pop_all()
-    record = plan.record(number=plan.number, staged=staged, writer=uuid.uuid4().hex)
     while (other := _create_record(log, record)) is not None:
         ended = _outcome_of(other, storage, log)
         if not ended.published and (ended.head and ended.head.ref) == plan.previous:
@@ -458,7 +462,7 @@ def check_bucket(sync: CohortSync, storage: Storage) -> None:
 
 
 def _stage(plan: SyncPlan, diff: CohortDiff, diff_type: DiffType, storage: Storage) -> StagedObject:
-    chunks = diff.report.files[diff_type].chunks()
+    chunks = _checked(diff.report.files[diff_type].chunks(), plan, diff_type)
     if plan.sync.destination.compression is None:
         return storage.stage(plan.files[diff_type].key, chunks, content_type="text/csv")
     return storage.stage(
@@ -466,12 +470,24 @@ def _stage(plan: SyncPlan, diff: CohortDiff, diff_type: DiffType, storage: Stora
     )
 
 
+def _checked(chunks: Iterator[bytes], plan: SyncPlan, diff_type: DiffType) -> Iterator[bytes]:
+    """The chunks; an error in the place of their end if they are not those that were planned."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != plan.files[diff_type].sha256:
+        raise PlanMismatchError(f"the file {diff_type.value} was changed since")
+
+
 def _create_record(log: Storage, record: LogRecord) -> LogRecord | None:
     """Writes the decision, or returns the record that another writer put there first."""
     try:
         log.create(record.key, record.to_bytes())
     except ObjectExistsError:
-        return read_record(log.open, record.stream, record.number)
+        found = read_record(log.open, record.stream, record.number)
+        # A store that repeats a write whose answer was lost is told of its own.
+        return None if found == record else found
     return None
 
 

@@ -43,6 +43,9 @@ OpenObject = Callable[[str], BinaryIO]
 
 MAX_NUMBER = 99_999_999
 
+MAX_ENTRY_BYTES = 16 << 20
+"""What is larger is no entry; so the memory for reading one is bounded."""
+
 _LOG_KEY = re.compile(r"(?P<down>[0-9]{8})-(?P<up>[0-9]{8})(?P<end>\.end)?\.json")
 
 
@@ -583,8 +586,7 @@ def read_record(open_object: OpenObject, stream: CohortStream, number: int) -> L
         ObjectNotFoundError: There is none.
     """
     key = record_key(stream, number)
-    with open_object(key) as file:
-        data = file.read()
+    data = _read(open_object, key)
     with reading(key):
         value = parse(data)
         kind = Amendment if "purpose" in value else SyncRecord
@@ -608,8 +610,7 @@ def read_outcome(open_object: OpenObject, stream: CohortStream, number: int) -> 
         ObjectNotFoundError: There is none.
     """
     key = outcome_key(stream, number)
-    with open_object(key) as file:
-        outcome = Outcome.from_bytes(file.read(), key=key)
+    outcome = Outcome.from_bytes(_read(open_object, key), key=key)
     if outcome.number != number or (outcome.head and outcome.head.stream != stream):
         raise RecordFormatError(key, "it belongs to another record or stream")
     return outcome
@@ -780,3 +781,11 @@ class SyncLog:
             if not follows or outcome.head != after:
                 yield record
             head = outcome.head
+
+
+def _read(open_object: OpenObject, key: str) -> bytes:
+    with open_object(key) as file:
+        data = file.read(MAX_ENTRY_BYTES + 1)
+    if len(data) > MAX_ENTRY_BYTES:
+        raise RecordFormatError(key, f"it has over {MAX_ENTRY_BYTES >> 20} MiB")
+    return data
