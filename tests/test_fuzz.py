@@ -35,14 +35,9 @@ from amplitude_cohort_s3.errors import (
     RecordFormatError,
 )
 from amplitude_cohort_s3.findings import FindingKind
+from amplitude_cohort_s3.records import Outcome, SyncRecord, outcome_key, record_key
 from amplitude_cohort_s3.rows import read_table
-from amplitude_cohort_s3.sync_log import (
-    Outcome,
-    SyncRecord,
-    outcome_key,
-    parse_log_key,
-    record_key,
-)
+from amplitude_cohort_s3.sync_log import parse_log_key
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, moment, rows, sync_ids
 

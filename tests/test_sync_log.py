@@ -21,17 +21,15 @@ from amplitude_cohort_s3 import (
     SyncRecord,
 )
 from amplitude_cohort_s3.errors import RecordFormatError
-from amplitude_cohort_s3.sync_log import (
+from amplitude_cohort_s3.records import (
     AmendedCounts,
     Amendment,
-    LogEntry,
     RecordedFile,
     RecordRef,
     outcome_key,
-    parse_log_key,
-    read_record,
     record_key,
 )
+from amplitude_cohort_s3.sync_log import LogEntry, parse_log_key, read_record
 from amplitude_cohort_s3.testing import strategies
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)

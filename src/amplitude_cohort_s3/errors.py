@@ -869,6 +869,21 @@ class ConcurrentSyncError(CohortS3Error, FileExistsError):
 
 
 @define(slots=False)
+class TooManyFilesError(CohortS3Error, ValueError):
+    """What is to be forgotten or pruned at once concerns more files than one decision can name."""
+
+    files: int
+    purpose: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.files:,} files are more than one entry of the log can hold, so nothing was "
+            "changed: prune old syncs first, step by step by the time, and then run "
+            f"{self.purpose} again"
+        )
+
+
+@define(slots=False)
 class SyncVoidError(CohortS3Error, OSError):
     """The recorded sync could not be published whole and was declared void."""
 

@@ -37,6 +37,7 @@ from .errors import (
     SyncOrderError,
     SyncTimeTakenError,
     SyncVoidError,
+    TooManyFilesError,
     UnfinishedSyncError,
     UnloggedSyncsError,
 )
@@ -45,6 +46,15 @@ from .history import CohortHistory, build_history
 from .listing import StreamFile, StreamOverview, overview, parse_listing
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
+from .records import (
+    Amendment,
+    LogRecord,
+    Outcome,
+    RecordedFile,
+    SyncRecord,
+    outcome_key,
+    record_key,
+)
 from .sources import MemberFile
 from .storage._protocol import (
     StagedObject,
@@ -53,18 +63,7 @@ from .storage._protocol import (
     SupportsDelete,
     SupportsReplace,
 )
-from .sync_log import (
-    Amendment,
-    LogRecord,
-    Outcome,
-    RecordedFile,
-    SyncLog,
-    SyncRecord,
-    outcome_key,
-    read_outcome,
-    read_record,
-    record_key,
-)
+from .sync_log import MAX_ENTRY_BYTES, SyncLog, read_outcome, read_record
 
 CLOCK_TOLERANCE = timedelta(minutes=15)
 """How far a clock may be off. Requests to S3 are refused beyond the same distance."""
@@ -405,15 +404,24 @@ def amend(amendment: Amendment, storage: Storage, log: Storage) -> Outcome:
 
     Raises:
         ConcurrentSyncError: A sync or another amendment came first; nothing is changed.
+        TooManyFilesError: It would be larger than an entry of the log may be.
         MissingPowerError: The storage can't do it.
         UnknownOutcomeError: The storage did not say what became of a write; run again.
     """
+    if len(amendment.to_bytes()) > MAX_ENTRY_BYTES:
+        _discard(amendment, storage)
+        files = len(amendment.replaced) + len(amendment.removed)
+        raise TooManyFilesError(files, amendment.purpose)
     if (other := _create_record(log, amendment)) is not None:
         _outcome_of(other, storage, log)
-        for file in amendment.replaced.values():
-            storage.discard(staged_of(file))
+        _discard(amendment, storage)
         raise ConcurrentSyncError(other.key, other.synced_at)
     return _settle(amendment, storage, log)
+
+
+def _discard(amendment: Amendment, storage: Storage) -> None:
+    for file in amendment.replaced.values():
+        storage.discard(staged_of(file))
 
 
 def replacing(storage: Storage, purpose: str) -> SupportsReplace:

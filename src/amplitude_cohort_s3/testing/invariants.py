@@ -12,18 +12,11 @@ from ..errors import UnfinishedSyncError
 from ..filename import DiffType
 from ..listing import StreamFile, parse_listing
 from ..members import Members
+from ..records import Amendment, LogRecord, Outcome, SyncRecord, outcome_key
 from ..rows import Row
 from ..storage import StagedState, Storage
 from ..sync import read_head, read_history
-from ..sync_log import (
-    Amendment,
-    LogRecord,
-    Outcome,
-    SyncRecord,
-    outcome_key,
-    parse_log_key,
-    read_record,
-)
+from ..sync_log import parse_log_key, read_record
 
 
 @frozen(kw_only=True)
