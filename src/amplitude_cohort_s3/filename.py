@@ -9,12 +9,10 @@ from typing import Literal, Self
 from attrs import field, frozen
 
 from . import _grammar
+from ._keys import MAX_KEY_BYTES
 from .errors import ConfigurationError, InvalidFileNameError, NaiveDatetimeError
 
 SecondGroup = Literal["minutes", "seconds"]
-
-MAX_NAME_BYTES = 1024
-"""The longest name in bytes of UTF-8: S3 has no longer keys."""
 
 
 class DiffType(StrEnum):
@@ -316,7 +314,7 @@ def _style(separator: str, second_group: SecondGroup, extension: str, *flags: bo
 
 def _is_too_long(name: str) -> bool:
     # A character has at most four bytes, so most names need no encoding to tell.
-    return len(name) * 4 > MAX_NAME_BYTES and len(name.encode()) > MAX_NAME_BYTES
+    return len(name) * 4 > MAX_KEY_BYTES and len(name.encode()) > MAX_KEY_BYTES
 
 
 def _broken_rule_of_text(name: str) -> str:
@@ -324,4 +322,4 @@ def _broken_rule_of_text(name: str) -> str:
     for pattern, rule in _grammar.RULES:
         if not pattern.fullmatch(name):
             return rule
-    return f"it may have {MAX_NAME_BYTES} bytes of UTF-8"
+    return f"it may have {MAX_KEY_BYTES} bytes of UTF-8"
