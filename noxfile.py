@@ -43,7 +43,7 @@ _ONCE = [
     f"--ignore=tests/{name}"
     for name in (
         *("policy", "test_policy.py", "test_kills.py", "test_races.py"),
-        *("test_cut_matrix.py", "test_protocol_model.py"),
+        *("test_cut_matrix.py", "test_protocol_model.py", "amplitude/test_amplitude_faults.py"),
     )
 ]
 
@@ -60,11 +60,14 @@ def lowest(session: nox.Session) -> None:
 
 # The tests that need nothing but the package and its own dependencies.
 _UNITS = [
-    f"tests/test_{name}.py"
-    for name in (
-        *("filename", "rows", "destination", "diff", "sync_log", "plan", "sync", "history"),
-        *("storage", "open_storage", "errors", "notifications", "archives", "cut_matrix"),
-    )
+    "tests/amplitude/test_amplitude.py",
+    *(
+        f"tests/test_{name}.py"
+        for name in (
+            *("filename", "rows", "destination", "diff", "sync_log", "plan", "sync", "history"),
+            *("storage", "open_storage", "errors", "notifications", "archives", "cut_matrix"),
+        )
+    ),
 ]
 
 
@@ -117,3 +120,4 @@ def bench(session: nox.Session) -> None:
     session.install("-e", ".", *PROJECT["dependency-groups"]["bench"])
     session.run("python", "benchmarks/history.py", *session.posargs)
     session.run("python", "benchmarks/diff_engine.py", *session.posargs)
+    session.run("python", "benchmarks/amplitude_download.py", *session.posargs)

@@ -355,6 +355,21 @@ class StorageUnsuitableError(CohortS3Error, OSError):
 
 
 @define(slots=False)
+class MissingPowerError(CohortS3Error, TypeError):
+    """A storage lacks an optional verb that forgetting or pruning needs."""
+
+    storage: str
+    verb: str
+    purpose: str
+
+    def __str__(self) -> str:
+        return (
+            f"a {self.storage} has no {self.verb}(), which {self.purpose} needs: syncs do without, "
+            f"so it is optional. Use a storage that has it, or give yours the verb {self.verb}"
+        )
+
+
+@define(slots=False)
 class BucketNotFoundError(CohortS3Error, FileNotFoundError):
     """The bucket does not exist, or not for these credentials' endpoint."""
 
@@ -823,7 +838,7 @@ class UnfinishedSyncError(CohortS3Error, OSError):
     record_key: str
 
     def __str__(self) -> str:
-        return f"the sync recorded in {self.record_key!r} is not finished: call recover() first"
+        return f"what is recorded in {self.record_key!r} is not finished: call recover() first"
 
 
 @define(slots=False)
@@ -841,7 +856,7 @@ class HeadFilesMissingError(CohortS3Error, FileNotFoundError):
 
 @define(slots=False)
 class ConcurrentSyncError(CohortS3Error, FileExistsError):
-    """Another writer's sync won; this one left nothing visible."""
+    """Another writer came first (a sync, ``forget`` or ``prune``); this one changed nothing."""
 
     record_key: str
     winner: datetime
@@ -849,7 +864,7 @@ class ConcurrentSyncError(CohortS3Error, FileExistsError):
     def __str__(self) -> str:
         return (
             f"another writer recorded the sync of {self.winner.isoformat()} in "
-            f"{self.record_key!r} first; nothing of this one is visible. Sync again"
+            f"{self.record_key!r} first; nothing of this run is visible. Run it again"
         )
 
 
@@ -911,7 +926,10 @@ class DigestMismatchError(CohortS3Error, ValueError):
     key: str
 
     def __str__(self) -> str:
-        return f"{self.key!r} was changed or damaged since it was written: restore the original"
+        return (
+            f"{self.key!r} was changed or damaged since it was written: restore the original, or "
+            "read the history again, if people were forgotten meanwhile"
+        )
 
 
 # --- Bucket policies -----------------------------------------------------------------

@@ -6,7 +6,8 @@ was handed on already must come again. No error is ever taken for the end.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
@@ -70,9 +71,11 @@ def read_export(open_file: OpenFile, patience: Patience, cohort_id: str) -> Iter
     response = open_file(None)
     while True:
         try:
-            for chunk in passed.behind(unpack_chunks(_resumed(response, open_file, patience))):
-                passed.add(chunk)
-                yield chunk
+            # Closed even where an error leaves them in the middle, and the connection with them.
+            with closing(_resumed(response, open_file, patience)) as sent:
+                for chunk in passed.behind(unpack_chunks(sent)):
+                    passed.add(chunk)
+                    yield chunk
         except _BegunAnewError as begun:
             response = begun.response
             anew.failed("the connection broke and could not be resumed")
@@ -93,26 +96,30 @@ class _BegunAnewError(Exception):
 
 def _resumed(
     response: "BaseHTTPResponse", open_file: OpenFile, patience: Patience
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     offset = 0
     etag = response.headers.get("ETag", "")
     while True:
-        fault = ""
         try:
-            for chunk in chunks(response):
-                offset += len(chunk)
-                patience.progressed()
-                yield chunk
+            with closing(response):
+                for chunk in chunks(response):
+                    offset += len(chunk)
+                    patience.progressed()
+                    yield chunk
         except NoAnswer as lost:
             fault = str(lost)
-        if not fault:
+        else:
             return
         patience.failed(fault)
         # A weak one (W/"...") does not vouch for the bytes.
         place = Place(offset=offset, etag=etag) if offset and etag.startswith('"') else None
         response = open_file(place)
-        if place is None or not place.is_continued_by(response):
-            raise _BegunAnewError(response)
+        if place is not None and place.is_continued_by(response):
+            continue
+        if response.status == PARTIAL_CONTENT:  # of something else
+            response.close()
+            response = open_file(None)
+        raise _BegunAnewError(response)
 
 
 class _Passed:

@@ -233,7 +233,7 @@ class Http:
 
 
 def chunks(response: "BaseHTTPResponse") -> Iterator[bytes]:
-    """The body as it was sent, not decoded.
+    """The body as it was sent, not decoded. The caller closes the answer.
 
     Raises:
         NoAnswer: It ended before it was whole.
@@ -241,24 +241,21 @@ def chunks(response: "BaseHTTPResponse") -> Iterator[bytes]:
     stream = response.stream(_CHUNK_BYTES, decode_content=False)
     length = response.headers.get("Content-Length", "")
     expected = int(length) if length.isdigit() else None
-    received, fault = 0, None
-    try:
-        while fault is None:
-            try:
-                chunk = next(stream, None)
-            except (HTTPError, OSError) as error:
-                fault = type(error).__name__
-                break
-            if chunk is None:
-                break
-            received += len(chunk)
-            yield chunk
-    finally:
-        # Unless it was read to its end: no other request may come upon the rest.
-        if fault is not None or expected not in (None, received):
-            response.close()
-    if fault is not None or expected not in (None, received):
-        raise NoAnswer(fault or "the answer ended early")
+    received = 0
+    while True:
+        fault = ""
+        try:
+            chunk = next(stream, None)
+        except (HTTPError, OSError) as error:
+            chunk, fault = None, type(error).__name__
+        if chunk is None:
+            break
+        received += len(chunk)
+        yield chunk
+    if not fault and expected not in (None, received):
+        fault = "the answer ended early"
+    if fault:  # raised here, so that no traceback leads into urllib3
+        raise NoAnswer(fault)
 
 
 # urllib3 logs the target of each request at DEBUG, and that of a pre-signed URL is as good

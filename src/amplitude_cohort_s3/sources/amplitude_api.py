@@ -4,6 +4,7 @@ https://amplitude.com/docs/apis/analytics/behavioral-cohorts describes it. What 
 leaves open is ruled here, and said where it is.
 """
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,7 @@ from ._amplitude_session import (
 )
 from ._export import PARTIAL_CONTENT, Place, RowCount, read_export
 from ._http import Patience
+from .files import renamed
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -79,18 +81,6 @@ class AmplitudeCohort:
     last_modified: datetime | None
     archived: bool
 
-    @property
-    def origin(self) -> Mapping[str, str]:
-        """The state of its members, as the record of a sync keeps it."""
-        return {
-            "source": "amplitude",
-            "cohort": self.id,
-            "project": _or_empty(self.project_id),
-            "size": _or_empty(self.size),
-            "last_computed": _or_empty(self.last_computed and self.last_computed.isoformat()),
-            "last_modified": _or_empty(self.last_modified and self.last_modified.isoformat()),
-        }
-
 
 class AmplitudeCohorts:
     """The cohorts of an Amplitude project, through its Behavioral Cohorts API.
@@ -121,7 +111,7 @@ class AmplitudeCohorts:
     >>> amplitude
     AmplitudeCohorts('https://analytics.eu.amplitude.com')
     >>> amplitude.members("26umsb5")
-    AmplitudeMembers(cohort_id='26umsb5', max_missing=0)
+    AmplitudeMembers(cohort_id='26umsb5', columns={}, max_missing=0)
     """
 
     def __init__(
@@ -181,17 +171,27 @@ class AmplitudeCohorts:
         """
         return self._session.usage(self._session.patience("the usage").deadline)
 
-    def members(self, cohort_id: str, *, max_missing: int = 0) -> "AmplitudeMembers":
+    def members(
+        self,
+        cohort_id: str,
+        *,
+        columns: Mapping[str, str] | None = None,
+        max_missing: int = 0,
+    ) -> "AmplitudeMembers":
         """The members of a cohort, for ``sync_cohort`` and ``diff_members``.
 
         Nothing is asked for yet.
 
         Args:
             cohort_id: The id that its URL has.
+            columns: The sync's names for properties, where Amplitude has others: its own
+                name first. Others are asked for by the names of their columns.
             max_missing: How many rows the export may have less than the cohort has users.
                 By default one that is shorter is an error.
         """
-        return AmplitudeMembers(cohort_id, max_missing, session=self._session)
+        return AmplitudeMembers(
+            cohort_id, columns=columns or {}, max_missing=max_missing, session=self._session
+        )
 
 
 @frozen
@@ -203,17 +203,17 @@ class AmplitudeMembers:
 
     Attributes:
         cohort_id: The cohort.
+        columns: The sync's names for properties, where Amplitude has others.
         max_missing: How many rows the export may have less than the cohort has users.
     """
 
     cohort_id: str
-    max_missing: int = 0
+    columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
+    max_missing: int = field(default=0, kw_only=True)
     _session: Session = field(kw_only=True, repr=False, alias="session")
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
-        """The members with the schema's properties, which are asked for by their columns.
-
-        The download begins when the chunks are read.
+        """The members with the schema's properties. The download begins when they are read.
 
         Raises:
             UnknownCohortError: There is no such cohort.
@@ -224,21 +224,25 @@ class AmplitudeMembers:
         cohort = self._cohort()
         if cohort.size is not None and cohort.size > _MAX_USERS:
             raise CohortTooLargeError(cohort.id, cohort.size, _MAX_USERS)
-        export = _Export(self._session, cohort.id, schema.properties)
+        renaming = {own: new for own, new in self.columns.items() if new in schema.properties}
+        own_names = {new: own for own, new in renaming.items()}
+        asked = tuple(own_names.get(column, column) for column in schema.properties)
+        export = _Export(self._session, cohort.id, asked)
 
         def chunks() -> Iterator[bytes]:
             count = RowCount()
-            yield from count.through(export.chunks())
+            plain = count.through(export.chunks())
+            yield from (renamed(plain, renaming) if renaming else plain)
             if self._falls_short(count.rows, cohort):
                 raise ExportIncompleteError(cohort.id, count.rows, cohort.size or 0)
 
-        return CsvSource(chunks=chunks, rows=cohort.size, origin=cohort.origin)
+        return CsvSource(chunks=chunks, rows=cohort.size, origin=self._origin(cohort))
 
-    def is_unchanged(self, origin: Mapping[str, str]) -> bool:
+    def is_unchanged(self, origin: Mapping[str, str], /) -> bool:
         """Whether Amplitude says that the members are still those of an earlier sync.
 
-        They are if neither its last computation, its last modification nor its size has
-        moved since. (Whether the sync had the same columns is for its record to say.)
+        They are if neither the cohort's last computation, its last modification nor its size
+        has moved since. (Whether the sync had the same columns is for its record to say.)
 
         Args:
             origin: The ``source`` of that sync's record.
@@ -249,7 +253,19 @@ class AmplitudeMembers:
                 AmplitudeRefusedError, ExportTimeoutError: The API can't be asked.
         """
         cohort = self._cohort()
-        return cohort.last_computed is not None and cohort.origin == origin
+        return cohort.last_computed is not None and self._origin(cohort) == origin
+
+    def _origin(self, cohort: AmplitudeCohort) -> Mapping[str, str]:
+        """The state of the members, as the record of a sync keeps it."""
+        return {
+            "source": "amplitude",
+            "cohort": cohort.id,
+            "project": _or_empty(cohort.project_id),
+            "size": _or_empty(cohort.size),
+            "last_computed": _or_empty(cohort.last_computed),
+            "last_modified": _or_empty(cohort.last_modified),
+            **({"columns": json.dumps(dict(self.columns), sort_keys=True)} if self.columns else {}),
+        }
 
     def _cohort(self) -> AmplitudeCohort:
         for found in _list_cohorts(self._session):
@@ -363,5 +379,7 @@ def _cohort(entry: Mapping[str, Any]) -> AmplitudeCohort:
     )
 
 
-def _or_empty(value: object) -> str:
-    return "" if value is None else str(value)
+def _or_empty(value: int | datetime | None) -> str:
+    if value is None:
+        return ""
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -95,7 +95,7 @@ class MemberFile:
                     yield from self._of_parquet(stream, first, schema, ignored)
                 else:
                     plain = unpack_chunks(_read(stream, first))
-                    yield from (_renamed(plain, self.columns) if self.columns else plain)
+                    yield from (renamed(plain, self.columns) if self.columns else plain)
 
         return CsvSource(
             chunks=chunks,
@@ -184,8 +184,12 @@ def _check_renamed(columns: Mapping[str, str], names: Iterable[str]) -> None:
         raise MissingColumnsError(tuple(sorted(missing)))
 
 
-def _renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:
-    """The same CSV with other names in its header; each row stays at its line."""
+def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:
+    """The same CSV with other names in its header; each row stays at its line.
+
+    Raises:
+        MissingColumnsError: It lacks a column that is to be renamed.
+    """
     blocks = read_blocks(chunks)
     first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
     if first is None:

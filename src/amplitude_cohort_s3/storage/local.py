@@ -134,6 +134,19 @@ class LocalStorage:
             temporary.unlink()
             _sync_folder(temporary.parent)
 
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        path = self._path(staged.key)
+        temporary = self._staged_path(staged)
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:
+            if not self._is_published(staged):
+                raise StagedGoneError(staged.key) from None
+        _sync_folder(path.parent)
+        # Renaming does nothing where both names are one file already.
+        temporary.unlink(missing_ok=True)
+        return self._info(staged.key)
+
     def delete(self, key: str, /) -> None:
         path = self._path(key)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -315,25 +315,36 @@ class S3Storage:
         )
         return self._info(staged.key, staged.size)
 
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        self._write_once(
+            staged.key,
+            lambda: self._complete(staged, conditional=False),
+            lambda: self._has_replaced_or_can(staged),
+            first=None,
+        )
+        return self._info(staged.key, staged.size)
+
     def discard(self, staged: StagedObject, /) -> None:
         # A part that is being uploaded meanwhile can outlive an abort:
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
-        reason: Exception | None = None
         for pause in self._pauses():
+            refusal: CohortS3Error | None = None
             try:
                 if not self._abort(staged.key, staged.detail("upload_id")):
                     return
-            except StoreUnavailableError as error:
-                reason = error
+            except StoreUnavailableError:
+                pass  # Perhaps it was carried out.
+            except CohortS3Error as error:
+                refusal = error
             try:
                 if not self._is_staged(staged):
                     return
             except CohortS3Error as error:
-                raise UnknownOutcomeError(staged.key, _name(reason or error)) from error
+                raise refusal or UnknownOutcomeError(staged.key, _name(error)) from error
+            if refusal is not None:
+                raise refusal
             time.sleep(pause)
-        raise UnknownOutcomeError(
-            staged.key, _name(reason) if reason else "its upload does not end though it was aborted"
-        ) from reason
+        raise UnknownOutcomeError(staged.key, "its upload does not end though it was aborted")
 
     def delete(self, key: str, /) -> None:
         with translated(self.bucket, key):
@@ -510,6 +521,7 @@ class S3Storage:
             if self._is_listed(staged.key):
                 raise
             return None
+        _check_is_object(self.bucket, head)
         return bool(head["Metadata"].get(STAGE_TOKEN) == staged.detail("token"))
 
     def _is_listed(self, key: str) -> bool:
@@ -644,6 +656,20 @@ class S3Storage:
             with contextlib.suppress(*BotoError):
                 self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
             raise
+
+    def _has_replaced_or_can(self, staged: StagedObject) -> bool | None:
+        """Whether the staged object itself is under its key; None if it can be put there still.
+
+        Raises:
+            StagedGoneError: Its upload has ended, and another object or none is there.
+        """
+        if self._is_published(staged):
+            return True
+        if self._is_staged(staged):
+            return None
+        if self._is_published_once_settled(staged):
+            return True
+        raise StagedGoneError(staged.key)
 
     def _upload(
         self, key: str, upload_id: str, chunks: Iterable[bytes]
@@ -844,9 +870,7 @@ class _OneVersion:
                 if error_code(error) == "PreconditionFailed":
                     raise ObjectChangedError(self._key) from error
                 raise
-        if "ETag" not in answer:
-            # Some errors come with the status of a success, as if they were the object.
-            raise StoreUnavailableError(self._bucket["Bucket"], "GetObject without ETag")
+        _check_is_object(self._bucket["Bucket"], answer)
         self._etag = answer["ETag"]
         return answer
 
@@ -854,9 +878,9 @@ class _OneVersion:
 class _Reader(smart_open.s3.Reader):
     """smart_open's reader; where it gives up after several tries, the error is ours."""
 
-    def readinto(self, b: Any) -> int:
+    def read(self, size: int | None = -1) -> bytes:
         try:
-            return super().readinto(b)
+            return super().read(size)
         except CohortS3Error:
             raise
         except (OSError, *BotoError) as error:
@@ -914,6 +938,12 @@ def _client(
             response_checksum_validation=when,
         ),
     )
+
+
+def _check_is_object(bucket: str, answer: dict[str, Any]) -> None:
+    """Some errors come with the status of a success, as if they were the object."""
+    if "ETag" not in answer:
+        raise StoreUnavailableError(bucket, "an answer without ETag")
 
 
 def _is_probe(key: str) -> bool:

@@ -23,7 +23,7 @@ import re
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -104,11 +104,12 @@ class FakeAmplitude:
         downloads: How many were asked for in the present month.
         monthly_limit: How many may be.
         window_limit: How many may be begun within 10 minutes.
-        parallel_limit: How many exports may be in progress.
+        parallel_limit: How many exports of the last minute may be in progress.
         max_users: The largest cohort that can be exported.
         retry_after: Seconds that a 429 asks to wait, or None.
         url_seconds: How long a pre-signed URL lives.
         export_days: How long an export lives.
+        limited: What every 429 of the fake was for, in order.
     """
 
     def __init__(self, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
@@ -130,6 +131,7 @@ class FakeAmplitude:
         self.retry_after: int | None = 5
         self.url_seconds = 60
         self.export_days = 7
+        self.limited = list[str]()
         self._cohorts = dict[str, FakeCohort]()
         self._exports = dict[str, _Export]()
         self._urls = dict[str, tuple[str, datetime]]()
@@ -138,7 +140,9 @@ class FakeAmplitude:
         self._lock = threading.RLock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.fake = self
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
         self._proxy = LyingProxy(f"http://127.0.0.1:{self._server.server_address[1]}")
 
     @property
@@ -193,6 +197,12 @@ class FakeAmplitude:
         with self._lock:
             del self._cohorts[cohort_id]
 
+    def replace_exports(self, body: bytes) -> None:
+        """Gives every export that was made other bytes, as a store does that is overwritten."""
+        with self._lock:
+            for export in self._exports.values():
+                export.body, export.etag = body, _new_etag()
+
     def lie(self, lie: Lie, **fields: Any) -> None:
         """Adds a rule of the proxy: see :class:`~amplitude_cohort_s3.testing.lying_proxy.Rule`."""
         self._proxy.lie(lie, **fields)
@@ -201,16 +211,24 @@ class FakeAmplitude:
         """Forgets all lies, and what was asked for."""
         self._proxy.be_honest()
 
-    def __enter__(self) -> Self:
+    def start(self) -> Self:
+        """Begins to answer; ``with`` does it too, and stops at its end."""
         self._thread.start()
         self._proxy.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Ends the server."""
         self._proxy.__exit__()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     # --- the API ------------------------------------------------------------------------
 
@@ -283,11 +301,13 @@ class FakeAmplitude:
         while self._begun and now - self._begun[0] >= timedelta(minutes=10):
             self._begun.popleft()
         if self.downloads >= self.monthly_limit:
-            return self._limited("downloads per month")
+            return self._too_many("downloads per month")
         if len(self._begun) >= self.window_limit:
-            return self._limited("requests per 10 minutes")
-        if sum(1 for e in self._exports.values() if e.polls_left) >= self.parallel_limit:
-            return self._limited("parallel requests")
+            return self._too_many("requests per 10 minutes")
+        minute_ago = now - timedelta(minutes=1)
+        running = [e for e in self._exports.values() if e.polls_left and e.asked_at > minute_ago]
+        if len(running) >= self.parallel_limit:
+            return self._too_many("parallel requests")
         cohort = self._cohorts.get(cohort_id)
         if cohort is None:
             return _error(404, "unknown cohort")
@@ -295,16 +315,15 @@ class FakeAmplitude:
             return _error(400, "the cohort is too large")
         self.downloads += 1
         self._begun.append(now)
-        body = b"".join(_csv(cohort.members, properties))
+        body = b"".join(export_csv(cohort.members, properties))
         if self.packing != "none":
             body = gzip.compress(body, 1, mtime=0)
         export_id = secrets.token_urlsafe(6)
-        self._exports[export_id] = _Export(
-            cohort_id, body, f'"{secrets.token_hex(8)}"', now, self.polls
-        )
+        self._exports[export_id] = _Export(cohort_id, body, _new_etag(), now, self.polls)
         return _json({"request_id": export_id, "cohort_id": cohort_id}, 202)
 
-    def _limited(self, which: str) -> _Answer:
+    def _too_many(self, which: str) -> _Answer:
+        self.limited.append(which)
         headers = () if self.retry_after is None else (("Retry-After", str(self.retry_after)),)
         return _Answer(429, json.dumps({"error": f"exceeded {which}"}).encode(), headers)
 
@@ -374,8 +393,13 @@ class FakeAmplitude:
         return _Answer(206, export.body[begin:], (*described, part))
 
 
-def _csv(members: Iterable[MemberLike], properties: list[str]) -> Iterator[bytes]:
-    """As the API gives it: every cell in quotes, LF."""
+def export_csv(members: Iterable[MemberLike], properties: Sequence[str]) -> Iterator[bytes]:
+    """The bytes of an export as the API gives it: every cell in quotes, LF.
+
+    Args:
+        members: As :meth:`FakeAmplitude.set_cohort` takes them.
+        properties: The user properties that are asked for.
+    """
     schema = RowSchema(properties=tuple(properties), header_style="api")
     text = io.StringIO()
     writer = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -389,6 +413,10 @@ def _csv(members: Iterable[MemberLike], properties: list[str]) -> Iterator[bytes
             text.seek(0)
             text.truncate()
     yield text.getvalue().encode()
+
+
+def _new_etag() -> str:
+    return f'"{secrets.token_hex(8)}"'
 
 
 def _json(value: object, status: int = 200) -> _Answer:
