@@ -70,6 +70,13 @@ _UNITS = [
 ]
 
 
+@nox.session(python=PRIMARY, venv_backend="uv|virtualenv")
+def schedulers(session: nox.Session) -> None:
+    """The examples for cron, Airflow and Dagster, run by Airflow and Dagster themselves."""
+    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["schedulers"])
+    session.run("pytest", "tests/schedulers", *session.posargs)
+
+
 @nox.session(python=PRIMARY)
 def lint(session: nox.Session) -> None:
     """Style: ruff's linter and formatter."""
