@@ -12,7 +12,6 @@ from itertools import product
 
 import pytest
 from attrs import evolve
-from cohorts import START, STREAM, SYNC, clock_at, moment, sync_ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +43,7 @@ from amplitude_cohort_s3.findings import FindingKind
 from amplitude_cohort_s3.sync_log import Amendment, parse_log_key, read_record
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage, When
 from amplitude_cohort_s3.testing.invariants import assert_invariants
+from amplitude_cohort_s3.testing.small_cohort import START, STREAM, SYNC, clock_at, moment, sync_ids
 
 COHORTS = [{1, 2, 3}, {2, 3, 4}, {1, 3, 4}, {3, 4, 5}]
 LATER = clock_at(moment(90))

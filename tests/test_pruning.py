@@ -5,7 +5,6 @@ from itertools import product
 
 import pytest
 from attrs import evolve
-from cohorts import STREAM, SYNC, clock_at, moment, sync_ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from amplitude_cohort_s3.errors import MissingPowerError, NaiveDatetimeError
 from amplitude_cohort_s3.findings import FindingKind
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.invariants import assert_invariants
+from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, clock_at, moment, sync_ids
 
 COHORTS = [{1, 2, 3}, {2, 3, 4}, {1, 3, 4}, {3, 4, 5}, {1, 5}]
 LATER = clock_at(moment(90))

@@ -29,6 +29,9 @@ V = TypeVar("V")
 BATCH_ROWS = 1 << 14
 """How many rows go through memory at a time, where their bytes are not what is counted."""
 
+BATCH_BYTES = 1 << 20
+"""How many bytes go through memory at a time, where they are."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -196,7 +199,7 @@ def _of_rows(rows: Iterable[Cells], schema: Any) -> Any:
 def _of_csv(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
     """Canonical CSV as record batches, each of about a MiB."""
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
-    blocks = read_blocks(chunks)
+    blocks = read_blocks(chunks, BATCH_BYTES)
     _, header, first = next(blocks).split_header()
     names = [id_column(name) or name for name in header]
 

@@ -54,7 +54,8 @@ class ConfigurationError(CohortS3Error, ValueError):
 
     def __str__(self) -> str:
         listed = "; ".join(self.faults)
-        return f"{self.subject}: {listed}. Correct each of these {len(self.faults)} and try again"
+        these = "this" if len(self.faults) == 1 else f"these {len(self.faults)}"
+        return f"{self.subject}: {listed}. Correct {these} and try again"
 
 
 class MissingRoutingKeyError(ConfigurationError):

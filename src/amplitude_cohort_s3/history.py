@@ -327,14 +327,19 @@ class CohortHistory(Sequence[BucketSync]):
         return record is not None and record.previous is None and not record.adopted
 
     def has_gap_before(self, sync: BucketSync) -> bool:
-        """Whether the log knows a sync between this and the one before that is not there.
+        """Whether there was a sync between this and the one before that can't be told.
 
-        (Before the first there may be any; then its own files tell what entered.)
+        The log knows; where there is none, the files of an incomplete sync show it.
         """
         number = self._number(sync)
-        record = self.record(sync)
-        before = self.record(self.syncs[number - 1]) if number else None
-        if record is None or record.previous is None or before is None:
+        if not number:
+            return False
+        earlier = self.syncs[number - 1]
+        record, before = self.record(sync), self.record(earlier)
+        if record is None:
+            between = (one.synced_at for one in self._partial)
+            return any(earlier.synced_at < when < sync.synced_at for when in between)
+        if record.previous is None or before is None:
             return False
         return record.previous.number != before.number
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 from attrs import field, frozen
 
-from ._csv import BLOCK_BYTES, Block, canonical_line, read_blocks, split_record
+from ._csv import Block, canonical_line, read_blocks, split_record
 from .errors import (
     ConfigurationError,
     InvalidTextError,
@@ -34,6 +34,7 @@ _READ_IDS = {
 }
 
 _BATCH_ROWS = 4096
+_CHUNK_BYTES = 1 << 20
 
 
 def id_column(header: str) -> str | None:
@@ -161,7 +162,7 @@ class RowSchema:
             encoded = self._encode_batch(batch)
             chunk.append(encoded)
             size += len(encoded)
-            if size >= BLOCK_BYTES:
+            if size >= _CHUNK_BYTES:
                 yield b"".join(chunk)
                 chunk, size = [], 0
         if chunk:

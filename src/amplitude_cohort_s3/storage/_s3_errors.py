@@ -58,6 +58,8 @@ _REGION = {
 }
 _UNAVAILABLE = {
     "429",
+    "ConditionalRequestConflict",
+    "OperationAborted",
     "RequestTimeout",
     "RequestLimitExceeded",
     "SlowDown",

@@ -327,22 +327,24 @@ class S3Storage:
     def discard(self, staged: StagedObject, /) -> None:
         # A part that is being uploaded meanwhile can outlive an abort:
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
-        reason: Exception | None = None
         for pause in self._pauses():
+            refusal: CohortS3Error | None = None
             try:
                 if not self._abort(staged.key, staged.detail("upload_id")):
                     return
-            except StoreUnavailableError as error:
-                reason = error
+            except StoreUnavailableError:
+                pass  # Perhaps it was carried out.
+            except CohortS3Error as error:
+                refusal = error
             try:
                 if not self._is_staged(staged):
                     return
             except CohortS3Error as error:
-                raise UnknownOutcomeError(staged.key, _name(reason or error)) from error
+                raise refusal or UnknownOutcomeError(staged.key, _name(error)) from error
+            if refusal is not None:
+                raise refusal
             time.sleep(pause)
-        raise UnknownOutcomeError(
-            staged.key, _name(reason) if reason else "its upload does not end though it was aborted"
-        ) from reason
+        raise UnknownOutcomeError(staged.key, "its upload does not end though it was aborted")
 
     def delete(self, key: str, /) -> None:
         with translated(self.bucket, key):
@@ -519,6 +521,7 @@ class S3Storage:
             if self._is_listed(staged.key):
                 raise
             return None
+        _check_is_object(self.bucket, head)
         return bool(head["Metadata"].get(STAGE_TOKEN) == staged.detail("token"))
 
     def _is_listed(self, key: str) -> bool:
@@ -867,9 +870,7 @@ class _OneVersion:
                 if error_code(error) == "PreconditionFailed":
                     raise ObjectChangedError(self._key) from error
                 raise
-        if "ETag" not in answer:
-            # Some errors come with the status of a success, as if they were the object.
-            raise StoreUnavailableError(self._bucket["Bucket"], "GetObject without ETag")
+        _check_is_object(self._bucket["Bucket"], answer)
         self._etag = answer["ETag"]
         return answer
 
@@ -877,9 +878,9 @@ class _OneVersion:
 class _Reader(smart_open.s3.Reader):
     """smart_open's reader; where it gives up after several tries, the error is ours."""
 
-    def readinto(self, b: Any) -> int:
+    def read(self, size: int | None = -1) -> bytes:
         try:
-            return super().readinto(b)
+            return super().read(size)
         except CohortS3Error:
             raise
         except (OSError, *BotoError) as error:
@@ -937,6 +938,12 @@ def _client(
             response_checksum_validation=when,
         ),
     )
+
+
+def _check_is_object(bucket: str, answer: dict[str, Any]) -> None:
+    """Some errors come with the status of a success, as if they were the object."""
+    if "ETag" not in answer:
+        raise StoreUnavailableError(bucket, "an answer without ETag")
 
 
 def _is_probe(key: str) -> bool:

@@ -89,7 +89,7 @@ def keys(storage: Storage, prefix: str = "", start_after: str | None = None) -> 
 
 
 class StorageContract:
-    """Every promise of :class:`~amplitude_cohort_s3.storage.Storage`, as a test each.
+    """Every promise of :class:`~amplitude_cohort_s3.Storage`, as a test each.
 
     The subclass gives the fixture ``storage``: a fresh, empty storage for each
     test. Where the process or the client matters, it also overrides ``reopen``.
