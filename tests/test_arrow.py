@@ -28,8 +28,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3._csv import BLOCK_BYTES
-from amplitude_cohort_s3.arrow import RowTable, arrow_csv
+from amplitude_cohort_s3.arrow import BATCH_BYTES, RowTable, arrow_csv
 from amplitude_cohort_s3.diff import CsvSource
 
 pa = pytest.importorskip("pyarrow")
@@ -52,7 +51,7 @@ NASTY = [
 
 def members_of(rows: list[tuple[str, ...]], schema: RowSchema = SCHEMA) -> Members:
     data = b"".join(schema.encode(rows))
-    parts = [data[i : i + BLOCK_BYTES] for i in range(0, len(data), BLOCK_BYTES)]
+    parts = [data[i : i + BATCH_BYTES] for i in range(0, len(data), BATCH_BYTES)]
     source = CsvSource(chunks=lambda: iter(parts), vouched=True)
     return Members(schema=schema, rows=len(rows), sources={DiffType.EXISTING: source})
 
@@ -149,7 +148,7 @@ def test_asking_for_a_stream_reads_nothing_yet():
 
 
 def test_a_byte_order_mark_that_begins_a_batch_is_a_part_of_its_cell():
-    wide = "x" * (BLOCK_BYTES // 2)
+    wide = "x" * (BATCH_BYTES // 2)
     rows = [(f"\ufeff{i}", wide, wide, "") for i in range(3)]
     table = members_of(rows).to_arrow()
     assert table.column(0).num_chunks > 1
@@ -157,7 +156,7 @@ def test_a_byte_order_mark_that_begins_a_batch_is_a_part_of_its_cell():
 
 
 def test_a_long_cell_fits():
-    rows = [("1", "x" * (3 * BLOCK_BYTES), 'y"' * BLOCK_BYTES, "z")]
+    rows = [("1", "x" * (3 * BATCH_BYTES), 'y"' * BATCH_BYTES, "z")]
     assert rows_of(members_of(rows).to_arrow()) == rows
 
 
@@ -166,7 +165,7 @@ def test_quotes_line_ends_and_long_cells_take_the_fast_way(monkeypatch: pytest.M
         pytest.fail("a canonical file was read cell by cell")
 
     monkeypatch.setattr(arrow, "_checked", slow)
-    rows = [*NASTY, ("1", "x" * (3 * BLOCK_BYTES), 'y"\n' * 1000, "z")]
+    rows = [*NASTY, ("1", "x" * (3 * BATCH_BYTES), 'y"\n' * 1000, "z")]
     assert rows_of(members_of(rows).to_arrow()) == rows
 
 
@@ -186,7 +185,7 @@ def test_batches_are_of_bounded_size_and_memory():
     for batch in pa.RecordBatchReader.from_stream(members):
         rows += batch.num_rows
         most = max(most, pa.total_allocated_bytes() - before)
-        assert batch.nbytes < 3 * BLOCK_BYTES
+        assert batch.nbytes < 3 * BATCH_BYTES
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert rows == count

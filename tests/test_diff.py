@@ -358,3 +358,11 @@ def test_counts_and_reprs_name_nobody():
         for word in ("ann", "dee"):
             assert word not in repr(diff)
             assert word not in repr(report)
+
+
+def test_a_mapping_that_spells_a_column_twice_has_one_value_for_it_as_in_a_file():
+    agreed = {"amplitudeID": 42, "amplitude_id": "42", "userID": None, "user_id": ""}
+    assert three([], [agreed])[0] == [("42", "")]
+    differing = [{"amplitude_id": "1"}, {"amplitudeID": "2", "amplitude_id": "3"}]
+    with pytest.raises(MalformedCsvError, match="line 2: the column amplitude_id stands twice"):
+        three([], differing)

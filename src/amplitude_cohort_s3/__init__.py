@@ -7,6 +7,7 @@ its import names. Nothing here imports boto3, smart_open or urllib3.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .arrow import ValueTable
 from .destination import (
     Cadence,
     CohortStream,
@@ -18,21 +19,19 @@ from .destination import (
 )
 from .diff import CohortDiff, CsvSource, DiffEngine, diff_members
 from .errors import CohortS3Error
+from .events import Churn, ChurnTable, MembershipEvent
 from .filename import CohortFileName, DiffType, NameStyle
-from .history import (
-    BucketSync,
-    Churn,
-    CohortHistory,
-    MembershipEvent,
-    StreamOverview,
-    SyncState,
-    UnpublishedSync,
-)
+from .findings import Finding, FindingKind
+from .forgetting import ForgetPlan, ForgetReceipt, forget, plan_forget
+from .history import CohortHistory
 from .lifecycle import lifecycle_rules
+from .listing import BucketSync, StreamOverview, SyncState, UnpublishedSync
 from .members import Head, Members
 from .plan import SyncPlan, plan_sync
 from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
+from .pruning import PrunePlan, PruneReceipt, plan_prune, prune
 from .rows import Member, RowSchema
+from .schedule import JobOutcome, JobResult, RunReport, run_due
 from .sources import MemberFile
 from .stays import Stay
 from .storage import (
@@ -42,7 +41,9 @@ from .storage import (
     StagedObject,
     StagedState,
     Storage,
+    SupportsCompose,
     SupportsDelete,
+    SupportsReplace,
     open_storage,
 )
 from .sync import (
@@ -57,7 +58,7 @@ from .sync import (
     sync_cohort,
 )
 from .sync_log import Outcome, SyncRecord
-from .verification import Finding, FindingKind
+from .verification import detect_existing_meaning
 
 if TYPE_CHECKING:
     from .access import AccessReport, apply_bucket_policy, check_access
@@ -86,6 +87,7 @@ __all__ = [
     "BucketSync",
     "Cadence",
     "Churn",
+    "ChurnTable",
     "CohortDiff",
     "CohortFileName",
     "CohortHistory",
@@ -101,7 +103,11 @@ __all__ = [
     "ExitGuard",
     "Finding",
     "FindingKind",
+    "ForgetPlan",
+    "ForgetReceipt",
     "Head",
+    "JobOutcome",
+    "JobResult",
     "LocalStorage",
     "Member",
     "MemberFile",
@@ -111,34 +117,46 @@ __all__ = [
     "NameStyle",
     "ObjectInfo",
     "Outcome",
+    "PrunePlan",
+    "PruneReceipt",
     "RecoveryReport",
     "RowSchema",
+    "RunReport",
     "S3Storage",
     "StagedObject",
     "StagedState",
     "Stay",
     "Storage",
     "StreamOverview",
+    "SupportsCompose",
     "SupportsDelete",
+    "SupportsReplace",
     "SyncPlan",
     "SyncRecord",
     "SyncResult",
     "SyncState",
     "UnpublishedSync",
     "UserProperty",
+    "ValueTable",
     "adopt",
     "apply_bucket_policy",
     "bucket_policy",
     "check_access",
     "commit",
+    "detect_existing_meaning",
     "diff_members",
+    "forget",
     "lifecycle_rules",
     "list_streams",
     "open_storage",
+    "plan_forget",
+    "plan_prune",
     "plan_sync",
+    "prune",
     "read_head",
     "read_history",
     "recover",
+    "run_due",
     "sync_cohort",
 ]
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, Protocol, Self, runtime_checkable
 from attrs import define, evolve, field, frozen
 
 from .destination import ExistingMeaning
-from .errors import DiskFullError, UnsupportedValueError
+from .errors import DiskFullError, MalformedCsvError, UnsupportedValueError
 from .filename import DiffType
 from .rows import Member, MemberLike, Row, RowSchema, id_column
 
@@ -361,11 +361,14 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
 
     def rows() -> Iterator[Row]:
         known = {*schema.columns}
-        for member in members:
+        for number, member in enumerate(members, 1):
             named = member.properties if isinstance(member, Member) else member
             if isinstance(named, Mapping):
                 ignored.update(c for c in named if (id_column(c) or c) not in known)
-            yield schema.row(member, fill=fill)
+            try:
+                yield schema.row(member, fill=fill)
+            except MalformedCsvError as error:
+                raise MalformedCsvError(number, error.rule) from None
 
     return CsvSource(
         chunks=lambda: schema.encode(rows()),

@@ -54,7 +54,8 @@ class ConfigurationError(CohortS3Error, ValueError):
 
     def __str__(self) -> str:
         listed = "; ".join(self.faults)
-        return f"{self.subject}: {listed}. Correct each of these {len(self.faults)} and try again"
+        these = "this" if len(self.faults) == 1 else f"these {len(self.faults)}"
+        return f"{self.subject}: {listed}. Correct {these} and try again"
 
 
 class MissingRoutingKeyError(ConfigurationError):
@@ -354,6 +355,21 @@ class StorageUnsuitableError(CohortS3Error, OSError):
 
 
 @define(slots=False)
+class MissingPowerError(CohortS3Error, TypeError):
+    """A storage lacks an optional verb that forgetting or pruning needs."""
+
+    storage: str
+    verb: str
+    purpose: str
+
+    def __str__(self) -> str:
+        return (
+            f"a {self.storage} has no {self.verb}(), which {self.purpose} needs: syncs do without, "
+            f"so it is optional. Use a storage that has it, or give yours the verb {self.verb}"
+        )
+
+
+@define(slots=False)
 class BucketNotFoundError(CohortS3Error, FileNotFoundError):
     """The bucket does not exist, or not for these credentials' endpoint."""
 
@@ -484,8 +500,23 @@ class ObjectTooLargeError(CohortS3Error, ValueError):
 
 
 @define(slots=False)
+class TooManyPartsError(CohortS3Error, ValueError):
+    """An object would be put together from more parts than the store takes."""
+
+    key: str
+    parts: int
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.key!r} would consist of {self.parts} parts, the store takes {self.limit}: "
+            "give fewer and larger ones"
+        )
+
+
+@define(slots=False)
 class ObjectChangedError(CohortS3Error, OSError):
-    """An object was replaced while it was read, so the rest would not fit the beginning."""
+    """An object was replaced while it was read or copied, so its pieces would not fit."""
 
     key: str
 
@@ -807,7 +838,7 @@ class UnfinishedSyncError(CohortS3Error, OSError):
     record_key: str
 
     def __str__(self) -> str:
-        return f"the sync recorded in {self.record_key!r} is not finished: call recover() first"
+        return f"what is recorded in {self.record_key!r} is not finished: call recover() first"
 
 
 @define(slots=False)
@@ -825,7 +856,7 @@ class HeadFilesMissingError(CohortS3Error, FileNotFoundError):
 
 @define(slots=False)
 class ConcurrentSyncError(CohortS3Error, FileExistsError):
-    """Another writer's sync won; this one left nothing visible."""
+    """Another writer came first (a sync, ``forget`` or ``prune``); this one changed nothing."""
 
     record_key: str
     winner: datetime
@@ -833,7 +864,7 @@ class ConcurrentSyncError(CohortS3Error, FileExistsError):
     def __str__(self) -> str:
         return (
             f"another writer recorded the sync of {self.winner.isoformat()} in "
-            f"{self.record_key!r} first; nothing of this one is visible. Sync again"
+            f"{self.record_key!r} first; nothing of this run is visible. Run it again"
         )
 
 
@@ -876,13 +907,29 @@ class RecordFormatError(CohortS3Error, ValueError):
 
 
 @define(slots=False)
+class LogFullError(CohortS3Error, ValueError):
+    """The log has had its last number, so the stream can't be continued."""
+
+    prefix: str
+
+    def __str__(self) -> str:
+        return (
+            f"the log below {self.prefix!r} has had its last number: give the destination another "
+            "path or the sync another routing key, which begins another stream"
+        )
+
+
+@define(slots=False)
 class DigestMismatchError(CohortS3Error, ValueError):
     """The bytes of a file are not those that its record vouches for."""
 
     key: str
 
     def __str__(self) -> str:
-        return f"{self.key!r} was changed or damaged since it was written: restore the original"
+        return (
+            f"{self.key!r} was changed or damaged since it was written: restore the original, or "
+            "read the history again, if people were forgotten meanwhile"
+        )
 
 
 # --- Bucket policies -----------------------------------------------------------------

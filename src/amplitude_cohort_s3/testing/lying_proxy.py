@@ -32,7 +32,8 @@ class Lie(Enum):
     """What the proxy can do instead of carrying a request and its answer."""
 
     RESET_BEFORE = "the connection is reset before the server sees the request"
-    LOSE_ANSWER = "the server answers, the connection is reset instead"
+    RESET_AFTER = "the server answers, the connection is reset instead"
+    LOSE_ANSWER = "the server answers, the connection is closed without a word"
     STALL = "the server answers, but the answer comes `seconds` late"
     ERROR_BEFORE = "an error is answered, the server never sees the request"
     ERROR_AFTER = "the server carries the request out, an error is answered"
@@ -98,6 +99,8 @@ class LyingProxy:
         self.target = urlsplit(target).netloc
         self.seen: list[str] = []
         """Method and path of every request, in the order of arrival."""
+        self.lies_told = 0
+        """How many requests met a rule."""
         self._rules: list[_Counted] = []
         self._lock = threading.Lock()
         self._server = _Server(self, tls)
@@ -126,6 +129,7 @@ class LyingProxy:
         with self._lock:
             self._rules.clear()
             self.seen.clear()
+            self.lies_told = 0
 
     def rule_for(self, method: str, path: str) -> Rule | None:
         """The rule that meets this request, which is counted."""
@@ -139,6 +143,7 @@ class LyingProxy:
                 counted.seen += 1
                 if met is None and rule.first <= counted.seen < rule.first + rule.times:
                     met = rule
+            self.lies_told += met is not None
         return met
 
 
@@ -188,8 +193,11 @@ class _Handler(BaseHTTPRequestHandler):
         if rule is not None and lie is Lie.ERROR_AFTER:
             answer = _invented(rule)
         match lie:
-            case Lie.RESET_BEFORE | Lie.LOSE_ANSWER:
+            case Lie.RESET_BEFORE | Lie.RESET_AFTER:
                 self._reset()
+                return
+            case Lie.LOSE_ANSWER:
+                self.close_connection = True
                 return
             case Lie.STALL:
                 time.sleep(rule.seconds if rule else 0)
