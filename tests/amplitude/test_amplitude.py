@@ -36,6 +36,7 @@ from amplitude_cohort_s3 import (
     errors,
     sync_cohort,
 )
+from amplitude_cohort_s3.engine import PartitionEngine
 from amplitude_cohort_s3.sources import _amplitude_session
 from amplitude_cohort_s3.testing.fake_amplitude import (
     FILE,
@@ -154,6 +155,13 @@ def test_a_second_reading_fetches_the_same_export(amplitude, fake):
     assert fake.downloads == 1
 
 
+def test_several_processes_may_share_the_diff_of_a_download(amplitude, fake):
+    fake.set_cohort(ID, MANY)
+    engine = PartitionEngine(workers=2, range_bytes=20_000, batch_bytes=50_000)
+    with diff_members((), amplitude.members(ID), schema=SCHEMA, engine=engine) as diff:
+        assert diff.entering.rows == len(MANY)
+
+
 def test_an_error_about_rows_names_their_lines_for_one_download(amplitude, fake):
     fake.set_cohort(ID, [("1", "a"), ("2", "b"), ("1", "c")])
     with failing(fake, errors.DuplicateKeyError) as caught:
@@ -195,10 +203,11 @@ def test_a_job_that_never_ends_meets_the_deadline(fake, passing):
     [
         ({"Retry-After": "7"}, 7),
         ({"Retry-After": "Tue, 24 Nov 2026 06:30:09 GMT"}, 9),
+        ({"Retry-After": "0"}, 1),
         ({"Retry-After": "soon"}, 30),
         ({}, 30),
     ],
-    ids=["seconds", "date", "neither", "none"],
+    ids=["seconds", "date", "at once", "neither", "none"],
 )
 def test_a_429_waits_as_it_is_told(amplitude, fake, passing, path, headers, waited):
     fake.polls = fake.inline_bytes = 0
@@ -367,7 +376,8 @@ def test_what_the_documentation_does_not_explain_is_a_refusal(amplitude, fake, s
 
 
 @pytest.mark.parametrize(
-    "location", ["http://example.com/file", "ftp://127.0.0.1/file", "file:///etc/passwd"]
+    "location",
+    ["http://example.com/file", "ftp://127.0.0.1/file", "file:///etc/passwd", "http://[x"],
 )
 def test_a_redirect_to_where_all_can_listen_is_not_followed(amplitude, fake, location):
     fake.lie(Lie.ERROR_BEFORE, path=FILE, status=302, headers={"Location": location})
@@ -397,6 +407,7 @@ def test_redirects_in_a_circle_end(amplitude, fake):
         {"region": "asia"},
         {"base_url": "http://amplitude.com"},
         {"base_url": "amplitude.com"},
+        {"base_url": "https://ann:pw@amplitude.com"},
         {"deadline": 0},
         {"timeout": -1.0},
     ],
