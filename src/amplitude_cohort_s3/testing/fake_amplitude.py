@@ -65,7 +65,9 @@ class FakeCohort:
     size: int | None
     last_computed: int | None
     last_modified: int
-    _files: dict[tuple[tuple[str, ...], str], bytes] = field(factory=dict, init=False, repr=False)
+    _files: dict[tuple[tuple[str, ...], str], bytes] = field(
+        factory=dict[tuple[tuple[str, ...], str], bytes], init=False, repr=False
+    )
 
     def packed(self, properties: tuple[str, ...], packing: str) -> bytes:
         """The file of an export, which is made once."""
