@@ -34,6 +34,7 @@ from amplitude_cohort_s3.errors import (
     MalformedCsvError,
     RecordFormatError,
 )
+from amplitude_cohort_s3.findings import FindingKind
 from amplitude_cohort_s3.rows import read_table
 from amplitude_cohort_s3.sync_log import (
     Outcome,
@@ -44,7 +45,6 @@ from amplitude_cohort_s3.sync_log import (
 )
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, moment, rows, sync_ids
-from amplitude_cohort_s3.verification import FindingKind
 
 NAME = "1_a_2026-11-23T14:05_entering_key.csv"
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)

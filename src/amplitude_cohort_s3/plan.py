@@ -57,6 +57,7 @@ class SyncPlan:
         collapsed: Rows of the source that repeated another.
         ignored_columns: Columns of the source that the sync does not have.
         source: What the source of the members says of itself.
+        amendment: The number of the newest amendment before it, or None.
     """
 
     sync: CohortSync
@@ -72,6 +73,7 @@ class SyncPlan:
     collapsed: int
     ignored_columns: tuple[str, ...] = ()
     source: Mapping[str, str] = field(factory=dict[str, str])
+    amendment: int | None = None
 
     def __str__(self) -> str:
         """A preview, one file a line."""
@@ -126,6 +128,7 @@ class SyncPlan:
             collapsed=self.collapsed,
             source=self.source,
             writer=writer,
+            amendment=self.amendment,
         )
 
     def check_diff(self, diff: CohortDiff) -> None:
@@ -202,6 +205,7 @@ def plan_sync(
         collapsed=report.collapsed,
         ignored_columns=report.ignored_columns,
         source=diff.origin,
+        amendment=None if previous is None else previous.record.amendment,
     )
 
 

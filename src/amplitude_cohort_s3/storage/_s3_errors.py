@@ -82,6 +82,7 @@ _ACTIONS = {
     "ListObjectsV2": "ListBucket",
     "ListParts": "ListMultipartUploadParts",
     "UploadPart": "PutObject",
+    "UploadPartCopy": "PutObject",
 }
 
 

@@ -6,8 +6,9 @@ import hashlib
 import os
 import re
 import stat
+import sys
 import uuid
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,7 @@ from ..errors import (
     StagedGoneError,
     StorageUnsuitableError,
 )
+from ._composing import concatenated
 from ._protocol import ObjectInfo, StagedObject, StagedState
 
 STAGING_FOLDER = ".amplitude_cohort_s3"
@@ -132,11 +134,40 @@ class LocalStorage:
             temporary.unlink()
             _sync_folder(temporary.parent)
 
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        path = self._path(staged.key)
+        temporary = self._staged_path(staged)
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:
+            if not self._is_published(staged):
+                raise StagedGoneError(staged.key) from None
+        _sync_folder(path.parent)
+        # Renaming does nothing where both names are one file already.
+        temporary.unlink(missing_ok=True)
+        return self._info(staged.key)
+
     def delete(self, key: str, /) -> None:
         path = self._path(key)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
             _sync_folder(path.parent)
+
+    @property
+    def max_object_bytes(self) -> int:
+        # The file system has a limit of its own and says so by an error.
+        return sys.maxsize
+
+    def compose(
+        self,
+        key: str,
+        parts: Sequence[ObjectInfo],
+        /,
+        *,
+        header: bytes = b"",
+        content_type: str = "text/csv",
+    ) -> StagedObject:
+        return self.stage(key, concatenated(self, parts, header), content_type=content_type)
 
     def _path(self, key: str) -> Path:
         segments = [encode_segment(s, windows=os.name == "nt") for s in check_key(key).split("/")]

@@ -20,7 +20,7 @@ from attrs import frozen
 
 from ..errors import CohortS3Error, SyncTimeTakenError
 from ..filename import DiffType
-from ..history import StreamFile, parse_listing
+from ..listing import StreamFile, parse_listing
 from ..storage import Storage
 from ..sync import read_history, recover
 from .faulty_storage import Death, Fault, FaultyStorage, When, unknown_outcome

@@ -38,6 +38,7 @@ class Lie(Enum):
     ERROR_BEFORE = "an error is answered, the server never sees the request"
     ERROR_AFTER = "the server carries the request out, an error is answered"
     CUT_BODY = "the connection is reset in the middle of the answer's body"
+    SHORTEN = "half of the answer's body is sent as if it were the whole"
     FLIP_BIT = "one bit in the middle of the answer's body is another"
     ADD_HEADERS = "`headers` are added to the answer"
 
@@ -55,6 +56,7 @@ class Rule:
         status: The status of an invented error. (S3 sends some errors with 200.)
         code: The error's code, such as ``SlowDown``.
         message: The error's message.
+        body: The invented answer's body, if it is not to be an error of S3.
         headers: Added to the answer.
         seconds: How long a stalled answer waits.
     """
@@ -67,6 +69,7 @@ class Rule:
     status: int = 503
     code: str = "SlowDown"
     message: str = "injected"
+    body: str | None = None
     headers: Mapping[str, str] = {}
     seconds: float = 1.0
 
@@ -103,7 +106,9 @@ class LyingProxy:
         self._server = _Server(self, tls)
         scheme = "http" if tls is None else "https"
         self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -196,6 +201,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             case Lie.STALL:
                 time.sleep(rule.seconds if rule else 0)
+            case Lie.SHORTEN:
+                half = answer.body[: len(answer.body) // 2]
+                answer = _Answer(answer.status, answer.headers, half)
             case Lie.FLIP_BIT:
                 answer = _Answer(answer.status, answer.headers, _flipped(answer.body))
             case Lie.ADD_HEADERS if rule:
@@ -264,6 +272,8 @@ def _read_body(stream: Any, headers: Message) -> bytes:
 
 
 def _invented(rule: Rule) -> _Answer:
+    if rule.body is not None:
+        return _Answer(rule.status, [*rule.headers.items()], rule.body.encode())
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{rule.code}</Code><Message>{rule.message}</Message></Error>"
