@@ -221,8 +221,9 @@ def _assert_no_stranger(storage: Storage, stream: CohortStream, state: StreamSta
 
 
 def _first(state: StreamState) -> datetime:
-    """The time at which the log begins."""
-    return state.records[0].synced_at if state.records else datetime.max.replace(tzinfo=UTC)
+    """The time at which the log begins: a void record may be later than its successor."""
+    times = (record.synced_at for record in state.records)
+    return min(times, default=datetime.max.replace(tzinfo=UTC))
 
 
 def _assert_readers_agree(
