@@ -72,6 +72,13 @@ _UNITS = [
 ]
 
 
+@nox.session(python=PRIMARY, venv_backend="uv|virtualenv")
+def schedulers(session: nox.Session) -> None:
+    """The examples for cron, Airflow and Dagster, run by Airflow and Dagster themselves."""
+    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["schedulers"])
+    session.run("pytest", "tests/schedulers", *session.posargs)
+
+
 @nox.session(python=PRIMARY, reuse_venv=False)
 def package(session: nox.Session) -> None:
     """What would be released, in build/dist: the tests of the sdist against the wheel alone."""

@@ -1,4 +1,4 @@
-"""Every exception of the library, on one screen.
+"""Every exception of the library, on one page.
 
 Each class stands for one cause. It carries the facts as fields, also inherits
 from the builtin that fits (so ``except FileNotFoundError`` works), pickles, and
