@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
 from amplitude_cohort_s3.compression import compress_chunks, decompress_chunks
 from amplitude_cohort_s3.diff import diff_members
 from amplitude_cohort_s3.errors import MalformedGzipError, MissingExtraError
@@ -56,6 +57,13 @@ def test_progress_true_draws_a_bar(capsys):
     pytest.importorskip("tqdm")
     with diff_members((), [("1", ""), ("2", "")], schema=RowSchema(), progress=True):
         pass
+    assert "2.00/2.00" in capsys.readouterr().err
+
+
+def test_a_sync_draws_it_too(capsys):
+    pytest.importorskip("tqdm")
+    sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    sync_cohort(sync, [("1", ""), ("2", "")], MemoryStorage(), progress=True)
     assert "2.00/2.00" in capsys.readouterr().err
 
 
