@@ -146,14 +146,13 @@ def ours(folder: Path, out: Path, options: dict[str, str]) -> None:
 
 def foreign(folder: Path, out: Path, _: dict[str, str]) -> None:
     """The same diff and files, but the members before come from anyone's file, in no order."""
-    from amplitude_cohort_s3 import LocalStorage, RowSchema, diff_members
+    from amplitude_cohort_s3 import LocalStorage, MemberFile, RowSchema, diff_members
     from amplitude_cohort_s3.filename import DiffType
-    from amplitude_cohort_s3.sources import csv_file
 
     storage = LocalStorage(out)
     with diff_members(
-        csv_file(folder / "shuffled.csv"),
-        csv_file(folder / "current.csv"),
+        MemberFile(folder / "shuffled.csv"),
+        MemberFile(folder / "current.csv"),
         schema=RowSchema(properties=("country", "plan")),
         work_dir=out,
     ) as diff:

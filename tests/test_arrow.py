@@ -32,6 +32,7 @@ from amplitude_cohort_s3.arrow import BATCH_BYTES, RowTable, arrow_csv
 from amplitude_cohort_s3.diff import CsvSource
 
 pa = pytest.importorskip("pyarrow")
+dataset = pytest.importorskip("pyarrow.dataset")
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
 duckdb = pytest.importorskip("duckdb")
@@ -252,14 +253,18 @@ def test_rows_with_times_are_a_table_too():
 
 
 def read_back(table: Any, schema: RowSchema = SCHEMA, **kwargs: Any) -> list[tuple[str, ...]]:
-    fill = kwargs.get("fill", False)
-    return list(schema.decode(arrow_csv(table, schema, **kwargs).chunks(), fill=fill))
+    return list(schema.decode(arrow_csv(table, schema, **kwargs).chunks(), **kwargs))
 
 
 COLUMNS = dict(zip(SCHEMA.columns, map(list, zip(*NASTY, strict=True)), strict=True))
 FRAMES: dict[str, Callable[[], Any]] = {
     "pyarrow": lambda: pa.table(COLUMNS),
     "pyarrow batches": lambda: pa.table(COLUMNS).to_reader(2),
+    "pyarrow batch": lambda: pa.table(COLUMNS).to_batches()[0],
+    "pyarrow dataset": lambda: dataset.dataset(pa.table(COLUMNS)).scanner().to_reader(),
+    "pyarrow large_string": lambda: pa.table(COLUMNS).cast(
+        pa.schema([(name, pa.large_string()) for name in COLUMNS])
+    ),
     "pyarrow string_view": lambda: pa.table(
         {name: pa.array(cells, pa.string_view()) for name, cells in COLUMNS.items()}
     ),
@@ -270,10 +275,12 @@ FRAMES: dict[str, Callable[[], Any]] = {
     "pandas object": lambda: pd.DataFrame(COLUMNS, dtype=object),
     "pandas categories": lambda: pd.DataFrame(COLUMNS).astype("category"),
     "polars": lambda: pl.DataFrame(COLUMNS),
+    "polars lazy": lambda: pl.LazyFrame(COLUMNS).collect(),
     "polars categories": lambda: pl.DataFrame(
         COLUMNS, schema=dict.fromkeys(COLUMNS, pl.Categorical)
     ),
     "duckdb": lambda: duckdb.from_arrow(pa.table(COLUMNS)),
+    "duckdb reader": lambda: duckdb.from_arrow(pa.table(COLUMNS)).to_arrow_reader(),
     "members": lambda: members_of(NASTY),
 }
 
@@ -353,10 +360,10 @@ def test_a_column_without_values_is_empty_whatever_its_type(values: Any):
 
 def test_columns_are_found_by_name_and_the_rest_is_not_looked_at():
     table = pa.table({"score": [1.5], "userID": ["ann"], "AmplitudeID": [7], "plan": ["pro"]})
-    ignored = set[str]()
-    rows = read_back(table, RowSchema(properties=("plan",)), ignored=ignored)
-    assert rows == [("7", "ann", "pro")]
-    assert ignored == {"score"}
+    schema = RowSchema(properties=("plan",))
+    source = arrow_csv(table, schema)
+    assert list(schema.decode(source.chunks())) == [("7", "ann", "pro")]
+    assert source.ignored == {"score"}
 
 
 def test_a_repeated_id_column_counts_once_and_must_agree():
@@ -395,6 +402,39 @@ def test_what_is_no_table_is_our_error_and_names_nobody(frame: Any):
         read_back(frame)
     assert caught.value.__suppress_context__
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "query", [pl.LazyFrame({"amplitude_id": ["secret"]}), dataset.dataset(pa.table(COLUMNS)), 7]
+)
+def test_what_is_no_rows_yet_is_refused_with_a_cure(query: Any):
+    with pytest.raises(errors.UnsupportedValueError, match=r"run it first, as with \.collect\(\)"):
+        diff_members((), query, schema=SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"amplitude_id": [1, 2], "user_id": ["ann", None]}),
+        pd.DataFrame({"amplitude_id": ["1", "2"], "user_id": ["ann", float("nan")]}, dtype=object),
+        pd.DataFrame({"amplitude_id": [1, 2], "user_id": ["ann", pd.NA]}).convert_dtypes(),
+        pd.DataFrame({"amplitude_id": ["1", "2"], "user_id": ["ann", None]}, dtype="string"),
+        pl.DataFrame({"amplitude_id": [1, 2], "user_id": ["ann", None]}),
+        duckdb.sql("select * from (values (1, 'ann'), (2, null)) as t(amplitude_id, user_id)"),
+        duckdb.sql(
+            "select * from (values (1::hugeint, 'ann'), (2, null)) as t(amplitude_id, user_id)"
+        ),
+    ],
+)
+def test_frames_as_people_have_them_lose_nothing(frame: Any):
+    assert read_back(frame, RowSchema()) == [("1", "ann"), ("2", "")]
+
+
+def test_an_id_that_became_a_float_for_the_sake_of_a_missing_one_is_refused():
+    # As pandas reads a column of integers with a gap.
+    frame = pd.DataFrame({"amplitude_id": ["1", "2"], "user_id": [300000000001, None]})
+    with pytest.raises(errors.UnsupportedValueError, match="lost digits"):
+        read_back(frame, RowSchema())
 
 
 def test_a_data_frame_is_a_side_of_a_diff_and_writes_no_file(

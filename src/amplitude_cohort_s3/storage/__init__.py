@@ -12,7 +12,9 @@ from ._protocol import (
     StagedObject,
     StagedState,
     Storage,
+    SupportsCompose,
     SupportsDelete,
+    SupportsReplace,
 )
 from .local import LocalStorage
 from .memory import MemoryStorage
@@ -30,7 +32,9 @@ __all__ = [
     "StagedObject",
     "StagedState",
     "Storage",
+    "SupportsCompose",
     "SupportsDelete",
+    "SupportsReplace",
     "check_key",
     "open_storage",
 ]
@@ -69,8 +73,7 @@ def open_storage(place: str | os.PathLike[str] | InBucket, /) -> Storage:
     Traceback (most recent call last):
     ...
     amplitude_cohort_s3.errors.ConfigurationError: the place of a storage: a storage is a whole \
-bucket: open 's3://my-bucket' and give the rest as Destination.path. Correct each of these 1 and \
-try again
+bucket: open 's3://my-bucket' and give the rest as Destination.path. Correct this and try again
     """
     if isinstance(place, os.PathLike):
         return LocalStorage(place)
