@@ -134,8 +134,10 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(python=PRIMARY, default=False)
 def bench(session: nox.Session) -> None:
-    """The benchmarks, in their full sizes; ``-- --small`` for a look in a minute."""
+    """The benchmarks, in their full sizes, for the docs; ``-- --small`` for a look in a minute."""
     session.install("-e", ".", *PROJECT["dependency-groups"]["bench"])
-    session.run("python", "benchmarks/history.py", *session.posargs)
-    session.run("python", "benchmarks/diff_engine.py", *session.posargs)
-    session.run("python", "benchmarks/amplitude_download.py", *session.posargs)
+    small = [argument for argument in session.posargs if argument == "--small"]
+    session.run("python", "benchmarks/history.py", *small)
+    table = [] if session.posargs else ["--table", "docs/explanation/bench_table.md"]
+    session.run("python", "benchmarks/diff_engine.py", *table, *session.posargs)
+    session.run("python", "benchmarks/amplitude_download.py", *small)
