@@ -6,12 +6,25 @@ protocol; `tests/test_storage.py` runs the contract against it.
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from threading import RLock
 from typing import BinaryIO
 
-from amplitude_cohort_s3 import ObjectInfo, StagedObject, StagedState, Storage, SupportsDelete
-from amplitude_cohort_s3.errors import ObjectExistsError, ObjectNotFoundError, StagedGoneError
+from amplitude_cohort_s3 import (
+    ObjectInfo,
+    StagedObject,
+    StagedState,
+    Storage,
+    SupportsCompose,
+    SupportsDelete,
+    SupportsReplace,
+)
+from amplitude_cohort_s3.errors import (
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StagedGoneError,
+)
 from amplitude_cohort_s3.storage import check_key
 
 
@@ -85,13 +98,44 @@ class DictStorage:
         with self._lock:
             self._tickets.pop(staged.handle["ticket"], None)
 
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        ticket = staged.handle["ticket"]
+        with self._lock:
+            if ticket in self._tickets:
+                self._objects[staged.key] = (self._tickets.pop(ticket), ticket)
+            if staged.key not in self._objects or self._objects[staged.key][1] != ticket:
+                raise StagedGoneError(staged.key)
+            return self._info(staged.key)
+
     def delete(self, key: str, /) -> None:
         with self._lock:
             self._objects.pop(key, None)
+
+    max_object_bytes = 1 << 40
+
+    def compose(
+        self,
+        key: str,
+        parts: Sequence[ObjectInfo],
+        /,
+        *,
+        header: bytes = b"",
+        content_type: str = "text/csv",
+    ) -> StagedObject:
+        data = header
+        for part in parts:
+            with self.open(part.key) as stream:
+                found = stream.read()
+            if len(found) != part.size:
+                raise ObjectChangedError(part.key)
+            data += found
+        return self.stage(key, [data], content_type=content_type)
 
     def _info(self, key: str) -> ObjectInfo:
         return ObjectInfo(key=key, size=len(self._objects[key][0]), url=f"dict:{key}")
 
 
 STORAGE: Storage = DictStorage()
-POWER: SupportsDelete = DictStorage()
+DELETES: SupportsDelete = DictStorage()
+COMPOSES: SupportsCompose = DictStorage()
+REPLACES: SupportsReplace = DictStorage()

@@ -1,6 +1,6 @@
 """What a Storage promises; ``testing.StorageContract`` checks each word of it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
@@ -37,13 +37,14 @@ class StagedObject:
     Attributes:
         key: The key under which it will become visible.
         size: Bytes as stored.
-        sha256: Of the bytes as stored, in hex.
+        sha256: Of the bytes as stored, in hex; None where the store composed them and
+            no process has seen them all.
         handle: What the backend needs to find it again. No secrets: records hold it.
     """
 
     key: str
     size: int
-    sha256: str
+    sha256: str | None
     handle: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
@@ -176,4 +177,65 @@ class SupportsDelete(Protocol):
 
     def delete(self, key: str, /) -> None:
         """Removes a visible object; that it is not there is a success."""
+        ...
+
+
+@runtime_checkable
+class SupportsCompose(Protocol):
+    """An optional power: one object out of many, put together where they are stored.
+
+    It is what engines of many machines lack, which write a file as many parts.
+    """
+
+    @property
+    def max_object_bytes(self) -> int:
+        """The size of the largest object that the store takes."""
+        ...
+
+    def compose(
+        self,
+        key: str,
+        parts: Sequence[ObjectInfo],
+        /,
+        *,
+        header: bytes = b"",
+        content_type: str = "text/csv",
+    ) -> StagedObject:
+        """Stages an object that consists of a header and the bytes of visible objects.
+
+        It is staged like any other: ``inspect``, ``publish`` and ``discard`` take its
+        handle. The parts stay as they are, and may be deleted once this returns.
+
+        Args:
+            key: The key under which it will become visible.
+            parts: The objects in order, with the sizes that they had when they were
+                written or listed; none at all is possible.
+            header: What goes in front of them.
+            content_type: As for ``stage``.
+
+        Raises:
+            ObjectNotFoundError: A part is not visible.
+            ObjectChangedError: A part has another size than it had, or is replaced
+                meanwhile.
+            ObjectTooLargeError: Together they are larger than the store takes. It shows
+                before anything is written.
+            TooManyPartsError: The store can't put so many together; as early.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsReplace(Protocol):
+    """An optional power, needed only to forget people: the one write that overwrites."""
+
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        """Makes a staged object visible, whole and at once, in place of what is there.
+
+        There is no moment at which its key is free, and readers see the old bytes or
+        the new. Idempotent, from any process: what is published already stays as it is.
+
+        Raises:
+            StagedGoneError: It was discarded.
+            UnknownOutcomeError: It may have been published.
+        """
         ...

@@ -10,7 +10,7 @@ import time
 import uuid
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -36,8 +36,11 @@ from ..errors import (
     ObjectTooLargeError,
     StagedGoneError,
     StorageUnsuitableError,
+    StoreUnavailableError,
+    TooManyPartsError,
     UnknownOutcomeError,
 )
+from ._composing import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, Piece, UploadPart, upload_parts
 from ._protocol import ObjectInfo, StagedObject, StagedState
 from ._s3_errors import (
     MAX_OBJECT_BYTES,
@@ -61,11 +64,7 @@ what is written: a policy that allows only a destination's path allows it too.
 STAGE_TOKEN = "stage-token"  # noqa: S105 - no secret
 """The entry of an object's metadata that says from which staging it came."""
 
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-_MIN_PART_BYTES = 5 << 20
-_MAX_PART_BYTES = 5 << 30
 _MAX_PUT_BYTES = 5 << 30
-_MAX_PARTS = 10_000
 
 # A handle names its parts, so that publishing is one request; with more parts
 # than these it holds their digest, and publishing asks the store for them.
@@ -151,8 +150,8 @@ class S3Storage:
             faults.append("the bucket has no name")
         if client is not None and (session, endpoint_url, region) != (None, None, None):
             faults.append("a client brings its own session, endpoint_url and region")
-        if not _MIN_PART_BYTES <= part_size <= _MAX_PART_BYTES:
-            faults.append(f"part_size must be from {_MIN_PART_BYTES} to {_MAX_PART_BYTES} bytes")
+        if not MIN_PART_BYTES <= part_size <= MAX_PART_BYTES:
+            faults.append(f"part_size must be from {MIN_PART_BYTES} to {MAX_PART_BYTES} bytes")
         if concurrency < 1:
             faults.append("concurrency must be at least 1")
         if expected_bucket_owner and not re.fullmatch(r"[0-9]{12}", expected_bucket_owner):
@@ -209,9 +208,7 @@ class S3Storage:
         client = cast("Any", _OneVersion(self.client, self._bucket, key))
         try:
             # By bucket and key, as a URL would give characters such as ? a meaning.
-            stream = smart_open.s3.open(
-                self.bucket, key, "rb", buffer_size=_READ_BYTES, client=client
-            )
+            stream = _Reader(self.bucket, key, buffer_size=_READ_BYTES, client=client)
         except AccessDeniedError:
             if self._is_listed(key):
                 raise
@@ -237,21 +234,63 @@ class S3Storage:
     ) -> StagedObject:
         self._check_new_key(key)
         self._check_honesty(key)
-        token = uuid.uuid4().hex
-        upload_id = self._begin(key, token, content_type)
-        try:
+        with self._uploading(key, content_type) as (upload_id, token):
             digest, size, parts = self._upload(key, upload_id, chunks)
-        except BaseException:
-            # What can't be aborted now is left to the bucket's rule.
-            with contextlib.suppress(*BotoError):
-                self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
-            raise
-        handle = {"upload_id": upload_id, "token": token}
-        if len(parts) <= _PARTS_IN_HANDLE:
-            handle["parts"] = ",".join(map(str, parts))
-        else:
-            handle["parts_digest"] = _digest(parts)
+        handle = _handle(upload_id, token, parts)
         return StagedObject(key=key, size=size, sha256=digest, handle=handle)
+
+    @property
+    def max_object_bytes(self) -> int:
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html says 48.8 TiB.
+        return MAX_PARTS * MAX_PART_BYTES if self._is_aws() else MAX_OBJECT_BYTES
+
+    def compose(
+        self,
+        key: str,
+        parts: Sequence[ObjectInfo],
+        /,
+        *,
+        header: bytes = b"",
+        content_type: str = "text/csv",
+    ) -> StagedObject:
+        self._check_new_key(key)
+        sizes = [len(header), *(part.size for part in parts)]
+        if sum(sizes) > self.max_object_bytes:
+            raise ObjectTooLargeError(key, self.max_object_bytes)
+        planned = list(upload_parts(sizes)) or [UploadPart((), copied=False)]
+        if len(planned) > MAX_PARTS:
+            raise TooManyPartsError(key, len(planned), MAX_PARTS)
+        self._check_honesty(key)
+        etags: dict[int, str] = {}
+
+        def upload(number: int, part: UploadPart) -> _Part:
+            for piece in part.pieces:
+                if piece.source and piece.source not in etags:
+                    etags[piece.source] = self._etag_of(parts[piece.source - 1])
+            if part.copied:
+                (piece,) = part.pieces
+                source = parts[piece.source - 1]
+                return self._copy_part(key, upload_id, number, source, piece, etags[piece.source])
+            data = bytearray()
+            for piece in part.pieces:
+                if piece.source:
+                    data += self._fetch(parts[piece.source - 1], piece, etags[piece.source])
+                else:
+                    data += header[piece.begin : piece.end]
+            return self._upload_part(key, upload_id, number, data)
+
+        with (
+            self._uploading(key, content_type) as (upload_id, token),
+            # A copy takes no memory here, so as many as a client has connections.
+            ThreadPoolExecutor(max(10, self._concurrency), "compose") as pool,
+        ):
+            try:
+                stored = list(pool.map(upload, range(1, len(planned) + 1), planned))
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        handle = _handle(upload_id, token, stored)
+        return StagedObject(key=key, size=sum(sizes), sha256=None, handle=handle)
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
         # The upload first: it ends when the object appears, so the other order
@@ -276,14 +315,34 @@ class S3Storage:
         )
         return self._info(staged.key, staged.size)
 
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        self._write_once(
+            staged.key,
+            lambda: self._complete(staged, conditional=False),
+            lambda: self._has_replaced_or_can(staged),
+            first=None,
+        )
+        return self._info(staged.key, staged.size)
+
     def discard(self, staged: StagedObject, /) -> None:
         # A part that is being uploaded meanwhile can outlive an abort:
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
         for pause in self._pauses():
-            if not self._abort(staged.key, staged.detail("upload_id")):
-                return
-            if not self._is_staged(staged):
-                return
+            refusal: CohortS3Error | None = None
+            try:
+                if not self._abort(staged.key, staged.detail("upload_id")):
+                    return
+            except StoreUnavailableError:
+                pass  # Perhaps it was carried out.
+            except CohortS3Error as error:
+                refusal = error
+            try:
+                if not self._is_staged(staged):
+                    return
+            except CohortS3Error as error:
+                raise refusal or UnknownOutcomeError(staged.key, _name(error)) from error
+            if refusal is not None:
+                raise refusal
             time.sleep(pause)
         raise UnknownOutcomeError(staged.key, "its upload does not end though it was aborted")
 
@@ -361,6 +420,54 @@ class S3Storage:
             )
         return _Part(etag=stored["ETag"].strip('"'), crc32=checksum.get("ChecksumCRC32"))
 
+    def _etag_of(self, source: ObjectInfo) -> str:
+        """The ETag of a part, so that all of its pieces come from one version."""
+        with translated(self.bucket, source.key):
+            head = self.client.head_object(**self._bucket, Key=source.key)
+        if head["ContentLength"] != source.size:
+            raise ObjectChangedError(source.key)
+        return str(head["ETag"])
+
+    def _fetch(self, source: ObjectInfo, piece: Piece, etag: str) -> bytes:
+        with self._of_one_version(source):
+            answer = self.client.get_object(
+                **self._bucket,
+                Key=source.key,
+                IfMatch=etag,
+                Range=f"bytes={piece.begin}-{piece.end - 1}",
+            )
+            with answer["Body"] as body:
+                return bytes(body.read())
+
+    def _copy_part(
+        self, key: str, upload_id: str, number: int, source: ObjectInfo, piece: Piece, etag: str
+    ) -> "_Part":
+        whole = piece.size == source.size
+        owner = self._bucket.get("ExpectedBucketOwner")
+        with self._of_one_version(source):
+            answer = self.client.upload_part_copy(
+                **self._bucket,
+                **({"ExpectedSourceBucketOwner": owner} if owner else {}),
+                **({} if whole else {"CopySourceRange": f"bytes={piece.begin}-{piece.end - 1}"}),
+                CopySource={"Bucket": self.bucket, "Key": source.key},
+                CopySourceIfMatch=etag,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+            )["CopyPartResult"]
+        # The store computes the checksum, and wants it back when the upload is completed.
+        return _Part(etag=answer["ETag"].strip('"'), crc32=answer.get("ChecksumCRC32"))
+
+    @contextlib.contextmanager
+    def _of_one_version(self, source: ObjectInfo) -> Generator[None]:
+        with translated(self.bucket, source.key):
+            try:
+                yield
+            except ClientError as error:
+                if error_code(error) == "PreconditionFailed":
+                    raise ObjectChangedError(source.key) from error
+                raise
+
     def _complete(self, staged: StagedObject, *, conditional: bool) -> None:
         self.client.complete_multipart_upload(
             **self._bucket,
@@ -414,6 +521,7 @@ class S3Storage:
             if self._is_listed(staged.key):
                 raise
             return None
+        _check_is_object(self.bucket, head)
         return bool(head["Metadata"].get(STAGE_TOKEN) == staged.detail("token"))
 
     def _is_listed(self, key: str) -> bool:
@@ -481,7 +589,9 @@ class S3Storage:
             try:
                 write()
             except BotoError as error:
-                if error_code(error) not in _CONTESTED and is_refusal(error):
+                contested = error_code(error) in _CONTESTED
+                # A refusal says nothing about an earlier try, which may yet arrive.
+                if reason is None and not contested and is_refusal(error):
                     raise translate(error, self.bucket, key) from error
                 reason = error
             else:
@@ -501,9 +611,14 @@ class S3Storage:
 
     def _holds(self, key: str, data: bytes) -> bool | None:
         """Whether these bytes are under the key; None where nothing is."""
-        try:
+
+        def read() -> bytes:
             with self.open(key) as stream:
-                return stream.read(len(data) + 1) == data
+                return stream.read(len(data) + 1)
+
+        try:
+            # Twice, as a bit may flip on the way. What equals ours is ours.
+            return any(read() == data for _ in range(2))
         except ObjectNotFoundError:
             return None
 
@@ -529,6 +644,33 @@ class S3Storage:
                 raise StagedGoneError(staged.key)
         return published
 
+    @contextlib.contextmanager
+    def _uploading(self, key: str, content_type: str) -> Generator[tuple[str, str]]:
+        """A new upload and its token; what fails within aborts it."""
+        token = uuid.uuid4().hex
+        upload_id = self._begin(key, token, content_type)
+        try:
+            yield upload_id, token
+        except BaseException:
+            # What can't be aborted now is left to the bucket's rule.
+            with contextlib.suppress(*BotoError):
+                self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
+            raise
+
+    def _has_replaced_or_can(self, staged: StagedObject) -> bool | None:
+        """Whether the staged object itself is under its key; None if it can be put there still.
+
+        Raises:
+            StagedGoneError: Its upload has ended, and another object or none is there.
+        """
+        if self._is_published(staged):
+            return True
+        if self._is_staged(staged):
+            return None
+        if self._is_published_once_settled(staged):
+            return True
+        raise StagedGoneError(staged.key)
+
     def _upload(
         self, key: str, upload_id: str, chunks: Iterable[bytes]
     ) -> tuple[str, int, "list[_Part]"]:
@@ -541,8 +683,8 @@ class S3Storage:
         try:
             for number, data in enumerate(split_into_parts(chunks, self._part_size), 1):
                 size += len(data)
-                if number > _MAX_PARTS or size > MAX_OBJECT_BYTES:
-                    raise ObjectTooLargeError(key, MAX_OBJECT_BYTES)
+                if number > MAX_PARTS or size > self.max_object_bytes:
+                    raise ObjectTooLargeError(key, self.max_object_bytes)
                 if len(underway) == self._concurrency:
                     parts.append(underway.popleft().result())
                 underway.append(pool.submit(self._upload_part, key, upload_id, number, data))
@@ -600,10 +742,13 @@ class S3Storage:
                 )
             return self._honesty
 
-    def _probe(self, key: str) -> "_Honesty":
+    def _is_aws(self) -> bool:
         endpoint: str = self.client.meta.endpoint_url
         host = urlsplit(endpoint).hostname or ""
-        if host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu")):
+        return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"))
+
+    def _probe(self, key: str) -> "_Honesty":
+        if self._is_aws():
             return _Honesty(creates=True, completes=True)
         data = PROBE_NAME.encode()
         # The first one may be the very first ever.
@@ -725,8 +870,21 @@ class _OneVersion:
                 if error_code(error) == "PreconditionFailed":
                     raise ObjectChangedError(self._key) from error
                 raise
+        _check_is_object(self._bucket["Bucket"], answer)
         self._etag = answer["ETag"]
         return answer
+
+
+class _Reader(smart_open.s3.Reader):
+    """smart_open's reader; where it gives up after several tries, the error is ours."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            return super().read(size)
+        except CohortS3Error:
+            raise
+        except (OSError, *BotoError) as error:
+            raise StoreUnavailableError(self._bucket, "GetObject broke off") from error
 
 
 def split_into_parts(chunks: Iterable[bytes], part_size: int) -> Iterator[bytearray]:
@@ -755,7 +913,7 @@ def part_size_of(number: int, part_size: int) -> int:
     >>> [part_size_of(number, 8) for number in (1, 1000, 1001, 2001)]
     [8, 8, 16, 32]
     """
-    return min(part_size << (number - 1) // 1000, _MAX_PART_BYTES)
+    return min(part_size << (number - 1) // 1000, MAX_PART_BYTES)
 
 
 def _client(
@@ -782,6 +940,12 @@ def _client(
     )
 
 
+def _check_is_object(bucket: str, answer: dict[str, Any]) -> None:
+    """Some errors come with the status of a success, as if they were the object."""
+    if "ETag" not in answer:
+        raise StoreUnavailableError(bucket, "an answer without ETag")
+
+
 def _is_probe(key: str) -> bool:
     return key == PROBE_NAME or key.endswith(f"/{PROBE_NAME}")
 
@@ -802,6 +966,15 @@ def _probe_beside(key: str) -> str:
 
 def _condition(*, conditional: bool) -> dict[str, str]:
     return {"IfNoneMatch": "*"} if conditional else {}
+
+
+def _handle(upload_id: str, token: str, parts: Sequence[_Part]) -> dict[str, str]:
+    handle = {"upload_id": upload_id, "token": token}
+    if len(parts) <= _PARTS_IN_HANDLE:
+        handle["parts"] = ",".join(map(str, parts))
+    else:
+        handle["parts_digest"] = _digest(parts)
+    return handle
 
 
 def _digest(parts: Iterable[_Part]) -> str:

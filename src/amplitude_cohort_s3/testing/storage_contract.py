@@ -9,15 +9,29 @@ class TestMyStorage(StorageContract):
 import hashlib
 import json
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import BinaryIO
 
 import pytest
 
-from ..errors import InvalidKeyError, ObjectExistsError, ObjectNotFoundError, StagedGoneError
-from ..storage import StagedObject, StagedState, Storage, SupportsDelete
+from ..errors import (
+    InvalidKeyError,
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StagedGoneError,
+)
+from ..storage import (
+    ObjectInfo,
+    StagedObject,
+    StagedState,
+    Storage,
+    SupportsCompose,
+    SupportsDelete,
+    SupportsReplace,
+)
 
 ODD_KEYS = (
     "a/b",
@@ -61,13 +75,21 @@ def read(storage: Storage, key: str) -> bytes:
         return stream.read()
 
 
+_MIB = 1 << 20
+
+
+def sample_bytes(size: int) -> bytes:
+    """Bytes that tell if a piece of them is missing, doubled or misplaced."""
+    return b"".join(b"%07d\n" % n for n in range(size // 8 + 1))[:size]
+
+
 def keys(storage: Storage, prefix: str = "", start_after: str | None = None) -> list[str]:
     """The keys of a listing."""
     return [info.key for info in storage.list_objects(prefix, start_after=start_after)]
 
 
 class StorageContract:
-    """Every promise of :class:`~amplitude_cohort_s3.storage.Storage`, as a test each.
+    """Every promise of :class:`~amplitude_cohort_s3.Storage`, as a test each.
 
     The subclass gives the fixture ``storage``: a fresh, empty storage for each
     test. Where the process or the client matters, it also overrides ``reopen``.
@@ -345,7 +367,84 @@ class StorageContract:
             reader().close()
         assert keys(storage) == []
 
-    # --- the optional power ------------------------------------------------------------
+    # --- the optional powers -----------------------------------------------------------
+
+    @pytest.fixture
+    def composer(self, storage: Storage) -> SupportsCompose:
+        """The storage, if it can compose."""
+        if not isinstance(storage, SupportsCompose):
+            pytest.skip("this storage does not support compose")
+        return storage
+
+    def parts(self, storage: Storage, sizes: Sequence[int]) -> list[ObjectInfo]:
+        """Visible objects of these sizes."""
+        data = sample_bytes(max(sizes, default=0))
+        return [storage.create(f"parts/{n}", data[:size]) for n, size in enumerate(sizes)]
+
+    @pytest.mark.parametrize(
+        ("header", "sizes"),
+        [
+            (b"", ()),
+            (b"", (0,)),
+            (b"head\n", ()),
+            (b"head\n", (3, 0, 4)),
+            (b"", (5 * _MIB,)),
+            (b"head\n", (5 * _MIB + 1, 1)),
+            (b"head\n", (7, 6 * _MIB, 9, 2, 10 * _MIB, 5 * _MIB, 1)),
+        ],
+        ids=str,
+    )
+    def test_compose_puts_one_part_behind_the_other(
+        self, storage: Storage, composer: SupportsCompose, header: bytes, sizes: Sequence[int]
+    ) -> None:
+        parts = self.parts(storage, sizes)
+        expected = header + b"".join(read(storage, part.key) for part in parts)
+        staged = composer.compose("a/whole.csv", parts, header=header)
+        assert keys(storage, "a/") == []
+        assert (staged.key, staged.size) == ("a/whole.csv", len(expected))
+        assert staged.sha256 in {None, hashlib.sha256(expected).hexdigest()}
+        carried = StagedObject.from_json(json.loads(json.dumps(staged.to_json())))
+        other = self.reopen(storage)
+        assert other.inspect(carried) is StagedState.STAGED
+        assert other.publish(carried).size == len(expected)
+        assert read(storage, "a/whole.csv") == expected
+        assert keys(storage, "parts/") == sorted(part.key for part in parts)
+
+    def test_what_is_composed_is_staged_like_all_else(
+        self, storage: Storage, composer: SupportsCompose
+    ) -> None:
+        parts = self.parts(storage, (3, 4))
+        dropped, won = composer.compose("k", parts), composer.compose("k", parts)
+        lost = composer.compose("k", parts, header=b"another")
+        storage.discard(dropped)
+        with pytest.raises(StagedGoneError):
+            storage.publish(dropped)
+        storage.publish(won)
+        with pytest.raises(ObjectExistsError):
+            storage.publish(lost)
+        storage.discard(lost)
+        assert storage.inspect(won) is StagedState.PUBLISHED
+        assert storage.inspect(lost) is StagedState.TAKEN
+
+    @pytest.mark.parametrize("size", [2, 6 * _MIB])
+    def test_compose_takes_only_the_parts_that_were_meant(
+        self, storage: Storage, composer: SupportsCompose, size: int
+    ) -> None:
+        (part,) = self.parts(storage, (size,))
+        absent = ObjectInfo(key="parts/absent", size=size, url=part.url)
+        with pytest.raises(ObjectNotFoundError):
+            composer.compose("k", [part, absent])
+        for wrong in (size - 1, size + 1):
+            changed = ObjectInfo(key=part.key, size=wrong, url=part.url)
+            with pytest.raises(ObjectChangedError):
+                composer.compose("k", [part, changed])
+        assert keys(storage) == ["parts/0"]
+        self.assert_nothing_staged(storage)
+
+    @pytest.mark.parametrize("key", REFUSED_KEYS, ids=ascii)
+    def test_compose_refuses_a_key_that_is_none(self, composer: SupportsCompose, key: str) -> None:
+        with pytest.raises(InvalidKeyError):
+            composer.compose(key, [])
 
     def test_delete_if_it_is_supported(self, storage: Storage) -> None:
         if not isinstance(storage, SupportsDelete):
@@ -355,3 +454,34 @@ class StorageContract:
         storage.delete("k")
         assert keys(storage) == []
         storage.create("k", b"again")
+
+    def test_replace_if_it_is_supported(self, storage: Storage) -> None:
+        if not isinstance(storage, SupportsReplace):
+            pytest.skip("this storage does not support replace")
+        old = storage.publish(storage.stage("k", [b"old"]))
+        other = storage.create("other", b"old")
+        for key, there in (("k", old), ("other", other), ("new", None)):
+            staged = StagedObject.from_json(storage.stage(key, [b"newer"]).to_json())
+            assert there is None or read(storage, key) == b"old"
+            for _ in range(2):
+                assert storage.replace(staged).size == 5
+                assert read(storage, key) == b"newer"
+                assert storage.inspect(staged) is StagedState.PUBLISHED
+            storage.discard(staged)
+            assert read(storage, key) == b"newer"
+        assert keys(storage) == ["k", "new", "other"]
+        self.assert_nothing_staged(storage)
+
+    def test_what_was_discarded_or_replaced_in_turn_replaces_nothing(
+        self, storage: Storage
+    ) -> None:
+        if not isinstance(storage, SupportsReplace):
+            pytest.skip("this storage does not support replace")
+        first, second, third = (storage.stage("k", [f"{n}".encode()]) for n in range(3))
+        storage.replace(first)
+        storage.replace(second)
+        storage.discard(third)
+        for staged in (first, third):
+            with pytest.raises(StagedGoneError):
+                storage.replace(staged)
+        assert read(storage, "k") == b"1"
