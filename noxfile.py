@@ -42,7 +42,7 @@ def tests(session: nox.Session) -> None:
 _ONCE = [
     f"--ignore=tests/{name}"
     for name in (
-        *("policy", "test_policy.py", "test_kills.py", "test_races.py"),
+        *("policy", "sql", "test_policy.py", "test_kills.py", "test_races.py"),
         *("test_cut_matrix.py", "test_protocol_model.py", "amplitude/test_amplitude_faults.py"),
     )
 ]
@@ -121,3 +121,4 @@ def bench(session: nox.Session) -> None:
     session.run("python", "benchmarks/history.py", *session.posargs)
     session.run("python", "benchmarks/diff_engine.py", *session.posargs)
     session.run("python", "benchmarks/amplitude_download.py", *session.posargs)
+    session.run("python", "benchmarks/databases.py", *session.posargs)

@@ -3,13 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 from .._optional import load
+from .warehouses import manifests, statements
 
 if TYPE_CHECKING:
     from .replay import AppliedSync, ApplyReport, OnApplied, apply
 
 _ON_DEMAND = ("AppliedSync", "ApplyReport", "OnApplied", "apply")
 
-__all__ = ["AppliedSync", "ApplyReport", "OnApplied", "apply"]
+__all__ = ["AppliedSync", "ApplyReport", "OnApplied", "apply", "manifests", "statements"]
 
 
 def __getattr__(name: str) -> Any:

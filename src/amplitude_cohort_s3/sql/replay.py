@@ -13,7 +13,8 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from ..diff import diff_members
 from ..errors import MembersMismatchError, SyncGapError
 from ..filename import DiffType
-from ..history import BucketSync, CohortHistory
+from ..history import CohortHistory
+from ..listing import BucketSync
 from ..rows import RowSchema, read_table
 from ..sync_log import SyncRecord
 from .staging import StagedRows
@@ -296,7 +297,7 @@ class _Application:
             self.on_applied(connection, applied)
         elif self.on_applied is not None:
             statement = sa.text(self.on_applied)
-            offered = {
+            offered: dict[str, sa.BindParameter[Any]] = {
                 "stream": sa.bindparam("stream", applied.stream, sa.Text),
                 "synced_at": sa.bindparam("synced_at", applied.synced_at, Instant),
             }
@@ -373,11 +374,11 @@ class _Stays:
         """Begins a stay for each row whose user has none that is open."""
         rows = staged.rows.c
         is_in = sa.exists().where(self._is_open, self._stay.member_key == rows.member_key)
-        return self._add(sa.select(rows).where(~is_in), entered=entered, exited=None)
+        return self._add(sa.select(*rows).where(~is_in), entered=entered, exited=None)
 
     def add_ended(self, staged: StagedRows, exited: datetime) -> int:
         """Adds a stay of unknown beginning for each row."""
-        return self._add(sa.select(staged.rows.c), entered=None, exited=exited)
+        return self._add(sa.select(*staged.rows.c), entered=None, exited=exited)
 
     def end(self, staged: StagedRows, exited: datetime) -> int:
         """Ends the open stay of each row."""

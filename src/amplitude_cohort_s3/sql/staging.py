@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import field, frozen
 from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.exc import DBAPIError
 
 from ..arrow import RowTable
 from ..rows import Row, RowSchema
@@ -46,7 +47,6 @@ class StagedRows:
             name: One of its own within the transaction.
             schema: The columns of the rows.
         """
-        postgresql = connection.dialect.name == "postgresql"
         takes_cells = _takes_cells(connection.dialect)
         names = [f"c{n}" for n in range(len(schema.columns))] if takes_cells else _LOADED
         table = sa.Table(
@@ -54,7 +54,7 @@ class StagedRows:
             sa.MetaData(),
             *(sa.Column(column, sa.Text, nullable=False) for column in names),
             prefixes=["TEMPORARY"],
-            **({"postgresql_on_commit": "DROP"} if postgresql else {}),
+            postgresql_on_commit="DROP",
         )
         connection.execute(sa.schema.CreateTable(table))
         if takes_cells:
@@ -110,19 +110,30 @@ class StagedRows:
             return int(cursor.rowcount)
 
     def _append_arrow(self, connection: sa.Connection, chunks: Iterable[bytes]) -> int:
+        failed = list[Exception]()
+
+        def watched() -> Iterator[bytes]:
+            try:
+                yield from chunks
+            except Exception as error:
+                failed.append(error)
+                raise
+
         table = RowTable(
-            columns=dict.fromkeys(self.schema.columns, "text"),
-            rows=lambda: (),
-            csv=lambda: chunks,
+            columns=dict.fromkeys(self.schema.columns, "text"), rows=lambda: (), csv=watched
         )
         driver: Any = connection.connection.driver_connection
         given = f"{self._table.name}_given"
         driver.register(given, table)
-        command = f"INSERT INTO {self._table.name} SELECT * FROM {given}"  # noqa: S608 -- names of ours
+        command = f"INSERT INTO {self._table.name} SELECT * FROM {given}"
         try:
-            return connection.exec_driver_sql(command).rowcount
-        finally:
-            driver.unregister(given)
+            rows = connection.exec_driver_sql(command).rowcount
+        except DBAPIError as error:
+            if failed:  # DuckDB passes on its text only
+                raise failed[0] from error
+            raise
+        driver.unregister(given)
+        return rows
 
     def _insert(self, connection: sa.Connection, chunks: Iterable[bytes]) -> int:
         statement = sa.insert(self._table)
@@ -134,7 +145,7 @@ class StagedRows:
                 # Text needs no conversion; a dictionary for each row takes twice the time.
                 connection.exec_driver_sql(compiled.string, batch)
             else:
-                named = [dict(zip(_LOADED, row, strict=True)) for row in batch]
+                named = [dict[str, str](zip(_LOADED, row, strict=True)) for row in batch]
                 connection.execute(statement, named)
             count += len(batch)
         return count
@@ -142,7 +153,7 @@ class StagedRows:
 
 _quoted = json.JSONEncoder(ensure_ascii=False).encode
 
-_LOADED = ("member_key", "amplitude_id", "user_id", "properties")
+_LOADED: tuple[str, ...] = ("member_key", "amplitude_id", "user_id", "properties")
 
 
 def _loaded_rows(schema: RowSchema, rows: Iterable[Row]) -> Iterator[Row]:

@@ -67,7 +67,7 @@ class CohortTables:
             unique=True,
             postgresql_where=is_open,
             sqlite_where=is_open,
-        ).ddl_if(dialect=("postgresql", "sqlite"))
+        ).ddl_if(callable_=_has_partial_indexes)
         sync = sa.Table(
             "cohort_sync",
             metadata,
@@ -100,6 +100,10 @@ class CohortTables:
         name = connection.dialect.identifier_preparer.format_table(self.current)
         text = selected.compile(dialect=connection.dialect).string
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {text}")
+
+
+def _has_partial_indexes(*_: object, dialect: sa.Dialect, **__: object) -> bool:
+    return dialect.name in ("postgresql", "sqlite")
 
 
 def stream_name(stream: CohortStream) -> str:
