@@ -42,7 +42,7 @@ def tests(session: nox.Session) -> None:
 _ONCE = [
     f"--ignore=tests/{name}"
     for name in (
-        *("policy", "test_policy.py", "test_kills.py", "test_races.py"),
+        *("policy", "sql", "test_policy.py", "test_kills.py", "test_races.py"),
         *("test_cut_matrix.py", "test_protocol_model.py", "test_state_machine.py"),
         *("test_forgetting.py", "test_pruning.py", "amplitude/test_amplitude_faults.py"),
     )
@@ -141,3 +141,4 @@ def bench(session: nox.Session) -> None:
     table = [] if session.posargs else ["--table", "docs/explanation/bench_table.md"]
     session.run("python", "benchmarks/diff_engine.py", *table, *session.posargs)
     session.run("python", "benchmarks/amplitude_download.py", *small)
+    session.run("python", "benchmarks/databases.py", *small)

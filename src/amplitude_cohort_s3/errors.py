@@ -947,6 +947,49 @@ class DigestMismatchError(CohortS3Error, ValueError):
         )
 
 
+# --- Tables of a database -------------------------------------------------------------
+
+
+@define(slots=False)
+class SyncGapError(CohortS3Error, LookupError):
+    """A sync does not follow on the one that was applied to the tables last."""
+
+    stream: str
+    synced_at: datetime
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the sync of {self.synced_at.isoformat()} does not follow on the tables of "
+            f"{self.stream!r}: {self.reason}. Give the whole history, or call apply with "
+            "reconcile=True to take the members from its snapshot"
+        )
+
+
+@define(slots=False)
+class MembersMismatchError(CohortS3Error, ValueError):
+    """The changes of a sync, made to the tables, do not lead to its members."""
+
+    stream: str
+    synced_at: datetime
+    what: str
+    """``entering`` and ``exiting``: rows and stays; ``existing``, ``members``: after all."""
+    expected: int
+    found: int
+
+    @property
+    def reason(self) -> str:
+        """What does not agree."""
+        return f"{self.what}: {self.expected} expected, {self.found} found"
+
+    def __str__(self) -> str:
+        return (
+            f"the sync of {self.synced_at.isoformat()} does not agree with the tables of "
+            f"{self.stream!r}: {self.reason}. Call apply with reconcile=True to take the members "
+            "from its snapshot, or find out with history.verify() what is wrong with the files"
+        )
+
+
 # --- Bucket policies -----------------------------------------------------------------
 
 
