@@ -142,8 +142,9 @@ class MissingColumnsError(CohortS3Error, ValueError):
 
     def __str__(self) -> str:
         return (
-            f"the members lack the columns {', '.join(map(repr, self.columns))}: "
-            "add them to the members, or take the properties out of the sync"
+            f"the members lack the columns {', '.join(map(repr, self.columns))}: add them, or rename "
+            "what holds them (MemberFile has columns= for that); the sync can do without a "
+            "property, and match by another column (match_by of its destination)"
         )
 
 
@@ -479,8 +480,9 @@ class StoreRefusedError(CohortS3Error, OSError):
     def __str__(self) -> str:
         what = "" if self.key is None else f" of {self.key!r}"
         return (
-            f"the store refuses {self.operation}{what} in {self.bucket!r} with {self.code}: "
-            "look the code up in the store's documentation"
+            f"the store refuses {self.operation}{what} in {self.bucket!r} with {self.code}: check "
+            "the bucket's name (it has no scheme and no path), else look the code up in the "
+            "store's documentation"
         )
 
 
