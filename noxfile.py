@@ -67,6 +67,7 @@ _UNITS = [
         for name in (
             *("filename", "rows", "destination", "diff", "sync_log", "plan", "sync", "history"),
             *("storage", "open_storage", "errors", "notifications", "archives", "cut_matrix"),
+            "golden_buckets",
         )
     ),
 ]

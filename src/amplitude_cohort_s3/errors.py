@@ -142,9 +142,9 @@ class MissingColumnsError(CohortS3Error, ValueError):
 
     def __str__(self) -> str:
         return (
-            f"the members lack the columns {', '.join(map(repr, self.columns))}: add them, or rename "
-            "what holds them (MemberFile has columns= for that); the sync can do without a "
-            "property, and match by another column (match_by of its destination)"
+            f"the members lack the columns {', '.join(map(repr, self.columns))}: add them, or "
+            "rename what holds them (MemberFile has columns= for that); the sync can do without "
+            "a property, and match by another column (match_by of its destination)"
         )
 
 
