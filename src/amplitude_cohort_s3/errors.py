@@ -1,4 +1,4 @@
-"""Every exception of the library, on one screen.
+"""Every exception of the library, on one page.
 
 Each class stands for one cause. It carries the facts as fields, also inherits
 from the builtin that fits (so ``except FileNotFoundError`` works), pickles, and
@@ -869,6 +869,21 @@ class ConcurrentSyncError(CohortS3Error, FileExistsError):
 
 
 @define(slots=False)
+class TooManyFilesError(CohortS3Error, ValueError):
+    """What is to be forgotten or pruned at once concerns more files than one decision can name."""
+
+    files: int
+    purpose: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.files:,} files are more than one entry of the log can hold, so nothing was "
+            "changed: prune old syncs first, step by step by the time, and then run "
+            f"{self.purpose} again"
+        )
+
+
+@define(slots=False)
 class SyncVoidError(CohortS3Error, OSError):
     """The recorded sync could not be published whole and was declared void."""
 
@@ -929,6 +944,49 @@ class DigestMismatchError(CohortS3Error, ValueError):
         return (
             f"{self.key!r} was changed or damaged since it was written: restore the original, or "
             "read the history again, if people were forgotten meanwhile"
+        )
+
+
+# --- Tables of a database -------------------------------------------------------------
+
+
+@define(slots=False)
+class SyncGapError(CohortS3Error, LookupError):
+    """A sync does not follow on the one that was applied to the tables last."""
+
+    stream: str
+    synced_at: datetime
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the sync of {self.synced_at.isoformat()} does not follow on the tables of "
+            f"{self.stream!r}: {self.reason}. Give the whole history, or call apply with "
+            "reconcile=True to take the members from its snapshot"
+        )
+
+
+@define(slots=False)
+class MembersMismatchError(CohortS3Error, ValueError):
+    """The changes of a sync, made to the tables, do not lead to its members."""
+
+    stream: str
+    synced_at: datetime
+    what: str
+    """``entering`` and ``exiting``: rows and stays; ``existing``, ``members``: after all."""
+    expected: int
+    found: int
+
+    @property
+    def reason(self) -> str:
+        """What does not agree."""
+        return f"{self.what}: {self.expected} expected, {self.found} found"
+
+    def __str__(self) -> str:
+        return (
+            f"the sync of {self.synced_at.isoformat()} does not agree with the tables of "
+            f"{self.stream!r}: {self.reason}. Call apply with reconcile=True to take the members "
+            "from its snapshot, or find out with history.verify() what is wrong with the files"
         )
 
 
