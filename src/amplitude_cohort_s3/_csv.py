@@ -166,7 +166,8 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
     line = 1
     rest = b""
     chunks = _even_chunks(source, size)
-    more = next(chunks).removeprefix(_BOM)
+    # Two, so that something is left where the mark is all of the first.
+    more = b"".join(islice(chunks, 2)).removeprefix(_BOM)
     while more:
         data = rest + more
         end = _end_of_records(data)
