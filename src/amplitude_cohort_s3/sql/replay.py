@@ -113,6 +113,7 @@ def apply(
         MembersMismatchError: The changes of a sync do not lead to its members.
         DigestMismatchError, MalformedCsvError: A file is damaged.
 
+    >>> import sqlalchemy as sa
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
     >>> from amplitude_cohort_s3 import read_history, sync_cohort
     >>> storage = MemoryStorage()
