@@ -16,8 +16,9 @@ from .destination import ExistingMeaning
 from .diff import CHUNK_BYTES, CsvSource, diff_members
 from .errors import DigestMismatchError
 from .filename import DiffType
+from .records import RecordedFile, SyncRecord
 from .rows import Row, RowSchema
-from .sync_log import OpenObject, RecordedFile, SyncLog, SyncRecord
+from .sync_log import OpenObject, SyncLog
 
 
 @frozen(kw_only=True)

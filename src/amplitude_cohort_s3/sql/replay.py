@@ -15,8 +15,8 @@ from ..errors import MembersMismatchError, SyncGapError
 from ..filename import DiffType
 from ..history import CohortHistory
 from ..listing import BucketSync
+from ..records import SyncRecord
 from ..rows import RowSchema, read_table
-from ..sync_log import SyncRecord
 from .staging import StagedRows
 from .tables import CohortTables, Instant, stream_name
 
