@@ -122,7 +122,7 @@ MUTANTS = (
     ),
     Mutant(
         "the log lists the newest first",
-        "sync_log.py",
+        "records.py",
         "{MAX_NUMBER - number:08}-{number:08}",
         "{number:08}-{MAX_NUMBER - number:08}",
         "test_sync_log.py",
@@ -215,7 +215,7 @@ MUTANTS = (
     ),
     Mutant(
         "an answer without ETag is no object (S3)",
-        "storage/s3.py",
+        "storage/_s3_reading.py",
         '    if "ETag" not in answer:',
         "    if False:",
         NETWORK,

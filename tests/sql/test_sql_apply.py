@@ -27,6 +27,8 @@ from amplitude_cohort_s3 import (
     MemoryStorage,
     UserProperty,
     adopt,
+    forget,
+    prune,
     read_history,
     sync_cohort,
 )
@@ -345,6 +347,30 @@ def test_the_newest_sync_of_an_adopted_stream_follows_on_unlogged_ones(engine):
     sync_ids(storage, {1, 9}, len(COHORTS))
     history = read_history(storage, STREAM)
     assert [one.members for one in apply(history, engine).applied] == [2]
+    assert times(engine) == told(history)
+
+
+def test_a_pruned_stream_goes_on_as_if_nothing_were_missing(engine):
+    storage = bucket_of()
+    apply(read_history(storage, STREAM), engine)
+    prune(storage, STREAM, before=moment(4))
+    sync_ids(storage, {1, 9}, len(COHORTS))
+    (applied,) = apply(read_history(storage, STREAM), engine).applied
+    assert (applied.repaired, keys(engine)) == (None, {1, 9})
+
+
+def test_who_is_forgotten_must_be_taken_out_of_the_tables_too(engine):
+    storage = bucket_of()
+    apply(read_history(storage, STREAM), engine)
+    forget(storage, STREAM, ["1"])
+    sync_ids(storage, {2, 9}, len(COHORTS))
+    history = read_history(storage, STREAM)
+    with pytest.raises(MembersMismatchError):
+        apply(history, engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("DELETE FROM cohort_membership WHERE amplitude_id = '1'"))
+    (applied,) = apply(history, engine).applied
+    assert applied.repaired is None
     assert times(engine) == told(history)
 
 

@@ -186,7 +186,7 @@ class _Application:
         if last is not None and last.synced_at >= when:
             return None
         record = self.history.record(self.sync)
-        gap = None if last is None else _gap(self.sync, record, last)
+        gap = None if last is None else self._gap(record, last)
         if gap is not None and self.repair is None:
             raise SyncGapError(stays.stream, when, gap)
 
@@ -211,6 +211,21 @@ class _Application:
         for one in staged.values():
             one.drop(connection)
         return applied
+
+    def _gap(self, record: SyncRecord | None, last: sa.Row[Any]) -> str | None:
+        """Why the sync does not follow on the one that was applied last; None if it does."""
+        missing = [t.value for t in _CHANGES if t in self.sync.missing]
+        if missing:
+            return f"it lacks its file {' and '.join(missing)}"
+        if record is None or record.adopted or last.writer is None:
+            return None  # What files alone tell is told by their members.
+        if record.previous is None:
+            return "its record begins the stream, and earlier syncs were applied"
+        # By its writer, as the digest of a record changes when people are forgotten.
+        number = record.previous.number
+        if self.history.log.record(number).writer != last.writer:
+            return f"the sync before it, record {number}, is not the last applied one"
+        return None
 
     def _files(
         self, record: SyncRecord | None, *, is_first: bool
@@ -305,20 +320,6 @@ class _Application:
             connection.execute(statement.bindparams(*named))
 
 
-def _gap(sync: BucketSync, record: SyncRecord | None, last: sa.Row[Any]) -> str | None:
-    """Why a sync does not follow on the one that was applied last; None if it does."""
-    missing = [t.value for t in _CHANGES if t in sync.missing]
-    if missing:
-        return f"it lacks its file {' and '.join(missing)}"
-    if record is None or record.adopted or last.record_sha256 is None:
-        return None  # What files alone tell is told by their members.
-    if record.previous is None:
-        return "its record begins the stream, and earlier syncs were applied"
-    if record.previous.sha256 != last.record_sha256:
-        return f"the sync before it, record {record.previous.number}, is not the last applied one"
-    return None
-
-
 @frozen
 class _Stays:
     """The tables of one stream, over one connection."""
@@ -347,7 +348,7 @@ class _Stays:
             "position": position,
             "synced_at": when,
             **dict.fromkeys(("entered", "exited", "members", "opened", "closed"), 0),
-            "record_sha256": None if record is None else record.ref.sha256,
+            "writer": None if record is None else record.writer,
             "members_sha256": None if record is None else record.members_sha256,
         }
         try:

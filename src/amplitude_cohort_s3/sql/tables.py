@@ -79,7 +79,7 @@ class CohortTables:
             sa.Column("members", sa.BigInteger, nullable=False),
             sa.Column("opened", sa.BigInteger, nullable=False),
             sa.Column("closed", sa.BigInteger, nullable=False),
-            sa.Column("record_sha256", sa.Text),
+            sa.Column("writer", sa.Text),
             sa.Column("members_sha256", sa.Text),
         )
         # Of a MetaData of its own, as it is not created as a table is.
