@@ -5,6 +5,7 @@ import json
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -61,7 +62,7 @@ def postgresql() -> Generator[PostgreSQL]:
                 _wait(port)
                 yield PostgreSQL(port)
             finally:
-                process.send_signal(2)  # SIGINT: a fast shutdown
+                process.send_signal(signal.SIGQUIT)  # at once: nobody needs its files
                 try:
                     process.wait(20)
                 except subprocess.TimeoutExpired:

@@ -14,7 +14,7 @@ from amplitude_cohort_s3.sql import apply
 from amplitude_cohort_s3.testing.small_cohort import STREAM, sync_ids
 
 SYNCS = 8
-KILLS = 12
+KILLS = 6
 
 
 def child(bucket: str, url: str, parent) -> None:

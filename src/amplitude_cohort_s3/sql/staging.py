@@ -54,7 +54,8 @@ class StagedRows:
             sa.MetaData(),
             *(sa.Column(column, sa.Text, nullable=False) for column in names),
             prefixes=["TEMPORARY"],
-            postgresql_on_commit="DROP",
+            # DuckDB's dialect is derived from PostgreSQL's, and would say it too.
+            postgresql_on_commit="DROP" if connection.dialect.name == "postgresql" else None,
         )
         connection.execute(sa.schema.CreateTable(table))
         if takes_cells:
