@@ -463,7 +463,7 @@ class StoreUnavailableError(CohortS3Error, ConnectionError):
     def __str__(self) -> str:
         return (
             f"the store of {self.bucket!r} does not answer as it should ({self.reason}): "
-            "try again later, the same call goes on where this one stopped"
+            "check its endpoint, or try again later; the same call goes on where this one stopped"
         )
 
 
