@@ -35,7 +35,7 @@ FLOORS = (
     {
         *("diff", "plan", "sync_log", "history", "members", "stays", "verification"),
         *("engine", "_divide", "_join", "_positions", "_progress", "_spill", "_workers"),
-        *("arrow", "external_sort", "notifications"),
+        *("arrow", "composition", "content", "external_sort", "notifications"),
     },
     {"filename", "destination", "policy", "lifecycle", "rows"},
     {

@@ -1,8 +1,7 @@
 """The members at one sync, as rows that can be read again and again."""
 
-import hashlib
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import chain, groupby
 from operator import itemgetter
@@ -14,10 +13,9 @@ from .arrow import RowTable
 from .compression import decompress_chunks
 from .destination import ExistingMeaning
 from .diff import CHUNK_BYTES, CsvSource, diff_members
-from .errors import DigestMismatchError
 from .filename import DiffType
 from .rows import Row, RowSchema
-from .sync_log import OpenObject, RecordedFile, SyncLog, SyncRecord
+from .sync_log import OpenObject, SyncLog, SyncRecord
 
 
 @frozen(kw_only=True)
@@ -180,21 +178,11 @@ def recorded_source(record: SyncRecord, diff_type: DiffType, open_object: OpenOb
     file = record.files[diff_type]
     found = object_source(file.key, open_object)
     return CsvSource(
-        chunks=lambda: _verified(found.chunks(), file),
+        chunks=lambda: file.verified(found.chunks(), file.key),
         vouched=not record.adopted,
         rows=file.rows,
         size=file.size,
     )
-
-
-def _verified(chunks: Iterable[bytes], file: RecordedFile) -> Iterator[bytes]:
-    """The same chunks; at their end an error, if they are not those that were recorded."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
-    if digest.hexdigest() != file.sha256:
-        raise DigestMismatchError(file.key)
 
 
 @frozen(kw_only=True)

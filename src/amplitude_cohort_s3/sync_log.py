@@ -21,6 +21,7 @@ from typing import Any, BinaryIO, Self, TypeVar
 
 from attrs import field, frozen
 
+from .content import ContentPart, FileContent
 from .destination import CohortStream, ExistingMeaning
 from .errors import CohortS3Error, RecordFormatError
 from .filename import CohortFileName, DiffType, to_utc
@@ -41,21 +42,15 @@ _LOG_KEY = re.compile(r"(?P<down>[0-9]{8})-(?P<up>[0-9]{8})(?P<end>\.end)?\.json
 
 
 @frozen(kw_only=True)
-class RecordedFile:
+class RecordedFile(FileContent):
     """One of the three files of a recorded sync.
 
     Attributes:
         key: Where it is, or will be once published.
-        rows: How many, without the header.
-        size: Bytes of the CSV, before compression.
-        sha256: Of these bytes, in hex.
         staged: The handle to publish it; None in a baseline, whose files were there.
     """
 
     key: str
-    rows: int
-    size: int
-    sha256: str
     staged: StagedObject | None
 
     @property
@@ -109,7 +104,8 @@ class SyncRecord:
         files: The three files.
         members: How many there are at this sync.
         members_before: How many there were at the previous one.
-        members_sha256: The digest of a file of all members at this sync.
+        members_sha256: The digest of a file of all members at this sync; that of
+            ``composition.members_digest`` where the files were composed of parts.
         skipped: Rows of the source without a key.
         collapsed: Rows of the source that repeated another.
         adopted: Whether it is a baseline: files that were there before the log.
@@ -208,6 +204,7 @@ class SyncRecord:
                     "rows": file.rows,
                     "size": file.size,
                     "sha256": file.sha256,
+                    "parts": [[part.size, part.sha256] for part in file.parts],
                     "staged": None if file.staged is None else file.staged.to_json(),
                 }
                 for diff_type, file in self.files.items()
@@ -251,7 +248,10 @@ class SyncRecord:
                     key=_a(str, file["key"]),
                     rows=_count(file["rows"]),
                     size=_count(file["size"]),
-                    sha256=_digest(file["sha256"]),
+                    sha256=_optional(_digest, file["sha256"]),
+                    parts=tuple(
+                        ContentPart(_count(size), _digest(sha256)) for size, sha256 in file["parts"]
+                    ),
                     staged=None if file["staged"] is None else _staged(file["staged"]),
                 )
                 for diff_type, file in files.items()
@@ -287,6 +287,7 @@ class SyncRecord:
                 or (name.diff_type, name.synced_at) != (diff_type, self.synced_at)
                 or (file.staged is None) != self.adopted
                 or (file.staged is not None and file.staged.key != file.key)
+                or (file.sha256 is None) != bool(file.parts)
             ):
                 msg = f"its file {diff_type.value} is not one of this sync"
                 raise ValueError(msg)
@@ -557,10 +558,14 @@ def _a(kind: type[T], value: object) -> T:
 def _staged(value: Mapping[str, Any]) -> StagedObject:
     staged = StagedObject.from_json(value)
     _count(staged.size)
-    _digest(staged.sha256)
+    _optional(_digest, staged.sha256)
     for text in (staged.key, *staged.handle, *staged.handle.values()):
         _a(str, text)
     return staged
+
+
+def _optional(read: Callable[[object], T], value: object) -> T | None:
+    return None if value is None else read(value)
 
 
 def _text(value: object) -> str | None:
