@@ -1,6 +1,7 @@
 """The project's commands: ``pip install nox``, then ``nox -s quickstart`` or ``nox -s tests``."""
 
 import os
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ PYTHONS = ["3.11", "3.12", "3.13"]
 PRIMARY = PYTHONS[0]
 """Servers, typing and linting run on this one."""
 
-nox.options.sessions = ["tests", "lint", "typing"]
+nox.options.sessions = ["tests", "lint", "typing", "docs"]
 nox.options.reuse_existing_virtualenvs = True
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
@@ -42,7 +43,7 @@ _ONCE = [
     f"--ignore=tests/{name}"
     for name in (
         *("policy", "test_policy.py", "test_kills.py", "test_races.py"),
-        *("test_cut_matrix.py", "test_protocol_model.py"),
+        *("test_cut_matrix.py", "test_protocol_model.py", "amplitude/test_amplitude_faults.py"),
     )
 ]
 
@@ -59,12 +60,34 @@ def lowest(session: nox.Session) -> None:
 
 # The tests that need nothing but the package and its own dependencies.
 _UNITS = [
-    f"tests/test_{name}.py"
-    for name in (
-        *("filename", "rows", "destination", "diff", "sync_log", "plan", "sync", "history"),
-        *("storage", "open_storage", "errors", "notifications", "archives", "cut_matrix"),
-    )
+    "tests/amplitude/test_amplitude.py",
+    *(
+        f"tests/test_{name}.py"
+        for name in (
+            *("filename", "rows", "destination", "diff", "sync_log", "plan", "sync", "history"),
+            *("storage", "open_storage", "errors", "notifications", "archives", "cut_matrix"),
+        )
+    ),
 ]
+
+
+@nox.session(python=PRIMARY, reuse_venv=False)
+def package(session: nox.Session) -> None:
+    """What would be released, in build/dist: the tests of the sdist against the wheel alone."""
+    dist = Path("build/dist").absolute()
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install(*PROJECT["dependency-groups"]["package"])
+    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    session.install(f"{wheel}[testing]", "pytest-xdist")
+    unpacked = Path(session.create_tmp()).absolute()
+    shutil.unpack_archive(sdist, unpacked, filter="data")
+    with session.chdir(unpacked / sdist.name.removesuffix(".tar.gz")):
+        shutil.rmtree("src")
+        searches = {"tests/test_cut_matrix.py", "tests/test_diff.py"}  # they tell nothing new here
+        units = [test for test in _UNITS if test not in searches]
+        session.run("pytest", "-n2", *units, env={"HYPOTHESIS_PROFILE": "dev"})
 
 
 @nox.session(python=PRIMARY)
@@ -83,9 +106,18 @@ def typing(session: nox.Session) -> None:
     session.run("pyright")
 
 
+@nox.session(python=PRIMARY)
+def docs(session: nox.Session) -> None:
+    """The site, every warning an error, into build/site; and the notebooks, executed."""
+    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["docs"])
+    session.run("sphinx-build", "--fail-on-warning", "--keep-going", "-q", "docs", "build/site")
+    session.run("pytest", "-p", "no:cacheprovider", "--nbmake", "examples", *session.posargs)
+
+
 @nox.session(python=PRIMARY, default=False)
 def bench(session: nox.Session) -> None:
     """The benchmarks, in their full sizes; ``-- --small`` for a look in a minute."""
     session.install("-e", ".", *PROJECT["dependency-groups"]["bench"])
     session.run("python", "benchmarks/history.py", *session.posargs)
     session.run("python", "benchmarks/diff_engine.py", *session.posargs)
+    session.run("python", "benchmarks/amplitude_download.py", *session.posargs)

@@ -95,7 +95,7 @@ def ours(folder: Path, out: Path, options: dict[str, str]) -> None:
     from amplitude_cohort_s3.engine import PartitionEngine
     from amplitude_cohort_s3.filename import DiffType
     from amplitude_cohort_s3.rows import RowSchema
-    from amplitude_cohort_s3.sources import csv_file
+    from amplitude_cohort_s3.sources import MemberFile
     from amplitude_cohort_s3.storage.local import LocalStorage
 
     def commit(files: Iterable[tuple[DiffType, DiffFile]]) -> None:
@@ -104,13 +104,14 @@ def ours(folder: Path, out: Path, options: dict[str, str]) -> None:
         for one in staged:
             storage.publish(one)
 
+    schema = RowSchema(properties=("country", "plan"), key=options.get("key", "amplitude_id"))
     previous: CsvSource | tuple[()] = ()
     if options.get("previous") != "none":
         name = options.get("previous", "previous")
-        previous = evolve(csv_file(folder / f"{name}.csv"), vouched=name != "shuffled")
-    schema = RowSchema(properties=("country", "plan"), key=options.get("key", "amplitude_id"))
+        file = MemberFile(folder / f"{name}.csv")
+        previous = evolve(file.csv_source(schema), vouched=name != "shuffled")
     engine = PartitionEngine(workers=int(options.get("workers", "1")))
-    current = csv_file(folder / f"{options.get('current', 'current')}.csv")
+    current = MemberFile(folder / f"{options.get('current', 'current')}.csv")
     with diff_members(previous, current, schema=schema, engine=engine, work_dir=out) as diff:
         commit((t, diff.report.files[t]) for t in DiffType)
 

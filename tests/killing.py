@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from cohorts import STREAM, content, ids_of, sync_ids
-
 from amplitude_cohort_s3 import MemoryStorage, Storage, read_history
 from amplitude_cohort_s3.testing.invariants import StreamState, assert_invariants
+from amplitude_cohort_s3.testing.small_cohort import STREAM, content, ids_of, sync_ids
 
 SYNCS_IN_A_BUCKET = 4
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["cohorts", "amplitude_cohort_s3.engine"])
+CONTEXT.set_forkserver_preload(
+    ["amplitude_cohort_s3.testing.small_cohort", "amplitude_cohort_s3.engine"]
+)
 
 
 def members(number: int) -> set[int]:

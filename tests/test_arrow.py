@@ -28,11 +28,11 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3._csv import BLOCK_BYTES
-from amplitude_cohort_s3.arrow import RowTable, arrow_csv
+from amplitude_cohort_s3.arrow import BATCH_BYTES, RowTable, arrow_csv
 from amplitude_cohort_s3.diff import CsvSource
 
 pa = pytest.importorskip("pyarrow")
+dataset = pytest.importorskip("pyarrow.dataset")
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
 duckdb = pytest.importorskip("duckdb")
@@ -51,7 +51,7 @@ NASTY = [
 
 def members_of(rows: list[tuple[str, ...]], schema: RowSchema = SCHEMA) -> Members:
     data = b"".join(schema.encode(rows))
-    parts = [data[i : i + BLOCK_BYTES] for i in range(0, len(data), BLOCK_BYTES)]
+    parts = [data[i : i + BATCH_BYTES] for i in range(0, len(data), BATCH_BYTES)]
     source = CsvSource(chunks=lambda: iter(parts), vouched=True)
     return Members(schema=schema, rows=len(rows), sources={DiffType.EXISTING: source})
 
@@ -148,7 +148,7 @@ def test_asking_for_a_stream_reads_nothing_yet():
 
 
 def test_a_byte_order_mark_that_begins_a_batch_is_a_part_of_its_cell():
-    wide = "x" * (BLOCK_BYTES // 2)
+    wide = "x" * (BATCH_BYTES // 2)
     rows = [(f"\ufeff{i}", wide, wide, "") for i in range(3)]
     table = members_of(rows).to_arrow()
     assert table.column(0).num_chunks > 1
@@ -156,7 +156,7 @@ def test_a_byte_order_mark_that_begins_a_batch_is_a_part_of_its_cell():
 
 
 def test_a_long_cell_fits():
-    rows = [("1", "x" * (3 * BLOCK_BYTES), 'y"' * BLOCK_BYTES, "z")]
+    rows = [("1", "x" * (3 * BATCH_BYTES), 'y"' * BATCH_BYTES, "z")]
     assert rows_of(members_of(rows).to_arrow()) == rows
 
 
@@ -165,7 +165,7 @@ def test_quotes_line_ends_and_long_cells_take_the_fast_way(monkeypatch: pytest.M
         pytest.fail("a canonical file was read cell by cell")
 
     monkeypatch.setattr(arrow, "_checked", slow)
-    rows = [*NASTY, ("1", "x" * (3 * BLOCK_BYTES), 'y"\n' * 1000, "z")]
+    rows = [*NASTY, ("1", "x" * (3 * BATCH_BYTES), 'y"\n' * 1000, "z")]
     assert rows_of(members_of(rows).to_arrow()) == rows
 
 
@@ -185,7 +185,7 @@ def test_batches_are_of_bounded_size_and_memory():
     for batch in pa.RecordBatchReader.from_stream(members):
         rows += batch.num_rows
         most = max(most, pa.total_allocated_bytes() - before)
-        assert batch.nbytes < 3 * BLOCK_BYTES
+        assert batch.nbytes < 3 * BATCH_BYTES
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert rows == count
@@ -253,14 +253,18 @@ def test_rows_with_times_are_a_table_too():
 
 
 def read_back(table: Any, schema: RowSchema = SCHEMA, **kwargs: Any) -> list[tuple[str, ...]]:
-    fill = kwargs.get("fill", False)
-    return list(schema.decode(arrow_csv(table, schema, **kwargs).chunks(), fill=fill))
+    return list(schema.decode(arrow_csv(table, schema, **kwargs).chunks(), **kwargs))
 
 
 COLUMNS = dict(zip(SCHEMA.columns, map(list, zip(*NASTY, strict=True)), strict=True))
 FRAMES: dict[str, Callable[[], Any]] = {
     "pyarrow": lambda: pa.table(COLUMNS),
     "pyarrow batches": lambda: pa.table(COLUMNS).to_reader(2),
+    "pyarrow batch": lambda: pa.table(COLUMNS).to_batches()[0],
+    "pyarrow dataset": lambda: dataset.dataset(pa.table(COLUMNS)).scanner().to_reader(),
+    "pyarrow large_string": lambda: pa.table(COLUMNS).cast(
+        pa.schema([(name, pa.large_string()) for name in COLUMNS])
+    ),
     "pyarrow string_view": lambda: pa.table(
         {name: pa.array(cells, pa.string_view()) for name, cells in COLUMNS.items()}
     ),
@@ -271,10 +275,12 @@ FRAMES: dict[str, Callable[[], Any]] = {
     "pandas object": lambda: pd.DataFrame(COLUMNS, dtype=object),
     "pandas categories": lambda: pd.DataFrame(COLUMNS).astype("category"),
     "polars": lambda: pl.DataFrame(COLUMNS),
+    "polars lazy": lambda: pl.LazyFrame(COLUMNS).collect(),
     "polars categories": lambda: pl.DataFrame(
         COLUMNS, schema=dict.fromkeys(COLUMNS, pl.Categorical)
     ),
     "duckdb": lambda: duckdb.from_arrow(pa.table(COLUMNS)),
+    "duckdb reader": lambda: duckdb.from_arrow(pa.table(COLUMNS)).to_arrow_reader(),
     "members": lambda: members_of(NASTY),
 }
 
@@ -354,10 +360,10 @@ def test_a_column_without_values_is_empty_whatever_its_type(values: Any):
 
 def test_columns_are_found_by_name_and_the_rest_is_not_looked_at():
     table = pa.table({"score": [1.5], "userID": ["ann"], "AmplitudeID": [7], "plan": ["pro"]})
-    ignored = set[str]()
-    rows = read_back(table, RowSchema(properties=("plan",)), ignored=ignored)
-    assert rows == [("7", "ann", "pro")]
-    assert ignored == {"score"}
+    schema = RowSchema(properties=("plan",))
+    source = arrow_csv(table, schema)
+    assert list(schema.decode(source.chunks())) == [("7", "ann", "pro")]
+    assert source.ignored == {"score"}
 
 
 def test_a_repeated_id_column_counts_once_and_must_agree():
@@ -396,6 +402,39 @@ def test_what_is_no_table_is_our_error_and_names_nobody(frame: Any):
         read_back(frame)
     assert caught.value.__suppress_context__
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "query", [pl.LazyFrame({"amplitude_id": ["secret"]}), dataset.dataset(pa.table(COLUMNS)), 7]
+)
+def test_what_is_no_rows_yet_is_refused_with_a_cure(query: Any):
+    with pytest.raises(errors.UnsupportedValueError, match=r"run it first, as with \.collect\(\)"):
+        diff_members((), query, schema=SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"amplitude_id": [1, 2], "user_id": ["ann", None]}),
+        pd.DataFrame({"amplitude_id": ["1", "2"], "user_id": ["ann", float("nan")]}, dtype=object),
+        pd.DataFrame({"amplitude_id": [1, 2], "user_id": ["ann", pd.NA]}).convert_dtypes(),
+        pd.DataFrame({"amplitude_id": ["1", "2"], "user_id": ["ann", None]}, dtype="string"),
+        pl.DataFrame({"amplitude_id": [1, 2], "user_id": ["ann", None]}),
+        duckdb.sql("select * from (values (1, 'ann'), (2, null)) as t(amplitude_id, user_id)"),
+        duckdb.sql(
+            "select * from (values (1::hugeint, 'ann'), (2, null)) as t(amplitude_id, user_id)"
+        ),
+    ],
+)
+def test_frames_as_people_have_them_lose_nothing(frame: Any):
+    assert read_back(frame, RowSchema()) == [("1", "ann"), ("2", "")]
+
+
+def test_an_id_that_became_a_float_for_the_sake_of_a_missing_one_is_refused():
+    # As pandas reads a column of integers with a gap.
+    frame = pd.DataFrame({"amplitude_id": ["1", "2"], "user_id": [300000000001, None]})
+    with pytest.raises(errors.UnsupportedValueError, match="lost digits"):
+        read_back(frame, RowSchema())
 
 
 def test_a_data_frame_is_a_side_of_a_diff_and_writes_no_file(

@@ -4,7 +4,6 @@ import hashlib
 import pickle
 
 import pytest
-from cohorts import SYNC, clock_at, moment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,17 +27,18 @@ from amplitude_cohort_s3.composition import (
     row_digest,
     write_part,
 )
-from amplitude_cohort_s3.content import ContentPart, FileContent
+from amplitude_cohort_s3.content import ContentPart, FileContent, verified
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     DigestMismatchError,
+    MissingPowerError,
     PartOrderError,
     PlanMismatchError,
-    StorageUnsuitableError,
     SyncTimeTakenError,
 )
 from amplitude_cohort_s3.sync import begin_sync, done_before
 from amplitude_cohort_s3.testing.invariants import assert_invariants
+from amplitude_cohort_s3.testing.small_cohort import SYNC, clock_at, moment
 
 SCHEMA = RowSchema()
 BEFORE = [("1", "ann"), ("2", 'b "o" b'), ("4", "d\nd")]
@@ -156,14 +156,14 @@ def test_each_byte_of_a_composed_file_is_verified(pieces, cuts, data):
             yield of[at : at + cut]
             at += cut
 
-    assert b"".join(content.verified(chunks(whole), "k")) == whole
+    assert b"".join(verified(chunks(whole), [content], "k")) == whole
     wrong = [whole + b"x", whole[:-1]] if whole else [b"x"]
     if whole:
         at = data.draw(st.integers(0, len(whole) - 1))
         wrong.append(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     for other in wrong:
         with pytest.raises(DigestMismatchError):
-            list(content.verified(chunks(other), "k"))
+            list(verified(chunks(other), [content], "k"))
 
 
 def test_an_edited_composed_file_is_found():
@@ -223,7 +223,7 @@ def test_what_can_not_be_composed_is_told_before_anything_is_staged():
             self.discard = storage.discard
 
     plan = plan_sync(SYNC, diff, synced_at=moment(0), previous=None, max_exits=9)
-    with pytest.raises(StorageUnsuitableError, match="compose"):
+    with pytest.raises(MissingPowerError, match="compose"):
         commit(plan, diff, Plain())
     other = composed(storage, files_of(ExistingMeaning.MEMBERS), each=1, run="b")
     with pytest.raises(PlanMismatchError):

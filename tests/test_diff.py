@@ -18,7 +18,7 @@ from amplitude_cohort_s3.errors import (
     MissingColumnsError,
     UnsupportedValueError,
 )
-from amplitude_cohort_s3.sources import csv_file
+from amplitude_cohort_s3.sources import MemberFile
 from amplitude_cohort_s3.testing import strategies
 
 ENTERING, EXITING, EXISTING = DiffType
@@ -271,9 +271,9 @@ def test_members_come_from_a_csv_file_compressed_or_not(tmp_path):
     plain.write_bytes(data)
     packed.write_bytes(gzip.compress(data))
     for file in (plain, str(packed)):
-        source = csv_file(file)
-        assert three((), source)[0] == NEW
-        assert source.origin == {"file": Path(file).name}
+        with diff_members((), MemberFile(file)) as diff:
+            assert list(diff.rows(DiffType.ENTERING)) == NEW
+            assert diff.origin == {"file": Path(file).name}
 
 
 @pytest.mark.parametrize("members", ["members.csv", b"1,a", Path("members.csv")], ids=repr)
@@ -347,7 +347,7 @@ def test_progress_is_told_of_the_rows(tmp_path):
     assert told == sorted(told)
     source = tmp_path / "members.csv"
     source.write_bytes(b"".join(IDS.encode(NEW)))
-    with diff_members((), csv_file(source), progress=lambda *counts: told.append(counts)):
+    with diff_members((), MemberFile(source), progress=lambda *counts: told.append(counts)):
         assert told[-1][0] == 3
 
 
@@ -358,3 +358,11 @@ def test_counts_and_reprs_name_nobody():
         for word in ("ann", "dee"):
             assert word not in repr(diff)
             assert word not in repr(report)
+
+
+def test_a_mapping_that_spells_a_column_twice_has_one_value_for_it_as_in_a_file():
+    agreed = {"amplitudeID": 42, "amplitude_id": "42", "userID": None, "user_id": ""}
+    assert three([], [agreed])[0] == [("42", "")]
+    differing = [{"amplitude_id": "1"}, {"amplitudeID": "2", "amplitude_id": "3"}]
+    with pytest.raises(MalformedCsvError, match="line 2: the column amplitude_id stands twice"):
+        three([], differing)

@@ -1,4 +1,4 @@
-"""Names of cohort files: docs/file_format.md, row by row."""
+"""Names of cohort files: docs/explanation/file_format.md, row by row."""
 
 import pickle
 from datetime import UTC, datetime, timedelta, timezone

@@ -8,7 +8,6 @@ from contextlib import suppress
 from itertools import chain
 
 import pytest
-from cohorts import STREAM, SYNC, moment, rows, sync_ids
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +34,7 @@ from amplitude_cohort_s3.errors import (
     MalformedCsvError,
     RecordFormatError,
 )
+from amplitude_cohort_s3.findings import FindingKind
 from amplitude_cohort_s3.rows import read_table
 from amplitude_cohort_s3.sync_log import (
     Outcome,
@@ -44,7 +44,7 @@ from amplitude_cohort_s3.sync_log import (
     record_key,
 )
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
-from amplitude_cohort_s3.verification import FindingKind
+from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, moment, rows, sync_ids
 
 NAME = "1_a_2026-11-23T14:05_entering_key.csv"
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)

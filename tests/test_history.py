@@ -14,12 +14,13 @@ from amplitude_cohort_s3 import (
     MemoryStorage,
     Stay,
     UserProperty,
+    detect_existing_meaning,
     list_streams,
     read_history,
     sync_cohort,
 )
 from amplitude_cohort_s3.errors import NoSyncYetError
-from amplitude_cohort_s3.verification import FindingKind
+from amplitude_cohort_s3.findings import FindingKind
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIMES = [START + timedelta(hours=n) for n in range(12)]
@@ -136,7 +137,7 @@ def test_between_two_syncs_the_earlier_one_holds(cohorts, meaning):
 
 def test_the_meaning_of_existing_shows_in_the_data(cohorts, meaning, keep_log):
     storage, sync = build(cohorts, meaning, keep_log=keep_log)
-    assert read_history(storage, sync.stream).detect_existing_meaning() == {meaning}
+    assert detect_existing_meaning(read_history(storage, sync.stream)) == {meaning}
 
 
 @pytest.mark.parametrize("kept", [0, 5, 11])

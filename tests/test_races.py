@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from cohorts import STREAM, SYNC, ids_of, moment, rows, sync_ids
 
 from amplitude_cohort_s3 import (
     LocalStorage,
@@ -25,6 +24,7 @@ from amplitude_cohort_s3.errors import ConcurrentSyncError
 from amplitude_cohort_s3.storage.local import STAGING_FOLDER
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.invariants import assert_invariants
+from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, ids_of, moment, rows, sync_ids
 
 WRITERS = 6
 ROUNDS = 8

@@ -127,6 +127,101 @@ def test_a_restored_backup_is_known_by_its_bytes(local):
     assert local.inspect(staged) is StagedState.TAKEN
 
 
+def test_a_folder_in_its_place_is_another_object(local):
+    staged = local.stage("k", [bytes(4096)])
+    (local.root / "k").mkdir()
+    os.truncate(local.root / STAGING_FOLDER / staged.handle["file"], 0)
+    for _ in range(2):
+        assert local.inspect(staged) is StagedState.TAKEN
+        local.discard(staged)
+
+
+# --- Power cuts -------------------------------------------------------------------------
+
+
+class Disk:
+    """Writes down what is done to names and files, and knows what a power cut would leave."""
+
+    def __init__(self, monkeypatch):
+        self.events = []
+        self.note(monkeypatch, "mkdir", lambda path, *_: Path(path))
+        self.note(monkeypatch, "link", lambda source, target: (Path(source), Path(target)))
+        self.note(monkeypatch, "unlink", Path)
+        self.note(monkeypatch, "fsync", lambda fd: Path(f"/proc/self/fd/{fd}").readlink())
+
+    def note(self, monkeypatch, name, describe):
+        real = getattr(os, name)
+
+        def noted(*args):
+            what = describe(*args)
+            real(*args)
+            self.events.append((name, what))
+
+        monkeypatch.setattr(os, name, noted)
+
+    def syncs_after(self, index, path):
+        return ("fsync", path) in self.events[index + 1 :]
+
+    def check(self):
+        """That each name is on the disk, what it leads to too, and nothing came too early."""
+        for index, (name, what) in enumerate(self.events):
+            if name == "mkdir":
+                used = (
+                    later
+                    for later, (n, w) in enumerate(self.events)
+                    if later > index and what in (w[1] if n == "link" else w).parents
+                )
+                synced = self.events.index(("fsync", what.parent), index)
+                assert synced < next(used, synced + 1), f"{what} was used before it was safe"
+            if name == "link":
+                source, target = what
+                assert ("fsync", source) in self.events[:index], "linked before its bytes are safe"
+                assert self.syncs_after(index, target.parent), f"{target} may vanish"
+                removed = self.events.index(("unlink", source), index)
+                assert removed > index
+            if name == "unlink" and what.parent.name != STAGING_FOLDER:
+                assert self.syncs_after(index, what.parent), f"{what} may come back"
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    # Where Python calls the functions of os itself, it looks them up there.
+    return Disk(monkeypatch)
+
+
+def test_what_a_verb_has_done_a_power_cut_does_not_undo(local, disk):
+    local.create("new/folder/a", b"x")
+    disk.check()
+    staged = local.stage("other/b", [b"x"])
+    local.publish(staged)
+    disk.check()
+    discarded = local.stage("other/c", [b"x"])
+    disk.events.clear()
+    local.discard(discarded)
+    file = local.root / STAGING_FOLDER / discarded.handle["file"]
+    assert disk.events == [("unlink", file), ("fsync", file.parent)]
+    local.delete("other/b")
+    disk.check()
+    assert ("unlink", local.root / "other" / "b") in disk.events
+
+
+def test_what_another_began_and_did_not_sync_is_synced(local, disk):
+    """It may have died between its step and its sync."""
+    (local.root / "made by another").mkdir(parents=True)
+    disk.events.clear()
+    local.create("made by another/a", b"x")
+    assert ("fsync", local.root) in disk.events
+    staged = local.stage("made by another/b", [b"x"])
+    for again in (
+        lambda: local.create("made by another/a", b"x"),
+        lambda: local.publish(staged),
+        lambda: local.publish(staged),
+    ):
+        disk.events.clear()
+        again()
+        assert ("fsync", local.root / "made by another") in disk.events
+
+
 def raise_error(error):
     def fail(*args, **kwargs):
         raise error

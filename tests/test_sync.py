@@ -1,6 +1,7 @@
 """The shell: sync_cohort, read_head, recover, adopt and read_history over two backends."""
 
 import gzip
+import io
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -43,6 +44,7 @@ from amplitude_cohort_s3.errors import (
     EmptyKeyError,
     FutureTimeError,
     HeadFilesMissingError,
+    LogFullError,
     MalformedCsvError,
     MassExitError,
     MatchByChangedError,
@@ -51,6 +53,8 @@ from amplitude_cohort_s3.errors import (
     NaiveDatetimeError,
     NoSyncYetError,
     NothingToAdoptError,
+    ObjectExistsError,
+    PlanMismatchError,
     RecordFormatError,
     SyncOrderError,
     SyncTimeTakenError,
@@ -61,6 +65,7 @@ from amplitude_cohort_s3.errors import (
 )
 from amplitude_cohort_s3.sync_log import outcome_key, record_key
 from amplitude_cohort_s3.testing import strategies
+from amplitude_cohort_s3.testing.faulty_storage import Fault, FaultyStorage
 
 ENTERING, EXITING, EXISTING = DiffType
 MINUTE = timedelta(minutes=1)
@@ -933,7 +938,7 @@ def test_a_history_says_who_was_a_member_when_and_what_changed(storage):
         (AT + 2 * HOUR, ENTERING, ("1", "ann")),
         (AT + 2 * HOUR, EXITING, ("4", "dee")),
     ]
-    assert "ann" not in repr(next(history.events()))
+    assert "ann" not in repr(next(iter(history.events())))
 
 
 def test_members_before_the_first_sync_are_not_known(storage):
@@ -985,3 +990,72 @@ def test_a_schedule_is_kept_by_the_last_sync_in_the_bucket(storage):
     last = read_head(storage, STREAM).record.synced_at
     assert not hourly.is_due(last, AT + 54 * MINUTE)
     assert hourly.is_due(last, AT + 55 * MINUTE)
+
+
+# --- What went wrong once ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_files_that_were_changed_since_they_were_planned_are_not_published(storage, compression):
+    sync = to(compression=compression)
+    with diff_members((), OLD, schema=SYNC.schema) as diff:
+        plan = plan_sync(sync, diff, synced_at=AT, previous=None)
+        path = diff.report.files[EXISTING].path
+        path.write_bytes(path.read_bytes().replace(b"bob", b"rob"))
+        with pytest.raises(PlanMismatchError, match="existing was changed"):
+            commit(plan, diff, storage)
+    assert contents(storage) == {}
+    if isinstance(storage, LocalStorage):
+        assert [path for path in storage.root.rglob("*") if path.is_file()] == []
+
+
+def test_a_store_that_calls_our_own_record_anothers_is_not_believed():
+    """A client that repeats a create whose answer was lost is told that its key is taken."""
+    storage = MemoryStorage()
+    counted = Fault()
+    run(FaultyStorage(MemoryStorage(), counted), OLD)
+    at = counted.calls.index("create")
+    repeats = Fault(at=at, when="after", error=ObjectExistsError, forever=False)
+    result = run(FaultyStorage(storage, repeats), OLD)
+    assert repeats.happened
+    assert not result.already_done
+    assert read_head(storage, STREAM).record == result.record
+
+
+def test_a_log_that_has_had_its_last_number_is_full(storage, monkeypatch):
+    monkeypatch.setattr("amplitude_cohort_s3.plan.MAX_NUMBER", 1)
+    run(storage, OLD)
+    before = contents(storage)
+    with pytest.raises(LogFullError, match="_syncs/123_26umsb5"):
+        run(storage, NEW, AT + HOUR)
+    assert contents(storage) == before
+    if isinstance(storage, LocalStorage):
+        assert len([path for path in storage.root.rglob("*") if path.is_file()]) == len(before)
+
+
+class EndlessStorage(MemoryStorage):
+    """Its objects never end, and it counts what is taken of them."""
+
+    taken = 0
+
+    def open(self, key, /):
+        storage = self
+
+        class Endless(io.RawIOBase):
+            def readable(self):
+                return True
+
+            def readinto(self, buffer):
+                storage.taken += len(buffer)
+                return len(buffer)
+
+        return io.BufferedReader(Endless())
+
+
+def test_an_entry_of_the_log_that_never_ends_is_none():
+    storage = EndlessStorage()
+    for key, read in ((record_key, recover), (outcome_key, read_head)):
+        storage.create(key(STREAM, 1), b"")
+        with pytest.raises(RecordFormatError, match="over 16 MiB"):
+            read(storage, STREAM)
+    assert storage.taken < 64 << 20

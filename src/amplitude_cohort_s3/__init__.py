@@ -1,12 +1,13 @@
 """Syncs cohorts to S3 as Amplitude does, and reads such buckets back.
 
 This page is the table of contents: everything here is defined in the module that
-its import names. Nothing here imports boto3 or smart_open.
+its import names. Nothing here imports boto3, smart_open or urllib3.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .arrow import ValueTable
 from .destination import (
     Cadence,
     CohortStream,
@@ -18,21 +19,20 @@ from .destination import (
 )
 from .diff import CohortDiff, CsvSource, DiffEngine, diff_members
 from .errors import CohortS3Error
+from .events import Churn, ChurnTable, MembershipEvent
 from .filename import CohortFileName, DiffType, NameStyle
-from .history import (
-    BucketSync,
-    Churn,
-    CohortHistory,
-    MembershipEvent,
-    StreamOverview,
-    SyncState,
-    UnpublishedSync,
-)
+from .findings import Finding, FindingKind
+from .forgetting import ForgetPlan, ForgetReceipt, forget, plan_forget
+from .history import CohortHistory
 from .lifecycle import lifecycle_rules
+from .listing import BucketSync, StreamOverview, SyncState, UnpublishedSync
 from .members import Head, Members
 from .plan import SyncPlan, plan_sync
 from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
+from .pruning import PrunePlan, PruneReceipt, plan_prune, prune
 from .rows import Member, RowSchema
+from .schedule import JobOutcome, JobResult, RunReport, run_due
+from .sources import MemberFile
 from .stays import Stay
 from .storage import (
     LocalStorage,
@@ -43,6 +43,7 @@ from .storage import (
     Storage,
     SupportsCompose,
     SupportsDelete,
+    SupportsReplace,
     open_storage,
 )
 from .sync import (
@@ -57,14 +58,20 @@ from .sync import (
     sync_cohort,
 )
 from .sync_log import Outcome, SyncRecord
-from .verification import Finding, FindingKind
+from .verification import detect_existing_meaning
 
 if TYPE_CHECKING:
     from .access import AccessReport, apply_bucket_policy, check_access
+    from .sources._amplitude_session import DownloadUsage
+    from .sources.amplitude_api import AmplitudeCohort, AmplitudeCohorts, AmplitudeMembers
     from .storage import S3Storage
 
 _ON_DEMAND = {
     "AccessReport": ".access",
+    "AmplitudeCohort": ".sources.amplitude_api",
+    "AmplitudeCohorts": ".sources.amplitude_api",
+    "AmplitudeMembers": ".sources.amplitude_api",
+    "DownloadUsage": ".sources._amplitude_session",
     "S3Storage": ".storage",
     "apply_bucket_policy": ".access",
     "check_access": ".access",
@@ -73,10 +80,14 @@ _ON_DEMAND = {
 __all__ = [
     "AMPLITUDE_ACCOUNTS",
     "AccessReport",
+    "AmplitudeCohort",
+    "AmplitudeCohorts",
+    "AmplitudeMembers",
     "BucketPolicy",
     "BucketSync",
     "Cadence",
     "Churn",
+    "ChurnTable",
     "CohortDiff",
     "CohortFileName",
     "CohortHistory",
@@ -87,21 +98,30 @@ __all__ = [
     "Destination",
     "DiffEngine",
     "DiffType",
+    "DownloadUsage",
     "ExistingMeaning",
     "ExitGuard",
     "Finding",
     "FindingKind",
+    "ForgetPlan",
+    "ForgetReceipt",
     "Head",
+    "JobOutcome",
+    "JobResult",
     "LocalStorage",
     "Member",
+    "MemberFile",
     "Members",
     "MembershipEvent",
     "MemoryStorage",
     "NameStyle",
     "ObjectInfo",
     "Outcome",
+    "PrunePlan",
+    "PruneReceipt",
     "RecoveryReport",
     "RowSchema",
+    "RunReport",
     "S3Storage",
     "StagedObject",
     "StagedState",
@@ -110,31 +130,39 @@ __all__ = [
     "StreamOverview",
     "SupportsCompose",
     "SupportsDelete",
+    "SupportsReplace",
     "SyncPlan",
     "SyncRecord",
     "SyncResult",
     "SyncState",
     "UnpublishedSync",
     "UserProperty",
+    "ValueTable",
     "adopt",
     "apply_bucket_policy",
     "bucket_policy",
     "check_access",
     "commit",
+    "detect_existing_meaning",
     "diff_members",
+    "forget",
     "lifecycle_rules",
     "list_streams",
     "open_storage",
+    "plan_forget",
+    "plan_prune",
     "plan_sync",
+    "prune",
     "read_head",
     "read_history",
     "recover",
+    "run_due",
     "sync_cohort",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    # On demand, as boto3 costs 0.3 s.
+    # On demand, as boto3 costs 0.3 s and urllib3 0.1 s.
     if name in _ON_DEMAND:
         return getattr(import_module(_ON_DEMAND[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,13 +9,18 @@ inside a quoted one; a CR that no LF follows is data.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
+from itertools import islice
 
 from attrs import frozen
 
 from .errors import MalformedCsvError
 
-BLOCK_BYTES = 1 << 20
-"""How much is read at a time: large enough that the work per block does not count."""
+BLOCK_BYTES = 64 << 10
+"""The size of a block: the work per block does not count, and all that is done with one
+finds it in the processor's cache."""
+
+_READ_BYTES = 1 << 20
+"""How much is read of a stream at a time."""
 
 MAX_ROW_BYTES = 64 << 20
 """A row beyond this is an error, so that a file without line ends can't fill the memory."""
@@ -74,11 +79,12 @@ class Block:
             data = data[1:-2].replace(b'"\n"', b"\n").replace(b'","', b",") + b"\n"
             if b'"' in data:
                 return None
-        else:
-            rows = data.count(b"\n")
         # Only the separators are left in the right order exactly if each row has its
         # cells; counting commas for each row would take twice as long.
-        if data.translate(None, _NO_SEPARATORS) != (b"," * (width - 1) + b"\n") * rows:
+        separators = data.translate(None, _NO_SEPARATORS)
+        if not quoted:
+            rows = len(separators) // width
+        if separators != (b"," * (width - 1) + b"\n") * rows:
             return None
         return Block(self.first_line, data).text()
 
@@ -120,20 +126,6 @@ class Block:
         if begun:
             yield line, split_record("\n".join(begun), line)
 
-    def pieces(self, size: int) -> Iterator["Block"]:
-        """The block in smaller ones of about this size; whole where a cell has quotes."""
-        begin, line = 0, self.first_line
-        whole = len(self.data) if b'"' in self.data else size
-        while len(self.data) - begin > whole:
-            end = self.data.find(b"\n", begin + whole) + 1
-            if not end:
-                break
-            yield Block(line, self.data[begin:end])
-            line += self.data.count(b"\n", begin, end)
-            begin = end
-        if begin < len(self.data):
-            yield Block(line, self.data[begin:])
-
     def first_record(self) -> "Block":
         """The first record that is not blank, and blank lines before it."""
         begin = end = 0
@@ -159,18 +151,25 @@ class Block:
         return self.first_line + self.data.count(b"\n", 0, offset)
 
 
-def read_blocks(source: Iterable[bytes]) -> Iterator[Block]:
+def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Block]:
     """Cuts a binary stream, or chunks of any size, into blocks of whole records.
 
     A byte order mark is taken off.
 
+    Args:
+        source: The bytes.
+        size: About how many a block has; by default ``BLOCK_BYTES``.
+
     Raises:
         MalformedCsvError: A quote is never closed, or a row exceeds ``MAX_ROW_BYTES``.
     """
+    size = BLOCK_BYTES if size is None else size
     line = 1
     rest = b""
-    for number, more in enumerate(_even_chunks(source)):
-        data = rest + (more if number else more.removeprefix(_BOM))
+    chunks = _even_chunks(source, size)
+    more = next(chunks).removeprefix(_BOM)
+    while more:
+        data = rest + more
         end = _end_of_records(data)
         if len(data) - end > MAX_ROW_BYTES:
             raise MalformedCsvError(
@@ -180,6 +179,8 @@ def read_blocks(source: Iterable[bytes]) -> Iterator[Block]:
             yield Block(line, data[:end])
             line += data.count(b"\n", 0, end)
         rest = data[end:]
+        # Of a row that is longer as much again is read, so it is looked at a few times only.
+        more = b"".join(islice(chunks, 1 + len(rest) // size))
     if rest.count(b'"') % 2:
         raise MalformedCsvError(line, "a quoted cell is never closed")
     if rest:
@@ -233,6 +234,8 @@ def _end_of_records(data: bytes) -> int:
     A line end is outside of quotes where the number of quotes before it is even.
     """
     end = data.rfind(b"\n") + 1
+    if b'"' not in data:
+        return end
     quotes = data.count(b'"', 0, end)
     while quotes % 2 and end:
         before = data.rfind(b"\n", 0, end - 1) + 1
@@ -252,16 +255,19 @@ def _end_of_first_record(data: bytes, begin: int) -> int:
     return end
 
 
-def _even_chunks(source: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in chunks of at least ``BLOCK_BYTES``, but for the last."""
+def _even_chunks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in chunks of one size; the last one is shorter, perhaps empty."""
     read = getattr(source, "read", None)
-    chunks = iter(source) if read is None else iter(partial(read, BLOCK_BYTES), b"")
+    chunks = iter(source) if read is None else iter(partial(read, _READ_BYTES), b"")
     gathered = list[bytes]()
-    size = 0
+    ready = 0
     for chunk in chunks:
         gathered.append(chunk)
-        size += len(chunk)
-        if size >= BLOCK_BYTES:
-            yield b"".join(gathered)
-            gathered, size = [], 0
+        ready += len(chunk)
+        if ready >= size:
+            data = b"".join(gathered)
+            end = ready - ready % size
+            for begin in range(0, end, size):
+                yield data[begin : begin + size]
+            gathered, ready = [data[end:]], ready - end
     yield b"".join(gathered)

@@ -14,7 +14,9 @@ from .rows import LineReader, Lines
 _MAX_RANGES = 2048
 _SAMPLED_FOR_EACH = 50
 """So many keys for a range make ranges of equal size, give or take a third."""
-_PIECE_BYTES = 64 << 10
+_LEAST_BATCH_BYTES = 1 << 20
+_BATCH_BYTES_FOR_EACH = 8 << 10
+"""So many bytes for a range, on average, are read again at a disk's speed."""
 
 
 @frozen(kw_only=True)
@@ -24,7 +26,7 @@ class Limits:
     Attributes:
         workers: Processes.
         range_bytes: What a range should have.
-        batch_bytes: What is read before it is written to its ranges.
+        batch_bytes: What is read, at most, before it is written to its ranges.
     """
 
     workers: int
@@ -35,6 +37,10 @@ class Limits:
     def range_limit(self) -> int:
         """Beyond this a range is divided again."""
         return 4 * self.range_bytes
+
+    def batch_for(self, ranges: Ranges) -> int:
+        """How much is read before it is written: little, so that the cache holds it."""
+        return min(self.batch_bytes, max(_LEAST_BATCH_BYTES, _BATCH_BYTES_FOR_EACH * len(ranges)))
 
 
 class Divider:
@@ -96,22 +102,22 @@ def choose_ranges(reader: LineReader, sample: list[Block], total: int, limits: L
 
 
 def divide(
-    batches: Iterable[list[Block]],
+    blocks: Iterable[Block],
     reader: LineReader,
     ranges: Ranges,
+    limits: Limits,
     *,
     path: Path,
-    workers: int,
     progress: Callable[[int], None],
 ) -> Divided:
     """Writes rows into ranges.
 
     Args:
-        batches: The rows.
+        blocks: The rows.
         reader: Of the file.
         ranges: To be written to.
+        limits: How many processes there are, and how much is written at a time.
         path: Of the file to write; workers write further ones beside it.
-        workers: Processes.
         progress: Told of the rows so far.
 
     Raises:
@@ -120,8 +126,8 @@ def divide(
     """
     index = Index(len(ranges))
     rows = skipped = 0
-    dividers = (Divider(reader, ranges, path.with_suffix(f".{n}")) for n in range(workers))
-    for written in run_tasks(list(dividers), batches):
+    dividers = [Divider(reader, ranges, path.with_suffix(f".{n}")) for n in range(limits.workers)]
+    for written in run_tasks(dividers, batches_of(blocks, limits.batch_for(ranges))):
         index.add(written)
         rows += written.rows
         skipped += written.skipped
@@ -266,7 +272,6 @@ def jobs_along(
 
 def _with_first_key(blocks: Iterable[Block], reader: LineReader) -> Iterator[tuple[str, Block]]:
     for block in blocks:
-        for piece in block.pieces(_PIECE_BYTES):
-            key = reader.first_key(piece)
-            if key is not None:
-                yield key, piece
+        key = reader.first_key(block)
+        if key is not None:
+            yield key, block

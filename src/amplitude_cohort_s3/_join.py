@@ -6,15 +6,17 @@ as before.
 """
 
 import re
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
 from itertools import compress, islice
 from operator import lt, not_
+from pathlib import Path
 
-from attrs import field, frozen
+from attrs import define, evolve, field, frozen
 
 from ._csv import Block
-from ._spill import SEPARATOR, Spilled, keyed_records
+from ._spill import SEPARATOR, Extents, Spilled, append, keyed_records
 from .destination import ExistingMeaning
 from .errors import MalformedCsvError
 from .rows import LineReader
@@ -52,7 +54,7 @@ class Vouched:
             if any(part.keys is not None for part in parts):
                 return None
             records = [line for part in parts for line in part.lines]
-            return (records, ",") if _ascending(records) else None
+            return (records, ",") if _in_order(records) else None
         records = [
             record for part in parts for record in keyed_records(part.key_list(), part.lines)
         ]
@@ -94,9 +96,26 @@ class Job:
     partial: bool = False
 
 
+@frozen
+class Part:
+    """What a range adds to a file.
+
+    Attributes:
+        rows: How many.
+        data: Their bytes, or where these lie.
+    """
+
+    rows: int
+    data: bytes | Extents
+
+    def text(self) -> bytes:
+        """The bytes."""
+        return self.data if isinstance(self.data, bytes) else b"".join(self.data.read())
+
+
 @frozen(kw_only=True)
 class Joined:
-    """What a range gives: rows and bytes of each file, and counts.
+    """What a range gives: a part of each file, and counts.
 
     Attributes:
         now: All current rows, where ``existing`` has others.
@@ -104,10 +123,10 @@ class Joined:
         conflicting: Some of these keys.
     """
 
-    entering: tuple[int, bytes]
-    exiting: tuple[int, bytes]
-    existing: tuple[int, bytes]
-    now: tuple[int, bytes] | None
+    entering: Part
+    exiting: Part
+    existing: Part
+    now: Part | None
     members_before: int
     members_now: int
     collapsed: int
@@ -135,27 +154,66 @@ class Join:
         if sides is None or matched is None:
             raise AssertionError  # with keys in front nothing is undecided
         end = sides.end
-        everyone = _text(matched.everyone(), end)
-        digested: tuple[int, bytes] | None = everyone
+        everyone = _part(matched.everyone(), end)
+        digested: Part | None = everyone
         match self.existing:
             case ExistingMeaning.MEMBERS:
                 existing, digested = everyone, None
             case ExistingMeaning.STAYED:
-                existing = _text(matched.stayed, end)
+                existing = _part(matched.stayed, end)
             case ExistingMeaning.PREVIOUS:
                 renewed = matched.renewed
-                existing = _text([renewed.get(record, record) for record in sides.before], end)
+                existing = _part([renewed.get(record, record) for record in sides.before], end)
         return Joined(
-            entering=_text(matched.entered, end) if matched.stayed else everyone,
-            exiting=_text(matched.left, end),
+            entering=_part(matched.entered, end) if matched.stayed else everyone,
+            exiting=_part(matched.left, end),
             existing=existing,
             now=digested,
             members_before=len(sides.before),
-            members_now=everyone[0],
-            collapsed=sides.arrived - everyone[0],
+            members_now=everyone.rows,
+            collapsed=sides.arrived - everyone.rows,
             conflicts=len(matched.conflicting),
             conflicting=matched.conflicting[:_NAMED_CONFLICTS],
         )
+
+
+@define
+class StoringJoin:
+    """A join for a process of its own: the bytes go into a file, only their place is told.
+
+    So nobody waits until the others have taken them.
+
+    Attributes:
+        join: What is done.
+        path: The file.
+    """
+
+    join: Join
+    path: Path
+    _size: int = field(default=0, init=False)
+
+    def __call__(self, job: Job) -> Joined:
+        """Joins one range.
+
+        Raises:
+            DiskFullError: There is no room for the bytes.
+            MalformedCsvError: As :class:`Join`.
+        """
+        joined = self.join(job)
+        return evolve(
+            joined,
+            entering=self._stored(joined.entering),
+            exiting=self._stored(joined.exiting),
+            existing=self._stored(joined.existing),
+            now=None if joined.now is None else self._stored(joined.now),
+        )
+
+    def _stored(self, part: Part) -> Part:
+        data = part.text()
+        append(self.path, data)
+        extents = Extents(self.path, array("Q", (self._size, len(data))))
+        self._size += len(data)
+        return Part(part.rows, extents)
 
 
 @frozen
@@ -164,13 +222,13 @@ class _Sides:
 
     Attributes:
         before: Ascending, no key twice.
-        now: Each once.
+        now: Each once, with the value None.
         arrived: How many current rows there were.
         end: What stands behind the key in a record.
     """
 
     before: list[str]
-    now: set[str]
+    now: dict[str, None]
     arrived: int
     end: str
 
@@ -204,7 +262,7 @@ def _load(job: Job, *, keyed: bool) -> _Sides | None:
     bounds = (job.begin or "") + (job.end or "")
     if not keyed and (job.current.keyed or _BELOW_COMMA.search(bounds)):
         return None
-    now = set[str]()
+    now = dict[str, None]()
     arrived = 0
     # A range is too large to be held at once only if it could not be divided, because
     # nearly all of its rows have the same key.
@@ -214,7 +272,7 @@ def _load(job: Job, *, keyed: bool) -> _Sides | None:
             end = SEPARATOR if keyed else ","
             records = [r for r in records if _is_within(r.split(end, 1)[0], job.begin, job.end)]
         arrived += len(records)
-        now.update(records)
+        now = now | dict.fromkeys(records) if now else dict.fromkeys(records)
     if isinstance(job.previous, Vouched):
         loaded = job.previous.load(keyed=keyed)
         if loaded is None:
@@ -243,13 +301,17 @@ def _load(job: Job, *, keyed: bool) -> _Sides | None:
 
 
 def _match(sides: _Sides) -> _Match | None:
-    """Matches records; None where the keys have to stand in front of the lines."""
+    """Matches records; None where the keys have to stand in front of the lines.
+
+    Of ``sides.now`` are left in it who entered, and who stayed with other properties.
+    """
     before, now, end = sides.before, sides.now, sides.end
-    stays = list(map(now.__contains__, before))
-    same = list(compress(before, stays))
-    if len(same) == len(now) and len(same) == len(before):
+    # None for each who stayed as he was; others, which are not found, are given back.
+    missed = list(map(now.pop, before, before))
+    same = list(compress(before, map(not_, missed)))
+    if not now and len(same) == len(before):
         return _Match(same, [], [])
-    rest = sorted(now.difference(before)) if len(same) < len(now) else []
+    rest = sorted(now)
     keys = _keys(rest, end)
     conflicting = dict[str, None]()
     if not _ascending(keys):
@@ -263,10 +325,10 @@ def _match(sides: _Sides) -> _Match | None:
         # The smallest record of a key comes first, and the last one put in stays.
         smallest = dict(zip(reversed(keys), reversed(rest), strict=True))
         keys, rest = list(smallest)[::-1], list(smallest.values())[::-1]
-    gone = {r.split(end, 1)[0]: r for r in compress(before, map(not_, stays))}
+    gone = {record.split(end, 1)[0]: record for record in filter(None, missed)}
     if not before:
         return _Match([], [], rest, {}, list(conflicting))
-    if end != SEPARATOR and any(map(_BELOW_COMMA.search, keys)):
+    if end != SEPARATOR and _BELOW_COMMA.search("".join(keys)):
         return None
     renewed = dict[str, str]()
     entered = list[str]()
@@ -286,7 +348,11 @@ def _match(sides: _Sides) -> _Match | None:
         else:
             entered.append(record)
     if renewed:
-        same = [renewed.get(r, r) for r in before if r in now or r in renewed]
+        same = [
+            renewed.get(record, record)
+            for record, other in zip(before, missed, strict=True)
+            if other is None or record in renewed
+        ]
     return _Match(same, list(gone.values()), entered, renewed, list(conflicting))
 
 
@@ -294,7 +360,13 @@ def _keys(records: list[str], end: str) -> list[str]:
     return [record.split(end, 1)[0] for record in records]
 
 
+def _in_order(texts: list[str]) -> bool:
+    """Whether each is not below the one before; a list in order is sorted in no time."""
+    return sorted(texts) == texts
+
+
 def _ascending(texts: list[str]) -> bool:
+    """Whether each is above the one before."""
     return all(map(lt, texts, islice(texts, 1, None)))
 
 
@@ -302,8 +374,8 @@ def _is_within(key: str, begin: str | None, end: str | None) -> bool:
     return (begin is None or begin <= key) and (end is None or key < end)
 
 
-def _text(records: list[str], end: str) -> tuple[int, bytes]:
+def _part(records: list[str], end: str) -> Part:
     lines: Iterable[str] = records
     if end == SEPARATOR:
         lines = [record.split(SEPARATOR, 1)[1] for record in records]
-    return len(records), ("\n".join(lines) + "\n").encode() if records else b""
+    return Part(len(records), ("\n".join(lines) + "\n").encode() if records else b"")

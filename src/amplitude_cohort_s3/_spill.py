@@ -88,16 +88,19 @@ class Ranges:
         if count <= 1:
             return cls()
         picks = [ordered[len(ordered) * i // count] for i in range(count)]
-        # A width that tells nine of ten picks from the one before.
-        needed = sorted(_distinguished(a, b) for a, b in pairwise(picks))
-        width = needed[len(needed) * 9 // 10]
-        # More characters make the ranges more even, until there are so many prefixes
-        # that looking them up misses the cache, which doubles the time of it.
+        # As many characters as make the ranges even, while there are so few prefixes that
+        # looking them up finds them in the cache: others double the time of it.
+        width = _distinguished(ordered[0], ordered[-1])
         while width < len(ordered[-1]) and (
             len({key[: width + 1] for key in ordered}) <= _CACHED_PREFIXES
         ):
             width += 1
         cut = dict.fromkeys(pick[:width] for pick in picks)
+        if 2 * len(cut) < count:
+            # Too few: then as many as tell nine of ten picks from the one before.
+            needed = sorted(_distinguished(a, b) for a, b in pairwise(picks))
+            width = needed[len(needed) * 9 // 10]
+            cut = dict.fromkeys(pick[:width] for pick in picks)
         return cls(tuple(cut)[1:], width)
 
     def __len__(self) -> int:

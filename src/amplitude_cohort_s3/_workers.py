@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Lock
 from typing import Generic, TypeVar, cast
 
 from .errors import WorkerDiedError
@@ -41,12 +42,15 @@ def run_tasks(works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]) 
         yield from map(works[0], tasks)
         return
     processes = list[_Process[Task, Result]]()
-    pool = ThreadPoolExecutor(len(works), thread_name_prefix="cohort-diff")
+    # A process has its next task before it is done with one, so it never waits for us.
+    ahead = 2 * len(works)
+    pool = ThreadPoolExecutor(ahead, thread_name_prefix="cohort-diff")
     try:
         free = SimpleQueue[_Process[Task, Result]]()
         for work in works:
             processes.append(_Process(work))
-            free.put(processes[-1])
+        for process in 2 * processes:
+            free.put(process)
 
         def run(task: Task) -> Result:
             process = free.get()
@@ -55,11 +59,10 @@ def run_tasks(works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]) 
             finally:
                 free.put(process)
 
-        # One task waits for each process, so that none has to wait for the caller.
         running = deque[Future[Result]]()
         for task in tasks:
             running.append(pool.submit(run, task))
-            if len(running) == 2 * len(works):
+            if len(running) == 2 * ahead:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
@@ -82,6 +85,7 @@ class _Process(Generic[Task, Result]):
             [sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self._work: Callable[[Task], Result] | None = work
+        self._sending, self._receiving = Lock(), Lock()
 
     def run(self, task: Task) -> Result:
         """The work on one task.
@@ -94,13 +98,20 @@ class _Process(Generic[Task, Result]):
         if inlet is None or outlet is None:
             raise AssertionError  # both were asked for
         try:
-            # Sent with the first task, for a process takes a while to start.
-            if self._work is not None:
-                pickle.dump(self._work, inlet, pickle.HIGHEST_PROTOCOL)
-                self._work = None
-            pickle.dump(task, inlet, pickle.HIGHEST_PROTOCOL)
-            inlet.flush()
-            succeeded, result = pickle.load(outlet)  # noqa: S301 -- from our own process
+            with self._sending:
+                # Sent with the first task, for a process takes a while to start.
+                if self._work is not None:
+                    pickle.dump(self._work, inlet, pickle.HIGHEST_PROTOCOL)
+                    self._work = None
+                # In one piece: a thread that writes many would wait for its turn as often.
+                inlet.write(pickle.dumps(task, pickle.HIGHEST_PROTOCOL))
+                inlet.flush()
+                # Before the next is sent, as results come in the order of the tasks.
+                self._receiving.acquire()
+            try:
+                succeeded, result = pickle.load(outlet)  # noqa: S301 -- from our own process
+            finally:
+                self._receiving.release()
         except (EOFError, OSError, pickle.UnpicklingError) as error:
             raise WorkerDiedError(self._process.wait()) from error
         if not succeeded:

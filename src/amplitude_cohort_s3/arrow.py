@@ -5,10 +5,11 @@ extra ``arrow``; nothing of it is imported before a table is asked for.
 """
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from attrs import field, frozen
 
@@ -18,53 +19,41 @@ from .diff import CsvSource, SupportsArrow
 from .errors import MalformedCsvError, UnsupportedValueError
 from .rows import ID_COLUMNS, RowSchema, id_column, to_text
 
-CellType = Literal["text", "timestamp"]
-"""Text, never null; or an instant in UTC to the microsecond, null where there is none."""
+CellType = Literal["text", "timestamp", "integer"]
+"""Text, never null; an instant in UTC to the microsecond, null where there is none; a count."""
 
-Cells = tuple[str | datetime | None, ...]
+Cells = tuple[str | datetime | int | None, ...]
+
+V = TypeVar("V")
 
 BATCH_ROWS = 1 << 14
 """How many rows go through memory at a time, where their bytes are not what is counted."""
 
+BATCH_BYTES = 1 << 20
+"""How many bytes go through memory at a time, where they are."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
-@frozen(kw_only=True)
-class RowTable:
-    """Rows that can be read again and again, as tuples or as any data frame.
+class ArrowTable(ABC):
+    """Answers that are also a data frame: read anew each time, in batches of bounded size.
 
     ``pyarrow.table(t)``, ``polars.DataFrame(t)``, ``pandas.DataFrame.from_arrow(t)`` and
-    DuckDB's SQL over a variable ``t`` take it as it is; each reads it anew, in batches
-    of bounded size. The repr does not show rows.
-
-    Attributes:
-        columns: The type of the cells, by the name of the column, in order.
-        rows: Gives the rows from their start.
-        csv: Gives the same rows as canonical CSV with a header, all of them text: many
-            times faster, where they are CSV anyway.
-
-    >>> stays = RowTable(columns={"user_id": "text", "exited": "timestamp"},
-    ...                  rows=lambda: [("ann", None)])
-    >>> stays.to_arrow().schema.names, stays.to_list()
-    (['user_id', 'exited'], [('ann', None)])
+    DuckDB's SQL over a variable ``t`` take it as it is. Needs the extra ``arrow``.
     """
 
-    columns: Mapping[str, CellType]
-    rows: Callable[[], Iterable[Cells]] = field(repr=False)
-    csv: Callable[[], Iterable[bytes]] | None = field(default=None, repr=False)
+    __slots__ = ()
 
-    def __iter__(self) -> Iterator[Cells]:
-        return iter(self.rows())
+    @property
+    @abstractmethod
+    def _table(self) -> "RowTable":
+        """The columns and the rows."""
 
     def __arrow_c_schema__(self) -> object:
-        return self._schema().__arrow_c_schema__()
+        return self._table.arrow_schema().__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self._reader().__arrow_c_stream__(requested_schema)
-
-    def to_list(self) -> list[Cells]:
-        """All rows as tuples."""
-        return list(self)
+        return self._table.arrow_reader().__arrow_c_stream__(requested_schema)
 
     def to_arrow(self) -> Any:
         """All rows as a ``pyarrow.Table``.
@@ -72,7 +61,7 @@ class RowTable:
         Raises:
             MissingExtraError: pyarrow is not installed.
         """
-        return self._reader().read_all()
+        return self._table.arrow_reader().read_all()
 
     def to_pandas(self) -> Any:
         """All rows as a ``pandas.DataFrame``.
@@ -102,19 +91,96 @@ class RowTable:
         """
         return (connection or load("duckdb")).from_arrow(self)
 
-    def _schema(self) -> Any:
+
+@frozen(kw_only=True)
+class RowTable(ArrowTable):
+    """Rows that can be read again and again, as tuples or as any data frame.
+
+    The repr does not show rows.
+
+    Attributes:
+        columns: The type of the cells, by the name of the column, in order.
+        rows: Gives the rows from their start.
+        csv: Gives the same rows as canonical CSV with a header, all of them text: many
+            times faster, where they are CSV anyway.
+
+    >>> stays = RowTable(columns={"user_id": "text", "exited": "timestamp"},
+    ...                  rows=lambda: [("ann", None)])
+    >>> stays.to_arrow().schema.names, stays.to_list()
+    (['user_id', 'exited'], [('ann', None)])
+    """
+
+    columns: Mapping[str, CellType]
+    rows: Callable[[], Iterable[Cells]] = field(repr=False)
+    csv: Callable[[], Iterable[bytes]] | None = field(default=None, repr=False)
+
+    def __iter__(self) -> Iterator[Cells]:
+        return iter(self.rows())
+
+    def to_list(self) -> list[Cells]:
+        """All rows as tuples."""
+        return list(self)
+
+    @property
+    def _table(self) -> "RowTable":
+        return self
+
+    def arrow_schema(self) -> Any:
+        """The columns as a ``pyarrow.Schema``."""
         pa = load("pyarrow", "arrow")
-        types = {"text": pa.string(), "timestamp": pa.timestamp("us", tz="UTC")}
+        types = {
+            "text": pa.string(),
+            "timestamp": pa.timestamp("us", tz="UTC"),
+            "integer": pa.int64(),
+        }
         return pa.schema([(name, types[kind]) for name, kind in self.columns.items()])
 
-    def _reader(self) -> Any:
-        pa, schema = load("pyarrow", "arrow"), self._schema()
+    def arrow_reader(self) -> Any:
+        """The rows as a ``pyarrow.RecordBatchReader``."""
+        pa, schema = load("pyarrow", "arrow"), self.arrow_schema()
         batches: Iterator[Any] = (
             (_of_rows(rows, schema) for rows in _batched(self.rows()))
             if self.csv is None
             else _of_csv(self.csv(), schema)
         )
         return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+@frozen(kw_only=True)
+class ValueTable(ArrowTable, Generic[V]):
+    """Values that can be iterated again and again, and the same as a data frame.
+
+    Each iteration and each data frame reads the bucket anew. The repr shows none.
+    """
+
+    _values: Callable[[], Iterator[V]] = field(repr=False, alias="values")
+    _rows: Callable[[], RowTable] = field(repr=False, alias="table")
+
+    def __iter__(self) -> Iterator[V]:
+        return self._values()
+
+    def to_list(self) -> list[V]:
+        """All values."""
+        return list(self)
+
+    @property
+    def _table(self) -> RowTable:
+        return self._rows()
+
+
+def own_columns(columns: Mapping[str, CellType], taken: Collection[str]) -> dict[str, CellType]:
+    """The columns, each with ``_`` behind its name as long as a property has that name.
+
+    >>> own_columns({"entered": "timestamp"}, ["user_id", "entered"])
+    {'entered_': 'timestamp'}
+    """
+    named = dict[str, CellType]()
+    for name, kind in columns.items():
+        free = name
+        while free in taken:
+            free += "_"
+        named[free] = kind
+    return named
 
 
 def _batched(rows: Iterable[Cells]) -> Iterator[list[Cells]]:
@@ -133,7 +199,7 @@ def _of_rows(rows: Iterable[Cells], schema: Any) -> Any:
 def _of_csv(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
     """Canonical CSV as record batches, each of about a MiB."""
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
-    blocks = read_blocks(chunks)
+    blocks = read_blocks(chunks, BATCH_BYTES)
     _, header, first = next(blocks).split_header()
     names = [id_column(name) or name for name in header]
 
@@ -179,9 +245,7 @@ def _chain(first: Block, rest: Iterable[Block]) -> Iterator[Block]:
 # --- The other way -------------------------------------------------------------------
 
 
-def arrow_csv(
-    table: SupportsArrow, schema: RowSchema, *, fill: bool = False, ignored: set[str] | None = None
-) -> CsvSource:
+def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) -> CsvSource:
     """A data frame of members as CSV, in batches, column by column.
 
     Text and integers of any width become text, null and NaN become empty. The id columns
@@ -191,7 +255,6 @@ def arrow_csv(
         table: Anything with ``__arrow_c_stream__``.
         schema: The columns to read.
         fill: Whether a property that the table lacks is empty, not an error.
-        ignored: Collects the columns that the schema lacks.
 
     Returns:
         A source that can be read once: a query would be run again for a second reading,
@@ -204,6 +267,7 @@ def arrow_csv(
             not null or NaN only; or this is no table; when read.
     """
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
+    ignored = set[str]()
     kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__qualname__}"
 
     def chunks() -> Iterator[bytes]:
@@ -216,10 +280,9 @@ def arrow_csv(
         columns = [id_column(name) or name for name in reader.schema.names]
         schema.check_columns(columns, fill=fill)
         places = [place for place, name in enumerate(columns) if name in schema.columns]
-        if ignored is not None:
-            ignored.update(
-                name for place, name in enumerate(reader.schema.names) if place not in places
-            )
+        ignored.update(
+            name for place, name in enumerate(reader.schema.names) if place not in places
+        )
         absent = [name for name in ID_COLUMNS if name not in columns]
         names = [*(columns[place] for place in places), *absent]
         written = pa.schema([(name, pa.large_string()) for name in names])
@@ -236,7 +299,9 @@ def arrow_csv(
                 except pa.ArrowInvalid:
                     yield _write(csv, rows)
 
-    return CsvSource(chunks=chunks, repeatable=False, origin={"table": kind})
+    return CsvSource(
+        chunks=chunks, repeatable=False, unit="row", origin={"table": kind}, ignored=ignored
+    )
 
 
 def _text_array(pa: Any, array: Any, column: str) -> Any:

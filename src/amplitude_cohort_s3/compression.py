@@ -1,11 +1,16 @@
-"""Gzip as a function from chunks to chunks."""
+"""Gzip as a function from chunks to chunks; and whatever else files are compressed with."""
 
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Protocol, cast
+from itertools import chain
+from typing import Any, Protocol, cast
 
 from ._optional import load
-from .errors import MalformedGzipError, MissingExtraError
+from .errors import MalformedGzipError, MalformedZstdError, MissingExtraError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 # 16 tells zlib to write and expect gzip's own header; it holds no time and no name.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
@@ -57,6 +62,58 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
             data = codec.unused_data.lstrip(b"\0") if whole else codec.unconsumed_tail
     if not whole:
         raise MalformedGzipError("they end too early")
+
+
+def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The bytes of a file without its compression, told by its first bytes: names lie.
+
+    Gzip and Zstandard are taken off (the latter with the extra ``zstd``); anything else is
+    passed on as it is.
+
+    Raises:
+        MalformedGzipError, MalformedZstdError: The file is damaged or ends too early.
+        MissingExtraError: It is Zstandard and the extra is not installed.
+
+    >>> b"".join(unpack_chunks(compress_chunks([b"a", b"b"]))), list(unpack_chunks([b"ab"]))
+    (b'ab', [b'ab'])
+    """
+    parts, first = iter(chunks), b""
+    while len(first) < len(_ZSTD_MAGIC) and (more := next(parts, None)) is not None:
+        first += more
+    whole = chain([first], parts)
+    if first.startswith(_GZIP_MAGIC):
+        yield from decompress_chunks(whole)
+    elif first.startswith(_ZSTD_MAGIC):
+        yield from _decompress_zstd(whole)
+    else:
+        yield from whole
+
+
+def is_compressed(first: bytes) -> bool:
+    """Whether :func:`unpack_chunks` would decompress a file that begins with these bytes."""
+    return first.startswith((_GZIP_MAGIC, _ZSTD_MAGIC))
+
+
+def _decompress_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    zstd = _zstd()
+    codec = zstd.ZstdDecompressor()
+    for chunk in chunks:
+        data = chunk
+        while data or not (codec.needs_input or codec.eof):
+            if codec.eof:  # another frame follows
+                codec = zstd.ZstdDecompressor()
+            try:
+                yield codec.decompress(data, _PIECE_BYTES)
+            except zstd.ZstdError as error:
+                raise MalformedZstdError(str(error)) from error
+            data = codec.unused_data if codec.eof else b""
+    if not codec.eof:
+        raise MalformedZstdError("they end too early")
+
+
+def _zstd() -> Any:
+    # Part of Python from 3.14 on; before, the same module by its own authors.
+    return load("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstd")
 
 
 def _compressor() -> _Compressor:

@@ -43,43 +43,61 @@ class FileContent:
     sha256: str | None
     parts: tuple[ContentPart, ...] = ()
 
-    def verified(self, chunks: Iterable[bytes], key: str) -> Iterator[bytes]:
-        """The same bytes; an error behind the first part of them that is another.
-
-        Args:
-            chunks: The bytes, decompressed.
-            key: Where they come from, for the error.
-
-        Raises:
-            DigestMismatchError: The bytes are not these.
-        """
-        if self.sha256 is not None:
-            yield from _checked(chunks, self.sha256, key)
-            return
-        # A chunk without bytes is no end.
-        rest = filter(None, chunks)
-        held = memoryview(b"")
-        for part in self.parts:
-            digest, left = hashlib.sha256(), part.size
-            while left:
-                if not held:
-                    held = memoryview(next(rest, b""))
-                    if not held:
-                        raise DigestMismatchError(key)
-                taken, held = held[:left], held[left:]
-                digest.update(taken)
-                left -= len(taken)
-                yield bytes(taken)
-            if digest.hexdigest() != part.sha256:
-                raise DigestMismatchError(key)
-        if held or any(rest):
-            raise DigestMismatchError(key)
+    @property
+    def expected(self) -> tuple[ContentPart, ...]:
+        """All of its bytes, as what vouches for them: the parts, or the file as one."""
+        return self.parts if self.sha256 is None else (ContentPart(self.size, self.sha256),)
 
 
-def _checked(chunks: Iterable[bytes], sha256: str, key: str) -> Iterator[bytes]:
-    digest = hashlib.sha256()
+def verified(chunks: Iterable[bytes], allowed: Iterable[FileContent], key: str) -> Iterator[bytes]:
+    """The same bytes; an error at their end, if they are none of what they may be.
+
+    Args:
+        chunks: The bytes, decompressed.
+        allowed: What they may be.
+        key: Where they come from, for the error.
+
+    Raises:
+        DigestMismatchError: They are something else.
+    """
+    checks = [_Check(content.expected) for content in allowed]
     for chunk in chunks:
-        digest.update(chunk)
+        for check in checks:
+            check.update(chunk)
         yield chunk
-    if digest.hexdigest() != sha256:
+    if not any(check.holds() for check in checks):
         raise DigestMismatchError(key)
+
+
+class _Check:
+    """Whether bytes, as they come, are those that some parts vouch for."""
+
+    def __init__(self, parts: Iterable[ContentPart]) -> None:
+        self._parts = iter(parts)
+        self._fails = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._part = next(self._parts, None)
+        self._digest = hashlib.sha256()
+        self._left = 0 if self._part is None else self._part.size
+
+    def _end(self) -> None:
+        """Goes on to the part to which the next byte belongs."""
+        while self._part is not None and not self._left:
+            self._fails |= self._digest.hexdigest() != self._part.sha256
+            self._begin()
+
+    def update(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest and not self._fails:
+            self._end()
+            self._fails |= self._part is None
+            taken, rest = rest[: self._left], rest[self._left :]
+            self._digest.update(taken)
+            self._left -= len(taken)
+
+    def holds(self) -> bool:
+        """Whether they were, to the last."""
+        self._end()
+        return not self._fails and self._part is None

@@ -15,7 +15,7 @@ from typing_extensions import TypeVar
 
 from .content import FileContent
 from .destination import ExistingMeaning
-from .errors import DiskFullError, UnsupportedValueError
+from .errors import DiskFullError, MalformedCsvError, UnsupportedValueError
 from .filename import DiffType
 from .rows import Member, MemberLike, Row, RowSchema, id_column
 
@@ -43,6 +43,7 @@ class CsvSource:
         unit: What errors count to say where a row is: lines of a file, or the rows of
             an iterable.
         origin: What the source says of itself, for the record of the sync. No secrets.
+        ignored: Collects, while it is read, columns that the source has and the bytes lack.
     """
 
     chunks: Callable[[], Iterator[bytes]]
@@ -52,6 +53,7 @@ class CsvSource:
     size: int | None = None
     unit: Literal["line", "row"] = "line"
     origin: Mapping[str, str] = field(factory=dict[str, str])
+    ignored: set[str] = field(factory=set[str], eq=False, repr=False)
 
 
 @runtime_checkable
@@ -78,6 +80,20 @@ class SupportsArrow(Protocol):
         ...
 
 
+@runtime_checkable
+class SupportsUnchanged(Protocol):
+    """Members whose source can say, without reading them, that they are still the same."""
+
+    def is_unchanged(self, origin: Mapping[str, str], /) -> bool:
+        """Whether the members are still those of an earlier sync.
+
+        Args:
+            origin: The ``source`` in the record of that sync: what the source said of
+                itself then. It may be of another source.
+        """
+        ...
+
+
 MemberSource = CsvSource | SupportsCsv | SupportsArrow | Iterable[MemberLike]
 """What a diff takes on either side."""
 
@@ -91,6 +107,7 @@ class DiffFile(FileContent):
     """
 
     path: Path = field(repr=False)
+    sha256: str
 
     def open(self) -> BinaryIO:
         """A stream over the bytes; the caller closes it."""
@@ -272,9 +289,8 @@ def diff_members(
     from .engine import PartitionEngine  # noqa: PLC0415
 
     chosen = PartitionEngine() if engine is None else engine
-    ignored = set[str]()
-    before = as_csv(previous, schema, fill=True, ignored=set())
-    now = as_csv(current, schema, fill=False, ignored=ignored)
+    before = as_csv(previous, schema, fill=True)
+    now = as_csv(current, schema, fill=False)
     try:
         folder = Path(tempfile.mkdtemp(prefix="cohort-diff-", dir=work_dir))
     except OSError as error:
@@ -295,7 +311,7 @@ def diff_members(
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    report = evolve(report, ignored_columns=tuple(sorted({*report.ignored_columns, *ignored})))
+    report = evolve(report, ignored_columns=tuple(sorted({*report.ignored_columns, *now.ignored})))
     return CohortDiff(
         schema=schema,
         existing_meaning=existing,
@@ -315,17 +331,16 @@ def _shown(
     return TqdmProgress()
 
 
-def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set[str]) -> CsvSource:
+def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource:
     """Members in any shape as CSV.
 
     Args:
         members: As :func:`diff_members` takes them.
         schema: The columns and the key.
         fill: Whether a property that a member lacks is empty, not an error.
-        ignored: Collects the columns of mappings and data frames that the schema lacks.
 
     Raises:
-        UnsupportedValueError: The members are one text: a location needs a source.
+        UnsupportedValueError: The members are one text, or nothing that gives rows.
     """
     if isinstance(members, CsvSource):
         return members
@@ -335,23 +350,31 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool, ignored: set
         # Imported here because it builds on this module's types.
         from .arrow import arrow_csv  # noqa: PLC0415
 
-        return arrow_csv(members, schema, fill=fill, ignored=ignored)
+        return arrow_csv(members, schema, fill=fill)
     if isinstance(members, str | bytes | PathLike):
-        raise UnsupportedValueError(
-            "members", type(members).__name__, "for a file, pass sources.csv_file(path)"
-        )
+        cure = "for a file, pass MemberFile(location)"
+        raise UnsupportedValueError("members", type(members).__name__, cure)
+    if not isinstance(members, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        # A query that did not run yet (Polars' LazyFrame, a dataset), or a single thing.
+        cure = "give rows or a table; where it is a query, run it first, as with .collect()"
+        raise UnsupportedValueError("members", type(members).__name__, cure)
+    ignored = set[str]()
 
     def rows() -> Iterator[Row]:
         known = {*schema.columns}
-        for member in members:
+        for number, member in enumerate(members, 1):
             named = member.properties if isinstance(member, Member) else member
             if isinstance(named, Mapping):
                 ignored.update(c for c in named if (id_column(c) or c) not in known)
-            yield schema.row(member, fill=fill)
+            try:
+                yield schema.row(member, fill=fill)
+            except MalformedCsvError as error:
+                raise MalformedCsvError(number, error.rule) from None
 
     return CsvSource(
         chunks=lambda: schema.encode(rows()),
         repeatable=not isinstance(members, Iterator),
         rows=len(members) if isinstance(members, Sized) else None,
         unit="row",
+        ignored=ignored,
     )

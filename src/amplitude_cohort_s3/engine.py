@@ -8,11 +8,11 @@ written, so the files come out in order without a sort of the whole.
 
 import hashlib
 import shutil
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ._csv import Block
 from ._divide import (
@@ -24,7 +24,7 @@ from ._divide import (
     jobs_along,
     jobs_of,
 )
-from ._join import Join, Joined
+from ._join import Job, Join, Joined, Part, StoringJoin
 from ._positions import first_conflicts, first_without_key
 from ._spill import Index, append, room_in
 from ._workers import run_tasks
@@ -37,6 +37,9 @@ from .rows import RowSchema, read_table
 _UNKNOWN_BYTES = 512 << 20
 """Assumed for a source that does not know its size: if it has more, ranges are divided
 again; if it has less, they are small, which costs little."""
+
+_ROW_BYTES = 64
+"""Assumed for a row where only their number is known."""
 
 _CONFLICTING = 10_000
 """So many keys with different rows are looked up to say where they stand."""
@@ -54,8 +57,8 @@ class PartitionEngine:
             is the same. Worth it from a few million rows on.
         range_bytes: About how much of the current rows is joined at a time. Each worker
             takes about 20 times as much memory.
-        batch_bytes: About how much is read before it is written to its ranges; the
-            workers share it.
+        batch_bytes: About how much is read, at most, before it is written to its
+            ranges; the workers share it.
 
     >>> PartitionEngine(workers=2).workers
     2
@@ -63,7 +66,7 @@ class PartitionEngine:
 
     workers: int = 1
     range_bytes: int = 512 << 10
-    batch_bytes: int = 8 << 20
+    batch_bytes: int = 4 << 20
 
     def __attrs_post_init__(self) -> None:
         if min(self.workers, self.range_bytes, self.batch_bytes) < 1:
@@ -99,22 +102,22 @@ class PartitionEngine:
         source = _Rereadable(current, scratch / "source")
         table = read_table(source.chunks(), vouched=current.vouched)
         reader = table.line_reader(schema)
-        batches = batches_of(table.blocks, limits.batch_bytes)
-        first = next(batches, list[Block]())
-        second = next(batches, list[Block]())
-        if second:
-            total = _UNKNOWN_BYTES if current.size is None else current.size
-            if current.size is None and current.rows is not None:
-                total = 64 * current.rows
+        sample = next(batches_of(table.blocks, limits.batch_bytes), list[Block]())
+        ahead = list(islice(table.blocks, 1))
+        if not ahead:
+            total = sum(len(block.data) for block in sample)
+            limits = evolve(limits, workers=1)
+        elif current.size is not None:
+            total = current.size
         else:
-            total = sum(len(block.data) for block in first)
-        ranges = choose_ranges(reader, first, total, limits)
+            total = _UNKNOWN_BYTES if current.rows is None else _ROW_BYTES * current.rows
+        ranges = choose_ranges(reader, sample, total, limits)
         now = divide(
-            chain((batch for batch in (first, second) if batch), batches),
+            chain(sample, ahead, table.blocks),
             reader,
             ranges,
+            limits,
             path=scratch / "current",
-            workers=limits.workers if second else 1,
             progress=tell,
         )
         if now.skipped and schema.key == "amplitude_id":
@@ -127,11 +130,11 @@ class PartitionEngine:
             before = Index(len(ranges))
         else:
             before = divide(
-                batches_of(old.blocks, limits.batch_bytes),
+                old.blocks,
                 old_reader,
                 ranges,
+                limits,
                 path=scratch / "previous",
-                workers=limits.workers,
                 progress=lambda _: None,
             ).index
         cells = (
@@ -145,7 +148,10 @@ class PartitionEngine:
             else jobs_of(cells, limits)
         )
         output = _Output(folder, schema, existing)
-        joins = [Join(existing)] * (limits.workers if second else 1)
+        join = Join(existing)
+        joins: list[Callable[[Job], Joined]] = [join]
+        if limits.workers > 1:
+            joins = [StoringJoin(join, scratch / f"part.{n}") for n in range(limits.workers)]
         for joined in run_tasks(joins, jobs):
             output.add(joined)
         if output.conflicts and duplicates == "refuse":
@@ -193,14 +199,14 @@ class _File:
         self.path = path
         self.digest = hashlib.sha256()
         self.size = self.rows = 0
-        self.add((0, header))
+        self.add(Part(0, header))
 
-    def add(self, part: tuple[int, bytes]) -> None:
-        rows, data = part
+    def add(self, part: Part) -> None:
+        data = part.text()
         append(self.path, data)
         self.digest.update(data)
         self.size += len(data)
-        self.rows += rows
+        self.rows += part.rows
 
 
 class _Output:
@@ -222,7 +228,7 @@ class _Output:
         self._files[DiffType.EXITING].add(joined.exiting)
         self._files[DiffType.EXISTING].add(joined.existing)
         if joined.now is not None:
-            self._members.update(joined.now[1])
+            self._members.update(joined.now.text())
         self._before += joined.members_before
         self._now += joined.members_now
         self._collapsed += joined.collapsed

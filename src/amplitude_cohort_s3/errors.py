@@ -54,7 +54,8 @@ class ConfigurationError(CohortS3Error, ValueError):
 
     def __str__(self) -> str:
         listed = "; ".join(self.faults)
-        return f"{self.subject}: {listed}. Correct each of these {len(self.faults)} and try again"
+        these = "this" if len(self.faults) == 1 else f"these {len(self.faults)}"
+        return f"{self.subject}: {listed}. Correct {these} and try again"
 
 
 class MissingRoutingKeyError(ConfigurationError):
@@ -98,6 +99,39 @@ class MalformedGzipError(CohortS3Error, ValueError):
 
     def __str__(self) -> str:
         return f"the bytes are not one whole gzip file: {self.rule}. Fetch or restore it anew"
+
+
+@define(slots=False)
+class MalformedZstdError(CohortS3Error, ValueError):
+    """The bytes of a file compressed with Zstandard are damaged or cut off."""
+
+    rule: str
+
+    def __str__(self) -> str:
+        return f"the bytes are not one whole Zstandard file: {self.rule}. Fetch or restore it anew"
+
+
+@define(slots=False)
+class MemberFileError(CohortS3Error, OSError):
+    """A file of members can't be read."""
+
+    location: str
+    """Where it is, without credentials and signatures."""
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the members in {self.location!r} can't be read ({self.reason}): "
+            "check the location, its credentials and that the file is whole"
+        )
+
+
+@define(slots=False)
+class MemberFileNotFoundError(MemberFileError, FileNotFoundError):
+    """There is no file of members at this location."""
+
+    def __str__(self) -> str:
+        return f"there is no file {self.location!r} ({self.reason}): check the location"
 
 
 @define(slots=False)
@@ -335,6 +369,21 @@ class StorageUnsuitableError(CohortS3Error, OSError):
 
 
 @define(slots=False)
+class MissingPowerError(CohortS3Error, TypeError):
+    """A storage lacks an optional verb that forgetting or pruning needs."""
+
+    storage: str
+    verb: str
+    purpose: str
+
+    def __str__(self) -> str:
+        return (
+            f"a {self.storage} has no {self.verb}(), which {self.purpose} needs: syncs do without, "
+            f"so it is optional. Use a storage that has it, or give yours the verb {self.verb}"
+        )
+
+
+@define(slots=False)
 class BucketNotFoundError(CohortS3Error, FileNotFoundError):
     """The bucket does not exist, or not for these credentials' endpoint."""
 
@@ -492,6 +541,178 @@ class ObjectChangedError(CohortS3Error, OSError):
         )
 
 
+# --- Amplitude's API -----------------------------------------------------------------
+
+
+@define(slots=False)
+class AmplitudeAccessDeniedError(CohortS3Error, PermissionError):
+    """Amplitude refuses the key pair: a key is wrong, or the project is in another region."""
+
+    host: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.host} refuses the API key and secret key: check both in the project's "
+            'settings, and pass region="eu" if it is in the EU data center, region="us" if not'
+        )
+
+
+@define(slots=False)
+class UnknownCohortError(CohortS3Error, LookupError):
+    """The project has no such cohort, or it can't be discovered."""
+
+    cohort_id: str
+
+    def __str__(self) -> str:
+        return (
+            f"the project has no discoverable cohort {self.cohort_id!r}: check the id, which "
+            "stands in the cohort's URL, and publish the cohort; list_cohorts() shows all"
+        )
+
+
+@define(slots=False)
+class CohortTooLargeError(CohortS3Error, ValueError):
+    """The cohort has more users than Amplitude lets anyone download."""
+
+    cohort_id: str
+    size: int
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"the cohort {self.cohort_id!r} has {self.size} users, Amplitude's API gives "
+            f"{self.limit} at most; nothing was asked for. Divide it into smaller cohorts, "
+            "or sync it inside Amplitude and read that bucket"
+        )
+
+
+@define(slots=False)
+class DownloadQuotaError(CohortS3Error, OSError):
+    """The downloads of this month are used up; this one was not asked for."""
+
+    used: int
+    limit: int
+    resets_at: datetime | None
+    """When the count begins anew, where Amplitude says so."""
+
+    def __str__(self) -> str:
+        when = self.resets_at.isoformat() if self.resets_at else "the first of next month, UTC"
+        return (
+            f"{self.used} of {self.limit} downloads of this month are used: wait until {when}, "
+            "sync less often, or leave out cohorts that have not changed"
+        )
+
+
+@define(slots=False)
+class AmplitudeBusyError(CohortS3Error, OSError):
+    """A limit of Amplitude's API would hold the request back for longer than the deadline."""
+
+    step: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"Amplitude's limits hold back {self.step} for another {self.seconds:.0f} seconds, "
+            "longer than the deadline: try again later, or make fewer downloads at a time"
+        )
+
+
+@define(slots=False)
+class AmplitudeUnavailableError(CohortS3Error, ConnectionError):
+    """Amplitude, or the store that its exports are in, failed however often it was asked."""
+
+    step: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.step} failed again and again ({self.reason}); nothing was synced. "
+            "Try again later"
+        )
+
+
+@define(slots=False)
+class AmplitudeRefusedError(CohortS3Error, OSError):
+    """Amplitude answers with a status that its documentation does not explain."""
+
+    step: str
+    status: int
+
+    def __str__(self) -> str:
+        return (
+            f"Amplitude answers {self.step} with HTTP {self.status}: check what was asked for, "
+            "and ask Amplitude's support with the time of this message"
+        )
+
+
+@define(slots=False)
+class ExportTimeoutError(CohortS3Error, TimeoutError):
+    """The deadline passed before everything had arrived."""
+
+    step: str
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.step} was not done within {self.seconds:.0f} seconds; nothing was synced. "
+            "Try again, pass a longer deadline, or ask for fewer properties"
+        )
+
+
+@define(slots=False)
+class ExportFailedError(CohortS3Error, OSError):
+    """Amplitude could not make the export, which is never taken for an empty cohort."""
+
+    cohort_id: str
+    status: str
+    """Amplitude's own word for the job's state."""
+
+    def __str__(self) -> str:
+        return (
+            f"Amplitude's export of {self.cohort_id!r} failed with {self.status!r}; nothing was "
+            "synced. Try again, or ask for fewer properties"
+        )
+
+
+@define(slots=False)
+class ExportExpiredError(CohortS3Error, LookupError):
+    """Amplitude no longer has the export; it keeps one for seven days."""
+
+    cohort_id: str
+
+    def __str__(self) -> str:
+        return f"the export of {self.cohort_id!r} has expired: sync again, which makes a new one"
+
+
+@define(slots=False)
+class ExportIncompleteError(CohortS3Error, OSError):
+    """The export has fewer rows than Amplitude says the cohort has users."""
+
+    cohort_id: str
+    rows: int
+    size: int
+
+    def __str__(self) -> str:
+        return (
+            f"the export of {self.cohort_id!r} has {self.rows} rows, the cohort {self.size} users; "
+            "nothing was synced. Try again; if they really differ, pass "
+            f"max_missing={self.size - self.rows}"
+        )
+
+
+@define(slots=False)
+class ExportChangedError(CohortS3Error, OSError):
+    """A download had to begin again and was another one, so the rest would not fit."""
+
+    cohort_id: str
+
+    def __str__(self) -> str:
+        return (
+            f"the export of {self.cohort_id!r} broke off and was another one the next time: "
+            "sync again"
+        )
+
+
 # --- Syncs ---------------------------------------------------------------------------
 
 
@@ -631,7 +852,7 @@ class UnfinishedSyncError(CohortS3Error, OSError):
     record_key: str
 
     def __str__(self) -> str:
-        return f"the sync recorded in {self.record_key!r} is not finished: call recover() first"
+        return f"what is recorded in {self.record_key!r} is not finished: call recover() first"
 
 
 @define(slots=False)
@@ -649,7 +870,7 @@ class HeadFilesMissingError(CohortS3Error, FileNotFoundError):
 
 @define(slots=False)
 class ConcurrentSyncError(CohortS3Error, FileExistsError):
-    """Another writer's sync won; this one left nothing visible."""
+    """Another writer came first (a sync, ``forget`` or ``prune``); this one changed nothing."""
 
     record_key: str
     winner: datetime
@@ -657,7 +878,7 @@ class ConcurrentSyncError(CohortS3Error, FileExistsError):
     def __str__(self) -> str:
         return (
             f"another writer recorded the sync of {self.winner.isoformat()} in "
-            f"{self.record_key!r} first; nothing of this one is visible. Sync again"
+            f"{self.record_key!r} first; nothing of this run is visible. Run it again"
         )
 
 
@@ -700,13 +921,29 @@ class RecordFormatError(CohortS3Error, ValueError):
 
 
 @define(slots=False)
+class LogFullError(CohortS3Error, ValueError):
+    """The log has had its last number, so the stream can't be continued."""
+
+    prefix: str
+
+    def __str__(self) -> str:
+        return (
+            f"the log below {self.prefix!r} has had its last number: give the destination another "
+            "path or the sync another routing key, which begins another stream"
+        )
+
+
+@define(slots=False)
 class DigestMismatchError(CohortS3Error, ValueError):
     """The bytes of a file are not those that its record vouches for."""
 
     key: str
 
     def __str__(self) -> str:
-        return f"{self.key!r} was changed or damaged since it was written: restore the original"
+        return (
+            f"{self.key!r} was changed or damaged since it was written: restore the original, or "
+            "read the history again, if people were forgotten meanwhile"
+        )
 
 
 # --- Bucket policies -----------------------------------------------------------------

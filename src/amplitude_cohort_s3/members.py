@@ -5,26 +5,26 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from attrs import field, frozen
 
-from .arrow import RowTable
+from .arrow import ArrowTable, RowTable
 from .compression import decompress_chunks
+from .content import verified
 from .destination import ExistingMeaning
 from .diff import CHUNK_BYTES, CsvSource, diff_members
 from .filename import DiffType
 from .rows import Row, RowSchema
-from .sync_log import OpenObject, SyncLog, SyncRecord
+from .sync_log import OpenObject, RecordedFile, SyncLog, SyncRecord
 
 
 @frozen(kw_only=True)
-class Members:
+class Members(ArrowTable):
     """Everyone in the cohort at one sync: ``(entering | existing) - exiting``.
 
     Iterating opens the files anew each time and streams: rows are never all in memory.
-    It speaks Arrow (extra ``arrow``): ``pyarrow.table(m)``, ``polars.DataFrame(m)``,
-    ``pandas.DataFrame.from_arrow(m)`` and DuckDB's SQL take it as it is.
+    As a data frame all columns are text, and nothing is null: see ``ArrowTable``.
     The repr counts and does not name.
 
     Attributes:
@@ -37,14 +37,22 @@ class Members:
     _sources: Mapping[DiffType, CsvSource] = field(repr=False, alias="sources")
 
     @classmethod
-    def of_record(cls, record: SyncRecord, open_object: OpenObject) -> "Members":
+    def of_record(
+        cls,
+        record: SyncRecord,
+        open_object: OpenObject,
+        replacing: Mapping[str, RecordedFile] | None = None,
+    ) -> "Members":
         """The members at a recorded sync.
 
         Args:
             record: The sync.
             open_object: ``storage.open``.
+            replacing: Files that may have been replaced already: see :func:`recorded_source`.
         """
-        sources = {t: recorded_source(record, t, open_object) for t in needed_files(record)}
+        sources = {
+            t: recorded_source(record, t, open_object, replacing) for t in needed_files(record)
+        }
         return cls(schema=record.schema, rows=record.members, sources=sources)
 
     def __iter__(self) -> Iterator[Row]:
@@ -55,31 +63,9 @@ class Members:
         """
         return self.schema.decode(self.csv_source(self.schema).chunks(), vouched=True)
 
-    def __arrow_c_schema__(self) -> object:
-        return self._table.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self._table.__arrow_c_stream__(requested_schema)
-
     def to_list(self) -> list[Row]:
         """All rows as tuples."""
         return list(self)
-
-    def to_arrow(self) -> Any:
-        """All rows as a ``pyarrow.Table``, all columns text, nothing null: see ``RowTable``."""
-        return self._table.to_arrow()
-
-    def to_pandas(self) -> Any:
-        """All rows as a ``pandas.DataFrame``."""
-        return self._table.to_pandas()
-
-    def to_polars(self) -> Any:
-        """All rows as a ``polars.DataFrame``."""
-        return self._table.to_polars()
-
-    def to_duckdb(self, connection: Any = None) -> Any:
-        """The rows as a relation of DuckDB, which reads them anew for each query."""
-        return self._table.to_duckdb(connection)
 
     @property
     def _table(self) -> RowTable:
@@ -167,18 +153,28 @@ def object_source(key: str, open_object: OpenObject) -> CsvSource:
     return CsvSource(chunks=chunks)
 
 
-def recorded_source(record: SyncRecord, diff_type: DiffType, open_object: OpenObject) -> CsvSource:
+def recorded_source(
+    record: SyncRecord,
+    diff_type: DiffType,
+    open_object: OpenObject,
+    replacing: Mapping[str, RecordedFile] | None = None,
+) -> CsvSource:
     """A file that a record describes: its bytes are verified as they are read.
 
     Args:
         record: The sync.
         diff_type: Which of its files.
         open_object: ``storage.open``.
+        replacing: By their keys, files that an unfinished amendment may have put in the
+            place of recorded ones: their bytes are as good.
     """
     file = record.files[diff_type]
     found = object_source(file.key, open_object)
+    allowed = [file]
+    if replacing is not None and file.key in replacing:
+        allowed.append(replacing[file.key])
     return CsvSource(
-        chunks=lambda: file.verified(found.chunks(), file.key),
+        chunks=lambda: verified(found.chunks(), allowed, file.key),
         vouched=not record.adopted,
         rows=file.rows,
         size=file.size,

@@ -11,6 +11,7 @@ from .destination import CohortSync
 from .diff import CohortDiff
 from .display import html_table
 from .errors import (
+    LogFullError,
     MassExitError,
     MatchByChangedError,
     PlanMismatchError,
@@ -20,7 +21,7 @@ from .errors import (
 from .filename import DiffType, to_utc
 from .members import Head
 from .storage._protocol import StagedObject
-from .sync_log import RecordedFile, RecordRef, SyncRecord, SyncStatement
+from .sync_log import MAX_NUMBER, RecordedFile, RecordRef, SyncRecord, SyncStatement
 
 
 @frozen(kw_only=True)
@@ -52,6 +53,7 @@ class SyncPlan:
         collapsed: Rows of the source that repeated another.
         ignored_columns: Columns of the source that the sync does not have.
         source: What the source of the members says of itself.
+        amendment: The number of the newest amendment before it, or None.
     """
 
     sync: CohortSync
@@ -67,6 +69,7 @@ class SyncPlan:
     collapsed: int
     ignored_columns: tuple[str, ...] = ()
     source: Mapping[str, str] = field(factory=dict[str, str])
+    amendment: int | None = None
 
     def __str__(self) -> str:
         """A preview, one file a line."""
@@ -88,7 +91,13 @@ class SyncPlan:
     def record(
         self, *, number: int, staged: Mapping[DiffType, StagedObject], writer: str
     ) -> SyncRecord:
-        """The record of this plan, once its files are staged."""
+        """The record of this plan, once its files are staged.
+
+        Raises:
+            LogFullError: The log has had its last number.
+        """
+        if number > MAX_NUMBER:
+            raise LogFullError(self.sync.stream.log_prefix)
         return SyncRecord(
             number=number,
             previous=self.previous,
@@ -116,6 +125,7 @@ class SyncPlan:
             collapsed=self.collapsed,
             source=self.source,
             writer=writer,
+            amendment=self.amendment,
         )
 
     def check_diff(self, diff: CohortDiff | ComposedDiff) -> None:
@@ -200,6 +210,7 @@ def plan_sync(
         collapsed=report.collapsed,
         ignored_columns=report.ignored_columns,
         source=diff.origin,
+        amendment=None if previous is None else previous.record.amendment,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal, cast
 
 from attrs import field, frozen
 
-from ._csv import BLOCK_BYTES, Block, canonical_line, read_blocks, split_record
+from ._csv import Block, canonical_line, read_blocks, split_record
 from .errors import (
     ConfigurationError,
     InvalidTextError,
@@ -34,6 +34,7 @@ _READ_IDS = {
 }
 
 _BATCH_ROWS = 4096
+_CHUNK_BYTES = 1 << 20
 
 
 def id_column(header: str) -> str | None:
@@ -161,7 +162,7 @@ class RowSchema:
             encoded = self._encode_batch(batch)
             chunk.append(encoded)
             size += len(encoded)
-            if size >= BLOCK_BYTES:
+            if size >= _CHUNK_BYTES:
                 yield b"".join(chunk)
                 chunk, size = [], 0
         if chunk:
@@ -247,6 +248,7 @@ class RowSchema:
         Raises:
             MissingColumnsError: The key or, without ``fill``, a property is absent.
             UnsupportedValueError: A cell is a float, a bool, a date or no scalar.
+            MalformedCsvError: A mapping has an id column in two spellings that differ.
 
         >>> RowSchema(properties=("plan",)).row({"amplitudeID": 42, "plan": None})
         ('42', '', '')
@@ -266,7 +268,10 @@ def _cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, A
             }
         case Mapping():
             named = cast("Mapping[str, Any]", member)
-            return {id_column(name) or name: cell for name, cell in named.items()}
+            given = {id_column(name) or name: cell for name, cell in named.items()}
+            if len(given) < len(named):
+                _check_repeats(named)
+            return given
         case list() | tuple():
             cells = cast("Sequence[Any]", member)
             if len(cells) == len(columns):
@@ -276,6 +281,17 @@ def _cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, A
             found = type(member).__name__
             cure = "give a Member, a mapping by column, or a sequence of cells"
     raise UnsupportedValueError("members", found, cure)
+
+
+def _check_repeats(named: Mapping[str, Any]) -> None:
+    """That a mapping which spells a column in two ways has one value for it, as in a file."""
+    values = dict[str, str]()
+    for name, cell in named.items():
+        column = id_column(name)
+        if column is not None:
+            text = to_text(cell, column)
+            if values.setdefault(column, text) != text:
+                raise MalformedCsvError(1, f"the column {column} stands twice and differs")
 
 
 def to_text(value: object, column: str) -> str:

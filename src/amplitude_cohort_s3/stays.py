@@ -1,11 +1,12 @@
 """From changes to stays: who was a member from when to when."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import IntEnum
 
 from attrs import field, frozen
 
+from .arrow import RowTable, ValueTable, own_columns
 from .external_sort import group_by_first
 from .rows import Row
 
@@ -39,6 +40,29 @@ class Stay:
     exited: datetime | None
     row: Row = field(repr=False)
     columns: tuple[str, ...]
+
+
+def stay_table(
+    stays: Callable[[], Iterator[Stay]], columns: Callable[[], Sequence[str]]
+) -> ValueTable[Stay]:
+    """Stays, and the same as a data frame.
+
+    Args:
+        stays: Gives them from their start.
+        columns: The names of the cells of their rows.
+    """
+
+    def table() -> RowTable:
+        cells = columns()
+        return RowTable(
+            columns={
+                **own_columns({"entered": "timestamp", "exited": "timestamp"}, cells),
+                **dict.fromkeys(cells, "text"),
+            },
+            rows=lambda: ((stay.entered, stay.exited, *stay.row) for stay in stays()),
+        )
+
+    return ValueTable(values=stays, table=table)
 
 
 @frozen(kw_only=True)

@@ -5,6 +5,7 @@ is the decision; publish the files, ``existing`` last; create the outcome. Whoev
 a record without an outcome finishes it the same way. Nothing is ever overwritten.
 """
 
+import hashlib
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from .adoption import baseline
 from .composition import ComposedDiff, ComposedFile
 from .compression import compress_chunks
 from .destination import CohortStream, CohortSync
@@ -24,12 +26,13 @@ from .errors import (
     ConfigurationError,
     FutureTimeError,
     HeadFilesMissingError,
+    MissingPowerError,
     NothingToAdoptError,
     ObjectExistsError,
     ObjectNotFoundError,
+    PlanMismatchError,
     RecordFormatError,
     StagedGoneError,
-    StorageUnsuitableError,
     SyncOrderError,
     SyncTimeTakenError,
     SyncVoidError,
@@ -37,21 +40,24 @@ from .errors import (
     UnloggedSyncsError,
 )
 from .filename import DiffType, to_utc
-from .history import (
-    CohortHistory,
-    StreamFile,
-    StreamOverview,
-    baseline,
-    build_history,
-    overview,
-    parse_listing,
-)
+from .history import CohortHistory, build_history
+from .listing import StreamFile, StreamOverview, overview, parse_listing
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
-from .sources import csv_file
-from .storage._protocol import StagedObject, StagedState, Storage, SupportsCompose
+from .sources import MemberFile
+from .storage._protocol import (
+    StagedObject,
+    StagedState,
+    Storage,
+    SupportsCompose,
+    SupportsDelete,
+    SupportsReplace,
+)
 from .sync_log import (
+    Amendment,
+    LogRecord,
     Outcome,
+    RecordedFile,
     SyncLog,
     SyncRecord,
     outcome_key,
@@ -91,11 +97,11 @@ class RecoveryReport:
 
     Attributes:
         outcome: ``"nothing"`` was unfinished, or the unfinished sync is now ``"published"``
-            or ``"void"``.
+            or ``"void"``, or what ``forget`` or ``prune`` had begun is done: ``"amended"``.
         record: The sync that was unfinished, or None.
     """
 
-    outcome: Literal["nothing", "published", "void"]
+    outcome: Literal["nothing", "published", "void", "amended"]
     record: SyncRecord | None = None
 
 
@@ -130,7 +136,8 @@ def sync_cohort(
     Args:
         sync: What is synced where.
         members: Who is in the cohort now: an iterable of ``Member``, mappings or
-            sequences; an object that gives CSV; or the location of a CSV file.
+            sequences; a data frame that speaks Arrow; an object that gives CSV; or the
+            location of a file, as ``MemberFile`` takes it.
         storage: The bucket or folder.
         synced_at: An aware datetime, floored to what the names can spell. By default
             the first free moment from now on.
@@ -157,7 +164,7 @@ def sync_cohort(
     head, synced_at = begin_sync(sync, storage, synced_at=synced_at, now=now, log=log)
     with diff_members(
         head.members() if head is not None else (),
-        csv_file(members) if isinstance(members, str | PathLike) else members,
+        MemberFile(members) if isinstance(members, str | PathLike) else members,
         schema=sync.schema,
         existing=sync.destination.existing,
         duplicates=duplicates,
@@ -292,11 +299,12 @@ def commit(
         log: Where the log is, if not in ``storage``.
 
     Raises:
-        PlanMismatchError: The diff is another one.
+        PlanMismatchError: The diff is another one, or its files were changed.
+        LogFullError: The log has had its last number.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         SyncVoidError: What was staged disappeared, or a stranger took a name.
         UnknownOutcomeError: The storage did not say what became of a write; run again.
-        ConfigurationError, StorageUnsuitableError: The sync can't be composed here.
+        ConfigurationError, MissingPowerError: The sync can't be composed here.
     """
     check_bucket(plan.sync, storage)
     plan.check_diff(diff)
@@ -308,8 +316,8 @@ def commit(
         for diff_type in DiffType:
             staged[diff_type] = _stage(plan, diff, diff_type, storage)
             discarding.callback(storage.discard, staged[diff_type])
+        record = plan.record(number=plan.number, staged=staged, writer=uuid.uuid4().hex)
         undecided = discarding.pop_all()
-    record = plan.record(number=plan.number, staged=staged, writer=uuid.uuid4().hex)
     while (other := _create_record(log, record)) is not None:
         ended = _outcome_of(other, storage, log)
         if not ended.published and (ended.head and ended.head.ref) == plan.previous:
@@ -318,7 +326,11 @@ def commit(
             continue
         # Only now is it certain that our record is not, and will never be, in the log.
         undecided.close()
-        if ended.published and record.statement == other.statement:
+        if (
+            isinstance(other, SyncRecord)
+            and ended.published
+            and record.statement == other.statement
+        ):
             return SyncResult(record=other, already_done=True)
         raise ConcurrentSyncError(other.key, other.synced_at)
     if not _settle(record, storage, log).published:
@@ -342,13 +354,16 @@ def recover(
     Raises:
         RecordFormatError: The log can't be read.
         UnknownOutcomeError: The storage did not say what became of a write; run again.
+        MissingPowerError: What ``forget`` or ``prune`` began needs a storage that can do it.
     """
     log = log or storage
-    found = _read_log(log, stream)
-    if not found.is_unfinished:
+    found = read_log(log, stream)
+    record = found.unfinished
+    if record is None:
         return RecoveryReport(outcome="nothing")
-    record = found.record(found.last_ended + 1)
     outcome = _finish(record, storage, log)
+    if isinstance(record, Amendment):
+        return RecoveryReport(outcome="amended")
     return RecoveryReport(outcome="published" if outcome.published else "void", record=record)
 
 
@@ -417,7 +432,7 @@ def adopt(
         MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
     """
     log = log or storage
-    if _read_log(log, stream).newest is not None:
+    if read_log(log, stream).newest is not None:
         raise NothingToAdoptError(
             stream.log_prefix, "the stream has a log already", "sync without adopt()"
         )
@@ -438,7 +453,58 @@ def adopt(
     if (other := _create_record(log, record)) is not None:
         raise ConcurrentSyncError(other.key, other.synced_at)
     _settle(record, storage, log)
-    return Head(record=record, log=_read_log(log, stream), open=storage.open)
+    return Head(record=record, log=read_log(log, stream), open=storage.open)
+
+
+def amend(amendment: Amendment, storage: Storage, log: Storage) -> Outcome:
+    """Records an amendment and carries it out, or does nothing.
+
+    Args:
+        amendment: It continues the head of the log.
+        storage: Where the data is.
+        log: Where the log is.
+
+    Raises:
+        ConcurrentSyncError: A sync or another amendment came first; nothing is changed.
+        MissingPowerError: The storage can't do it.
+        UnknownOutcomeError: The storage did not say what became of a write; run again.
+    """
+    if (other := _create_record(log, amendment)) is not None:
+        _outcome_of(other, storage, log)
+        for file in amendment.replaced.values():
+            storage.discard(staged_of(file))
+        raise ConcurrentSyncError(other.key, other.synced_at)
+    return _settle(amendment, storage, log)
+
+
+def replacing(storage: Storage, purpose: str) -> SupportsReplace:
+    """The storage, as one that can replace.
+
+    Raises:
+        MissingPowerError: It can't.
+    """
+    if not isinstance(storage, SupportsReplace):
+        raise MissingPowerError(type(storage).__name__, "replace", purpose)
+    return storage
+
+
+def deleting(storage: Storage, purpose: str) -> SupportsDelete:
+    """The storage, as one that can delete.
+
+    Raises:
+        MissingPowerError: It can't.
+    """
+    if not isinstance(storage, SupportsDelete):
+        raise MissingPowerError(type(storage).__name__, "delete", purpose)
+    return storage
+
+
+def staged_of(file: RecordedFile) -> StagedObject:
+    """The handle of a file that has one."""
+    if file.staged is None:
+        msg = "a file of an amendment has no handle"
+        raise ValueError(msg)
+    return file.staged
 
 
 def check_bucket(sync: CohortSync, storage: Storage) -> None:
@@ -457,18 +523,14 @@ def composing(sync: CohortSync, storage: Storage) -> SupportsCompose:
     """The storage, if files of the sync can be composed in it.
 
     Raises:
-        StorageUnsuitableError: It does not compose.
+        MissingPowerError: It does not compose.
         ConfigurationError: The files are to be compressed, and parts are not.
     """
     if sync.destination.compression is not None:
         fault = "files that are composed of parts can't be compressed: leave compression out"
         raise ConfigurationError(f"Destination {sync.destination.name!r}", (fault,))
     if not isinstance(storage, SupportsCompose):
-        raise StorageUnsuitableError(
-            repr(storage),
-            "compose, which puts the parts together",
-            "Use an S3Storage, or give it the method compose.",
-        )
+        raise MissingPowerError(type(storage).__name__, "compose", "a sync of parts")
     return storage
 
 
@@ -482,26 +544,45 @@ def _stage(
     if isinstance(file, ComposedFile):
         header = plan.sync.schema.header_line
         return composing(plan.sync, storage).compose(key, file.stored, header=header)
+    chunks = _checked(file.chunks(), plan, diff_type)
     if plan.sync.destination.compression is None:
-        return storage.stage(key, file.chunks(), content_type="text/csv")
-    return storage.stage(key, compress_chunks(file.chunks()), content_type="application/gzip")
+        return storage.stage(key, chunks, content_type="text/csv")
+    return storage.stage(key, compress_chunks(chunks), content_type="application/gzip")
 
 
-def _create_record(log: Storage, record: SyncRecord) -> SyncRecord | None:
+def _checked(chunks: Iterator[bytes], plan: SyncPlan, diff_type: DiffType) -> Iterator[bytes]:
+    """The chunks; an error in the place of their end if they are not those that were planned."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+    if digest.hexdigest() != plan.files[diff_type].sha256:
+        raise PlanMismatchError(f"the file {diff_type.value} was changed since")
+
+
+def _create_record(log: Storage, record: LogRecord) -> LogRecord | None:
     """Writes the decision, or returns the record that another writer put there first."""
     try:
         log.create(record.key, record.to_bytes())
     except ObjectExistsError:
-        return read_record(log.open, record.stream, record.number)
+        found = read_record(log.open, record.stream, record.number)
+        # A store that repeats a write whose answer was lost is told of its own.
+        return None if found == record else found
     return None
 
 
-def _settle(record: SyncRecord, storage: Storage, log: Storage) -> Outcome:
-    """Publishes a recorded sync whole or declares it void; the owner and recovery alike."""
-    staged = [record.files[t].staged for t in DiffType]
-    published = _publish(storage, [s for s in staged if s is not None])
-    head = record if published else _predecessor(record, log)
-    outcome = Outcome(number=record.number, published=published, head=head)
+def _settle(record: LogRecord, storage: Storage, log: Storage) -> Outcome:
+    """Carries out what is recorded, and says how it ended; the owner and recovery alike.
+
+    A sync is published whole or becomes void.
+    """
+    if isinstance(record, Amendment):
+        outcome = _amended(record, storage, _predecessor(record, log))
+    else:
+        staged = [record.files[t].staged for t in DiffType]
+        published = _publish(storage, [s for s in staged if s is not None])
+        head = record if published else _predecessor(record, log)
+        outcome = Outcome(number=record.number, published=published, head=head)
     try:
         log.create(outcome_key(record.stream, record.number), outcome.to_bytes())
     except ObjectExistsError:
@@ -526,20 +607,46 @@ def _publish(storage: Storage, staged: list[StagedObject]) -> bool:
     return all(storage.inspect(s) is StagedState.PUBLISHED for s in staged)
 
 
-def _outcome_of(record: SyncRecord, storage: Storage, log: Storage) -> Outcome:
+def _amended(amendment: Amendment, storage: Storage, head: SyncRecord | None) -> Outcome:
+    """Replaces and removes what an amendment names; each step may be done twice."""
+    if head is None:
+        raise RecordFormatError(amendment.key, "there is no sync before it to amend")
+    lost = list[str]()
+    if amendment.replaced:
+        store = replacing(storage, amendment.purpose)
+        for file in amendment.replaced.values():
+            try:
+                store.replace(staged_of(file))
+            except StagedGoneError:
+                # It was never replaced, and can't be any more: what is staged goes for good.
+                lost.append(file.key)
+    if amendment.removed:
+        remover = deleting(storage, amendment.purpose)
+        for key in amendment.removed:
+            remover.delete(key)
+    return Outcome(
+        number=amendment.number,
+        published=False,
+        head=amendment.applied_to(head, lost),
+        amended=True,
+        lost=tuple(lost),
+    )
+
+
+def _outcome_of(record: LogRecord, storage: Storage, log: Storage) -> Outcome:
     try:
         return read_outcome(log.open, record.stream, record.number)
     except ObjectNotFoundError:
         return _finish(record, storage, log)
 
 
-def _finish(record: SyncRecord, storage: Storage, log: Storage) -> Outcome:
+def _finish(record: LogRecord, storage: Storage, log: Storage) -> Outcome:
     """Settles a record that this process only found: it must continue the log's own head."""
     _predecessor(record, log)
     return _settle(record, storage, log)
 
 
-def _predecessor(record: SyncRecord, log: Storage) -> SyncRecord | None:
+def _predecessor(record: LogRecord, log: Storage) -> SyncRecord | None:
     """The head before a record.
 
     Raises:
@@ -570,7 +677,7 @@ def _read_head(
 ) -> tuple[Head | None, frozenset[datetime]]:
     """The head, and the times from it on under which void syncs left files."""
     while True:
-        found = _read_log(log, stream)
+        found = read_log(log, stream)
         if found.is_unfinished:
             raise UnfinishedSyncError(record_key(stream, found.last_ended + 1))
         record = found.head
@@ -583,7 +690,7 @@ def _read_head(
             strangers = _unrecorded(found, unknown)
             taken = frozenset(times[key] for key in unknown - strangers)
             unknown = strangers
-        if (missing or unknown) and _read_log(log, stream).newest != found.newest:
+        if (missing or unknown) and read_log(log, stream).newest != found.newest:
             continue  # Another writer went on between our two listings.
         if missing:
             raise HeadFilesMissingError(missing)
@@ -594,7 +701,13 @@ def _read_head(
         return Head(record=record, log=found, taken=taken, open=storage.open), taken
 
 
-def _read_log(log: Storage, stream: CohortStream) -> SyncLog:
+def read_log(log: Storage, stream: CohortStream) -> SyncLog:
+    """The log of a stream as one listing shows it.
+
+    Args:
+        log: Where it is.
+        stream: Whose.
+    """
     return SyncLog.from_listing(stream, log.list_objects(stream.log_prefix), log.open)
 
 
@@ -606,7 +719,9 @@ def _unrecorded(log: SyncLog, keys: set[str]) -> set[str]:
     """
     number = log.last_ended
     while keys and number:
-        keys = keys - log.record(number).keys
+        record = log.record(number)
+        if isinstance(record, SyncRecord):
+            keys = keys - record.keys
         number -= 1
     return keys
 
@@ -622,7 +737,7 @@ def _list_history(
     # The data before the log: what the log calls published is then whole, or was published
     # in between; the other way round, what is listed could be unknown to the log.
     listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
-    found = _read_log(log or storage, stream)
+    found = read_log(log or storage, stream)
     return build_history(listed, found, storage.open, match_by=match_by, work_dir=work_dir)
 
 

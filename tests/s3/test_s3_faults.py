@@ -20,7 +20,6 @@ pytestmark = pytest.mark.servers
 
 PUT_KEY = {"method": "PUT", "path": "/key$"}
 COMPLETE = {"method": "POST", "path": "uploadId="}
-ABORT = {"method": "DELETE", "path": "uploadId="}
 HEAD = {"method": "HEAD", "path": "/key$"}
 GET = {"method": "GET", "path": "/key$"}
 
@@ -54,87 +53,6 @@ def truth(moto: Server, storage: S3Storage) -> S3Storage:
 def read(storage: S3Storage, key: str = "key") -> bytes:
     with storage.open(key) as stream:
         return stream.read()
-
-
-AMBIGUOUS: dict[str, dict[str, object]] = {
-    "reset before": {"lie": Lie.RESET_BEFORE},
-    "lost answer": {"lie": Lie.LOSE_ANSWER},
-    "late answer": {"lie": Lie.STALL, "seconds": 2},
-    "500 before": {"lie": Lie.ERROR_BEFORE, "status": 500, "code": "InternalError"},
-    "500 after": {"lie": Lie.ERROR_AFTER, "status": 500, "code": "InternalError"},
-    "503 before": {"lie": Lie.ERROR_BEFORE},
-    "503 after": {"lie": Lie.ERROR_AFTER},
-    "409 before": {"lie": Lie.ERROR_BEFORE, "status": 409, "code": "ConditionalRequestConflict"},
-    "412 of nothing": {"lie": Lie.ERROR_BEFORE, "status": 412, "code": "PreconditionFailed"},
-    "412 after": {"lie": Lie.ERROR_AFTER, "status": 412, "code": "PreconditionFailed"},
-}
-
-
-@pytest.mark.parametrize(
-    ("fault", "times"),
-    [
-        pytest.param(fault, times, id=f"{name} x{times}")
-        for name, fault in AMBIGUOUS.items()
-        for times in (1, 3)
-        if (name, times) != ("late answer", 3)  # it takes its time
-    ],
-)
-class TestAmbiguousWrites:
-    def test_create_finds_out_that_it_was_ours(
-        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
-    ):
-        proxy.lie(**fault, **PUT_KEY, times=times)
-        assert storage.create("key", b"mine").size == 4
-        assert read(truth) == b"mine"
-
-    def test_create_finds_out_that_it_was_anothers(
-        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
-    ):
-        truth.create("key", b"another's")
-        proxy.lie(**fault, **PUT_KEY, times=times)
-        with pytest.raises(errors.ObjectExistsError):
-            storage.create("key", b"mine")
-        assert read(truth) == b"another's"
-
-    def test_publish_finds_out_that_it_was_ours(
-        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
-    ):
-        staged = storage.stage("key", [b"mine"])
-        proxy.lie(**fault, **COMPLETE, times=times)
-        assert storage.publish(staged).size == 4
-        assert truth.inspect(staged) is StagedState.PUBLISHED
-        assert read(truth) == b"mine"
-
-    def test_publish_finds_out_that_it_was_anothers(
-        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
-    ):
-        staged = storage.stage("key", [b"mine"])
-        truth.publish(truth.stage("key", [b"another's"]))
-        proxy.lie(**fault, **COMPLETE, times=times)
-        with pytest.raises(errors.ObjectExistsError):
-            storage.publish(staged)
-        assert read(truth) == b"another's"
-
-    def test_publish_of_what_is_gone_is_refused(
-        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
-    ):
-        staged = storage.stage("key", [b"mine"])
-        truth.discard(staged)
-        proxy.lie(**fault, **COMPLETE, times=times)
-        with pytest.raises(errors.StagedGoneError):
-            storage.publish(staged)
-
-    def test_discard_revokes(
-        self, storage: S3Storage, truth: S3Storage, proxy: LyingProxy, fault: dict, times: int
-    ):
-        staged = storage.stage("key", [b"mine"])
-        proxy.lie(**fault, **ABORT, times=times)
-        try:
-            storage.discard(staged)
-        except OSError:
-            proxy.be_honest()
-            storage.discard(staged)
-        assert truth.inspect(staged) is StagedState.GONE
 
 
 def test_a_write_that_nobody_can_settle_is_of_unknown_outcome(

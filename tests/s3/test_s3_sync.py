@@ -18,6 +18,7 @@ from amplitude_cohort_s3 import (
     MemoryStorage,
     S3Storage,
     commit,
+    detect_existing_meaning,
     diff_members,
     plan_sync,
     read_head,
@@ -61,7 +62,7 @@ def test_syncs_come_back_as_a_history(server: Server, meaning: ExistingMeaning, 
     history = read_history(S3Storage(storage.bucket, client=server.client()), sync.stream)
     assert [list(history.members_at(one)) for one in history] == [sorted(c) for c in cohorts]
     assert [one.returned for one in history.churn()] == [0, 0, 0, 3]
-    assert history.detect_existing_meaning() == {meaning}
+    assert detect_existing_meaning(history) == {meaning}
     assert history.verify() == ()
 
 

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, assert_type
 from amplitude_cohort_s3 import (
     BucketSync,
     Cadence,
+    Churn,
     CohortDiff,
     CohortFileName,
     CohortHistory,
@@ -19,6 +20,7 @@ from amplitude_cohort_s3 import (
     DiffType,
     ExistingMeaning,
     ExitGuard,
+    ForgetReceipt,
     Head,
     LocalStorage,
     Member,
@@ -28,20 +30,26 @@ from amplitude_cohort_s3 import (
     NameStyle,
     ObjectInfo,
     Outcome,
+    PruneReceipt,
     RecoveryReport,
     RowSchema,
     StagedObject,
     StagedState,
+    Stay,
     Storage,
     SupportsDelete,
+    SupportsReplace,
     SyncPlan,
     SyncRecord,
     SyncResult,
     UserProperty,
+    ValueTable,
     adopt,
     commit,
     diff_members,
+    forget,
     plan_sync,
+    prune,
     read_head,
     read_history,
     recover,
@@ -162,15 +170,26 @@ def history(storage: Storage, stream: CohortStream) -> None:
     assert_type(found[-1], BucketSync)
     assert_type(found[1:], Sequence[BucketSync])
     assert_type(found.members_at(AT), Members)
-    assert_type(found.events(), Iterator[MembershipEvent])
+    assert_type(found.events(), ValueTable[MembershipEvent])
+    assert_type(found.intervals(), ValueTable[Stay])
+    assert_type(found.churn()[0], Churn)
+    for stay in found.intervals():
+        assert_type(stay, Stay)
     for row in found.members_at(found[0]):
         assert_type(row, tuple[str, ...])
+
+
+def exceptions_to_the_rule(storage: Storage, stream: CohortStream) -> None:
+    assert_type(forget(storage, stream, ["42", 43]), ForgetReceipt)
+    assert_type(prune(storage, stream, before=AT), PruneReceipt)
 
 
 def storages(staged: StagedObject) -> None:
     everywhere: list[Storage] = [MemoryStorage(), LocalStorage("folder"), LocalStorage(Path())]
     powers: list[SupportsDelete] = [MemoryStorage(), LocalStorage("folder")]
     powers[0].delete("k")
+    replacing: list[SupportsReplace] = [MemoryStorage(), LocalStorage("folder")]
+    replacing[0].replace(staged)
     storage = everywhere[0]
     assert_type(storage.list_objects("a/", start_after="a/b"), Iterator[ObjectInfo])
     assert_type(storage.inspect(staged), StagedState)

@@ -17,6 +17,7 @@ from amplitude_cohort_s3 import (
     Storage,
     SupportsCompose,
     SupportsDelete,
+    SupportsReplace,
 )
 from amplitude_cohort_s3.errors import (
     ObjectChangedError,
@@ -97,6 +98,15 @@ class DictStorage:
         with self._lock:
             self._tickets.pop(staged.handle["ticket"], None)
 
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        ticket = staged.handle["ticket"]
+        with self._lock:
+            if ticket in self._tickets:
+                self._objects[staged.key] = (self._tickets.pop(ticket), ticket)
+            if staged.key not in self._objects or self._objects[staged.key][1] != ticket:
+                raise StagedGoneError(staged.key)
+            return self._info(staged.key)
+
     def delete(self, key: str, /) -> None:
         with self._lock:
             self._objects.pop(key, None)
@@ -128,3 +138,4 @@ class DictStorage:
 STORAGE: Storage = DictStorage()
 DELETES: SupportsDelete = DictStorage()
 COMPOSES: SupportsCompose = DictStorage()
+REPLACES: SupportsReplace = DictStorage()

@@ -2,16 +2,20 @@
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import BinaryIO
 
 from amplitude_cohort_s3 import (
     CohortFileName,
     CohortStream,
     CohortSync,
+    CsvSource,
     Destination,
+    DiffEngine,
     DiffType,
+    ExistingMeaning,
     Member,
     MemoryStorage,
     NameStyle,
@@ -22,9 +26,14 @@ from amplitude_cohort_s3 import (
     Storage,
     SupportsDelete,
     UserProperty,
+    bucket_policy,
+    check_access,
     diff_members,
+    read_head,
+    read_history,
     sync_cohort,
 )
+from amplitude_cohort_s3.diff import DiffFile, Duplicates, SupportsCsv
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 STORAGE = MemoryStorage()
@@ -69,7 +78,27 @@ def members() -> None:
     sync_cohort(SYNC, [], STORAGE, AT)  # type: ignore[call-arg]
     sync_cohort(SYNC, [], STORAGE, synced_at="now")  # type: ignore[arg-type]
     sync_cohort(SYNC, [], STORAGE, duplicates="first")  # type: ignore[arg-type]
+    sync_cohort(SYNC, TextSource(), STORAGE)  # type: ignore[arg-type]
+    CsvSource(chunks=lambda: iter(["text"]))  # type: ignore[list-item]
+    CsvSource(chunks=lambda: iter([b""]), unit="cell")  # type: ignore[arg-type]
     diff_members([], [], SYNC.schema)  # type: ignore[call-arg]
+    diff_members([], [], schema=SYNC.schema, engine="polars")  # type: ignore[arg-type]
+
+
+def reading() -> None:
+    history = read_history(STORAGE, SYNC.stream)
+    history.members_at("2026-11-23")  # type: ignore[arg-type]
+    history.rows(history[0], "entering")  # type: ignore[arg-type]
+    history.syncs.append(history[0])  # type: ignore[attr-defined]
+    read_history(SYNC, STORAGE)  # type: ignore[arg-type]
+    head = read_head(STORAGE, SYNC.stream)
+    head.members()  # type: ignore[union-attr]
+
+
+def access() -> None:
+    bucket_policy(SYNC.destination)  # type: ignore[call-arg]
+    bucket_policy(SYNC.destination, principal="*", purpose="delete")  # type: ignore[arg-type]
+    check_access(STORAGE)  # type: ignore[arg-type]
 
 
 class OverwritingStorage:
@@ -95,5 +124,30 @@ class OverwritingStorage:
         raise NotImplementedError
 
 
+class InexactEngine:
+    """Has no progress, and gives the files alone."""
+
+    def diff(
+        self,
+        previous: CsvSource,
+        current: CsvSource,
+        *,
+        schema: RowSchema,
+        existing: ExistingMeaning,
+        duplicates: Duplicates,
+        folder: Path,
+    ) -> Mapping[DiffType, DiffFile]:
+        raise NotImplementedError
+
+
+class TextSource:
+    """Gives text where bytes are needed."""
+
+    def csv_source(self, schema: RowSchema) -> str:
+        return "amplitudeID"
+
+
+NOT_AN_ENGINE: DiffEngine = InexactEngine()  # type: ignore[assignment]
+NOT_A_SOURCE: SupportsCsv = TextSource()  # type: ignore[assignment]
 NOT_A_STORAGE: Storage = OverwritingStorage()  # type: ignore[assignment]
 NO_POWER: SupportsDelete = OverwritingStorage()  # type: ignore[assignment]

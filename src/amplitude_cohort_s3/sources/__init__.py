@@ -1,5 +1,5 @@
 """Where the current members come from."""
 
-from .files import csv_file
+from .files import MemberFile
 
-__all__ = ["csv_file"]
+__all__ = ["MemberFile"]

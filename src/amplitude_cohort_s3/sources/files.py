@@ -1,63 +1,244 @@
 """Members from files."""
 
 import os
-from collections.abc import Iterator
-from itertools import chain
+import re
+import shutil
+import tempfile
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
-from ..compression import decompress_chunks
+from attrs import field, frozen
+
+from .._csv import read_blocks
+from .._optional import load
+from ..arrow import BATCH_ROWS, arrow_csv
+from ..compression import is_compressed, unpack_chunks
 from ..diff import CHUNK_BYTES, CsvSource
+from ..errors import (
+    CohortS3Error,
+    MemberFileError,
+    MemberFileNotFoundError,
+    MissingColumnsError,
+    MissingExtraError,
+)
+from ..rows import RowSchema, id_column
 
-_GZIP_MAGIC = b"\x1f\x8b"
+_PARQUET_MAGIC = b"PAR1"
+
+# What brings the packages that smart_open needs for a scheme; it brings those of S3 itself.
+_EXTRAS = {
+    **dict.fromkeys(("http", "https"), "smart_open[http]"),
+    **dict.fromkeys(("ssh", "scp", "sftp"), "smart_open[ssh]"),
+    "gs": "smart_open[gcs]",
+    "azure": "smart_open[azure]",
+}
 
 
-def csv_file(location: str | os.PathLike[str]) -> CsvSource:
-    """A CSV file of members, in any of the forms that ``read_table`` takes.
+def without_secrets(location: str) -> str:
+    """A location as it may be shown: no user, password, query or signature.
 
-    Args:
-        location: A local path, or a URI that smart_open knows (``s3://``, ``https://``).
-            A file that begins as gzip does is decompressed, whatever its name.
-
-    >>> csv_file("members.csv").vouched
-    False
+    >>> without_secrets("https://ann:pw@host/members.csv?X-Amz-Signature=5e")
+    'https://host/members.csv'
     """
-    place = os.fspath(location)
-
-    def chunks() -> Iterator[bytes]:
-        with _open(place) as stream:
-            parts = _read(stream)
-            first = next(parts, b"")
-            whole = chain([first], parts)
-            yield from decompress_chunks(whole) if first.startswith(_GZIP_MAGIC) else whole
-
-    return CsvSource(
-        chunks=chunks,
-        size=_plain_size(place),
-        origin={"file": place.rpartition("/")[2].partition("?")[0]},
-    )
+    scheme, separator, rest = location.partition("://")
+    if not separator:
+        return location
+    # Before the last "@" may stand a secret key with a slash in it.
+    return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}"
 
 
-def _open(place: str) -> BinaryIO:
-    if "://" not in place:
-        return Path(place).open("rb")
+def _as_text(location: str | os.PathLike[str]) -> str:
+    return os.fspath(location)
+
+
+@frozen
+class MemberFile:
+    """A file of members: CSV in any dialect that Amplitude writes, or Parquet.
+
+    Nothing is read before a sync or a diff wants it. The format is told by the file's
+    first bytes, and gzip and Zstandard (extra ``zstd``) are taken off. Parquet (extra
+    ``arrow``) is read in batches, and only the columns that are needed; its cells become
+    text by the rules for data frames.
+
+    The repr, errors and the record of a sync show the location without credentials.
+
+    Attributes:
+        location: A local path, or a URI that smart_open knows: ``s3://``, ``https://``,
+            ``gs://`` and others, with the credentials of the environment.
+        columns: The names to take columns by, where the file has others: its own name
+            first, as pandas and Polars rename columns.
+
+    >>> MemberFile("s3://my-bucket/users.csv.gz", columns={"id": "amplitude_id"})
+    MemberFile(location='s3://my-bucket/users.csv.gz', columns={'id': 'amplitude_id'})
+    """
+
+    location: str = field(converter=_as_text, repr=lambda location: repr(without_secrets(location)))
+    columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
+
+    def csv_source(self, schema: RowSchema) -> CsvSource:
+        """The members as CSV with the columns of the schema, once it is read.
+
+        Raises:
+            MemberFileNotFoundError: There is no such file; when read.
+            MemberFileError: It can't be read; when read.
+            MissingColumnsError: It lacks a column that ``columns`` renames; when read.
+            MissingExtraError: Its format or place needs a package; when read.
+        """
+        ignored = set[str]()
+
+        def chunks() -> Iterator[bytes]:
+            with _reading(self.location), _open(self.location) as stream:
+                first = stream.read(CHUNK_BYTES)
+                if first.startswith(_PARQUET_MAGIC):
+                    yield from self._of_parquet(stream, first, schema, ignored)
+                else:
+                    plain = unpack_chunks(_read(stream, first))
+                    yield from (renamed(plain, self.columns) if self.columns else plain)
+
+        return CsvSource(
+            chunks=chunks,
+            size=_plain_size(self.location),
+            unit="row" if self.location.endswith(".parquet") else "line",
+            origin={"file": without_secrets(self.location).rpartition("/")[2]},
+            ignored=ignored,
+        )
+
+    def _of_parquet(
+        self, stream: BinaryIO, first: bytes, schema: RowSchema, ignored: set[str]
+    ) -> Iterator[bytes]:
+        pa, parquet = load("pyarrow", "arrow"), load("pyarrow.parquet", "arrow")
+        with _seekable(stream, first, self.location) as whole:
+            file = parquet.ParquetFile(whole)
+            names: list[str] = file.schema_arrow.names
+            _check_renamed(self.columns, names)
+            known = {
+                name: new
+                for name in names
+                if (id_column(new := self.columns.get(name, name)) or new) in schema.columns
+            }
+            ignored.update(self.columns.get(name, name) for name in names if name not in known)
+            batches = file.iter_batches(batch_size=BATCH_ROWS, columns=[*known])
+            reader = pa.RecordBatchReader.from_batches(
+                pa.schema(
+                    file.schema_arrow.field(name).with_name(new) for name, new in known.items()
+                ),
+                (batch.rename_columns([*known.values()]) for batch in batches),
+            )
+            # The engine says which properties are missing, and whether that is an error.
+            yield from arrow_csv(reader, schema, fill=True).chunks()
+
+
+def _open(location: str) -> BinaryIO:
+    scheme, separator, _ = location.partition("://")
+    if not separator:
+        return Path(location).open("rb")
     import smart_open  # noqa: PLC0415 -- it costs 0.3 s, which local files need not pay
 
-    # Compression is recognised by the bytes, since names lie.
-    return smart_open.open(place, "rb", compression="disable")
-
-
-def _plain_size(place: str) -> int | None:
-    """The bytes of a local file that is not compressed; None where that takes more."""
     try:
-        with Path(place).open("rb") as file:
-            if file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC:
+        # Compression is told by the bytes, since names lie.
+        return smart_open.open(location, "rb", compression="disable")
+    except ImportError:
+        raise MissingExtraError(_EXTRAS.get(scheme, "smart_open[all]")) from None
+
+
+def _plain_size(location: str) -> int | None:
+    """The bytes of a local file that is CSV as it is; None where that takes more."""
+    try:
+        with Path(location).open("rb") as file:
+            first = file.read(len(_PARQUET_MAGIC))
+            if is_compressed(first) or first == _PARQUET_MAGIC:
                 return None
             return os.fstat(file.fileno()).st_size
     except OSError:  # said when it is read
         return None
 
 
-def _read(stream: BinaryIO) -> Iterator[bytes]:
+def _read(stream: BinaryIO, first: bytes) -> Iterator[bytes]:
+    yield first
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
+
+
+@contextmanager
+def _seekable(stream: BinaryIO, first: bytes, location: str) -> Generator[BinaryIO]:
+    """The same file with random access, which Parquet needs: its table of contents is last.
+
+    Web servers may ignore that only a part is asked for, so those files are copied first.
+    """
+    if not location.startswith(("http://", "https://")):
+        stream.seek(0)
+        yield stream
+        return
+    with tempfile.TemporaryFile() as copy:
+        copy.write(first)
+        shutil.copyfileobj(stream, copy, CHUNK_BYTES)
+        copy.seek(0)
+        yield copy
+
+
+def _check_renamed(columns: Mapping[str, str], names: Iterable[str]) -> None:
+    missing = columns.keys() - set(names)
+    if missing:
+        raise MissingColumnsError(tuple(sorted(missing)))
+
+
+def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:
+    """The same CSV with other names in its header; each row stays at its line.
+
+    Raises:
+        MissingColumnsError: It lacks a column that is to be renamed.
+    """
+    blocks = read_blocks(chunks)
+    first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
+    if first is None:
+        return
+    _, header, rest = first.split_header()
+    # Where a TAB protects every cell from spreadsheets, the names stand behind it.
+    tab = "\t" if all(cell.startswith("\t") for cell in header) else ""
+    names = [cell.removeprefix(tab) for cell in header]
+    _check_renamed(columns, names)
+    cells = [(tab + columns.get(name, name)).replace('"', '""') for name in names]
+    line = ",".join(f'"{cell}"' for cell in cells) + "\n"
+    yield ("\n" * (rest.first_line - 1 - line.count("\n")) + line).encode()
+    yield rest.data
+    for block in blocks:
+        yield block.data
+
+
+# --- What goes wrong at other people's places ----------------------------------------
+
+
+@contextmanager
+def _reading(location: str) -> Generator[None]:
+    """Turns whatever a file system or a client raises into our errors.
+
+    Their texts are not kept, nor are they chained: those of HTTP quote the whole URL, and a
+    signature in it is a key to the file.
+    """
+    try:
+        yield
+    except CohortS3Error:
+        raise
+    except Exception as error:  # noqa: BLE001 -- any client of smart_open's, with errors of its own
+        not_found, reason = _describe(error)
+        cls = MemberFileNotFoundError if not_found else MemberFileError
+        raise cls(without_secrets(location), reason) from None
+
+
+def _describe(error: BaseException) -> tuple[bool, str]:
+    """Whether the file is not there, and what went wrong in words without a location."""
+    inner = getattr(error, "backend_error", None) or error.__cause__
+    response: Any = getattr(error, "response", None)
+    if isinstance(response, dict):  # botocore's
+        code = str(cast("Any", response).get("Error", {}).get("Code"))
+        return code in {"NoSuchKey", "NoSuchBucket", "404"}, code
+    status = getattr(response, "status_code", None) or getattr(error, "code", None)
+    if isinstance(status, int):
+        return status == 404, f"HTTP {status}"  # noqa: PLR2004 -- the number is its name
+    if isinstance(error, OSError) and error.strerror and error.errno:
+        return isinstance(error, FileNotFoundError), error.strerror
+    if inner is not None:
+        return _describe(inner)
+    return False, type(error).__name__

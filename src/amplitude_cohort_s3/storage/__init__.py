@@ -4,7 +4,6 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from .._keys import MAX_KEY_BYTES, check_key
 from ..errors import ConfigurationError
@@ -15,6 +14,7 @@ from ._protocol import (
     Storage,
     SupportsCompose,
     SupportsDelete,
+    SupportsReplace,
 )
 from .local import LocalStorage
 from .memory import MemoryStorage
@@ -34,6 +34,7 @@ __all__ = [
     "Storage",
     "SupportsCompose",
     "SupportsDelete",
+    "SupportsReplace",
     "check_key",
     "open_storage",
 ]
@@ -72,8 +73,7 @@ def open_storage(place: str | os.PathLike[str] | InBucket, /) -> Storage:
     Traceback (most recent call last):
     ...
     amplitude_cohort_s3.errors.ConfigurationError: the place of a storage: a storage is a whole \
-bucket: open 's3://my-bucket' and give the rest as Destination.path. Correct each of these 1 and \
-try again
+bucket: open 's3://my-bucket' and give the rest as Destination.path. Correct this and try again
     """
     if isinstance(place, os.PathLike):
         return LocalStorage(place)
@@ -97,6 +97,8 @@ try again
                 )
             return _open_s3(bucket, region=None)
         case "file":
+            from urllib.request import url2pathname  # noqa: PLC0415 -- it costs 30 ms
+
             parts = urlsplit(place)
             if parts.netloc not in ("", "localhost") or not parts.path:
                 raise _no_place("a file URL is file:// and an absolute path: file:///data/bucket")

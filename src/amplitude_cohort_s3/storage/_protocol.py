@@ -222,3 +222,20 @@ class SupportsCompose(Protocol):
             TooManyPartsError: The store can't put so many together; as early.
         """
         ...
+
+
+@runtime_checkable
+class SupportsReplace(Protocol):
+    """An optional power, needed only to forget people: the one write that overwrites."""
+
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        """Makes a staged object visible, whole and at once, in place of what is there.
+
+        There is no moment at which its key is free, and readers see the old bytes or
+        the new. Idempotent, from any process: what is published already stays as it is.
+
+        Raises:
+            StagedGoneError: It was discarded.
+            UnknownOutcomeError: It may have been published.
+        """
+        ...

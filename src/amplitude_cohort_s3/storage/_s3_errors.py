@@ -9,6 +9,7 @@ from collections.abc import Generator
 from typing import Any
 
 from botocore import exceptions as botocore
+from botocore.parsers import ResponseParserError
 
 from ..errors import (
     AccessDeniedError,
@@ -28,8 +29,8 @@ from ..errors import (
 MAX_OBJECT_BYTES = 5 << 40
 """The largest object that every S3 takes. AWS has raised its own limit since; others not."""
 
-BotoError = (botocore.ClientError, botocore.BotoCoreError)
-"""What a client raises: the store's answer, or the lack of one."""
+BotoError = (botocore.ClientError, botocore.BotoCoreError, ResponseParserError)
+"""What a client raises: the store's answer, or the lack of one that can be read."""
 
 _CREDENTIALS = {
     "ExpiredToken",
@@ -57,6 +58,8 @@ _REGION = {
 }
 _UNAVAILABLE = {
     "429",
+    "ConditionalRequestConflict",
+    "OperationAborted",
     "RequestTimeout",
     "RequestLimitExceeded",
     "SlowDown",
@@ -152,7 +155,12 @@ def is_answer_lost(error: BaseException) -> bool:
     """Whether a request may have been sent to a store from which no answer came."""
     return isinstance(
         error,
-        (botocore.HTTPClientError, botocore.ConnectionError, botocore.IncompleteReadError),
+        (
+            botocore.HTTPClientError,
+            botocore.ConnectionError,
+            botocore.IncompleteReadError,
+            ResponseParserError,
+        ),
     )
 
 

@@ -107,6 +107,16 @@ class MemoryStorage:
 
     # --- the optional powers ---------------------------------------------------------
 
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        token = staged.detail("token")
+        with self._lock:
+            if token in self._staged:
+                self._visible[staged.key] = self._staged.pop(token), token
+            data, published = self._visible.get(staged.key, (b"", None))
+        if published != token:
+            raise StagedGoneError(staged.key)
+        return _info(staged.key, data)
+
     def delete(self, key: str, /) -> None:
         with self._lock:
             self._visible.pop(key, None)

@@ -36,6 +36,7 @@ from ..errors import (
     ObjectTooLargeError,
     StagedGoneError,
     StorageUnsuitableError,
+    StoreUnavailableError,
     TooManyPartsError,
     UnknownOutcomeError,
 )
@@ -207,9 +208,7 @@ class S3Storage:
         client = cast("Any", _OneVersion(self.client, self._bucket, key))
         try:
             # By bucket and key, as a URL would give characters such as ? a meaning.
-            stream = smart_open.s3.open(
-                self.bucket, key, "rb", buffer_size=_READ_BYTES, client=client
-            )
+            stream = _Reader(self.bucket, key, buffer_size=_READ_BYTES, client=client)
         except AccessDeniedError:
             if self._is_listed(key):
                 raise
@@ -316,14 +315,34 @@ class S3Storage:
         )
         return self._info(staged.key, staged.size)
 
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        self._write_once(
+            staged.key,
+            lambda: self._complete(staged, conditional=False),
+            lambda: self._has_replaced_or_can(staged),
+            first=None,
+        )
+        return self._info(staged.key, staged.size)
+
     def discard(self, staged: StagedObject, /) -> None:
         # A part that is being uploaded meanwhile can outlive an abort:
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
         for pause in self._pauses():
-            if not self._abort(staged.key, staged.detail("upload_id")):
-                return
-            if not self._is_staged(staged):
-                return
+            refusal: CohortS3Error | None = None
+            try:
+                if not self._abort(staged.key, staged.detail("upload_id")):
+                    return
+            except StoreUnavailableError:
+                pass  # Perhaps it was carried out.
+            except CohortS3Error as error:
+                refusal = error
+            try:
+                if not self._is_staged(staged):
+                    return
+            except CohortS3Error as error:
+                raise refusal or UnknownOutcomeError(staged.key, _name(error)) from error
+            if refusal is not None:
+                raise refusal
             time.sleep(pause)
         raise UnknownOutcomeError(staged.key, "its upload does not end though it was aborted")
 
@@ -502,6 +521,7 @@ class S3Storage:
             if self._is_listed(staged.key):
                 raise
             return None
+        _check_is_object(self.bucket, head)
         return bool(head["Metadata"].get(STAGE_TOKEN) == staged.detail("token"))
 
     def _is_listed(self, key: str) -> bool:
@@ -569,7 +589,9 @@ class S3Storage:
             try:
                 write()
             except BotoError as error:
-                if error_code(error) not in _CONTESTED and is_refusal(error):
+                contested = error_code(error) in _CONTESTED
+                # A refusal says nothing about an earlier try, which may yet arrive.
+                if reason is None and not contested and is_refusal(error):
                     raise translate(error, self.bucket, key) from error
                 reason = error
             else:
@@ -589,9 +611,14 @@ class S3Storage:
 
     def _holds(self, key: str, data: bytes) -> bool | None:
         """Whether these bytes are under the key; None where nothing is."""
-        try:
+
+        def read() -> bytes:
             with self.open(key) as stream:
-                return stream.read(len(data) + 1) == data
+                return stream.read(len(data) + 1)
+
+        try:
+            # Twice, as a bit may flip on the way. What equals ours is ours.
+            return any(read() == data for _ in range(2))
         except ObjectNotFoundError:
             return None
 
@@ -629,6 +656,20 @@ class S3Storage:
             with contextlib.suppress(*BotoError):
                 self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
             raise
+
+    def _has_replaced_or_can(self, staged: StagedObject) -> bool | None:
+        """Whether the staged object itself is under its key; None if it can be put there still.
+
+        Raises:
+            StagedGoneError: Its upload has ended, and another object or none is there.
+        """
+        if self._is_published(staged):
+            return True
+        if self._is_staged(staged):
+            return None
+        if self._is_published_once_settled(staged):
+            return True
+        raise StagedGoneError(staged.key)
 
     def _upload(
         self, key: str, upload_id: str, chunks: Iterable[bytes]
@@ -829,8 +870,21 @@ class _OneVersion:
                 if error_code(error) == "PreconditionFailed":
                     raise ObjectChangedError(self._key) from error
                 raise
+        _check_is_object(self._bucket["Bucket"], answer)
         self._etag = answer["ETag"]
         return answer
+
+
+class _Reader(smart_open.s3.Reader):
+    """smart_open's reader; where it gives up after several tries, the error is ours."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            return super().read(size)
+        except CohortS3Error:
+            raise
+        except (OSError, *BotoError) as error:
+            raise StoreUnavailableError(self._bucket, "GetObject broke off") from error
 
 
 def split_into_parts(chunks: Iterable[bytes], part_size: int) -> Iterator[bytearray]:
@@ -884,6 +938,12 @@ def _client(
             response_checksum_validation=when,
         ),
     )
+
+
+def _check_is_object(bucket: str, answer: dict[str, Any]) -> None:
+    """Some errors come with the status of a success, as if they were the object."""
+    if "ETag" not in answer:
+        raise StoreUnavailableError(bucket, "an answer without ETag")
 
 
 def _is_probe(key: str) -> bool:

@@ -117,7 +117,7 @@ def unique_rows(key: int = 0) -> st.SearchStrategy[list[Row]]:
 
 
 class DiffEngineContract:
-    """Every promise of :class:`~amplitude_cohort_s3.diff.DiffEngine`, as a test each.
+    """Every promise of :class:`~amplitude_cohort_s3.DiffEngine`, as a test each.
 
     The subclass gives the fixture ``engine``.
     """

@@ -18,8 +18,15 @@ from typing import BinaryIO, Literal, TypeVar
 
 from attrs import define, field
 
-from ..errors import UnknownOutcomeError
-from ..storage import ObjectInfo, StagedObject, StagedState, Storage
+from ..errors import MissingPowerError, UnknownOutcomeError
+from ..storage import (
+    ObjectInfo,
+    StagedObject,
+    StagedState,
+    Storage,
+    SupportsDelete,
+    SupportsReplace,
+)
 
 T = TypeVar("T")
 
@@ -159,6 +166,20 @@ class FaultyStorage:
     def discard(self, staged: StagedObject, /) -> None:
         """See ``Storage``."""
         self._call("discard", staged.key, lambda: self.inner.discard(staged))
+
+    def replace(self, staged: StagedObject, /) -> ObjectInfo:
+        """See ``SupportsReplace``."""
+        inner = self.inner
+        if not isinstance(inner, SupportsReplace):
+            raise MissingPowerError(type(inner).__name__, "replace", "a test")
+        return self._call("replace", staged.key, lambda: inner.replace(staged))
+
+    def delete(self, key: str, /) -> None:
+        """See ``SupportsDelete``."""
+        inner = self.inner
+        if not isinstance(inner, SupportsDelete):
+            raise MissingPowerError(type(inner).__name__, "delete", "a test")
+        self._call("delete", key, lambda: inner.delete(key))
 
     def _call(self, name: str, key: str, act: Callable[[], T]) -> T:
         when = self.fault.begin(name, key)

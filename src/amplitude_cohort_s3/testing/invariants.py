@@ -8,15 +8,24 @@ from attrs import frozen
 
 from ..composition import members_digest, row_digest
 from ..compression import decompress_chunks
+from ..content import verified
 from ..destination import CohortStream, ExistingMeaning
 from ..errors import UnfinishedSyncError
 from ..filename import DiffType
-from ..history import StreamFile, parse_listing
+from ..listing import StreamFile, parse_listing
 from ..members import Members
 from ..rows import Row
 from ..storage import StagedObject, StagedState, Storage
 from ..sync import read_head, read_history
-from ..sync_log import Outcome, SyncRecord, outcome_key, parse_log_key, record_key
+from ..sync_log import (
+    Amendment,
+    LogRecord,
+    Outcome,
+    SyncRecord,
+    outcome_key,
+    parse_log_key,
+    read_record,
+)
 
 
 @frozen(kw_only=True)
@@ -27,12 +36,15 @@ class StreamState:
         records: All of them, oldest first.
         published: Those that are, oldest first; the last of them is the head.
         in_doubt: The newest record while it has no outcome.
+        amendments: What ``forget`` and ``prune`` recorded, oldest first; the newest of them
+            may have no outcome yet.
         digests: The sha256 of every visible object of either storage, by its key.
     """
 
     records: tuple[SyncRecord, ...]
     published: tuple[SyncRecord, ...]
     in_doubt: SyncRecord | None
+    amendments: tuple[Amendment, ...]
     digests: Mapping[str, str]
 
 
@@ -55,8 +67,11 @@ def assert_invariants(
     - with ``earlier``: no object that was visible then has changed or is gone, and no
       outcome was taken back.
 
+    What was forgotten or pruned by the log is the exception: the new files have the digests
+    and counts that the amendment tells, and only the files that it names changed or are gone.
+
     Args:
-        storage: Where the data is; no sync of it may have been pruned.
+        storage: Where the data is.
         stream: Whose.
         log: Where the log is, if not in ``storage``.
         earlier: What an earlier call returned.
@@ -70,35 +85,72 @@ def assert_invariants(
     log = log or storage
     records, outcomes = _read_log(log, stream)
     digests = _digests(storage) if log is storage else _digests(storage) | _digests(log)
+    amendments = [record for record in records if isinstance(record, Amendment)]
+    done = [amendment for amendment in amendments if amendment.number in outcomes]
+    pending = next((a for a in amendments if a not in done), None)
+    exempt = {key for a in amendments for key in (*a.replaced, *a.removed)}
+    unsettled = _unsettled(done, pending, outcomes)
     published = list[SyncRecord]()
-    members = set[Row]()
+    head: SyncRecord | None = None
+    members: set[Row] | None = set()
     for record in records:
-        head = published[-1] if published else None
         assert record.previous == (head.ref if head else None), "it continues another head"
         outcome = outcomes.get(record.number)
-        if outcome is None:
+        if isinstance(record, Amendment):
+            assert head is not None, "there is nothing to amend"
+            if outcome is not None:
+                assert outcome.amended, "an amendment is no sync"
+                assert outcome.head == record.applied_to(head, outcome.lost), "it amends otherwise"
+        elif outcome is None:
             _assert_undecided(storage, record, digests)
         elif outcome.published:
             assert outcome.head == record, "the outcome holds another record"
             assert head is None or head.synced_at < record.synced_at, "time runs backwards"
-            members = _assert_published(storage, record, members, digests)
-            published.append(record)
+            now = record
+            for amendment in done:
+                if amendment.number > record.number:
+                    now = amendment.applied_to(now, outcomes[amendment.number].lost)
+            if record.keys & unsettled:
+                members = None
+            else:
+                members = _assert_published(storage, now, members, digests)
+            published.append(now)
         else:
             assert outcome.head == head, "a void sync moved the head"
             _assert_void(storage, record, digests)
-    in_doubt = records[-1] if records and records[-1].number not in outcomes else None
+        if outcome is not None:
+            head = outcome.head
+    syncs = tuple(record for record in records if isinstance(record, SyncRecord))
+    in_doubt = syncs[-1] if syncs and syncs[-1].number not in outcomes else None
     state = StreamState(
-        records=tuple(records), published=tuple(published), in_doubt=in_doubt, digests=digests
+        records=syncs,
+        published=tuple(published),
+        in_doubt=in_doubt,
+        amendments=tuple(amendments),
+        digests=digests,
     )
     _assert_no_stranger(storage, stream, state)
-    _assert_readers_agree(storage, stream, log, state)
+    _assert_readers_agree(storage, stream, log, state, pending)
     if earlier is not None:
-        assert earlier.digests.items() <= digests.items(), "a visible object changed"
+        kept = {key: sha256 for key, sha256 in earlier.digests.items() if key not in exempt}
+        assert kept.items() <= digests.items(), "a visible object changed"
     return state
 
 
-def _read_log(log: Storage, stream: CohortStream) -> tuple[list[SyncRecord], Mapping[int, Outcome]]:
-    records = list[SyncRecord]()
+def _unsettled(
+    done: list[Amendment], pending: Amendment | None, outcomes: Mapping[int, Outcome]
+) -> set[str]:
+    """The keys of files that are pruned, or may be as before an amendment or as after it."""
+    lost, removed = set[str](), set[str]()
+    for amendment in done:
+        lost = lost - set(amendment.replaced) | set(outcomes[amendment.number].lost)
+        removed |= set(amendment.removed)
+    changing = set[str]() if pending is None else {*pending.replaced, *pending.removed}
+    return lost | removed | changing
+
+
+def _read_log(log: Storage, stream: CohortStream) -> tuple[list[LogRecord], Mapping[int, Outcome]]:
+    records = list[LogRecord]()
     outcomes = dict[int, Outcome]()
     entries = [parse_log_key(stream, i.key) for i in log.list_objects(stream.log_prefix)]
     assert None not in entries, "a stranger is in the log"
@@ -107,8 +159,7 @@ def _read_log(log: Storage, stream: CohortStream) -> tuple[list[SyncRecord], Map
             key = outcome_key(stream, entry.number)
             outcomes[entry.number] = Outcome.from_bytes(_read(log, key), key=key)
         elif entry is not None:
-            key = record_key(stream, entry.number)
-            records.insert(0, SyncRecord.from_bytes(_read(log, key), key=key))
+            records.insert(0, read_record(log.open, stream, entry.number))
     numbers = [record.number for record in records]
     assert numbers == list(range(1, len(records) + 1)), f"the chain has gaps: {numbers}"
     assert set(outcomes) >= set(numbers[:-1]), "a record was passed over without an outcome"
@@ -119,7 +170,7 @@ def _read_log(log: Storage, stream: CohortStream) -> tuple[list[SyncRecord], Map
 
 
 def _assert_published(
-    storage: Storage, record: SyncRecord, before: set[Row], digests: Mapping[str, str]
+    storage: Storage, record: SyncRecord, before: set[Row] | None, digests: Mapping[str, str]
 ) -> set[Row]:
     for file in record.files.values():
         assert file.key in digests, "a published file is not visible"
@@ -132,7 +183,7 @@ def _assert_published(
     now = list(Members.of_record(record, storage.open))
     assert len(now) == record.members, "the number of members is another"
     assert _digest(record, now) == record.members_sha256, "the members are others"
-    if record.adopted:
+    if record.adopted or before is None:
         return set(now)
     keys_before, keys_now = {row[key] for row in before}, {row[key] for row in now}
     assert len(before) == record.members_before
@@ -184,11 +235,15 @@ def _first(state: StreamState) -> datetime:
 
 
 def _assert_readers_agree(
-    storage: Storage, stream: CohortStream, log: Storage, state: StreamState
+    storage: Storage,
+    stream: CohortStream,
+    log: Storage,
+    state: StreamState,
+    pending: Amendment | None,
 ) -> None:
     history = read_history(storage, stream, log=log)
     told = [sync.synced_at for sync in history if sync.synced_at >= _first(state)]
-    expected = [record.synced_at for record in state.published]
+    expected = [r.synced_at for r in state.published if r.keys & state.digests.keys()]
     if state.in_doubt is not None and state.in_doubt.keys <= state.digests.keys():
         expected.append(state.in_doubt.synced_at)
     assert told == expected, "the history tells another story"
@@ -197,9 +252,10 @@ def _assert_readers_agree(
     try:
         head = read_head(storage, stream, log=log)
     except UnfinishedSyncError:
-        assert state.in_doubt is not None
+        assert state.in_doubt is not None or pending is not None
     else:
         assert state.in_doubt is None
+        assert pending is None
         assert (head and head.record) == (state.published[-1] if state.published else None)
 
 
@@ -208,7 +264,7 @@ def _of_files(record: SyncRecord, storage: Storage, diff_type: DiffType) -> list
     data = _read(storage, file.key)
     if file.is_compressed:
         data = b"".join(decompress_chunks([data]))
-    assert b"".join(file.verified([data], file.key)) == data
+    assert list(verified([data], [file], file.key)) == [data]
     assert len(data) == file.size, "the recorded size is another"
     rows = list(record.schema.decode([data], vouched=not record.adopted, fill=True))
     assert len(rows) == file.rows, "the recorded number of rows is another"

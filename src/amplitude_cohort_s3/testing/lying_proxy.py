@@ -32,11 +32,13 @@ class Lie(Enum):
     """What the proxy can do instead of carrying a request and its answer."""
 
     RESET_BEFORE = "the connection is reset before the server sees the request"
-    LOSE_ANSWER = "the server answers, the connection is reset instead"
+    RESET_AFTER = "the server answers, the connection is reset instead"
+    LOSE_ANSWER = "the server answers, the connection is closed without a word"
     STALL = "the server answers, but the answer comes `seconds` late"
     ERROR_BEFORE = "an error is answered, the server never sees the request"
     ERROR_AFTER = "the server carries the request out, an error is answered"
     CUT_BODY = "the connection is reset in the middle of the answer's body"
+    SHORTEN = "half of the answer's body is sent as if it were the whole"
     FLIP_BIT = "one bit in the middle of the answer's body is another"
     ADD_HEADERS = "`headers` are added to the answer"
 
@@ -54,6 +56,7 @@ class Rule:
         status: The status of an invented error. (S3 sends some errors with 200.)
         code: The error's code, such as ``SlowDown``.
         message: The error's message.
+        body: The invented answer's body, if it is not to be an error of S3.
         headers: Added to the answer.
         seconds: How long a stalled answer waits.
     """
@@ -66,6 +69,7 @@ class Rule:
     status: int = 503
     code: str = "SlowDown"
     message: str = "injected"
+    body: str | None = None
     headers: Mapping[str, str] = {}
     seconds: float = 1.0
 
@@ -95,12 +99,16 @@ class LyingProxy:
         self.target = urlsplit(target).netloc
         self.seen: list[str] = []
         """Method and path of every request, in the order of arrival."""
+        self.lies_told = 0
+        """How many requests met a rule."""
         self._rules: list[_Counted] = []
         self._lock = threading.Lock()
         self._server = _Server(self, tls)
         scheme = "http" if tls is None else "https"
         self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -121,6 +129,7 @@ class LyingProxy:
         with self._lock:
             self._rules.clear()
             self.seen.clear()
+            self.lies_told = 0
 
     def rule_for(self, method: str, path: str) -> Rule | None:
         """The rule that meets this request, which is counted."""
@@ -134,6 +143,7 @@ class LyingProxy:
                 counted.seen += 1
                 if met is None and rule.first <= counted.seen < rule.first + rule.times:
                     met = rule
+            self.lies_told += met is not None
         return met
 
 
@@ -183,11 +193,17 @@ class _Handler(BaseHTTPRequestHandler):
         if rule is not None and lie is Lie.ERROR_AFTER:
             answer = _invented(rule)
         match lie:
-            case Lie.RESET_BEFORE | Lie.LOSE_ANSWER:
+            case Lie.RESET_BEFORE | Lie.RESET_AFTER:
                 self._reset()
+                return
+            case Lie.LOSE_ANSWER:
+                self.close_connection = True
                 return
             case Lie.STALL:
                 time.sleep(rule.seconds if rule else 0)
+            case Lie.SHORTEN:
+                half = answer.body[: len(answer.body) // 2]
+                answer = _Answer(answer.status, answer.headers, half)
             case Lie.FLIP_BIT:
                 answer = _Answer(answer.status, answer.headers, _flipped(answer.body))
             case Lie.ADD_HEADERS if rule:
@@ -256,6 +272,8 @@ def _read_body(stream: Any, headers: Message) -> bytes:
 
 
 def _invented(rule: Rule) -> _Answer:
+    if rule.body is not None:
+        return _Answer(rule.status, [*rule.headers.items()], rule.body.encode())
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{rule.code}</Code><Message>{rule.message}</Message></Error>"

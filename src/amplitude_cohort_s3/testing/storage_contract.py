@@ -30,6 +30,7 @@ from ..storage import (
     Storage,
     SupportsCompose,
     SupportsDelete,
+    SupportsReplace,
 )
 
 ODD_KEYS = (
@@ -88,7 +89,7 @@ def keys(storage: Storage, prefix: str = "", start_after: str | None = None) -> 
 
 
 class StorageContract:
-    """Every promise of :class:`~amplitude_cohort_s3.storage.Storage`, as a test each.
+    """Every promise of :class:`~amplitude_cohort_s3.Storage`, as a test each.
 
     The subclass gives the fixture ``storage``: a fresh, empty storage for each
     test. Where the process or the client matters, it also overrides ``reopen``.
@@ -453,3 +454,34 @@ class StorageContract:
         storage.delete("k")
         assert keys(storage) == []
         storage.create("k", b"again")
+
+    def test_replace_if_it_is_supported(self, storage: Storage) -> None:
+        if not isinstance(storage, SupportsReplace):
+            pytest.skip("this storage does not support replace")
+        old = storage.publish(storage.stage("k", [b"old"]))
+        other = storage.create("other", b"old")
+        for key, there in (("k", old), ("other", other), ("new", None)):
+            staged = StagedObject.from_json(storage.stage(key, [b"newer"]).to_json())
+            assert there is None or read(storage, key) == b"old"
+            for _ in range(2):
+                assert storage.replace(staged).size == 5
+                assert read(storage, key) == b"newer"
+                assert storage.inspect(staged) is StagedState.PUBLISHED
+            storage.discard(staged)
+            assert read(storage, key) == b"newer"
+        assert keys(storage) == ["k", "new", "other"]
+        self.assert_nothing_staged(storage)
+
+    def test_what_was_discarded_or_replaced_in_turn_replaces_nothing(
+        self, storage: Storage
+    ) -> None:
+        if not isinstance(storage, SupportsReplace):
+            pytest.skip("this storage does not support replace")
+        first, second, third = (storage.stage("k", [f"{n}".encode()]) for n in range(3))
+        storage.replace(first)
+        storage.replace(second)
+        storage.discard(third)
+        for staged in (first, third):
+            with pytest.raises(StagedGoneError):
+                storage.replace(staged)
+        assert read(storage, "k") == b"1"

@@ -3,16 +3,11 @@
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from amplitude_cohort_s3 import (
-    CohortSync,
-    Destination,
-    ExitGuard,
-    MemoryStorage,
-    Storage,
-    SyncResult,
-    sync_cohort,
-)
+from ..destination import CohortSync, Destination, ExitGuard
+from ..storage import MemoryStorage, Storage
+from ..sync import SyncResult, sync_cohort
 
 DESTINATION = Destination(name="proof", path="cohorts")
 SYNC = CohortSync(
@@ -26,14 +21,17 @@ START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 
 
 def moment(minute: int) -> datetime:
+    """A time so many minutes after the start."""
     return START + timedelta(minutes=minute)
 
 
 def rows(ids: Iterable[int]) -> list[tuple[str, str]]:
+    """The members of these numbers."""
     return [(str(i), f"user {i}") for i in ids]
 
 
 def clock_at(when: datetime) -> Callable[[], datetime]:
+    """A clock that stands still."""
     return lambda: when
 
 
@@ -58,6 +56,7 @@ def sync_ids(
 
 
 def ids_of(members: Iterable[tuple[str, ...]]) -> set[int]:
+    """The numbers of these members."""
     return {int(row[0]) for row in members}
 
 
@@ -79,15 +78,13 @@ def content(storage: Storage, log: Storage | None = None) -> dict[str, bytes]:
     return found
 
 
-def _without_run(value: object) -> object:
-    match value:
-        case {"files": _, "writer": _}:
-            same = {**value, "writer": "", "sha256": ""}
-            if same["previous"] is not None:
-                same["previous"] = {**same["previous"], "sha256": ""}
-            for file in same["files"].values():
-                file["staged"]["handle"] = {}
-            return same
-        case {"outcome": _, "head": head}:
-            return {**value, "head": head and _without_run(head), "sha256": ""}
-    raise AssertionError(value)
+def _without_run(value: dict[str, Any]) -> dict[str, Any]:
+    if "outcome" in value:
+        head = value["head"]
+        return {**value, "head": head and _without_run(head), "sha256": ""}
+    previous = value["previous"] and {**value["previous"], "sha256": ""}
+    files = {
+        name: {**file, "staged": {**file["staged"], "handle": {}}}
+        for name, file in value["files"].items()
+    }
+    return {**value, "previous": previous, "files": files, "writer": "", "sha256": ""}

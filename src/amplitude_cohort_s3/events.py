@@ -1,0 +1,124 @@
+"""What happened in a cohort: who entered and exited when, and how many."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import overload
+
+from attrs import field, frozen
+
+from .arrow import ArrowTable, RowTable, ValueTable, own_columns
+from .filename import DiffType
+from .rows import Row
+
+
+@frozen
+class MembershipEvent:
+    """One user entering or exiting. The repr does not name the user.
+
+    Attributes:
+        synced_at: The sync at which it shows.
+        diff_type: ``ENTERING`` or ``EXITING``.
+        row: The user's cells, in the order of the history's columns: at exits, those of before.
+        derived: Whether no file says so, and the syncs around it do.
+    """
+
+    synced_at: datetime
+    diff_type: DiffType
+    row: Row = field(repr=False)
+    derived: bool = False
+
+
+@frozen(kw_only=True)
+class Churn:
+    """How one sync changed the cohort.
+
+    Attributes:
+        synced_at: The sync.
+        members: How many there are after it.
+        entered: How many came.
+        exited: How many left.
+        returned: How many of those who came had left before, in the known history.
+    """
+
+    synced_at: datetime
+    members: int
+    entered: int
+    exited: int
+    returned: int
+
+    @property
+    def members_before(self) -> int:
+        """How many there were before it."""
+        return self.members - self.entered + self.exited
+
+    @property
+    def entry_rate(self) -> float:
+        """Who came, as a share of those who are there now; 0 where nobody is."""
+        return self.entered / self.members if self.members else 0.0
+
+    @property
+    def exit_rate(self) -> float:
+        """Who left, as a share of those who were there before; 0 where nobody was."""
+        return self.exited / self.members_before if self.members_before else 0.0
+
+
+def _as_tuple(churns: Iterable[Churn]) -> tuple[Churn, ...]:
+    return tuple(churns)
+
+
+@frozen
+class ChurnTable(ArrowTable, Sequence[Churn]):
+    """One ``Churn`` for each sync, oldest first; and the same as a data frame.
+
+    Attributes:
+        syncs: The entries.
+    """
+
+    syncs: Sequence[Churn] = field(converter=_as_tuple)
+
+    def __len__(self) -> int:
+        return len(self.syncs)
+
+    @overload
+    def __getitem__(self, index: int, /) -> Churn: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Sequence[Churn]: ...
+    def __getitem__(self, index: int | slice, /) -> Churn | Sequence[Churn]:
+        return self.syncs[index]
+
+    def to_list(self) -> list[Churn]:
+        """All entries."""
+        return list(self.syncs)
+
+    @property
+    def _table(self) -> RowTable:
+        counts = ("members", "entered", "exited", "returned")
+        return RowTable(
+            columns={"synced_at": "timestamp", **dict.fromkeys(counts, "integer")},
+            rows=lambda: (
+                (c.synced_at, c.members, c.entered, c.exited, c.returned) for c in self.syncs
+            ),
+        )
+
+
+def event_table(
+    events: Callable[[], Iterator[MembershipEvent]], columns: Callable[[], Sequence[str]]
+) -> ValueTable[MembershipEvent]:
+    """Events, and the same as a data frame.
+
+    Args:
+        events: Gives them from their start.
+        columns: The names of the cells of their rows.
+    """
+
+    def table() -> RowTable:
+        cells = columns()
+        return RowTable(
+            columns={
+                **own_columns({"synced_at": "timestamp", "diff_type": "text"}, cells),
+                **dict.fromkeys(cells, "text"),
+            },
+            rows=lambda: ((e.synced_at, e.diff_type.value, *e.row) for e in events()),
+        )
+
+    return ValueTable(values=events, table=table)

@@ -1,0 +1,162 @@
+"""A bucket with a believable history, to try a reader, a dashboard or a load job with.
+
+>>> from amplitude_cohort_s3 import MemoryStorage, read_history
+>>> storage = MemoryStorage()
+>>> stream = fill_bucket(storage, syncs=3, members=100)
+>>> [one.members for one in read_history(storage, stream).churn()]
+[100, 101, 101]
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from attrs import evolve, frozen
+
+from ..destination import CohortStream, CohortSync, Destination, UserProperty
+from ..diff import diff_members
+from ..filename import DiffType
+from ..rows import Member
+from ..storage import Storage
+from ..sync import sync_cohort
+
+SYNC = CohortSync(
+    destination=Destination(name="sample", path="cohorts"),
+    project_id=123,
+    cohort_id="26umsb5",
+    user_properties=(UserProperty("plan"), UserProperty("country")),
+)
+"""What is synced by default."""
+
+FIRST = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
+"""The time of the first sync by default."""
+
+PLANS = ("free", "free", "free", "pro", "pro", "enterprise, annual", "")
+COUNTRIES = ("DE", "FR", "JP", "NG", "PL", "US", 'Côte d"Ivoire')
+WEEKEND = 5
+
+
+@frozen(kw_only=True)
+class SampleSync:
+    """The members at one time.
+
+    Attributes:
+        synced_at: The time.
+        members: Who is there, in no order.
+    """
+
+    synced_at: datetime
+    members: tuple[Member, ...]
+
+
+def sample_syncs(
+    *,
+    syncs: int = 30,
+    members: int = 2000,
+    first: datetime = FIRST,
+    every: timedelta = timedelta(days=1),
+    seed: int = 0,
+) -> Iterator[SampleSync]:
+    """A cohort over time: it grows, some leave, most come back after a weekend, plans change.
+
+    About one member in six is anonymous and has no user id. Equal arguments give equal members.
+
+    Args:
+        syncs: How many times.
+        members: How many members there are at the first.
+        first: An aware datetime.
+        every: The time between two syncs.
+        seed: Another one gives another cohort.
+
+    >>> [len(one.members) for one in sample_syncs(syncs=3, members=100)]
+    [100, 101, 101]
+    """
+    chance = random.Random(seed)  # noqa: S311 - made-up data
+    known = [_made_up(number, chance) for number in range(members)]
+    away = set[int]()
+    for number in range(syncs):
+        when = first + number * every
+        if number:
+            weekend = when.weekday() >= WEEKEND
+            leaving, returning = (0.08, 0.05) if weekend else (0.02, 0.3)
+            present = [i for i in range(len(known)) if i not in away]
+            back = {i for i in away if chance.random() < returning}
+            away |= {i for i in present if chance.random() < leaving}
+            away -= back
+            born = range(len(known), len(known) + round(len(known) * chance.uniform(0.01, 0.03)))
+            known += [_made_up(i, chance) for i in born]
+            for i in chance.sample(range(len(known)), len(known) // 100):
+                plan = chance.choice(PLANS)
+                known[i] = evolve(known[i], properties={**known[i].properties, "plan": plan})
+        there = [member for i, member in enumerate(known) if i not in away]
+        chance.shuffle(there)
+        yield SampleSync(synced_at=when, members=tuple(there))
+
+
+def fill_bucket(
+    storage: Storage,
+    *,
+    sync: CohortSync = SYNC,
+    syncs: int = 30,
+    members: int = 2000,
+    first: datetime = FIRST,
+    every: timedelta = timedelta(days=1),
+    seed: int = 0,
+    logged: bool = True,
+) -> CohortStream:
+    """Syncs :func:`sample_syncs` into a storage, as this library or as Amplitude does.
+
+    Args:
+        storage: Where to.
+        sync: What is synced; it needs the properties ``plan`` and ``country`` or fewer.
+        syncs: How many times.
+        members: How many members there are at the first.
+        first: An aware datetime; the last sync must not lie in the future.
+        every: The time between two syncs.
+        seed: Another one gives another cohort.
+        logged: Whether there is a log beside the files; Amplitude writes none.
+
+    Returns:
+        The stream, for ``read_history``.
+    """
+    samples = sample_syncs(syncs=syncs, members=members, first=first, every=every, seed=seed)
+    before: tuple[Member, ...] = ()
+    for sample in samples:
+        if logged:
+            sync_cohort(
+                sync,
+                sample.members,
+                storage,
+                synced_at=sample.synced_at,
+                max_exits=len(before),
+                clock=_stopped(sample.synced_at),
+            )
+        else:
+            _write_files(storage, sync, sample, before)
+        before = sample.members
+    return sync.stream
+
+
+def _stopped(now: datetime) -> Callable[[], datetime]:
+    """A clock that stands: the times of the syncs may be any."""
+    return lambda: now
+
+
+def _write_files(
+    storage: Storage, sync: CohortSync, sample: SampleSync, before: tuple[Member, ...]
+) -> None:
+    with diff_members(
+        before, sample.members, schema=sync.schema, existing=sync.destination.existing
+    ) as diff:
+        for diff_type in DiffType:
+            name = sync.stream.name(sample.synced_at, diff_type, sync.name_style)
+            chunks = diff.report.files[diff_type].chunks()
+            storage.create(name.key(sync.destination.path), b"".join(chunks))
+
+
+def _made_up(number: int, chance: random.Random) -> Member:
+    return Member(
+        str(300_000_000_000 + number * 7919),
+        "" if chance.random() < 1 / 6 else f"user-{number:06}",
+        {"plan": chance.choice(PLANS), "country": chance.choice(COUNTRIES)},
+    )

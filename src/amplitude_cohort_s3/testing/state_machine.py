@@ -1,0 +1,234 @@
+"""Writers, readers, recoverers and crashes in any order, against a model of a few lines.
+
+Hypothesis makes up the order, and shows the shortest one that breaks something::
+
+    class MyMachine(StreamMachine):
+        def new_storage(self):
+            return MyStorage(...)
+
+    TestMyStorageInAnyOrder = MyMachine.TestCase
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event, Thread
+
+from attrs import define, field
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from ..errors import (
+    ClockSkewError,
+    CohortS3Error,
+    ConcurrentSyncError,
+    SyncVoidError,
+    UnfinishedSyncError,
+)
+from ..filename import DiffType
+from ..members import Members
+from ..storage import Storage
+from ..sync import SyncResult, read_head, read_history, recover
+from ..sync_log import SyncRecord
+from .faulty_storage import Death, Fault, FaultyStorage, When, unknown_outcome
+from .invariants import assert_invariants
+from .small_cohort import START, STREAM, ids_of, sync_ids
+
+# More than any sync has calls, so that some writers come to their end.
+CALLS = st.integers(0, 24)
+IDS = st.frozensets(st.integers(1, 5), max_size=4)
+ERRORS: tuple[Callable[[str], BaseException], ...] = (Death, unknown_outcome)
+
+
+class StreamMachine(RuleBasedStateMachine):
+    """The proof by random orders, for any Storage: override ``new_storage``.
+
+    The model is the list of the sets of members that were published, and the sets that
+    writers wanted who have not come to their end: each of them may be published still.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.storage = self.new_storage()
+        self.published = list[frozenset[int]]()
+        self.wanted = list[frozenset[int]]()
+        self.asleep = list[_Sleeper]()
+        self.minute = 0
+        self.records: tuple[SyncRecord, ...] = ()
+        self.state = assert_invariants(self.storage, STREAM)
+
+    def new_storage(self) -> Storage:
+        """A fresh, empty storage."""
+        raise NotImplementedError("override new_storage() in your subclass")
+
+    # --- What may happen ---------------------------------------------------------------
+
+    @rule(ids=IDS)
+    def a_sync_runs_to_its_end(self, ids: frozenset[int]) -> None:
+        """It completes from every state."""
+        self._sync(self.storage, ids)
+        self._look()
+        assert self.published[-1] == ids
+
+    @rule(
+        ids=IDS,
+        at=CALLS,
+        when=st.sampled_from(["before", "midway", "after"]),
+        error=st.sampled_from(ERRORS),
+        forever=st.booleans(),
+    )
+    def a_sync_is_cut(
+        self,
+        *,
+        ids: frozenset[int],
+        at: int,
+        when: When,
+        error: Callable[[str], BaseException],
+        forever: bool,
+    ) -> None:
+        """One of its calls fails; all after it too, or its code that cleans up runs."""
+        fault = Fault(at=at, when=when, error=error, forever=forever)
+        try:
+            self._sync(FaultyStorage(self.storage, fault), ids)
+        except (Death, CohortS3Error):
+            self._look()
+        else:
+            self._look()
+            assert self.published[-1] == ids
+
+    @rule(ids=IDS, at=CALLS)
+    def a_writer_falls_asleep(self, ids: frozenset[int], at: int) -> None:
+        """Before one of its calls; all goes on without it."""
+        pause = _Pause(at=at)
+        self.asleep.append(
+            _Sleeper(lambda: self._sync(FaultyStorage(self.storage, pause), ids), pause)
+        )
+        self._look()
+
+    @precondition(lambda self: self.asleep)
+    @rule(data=st.data())
+    def a_sleeping_writer_goes_on(self, data: st.DataObject) -> None:
+        """Whatever became of its sync meanwhile, by whomever."""
+        sleeper = self.asleep.pop(data.draw(st.integers(0, len(self.asleep) - 1)))
+        result = sleeper.wake_up()
+        self._look()
+        assert result is None or result.record in self.state.published
+
+    @rule()
+    def somebody_recovers(self) -> None:
+        """The second finds nothing."""
+        recover(self.storage, STREAM)
+        self._look()
+        assert recover(self.storage, STREAM).outcome == "nothing"
+
+    @precondition(lambda self: self.state.in_doubt is not None)
+    @rule(diff_type=st.sampled_from(DiffType))
+    def an_upload_is_aborted(self, diff_type: DiffType) -> None:
+        """By a rule of the bucket, while its sync is undecided."""
+        record = self.state.in_doubt
+        staged = None if record is None else record.files[diff_type].staged
+        assert staged is not None
+        self.storage.discard(staged)
+        self._look()
+
+    @precondition(lambda self: self.published and self.state.in_doubt is None)
+    @rule()
+    def a_scheduler_repeats_the_last_sync(self) -> None:
+        """It is done already, and nothing changes."""
+        last = self.state.published[-1]
+        minute = int((last.synced_at - START).total_seconds() // 60)
+        again = sync_ids(self.storage, self.published[-1], minute, now=max(minute, self.minute))
+        assert (again.record, again.already_done) == (last, True)
+        self._look()
+
+    # --- What holds always --------------------------------------------------------------
+
+    @invariant()
+    def readers_agree_with_the_model(self) -> None:
+        """The head and the history say what the list of sets says."""
+        history = read_history(self.storage, STREAM)
+        told = [ids_of(history.members_at(sync)) for sync in history]
+        # What is visible already is told before its outcome is.
+        in_doubt = told[len(self.published) :]
+        assert told[: len(self.published)] == self.published
+        assert in_doubt == [] or (len(in_doubt) == 1 and in_doubt[0] in self.wanted)
+        with suppress(UnfinishedSyncError):
+            head = read_head(self.storage, STREAM)
+            assert ([ids_of(head.members())] if head else []) == self.published[-1:]
+
+    def teardown(self) -> None:
+        """The sleepers wake up, and one sync more completes."""
+        for sleeper in self.asleep:
+            sleeper.wake_up()
+        self._look()
+        self.a_sync_runs_to_its_end(frozenset({1, 9}))
+
+    # --- How it is done -------------------------------------------------------------------
+
+    def _sync(self, storage: Storage, ids: frozenset[int]) -> SyncResult:
+        self.minute += 1
+        self.wanted.append(ids)
+        return sync_ids(storage, ids, None, now=self.minute)
+
+    def _look(self) -> None:
+        """Asserts the invariants, and that the model is right but for what was wanted."""
+        self.state = assert_invariants(self.storage, STREAM, earlier=self.state)
+        records = self.state.published
+        assert records[: len(self.records)] == self.records, "a published sync changed"
+        for record in records[len(self.records) :]:
+            found = frozenset(ids_of(Members.of_record(record, self.storage.open)))
+            assert found in self.wanted, f"nobody wanted {set(found)}"
+            self.wanted.remove(found)
+            self.published.append(found)
+        self.records = records
+
+
+@define(kw_only=True, eq=False)
+class _Pause(Fault):
+    """Lets a call wait instead of fail."""
+
+    asleep: Event = field(factory=Event, init=False)
+    go_on: Event = field(factory=Event, init=False)
+
+    def begin(self, name: str, key: str) -> When | None:  # noqa: ARG002
+        with self._lock:
+            number = len(self.calls)
+            self.calls.append(name)
+        if number == self.at:
+            self.asleep.set()
+            self.go_on.wait()
+        return None
+
+
+# What may become of a sync while its writer sleeps: another was faster, what it staged was
+# discarded, or its clock is behind by now. Anything else is a fault of ours.
+_OVERTAKEN = (ConcurrentSyncError, SyncVoidError, ClockSkewError)
+
+
+class _Sleeper:
+    """A writer in a thread of its own, which runs only while the others wait for it."""
+
+    def __init__(self, work: Callable[[], SyncResult], pause: _Pause) -> None:
+        self._work = work
+        self._pause = pause
+        self._result: SyncResult | None = None
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+        pause.asleep.wait()
+
+    def _run(self) -> None:
+        try:
+            self._result = self._work()
+        except _OVERTAKEN:
+            pass
+        except BaseException as error:  # noqa: BLE001 -- it is raised by wake_up()
+            self._error = error
+        self._pause.asleep.set()
+
+    def wake_up(self) -> SyncResult | None:
+        """What the sync says in the end; None if others overtook it."""
+        self._pause.go_on.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._result

@@ -1,0 +1,391 @@
+"""Each request of each verb meets each lie of a network, and every verdict is right or unknown.
+
+A proxy lies between the client and the server; the same bucket, asked without it, tells what
+is true. A verdict is what a verb returns or raises. ``UnknownOutcomeError`` is always
+allowed, as it claims nothing; whatever else is said must be so.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from itertools import count, product
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from attrs import frozen
+from servers import Server
+
+from amplitude_cohort_s3 import CohortS3Error, StagedObject, StagedState
+from amplitude_cohort_s3.errors import ObjectExistsError, StagedGoneError, UnknownOutcomeError
+from amplitude_cohort_s3.storage.s3 import S3Storage
+from amplitude_cohort_s3.testing.cut_matrix import FIRST, SECOND
+from amplitude_cohort_s3.testing.invariants import assert_invariants
+from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
+from amplitude_cohort_s3.testing.small_cohort import STREAM, content, sync_ids
+
+pytestmark = pytest.mark.servers
+
+LIES: dict[str, dict[str, Any]] = {
+    "answer lost": {"lie": Lie.LOSE_ANSWER},
+    "reset before": {"lie": Lie.RESET_BEFORE},
+    "reset after": {"lie": Lie.RESET_AFTER},
+    "stall": {"lie": Lie.STALL, "seconds": 0.6},
+    "body cut short": {"lie": Lie.CUT_BODY},
+    "bit flipped": {"lie": Lie.FLIP_BIT},
+    "503 before": {"lie": Lie.ERROR_BEFORE},
+    "503 after": {"lie": Lie.ERROR_AFTER},
+    "500 before": {"lie": Lie.ERROR_BEFORE, "status": 500, "code": "InternalError"},
+    "500 after": {"lie": Lie.ERROR_AFTER, "status": 500, "code": "InternalError"},
+    "409 before": {"lie": Lie.ERROR_BEFORE, "status": 409, "code": "ConditionalRequestConflict"},
+    "409 after": {"lie": Lie.ERROR_AFTER, "status": 409, "code": "ConditionalRequestConflict"},
+    "200 with an error before": {"lie": Lie.ERROR_BEFORE, "status": 200, "code": "InternalError"},
+    "200 with an error after": {"lie": Lie.ERROR_AFTER, "status": 200, "code": "InternalError"},
+    "412 of nothing": {"lie": Lie.ERROR_BEFORE, "status": 412, "code": "PreconditionFailed"},
+    "412 after a success": {"lie": Lie.ERROR_AFTER, "status": 412, "code": "PreconditionFailed"},
+}
+
+REQUESTS: dict[str, dict[str, str]] = {
+    "create": {"method": "PUT", "path": r"/key-\d+$"},
+    "begin": {"method": "POST", "path": r"\?uploads"},
+    "part": {"method": "PUT", "path": "partNumber="},
+    "complete": {"method": "POST", "path": "uploadId="},
+    "abort": {"method": "DELETE", "path": "uploadId="},
+    "parts": {"method": "GET", "path": "uploadId="},
+    "head": {"method": "HEAD", "path": r"/key-\d+$"},
+    "get": {"method": "GET", "path": r"/key-\d+$"},
+    "list": {"method": "GET", "path": "list-type=2"},
+}
+
+
+@frozen
+class World:
+    """One key of a bucket: through the proxy, and as it is."""
+
+    storage: S3Storage
+    truth: S3Storage
+    key: str
+
+    def bytes_there(self) -> bytes | None:
+        found = [info for info in self.truth.list_objects(self.key) if info.key == self.key]
+        if not found:
+            return None
+        with self.truth.open(self.key) as stream:
+            return stream.read()
+
+    def staged(self) -> StagedObject:
+        return self.truth.stage(self.key, [b"mine"])
+
+
+# --- What each verb may say ----------------------------------------------------------------
+
+
+def create(world: World) -> None:
+    try:
+        world.storage.create(world.key, b"mine")
+    except UnknownOutcomeError:
+        return
+    except ObjectExistsError:
+        assert world.bytes_there() not in (None, b"mine")
+    except CohortS3Error:
+        assert world.bytes_there() != b"mine"
+    else:
+        assert world.bytes_there() == b"mine"
+
+
+def create_where_another_is(world: World) -> None:
+    world.truth.create(world.key, b"another's")
+    create(world)
+    assert world.bytes_there() == b"another's"
+
+
+def create_again(world: World) -> None:
+    world.truth.create(world.key, b"mine")
+    try:
+        world.storage.create(world.key, b"mine")
+    except ObjectExistsError:
+        pytest.fail("its own bytes are called another's")
+    except CohortS3Error:
+        pass
+
+
+def stage(world: World) -> None:
+    try:
+        staged = world.storage.stage(world.key, [b"mine"])
+    except CohortS3Error:
+        assert world.bytes_there() is None
+        return
+    assert world.truth.inspect(staged) is StagedState.STAGED
+    world.truth.publish(staged)
+    assert world.bytes_there() == b"mine"
+
+
+def _publish(world: World, staged: StagedObject, before: StagedState) -> None:
+    try:
+        world.storage.publish(staged)
+    except UnknownOutcomeError:
+        return
+    except ObjectExistsError:
+        assert world.bytes_there() == b"another's"
+    except StagedGoneError:
+        assert world.truth.inspect(staged) is StagedState.GONE
+    except CohortS3Error:
+        assert world.truth.inspect(staged) is before
+    else:
+        assert world.truth.inspect(staged) is StagedState.PUBLISHED
+        assert world.bytes_there() == b"mine"
+
+
+def publish(world: World) -> None:
+    _publish(world, world.staged(), StagedState.STAGED)
+
+
+def publish_where_another_is(world: World) -> None:
+    staged = world.staged()
+    world.truth.create(world.key, b"another's")
+    _publish(world, staged, StagedState.STAGED)
+    assert world.bytes_there() == b"another's"
+
+
+def publish_what_is_gone(world: World) -> None:
+    staged = world.staged()
+    world.truth.discard(staged)
+    _publish(world, staged, StagedState.GONE)
+    assert world.bytes_there() is None
+
+
+def publish_again(world: World) -> None:
+    staged = world.staged()
+    world.truth.publish(staged)
+    _publish(world, staged, StagedState.PUBLISHED)
+    assert world.bytes_there() == b"mine"
+
+
+def discard(world: World) -> None:
+    staged = world.staged()
+    try:
+        world.storage.discard(staged)
+    except UnknownOutcomeError:
+        return
+    except CohortS3Error:
+        assert world.truth.inspect(staged) is StagedState.STAGED
+    else:
+        assert world.truth.inspect(staged) is StagedState.GONE
+
+
+def discard_what_is_published(world: World) -> None:
+    staged = world.staged()
+    world.truth.publish(staged)
+    with suppress(CohortS3Error):
+        world.storage.discard(staged)
+    assert world.truth.inspect(staged) is StagedState.PUBLISHED
+
+
+def _inspect(world: World, staged: StagedObject) -> None:
+    try:
+        state = world.storage.inspect(staged)
+    except CohortS3Error:
+        return
+    assert state is world.truth.inspect(staged)
+
+
+def inspect_what_is_staged(world: World) -> None:
+    _inspect(world, world.staged())
+
+
+def inspect_what_is_published(world: World) -> None:
+    staged = world.staged()
+    world.truth.publish(staged)
+    _inspect(world, staged)
+
+
+def inspect_what_is_gone(world: World) -> None:
+    staged = world.staged()
+    world.truth.discard(staged)
+    _inspect(world, staged)
+
+
+def read(world: World) -> None:
+    data = bytes(range(256)) * 16
+    world.truth.create(world.key, data)
+    try:
+        with world.storage.open(world.key) as stream:
+            found = stream.read()
+    except CohortS3Error:
+        return
+    assert found == data
+
+
+def list_keys(world: World) -> None:
+    names = [f"{world.key}/{n}" for n in range(3)]
+    for name in names:
+        world.truth.create(name, b"")
+    try:
+        found = [info.key for info in world.storage.list_objects(f"{world.key}/")]
+    except CohortS3Error:
+        return
+    assert found == names
+
+
+VERBS: dict[Callable[[World], None], tuple[str, ...]] = {
+    create: ("create", "get"),
+    create_where_another_is: ("create", "get"),
+    create_again: ("create", "get"),
+    stage: ("begin", "part"),
+    publish: ("complete", "head", "parts"),
+    publish_where_another_is: ("complete", "head", "parts"),
+    publish_what_is_gone: ("complete", "head", "parts"),
+    publish_again: ("complete", "head"),
+    discard: ("abort", "parts"),
+    discard_what_is_published: ("abort", "parts"),
+    inspect_what_is_staged: ("parts",),
+    inspect_what_is_published: ("parts", "head"),
+    inspect_what_is_gone: ("parts", "head"),
+    read: ("get",),
+    list_keys: ("list",),
+}
+"""Each verb in each situation, and the requests that it may send."""
+
+FLIPPED = {
+    *((verb, "bit flipped", times) for verb in (read, list_keys) for times in (1, 99)),
+    (create_again, "bit flipped", 99),
+}
+"""What a storage can't see over plain HTTP, where bytes have no checksum: TLS would. The
+readers can, as the log holds a digest of all that is read; and a flipped key of a listing is
+no name that the log knows. What a sync makes of it is the last test's subject.
+"""
+
+NUMBERS = count()
+
+
+class Network:
+    """A bucket behind a proxy."""
+
+    def __init__(self, server: Server, proxy: LyingProxy, attempts: int) -> None:
+        self.proxy = proxy
+        client = server.client(
+            proxy.url,
+            retries={"total_max_attempts": attempts, "mode": "standard"},
+            read_timeout=0.3,
+        )
+        self.storage = S3Storage(server.new_bucket(), client=client, settling_time=0.06)
+        self.truth = S3Storage(self.storage.bucket, client=server.client(), settling_time=0.06)
+        self.storage.create("past the probe", b"")
+        self.truth.create("past the probe", b"")
+
+    def meets(self, verb: Callable[[World], None], request: str, lie: str, times: int) -> bool:
+        """Lets the verb meet the lie; whether it sent the request at all."""
+        world = World(self.storage, self.truth, f"key-{next(NUMBERS)}")
+        self.proxy.be_honest()
+        self.proxy.lie(**LIES[lie], **REQUESTS[request], times=times)
+        try:
+            verb(world)
+        except BaseException as error:
+            error.add_note(f"the request {request!r} met {lie!r}, {times} times")
+            raise
+        return self.proxy.lies_told > 0
+
+
+@pytest.fixture
+def proxy(moto: Server) -> Generator[LyingProxy]:
+    with LyingProxy(moto.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore sleeps up to a second before each retry."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr("smart_open.s3.time", SimpleNamespace(sleep=lambda _: None))
+
+
+@pytest.mark.usefixtures("without_backoff")
+@pytest.mark.parametrize(
+    ("attempts", "times"),
+    [(1, 1), (1, 99), (3, 1)],
+    ids=["one attempt, once", "one attempt, always", "botocore retries, once"],
+)
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+def test_no_lie_makes_a_verdict_wrong(
+    moto: Server,
+    proxy: LyingProxy,
+    verb: Callable[[World], None],
+    attempts: int,
+    times: int,
+    record_property: Callable[[str, object], None],
+) -> None:
+    network = Network(moto, proxy, attempts)
+    record_property(
+        "cases",
+        sum(
+            network.meets(verb, request, lie, times)
+            for request, lie in product(VERBS[verb], LIES)
+            if (lie, times) != ("stall", 99)  # once is enough, as it takes its time
+            and (verb, lie, times) not in FLIPPED
+        ),
+    )
+
+
+@pytest.mark.usefixtures("without_backoff")
+@pytest.mark.parametrize(
+    "verb",
+    [create, create_where_another_is, publish, publish_where_another_is, discard, read],
+    ids=lambda verb: verb.__name__,
+)
+def test_no_lie_makes_a_verdict_of_radosgw_wrong(
+    radosgw: Server,
+    verb: Callable[[World], None],
+    record_property: Callable[[str, object], None],
+) -> None:
+    with LyingProxy(radosgw.url) as proxy:
+        network = Network(radosgw, proxy, attempts=1)
+        record_property(
+            "cases",
+            sum(
+                network.meets(verb, request, lie, 1)
+                for request, lie in product(VERBS[verb], LIES)
+                if (verb, lie, 1) not in FLIPPED
+            ),
+        )
+
+
+# --- A whole sync --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("without_backoff")
+@pytest.mark.parametrize("lie", ["answer lost", "bit flipped"])
+def test_a_sync_that_meets_a_lie_at_any_request_loses_nothing(
+    moto: Server,
+    proxy: LyingProxy,
+    lie: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """And what is said of the sync is true."""
+    network = Network(moto, proxy, attempts=1)
+    prepare(network)
+    sync_ids(network.storage, SECOND, 1)
+    expected = content(network.truth)
+    requests = len(proxy.seen)
+    cases = 0
+    for first in range(1, requests + 1):
+        network = Network(moto, proxy, attempts=1)
+        prepare(network)
+        proxy.lie(**LIES[lie], first=first)
+        try:
+            sync_ids(network.storage, SECOND, 1)
+        except CohortS3Error:
+            told = False
+        else:
+            told = True
+        cases += proxy.lies_told
+        found = assert_invariants(network.truth, STREAM)
+        assert len(found.published) == 2 or not told
+        sync_ids(network.truth, SECOND, 1)
+        assert content(network.truth) == expected
+        assert_invariants(network.truth, STREAM, earlier=found)
+    assert cases > requests / 2
+    record_property("cases", cases)
+
+
+def prepare(network: Network) -> None:
+    sync_ids(network.truth, FIRST, 0)
+    network.proxy.be_honest()

@@ -1,0 +1,47 @@
+"""Several writers, readers, recoverers and crashes in any order, over a bucket."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+from servers import Server
+
+from amplitude_cohort_s3 import S3Storage
+from amplitude_cohort_s3.testing.cut_matrix import CutMatrix, dies
+from amplitude_cohort_s3.testing.state_machine import StreamMachine
+
+pytestmark = pytest.mark.servers
+
+ORDERS = 6
+STEPS = 10
+
+
+def test_syncs_into_a_bucket_in_any_order(moto: Server, record_property):
+    client = moto.client()
+
+    class Machine(StreamMachine):
+        def new_storage(self) -> S3Storage:
+            return S3Storage(moto.new_bucket(), client=client, settling_time=0.02)
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=ORDERS,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    record_property("cases", ORDERS * STEPS)
+
+
+class TestMotoCut(CutMatrix):
+    """A process that dies, at each call; the other storages meet the other failures too."""
+
+    failures = (dies,)
+    moments = ("after",)
+    own_log = (False,)
+
+    @pytest.fixture
+    def new_storage(self, moto: Server):
+        client = moto.client()
+        return lambda: S3Storage(moto.new_bucket(), client=client, settling_time=0.02)

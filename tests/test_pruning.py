@@ -1,0 +1,237 @@
+"""Pruning: what is left replays, what is gone is not missed, and cuts lose nothing."""
+
+from datetime import datetime
+from itertools import product
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amplitude_cohort_s3 import (
+    DiffType,
+    ExistingMeaning,
+    MemoryStorage,
+    Storage,
+    forget,
+    plan_prune,
+    prune,
+    read_history,
+    recover,
+    sync_cohort,
+)
+from amplitude_cohort_s3.errors import MissingPowerError, NaiveDatetimeError
+from amplitude_cohort_s3.findings import FindingKind
+from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
+from amplitude_cohort_s3.testing.invariants import assert_invariants
+from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, clock_at, moment, sync_ids
+
+COHORTS = [{1, 2, 3}, {2, 3, 4}, {1, 3, 4}, {3, 4, 5}, {1, 5}]
+LATER = clock_at(moment(90))
+
+
+def sync_all(storage, cohorts, *, meaning=ExistingMeaning.MEMBERS, log=None) -> None:
+    destination = evolve(SYNC.destination, existing=meaning)
+    for minute, ids in enumerate(cohorts):
+        sync_cohort(
+            evolve(SYNC, destination=destination),
+            [(str(n), f"user {n}") for n in ids],
+            storage,
+            synced_at=moment(minute),
+            clock=clock_at(moment(minute)),
+            log=log,
+            max_exits=100,
+        )
+
+
+def told(storage: Storage) -> dict[datetime, set[int]]:
+    history = read_history(storage, STREAM)
+    return {s.synced_at: {int(row[0]) for row in history.members_at(s)} for s in history}
+
+
+def expected(cohorts, first=0):
+    return {moment(n): ids for n, ids in enumerate(cohorts) if n >= first}
+
+
+def stays(storage: Storage):
+    history = read_history(storage, STREAM)
+    return [(stay.row, stay.entered, stay.exited) for stay in history.intervals()]
+
+
+@pytest.mark.parametrize("meaning", ExistingMeaning)
+@pytest.mark.parametrize("logged", [True, False])
+def test_without_old_snapshots_everything_is_told_as_before(meaning, logged):
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS, meaning=meaning, log=None if logged else MemoryStorage())
+    before = stays(storage), read_history(storage, STREAM).events().to_list()
+    receipt = prune(storage, STREAM, before=moment(60), clock=LATER)
+    assert [info.key for info in receipt.plan.files] == [
+        STREAM.name(moment(n), DiffType.EXISTING, SYNC.name_style).key(STREAM.path)
+        for n in range(4)
+    ]
+    assert told(storage) == expected(COHORTS)
+    assert (stays(storage), read_history(storage, STREAM).events().to_list()) == before
+    findings = read_history(storage, STREAM).verify()
+    if logged:
+        assert findings == ()
+        assert_invariants(storage, STREAM)
+        sync_ids(storage, {1, 7}, 95)
+        assert told(storage)[moment(95)] == {1, 7}
+    else:
+        assert {(f.kind, f.count) for f in findings} == {(FindingKind.MISSING_FILE, 1)}
+        assert len(findings) == 4
+    assert prune(storage, STREAM, before=moment(4)).plan.files == ()
+
+
+@pytest.mark.parametrize("cut", range(7))
+def test_before_a_time_nothing_is_left_and_the_rest_is_told_as_before(cut):
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS)
+    when = moment(cut) if cut else moment(0).replace(year=2020)
+    receipt = prune(storage, STREAM, before=when, keep="nothing", clock=LATER)
+    first = min(cut, 4)
+    assert len(receipt.plan.files) == 3 * first
+    assert receipt.plan.replays_from == moment(first)
+    assert told(storage) == expected(COHORTS, first)
+    assert read_history(storage, STREAM).verify() == ()
+    assert_invariants(storage, STREAM)
+    sync_ids(storage, {1, 7}, 95)
+    assert told(storage) == {**expected(COHORTS, first), moment(95): {1, 7}}
+
+
+@settings(max_examples=25)
+@given(
+    cohorts=st.lists(st.sets(st.integers(1, 5)), min_size=2, max_size=6),
+    steps=st.lists(
+        st.tuples(st.integers(0, 7), st.sampled_from(["changes", "nothing"])), max_size=3
+    ),
+    meaning=st.sampled_from(ExistingMeaning),
+)
+def test_any_number_of_times_and_in_any_way(cohorts, steps, meaning):
+    storage = MemoryStorage()
+    sync_all(storage, [ids | {7} for ids in cohorts], meaning=meaning)
+    first = 0
+    for cut, keep in steps:
+        plan = plan_prune(storage, STREAM, before=moment(cut), keep=keep)
+        assert prune(storage, STREAM, before=moment(cut), keep=keep, clock=LATER).plan == plan
+        first = max(first, read_history(storage, STREAM)[0].synced_at.minute)
+        assert told(storage) == expected([ids | {7} for ids in cohorts], first)
+        assert read_history(storage, STREAM).verify() == ()
+        assert not read_history(storage, STREAM)[-1].missing
+        assert_invariants(storage, STREAM)
+
+
+def test_lost_files_are_still_missed():
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS)
+    files = read_history(storage, STREAM)[1].files
+    prune(storage, STREAM, before=moment(1), clock=LATER)
+    for info in files.values():
+        storage.delete(info.key)
+    findings = read_history(storage, STREAM).verify()
+    assert {(f.kind, f.key) for f in findings} == {
+        (FindingKind.MISSING_FILE, info.key) for info in files.values()
+    }
+
+
+def test_a_snapshot_that_a_lost_file_can_be_told_from_is_kept():
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS)
+    history = read_history(storage, STREAM)
+    storage.delete(history[2].files[DiffType.ENTERING].key)
+    plan = plan_prune(storage, STREAM, before=moment(60))
+    assert [info.key for info in plan.files] == [
+        history[n].files[DiffType.EXISTING].key for n in (0, 3)
+    ]
+    before = stays(storage)
+    prune(storage, STREAM, before=moment(60), clock=LATER)
+    assert stays(storage) == before
+    assert told(storage) == expected(COHORTS)
+
+
+def test_the_pruned_can_be_forgotten_and_the_forgotten_pruned():
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS)
+    forget(storage, STREAM, [1], clock=LATER)
+    prune(storage, STREAM, before=moment(3), clock=LATER)
+    forget(storage, STREAM, [4], clock=LATER)
+    prune(storage, STREAM, before=moment(2), keep="nothing", clock=LATER)
+    left = [ids - {1, 4} for ids in COHORTS]
+    # The newest sync whose own files tell its members is the first that is not after the time.
+    assert told(storage) == expected(left)
+    assert read_history(storage, STREAM).verify() == ()
+    assert_invariants(storage, STREAM)
+
+
+def test_a_storage_that_can_not_delete_and_a_naive_time_are_refused():
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS)
+
+    class NoDelete:
+        def __init__(self):
+            for verb in ("list_objects", "open", "create", "stage", "inspect", "publish"):
+                setattr(self, verb, getattr(storage, verb))
+
+        discard = storage.discard
+
+    for run in (plan_prune, prune):
+        with pytest.raises(MissingPowerError, match="NoDelete has no delete"):
+            run(NoDelete(), STREAM, before=moment(9))
+        with pytest.raises(NaiveDatetimeError):
+            run(storage, STREAM, before=moment(9).replace(tzinfo=None))
+
+
+def test_a_plan_shows_files_and_sizes_and_touches_nothing():
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS)
+    plan = plan_prune(storage, STREAM, before=moment(2))
+    assert plan.size == sum(info.size for info in plan.files) > 0
+    assert "prune 2 files" in str(plan)
+    assert plan.files[0].key in plan._repr_html_()
+    assert told(storage) == expected(COHORTS)
+    assert len(list(storage.list_objects("cohorts/1"))) == 15
+
+
+@pytest.mark.parametrize("keep", ["changes", "nothing"])
+@pytest.mark.parametrize(
+    ("logged", "finish"), [(True, "rerun"), (True, "sync"), (True, "recover"), (False, "rerun")]
+)
+def test_a_cut_anywhere_is_completed(keep, logged, finish, record_property):
+    def prepared() -> MemoryStorage:
+        storage = MemoryStorage()
+        sync_all(storage, COHORTS, log=None if logged else MemoryStorage())
+        return storage
+
+    def run(storage: Storage) -> None:
+        prune(storage, STREAM, before=moment(3), keep=keep, clock=LATER)
+
+    counting = Fault()
+    storage = prepared()
+    run(FaultyStorage(storage, counting))
+    after = {info.key for info in storage.list_objects()}
+    first = 3 if keep == "nothing" else 0
+    for at, when in product(range(len(counting.calls)), ("before", "after")):
+        storage = prepared()
+        with pytest.raises(Death):
+            run(FaultyStorage(storage, Fault(at=at, when=when)))
+        history = read_history(storage, STREAM)
+        kinds = {f.kind for f in history.verify()}
+        if logged:
+            assert kinds <= {FindingKind.UNFINISHED}
+            assert_invariants(storage, STREAM)
+        late = {sync: ids for sync, ids in told(storage).items() if sync >= moment(first)}
+        assert late == expected(COHORTS, first)
+        if finish == "recover":
+            recover(storage, STREAM)
+            if read_history(storage, STREAM).log.amendments:
+                assert {info.key for info in storage.list_objects()} == after
+            continue
+        if finish == "sync":
+            sync_ids(storage, {1, 7}, 95)
+            assert told(storage)[moment(95)] == {1, 7}
+            run(storage)
+        else:
+            run(storage)
+            assert {info.key for info in storage.list_objects()} == after
+        assert not logged or read_history(storage, STREAM).verify() == ()
+    record_property("cases", 2 * len(counting.calls))

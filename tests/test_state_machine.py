@@ -1,0 +1,44 @@
+"""Several writers, readers, recoverers and crashes in any order, over the local storages."""
+
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from amplitude_cohort_s3 import LocalStorage, MemoryStorage
+from amplitude_cohort_s3.testing.state_machine import StreamMachine
+
+ORDERS = 30
+STEPS = 15
+SETTINGS = settings(
+    max_examples=ORDERS,
+    stateful_step_count=STEPS,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
+class MemoryMachine(StreamMachine):
+    def new_storage(self):
+        return MemoryStorage()
+
+
+class LocalMachine(StreamMachine):
+    def new_storage(self):
+        self.folder = TemporaryDirectory()
+        return LocalStorage(self.folder.name)
+
+    def teardown(self):
+        super().teardown()
+        self.folder.cleanup()
+
+
+TestMemoryInAnyOrder = MemoryMachine.TestCase
+TestMemoryInAnyOrder.settings = SETTINGS
+TestLocalInAnyOrder = LocalMachine.TestCase
+TestLocalInAnyOrder.settings = settings(SETTINGS, max_examples=ORDERS // 2)
