@@ -43,7 +43,8 @@ _ONCE = [
     f"--ignore=tests/{name}"
     for name in (
         *("policy", "test_policy.py", "test_kills.py", "test_races.py"),
-        *("test_cut_matrix.py", "test_protocol_model.py", "amplitude/test_amplitude_faults.py"),
+        *("test_cut_matrix.py", "test_protocol_model.py", "test_state_machine.py"),
+        *("test_forgetting.py", "test_pruning.py", "amplitude/test_amplitude_faults.py"),
     )
 ]
 
@@ -69,6 +70,13 @@ _UNITS = [
         )
     ),
 ]
+
+
+@nox.session(python=PRIMARY, venv_backend="uv|virtualenv")
+def schedulers(session: nox.Session) -> None:
+    """The examples for cron, Airflow and Dagster, run by Airflow and Dagster themselves."""
+    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["schedulers"])
+    session.run("pytest", "tests/schedulers", *session.posargs)
 
 
 @nox.session(python=PRIMARY, reuse_venv=False)
@@ -112,6 +120,16 @@ def docs(session: nox.Session) -> None:
     session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["docs"])
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "-q", "docs", "build/site")
     session.run("pytest", "-p", "no:cacheprovider", "--nbmake", "examples", *session.posargs)
+
+
+@nox.session(python=PRIMARY, default=False)
+def mutants(session: nox.Session) -> None:
+    """Takes one rule after the other out of the package, and shows which test notices.
+
+    ``-- fsync`` chooses those with a word in their name.
+    """
+    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["tests"])
+    session.run("python", "tests/mutants.py", *session.posargs)
 
 
 @nox.session(python=PRIMARY, default=False)

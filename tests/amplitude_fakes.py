@@ -65,11 +65,10 @@ def connect(fake: FakeAmplitude, passing: Time, **arguments) -> AmplitudeCohorts
     return AmplitudeCohorts(
         fake.api_key,
         fake.secret_key,
-        base_url=fake.base_url,
+        **{"base_url": fake.base_url, **arguments},
         clock=passing.clock,
         monotonic=passing.monotonic,
         sleep=passing.sleep,
-        **arguments,
     )
 
 

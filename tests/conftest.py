@@ -1,7 +1,10 @@
 """Options, counts, and hypothesis profiles: `dev`, or `ci` by HYPOTHESIS_PROFILE or in CI."""
 
 import os
+import re
 from collections import Counter
+from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,11 +30,50 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter):
     """Prints how many cases the exhaustive tests went through."""
-    cases = Counter[str]()
-    for report in terminalreporter.stats.get("passed", []):
-        test, _, _ = report.nodeid.partition("[")
-        cases[test] += dict(report.user_properties).get("cases", 0)
+    cases = _cases(terminalreporter)
     lines = [f"{number:>9,} {test}" for test, number in cases.items() if number]
     if lines:
         terminalreporter.section("cases")
         terminalreporter.write_line("\n".join(lines))
+    for broken in _broken_promises(terminalreporter):
+        terminalreporter.write_line(broken, red=True)
+
+
+def pytest_sessionfinish(session):
+    """A run with fewer cases than the docs promise has failed."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and _broken_promises(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _cases(reporter) -> Counter[str]:
+    cases = Counter[str]()
+    for report in reporter.stats.get("passed", []):
+        test, _, _ = report.nodeid.partition("[")
+        cases[test] += dict(report.user_properties).get("cases", 0)
+    return cases
+
+
+def _broken_promises(reporter) -> list[str]:
+    config = reporter.config
+    if config.option.keyword or config.option.markexpr or any("::" in a for a in config.args):
+        return []  # Not all of a test's cases were asked for.
+    return [
+        f"{PROMISES.name} promises {promised(test):,} cases of {test}, and these are {number:,}"
+        for test, number in _cases(reporter).items()
+        if 0 < number < promised(test)
+    ]
+
+
+PROMISES = Path(__file__).parent.parent / "docs" / "explanation" / "promises.md"
+
+
+@cache
+def promises() -> dict[str, int]:
+    """The counts of the docs, by test."""
+    rows = re.findall(r"^\| .* \| `(.+)` \| ([0-9,]+) \|$", PROMISES.read_text(), re.MULTILINE)
+    return {f"tests/{test}": int(number.replace(",", "")) for test, number in rows}
+
+
+def promised(test: str) -> int:
+    return promises().get(test, 0)

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_history import TIMES, build, random_cohorts
 
 from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
     DiffType,
+    ExistingMeaning,
     Members,
     MemoryStorage,
     RowSchema,
@@ -457,6 +459,34 @@ def test_a_table_that_can_be_read_once_is_enough():
     reader = pa.table({"amplitude_id": ["1"]}).to_reader()
     with diff_members([], reader, schema=RowSchema()) as diff:
         assert diff.entering.rows == 1
+
+
+# --- What a history answers -----------------------------------------------------------
+
+
+def test_events_stays_and_churn_can_be_iterated_again_and_are_data_frames_too():
+    storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=True)
+    history = read_history(storage, sync.stream)
+    events, stays, churn = history.events(), history.intervals(), history.churn()
+    assert list(events) == list(events) == events.to_list()
+    assert list(stays) == list(stays) == stays.to_list()
+    cells = ["amplitude_id", "user_id", "plan"]
+    table = pa.table(events)
+    assert table.column_names == ["synced_at", "diff_type", *cells]
+    assert [tuple(row.values()) for row in table.to_pylist()] == [
+        (e.synced_at, e.diff_type.value, *e.row) for e in events
+    ]
+    table = stays.to_arrow()
+    assert table.column_names == ["entered", "exited", *cells]
+    assert [tuple(row.values()) for row in table.to_pylist()] == [
+        (s.entered, s.exited, *s.row) for s in stays
+    ]
+    assert [tuple(row.values()) for row in churn.to_arrow().to_pylist()] == [
+        (c.synced_at, c.members, c.entered, c.exited, c.returned) for c in churn
+    ]
+    assert (len(churn), churn.to_list()[-1]) == (len(TIMES), churn[-1])
+    for text in (repr(events), repr(stays), repr(history)):
+        assert "u1" not in text
 
 
 # --- Without the extra ---------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The configuration file: what it gives, and that all of its faults are named at once."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ members = { file = "in/actives.csv", columns = { id = "amplitude_id" } }
 destination = "disk"
 project_id = 0
 cohort_id = "9law9ns"
-members = { amplitude = "main", cohort_id = "other", max_missing = 5 }
+members = { amplitude = "main", cohort_id = "other", columns = { tier = "plan" }, max_missing = 5 }
 
 [syncs.web]
 destination = "disk"
@@ -141,7 +142,9 @@ def test_every_key_says_what_the_library_takes():
             "payers": SyncConfig(
                 sync=on_disk("9law9ns"),
                 destination="disk",
-                members=AmplitudeMembersConfig(amplitude="main", cohort_id="other", max_missing=5),
+                members=AmplitudeMembersConfig(
+                    amplitude="main", cohort_id="other", columns={"tier": "plan"}, max_missing=5
+                ),
             ),
             "web": SyncConfig(
                 sync=on_disk("web"),
@@ -198,7 +201,7 @@ def test_all_faults_are_named_at_once_by_their_places():
     cadence = "weekly"
     user_properties = ["plan", 7, { title = "x" }]
     exit_guard = { share = 2 }
-    members = { file = "a", amplitude = "other", colums = {} }
+    members = { file = "a", amplitude = "other", colums = {}, columns = { a = 1 } }
 
     [syncs.payers]
     destination = "disk"
@@ -240,6 +243,7 @@ def test_all_faults_are_named_at_once_by_their_places():
         "syncs.actives.exit_guard: share must be between 0 and 1, not 2",
         "syncs.actives: cohort_id 'a_b': a cohort id consists of letters, digits and -",
         "syncs.actives.members must have one of file and amplitude",
+        "syncs.actives.members.columns must give a name for each name",
         (
             "syncs.actives.members.colums is unknown; the keys in syncs.actives.members are "
             "file, amplitude, columns"
@@ -272,3 +276,20 @@ def test_what_is_no_toml_is_said_with_its_line():
 
 def test_an_empty_file_has_nothing():
     assert read("") == Config(destinations={}, syncs={}, amplitude={})
+
+
+def test_the_file_in_the_docs_is_one():
+    page = Path(__file__).parent.parent / "docs" / "how-to" / "run_on_a_schedule.md"
+    (block,) = re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert [*read(block).syncs] == ["actives", "payers"]
+
+
+def test_the_reference_lists_each_key():
+    page = (Path(__file__).parent.parent / "docs" / "reference" / "command.md").read_text()
+    listed = {
+        key for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for key in row.split("`")
+    }
+    text = "[amplitude.a]\nx=1\n[destinations.a]\nx=1\n[syncs.a]\nx=1\n"
+    for fault in faults_of(text):
+        if " is unknown; the keys in " in fault:
+            assert set(fault.rpartition(" are ")[2].split(", ")) <= listed

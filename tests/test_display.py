@@ -6,7 +6,15 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amplitude_cohort_s3 import CohortSync, Destination, diff_members, plan_sync
+from amplitude_cohort_s3 import (
+    CohortSync,
+    Destination,
+    MemoryStorage,
+    diff_members,
+    plan_sync,
+    read_history,
+    sync_cohort,
+)
 from amplitude_cohort_s3.display import html_table
 
 
@@ -51,3 +59,24 @@ def test_a_plan_shows_counts_and_keys_and_no_user():
     assert "0 → 1 members" in html
     assert "secret" not in html
     assert len(html) < 1000
+
+
+def test_a_result_and_a_history_show_counts_and_no_user():
+    storage = MemoryStorage()
+    sync = CohortSync(
+        destination=Destination(name="d", path="x"), project_id=1, cohort_id="a", routing_key="<b>"
+    )
+    for day in range(1, 13):
+        when = datetime(2026, 1, day, tzinfo=UTC)
+        result = sync_cohort(sync, [("1", "secret")], storage, synced_at=when)
+    history = read_history(storage, sync.stream)
+    reading, storage.open = storage.open, None  # a notebook shows a value without any reading
+    shown = [result._repr_html_(), history._repr_html_()]
+    storage.open = reading
+    for html in shown:
+        assert "secret" not in html
+        assert "<b>" not in html
+        assert len(html) < 2500
+    assert "x/1_a_2026-01-12T00:00_entering_&lt;b&gt;.csv" in shown[0]
+    assert "12 syncs, 2026-01-01" in shown[1]
+    assert shown[1].count("<tr>") == 1 + 10

@@ -36,11 +36,13 @@ from amplitude_cohort_s3.errors import (
     MissingColumnsError,
     MissingPowerError,
     SyncTimeTakenError,
+    TooManyFilesError,
     UnfinishedSyncError,
     UnsupportedValueError,
 )
 from amplitude_cohort_s3.findings import FindingKind
-from amplitude_cohort_s3.sync_log import Amendment, parse_log_key, read_record
+from amplitude_cohort_s3.records import Amendment
+from amplitude_cohort_s3.sync_log import parse_log_key, read_record
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage, When
 from amplitude_cohort_s3.testing.invariants import assert_invariants
 from amplitude_cohort_s3.testing.small_cohort import START, STREAM, SYNC, clock_at, moment, sync_ids
@@ -237,6 +239,17 @@ def test_an_edited_file_is_not_blessed():
     storage.create(key, b"amplitudeID,userID\n1,\n")
     with pytest.raises(DigestMismatchError):
         forget_ids(storage, 1)
+
+
+def test_what_one_entry_of_the_log_can_not_hold_is_refused_before_anything_happens(monkeypatch):
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS)
+    before = everything(storage)
+    monkeypatch.setattr("amplitude_cohort_s3.sync.MAX_ENTRY_BYTES", 2000)
+    with pytest.raises(TooManyFilesError, match="prune old syncs first"):
+        forget_ids(storage, 3)
+    assert everything(storage) == before
+    assert not vars(storage)["_staged"]
 
 
 def test_files_that_a_void_sync_left_are_rewritten_too():

@@ -35,14 +35,9 @@ from amplitude_cohort_s3.errors import (
     RecordFormatError,
 )
 from amplitude_cohort_s3.findings import FindingKind
+from amplitude_cohort_s3.records import Outcome, SyncRecord, outcome_key, record_key
 from amplitude_cohort_s3.rows import read_table
-from amplitude_cohort_s3.sync_log import (
-    Outcome,
-    SyncRecord,
-    outcome_key,
-    parse_log_key,
-    record_key,
-)
+from amplitude_cohort_s3.sync_log import parse_log_key
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, moment, rows, sync_ids
 
@@ -360,10 +355,10 @@ def uses_of(key, handle):
 HANDLES = (
     {},
     {"token": "t"},
-    {"file": "0" * 32, "inode": "1", "mtime_ns": "1"},
-    {"file": "../../up", "inode": "1", "mtime_ns": "1"},
-    {"file": "/etc/passwd", "inode": "1", "mtime_ns": "1"},
-    {"file": "0" * 32 + "\n", "inode": "x", "mtime_ns": "x"},
+    {"file": "0" * 32},
+    {"file": "../../up"},
+    {"file": "/etc/passwd"},
+    {"file": "0" * 32 + "\n"},
     {"upload_id": "u", "token": "t", "parts": ""},
 )
 

@@ -34,7 +34,7 @@ FLOORS = (
     {"sync", "access", "spark"},
     {"storage", "sources", "archives", "sql", "frames"},
     {
-        *("diff", "plan", "sync_log", "history", "members", "stays", "verification"),
+        *("diff", "plan", "sync_log", "records", "history", "members", "stays", "verification"),
         *("listing", "events", "findings", "adoption", "_record_json"),
         *("engine", "_divide", "_join", "_positions", "_progress", "_spill", "_workers"),
         *("arrow", "composition", "content", "external_sort", "notifications"),

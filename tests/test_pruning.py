@@ -13,6 +13,7 @@ from amplitude_cohort_s3 import (
     ExistingMeaning,
     MemoryStorage,
     Storage,
+    adopt,
     forget,
     plan_prune,
     prune,
@@ -119,6 +120,18 @@ def test_any_number_of_times_and_in_any_way(cohorts, steps, meaning):
         assert read_history(storage, STREAM).verify() == ()
         assert not read_history(storage, STREAM)[-1].missing
         assert_invariants(storage, STREAM)
+
+
+def test_what_is_older_than_the_log_is_pruned_by_it_too():
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS, log=MemoryStorage())
+    adopt(storage, STREAM, clock=LATER)
+    assert prune(storage, STREAM, before=moment(60), clock=LATER).number == 2
+    assert told(storage) == expected(COHORTS)
+    assert read_history(storage, STREAM).verify() == ()
+    prune(storage, STREAM, before=moment(60), keep="nothing", clock=LATER)
+    assert told(storage) == expected(COHORTS, 4)
+    assert_invariants(storage, STREAM)
 
 
 def test_lost_files_are_still_missed():

@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -396,6 +397,23 @@ def third_party_storage():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.DictStorage()
+
+
+class TestDocumentedStorage(StorageContract):
+    """The one of docs/how-to/your_own_storage.md."""
+
+    @pytest.fixture
+    def storage(self, tmp_path) -> Storage:
+        page = Path(__file__).parent.parent / "docs" / "how-to" / "your_own_storage.md"
+        names = {}
+        exec(
+            re.search(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)[1],
+            names,
+        )
+        return names["SqliteStorage"](tmp_path / "bucket.db")
+
+    def reopen(self, storage):
+        return type(storage)(storage.path)
 
 
 class TestThirdPartyStorage(StorageContract):

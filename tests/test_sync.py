@@ -63,7 +63,7 @@ from amplitude_cohort_s3.errors import (
     UnloggedSyncsError,
     UnsupportedValueError,
 )
-from amplitude_cohort_s3.sync_log import outcome_key, record_key
+from amplitude_cohort_s3.records import outcome_key, record_key
 from amplitude_cohort_s3.testing import strategies
 from amplitude_cohort_s3.testing.faulty_storage import Fault, FaultyStorage
 

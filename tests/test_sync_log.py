@@ -13,6 +13,7 @@ from amplitude_cohort_s3 import (
     CohortStream,
     DiffType,
     ExistingMeaning,
+    MemoryStorage,
     NameStyle,
     Outcome,
     RowSchema,
@@ -20,14 +21,15 @@ from amplitude_cohort_s3 import (
     SyncRecord,
 )
 from amplitude_cohort_s3.errors import RecordFormatError
-from amplitude_cohort_s3.sync_log import (
-    LogEntry,
+from amplitude_cohort_s3.records import (
+    AmendedCounts,
+    Amendment,
     RecordedFile,
     RecordRef,
     outcome_key,
-    parse_log_key,
     record_key,
 )
+from amplitude_cohort_s3.sync_log import LogEntry, parse_log_key, read_record
 from amplitude_cohort_s3.testing import strategies
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
@@ -282,3 +284,73 @@ def test_two_records_that_say_the_same_differ_only_in_who_wrote_them():
         {"synced_at": AT.replace(hour=15)},
     ):
         assert attrs.evolve(RECORD, **change).statement != RECORD.statement
+
+
+# --- Amendments --------------------------------------------------------------------------------
+
+
+def amendment(**change):
+    """One that replaces a file of RECORD and removes another of its stream."""
+    old = RECORD.files[DiffType.EXISTING]
+    given = {
+        "number": 7,
+        "previous": RECORD.ref,
+        "stream": STREAM,
+        "requested_at": AT,
+        "purpose": "forget",
+        "replaced": {old.key: attrs.evolve(old, rows=1, sha256="e" * 64)},
+        "removed": (
+            STREAM.name(AT.replace(hour=1), DiffType.EXISTING, NameStyle()).key(STREAM.path),
+        ),
+        "counts": {RECORD.number: AmendedCounts.of(attrs.evolve(RECORD, members=1))},
+        "earlier": 5,
+        "writer": "w",
+    }
+    return Amendment(**{**given, **change})
+
+
+def reread(data, number=7):
+    storage = MemoryStorage()
+    storage.create(record_key(STREAM, number), data)
+    return read_record(storage.open, STREAM, number)
+
+
+@pytest.mark.parametrize("change", [{}, {"earlier": None, "counts": {}}, {"purpose": "prune"}])
+def test_law_an_amendment_comes_back(change):
+    made = amendment(**change)
+    assert reread(made.to_bytes()) == made
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"purpose": "edit"},
+        {"earlier": 7},
+        {"previous": attrs.evolve(RECORD.ref, number=7)},
+        {"removed": ("elsewhere/1_a_2026-11-23T14:05_existing.csv",)},
+        {"removed": ("_syncs/1_a/99999998-00000001.json",)},
+        {"number": 8},
+    ],
+)
+def test_an_amendment_can_not_name_what_is_not_its_streams(change):
+    with pytest.raises(RecordFormatError):
+        reread(amendment(**change).to_bytes())
+
+
+def test_an_amendment_changes_what_it_names_and_nothing_of_what_was_lost():
+    made = amendment()
+    [(key, file)] = made.replaced.items()
+    amended = made.applied_to(RECORD)
+    assert amended.files[DiffType.EXISTING] == file
+    assert (amended.members, amended.amendment) == (1, 7)
+    assert (
+        attrs.evolve(
+            amended, files=RECORD.files, members=RECORD.members, amendment=RECORD.amendment
+        )
+        == RECORD
+    )
+    assert made.applied_to(RECORD, [key]) == attrs.evolve(RECORD, amendment=7)
+    outcome = Outcome(number=7, published=False, head=amended, amended=True, lost=(key,))
+    assert Outcome.from_bytes(outcome.to_bytes(), key="k") == outcome
+    with pytest.raises(RecordFormatError):
+        Outcome.from_bytes(attrs.evolve(outcome, head=None).to_bytes(), key="k")

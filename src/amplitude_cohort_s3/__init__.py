@@ -30,6 +30,7 @@ from .members import Head, Members
 from .plan import SyncPlan, plan_sync
 from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
 from .pruning import PrunePlan, PruneReceipt, plan_prune, prune
+from .records import Outcome, SyncRecord
 from .rows import Member, RowSchema
 from .schedule import JobOutcome, JobResult, RunReport, run_due
 from .sources import MemberFile
@@ -57,7 +58,6 @@ from .sync import (
     recover,
     sync_cohort,
 )
-from .sync_log import Outcome, SyncRecord
 from .verification import detect_existing_meaning
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from .destination import ExistingMeaning
 from .filename import DiffType
 from .history import CohortHistory
 from .listing import BucketSync
-from .sync_log import RecordedFile, SyncRecord
+from .records import RecordedFile, SyncRecord
 
 
 def baseline(history: CohortHistory, *, now: datetime, writer: str) -> SyncRecord:

@@ -34,6 +34,7 @@ from .errors import (
     ExportChangedError,
     ExportExpiredError,
     ExportFailedError,
+    ExportIncompleteError,
     ExportTimeoutError,
     MassExitError,
     MissingExtraError,
@@ -87,6 +88,7 @@ _RETRY = (
     ExportChangedError,
     ExportExpiredError,
     ExportFailedError,
+    ExportIncompleteError,
     ExportTimeoutError,
     StoreUnavailableError,
     SyncVoidError,
@@ -309,7 +311,7 @@ class _Setup:
             case AmplitudeMembersConfig() as wanted:
                 cohorts = self._amplitude(wanted.amplitude)
                 source: MemberSource = cohorts.members(
-                    wanted.cohort_id, max_missing=wanted.max_missing
+                    wanted.cohort_id, columns=wanted.columns, max_missing=wanted.max_missing
                 )
                 return source
 

@@ -103,11 +103,13 @@ class AmplitudeMembersConfig:
     Attributes:
         amplitude: The name of the table with the project.
         cohort_id: The cohort there.
+        columns: The sync's names for properties, where Amplitude has others.
         max_missing: How many rows an export may lack.
     """
 
     amplitude: str
     cohort_id: str
+    columns: Mapping[str, str] = field(factory=dict[str, str])
     max_missing: int = 0
 
 
@@ -414,12 +416,11 @@ def _members(
     location, project = inner.get("file", str), inner.get("amplitude", str)
     if ("file" in inner) == ("amplitude" in inner):
         inner.faults.append(f"{inner.place} must have one of file and amplitude")
+    columns = inner.get("columns", _TABLE) or {}
+    if not all(isinstance(name, str) for name in columns.values()):
+        inner.fault("columns", "must give a name for each name")
     found: MemberFile | AmplitudeMembersConfig | None = None
     if location is not None:
-        columns = inner.get("columns", _TABLE) or {}
-        if not all(isinstance(name, str) for name in columns.values()):
-            inner.fault("columns", "must give a name for each name")
-            columns = {}
         found = MemberFile(resolve(location, folder), columns=columns)
     elif project is not None:
         if project not in amplitude:
@@ -427,6 +428,7 @@ def _members(
         found = AmplitudeMembersConfig(
             amplitude=project,
             cohort_id=inner.get("cohort_id", str) or cohort_id,
+            columns=columns,
             max_missing=inner.get("max_missing", int) or 0,
         )
     inner.end()

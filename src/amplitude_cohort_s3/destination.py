@@ -23,8 +23,9 @@ LOG_FOLDER = "_syncs"
 """The folder below a destination's path that holds the logs. Tools that read whole
 folders (Spark, Athena, Hive) skip names that begin with ``_``."""
 
-
 _LONGEST_ENCODED = 128
+"""How much of a log's folder an encoded routing key may take: file systems have segments of
+255 bytes at most, and a cohort's id stands in it too."""
 
 
 class ExistingMeaning(Enum):

@@ -1,4 +1,4 @@
-"""Every exception of the library, on one screen.
+"""Every exception of the library, on one page.
 
 Each class stands for one cause. It carries the facts as fields, also inherits
 from the builtin that fits (so ``except FileNotFoundError`` works), pickles, and
@@ -879,6 +879,21 @@ class ConcurrentSyncError(CohortS3Error, FileExistsError):
         return (
             f"another writer recorded the sync of {self.winner.isoformat()} in "
             f"{self.record_key!r} first; nothing of this run is visible. Run it again"
+        )
+
+
+@define(slots=False)
+class TooManyFilesError(CohortS3Error, ValueError):
+    """What is to be forgotten or pruned at once concerns more files than one decision can name."""
+
+    files: int
+    purpose: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.files:,} files are more than one entry of the log can hold, so nothing was "
+            "changed: prune old syncs first, step by step by the time, and then run "
+            f"{self.purpose} again"
         )
 
 

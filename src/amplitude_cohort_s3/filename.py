@@ -9,14 +9,12 @@ from typing import Literal, Self
 from attrs import field, fields, frozen
 
 from . import _grammar
+from ._keys import MAX_KEY_BYTES
 from .errors import ConfigurationError, InvalidFileNameError, NaiveDatetimeError
 
 SecondGroup = Literal["minutes", "seconds"]
 
-MAX_NAME_BYTES = 1024
-"""The longest name in bytes of UTF-8: S3 has no longer keys."""
-
-_SHORT = MAX_NAME_BYTES // 4
+_SHORT = MAX_KEY_BYTES // 4
 """A character has at most four bytes, so names up to here need no encoding to tell."""
 
 
@@ -329,7 +327,7 @@ def _style(separator: str, second_group: SecondGroup, extension: str, *flags: bo
 
 
 def _is_too_long(name: str) -> bool:
-    return len(name) > _SHORT and len(name.encode()) > MAX_NAME_BYTES
+    return len(name) > _SHORT and len(name.encode()) > MAX_KEY_BYTES
 
 
 def _broken_rule_of_text(name: str) -> str:
@@ -337,4 +335,4 @@ def _broken_rule_of_text(name: str) -> str:
     for pattern, rule in _grammar.RULES:
         if not pattern.fullmatch(name):
             return rule
-    return f"it may have {MAX_NAME_BYTES} bytes of UTF-8"
+    return f"it may have {MAX_KEY_BYTES} bytes of UTF-8"

@@ -33,10 +33,10 @@ from .filename import DiffType, to_utc
 from .history import CohortHistory
 from .listing import BucketSync, StreamFile, parse_listing
 from .members import needed_files, object_source, recorded_source
+from .records import AmendedCounts, Amendment, RecordedFile, SyncRecord
 from .rows import ID_COLUMNS, Row, RowSchema, read_table, to_text
 from .storage._protocol import StagedObject, Storage
 from .sync import amend, read_history, recover, replacing
-from .sync_log import AmendedCounts, Amendment, RecordedFile, SyncRecord
 
 OTHER_COPIES = (
     "Older versions in a bucket that keeps versions, replicas, backups, what consumers have "
@@ -180,6 +180,8 @@ def forget(
     Raises:
         MissingPowerError: The storage can't replace files.
         ConcurrentSyncError: A sync came first; nothing is changed, run it again.
+        TooManyFilesError: They are in more files than one entry of the log can hold, some
+            15,000; nothing is changed.
         StagedGoneError: Some of the new files were removed before they came into place;
             the others are done, run it again.
         UnsupportedValueError: ``people`` is one text, or holds what is no id.

@@ -30,10 +30,11 @@ from .listing import (
 )
 from .members import Members, needed_files, object_source, recorded_source
 from .plot import plot_history
-from .rows import Row, RowSchema, read_table
+from .records import RecordedFile, SyncRecord
+from .rows import ID_COLUMNS, Row, RowSchema, read_table
 from .stays import Change, ChangeKind, NumberedStay, Stay, stay_table, stays_of
 from .storage._protocol import ObjectInfo
-from .sync_log import OpenObject, RecordedFile, SyncLog, SyncRecord
+from .sync_log import OpenObject, SyncLog
 
 MOST_ROWS = 10
 """How many syncs a notebook shows: the newest."""
@@ -130,6 +131,8 @@ class CohortHistory(Sequence[BucketSync]):
             RecordFormatError, MalformedCsvError: The log or a file can't be read.
         """
         names = dict.fromkeys(name for sync in self.syncs for name in self._properties(sync))
+        if self.match_by not in ID_COLUMNS:
+            names.setdefault(self.match_by)
         return RowSchema(properties=tuple(names), key=self.match_by)
 
     @property

@@ -15,8 +15,9 @@ from .content import verified
 from .destination import ExistingMeaning
 from .diff import CHUNK_BYTES, CsvSource, diff_members
 from .filename import DiffType
+from .records import RecordedFile, SyncRecord
 from .rows import Row, RowSchema
-from .sync_log import OpenObject, RecordedFile, SyncLog, SyncRecord
+from .sync_log import OpenObject, SyncLog
 
 
 @frozen(kw_only=True)

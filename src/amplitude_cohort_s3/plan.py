@@ -20,8 +20,8 @@ from .errors import (
 )
 from .filename import DiffType, to_utc
 from .members import Head
+from .records import MAX_NUMBER, RecordedFile, RecordRef, SyncRecord, SyncStatement
 from .storage._protocol import StagedObject
-from .sync_log import MAX_NUMBER, RecordedFile, RecordRef, SyncRecord, SyncStatement
 
 
 @frozen(kw_only=True)

@@ -17,9 +17,9 @@ from .errors import UnfinishedSyncError
 from .filename import DiffType, to_utc
 from .history import CohortHistory
 from .listing import StreamFile, parse_listing
+from .records import Amendment
 from .storage._protocol import ObjectInfo, Storage
 from .sync import amend, deleting, read_history, recover
-from .sync_log import Amendment
 
 Keep = Literal["changes", "nothing"]
 """What to keep of old syncs: who entered and exited, or nothing."""
@@ -135,6 +135,8 @@ def prune(
         MissingPowerError: The storage can't delete.
         NaiveDatetimeError: ``before`` has no time zone.
         ConcurrentSyncError: A sync came first; nothing is deleted, run it again.
+        TooManyFilesError: There are more than one entry of the log can hold; nothing is
+            deleted, take an earlier time first.
         UnknownOutcomeError: The storage did not say what became of a write; run it again.
     """
     remover = deleting(storage, "prune")

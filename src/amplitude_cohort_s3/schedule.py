@@ -18,9 +18,9 @@ from .diff import MemberSource, Progress, SupportsArrow, SupportsCsv, SupportsUn
 from .display import html_table
 from .errors import CohortS3Error
 from .filename import DiffType, to_utc
+from .records import SyncRecord
 from .storage._protocol import Storage
 from .sync import SyncResult, read_head, recover, sync_cohort
-from .sync_log import SyncRecord
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
 """What ``sync_cohort`` takes; or a function that fetches it, called only if the sync is due."""

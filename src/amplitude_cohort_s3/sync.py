@@ -2,7 +2,8 @@
 
 The protocol, per stream: stage three files that nobody sees; create one record, which
 is the decision; publish the files, ``existing`` last; create the outcome. Whoever finds
-a record without an outcome finishes it the same way. Nothing is ever overwritten.
+a record without an outcome finishes it the same way. Nothing is ever overwritten, but
+by an ``Amendment``, which is a record too: see ``forgetting`` and ``pruning``.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from .composition import ComposedDiff, ComposedFile
 from .compression import compress_chunks
 from .destination import CohortStream, CohortSync
 from .diff import CohortDiff, DiffEngine, Duplicates, MemberSource, Progress, diff_members
+from .display import html_table
 from .errors import (
     ClockSkewError,
     ConcurrentSyncError,
@@ -36,6 +38,7 @@ from .errors import (
     SyncOrderError,
     SyncTimeTakenError,
     SyncVoidError,
+    TooManyFilesError,
     UnfinishedSyncError,
     UnloggedSyncsError,
 )
@@ -44,6 +47,15 @@ from .history import CohortHistory, build_history
 from .listing import StreamFile, StreamOverview, overview, parse_listing
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
+from .records import (
+    Amendment,
+    LogRecord,
+    Outcome,
+    RecordedFile,
+    SyncRecord,
+    outcome_key,
+    record_key,
+)
 from .sources import MemberFile
 from .storage._protocol import (
     StagedObject,
@@ -53,18 +65,7 @@ from .storage._protocol import (
     SupportsDelete,
     SupportsReplace,
 )
-from .sync_log import (
-    Amendment,
-    LogRecord,
-    Outcome,
-    RecordedFile,
-    SyncLog,
-    SyncRecord,
-    outcome_key,
-    read_outcome,
-    read_record,
-    record_key,
-)
+from .sync_log import MAX_ENTRY_BYTES, SyncLog, read_outcome, read_record
 
 CLOCK_TOLERANCE = timedelta(minutes=15)
 """How far a clock may be off. Requests to S3 are refused beyond the same distance."""
@@ -87,8 +88,19 @@ class SyncResult:
     def __str__(self) -> str:
         """The counts, one file a line."""
         lines = [f"{file.rows:>10,} {file.key}" for file in self.record.files.values()]
+        return "\n".join([self._title, *lines])
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            self._title,
+            ("file", "rows", "bytes", "key"),
+            [(str(t), file.rows, file.size, file.key) for t, file in self.record.files.items()],
+        )
+
+    @property
+    def _title(self) -> str:
         done = "already done" if self.already_done else "done"
-        return "\n".join([f"sync of {self.record.synced_at.isoformat()}: {done}", *lines])
+        return f"sync of {self.record.synced_at.isoformat()}: {done}"
 
 
 @frozen(kw_only=True)
@@ -466,15 +478,24 @@ def amend(amendment: Amendment, storage: Storage, log: Storage) -> Outcome:
 
     Raises:
         ConcurrentSyncError: A sync or another amendment came first; nothing is changed.
+        TooManyFilesError: It would be larger than an entry of the log may be.
         MissingPowerError: The storage can't do it.
         UnknownOutcomeError: The storage did not say what became of a write; run again.
     """
+    if len(amendment.to_bytes()) > MAX_ENTRY_BYTES:
+        _discard(amendment, storage)
+        files = len(amendment.replaced) + len(amendment.removed)
+        raise TooManyFilesError(files, amendment.purpose)
     if (other := _create_record(log, amendment)) is not None:
         _outcome_of(other, storage, log)
-        for file in amendment.replaced.values():
-            storage.discard(staged_of(file))
+        _discard(amendment, storage)
         raise ConcurrentSyncError(other.key, other.synced_at)
     return _settle(amendment, storage, log)
+
+
+def _discard(amendment: Amendment, storage: Storage) -> None:
+    for file in amendment.replaced.values():
+        storage.discard(staged_of(file))
 
 
 def replacing(storage: Storage, purpose: str) -> SupportsReplace:

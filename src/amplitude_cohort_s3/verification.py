@@ -4,6 +4,7 @@ import heapq
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from .destination import ExistingMeaning
 from .errors import CohortS3Error, DigestMismatchError
@@ -168,11 +169,11 @@ def _log_findings(history: CohortHistory) -> Iterator[Finding]:
     for record in history.log.broken_links():
         yield Finding(kind=FindingKind.BROKEN_CHAIN, synced_at=record.synced_at, key=record.key)
     visible = {sync.synced_at for sync in history}
-    explained = history.log.removed | _changing(history)
+    pruned = _pruned(history)
     for record in history.log.published():
         if record.synced_at not in visible:
             for diff_type, file in record.files.items():
-                if file.key not in explained:
+                if (record.synced_at, diff_type) not in pruned:
                     yield Finding(
                         kind=FindingKind.MISSING_FILE,
                         synced_at=record.synced_at,
@@ -198,7 +199,7 @@ def _file_findings(history: CohortHistory, sync: BucketSync) -> Iterator[Finding
         info = sync.files.get(diff_type)
         if info is None:
             key = None if record is None else record.files[diff_type].key
-            if key is not None and (key in history.log.removed or key in changing):
+            if (sync.synced_at, diff_type) in _pruned(history):
                 continue
             derived = diff_type is DiffType.EXISTING or history.is_derived(sync, diff_type)
             how = "follows from the syncs around it" if derived else "can't be told"
@@ -248,6 +249,14 @@ def _changing(history: CohortHistory) -> frozenset[str]:
     if pending is None:
         return history.log.lost
     return history.log.lost.union(pending.replaced, pending.removed)
+
+
+def _pruned(history: CohortHistory) -> set[tuple[datetime, DiffType]]:
+    """The files that were removed by the log, or may have been."""
+    pending = history.log.pending
+    keys = history.log.removed.union(() if pending is None else pending.removed)
+    names = [CohortFileName.from_key(key)[1] for key in keys]
+    return {(name.synced_at, name.diff_type) for name in names}
 
 
 def _is_changing(history: CohortHistory, number: int) -> bool:

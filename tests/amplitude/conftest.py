@@ -20,8 +20,8 @@ def fake(passing, caplog):
     with FakeAmplitude(clock=passing.clock) as fake:
         fake.set_cohort(ID, MANY[:100])
         yield fake
-        assert_untold(fake, caplog.text)
-        assert_untold(fake, " ".join(str(record.__dict__) for record in caplog.records))
+        logged = caplog.get_records("call")
+        assert_untold(fake, " ".join(f"{r.getMessage()} {r.__dict__}" for r in logged))
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 import csv
 import gzip
 import io
+import ssl
 
 import pytest
+import trustme
 from amplitude_fakes import ID, MANY, SCHEMA, STEPS, Time, connect, download, failing, rows
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from urllib3.exceptions import ProtocolError
 
@@ -14,7 +16,7 @@ from amplitude_cohort_s3 import CohortS3Error, errors
 from amplitude_cohort_s3.sources._export import RowCount, read_export
 from amplitude_cohort_s3.sources._http import Deadline, Patience
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude, export_csv
-from amplitude_cohort_s3.testing.lying_proxy import Lie
+from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
 
 LOST = {
     "reset before": {"lie": Lie.RESET_BEFORE},
@@ -95,6 +97,45 @@ def test_a_server_that_is_not_there_is_unavailable(fake, passing):
         connect(gone, passing).list_cohorts()
 
 
+# --- TLS -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def secure(fake, authority):
+    """The URL of the fake behind TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with LyingProxy(fake.base_url, tls=context) as proxy:
+        yield proxy.url
+
+
+@pytest.fixture
+def trusted(authority, tmp_path, monkeypatch):
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+
+def test_a_download_over_tls(fake, passing, secure, trusted):
+    assert download(connect(fake, passing, base_url=secure)) == rows(MANY[:100])
+
+
+def test_a_certificate_of_an_unknown_authority_is_refused(fake, passing, secure):
+    with failing(fake, errors.AmplitudeUnavailableError, match="SSLError"):
+        connect(fake, passing, base_url=secure).list_cohorts()
+    assert fake.requests == []
+
+
+def test_tls_is_never_left(fake, passing, secure, trusted):
+    fake.inline_bytes = 0  # redirects to http
+    with failing(fake, errors.AmplitudeRefusedError):
+        download(connect(fake, passing, base_url=secure))
+
+
 # --- A download that goes on ---------------------------------------------------------------
 
 
@@ -131,16 +172,16 @@ def test_it_never_goes_on_with_another_file(fake, begun, others):
 class Response:
     """What urllib3 gives, of which a part arrives."""
 
-    def __init__(self, status, headers, body, arriving):
+    def __init__(self, status, headers, body, arriving, *, quiet):
         self.status, self.headers = status, headers
-        self.body, self.arriving = body, arriving
+        self.body, self.arriving, self.quiet = body, arriving, quiet
         self.closed = False
 
     def stream(self, amt, decode_content):
         assert not decode_content
         sent = self.body[: self.arriving]
         yield from (sent[i : i + 7] for i in range(0, len(sent), 7))
-        if self.arriving < len(self.body):
+        if self.arriving < len(self.body) and not self.quiet:
             raise ProtocolError("broken")
 
     def close(self):
@@ -149,15 +190,18 @@ class Response:
 
 @given(
     body=st.binary(min_size=1, max_size=120),
-    packed=st.booleans(),
-    cuts=st.lists(st.integers(0, 130), max_size=5),
+    packing=st.sampled_from(["none", "gzip", "unsaid gzip"]),
+    cuts=st.lists(st.integers(0, 130), min_size=1, max_size=5),
     version=st.lists(st.sampled_from(["same", "other tag", "other bytes"]), max_size=5),
     ranges=st.sampled_from(["yes", "no", "wrong", "weak"]),
-    sized=st.booleans(),
+    ends=st.sampled_from(["broken", "quiet", "quiet, but short of its length"]),
 )
-def test_a_download_is_the_file_or_an_error(body, packed, cuts, version, ranges, sized):
-    sent = gzip.compress(body) if packed else body.strip(b"\x1f")
-    expected = body if packed else sent
+@example(b"abcd", "none", [2], ["same", "other bytes"], "yes", "broken")
+@example(b"abcd", "none", [2], [], "yes", "quiet, but short of its length")
+@example(b"abcd", "none", [2], [], "wrong", "broken")
+def test_a_download_is_the_file_or_an_error(body, packing, cuts, version, ranges, ends):
+    sent = body.strip(b"\x1f") if packing == "none" else gzip.compress(body)
+    expected = sent if packing == "none" else body
     opened = []
 
     def open_file(place):
@@ -173,9 +217,18 @@ def test_a_download_is_the_file_or_an_error(body, packed, cuts, version, ranges,
             headers["Content-Range"] = f"bytes {offset}-{len(content) - 1}/{len(content)}"
             status = 206
         part = content[offset:]
-        if sized:
+        if packing == "gzip":
+            headers["Content-Encoding"] = "gzip"
+        if ends != "quiet":
             headers["Content-Length"] = str(len(part))
-        response = Response(status, headers, part, cuts[at] if at < len(cuts) else len(part))
+        response = Response(
+            status,
+            headers,
+            part,
+            cuts[at] if at < len(cuts) else len(part),
+            # Without a length only gzip tells that something is missing.
+            quiet=ends != "broken" and (packing == "gzip" or ends != "quiet"),
+        )
         opened.append(response)
         return response
 

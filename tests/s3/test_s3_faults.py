@@ -104,6 +104,18 @@ def test_a_refused_write_did_not_happen(storage: S3Storage, proxy: LyingProxy):
     assert "bucket_policy" in str(caught.value)
 
 
+def test_a_refusal_after_a_lost_answer_is_of_unknown_outcome(storage: S3Storage, proxy: LyingProxy):
+    """The first try may arrive yet: credentials expire while a network is down."""
+    for lie in (Lie.RESET_BEFORE, Lie.LOSE_ANSWER):
+        proxy.be_honest()
+        storage.delete("key")
+        proxy.lie(lie, **PUT_KEY)
+        proxy.lie(Lie.ERROR_BEFORE, **PUT_KEY, first=2, times=99, status=403, code="ExpiredToken")
+        proxy.lie(Lie.ERROR_BEFORE, **GET, times=99, status=404, code="NoSuchKey")
+        with pytest.raises(errors.UnknownOutcomeError):
+            storage.create("key", b"mine")
+
+
 # --- reads ---------------------------------------------------------------------------
 
 

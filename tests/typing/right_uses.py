@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, assert_type
 
 from amplitude_cohort_s3 import (
+    AmplitudeCohort,
+    AmplitudeCohorts,
     BucketSync,
     Cadence,
     Churn,
@@ -18,6 +20,7 @@ from amplitude_cohort_s3 import (
     Destination,
     DiffEngine,
     DiffType,
+    DownloadUsage,
     ExistingMeaning,
     ExitGuard,
     ForgetReceipt,
@@ -55,6 +58,7 @@ from amplitude_cohort_s3 import (
     recover,
     sync_cohort,
 )
+from amplitude_cohort_s3.diff import SupportsUnchanged
 from amplitude_cohort_s3.errors import CohortS3Error, MassExitError, SyncTimeTakenError
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
@@ -226,3 +230,13 @@ def every_difftype_and_meaning_is_known(diff_type: DiffType, meaning: ExistingMe
             return 2
         case ExistingMeaning.STAYED | ExistingMeaning.PREVIOUS:
             return 3
+
+
+def members_of_amplitude(sync: CohortSync, storage: Storage) -> None:
+    amplitude = AmplitudeCohorts("key", "secret", region="eu")
+    assert_type(amplitude.list_cohorts(), tuple[AmplitudeCohort, ...])
+    assert_type(amplitude.usage(), DownloadUsage)
+    members = amplitude.members("26umsb5", columns={"plan": "tier"})
+    can_tell: SupportsUnchanged = members
+    assert_type(can_tell.is_unchanged({}), bool)
+    assert_type(sync_cohort(sync, members, storage), SyncResult)

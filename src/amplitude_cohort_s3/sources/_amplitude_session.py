@@ -5,7 +5,7 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urljoin, urlsplit
@@ -181,12 +181,22 @@ class Session:
             if response.status not in _REDIRECTS:
                 return response, hop > 0
             response.drain_conn()
-            url = Secret(urljoin(url.text, response.headers.get("Location", "")))
-            if not is_safe(url.text):
+            target = self._redirected(url, response.headers.get("Location", ""))
+            if target is None:
                 break
+            url = target
             response = self._http.get(url, patience, headers=headers, stream=True)
         response.close()
         raise AmplitudeRefusedError(patience.step, response.status)
+
+    def _redirected(self, url: Secret, location: str) -> Secret | None:
+        """Where a redirect leads; None if what comes from there could be read on its way."""
+        with suppress(ValueError):  # it is no URL
+            target = urljoin(url.text, location)
+            downgraded = self.base_url.startswith("https:") and not target.startswith("https:")
+            if is_safe(target) and not downgraded:
+                return Secret(target)
+        return None
 
     # --- limits -------------------------------------------------------------------------
 
@@ -228,11 +238,10 @@ class Session:
 
 
 def is_safe(url: str) -> bool:
-    """Whether what is sent to a URL can't be read on the way."""
+    """Whether what is sent to a URL can't be read on the way; and it holds no password."""
     parts = urlsplit(url)
-    return parts.scheme == "https" or (
-        parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
-    )
+    local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    return (parts.scheme == "https" or local) and parts.username is None
 
 
 def whole(value: object) -> int | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from ..compression import unpack_chunks
+from ..compression import decompress_chunks, unpack_chunks
 from ..errors import ExportChangedError, MalformedGzipError
 from ._http import NoAnswer, Patience, chunks
 
@@ -70,10 +70,13 @@ def read_export(open_file: OpenFile, patience: Patience, cohort_id: str) -> Iter
     anew = Patience(patience.step, patience.deadline)
     response = open_file(None)
     while True:
+        # Some answers are gzip and do not say so; one that says so must be.
+        said = response.headers.get("Content-Encoding") == "gzip"
+        unpack = decompress_chunks if said else unpack_chunks
         try:
             # Closed even where an error leaves them in the middle, and the connection with them.
             with closing(_resumed(response, open_file, patience)) as sent:
-                for chunk in passed.behind(unpack_chunks(sent)):
+                for chunk in passed.behind(unpack(sent)):
                     passed.add(chunk)
                     yield chunk
         except _BegunAnewError as begun:

@@ -114,7 +114,7 @@ class Patience:
         if self._failures >= self.tries:
             raise AmplitudeUnavailableError(self.step, reason)
         pause = min(2.0 ** (self._failures - 1), _LONGEST_PAUSE)
-        self.deadline.pause(pause if asked is None else asked, self.step)
+        self.deadline.pause(max(pause, asked or 0.0), self.step)
 
     def limited(self, asked: float | None) -> None:
         """Waits for a limit to let the next request through; that is no failure.
@@ -122,7 +122,7 @@ class Patience:
         Raises:
             AmplitudeBusyError: It would take longer than the deadline.
         """
-        pause = _LONGEST_PAUSE / 2 if asked is None else asked
+        pause = _LONGEST_PAUSE / 2 if asked is None else max(asked, 1.0)
         if pause >= self.deadline.remaining(self.step):
             raise AmplitudeBusyError(self.step, pause)
         self.deadline.sleep(pause)

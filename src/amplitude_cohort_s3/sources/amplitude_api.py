@@ -133,7 +133,9 @@ class AmplitudeCohorts:
         if region not in _HOSTS:
             faults.append(f"region must be 'us' or 'eu', not {region!r}")
         if base_url is not None and not is_safe(base_url):
-            faults.append("base_url must begin with https://, or be of this machine")
+            faults.append(
+                "base_url must begin with https:// or be of this machine, and hold no password"
+            )
         if min(deadline, timeout) <= 0:
             faults.append("deadline and timeout must be more than 0 seconds")
         if faults:

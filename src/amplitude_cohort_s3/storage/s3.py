@@ -322,6 +322,9 @@ class S3Storage:
             lambda: self._has_replaced_or_can(staged),
             first=None,
         )
+        # A store may call it a success to complete again what was overwritten since.
+        if not self._is_published(staged):
+            raise StagedGoneError(staged.key)
         return self._info(staged.key, staged.size)
 
     def discard(self, staged: StagedObject, /) -> None:

@@ -65,6 +65,17 @@ class FakeCohort:
     size: int | None
     last_computed: int | None
     last_modified: int
+    _files: dict[tuple[tuple[str, ...], str], bytes] = field(
+        factory=dict[tuple[tuple[str, ...], str], bytes], init=False, repr=False
+    )
+
+    def packed(self, properties: tuple[str, ...], packing: str) -> bytes:
+        """The file of an export, which is made once."""
+        if (properties, packing) not in self._files:
+            body = b"".join(export_csv(self.members, properties))
+            packed = body if packing == "none" else gzip.compress(body, 1, mtime=0)
+            self._files[properties, packing] = packed
+        return self._files[properties, packing]
 
 
 @define
@@ -315,9 +326,7 @@ class FakeAmplitude:
             return _error(400, "the cohort is too large")
         self.downloads += 1
         self._begun.append(now)
-        body = b"".join(export_csv(cohort.members, properties))
-        if self.packing != "none":
-            body = gzip.compress(body, 1, mtime=0)
+        body = cohort.packed(tuple(properties), self.packing)
         export_id = secrets.token_urlsafe(6)
         self._exports[export_id] = _Export(cohort_id, body, _new_etag(), now, self.polls)
         return _json({"request_id": export_id, "cohort_id": cohort_id}, 202)
@@ -406,8 +415,9 @@ def export_csv(members: Iterable[MemberLike], properties: Sequence[str]) -> Iter
     writer.writerow(schema.header)
     for member in members:
         if isinstance(member, list | tuple):
-            member = (*member, *("" for _ in properties))  # noqa: PLW2901 -- the pair's own
-        writer.writerow(schema.row(member, fill=True))
+            writer.writerow([*member, *("" for _ in properties)])
+        else:
+            writer.writerow(schema.row(member, fill=True))
         if text.tell() > 1 << 20:
             yield text.getvalue().encode()
             text.seek(0)

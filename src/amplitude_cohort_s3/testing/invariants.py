@@ -14,18 +14,11 @@ from ..errors import UnfinishedSyncError
 from ..filename import DiffType
 from ..listing import StreamFile, parse_listing
 from ..members import Members
+from ..records import Amendment, LogRecord, Outcome, SyncRecord, outcome_key
 from ..rows import Row
 from ..storage import StagedObject, StagedState, Storage
 from ..sync import read_head, read_history
-from ..sync_log import (
-    Amendment,
-    LogRecord,
-    Outcome,
-    SyncRecord,
-    outcome_key,
-    parse_log_key,
-    read_record,
-)
+from ..sync_log import parse_log_key, read_record
 
 
 @frozen(kw_only=True)
@@ -230,8 +223,9 @@ def _assert_no_stranger(storage: Storage, stream: CohortStream, state: StreamSta
 
 
 def _first(state: StreamState) -> datetime:
-    """The time at which the log begins."""
-    return state.records[0].synced_at if state.records else datetime.max.replace(tzinfo=UTC)
+    """The time at which the log begins: a void record may be later than its successor."""
+    times = (record.synced_at for record in state.records)
+    return min(times, default=datetime.max.replace(tzinfo=UTC))
 
 
 def _assert_readers_agree(

@@ -83,7 +83,7 @@ def _without_run(value: dict[str, Any]) -> dict[str, Any]:
         head = value["head"]
         return {**value, "head": head and _without_run(head), "sha256": ""}
     previous = value["previous"] and {**value["previous"], "sha256": ""}
-    files = {
+    files: dict[str, Any] = {
         name: {**file, "staged": {**file["staged"], "handle": {}}}
         for name, file in value["files"].items()
     }

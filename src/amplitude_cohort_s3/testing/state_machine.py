@@ -26,9 +26,9 @@ from ..errors import (
 )
 from ..filename import DiffType
 from ..members import Members
+from ..records import SyncRecord
 from ..storage import Storage
 from ..sync import SyncResult, read_head, read_history, recover
-from ..sync_log import SyncRecord
 from .faulty_storage import Death, Fault, FaultyStorage, When, unknown_outcome
 from .invariants import assert_invariants
 from .small_cohort import START, STREAM, ids_of, sync_ids

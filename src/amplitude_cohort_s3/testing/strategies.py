@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from ..content import ContentPart
 from ..destination import CohortStream, ExistingMeaning
 from ..filename import CohortFileName, DiffType, NameStyle
+from ..records import Outcome, RecordedFile, RecordRef, SyncRecord
 from ..rows import Row, RowSchema, id_column
 from ..storage._protocol import StagedObject
-from ..sync_log import Outcome, RecordedFile, RecordRef, SyncRecord
 
 HOSTILE_ROUTING_KEYS = (
     "123_26umsb5_2026-11-23T14:05_entering_key.csv",

@@ -1,0 +1,37 @@
+"""What is synced, for the schedulers beside this file; each calls ``sync_due`` now and then.
+
+A call may be repeated and may overlap with another: what is due, the bucket itself says.
+"""
+
+import os
+
+from amplitude_cohort_s3 import (
+    Cadence,
+    CohortSync,
+    Destination,
+    MemberFile,
+    RunReport,
+    UserProperty,
+    open_storage,
+    run_due,
+)
+
+WAREHOUSE = Destination(name="warehouse", path="cohorts")
+
+
+def sync_due() -> RunReport:
+    """Syncs what is due. Its errors are raised once all have had their turn."""
+    actives = CohortSync(
+        destination=WAREHOUSE,
+        project_id=123,
+        cohort_id="26umsb5",
+        user_properties=(UserProperty("plan"),),
+        cadence=Cadence.HOURLY,
+    )
+    # Where the members come from: a file here, or AmplitudeCohorts(...).members("26umsb5").
+    jobs = [(actives, MemberFile(os.environ["COHORT_MEMBERS"]))]
+    # A folder, or s3://my-bucket.
+    report = run_due(jobs, open_storage(os.environ["COHORT_STORAGE"]))
+    print(report)
+    report.raise_failures()
+    return report

@@ -1,0 +1,29 @@
+"""A job of Dagster that syncs what is due, and its schedule: at five past each hour."""
+
+from cohort_jobs import sync_due
+from dagster import (
+    Backoff,
+    Definitions,
+    OpExecutionContext,
+    RetryPolicy,
+    ScheduleDefinition,
+    job,
+    op,
+)
+
+
+@op(retry_policy=RetryPolicy(max_retries=3, delay=300, backoff=Backoff.EXPONENTIAL))
+def sync_due_cohorts(context: OpExecutionContext) -> None:
+    """One op for all syncs: a retry does only those that failed."""
+    context.log.info(str(sync_due()))
+
+
+@job
+def cohorts() -> None:
+    """What the schedule runs."""
+    sync_due_cohorts()
+
+
+definitions = Definitions(
+    jobs=[cohorts], schedules=[ScheduleDefinition(job=cohorts, cron_schedule="5 * * * *")]
+)
