@@ -102,8 +102,8 @@ MUTANTS = (
     Mutant(
         "a repeat is recognised",
         "sync.py",
-        "            if done is not None:",
-        "            if False:",
+        "        if done is not None:",
+        "        if False:",
         CUT,
     ),
     Mutant(
@@ -129,8 +129,8 @@ MUTANTS = (
     ),
     Mutant(
         "files read are compared with their digests",
-        "members.py",
-        "    if digest.hexdigest() not in allowed:",
+        "content.py",
+        "    if not any(check.holds() for check in checks):",
         "    if False:",
         CUT,
     ),

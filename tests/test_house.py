@@ -31,13 +31,13 @@ FLOORS = (
     {""},  # the package itself, its table of contents
     {"cli", "config", "__main__"},
     {"forgetting", "pruning", "schedule"},
-    {"sync", "access"},
-    {"storage", "sources", "archives", "sql", "frames", "spark"},
+    {"sync", "access", "spark"},
+    {"storage", "sources", "archives", "sql", "frames"},
     {
         *("diff", "plan", "sync_log", "records", "history", "members", "stays", "verification"),
         *("listing", "events", "findings", "adoption", "_record_json"),
         *("engine", "_divide", "_join", "_positions", "_progress", "_spill", "_workers"),
-        *("arrow", "external_sort", "notifications"),
+        *("arrow", "composition", "content", "external_sort", "notifications"),
     },
     {"filename", "destination", "policy", "lifecycle", "rows"},
     {

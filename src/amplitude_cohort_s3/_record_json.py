@@ -70,7 +70,7 @@ def staged_object(value: Mapping[str, Any]) -> StagedObject:
     """A handle."""
     staged = StagedObject.from_json(value)
     count(staged.size)
-    digest(staged.sha256)
+    digest_or_none(staged.sha256)
     for found in (staged.key, *staged.handle, *staged.handle.values()):
         a(str, found)
     return staged
@@ -97,6 +97,11 @@ def digest(value: object) -> str:
         msg = "a sha256 is not 64 hexadecimal digits"
         raise ValueError(msg)
     return text
+
+
+def digest_or_none(value: object) -> str | None:
+    """A sha256 in hex, or null."""
+    return None if value is None else digest(value)
 
 
 def instant(value: object) -> datetime:

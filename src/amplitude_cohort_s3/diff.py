@@ -8,10 +8,12 @@ from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal, Protocol, Self, runtime_checkable
+from typing import BinaryIO, Generic, Literal, Protocol, Self, runtime_checkable
 
 from attrs import define, evolve, field, frozen
+from typing_extensions import TypeVar
 
+from .content import FileContent
 from .destination import ExistingMeaning
 from .errors import DiskFullError, MalformedCsvError, UnsupportedValueError
 from .filename import DiffType
@@ -97,19 +99,14 @@ MemberSource = CsvSource | SupportsCsv | SupportsArrow | Iterable[MemberLike]
 
 
 @frozen(kw_only=True)
-class DiffFile:
+class DiffFile(FileContent):
     """One of the three files before it is stored: canonical bytes on the local disk.
 
     Attributes:
         path: Where it is, as long as the diff is open.
-        rows: How many, without the header.
-        size: Bytes.
-        sha256: Of the bytes, in hex.
     """
 
     path: Path = field(repr=False)
-    rows: int
-    size: int
     sha256: str
 
     def open(self) -> BinaryIO:
@@ -123,8 +120,11 @@ class DiffFile:
                 yield chunk
 
 
+F_co = TypeVar("F_co", bound=FileContent, default=DiffFile, covariant=True)
+
+
 @frozen(kw_only=True)
-class DiffReport:
+class DiffReport(Generic[F_co]):
     """What an engine hands back: the files that it wrote, and what it counted.
 
     Attributes:
@@ -132,13 +132,14 @@ class DiffReport:
         members_before: Rows of the previous side.
         members_now: Rows of the current side, after the rules for keys.
         members_sha256: The digest of a file of all current members in canonical order,
-            with its header: the same whatever ``existing`` means.
+            with its header: the same whatever ``existing`` means. Where no process
+            has seen them all, that of ``composition.members_digest``.
         skipped: Current rows without a key, where that is no error.
         collapsed: Current rows that repeat another, or that lost to a smaller one.
         ignored_columns: Columns of the current side that the schema lacks.
     """
 
-    files: Mapping[DiffType, DiffFile]
+    files: Mapping[DiffType, F_co]
     members_before: int
     members_now: int
     members_sha256: str

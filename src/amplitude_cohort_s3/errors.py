@@ -224,6 +224,20 @@ class DiskFullError(CohortS3Error, OSError):
 
 
 @define(slots=False)
+class PartOrderError(CohortS3Error, ValueError):
+    """Parts of a file are not in the order of the members' key."""
+
+    key: str
+    """Of the part whose first or a later key is not above the one before it."""
+
+    def __str__(self) -> str:
+        return (
+            f"the rows of the part {self.key!r} are not in ascending order of their key, each "
+            "once, behind those of the part before it: give rows sorted by the bytes of the key"
+        )
+
+
+@define(slots=False)
 class WorkerDiedError(CohortS3Error, OSError):
     """A worker process of a diff ended before its work did."""
 

@@ -485,7 +485,8 @@ def _members(
     if needed_files(record) == (DiffType.EXISTING,):
         file = record.files[DiffType.EXISTING]
         file = replaced.get(file.key, file)
-        return file.rows if count else members, file.sha256
+        # What was composed of parts has none, and was not replaced.
+        return file.rows if count else members, file.sha256 or record.members_sha256
     goes = found.who.tester(record.schema.columns)
     kept = [0]
 

@@ -1,8 +1,7 @@
 """The members at one sync, as rows that can be read again and again."""
 
-import hashlib
 import heapq
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import chain, groupby
 from operator import itemgetter
@@ -12,9 +11,9 @@ from attrs import field, frozen
 
 from .arrow import ArrowTable, RowTable
 from .compression import decompress_chunks
+from .content import verified
 from .destination import ExistingMeaning
 from .diff import CHUNK_BYTES, CsvSource, diff_members
-from .errors import DigestMismatchError
 from .filename import DiffType
 from .records import RecordedFile, SyncRecord
 from .rows import Row, RowSchema
@@ -172,25 +171,15 @@ def recorded_source(
     """
     file = record.files[diff_type]
     found = object_source(file.key, open_object)
-    allowed = {file.sha256}
+    allowed = [file]
     if replacing is not None and file.key in replacing:
-        allowed.add(replacing[file.key].sha256)
+        allowed.append(replacing[file.key])
     return CsvSource(
-        chunks=lambda: _verified(found.chunks(), file.key, allowed),
+        chunks=lambda: verified(found.chunks(), allowed, file.key),
         vouched=not record.adopted,
         rows=file.rows,
         size=file.size,
     )
-
-
-def _verified(chunks: Iterable[bytes], key: str, allowed: Collection[str]) -> Iterator[bytes]:
-    """The same chunks; at their end an error, if they are not those that were recorded."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
-    if digest.hexdigest() not in allowed:
-        raise DigestMismatchError(key)
 
 
 @frozen(kw_only=True)

@@ -5,6 +5,8 @@ from datetime import datetime
 
 from attrs import field, frozen
 
+from .composition import ComposedDiff
+from .content import FileContent
 from .destination import CohortSync
 from .diff import CohortDiff
 from .display import html_table
@@ -23,20 +25,14 @@ from .storage._protocol import StagedObject
 
 
 @frozen(kw_only=True)
-class PlannedFile:
+class PlannedFile(FileContent):
     """One file that the plan will make visible.
 
     Attributes:
         key: Where.
-        rows: How many, without the header.
-        size: Bytes of the CSV, before compression.
-        sha256: Of these bytes, in hex.
     """
 
     key: str
-    rows: int
-    size: int
-    sha256: str
 
 
 @frozen(kw_only=True)
@@ -117,6 +113,7 @@ class SyncPlan:
                     rows=file.rows,
                     size=file.size,
                     sha256=file.sha256,
+                    parts=file.parts,
                     staged=staged[diff_type],
                 )
                 for diff_type, file in self.files.items()
@@ -131,20 +128,21 @@ class SyncPlan:
             amendment=self.amendment,
         )
 
-    def check_diff(self, diff: CohortDiff) -> None:
+    def check_diff(self, diff: CohortDiff | ComposedDiff) -> None:
         """That this plan was made from the diff.
 
         Raises:
             PlanMismatchError: A file differs.
         """
         for diff_type, file in self.files.items():
-            if diff.report.files[diff_type].sha256 != file.sha256:
+            found = diff.report.files[diff_type]
+            if (found.sha256, found.parts) != (file.sha256, file.parts):
                 raise PlanMismatchError(f"the file {diff_type.value} has other bytes")
 
 
 def plan_sync(
     sync: CohortSync,
-    diff: CohortDiff,
+    diff: CohortDiff | ComposedDiff,
     *,
     synced_at: datetime,
     previous: Head | None,
@@ -181,8 +179,14 @@ def plan_sync(
             raise SyncOrderError(floored, previous.record.synced_at)
         if previous.is_taken(floored):
             raise SyncTimeTakenError(floored, next_free_moment(sync, previous, floored))
-    check_exits(sync, diff, max_exits)
     report = diff.report
+    check_exits(
+        sync,
+        before=report.members_before,
+        now=report.members_now,
+        exits=report.files[DiffType.EXITING].rows,
+        max_exits=max_exits,
+    )
     return SyncPlan(
         sync=sync,
         synced_at=floored,
@@ -195,6 +199,7 @@ def plan_sync(
                 rows=report.files[diff_type].rows,
                 size=report.files[diff_type].size,
                 sha256=report.files[diff_type].sha256,
+                parts=report.files[diff_type].parts,
             )
             for diff_type in DiffType
         },
@@ -243,31 +248,39 @@ def check_match_by(sync: CohortSync, previous: Head | None) -> None:
         raise MatchByChangedError(previous.record.schema.key, sync.schema.key)
 
 
-def check_exits(sync: CohortSync, diff: CohortDiff, max_exits: int | None) -> None:
+def check_exits(
+    sync: CohortSync, *, before: int, now: int, exits: int, max_exits: int | None
+) -> None:
     """The exit guard.
+
+    Args:
+        sync: Whose guard.
+        before: How many members there are.
+        now: How many there will be.
+        exits: How many of those before would leave.
+        max_exits: How many may, instead of what the guard allows.
 
     Raises:
         MassExitError: More members would leave than it allows.
     """
-    before, now = diff.report.members_before, diff.report.members_now
     limit = max_exits
     if limit is None:
         limit = sync.exit_guard.limit(members_before=before, members_now=now)
-    if diff.exiting.rows > limit:
-        raise MassExitError(before, diff.exiting.rows, limit)
+    if exits > limit:
+        raise MassExitError(before, exits, limit)
 
 
-def statement_of(sync: CohortSync, diff: CohortDiff, synced_at: datetime) -> SyncStatement:
-    """What a sync of this diff at this time would say.
+def statement_of(sync: CohortSync, members_sha256: str, synced_at: datetime) -> SyncStatement:
+    """What a sync of these members at this time would say.
 
     Args:
         sync: What is synced where.
-        diff: Of its members, against any others.
+        members_sha256: The digest of the members: see ``DiffReport``.
         synced_at: A time that the names can spell.
     """
     return SyncStatement(
         synced_at=synced_at,
-        members_sha256=diff.report.members_sha256,
+        members_sha256=members_sha256,
         schema=sync.schema,
         existing=sync.destination.existing,
         keys=frozenset(_key(sync, synced_at, diff_type) for diff_type in DiffType),

@@ -16,6 +16,7 @@ from ._record_json import (
     check_form,
     count,
     digest,
+    digest_or_none,
     instant,
     parse,
     reading,
@@ -23,6 +24,7 @@ from ._record_json import (
     text_or_none,
     to_bytes,
 )
+from .content import ContentPart, FileContent
 from .destination import CohortStream, ExistingMeaning
 from .filename import CohortFileName, DiffType
 from .rows import RowSchema
@@ -32,21 +34,15 @@ MAX_NUMBER = 99_999_999
 
 
 @frozen(kw_only=True)
-class RecordedFile:
+class RecordedFile(FileContent):
     """One of the three files of a recorded sync.
 
     Attributes:
         key: Where it is, or will be once published.
-        rows: How many, without the header.
-        size: Bytes of the CSV, before compression.
-        sha256: Of these bytes, in hex.
         staged: The handle to publish it; None in a baseline, whose files were there.
     """
 
     key: str
-    rows: int
-    size: int
-    sha256: str
     staged: StagedObject | None
 
     @property
@@ -61,6 +57,7 @@ class RecordedFile:
             "rows": self.rows,
             "size": self.size,
             "sha256": self.sha256,
+            "parts": [[part.size, part.sha256] for part in self.parts],
             "staged": None if self.staged is None else self.staged.to_json(),
         }
 
@@ -71,7 +68,8 @@ class RecordedFile:
             key=a(str, value["key"]),
             rows=count(value["rows"]),
             size=count(value["size"]),
-            sha256=digest(value["sha256"]),
+            sha256=digest_or_none(value["sha256"]),
+            parts=tuple(ContentPart(count(n), digest(sha256)) for n, sha256 in value["parts"]),
             staged=None if value["staged"] is None else staged_object(value["staged"]),
         )
 
@@ -130,7 +128,8 @@ class SyncRecord:
         files: The three files.
         members: How many there are at this sync.
         members_before: How many there were at the previous one.
-        members_sha256: The digest of a file of all members at this sync.
+        members_sha256: The digest of a file of all members at this sync; that of
+            ``composition.members_digest`` where the files were composed of parts.
         skipped: Rows of the source without a key.
         collapsed: Rows of the source that repeated another.
         adopted: Whether it is a baseline: files that were there before the log.
@@ -281,6 +280,7 @@ class SyncRecord:
                 or (file.staged is None) > self.adopted
                 or (self.adopted and self.amendment is None and file.staged is not None)
                 or (file.staged is not None and file.staged.key != file.key)
+                or (file.sha256 is None) != bool(file.parts)
             ):
                 msg = f"its file {diff_type.value} is not one of this sync"
                 raise ValueError(msg)

@@ -17,6 +17,7 @@ from typing import Literal
 from attrs import frozen
 
 from .adoption import baseline
+from .composition import ComposedDiff, ComposedFile
 from .compression import compress_chunks
 from .destination import CohortStream, CohortSync
 from .diff import CohortDiff, DiffEngine, Duplicates, MemberSource, Progress, diff_members
@@ -60,6 +61,7 @@ from .storage._protocol import (
     StagedObject,
     StagedState,
     Storage,
+    SupportsCompose,
     SupportsDelete,
     SupportsReplace,
 )
@@ -170,8 +172,65 @@ def sync_cohort(
         EmptyKeyError, DuplicateKeyError, MalformedCsvError, MissingColumnsError,
             UnsupportedValueError, InvalidTextError: The members can't be synced.
     """
-    check_bucket(sync, storage)
     now = to_utc(clock(), "clock()")
+    head, synced_at = begin_sync(sync, storage, synced_at=synced_at, now=now, log=log)
+    with diff_members(
+        head.members() if head is not None else (),
+        MemberFile(members) if isinstance(members, str | PathLike) else members,
+        schema=sync.schema,
+        existing=sync.destination.existing,
+        duplicates=duplicates,
+        engine=engine,
+        work_dir=work_dir,
+        progress=progress,
+    ) as diff:
+        report = diff.report
+        done = done_before(sync, head, synced_at, lambda: report.members_sha256)
+        if done is not None:
+            return SyncResult(
+                record=done, already_done=True, ignored_columns=report.ignored_columns
+            )
+        plan = plan_sync(
+            sync,
+            diff,
+            synced_at=synced_at,
+            previous=head,
+            requested_at=now,
+            max_exits=max_exits,
+        )
+        return commit(plan, diff, storage, log=log)
+
+
+def begin_sync(
+    sync: CohortSync,
+    storage: Storage,
+    *,
+    synced_at: datetime | None,
+    now: datetime,
+    log: Storage | None = None,
+) -> tuple[Head | None, datetime]:
+    """What a sync continues, and its time: for syncs whose diff you make yourself.
+
+    An unfinished sync is recovered first.
+
+    Args:
+        sync: What is synced where.
+        storage: Where the data is.
+        synced_at: As for ``sync_cohort``.
+        now: The present, in UTC.
+        log: Where the log is, if not in ``storage``.
+
+    Returns:
+        The head, or None before the first sync; and the time, floored to what the names
+        can spell.
+
+    Raises:
+        SyncTimeTakenError, FutureTimeError, ClockSkewError: The time can't be that of the
+            next sync.
+        UnloggedSyncsError, HeadFilesMissingError: The state of the stream is undecided.
+        MatchByChangedError: The stream matches members by another column.
+    """
+    check_bucket(sync, storage)
     if synced_at is not None:
         synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
         if synced_at > now + CLOCK_TOLERANCE:
@@ -185,29 +244,36 @@ def sync_cohort(
     if head is None and synced_at in left_over:
         free = next_free_moment(sync, head, synced_at, left_over=left_over)
         raise SyncTimeTakenError(synced_at, free)
-    with diff_members(
-        head.members() if head is not None else (),
-        MemberFile(members) if isinstance(members, str | PathLike) else members,
-        schema=sync.schema,
-        existing=sync.destination.existing,
-        duplicates=duplicates,
-        engine=engine,
-        work_dir=work_dir,
-        progress=progress,
-    ) as diff:
-        if head is not None:
-            done = _done_before(sync, diff, head, synced_at)
-            if done is not None:
-                return done
-        plan = plan_sync(
-            sync,
-            diff,
-            synced_at=synced_at,
-            previous=head,
-            requested_at=now,
-            max_exits=max_exits,
-        )
-        return commit(plan, diff, storage, log=log)
+    return head, synced_at
+
+
+def done_before(
+    sync: CohortSync,
+    head: Head | None,
+    synced_at: datetime,
+    members_sha256: Callable[[], str],
+) -> SyncRecord | None:
+    """The earlier sync that a run would only repeat; None if the run is a new one.
+
+    Args:
+        sync: What is synced where.
+        head: What it would continue.
+        synced_at: A time that the names can spell.
+        members_sha256: Gives the digest of the members now; asked only if there may be
+            such a sync.
+
+    Raises:
+        SyncTimeTakenError: The earlier sync of this time is different.
+        SyncOrderError: There is none of this time, and the head is newer.
+    """
+    if head is None or synced_at > head.record.synced_at:
+        return None
+    earlier = head.log.published_at(synced_at)
+    if earlier is None:
+        raise SyncOrderError(synced_at, head.record.synced_at)
+    if earlier.statement != statement_of(sync, members_sha256(), synced_at):
+        raise SyncTimeTakenError(synced_at, next_free_moment(sync, head, synced_at))
+    return earlier
 
 
 def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = None) -> Head | None:
@@ -229,13 +295,18 @@ def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = N
 
 
 def commit(
-    plan: SyncPlan, diff: CohortDiff, storage: Storage, *, log: Storage | None = None
+    plan: SyncPlan,
+    diff: CohortDiff | ComposedDiff,
+    storage: Storage,
+    *,
+    log: Storage | None = None,
 ) -> SyncResult:
     """Makes a planned sync happen: all three files become visible, or none.
 
     Args:
         plan: From ``plan_sync``.
-        diff: The one that the plan was made from, still open.
+        diff: The one that the plan was made from, still open; or one whose files are
+            composed in the storage of the parts that an engine wrote there.
         storage: Where the data goes.
         log: Where the log is, if not in ``storage``.
 
@@ -245,9 +316,12 @@ def commit(
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         SyncVoidError: What was staged disappeared, or a stranger took a name.
         UnknownOutcomeError: The storage did not say what became of a write; run again.
+        ConfigurationError, MissingPowerError: The sync can't be composed here.
     """
     check_bucket(plan.sync, storage)
     plan.check_diff(diff)
+    if isinstance(diff, ComposedDiff):
+        composing(plan.sync, storage)
     log = log or storage
     with ExitStack() as discarding:
         staged = dict[DiffType, StagedObject]()
@@ -466,16 +540,35 @@ def check_bucket(sync: CohortSync, storage: Storage) -> None:
         raise ConfigurationError(f"Destination {sync.destination.name!r}", (fault,))
 
 
+def composing(sync: CohortSync, storage: Storage) -> SupportsCompose:
+    """The storage, if files of the sync can be composed in it.
+
+    Raises:
+        MissingPowerError: It does not compose.
+        ConfigurationError: The files are to be compressed, and parts are not.
+    """
+    if sync.destination.compression is not None:
+        fault = "files that are composed of parts can't be compressed: leave compression out"
+        raise ConfigurationError(f"Destination {sync.destination.name!r}", (fault,))
+    if not isinstance(storage, SupportsCompose):
+        raise MissingPowerError(type(storage).__name__, "compose", "a sync of parts")
+    return storage
+
+
 # --- The protocol's steps ------------------------------------------------------------
 
 
-def _stage(plan: SyncPlan, diff: CohortDiff, diff_type: DiffType, storage: Storage) -> StagedObject:
-    chunks = _checked(diff.report.files[diff_type].chunks(), plan, diff_type)
+def _stage(
+    plan: SyncPlan, diff: CohortDiff | ComposedDiff, diff_type: DiffType, storage: Storage
+) -> StagedObject:
+    key, file = plan.files[diff_type].key, diff.report.files[diff_type]
+    if isinstance(file, ComposedFile):
+        header = plan.sync.schema.header_line
+        return composing(plan.sync, storage).compose(key, file.stored, header=header)
+    chunks = _checked(file.chunks(), plan, diff_type)
     if plan.sync.destination.compression is None:
-        return storage.stage(plan.files[diff_type].key, chunks, content_type="text/csv")
-    return storage.stage(
-        plan.files[diff_type].key, compress_chunks(chunks), content_type="application/gzip"
-    )
+        return storage.stage(key, chunks, content_type="text/csv")
+    return storage.stage(key, compress_chunks(chunks), content_type="application/gzip")
 
 
 def _checked(chunks: Iterator[bytes], plan: SyncPlan, diff_type: DiffType) -> Iterator[bytes]:
@@ -595,28 +688,6 @@ def _finished_head(
             return _read_head(storage, stream, log)
         except UnfinishedSyncError:
             recover(storage, stream, log=log)
-
-
-def _done_before(
-    sync: CohortSync, diff: CohortDiff, head: Head, synced_at: datetime
-) -> SyncResult | None:
-    """The earlier sync that this run would only repeat; None if the run is a new one.
-
-    Raises:
-        SyncTimeTakenError: The earlier sync of this time is different.
-        SyncOrderError: There is none of this time, and the head is newer.
-    """
-    floored = sync.name_style.floor(synced_at)
-    if floored > head.record.synced_at:
-        return None
-    earlier = head.log.published_at(floored)
-    if earlier is None:
-        raise SyncOrderError(floored, head.record.synced_at)
-    if earlier.statement != statement_of(sync, diff, floored):
-        raise SyncTimeTakenError(floored, next_free_moment(sync, head, floored))
-    return SyncResult(
-        record=earlier, already_done=True, ignored_columns=diff.report.ignored_columns
-    )
 
 
 # --- Reading the log and the names ---------------------------------------------------

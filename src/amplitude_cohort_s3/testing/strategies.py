@@ -18,6 +18,7 @@ from typing import Literal
 
 from hypothesis import strategies as st
 
+from ..content import ContentPart
 from ..destination import CohortStream, ExistingMeaning
 from ..filename import CohortFileName, DiffType, NameStyle
 from ..records import Outcome, RecordedFile, RecordRef, SyncRecord
@@ -246,14 +247,16 @@ def records(draw: st.DrawFn) -> SyncRecord:
         staged = StagedObject(
             key=key,
             size=size,
-            sha256=draw(digests()),
+            sha256=draw(st.none() | digests()),
             handle=draw(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)),
         )
+        parts = draw(st.lists(st.builds(ContentPart, counts, digests()), max_size=2))
         return RecordedFile(
             key=key,
             rows=draw(counts),
             size=size,
-            sha256=draw(digests()),
+            sha256=None if parts else draw(digests()),
+            parts=tuple(parts),
             staged=None if adopted else staged,
         )
 

@@ -1,0 +1,231 @@
+"""Syncs whose files are composed of parts: the same bytes, and verified part by part."""
+
+import hashlib
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amplitude_cohort_s3 import (
+    CohortSync,
+    Destination,
+    DiffType,
+    ExistingMeaning,
+    MemoryStorage,
+    RowSchema,
+    SyncRecord,
+    commit,
+    plan_sync,
+    read_head,
+    read_history,
+    sync_cohort,
+)
+from amplitude_cohort_s3.composition import (
+    ComposedDiff,
+    members_digest,
+    row_digest,
+    write_part,
+)
+from amplitude_cohort_s3.content import ContentPart, FileContent, verified
+from amplitude_cohort_s3.errors import (
+    ConfigurationError,
+    DigestMismatchError,
+    MissingPowerError,
+    PartOrderError,
+    PlanMismatchError,
+    SyncTimeTakenError,
+)
+from amplitude_cohort_s3.sync import begin_sync, done_before
+from amplitude_cohort_s3.testing.invariants import assert_invariants
+from amplitude_cohort_s3.testing.small_cohort import SYNC, clock_at, moment
+
+SCHEMA = RowSchema()
+BEFORE = [("1", "ann"), ("2", 'b "o" b'), ("4", "d\nd")]
+NOW = [("2", "bob"), ("3", "é,"), ("4", "d\nd"), ("5", "")]
+
+
+def files_of(existing):
+    old, new = dict(BEFORE), dict(NOW)
+    stayed = [row for row in NOW if row[0] in old]
+    left = [row for row in BEFORE if row[0] not in new]
+    return {
+        DiffType.ENTERING: [row for row in NOW if row[0] not in old],
+        DiffType.EXITING: left,
+        DiffType.EXISTING: {
+            ExistingMeaning.MEMBERS: NOW,
+            ExistingMeaning.STAYED: stayed,
+            ExistingMeaning.PREVIOUS: sorted([*stayed, *left]),
+        }[existing],
+    }
+
+
+def composed(storage, rows, existing=ExistingMeaning.MEMBERS, *, each=2, run="a"):
+    parts = {
+        t: [
+            write_part(storage, f"_staging/{run}/{t}-{n}", some[n : n + each], schema=SCHEMA)
+            for n in range(0, len(some), each)
+        ]
+        for t, some in rows.items()
+    }
+    return ComposedDiff.of_parts(parts, schema=SCHEMA, existing=existing)
+
+
+def sync_with(existing, **more):
+    return CohortSync(
+        destination=Destination(name="proof", path="cohorts", existing=existing, **more),
+        project_id=1,
+        cohort_id="a",
+    )
+
+
+def sync_parts(sync, storage, minute, *, each=2, run="a"):
+    head, synced_at = begin_sync(sync, storage, synced_at=moment(minute), now=moment(minute))
+    meaning = sync.destination.existing
+    diff = composed(storage, files_of(meaning), meaning, each=each, run=run)
+    done = done_before(sync, head, synced_at, lambda: diff.report.members_sha256)
+    if done is not None:
+        return done
+    plan = plan_sync(sync, diff, synced_at=synced_at, previous=head)
+    return commit(plan, diff, storage).record
+
+
+def data_files(storage):
+    return {
+        info.key: storage.open(info.key).read() for info in storage.list_objects("cohorts/1_a_")
+    }
+
+
+@pytest.mark.parametrize("existing", list(ExistingMeaning))
+@pytest.mark.parametrize("each", [1, 2, 100])
+def test_a_composed_sync_is_one_like_any_other(existing, each):
+    sync = sync_with(existing)
+    whole, storage = MemoryStorage(), MemoryStorage()
+    for place in (whole, storage):
+        sync_cohort(sync, BEFORE, place, synced_at=moment(0), clock=clock_at(moment(0)))
+    sync_cohort(sync, NOW, whole, synced_at=moment(1), clock=clock_at(moment(1)))
+    record = sync_parts(sync, storage, 1, each=each)
+    assert data_files(storage) == data_files(whole)
+    assert SyncRecord.from_bytes(record.to_bytes(), key=record.key) == record
+    assert (record.members_before, record.members) == (3, 4)
+    assert all(file.sha256 is None and file.parts for file in record.files.values())
+    assert_invariants(storage, sync.stream)
+    # A one-machine sync continues it, and a reader finds nothing wrong.
+    sync_cohort(sync, BEFORE, storage, synced_at=moment(2), clock=clock_at(moment(2)))
+    history = read_history(storage, sync.stream)
+    assert [list(history.members_at(one)) for one in history] == [BEFORE, NOW, BEFORE]
+    assert history.verify() == ()
+
+
+@pytest.mark.parametrize("existing", list(ExistingMeaning))
+def test_a_repeated_run_is_known_however_it_was_divided(existing):
+    sync, storage = sync_with(existing), MemoryStorage()
+    sync_cohort(sync, BEFORE, storage, synced_at=moment(0), clock=clock_at(moment(0)))
+    first = sync_parts(sync, storage, 1, each=1)
+    assert sync_parts(sync, storage, 1, each=3, run="b") == first
+    assert read_head(storage, sync.stream).record == first
+    with pytest.raises(SyncTimeTakenError):
+        done_before(sync, read_head(storage, sync.stream), moment(1), lambda: "0" * 64)
+
+
+@given(st.lists(st.tuples(st.text(), st.text())), st.randoms())
+def test_the_digest_of_members_does_not_depend_on_their_order(rows, chance):
+    rows = [tuple(cell.replace("\0", "") for cell in row) for row in rows]
+    rows = [row for row in rows if not any("\ud800" <= c <= "\udfff" for c in "".join(row))]
+    other = [*rows]
+    chance.shuffle(other)
+    digest = members_digest(SCHEMA, sum(map(row_digest, rows)))
+    assert digest == members_digest(SCHEMA, sum(map(row_digest, other)))
+    assert digest != members_digest(SCHEMA, sum(map(row_digest, [*rows, ("a", "b")])))
+    assert digest != members_digest(RowSchema(header_style="api"), sum(map(row_digest, rows)))
+
+
+@given(st.lists(st.binary(max_size=5)), st.lists(st.integers(1, 6)), st.data())
+def test_each_byte_of_a_composed_file_is_verified(pieces, cuts, data):
+    whole = b"".join(pieces)
+    content = FileContent(
+        rows=0,
+        size=len(whole),
+        sha256=None,
+        parts=tuple(ContentPart(len(p), hashlib.sha256(p).hexdigest()) for p in pieces),
+    )
+
+    def chunks(of):
+        at = 0
+        for cut in [*cuts, 1 << 20]:
+            yield of[at : at + cut]
+            at += cut
+
+    assert b"".join(verified(chunks(whole), [content], "k")) == whole
+    wrong = [whole + b"x", whole[:-1]] if whole else [b"x"]
+    if whole:
+        at = data.draw(st.integers(0, len(whole) - 1))
+        wrong.append(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    for other in wrong:
+        with pytest.raises(DigestMismatchError):
+            list(verified(chunks(other), [content], "k"))
+
+
+def test_an_edited_composed_file_is_found():
+    storage = MemoryStorage()
+    sync_cohort(SYNC, BEFORE, storage, synced_at=moment(0), clock=clock_at(moment(0)))
+    record = sync_parts(SYNC, storage, 1)
+    key = record.files[DiffType.EXISTING].key
+    data = storage.open(key).read()
+    storage.delete(key)
+    storage.create(key, data.replace(b"bob", b"bub"))
+    with pytest.raises(DigestMismatchError):
+        list(read_head(storage, SYNC.stream).members())
+    kinds = {finding.kind.name for finding in read_history(storage, SYNC.stream).verify()}
+    assert "EDITED_FILE" in kinds
+
+
+@pytest.mark.parametrize("rows", [[("2", ""), ("1", "")], [("1", ""), ("1", "")]], ids=str)
+def test_parts_that_are_not_in_order_are_refused(rows):
+    storage = MemoryStorage()
+    with pytest.raises(PartOrderError):
+        write_part(storage, "_staging/x", rows, schema=SCHEMA)
+    one = [write_part(storage, f"_staging/{n}", [row], schema=SCHEMA) for n, row in enumerate(rows)]
+    with pytest.raises(PartOrderError):
+        ComposedDiff.of_parts(
+            {DiffType.ENTERING: one, DiffType.EXITING: [], DiffType.EXISTING: []}, schema=SCHEMA
+        )
+
+
+def test_a_part_without_rows_is_refused_and_leaves_nothing():
+    storage = MemoryStorage()
+    with pytest.raises(ValueError, match="needs a row"):
+        write_part(storage, "_staging/x", [], schema=SCHEMA)
+    assert list(storage.list_objects()) == []
+
+
+def test_a_part_is_picklable_and_shows_no_key():
+    part = write_part(MemoryStorage(), "_staging/x", [("secret", "b")], schema=SCHEMA)
+    assert pickle.loads(pickle.dumps(part)) == part
+    assert "secret" not in repr(part)
+
+
+def test_what_can_not_be_composed_is_told_before_anything_is_staged():
+    storage = MemoryStorage()
+    diff = composed(storage, files_of(ExistingMeaning.MEMBERS))
+    before = [info.key for info in storage.list_objects()]
+    packed = sync_with(ExistingMeaning.MEMBERS, compression="gzip")
+    plan = plan_sync(packed, diff, synced_at=moment(0), previous=None, max_exits=9)
+    with pytest.raises(ConfigurationError, match="compress"):
+        commit(plan, diff, storage)
+
+    class Plain:
+        """A storage without the power."""
+
+        def __init__(self):
+            for verb in ("list_objects", "open", "create", "stage", "inspect", "publish"):
+                setattr(self, verb, getattr(storage, verb))
+            self.discard = storage.discard
+
+    plan = plan_sync(SYNC, diff, synced_at=moment(0), previous=None, max_exits=9)
+    with pytest.raises(MissingPowerError, match="compose"):
+        commit(plan, diff, Plain())
+    other = composed(storage, files_of(ExistingMeaning.MEMBERS), each=1, run="b")
+    with pytest.raises(PlanMismatchError):
+        commit(plan, other, storage)
+    assert [i.key for i in storage.list_objects() if "/b/" not in i.key] == before

@@ -1,0 +1,215 @@
+"""The diff over data frames: the same cohort from every engine, as frames of its own kind."""
+
+import random
+from itertools import islice
+
+import duckdb
+import narwhals as nw
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from amplitude_cohort_s3 import (
+    CohortSync,
+    Destination,
+    DiffType,
+    ExistingMeaning,
+    LocalStorage,
+    RowSchema,
+    UserProperty,
+    commit,
+    diff_members,
+    plan_sync,
+    read_head,
+    read_history,
+    sync_cohort,
+)
+from amplitude_cohort_s3.composition import ComposedDiff, write_part
+from amplitude_cohort_s3.errors import (
+    DuplicateKeyError,
+    EmptyKeyError,
+    MissingColumnsError,
+    UnsupportedValueError,
+)
+from amplitude_cohort_s3.frames import diff_frames
+from amplitude_cohort_s3.testing.small_cohort import clock_at, moment
+
+COLUMNS = ("amplitude_id", "user_id")
+CONNECTION = duckdb.connect()
+ENGINES = {
+    "pandas": lambda table: pd.DataFrame(table.to_pandas()),
+    "polars": pl.from_arrow,
+    "polars lazy": lambda table: pl.from_arrow(table).lazy(),
+    "pyarrow": lambda table: table,
+    "duckdb": CONNECTION.from_arrow,
+}
+each_engine = pytest.mark.parametrize("engine", ENGINES)
+
+
+def table(rows, columns=COLUMNS):
+    cells = list(zip(*rows, strict=True)) or [[] for _ in columns]
+    return pa.table({c: pa.array(v, pa.string()) for c, v in zip(columns, cells, strict=True)})
+
+
+def rows_of(frame):
+    found = nw.from_native(frame)
+    if isinstance(found, nw.LazyFrame):
+        found = found.collect()
+    return sorted(tuple(None if pd.isna(cell) else cell for cell in row) for row in found.rows())
+
+
+KEYS = st.sampled_from(["1", "10", "a,", 'q"', "é", "日\n", "😀"])
+ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["", "x"])), unique_by=lambda row: row[0])
+
+
+@each_engine
+@pytest.mark.parametrize("existing", list(ExistingMeaning))
+@settings(max_examples=20)
+@given(previous=ROWS, current=ROWS)
+def test_it_says_what_the_one_machine_engine_says(engine, existing, previous, current):
+    make = ENGINES[engine]
+    given_rows = [*current, *current[:2]]
+    random.Random(1).shuffle(given_rows)
+    diff = diff_frames(
+        make(table(previous)), make(table(given_rows)), on="amplitude_id", existing=existing
+    )
+    with diff_members(previous, given_rows, schema=RowSchema(), existing=existing) as expected:
+        for diff_type in DiffType:
+            assert rows_of(getattr(diff, diff_type.value)) == sorted(expected.rows(diff_type))
+        report = expected.report
+    assert rows_of(diff.current) == sorted(current)
+    assert (diff.members_before, diff.members_now) == (report.members_before, report.members_now)
+    assert (diff.skipped, diff.collapsed) == (report.skipped, report.collapsed)
+
+
+@each_engine
+def test_frames_come_out_as_they_went_in(engine):
+    frame = ENGINES[engine](table([("1", "a")]))
+    diff = diff_frames(frame, frame, on="amplitude_id")
+    for found in (diff.entering, diff.exiting, diff.existing, diff.current):
+        assert type(found) is type(frame)
+    assert repr(diff) == "FrameDiff(<1 members before, 1 now>)"
+
+
+@each_engine
+def test_rows_without_a_key_are_refused_or_counted(engine):
+    make = ENGINES[engine]
+    current = make(table([("1", "a"), ("", "b"), (None, None), ("4", None), ("5", "")]))
+    with pytest.raises(EmptyKeyError) as caught:
+        diff_frames(make(table([("1", "a")])), current, on="amplitude_id")
+    assert caught.value.count == 2
+    diff = diff_frames(make(table([("1", "a"), ("9", "")])), current, on="user_id")
+    assert (diff.members_before, diff.members_now, diff.skipped) == (1, 2, 3)
+    assert rows_of(diff.entering) == [("", "b")]
+
+
+@each_engine
+def test_different_rows_of_one_key_are_refused(engine):
+    make = ENGINES[engine]
+    twice = make(table([("1", "a"), ("1", "b"), ("2", ""), ("2", "")]))
+    once = make(table([("1", "a")]))
+    for previous, current in ((once, twice), (twice, once)):
+        with pytest.raises(DuplicateKeyError) as caught:
+            diff_frames(previous, current, on="amplitude_id")
+        assert (caught.value.column, caught.value.count) == ("amplitude_id", 1)
+
+
+@each_engine
+def test_who_exits_has_the_columns_of_today(engine):
+    make = ENGINES[engine]
+    before = make(table([("1", "x", "p")], ("amplitude_id", "gone", "plan")))
+    now = make(table([("2", "q", "n")], ("amplitude_id", "plan", "new")))
+    diff = diff_frames(before, now, on="amplitude_id")
+    assert nw.from_native(diff.exiting).collect_schema().names() == ["amplitude_id", "plan", "new"]
+    assert rows_of(diff.exiting) == [("1", "p", None)]
+
+
+def test_a_lazy_query_is_evaluated_once():
+    seen = []
+
+    def look(frame):
+        seen.append(len(seen))
+        return frame.with_columns(user_id=pl.lit(str(len(seen))))
+
+    lazy = pl.from_arrow(table([("1", ""), ("2", "")])).lazy().map_batches(look)
+    diff = diff_frames(pl.from_arrow(table([("2", "")])).lazy(), lazy, on="amplitude_id")
+    assert rows_of(diff.existing) == rows_of(diff.existing) == [("1", "1"), ("2", "1")]
+    assert rows_of(diff.entering) == [("1", "1")]
+    assert seen == [0]
+
+    relation = CONNECTION.sql("select uuid()::varchar amplitude_id, '' user_id from range(9)")
+    diff = diff_frames(CONNECTION.from_arrow(table([])), relation, on="amplitude_id")
+    assert rows_of(diff.existing) == rows_of(diff.existing) == rows_of(diff.entering)
+
+
+@pytest.mark.parametrize(
+    ("previous", "current", "error"),
+    [
+        (table([]), pl.DataFrame({"amplitude_id": ["1"]}), UnsupportedValueError),
+        ([("1", "a")], table([]), UnsupportedValueError),
+        (table([]), pa.table({"amplitude_id": [1.5]}), UnsupportedValueError),
+        (table([]), pa.table({"amplitude_id": [1]}), UnsupportedValueError),
+        (table([]), pa.table({"user_id": ["1"]}), MissingColumnsError),
+        (pa.table({"user_id": ["1"]}), table([]), MissingColumnsError),
+    ],
+    ids=["two engines", "no frame", "floats", "two types", "no key now", "no key before"],
+)
+def test_what_is_no_pair_of_frames_is_refused(previous, current, error):
+    with pytest.raises(error):
+        diff_frames(previous, current, on="amplitude_id")
+
+
+def test_an_engine_of_ones_own_duckdb_on_parquet(tmp_path):
+    """The rows never are in Python at once: DuckDB joins and sorts, the storage composes."""
+    sync = CohortSync(
+        destination=Destination(name="duck", path="cohorts"),
+        project_id=1,
+        cohort_id="a",
+        user_properties=(UserProperty("plan"),),
+    )
+    schema = sync.schema
+    plans = ["pro", 'a "b", c', "two\nlines", "é日😀", ""]
+    cohorts = [
+        [(str(n), f"user {n}", plans[n % 5]) for n in range(first, first + 3000)]
+        for first in (0, 500)
+    ]
+    random.Random(7).shuffle(cohorts[1])
+    whole, storage = LocalStorage(tmp_path / "whole"), LocalStorage(tmp_path / "composed")
+    for place in (whole, storage):
+        sync_cohort(sync, cohorts[0], place, synced_at=moment(0), clock=clock_at(moment(0)))
+    sync_cohort(
+        sync, cohorts[1], whole, synced_at=moment(1), max_exits=9999, clock=clock_at(moment(1))
+    )
+
+    duck = duckdb.connect()
+    for name, rows in zip(("before", "now"), cohorts, strict=True):
+        found = table(rows, schema.columns)
+        duck.from_arrow(found).write_parquet(str(tmp_path / f"{name}.parquet"))
+    head = read_head(storage, sync.stream)
+    diff = diff_frames(
+        duck.read_parquet(str(tmp_path / "before.parquet")),
+        duck.read_parquet(str(tmp_path / "now.parquet")),
+        on=schema.key,
+    )
+    parts = {diff_type: [] for diff_type in DiffType}
+    for diff_type in DiffType:
+        relation = getattr(diff, diff_type.value).order(schema.key)
+        batches = pa.RecordBatchReader.from_stream(relation)
+        ordered = (
+            row for batch in batches for row in zip(*batch.to_pydict().values(), strict=True)
+        )
+        while rows := list(islice(ordered, 1000)):
+            key = f"_staging/run/{diff_type}-{len(parts[diff_type])}"
+            parts[diff_type].append(write_part(storage, key, rows, schema=schema))
+    composed = ComposedDiff.of_parts(
+        parts, schema=schema, skipped=diff.skipped, collapsed=diff.collapsed
+    )
+    plan = plan_sync(sync, composed, synced_at=moment(1), previous=head)
+    record = commit(plan, composed, storage).record
+    assert [len(record.files[t].parts) for t in DiffType] == [2, 2, 4]
+    for file in record.files.values():
+        assert (storage.root / file.key).read_bytes() == (whole.root / file.key).read_bytes()
+    assert read_history(storage, sync.stream).verify() == ()
