@@ -24,7 +24,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!amplitude_cohort_s3).*"),
     (r"py:.*", r".*\._\w+.*"),
-    (r"py:.*", r".*\.[A-Z]"),  # variables of types
+    (r"py:.*", r".*\.[A-Z](_co)?"),  # variables of types
 ]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
