@@ -18,7 +18,7 @@ extensions = [
     "sphinx_copybutton",
     "house",
 ]
-exclude_patterns = ["_build", "README.md"]
+exclude_patterns = ["_build", "README.md", "explanation/bench_table.md"]
 nitpicky = True
 # Types of other packages: their sites are not asked, so that a build needs no network.
 nitpick_ignore_regex = [

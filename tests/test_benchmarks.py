@@ -11,7 +11,9 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 pytestmark = pytest.mark.servers
 
 
-@pytest.mark.parametrize("name", ["history.py", "diff_engine.py", "amplitude_download.py"])
+@pytest.mark.parametrize(
+    "name", ["history.py", "diff_engine.py", "amplitude_download.py", "databases.py"]
+)
 def test_a_benchmark_runs(name: str):
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / name), "--small"],

@@ -102,6 +102,8 @@ INVALID_DESTINATIONS = [
     ({"path": "_hidden"}, ["hide"]),
     ({"path": "a/.hidden"}, ["hide"]),
     ({"match_by": "email"}, ["match_by"]),
+    ({"user_property": "plan"}, ["user_property"]),
+    ({"bucket": "s3://my-bucket/cohorts"}, ["its name alone"]),
     ({"existing": "members"}, ["existing"]),
     ({"name_style": NameStyle(second_group="seconds")}, ["minutes"]),
     ({"name_style": NameStyle(empty_routing_key=True)}, ["empty routing key"]),
@@ -132,6 +134,10 @@ def test_a_destination_names_all_its_faults_at_once(settings, faults):
 
 INVALID_SYNCS = [
     ({"project_id": -1}, ["project_id"]),
+    (
+        {"project_id": "1", "cadence": "daily", "exit_guard": 0.3, "user_properties": ["plan"]},
+        ["project_id", "Cadence", "ExitGuard", "UserProperty, not 'plan'"],
+    ),
     ({"cohort_id": ""}, ["cohort_id"]),
     ({"cohort_id": "a_b"}, ["cohort_id"]),
     ({"routing_key": ""}, ["routing_key"]),

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from amplitude_cohort_s3._spill import Ranges
 from amplitude_cohort_s3._workers import run_tasks
+from amplitude_cohort_s3.destination import ExistingMeaning
 from amplitude_cohort_s3.diff import CsvSource, diff_members
 from amplitude_cohort_s3.engine import PartitionEngine
 from amplitude_cohort_s3.errors import (
@@ -68,22 +69,23 @@ class TestOneRowAtATime(DiffEngineContract):
     test_a_vouched_file_out_of_order_is_malformed = None
 
 
-def files_of(engine, previous, current):
-    with diff_members(previous, current, schema=SCHEMA, engine=engine) as diff:
+def files_of(engine, previous, current, existing=ExistingMeaning.MEMBERS):
+    with diff_members(previous, current, schema=SCHEMA, engine=engine, existing=existing) as diff:
         return {t: file.path.read_bytes() for t, file in diff.report.files.items()}, diff.report
 
 
 # --- Workers -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("vouched", [True, False])
-def test_workers_change_nothing(vouched):
+@pytest.mark.parametrize(
+    ("vouched", "existing"), list(zip([True, False, True], ExistingMeaning, strict=True))
+)
+def test_workers_change_nothing(vouched, existing):
     previous = csv_source(canonical(sample_rows(9000)), vouched=vouched)
     current = csv_source(canonical(sample_rows(9900)[900:], ordered=False))
-    alone, report = files_of(TINY, previous, current)
-    shared, other = files_of(
-        PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=200_000), previous, current
-    )
+    alone, report = files_of(TINY, previous, current, existing)
+    engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=200_000)
+    shared, other = files_of(engine, previous, current, existing)
     assert shared == alone
     assert other.members_sha256 == report.members_sha256
 
@@ -95,28 +97,51 @@ def test_workers_raise_where_the_caller_is():
         files_of(engine, csv_source(canonical([])), csv_source(canonical(rows, ordered=False)))
 
 
-def test_workers_need_no_main_guard_and_no_main_thread(tmp_path):
+SCRIPT = """
+import {module}
+from amplitude_cohort_s3.diff import diff_members
+from amplitude_cohort_s3.engine import PartitionEngine
+from amplitude_cohort_s3.rows import RowSchema
+
+def run():
+    rows = [(str(i), "") for i in range(20_000)]
+    engine = PartitionEngine(workers=2, range_bytes=50_000, batch_bytes=100_000)
+    with diff_members(rows, rows[1:], schema=RowSchema(), engine=engine) as diff:
+        print(diff.exiting.rows, flush=True)
+
+print("main", flush=True)
+runner = {start}
+runner.start()
+runner.join()
+"""
+
+
+@pytest.mark.parametrize("given", ["file", "stdin"])
+@pytest.mark.parametrize(
+    ("module", "start"),
+    [
+        ("threading", "threading.Thread(target=run)"),
+        # Of such a process, the standard library's pools can start no other.
+        (
+            "multiprocessing",
+            "multiprocessing.get_context('fork').Process(target=run, daemon=True)",
+        ),
+    ],
+    ids=["thread", "daemon"],
+)
+def test_workers_need_no_main_guard_no_main_file_and_no_main_thread(tmp_path, given, module, start):
+    """As it is in a script, in a notebook, on a server and in a task queue."""
     script = tmp_path / "script.py"
-    script.write_text(
-        textwrap.dedent("""
-        import threading
-        from amplitude_cohort_s3.diff import diff_members
-        from amplitude_cohort_s3.engine import PartitionEngine
-        from amplitude_cohort_s3.rows import RowSchema
-        print("main")
-        def run():
-            rows = [(str(i), "") for i in range(20_000)]
-            engine = PartitionEngine(workers=2, range_bytes=50_000, batch_bytes=100_000)
-            with diff_members(rows, rows[1:], schema=RowSchema(), engine=engine) as diff:
-                print(diff.exiting.rows)
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
-        """)
-    )
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=120, check=True
-    )
+    script.write_text(SCRIPT.format(module=module, start=start))
+    with script.open() as file:
+        done = subprocess.run(
+            [sys.executable, *([script] if given == "file" else ["-"])],
+            stdin=None if given == "file" else file,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
     assert done.stdout.split() == ["main", "1"]
 
 
@@ -213,14 +238,16 @@ def test_closing_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("limit", [1000, 100_000, 200_000])
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, limit):
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, limit, workers):
     rows = sample_rows(3000)
+    engine = PartitionEngine(workers=workers, range_bytes=2000, batch_bytes=6000)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
         with pytest.raises(DiskFullError) as caught:
-            diff_members(rows, iter(rows * 2), schema=SCHEMA, engine=TINY, work_dir=tmp_path)
+            diff_members(rows, iter(rows * 2), schema=SCHEMA, engine=engine, work_dir=tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert str(tmp_path) in str(caught.value)

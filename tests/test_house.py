@@ -55,6 +55,7 @@ FOREIGN_MAY_BE_NAMED_IN = (
     "access",
     "storage.s3",
     "storage._s3_errors",
+    "storage._s3_reading",
     "storage",
     "policy",
     "sources",

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+import pytest
+from mutants import MUTANTS, Mutant, apply
+
 from amplitude_cohort_s3.testing import cut_matrix
 
 TESTS = Path(__file__).parent
@@ -16,3 +19,10 @@ def test_each_promised_test_exists():
         source = (TESTS / file).read_text() + Path(cut_matrix.__file__).read_text()
         for part in name.split("::"):
             assert re.search(rf"^ *(def|class) {part}\(", source, re.MULTILINE), (file, part)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
+def test_each_mutant_changes_what_is_there(mutant: Mutant, tmp_path: Path):
+    # Whether its change is noticed, `nox -s mutants` tells.
+    apply(mutant, tmp_path)
+    assert (TESTS / re.split("::| ", mutant.tests)[0]).exists()

@@ -330,6 +330,13 @@ def test_progress_true_draws_a_bar(capsys):
     assert "2.00/2.00" in capsys.readouterr().err
 
 
+def test_a_sync_draws_it_too(capsys):
+    pytest.importorskip("tqdm")
+    sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    sync_cohort(sync, [("1", ""), ("2", "")], MemoryStorage(), progress=True)
+    assert "2.00/2.00" in capsys.readouterr().err
+
+
 def test_without_tqdm_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with pytest.raises(errors.MissingExtraError, match=r"amplitude_cohort_s3\[progress\]"):

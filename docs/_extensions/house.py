@@ -3,11 +3,11 @@
 A page says what it wants in a line of its own::
 
     % public-names destination filename
-    % other-public-names
     % errors
 
 The first becomes the descriptions of the public names that are defined in these modules,
-the second those of all modules that no page names, the third every error with its cure.
+in this order, the second every error with its cure. A module with public names that no
+page names is a warning, and so an error.
 """
 
 import ast
@@ -22,12 +22,13 @@ from typing import Any, get_args, get_type_hints
 
 import attrs
 from sphinx.application import Sphinx
+from sphinx.util.logging import getLogger
 
 import amplitude_cohort_s3
 from amplitude_cohort_s3 import errors
 
 PACKAGE = amplitude_cohort_s3.__name__
-PLACEHOLDER = re.compile(r"^% (public-names|other-public-names|errors)\b *(.*)$", re.MULTILINE)
+PLACEHOLDER = re.compile(r"^% (public-names|errors)\b *(.*)$", re.MULTILINE)
 
 # Facts as they may be, by the name of the field: what the errors say is shown with them.
 SAMPLES: dict[str, Any] = {
@@ -43,9 +44,11 @@ SAMPLES: dict[str, Any] = {
     "difference": "the file entering has other bytes",
     "exit_code": -9,
     "exits": 900,
+    "expected": 1000,
     "extra": "plot",
     "faults": ("name must not be empty",),
     "folder": "/tmp",  # noqa: S108 - a text
+    "found": 998,
     "head": datetime(2026, 11, 23, 6, 30, tzinfo=UTC),
     "host": "amplitude.com",
     "key": "cohorts/123_26umsb5_2026-11-23T06:30_existing.csv",
@@ -76,11 +79,13 @@ SAMPLES: dict[str, Any] = {
     "size": 20500,
     "step": "the download",
     "store": "the store of the bucket 'my-bucket'",
+    "stream": "cohorts/123_26umsb5",
     "subject": "Destination ''",
     "synced_at": datetime(2026, 11, 23, 6, 30, tzinfo=UTC),
     "type_name": "float",
     "unit": "line",
     "used": 500,
+    "what": "members",
     "when": datetime(2026, 11, 1, tzinfo=UTC),
     "first": datetime(2026, 11, 22, 6, 30, tzinfo=UTC),
     "winner": datetime(2026, 11, 23, 6, 30, tzinfo=UTC),
@@ -96,6 +101,10 @@ SAMPLES_OF: dict[str, dict[str, Any]] = {
     "InvalidTextError": {"column": "plan", "rule": "holds a NUL"},
     "KmsAccessDeniedError": {"action": "kms:GenerateDataKey"},
     "MalformedCsvError": {"rule": "the row has 2 cells and the header 4"},
+    "MissingRoutingKeyError": {
+        "subject": "CohortSync of '26umsb5'",
+        "faults": ("the destination 'warehouse' requires a routing key, none is given",),
+    },
     "NothingToAdoptError": {
         "reason": "there is no complete sync",
         "cure": "check project, cohort, path and routing key",
@@ -119,31 +128,29 @@ SAMPLES_OF: dict[str, dict[str, Any]] = {
 }
 
 
-def expand(app: Sphinx, docname: str, source: list[str]) -> None:
+def expand(_: Sphinx, docname: str, source: list[str]) -> None:
     """Replaces the placeholders of a page."""
 
     def text(found: re.Match[str]) -> str:
-        match found[1]:
-            case "public-names":
-                return describe(set(found[2].split()))
-            case "other-public-names":
-                return describe(set(rooms().values()) - rooms_of_pages(Path(app.srcdir)))
-            case _:
-                return "\n".join(error_lines())
+        if found[1] == "errors":
+            return "\n".join(error_lines())
+        return describe(found[2].split())
 
     if docname.startswith("reference/"):
         source[0] = PLACEHOLDER.sub(text, source[0])
 
 
-def rooms_of_pages(folder: Path) -> set[str]:
-    """The rooms that the pages of the reference name."""
-    return {
+def warn_of_missing_rooms(app: Sphinx) -> None:
+    """Says which public names stand on no page."""
+    described = {
         room
-        for page in (folder / "reference").glob("*.md")
-        for found in PLACEHOLDER.finditer(page.read_text())
-        if found[1] == "public-names"
+        for page in (Path(app.srcdir) / "reference").glob("*.md")
+        for found in PLACEHOLDER.finditer(page.read_text(encoding="utf-8"))
         for room in found[2].split()
     }
+    for name, of in rooms().items():
+        if of not in described:
+            getLogger(__name__).warning("no page of the reference describes %s", name)
 
 
 @cache
@@ -198,16 +205,19 @@ def classes_in(hint: Any) -> Iterator[type]:
             yield from classes_in(part)
 
 
-def describe(wanted: set[str]) -> str:
+def describe(wanted: list[str]) -> str:
     """Directives for what is public in some rooms: functions, the root's classes, the others."""
-    names = [name for name, of in rooms().items() if of in wanted]
-    if not names:
-        return "There is none."
-    return "```{eval-rst}\n" + "\n\n".join(map(directive, sorted(names, key=rank))) + "\n```"
+
+    def place(name: str) -> tuple[int, int, str, int]:
+        group, *within = rank(name)
+        return group, wanted.index(rooms()[name]), *within
+
+    names = sorted((name for name, of in rooms().items() if of in wanted), key=place)
+    return "```{eval-rst}\n" + "\n\n".join(map(directive, names)) + "\n```"
 
 
 def rank(name: str) -> tuple[int, str, int]:
-    """The place of a name on its page: functions of the root first; then as in its module."""
+    """The place of a name within its room: functions of the root first; then as in its module."""
     value = value_of(name)
     in_root = name.removeprefix(f"{PACKAGE}.").count(".") == 0
     line = inspect.getsourcelines(value)[1] if callable(value) else 0
@@ -276,5 +286,6 @@ def sample(cls: type) -> object:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """For Sphinx."""
+    app.connect("builder-inited", warn_of_missing_rooms)
     app.connect("source-read", expand)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

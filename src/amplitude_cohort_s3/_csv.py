@@ -66,14 +66,14 @@ class Block:
             data = data.replace(*((b'"\r\n', b'"\n') if quoted else (b"\r\n", b"\n")))
             if b"\r" in data:
                 return None
+        quoted_rows = data.count(b'"\n"') + 1 if quoted else 0
         if quoted:
-            rows = data.count(b'"\n"') + 1
             # Quotes that are not left over below are all at the edge of a cell, so what
             # lies between two of them is a whole cell.
             if not (
                 data.startswith(b'"')
                 and data.endswith(b'"\n')
-                and data.count(b'"') == 2 * rows * width
+                and data.count(b'"') == 2 * quoted_rows * width
             ):
                 return None
             data = data[1:-2].replace(b'"\n"', b"\n").replace(b'","', b",") + b"\n"
@@ -82,8 +82,7 @@ class Block:
         # Only the separators are left in the right order exactly if each row has its
         # cells; counting commas for each row would take twice as long.
         separators = data.translate(None, _NO_SEPARATORS)
-        if not quoted:
-            rows = len(separators) // width
+        rows = quoted_rows if quoted else len(separators) // width
         if separators != (b"," * (width - 1) + b"\n") * rows:
             return None
         return Block(self.first_line, data).text()
@@ -167,7 +166,8 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
     line = 1
     rest = b""
     chunks = _even_chunks(source, size)
-    more = next(chunks).removeprefix(_BOM)
+    # Two, so that something is left where the mark is all of the first.
+    more = b"".join(islice(chunks, 2)).removeprefix(_BOM)
     while more:
         data = rest + more
         end = _end_of_records(data)

@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Those of the command line, without the command's own name.
 
     Returns:
-        The exit code: see ``ExitCode``.
+        The exit code, one of ``ExitCode``.
     """
     options = _parser().parse_args(arguments)
     try:

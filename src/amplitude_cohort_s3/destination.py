@@ -157,6 +157,13 @@ def _as_tuple(properties: Iterable[UserProperty]) -> tuple[UserProperty, ...]:
     return tuple(properties)
 
 
+def _not_a(name: str, value: object, *kinds: type) -> list[str]:
+    """The fault of a value of another type: in a notebook no type checker says it."""
+    if isinstance(value, kinds):
+        return []
+    return [f"{name} must be of type {kinds[0].__name__}, not {value!r}"]
+
+
 @frozen(kw_only=True)
 class Destination:
     """A place in a bucket that cohorts are synced to: Amplitude's "destination".
@@ -216,6 +223,9 @@ class Destination:
                 "match_by must be 'amplitude_id', 'user_id' or a UserProperty, "
                 f"not {self.match_by!r}"
             )
+        faults.extend(_not_a("user_property", self.user_property, UserProperty, type(None)))
+        if self.bucket is not None and "://" in self.bucket:
+            faults.append(f"bucket {self.bucket!r}: give its name alone; a folder in it is path")
         if self.existing not in tuple(ExistingMeaning):
             faults.append(f"existing must be an ExistingMeaning, not {self.existing!r}")
         if self.name_style.second_group != "minutes":
@@ -349,7 +359,15 @@ class CohortSync:
     exit_guard: ExitGuard = ExitGuard()
 
     def __attrs_post_init__(self) -> None:
-        faults = list[str]()
+        faults = [
+            *_not_a("project_id", self.project_id, int),
+            *_not_a("cadence", self.cadence, Cadence),
+            *_not_a("exit_guard", self.exit_guard, ExitGuard),
+        ]
+        for one in self.user_properties:
+            faults += _not_a("each of user_properties", one, UserProperty)
+        if faults:
+            raise ConfigurationError(f"CohortSync of {self.cohort_id!r}", tuple(faults))
         if self.project_id < 0:
             faults.append(f"project_id must be 0 or more, and is {self.project_id}")
         # Each part by itself, since a name reports the first rule that it breaks.

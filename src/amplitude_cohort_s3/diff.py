@@ -175,7 +175,7 @@ class DiffEngine(Protocol):
             progress: Told of the current rows read so far.
 
         Returns:
-            The files, in the canonical order: of the key's UTF-8 bytes.
+            The files, in the canonical order, that of the key's UTF-8 bytes.
 
         Raises:
             EmptyKeyError: Current rows have no Amplitude id and it is the key. (Rows
@@ -269,7 +269,7 @@ def diff_members(
         progress: Told of the rows read so far; ``True`` draws a bar with tqdm.
 
     Returns:
-        The diff, which owns temporary files: use it as a context manager.
+        The diff, which owns temporary files; use it as a context manager.
 
     Raises:
         EmptyKeyError: Rows have no Amplitude id and members are matched by it.

@@ -142,8 +142,9 @@ class MissingColumnsError(CohortS3Error, ValueError):
 
     def __str__(self) -> str:
         return (
-            f"the members lack the columns {', '.join(map(repr, self.columns))}: "
-            "add them to the members, or take the properties out of the sync"
+            f"the members lack the columns {', '.join(map(repr, self.columns))}: add them, or "
+            "rename what holds them (MemberFile has columns= for that); the sync can do without "
+            "a property, and match by another column (match_by of its destination)"
         )
 
 
@@ -493,8 +494,9 @@ class StoreRefusedError(CohortS3Error, OSError):
     def __str__(self) -> str:
         what = "" if self.key is None else f" of {self.key!r}"
         return (
-            f"the store refuses {self.operation}{what} in {self.bucket!r} with {self.code}: "
-            "look the code up in the store's documentation"
+            f"the store refuses {self.operation}{what} in {self.bucket!r} with {self.code}: check "
+            "the bucket's name (it has no scheme and no path), else look the code up in the "
+            "store's documentation"
         )
 
 
@@ -958,6 +960,49 @@ class DigestMismatchError(CohortS3Error, ValueError):
         return (
             f"{self.key!r} was changed or damaged since it was written: restore the original, or "
             "read the history again, if people were forgotten meanwhile"
+        )
+
+
+# --- Tables of a database -------------------------------------------------------------
+
+
+@define(slots=False)
+class SyncGapError(CohortS3Error, LookupError):
+    """A sync does not follow on the one that was applied to the tables last."""
+
+    stream: str
+    synced_at: datetime
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the sync of {self.synced_at.isoformat()} does not follow on the tables of "
+            f"{self.stream!r}: {self.reason}. Give the whole history, or call apply with "
+            "reconcile=True to take the members from its snapshot"
+        )
+
+
+@define(slots=False)
+class MembersMismatchError(CohortS3Error, ValueError):
+    """The changes of a sync, made to the tables, do not lead to its members."""
+
+    stream: str
+    synced_at: datetime
+    what: str
+    """``entering`` and ``exiting``: rows and stays; ``existing``, ``members``: after all."""
+    expected: int
+    found: int
+
+    @property
+    def reason(self) -> str:
+        """What does not agree."""
+        return f"{self.what}: {self.expected} expected, {self.found} found"
+
+    def __str__(self) -> str:
+        return (
+            f"the sync of {self.synced_at.isoformat()} does not agree with the tables of "
+            f"{self.stream!r}: {self.reason}. Call apply with reconcile=True to take the members "
+            "from its snapshot, or find out with history.verify() what is wrong with the files"
         )
 
 

@@ -425,7 +425,9 @@ def read_table(source: Iterable[bytes], *, vouched: bool = False) -> Table:
     names = [cell[1:] if tabs else cell for cell in header]
     columns = [id_column(name) or name for name in names]
     if not set(ID_COLUMNS) & set(columns):
-        raise MalformedCsvError(line, "no column is named amplitude_id or user_id")
+        # The header is not shown: where a file has none, it is a member.
+        rule = "no column is named amplitude_id or user_id (commas separate columns"
+        raise MalformedCsvError(line, f"{rule}; MemberFile takes other names by columns=)")
     unique = tuple(dict.fromkeys(columns))
     reader = RowReader(tuple(columns), unique, tabs=tabs)
     return Table(unique, chain([rest] if rest.data else [], blocks), reader)

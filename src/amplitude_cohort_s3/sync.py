@@ -128,7 +128,7 @@ def sync_cohort(
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
     log: Storage | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[True] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> SyncResult:
     """Syncs a cohort: three files appear, or none.
@@ -158,7 +158,7 @@ def sync_cohort(
         engine: Another diff engine than the default one.
         work_dir: Where temporary files go.
         log: Another storage for the log, so that ``storage`` holds data files only.
-        progress: Told of the rows read so far.
+        progress: Told of the rows read so far; ``True`` draws a bar with tqdm.
         clock: Gives the time; for tests.
 
     Raises:

@@ -11,8 +11,8 @@ from amplitude_cohort_s3.testing.state_machine import StreamMachine
 
 pytestmark = pytest.mark.servers
 
-ORDERS = 6
-STEPS = 10
+ORDERS = 4
+STEPS = 8
 
 
 def test_syncs_into_a_bucket_in_any_order(moto: Server, record_property):
@@ -40,7 +40,10 @@ class TestMotoCut(CutMatrix):
     failures = (dies,)
     moments = ("after",)
     own_log = (False,)
-    test_a_recovery_that_fails_at_any_call_loses_nothing = None  # minutes; the machine recovers
+    # These would take minutes; the machine recovers, and reads after each step.
+    test_a_recovery_that_fails_at_any_call_loses_nothing = None
+    test_after_any_cut_a_reader_sees_the_old_state_or_the_new = None
+    test_a_void_first_sync_does_not_block_the_minute_that_it_left_files_in = None
 
     @pytest.fixture
     def new_storage(self, moto: Server):

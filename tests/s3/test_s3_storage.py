@@ -18,7 +18,8 @@ from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState, _
 from amplitude_cohort_s3.storage import s3 as module
 from amplitude_cohort_s3.storage._composing import upload_parts
 from amplitude_cohort_s3.storage._s3_errors import translate
-from amplitude_cohort_s3.storage.s3 import S3Storage, part_size_of, split_into_parts
+from amplitude_cohort_s3.storage._s3_parts import part_size_of, split_into_parts
+from amplitude_cohort_s3.storage.s3 import S3Storage
 
 MIB = 1 << 20
 

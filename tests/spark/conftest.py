@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Generator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,14 @@ sys.path.append(str(Path(__file__).parent.parent / "s3"))
 
 @pytest.fixture(scope="session")
 def spark() -> Generator:
-    if shutil.which("java") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("not installed: apt-get install openjdk-17-jre-headless")
-        pytest.skip("not installed: java")
+    for missing, cure in (
+        (shutil.which("java") is None, "apt-get install openjdk-17-jre-headless"),
+        (find_spec("pyspark") is None, "pip install pyspark"),
+    ):
+        if missing and os.environ.get("CI") == "true":
+            pytest.fail(f"not installed: {cure}")
+        if missing:
+            pytest.skip(f"not installed: {cure}")
     session = new_session("local[2,4]")
     yield session
     session.stop()

@@ -32,7 +32,7 @@ from amplitude_cohort_s3.spark import sync_frames
 
 pytestmark = [pytest.mark.servers, pytest.mark.filterwarnings("ignore")]
 
-ROWS = int(os.environ.get("SPARK_ROWS", "100000"))
+ROWS = int(os.environ.get("SPARK_ROWS", "20000"))
 
 
 def on_one_machine(sync, *cohorts):

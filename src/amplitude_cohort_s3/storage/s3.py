@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 from urllib.parse import urlsplit
 
 import boto3
-import smart_open.s3
 from attrs import frozen
 from botocore.config import Config
 from botocore.exceptions import ClientError
@@ -50,6 +49,8 @@ from ._s3_errors import (
     translate,
     translated,
 )
+from ._s3_parts import Part, digest_of, split_into_parts, upload_handle
+from ._s3_reading import OneVersion, Reader, check_is_object
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -65,10 +66,6 @@ STAGE_TOKEN = "stage-token"  # noqa: S105 - no secret
 """The entry of an object's metadata that says from which staging it came."""
 
 _MAX_PUT_BYTES = 5 << 30
-
-# A handle names its parts, so that publishing is one request; with more parts
-# than these it holds their digest, and publishing asks the store for them.
-_PARTS_IN_HANDLE = 32
 
 _READ_BYTES = 1 << 20
 
@@ -205,10 +202,10 @@ class S3Storage:
 
     def open(self, key: str, /) -> BinaryIO:
         check_key(key)
-        client = cast("Any", _OneVersion(self.client, self._bucket, key))
+        client = cast("Any", OneVersion(self.client, self._bucket, key))
         try:
             # By bucket and key, as a URL would give characters such as ? a meaning.
-            stream = _Reader(self.bucket, key, buffer_size=_READ_BYTES, client=client)
+            stream = Reader(self.bucket, key, buffer_size=_READ_BYTES, client=client)
         except AccessDeniedError:
             if self._is_listed(key):
                 raise
@@ -236,7 +233,7 @@ class S3Storage:
         self._check_honesty(key)
         with self._uploading(key, content_type) as (upload_id, token):
             digest, size, parts = self._upload(key, upload_id, chunks)
-        handle = _handle(upload_id, token, parts)
+        handle = upload_handle(upload_id, token, parts)
         return StagedObject(key=key, size=size, sha256=digest, handle=handle)
 
     @property
@@ -263,7 +260,7 @@ class S3Storage:
         self._check_honesty(key)
         etags: dict[int, str] = {}
 
-        def upload(number: int, part: UploadPart) -> _Part:
+        def upload(number: int, part: UploadPart) -> Part:
             for piece in part.pieces:
                 if piece.source and piece.source not in etags:
                     etags[piece.source] = self._etag_of(parts[piece.source - 1])
@@ -289,7 +286,7 @@ class S3Storage:
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        handle = _handle(upload_id, token, stored)
+        handle = upload_handle(upload_id, token, stored)
         return StagedObject(key=key, size=sum(sizes), sha256=None, handle=handle)
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
@@ -410,7 +407,7 @@ class S3Storage:
                 )
         return upload_id
 
-    def _upload_part(self, key: str, upload_id: str, number: int, data: bytearray) -> "_Part":
+    def _upload_part(self, key: str, upload_id: str, number: int, data: bytearray) -> Part:
         checksum = self._checksum(data)
         with translated(self.bucket, key):
             stored = self.client.upload_part(
@@ -421,7 +418,7 @@ class S3Storage:
                 PartNumber=number,
                 Body=data,
             )
-        return _Part(etag=stored["ETag"].strip('"'), crc32=checksum.get("ChecksumCRC32"))
+        return Part(etag=stored["ETag"].strip('"'), crc32=checksum.get("ChecksumCRC32"))
 
     def _etag_of(self, source: ObjectInfo) -> str:
         """The ETag of a part, so that all of its pieces come from one version."""
@@ -444,7 +441,7 @@ class S3Storage:
 
     def _copy_part(
         self, key: str, upload_id: str, number: int, source: ObjectInfo, piece: Piece, etag: str
-    ) -> "_Part":
+    ) -> Part:
         whole = piece.size == source.size
         owner = self._bucket.get("ExpectedBucketOwner")
         with self._of_one_version(source):
@@ -459,7 +456,7 @@ class S3Storage:
                 PartNumber=number,
             )["CopyPartResult"]
         # The store computes the checksum, and wants it back when the upload is completed.
-        return _Part(etag=answer["ETag"].strip('"'), crc32=answer.get("ChecksumCRC32"))
+        return Part(etag=answer["ETag"].strip('"'), crc32=answer.get("ChecksumCRC32"))
 
     @contextlib.contextmanager
     def _of_one_version(self, source: ObjectInfo) -> Generator[None]:
@@ -524,7 +521,7 @@ class S3Storage:
             if self._is_listed(staged.key):
                 raise
             return None
-        _check_is_object(self.bucket, head)
+        check_is_object(self.bucket, head)
         return bool(head["Metadata"].get(STAGE_TOKEN) == staged.detail("token"))
 
     def _is_listed(self, key: str) -> bool:
@@ -676,12 +673,12 @@ class S3Storage:
 
     def _upload(
         self, key: str, upload_id: str, chunks: Iterable[bytes]
-    ) -> tuple[str, int, "list[_Part]"]:
+    ) -> tuple[str, int, list[Part]]:
         """Uploads all chunks; the sha256 of all bytes, their number, and the parts."""
         digest = hashlib.sha256()
         size = 0
-        parts: list[_Part] = []
-        underway: deque[Future[_Part]] = deque()
+        parts: list[Part] = []
+        underway: deque[Future[Part]] = deque()
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="upload")
         try:
             for number, data in enumerate(split_into_parts(chunks, self._part_size), 1):
@@ -698,11 +695,11 @@ class S3Storage:
             pool.shutdown(wait=True, cancel_futures=True)
         return digest.hexdigest(), size, parts
 
-    def _parts_of(self, staged: StagedObject) -> "list[_Part]":
+    def _parts_of(self, staged: StagedObject) -> list[Part]:
         """The parts that were staged: from the handle, or from the store if they are many."""
         if "parts" in staged.handle:
-            return [_Part.parse(text) for text in staged.detail("parts").split(",")]
-        parts: list[_Part] = []
+            return [Part.parse(text) for text in staged.detail("parts").split(",")]
+        parts: list[Part] = []
         place: dict[str, int] = {}
         while True:
             page = self.client.list_parts(
@@ -712,13 +709,13 @@ class S3Storage:
                 UploadId=staged.detail("upload_id"),
             )
             parts += [
-                _Part(etag=part["ETag"].strip('"'), crc32=part.get("ChecksumCRC32"))
+                Part(etag=part["ETag"].strip('"'), crc32=part.get("ChecksumCRC32"))
                 for part in page.get("Parts", [])
             ]
             if not page.get("IsTruncated"):
                 break
             place = {"PartNumberMarker": int(page["NextPartNumberMarker"])}
-        if _digest(parts) != staged.detail("parts_digest"):
+        if digest_of(parts) != staged.detail("parts_digest"):
             raise DigestMismatchError(staged.key)
         return parts
 
@@ -825,100 +822,6 @@ class _Honesty:
     completes: bool
 
 
-@frozen(kw_only=True)
-class _Part:
-    """A stored part. Law: ``_Part.parse(str(part)) == part``."""
-
-    etag: str
-    crc32: str | None
-    """In base64, as S3 writes it; None without checksums."""
-
-    def __str__(self) -> str:
-        return self.etag if self.crc32 is None else f"{self.etag}:{self.crc32}"
-
-    @classmethod
-    def parse(cls, text: str) -> "_Part":
-        etag, _, crc32 = text.partition(":")
-        return cls(etag=etag, crc32=crc32 or None)
-
-    def to_request(self, number: int) -> dict[str, str | int]:
-        checksum = {} if self.crc32 is None else {"ChecksumCRC32": self.crc32}
-        return {"PartNumber": number, "ETag": f'"{self.etag}"', **checksum}
-
-
-class _OneVersion:
-    """What smart_open's reader takes for a client: its reads all see one version.
-
-    A connection may break in the middle; smart_open then asks for the rest, and
-    the condition makes sure that the rest is of the same object.
-    """
-
-    def __init__(self, client: Any, bucket: dict[str, str], key: str) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._key = key
-        self._etag: str | None = None
-
-    def get_object(self, **request: Any) -> dict[str, Any]:
-        # All of it needs no range; and an empty object has none, so that stores
-        # answer with an error of which not all tell the size.
-        if request.get("Range") == "bytes=0-":
-            del request["Range"]
-        if self._etag is not None:
-            request["IfMatch"] = self._etag
-        with translated(self._bucket["Bucket"], self._key):
-            try:
-                answer: dict[str, Any] = self._client.get_object(**request | self._bucket)
-            except ClientError as error:
-                if error_code(error) == "PreconditionFailed":
-                    raise ObjectChangedError(self._key) from error
-                raise
-        _check_is_object(self._bucket["Bucket"], answer)
-        self._etag = answer["ETag"]
-        return answer
-
-
-class _Reader(smart_open.s3.Reader):
-    """smart_open's reader; where it gives up after several tries, the error is ours."""
-
-    def read(self, size: int | None = -1) -> bytes:
-        try:
-            return super().read(size)
-        except CohortS3Error:
-            raise
-        except (OSError, *BotoError) as error:
-            raise StoreUnavailableError(self._bucket, "GetObject broke off") from error
-
-
-def split_into_parts(chunks: Iterable[bytes], part_size: int) -> Iterator[bytearray]:
-    """Chunks of any sizes as parts of the sizes that an upload needs; at least one part.
-
-    >>> [bytes(part) for part in split_into_parts([b"ab", b"", b"cdefg"], 3)]
-    [b'abc', b'def', b'g']
-    """
-    number = 1
-    part = bytearray()
-    for chunk in chunks:
-        rest = memoryview(chunk)
-        while len(part) + len(rest) > (size := part_size_of(number, part_size)):
-            space = size - len(part)
-            part += rest[:space]
-            rest = rest[space:]
-            yield part
-            number, part = number + 1, bytearray()
-        part += rest
-    yield part
-
-
-def part_size_of(number: int, part_size: int) -> int:
-    """The size of a part, in bytes: 10,000 of the first size would end at 80 GB.
-
-    >>> [part_size_of(number, 8) for number in (1, 1000, 1001, 2001)]
-    [8, 8, 16, 32]
-    """
-    return min(part_size << (number - 1) // 1000, MAX_PART_BYTES)
-
-
 def _client(
     session: boto3.Session | None,
     endpoint_url: str | None,
@@ -943,12 +846,6 @@ def _client(
     )
 
 
-def _check_is_object(bucket: str, answer: dict[str, Any]) -> None:
-    """Some errors come with the status of a success, as if they were the object."""
-    if "ETag" not in answer:
-        raise StoreUnavailableError(bucket, "an answer without ETag")
-
-
 def _is_probe(key: str) -> bool:
     return key == PROBE_NAME or key.endswith(f"/{PROBE_NAME}")
 
@@ -969,19 +866,6 @@ def _probe_beside(key: str) -> str:
 
 def _condition(*, conditional: bool) -> dict[str, str]:
     return {"IfNoneMatch": "*"} if conditional else {}
-
-
-def _handle(upload_id: str, token: str, parts: Sequence[_Part]) -> dict[str, str]:
-    handle = {"upload_id": upload_id, "token": token}
-    if len(parts) <= _PARTS_IN_HANDLE:
-        handle["parts"] = ",".join(map(str, parts))
-    else:
-        handle["parts_digest"] = _digest(parts)
-    return handle
-
-
-def _digest(parts: Iterable[_Part]) -> str:
-    return hashlib.sha256(",".join(part.etag for part in parts).encode()).hexdigest()
 
 
 def _name(error: BaseException | None) -> str:

@@ -1,0 +1,116 @@
+"""The tables that histories are kept in; several streams share them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from attrs import frozen
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeDecorator
+
+from ..destination import CohortStream
+
+
+class Instant(TypeDecorator[datetime]):
+    """A time in UTC, also in databases whose times have no zone: SQLite's, for one."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002, D102
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+PROPERTIES: sa.types.TypeEngine[Any] = (
+    sa.Text().with_variant(JSONB(), "postgresql").with_variant(sa.JSON(), "duckdb")
+)
+"""A JSON object: ``jsonb`` in PostgreSQL, ``JSON`` in DuckDB, text elsewhere."""
+
+
+@frozen(kw_only=True)
+class CohortTables:
+    """The two tables and the view.
+
+    Attributes:
+        membership: One row per stay.
+        sync: The log: one row per sync that was applied.
+        current: The view of those who are members now.
+    """
+
+    membership: sa.Table
+    sync: sa.Table
+    current: sa.Table
+
+    @classmethod
+    def in_schema(cls, schema: str | None) -> "CohortTables":
+        """The tables as they are in one schema of the database; None for its default one."""
+        metadata = sa.MetaData(schema=schema)
+        membership = sa.Table(
+            "cohort_membership",
+            metadata,
+            sa.Column("stream", sa.Text, nullable=False),
+            sa.Column("member_key", sa.Text, nullable=False),
+            sa.Column("amplitude_id", sa.Text, nullable=False),
+            sa.Column("user_id", sa.Text, nullable=False),
+            sa.Column("properties", PROPERTIES, nullable=False),
+            sa.Column("entered", Instant),
+            sa.Column("exited", Instant),
+        )
+        is_open = membership.c.exited.is_(None)
+        # Nobody is in twice. (DuckDB has no partial indexes, and joins well without.)
+        sa.Index(
+            "cohort_membership_open",
+            membership.c.stream,
+            membership.c.member_key,
+            unique=True,
+            postgresql_where=is_open,
+            sqlite_where=is_open,
+        ).ddl_if(callable_=_has_partial_indexes)
+        sync = sa.Table(
+            "cohort_sync",
+            metadata,
+            sa.Column("stream", sa.Text, primary_key=True),
+            sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
+            sa.Column("synced_at", Instant, nullable=False),
+            sa.Column("entered", sa.BigInteger, nullable=False),
+            sa.Column("exited", sa.BigInteger, nullable=False),
+            sa.Column("members", sa.BigInteger, nullable=False),
+            sa.Column("opened", sa.BigInteger, nullable=False),
+            sa.Column("closed", sa.BigInteger, nullable=False),
+            sa.Column("writer", sa.Text),
+            sa.Column("members_sha256", sa.Text),
+        )
+        # Of a MetaData of its own, as it is not created as a table is.
+        current = sa.Table(
+            "cohort_current",
+            sa.MetaData(schema=schema),
+            *(sa.Column(c.name, c.type) for c in membership.c if c.name != "exited"),
+        )
+        return cls(membership=membership, sync=sync, current=current)
+
+    def create(self, connection: sa.Connection) -> None:
+        """Creates what is not there yet."""
+        self.sync.metadata.create_all(connection)
+        if sa.inspect(connection).has_table(self.current.name, schema=self.current.schema):
+            return
+        stays = self.membership.c
+        selected = sa.select(*(stays[c.name] for c in self.current.c)).where(stays.exited.is_(None))
+        name = connection.dialect.identifier_preparer.format_table(self.current)
+        text = selected.compile(dialect=connection.dialect).string
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {text}")
+
+
+def _has_partial_indexes(*_: object, dialect: sa.Dialect, **__: object) -> bool:
+    return dialect.name in ("postgresql", "sqlite")
+
+
+def stream_name(stream: CohortStream) -> str:
+    """A stream in one text, which no other stream has: the column ``stream``.
+
+    >>> stream_name(CohortStream(project_id=123, cohort_id="26umsb5", path="cohorts"))
+    'cohorts/123_26umsb5'
+    """
+    name = stream.log_prefix.removesuffix("/").rpartition("/")[2]
+    return f"{stream.path}/{name}" if stream.path else name

@@ -1,0 +1,34 @@
+"""Databases as fixtures: one PostgreSQL for each test process, in it a database for each test."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import databases
+import pytest
+import sqlalchemy as sa
+from databases import KINDS, MissingServerError, PostgreSQL, new_url
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Generator[PostgreSQL]:
+    """Where it is missing the test is skipped, but fails in CI."""
+    try:
+        with databases.postgresql() as server:
+            yield server
+    except MissingServerError as missing:
+        if os.environ.get("CI") == "true" or os.environ.get("REQUIRE_SERVERS") == "1":
+            pytest.fail(f"not installed: {missing}")
+        pytest.skip(f"not installed: {missing}")
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return new_url(request.param, tmp_path, request)
+
+
+@pytest.fixture
+def engine(url: str) -> Generator[sa.Engine]:
+    engine = sa.create_engine(url)
+    yield engine
+    engine.dispose()
