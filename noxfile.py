@@ -28,8 +28,10 @@ def quickstart(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """All tests on the first Python, in CI with more examples; on the others those of units."""
-    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["tests"])
+    groups = PROJECT["dependency-groups"]
     thorough = session.python == PRIMARY
+    spark = groups["spark"] if thorough else []
+    session.install("-e", ".[testing]", *groups["tests"], *spark)
     session.run(
         "pytest",
         "-n2",
@@ -43,7 +45,7 @@ def tests(session: nox.Session) -> None:
 _ONCE = [
     f"--ignore=tests/{name}"
     for name in (
-        *("policy", "sql", "test_policy.py", "test_kills.py", "test_races.py"),
+        *("policy", "spark", "sql", "test_policy.py", "test_kills.py", "test_races.py"),
         *("test_cut_matrix.py", "test_protocol_model.py", "test_state_machine.py"),
         *("test_forgetting.py", "test_pruning.py", "amplitude/test_amplitude_faults.py"),
     )

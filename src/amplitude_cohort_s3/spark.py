@@ -1,0 +1,422 @@
+"""Syncs of cohorts that outgrow one machine, with PySpark: the shell of a cluster.
+
+Spark joins and sorts; its tasks read the previous files and write parts through the
+Storage, so no connector of Hadoop sees a name with a colon; the storage puts the parts
+together. Needs the extra ``spark``, PySpark 3.5 or later, and this package on the machines
+of the executors.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+from uuid import uuid4
+
+from attrs import frozen
+
+from ._optional import load
+from .composition import ComposedDiff, Part, members_digest, row_digest, write_part
+from .content import ContentPart, FileContent, verified
+from .destination import CohortSync
+from .errors import (
+    ConfigurationError,
+    InvalidTextError,
+    ObjectTooLargeError,
+    TooManyPartsError,
+    UnsupportedValueError,
+)
+from .filename import DiffType, to_utc
+from .frames import FrameDiff, diff_frames
+from .members import Head, Members, needed_files
+from .plan import check_exits, plan_sync
+from .records import RecordedFile, SyncRecord
+from .rows import Row, RowSchema, id_column
+from .storage._protocol import ObjectInfo, Storage, SupportsDelete
+from .sync import SyncResult, begin_sync, commit, composing, done_before
+
+OpenStorage = Callable[[], Storage]
+"""Opens the storage, on the driver and in each task: picklable, such as
+``functools.partial(open_storage, "s3://my-bucket")``."""
+
+PART_BYTES = 256 << 20
+"""About how large a part is: ten thousand of these, the most that S3 joins, are 2.5 TiB."""
+
+_MAX_PARTS = 10_000
+_BATCH_ROWS = 1 << 14
+_READ_BYTES = 1 << 20
+_PART_COLUMNS = (
+    "number int, key string, size long, url string, rows long, sha256 string, "
+    "rows_digest string, first_key string, last_key string"
+)
+
+
+def sync_frames(
+    sync: CohortSync,
+    members: Any,
+    storage: OpenStorage,
+    *,
+    synced_at: datetime | None = None,
+    max_exits: int | None = None,
+    staging: str = "_staging",
+    part_bytes: int = PART_BYTES,
+    log: Storage | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> SyncResult:
+    """Syncs a cohort that is a data frame of PySpark: three files appear, or none.
+
+    The files are, byte for byte, those that ``sync_cohort`` writes for the same members,
+    and so are the protocol and the record; a stream may be synced by either. The rows do
+    not pass through the driver.
+
+    Parts lie below ``staging`` until the sync is published, and are then deleted, where the
+    storage supports that. A run that dies leaves its parts: give that prefix a rule of
+    the bucket that expires objects after some days.
+
+    Args:
+        sync: What is synced where.
+        members: Who is in the cohort now. It is evaluated once. Columns as in mappings:
+            ids in either style, text or integers, a null is empty.
+        storage: Opens the bucket or folder, on the driver and in each task.
+        synced_at: As for ``sync_cohort``.
+        max_exits: As for ``sync_cohort``.
+        staging: The prefix for parts, outside of what consumers look at.
+        part_bytes: About how many bytes of a file make a part.
+        log: Where the log is, if not in the storage.
+        clock: Gives the time; for tests.
+
+    Raises:
+        ConfigurationError: ``staging`` is where the files go, or these are compressed.
+        MissingPowerError: The storage does not compose.
+        ObjectTooLargeError, TooManyPartsError: A file would be larger than the storage
+            takes, or of more parts. It shows before anything is written.
+        MassExitError, SyncTimeTakenError, SyncOrderError, FutureTimeError, ClockSkewError,
+            UnloggedSyncsError, HeadFilesMissingError, MatchByChangedError,
+            ConcurrentSyncError, UnknownOutcomeError: As ``sync_cohort``.
+        EmptyKeyError, DuplicateKeyError, MissingColumnsError, UnsupportedValueError,
+            InvalidTextError: The members can't be synced.
+        MissingExtraError: PySpark, Narwhals or pyarrow is not installed.
+
+    Example::
+
+        sync_frames(sync, spark.table("cohort"), partial(open_storage, "s3://my-bucket"))
+    """
+    functions = load("pyspark.sql.functions", "spark")
+    driver = storage()
+    _check_staging(sync, staging, part_bytes)
+    limit = composing(sync, driver).max_object_bytes
+    now = to_utc(clock(), "clock()")
+    head, synced_at = begin_sync(sync, driver, synced_at=synced_at, now=now, log=log)
+    current, ignored = _as_text(functions, members, sync.schema)
+    spark = members.sparkSession
+    before = _previous(spark, head, storage, sync.schema)
+    diff = diff_frames(before, current, on=sync.schema.key, existing=sync.destination.existing)
+    frames = {
+        DiffType.ENTERING: diff.entering,
+        DiffType.EXITING: diff.exiting,
+        DiffType.EXISTING: diff.existing,
+    }
+    done = done_before(sync, head, synced_at, lambda: _digest_of(diff, sync.schema))
+    if done is not None:
+        return SyncResult(record=done, already_done=True, ignored_columns=ignored)
+    sizes = {t: _size_of(functions, frame, sync.schema) for t, frame in frames.items()}
+    check_exits(
+        sync,
+        before=diff.members_before,
+        now=diff.members_now,
+        exits=sizes[DiffType.EXITING].rows,
+        max_exits=max_exits,
+    )
+    for diff_type, size in sizes.items():
+        name = sync.stream.name(synced_at, diff_type, sync.name_style)
+        key = name.key(sync.destination.path)
+        if size.bytes > limit:
+            raise ObjectTooLargeError(key, limit)
+        if size.divisions(part_bytes) > _MAX_PARTS:
+            raise TooManyPartsError(key, size.divisions(part_bytes), _MAX_PARTS)
+    run = f"{staging}/{uuid4().hex}/"
+    parts = {
+        t: _write(
+            frame,
+            _PartWriter(open=storage, prefix=f"{run}{t}-", schema=sync.schema),
+            sizes[t].divisions(part_bytes) if sizes[t].rows else 0,
+        )
+        for t, frame in frames.items()
+    }
+    composed = ComposedDiff.of_parts(
+        parts,
+        schema=sync.schema,
+        existing=sync.destination.existing,
+        skipped=diff.skipped,
+        collapsed=diff.collapsed,
+        ignored_columns=ignored,
+        origin={"engine": f"Spark {spark.version}"},
+    )
+    plan = plan_sync(
+        sync,
+        composed,
+        synced_at=synced_at,
+        previous=head,
+        requested_at=now,
+        max_exits=max_exits,
+    )
+    result = commit(plan, composed, driver, log=log)
+    if isinstance(driver, SupportsDelete):
+        # All of them: those of attempts that lost, too.
+        for info in driver.list_objects(run):
+            driver.delete(info.key)
+    return result
+
+
+def _check_staging(sync: CohortSync, staging: str, part_bytes: int) -> None:
+    faults = list[str]()
+    if not staging.strip("/") or f"{staging}/".startswith(sync.stream.data_prefix):
+        faults.append("staging must be a prefix of its own, where no consumer looks")
+    if part_bytes < 1:
+        faults.append("part_bytes must be at least 1")
+    if faults:
+        raise ConfigurationError("sync_frames", tuple(faults))
+
+
+# --- Frames of text --------------------------------------------------------------------
+
+
+def _as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[str, ...]]:
+    """The frame in the columns of the schema, all text and nothing null; and what it has more.
+
+    Raises:
+        MissingColumnsError: It lacks the key or a property.
+        UnsupportedValueError: A column holds what has no one text form.
+        InvalidTextError: A cell holds a NUL.
+    """
+    named = {id_column(name) or name: name for name in frame.columns}
+    schema.check_columns(named, fill=False)
+    types = {field.name: field.dataType for field in frame.schema.fields}
+    cells: list[Any] = []
+    for column in schema.columns:
+        if column not in named:
+            cells.append(functions.lit("").alias(column))
+            continue
+        name = named[column]
+        kind = types[name].simpleString()
+        whole = kind.startswith("decimal") and kind.endswith(",0)")
+        if kind not in ("string", "tinyint", "smallint", "int", "bigint", "void") and not whole:
+            cure = "cast it to text at the source"
+            raise UnsupportedValueError(column, kind, cure)
+        # In backquotes, as a dot would be taken for a field of a structure.
+        cell = frame["`" + name.replace("`", "``") + "`"].cast("string")
+        cells.append(functions.coalesce(cell, functions.lit("")).alias(column))
+    ignored = tuple(sorted(name for key, name in named.items() if key not in schema.columns))
+    return frame.select(*cells), ignored
+
+
+@frozen
+class _Size:
+    """How many rows and bytes a file will have."""
+
+    rows: int
+    bytes: int
+
+    def divisions(self, part_bytes: int) -> int:
+        return max(1, -(-self.bytes // part_bytes))
+
+
+def _size_of(functions: Any, frame: Any, schema: RowSchema) -> _Size:
+    """The exact size of the file, before a byte of it is written.
+
+    Raises:
+        InvalidTextError: A cell holds a NUL.
+    """
+    size = functions.lit(len(schema.columns))  # commas and the line end
+    nuls: list[Any] = []
+    for column in schema.columns:
+        cell = frame["`" + column.replace("`", "``") + "`"]
+        quotes = functions.length(cell) - functions.length(functions.regexp_replace(cell, '"', ""))
+        quoted = cell.rlike('[,"\\n\\r]')
+        size = size + functions.octet_length(cell)
+        size = size + functions.when(quoted, quotes + 2).otherwise(0)
+        nuls.append(functions.max(cell.contains("\0")).alias(f"nul_{len(nuls)}"))
+    found = frame.agg(functions.count("*"), functions.sum(size.cast("long")), *nuls).collect()[0]
+    for column, has_nul in zip(schema.columns, found[2:], strict=True):
+        if has_nul:
+            raise InvalidTextError(column, "holds a NUL, which ends a text for many databases")
+    return _Size(found[0], len(schema.header_line) + (found[1] or 0))
+
+
+# --- Reading -----------------------------------------------------------------------------
+
+
+@frozen
+class _Piece:
+    """Rows that one task reads: a part of a composed file, or all members."""
+
+    diff_type: DiffType | None
+    begin: int
+    content: ContentPart | None
+
+
+@frozen(kw_only=True)
+class _Reader:
+    """Reads members before, in a task.
+
+    Where a file was composed, its parts begin at rows, so that each task can read and
+    verify one. A line end may stand in quotes, so no other file can be divided: one task
+    reads all.
+    """
+
+    open: OpenStorage
+    record: SyncRecord
+    schema: RowSchema
+    pieces: tuple[_Piece, ...]
+
+    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
+        pa = load("pyarrow", "spark")
+        names = list(self.schema.columns)
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                rows = self._rows(self.pieces[int(number)])
+                while some := list(islice(rows, _BATCH_ROWS)):
+                    cells = zip(*some, strict=True)
+                    arrays = [pa.array(column, pa.string()) for column in cells]
+                    yield pa.RecordBatch.from_arrays(arrays, names)
+
+    def _rows(self, piece: _Piece) -> Iterator[Row]:
+        storage, record = self.open(), self.record
+        if piece.diff_type is None or piece.content is None:
+            chunks: Iterable[bytes] = record.schema.encode(Members.of_record(record, storage.open))
+        else:
+            file = record.files[piece.diff_type]
+            chunks = self._range(storage, file, piece.begin, piece.content)
+        return self.schema.decode(chunks, vouched=True, fill=True)
+
+    def _range(
+        self, storage: Storage, file: RecordedFile, begin: int, content: ContentPart
+    ) -> Iterator[bytes]:
+        def chunks() -> Iterator[bytes]:
+            with storage.open(file.key) as stream:
+                if stream.seekable():
+                    stream.seek(begin)
+                else:
+                    skip = begin
+                    while skip and (skipped := len(stream.read(min(skip, _READ_BYTES)))):
+                        skip -= skipped
+                left = content.size
+                while left and (chunk := stream.read(min(left, _READ_BYTES))):
+                    left -= len(chunk)
+                    yield chunk
+
+        whole = FileContent(rows=0, size=content.size, sha256=content.sha256)
+        yield self.record.schema.header_line
+        yield from verified(chunks(), [whole], file.key)
+
+
+def _previous(spark: Any, head: Head | None, storage: OpenStorage, schema: RowSchema) -> Any:
+    """The members before as a frame, read by the tasks."""
+    columns = ", ".join(f"`{column.replace('`', '``')}` string" for column in schema.columns)
+    if head is None:
+        return spark.createDataFrame([], columns)
+    record = head.record
+    needed = needed_files(record)
+
+    def read(pieces: list[_Piece]) -> Any:
+        if not pieces:
+            return spark.createDataFrame([], columns)
+        reader = _Reader(open=storage, record=record, schema=schema, pieces=tuple(pieces))
+        numbers = spark.range(0, len(pieces), 1, len(pieces))
+        return numbers.mapInArrow(reader, columns)
+
+    def file(diff_type: DiffType) -> list[_Piece]:
+        found, begin = list[_Piece](), 0
+        for part in record.files[diff_type].parts:
+            found.append(_Piece(diff_type, begin, part))
+            begin += part.size
+        return found[1:]  # the first one is the header
+
+    if not all(record.files[t].parts for t in needed):
+        frame = read([_Piece(None, 0, None)])
+    else:
+        frame = read([p for t in needed if t is not DiffType.EXITING for p in file(t)])
+        if DiffType.EXITING in needed:
+            frame = frame.join(read(file(DiffType.EXITING)), on=schema.key, how="left_anti")
+            frame = frame.select(*(f"`{c.replace('`', '``')}`" for c in schema.columns))
+    # Read once; where a machine is lost, the same files are read again.
+    return frame.persist()
+
+
+# --- Writing -----------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class _PartWriter:
+    """Writes the rows of a task as one part, and says what it wrote."""
+
+    open: OpenStorage
+    prefix: str
+    schema: RowSchema
+
+    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
+        pa = load("pyarrow", "spark")
+        context = load("pyspark", "spark").TaskContext.get()
+        rows = _rows(batches)
+        first = next(rows, None)
+        if first is None:
+            return
+        # Each attempt of the application has another id, so that those that run twice,
+        # by retry or by speculation, do not meet; the driver hears of the winners only.
+        number = context.partitionId()
+        key = f"{self.prefix}{number:05}-attempt-{context.taskAttemptId()}.csv"
+        part = write_part(self.open(), key, _chain(first, rows), schema=self.schema)
+        told = {
+            "number": pa.array([number], pa.int32()),
+            "key": [part.stored.key],
+            "size": pa.array([part.stored.size], pa.int64()),
+            "url": [part.stored.url],
+            "rows": pa.array([part.rows], pa.int64()),
+            "sha256": [part.sha256],
+            "rows_digest": [str(part.rows_digest)],
+            "first_key": [part.first_key],
+            "last_key": [part.last_key],
+        }
+        yield pa.RecordBatch.from_pydict(told)
+
+
+def _rows(batches: Iterable[Any]) -> Iterator[Row]:
+    for batch in batches:
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
+    yield first
+    yield from rest
+
+
+def _write(frame: Any, writer: _PartWriter, divisions: int) -> list[Part]:
+    """The parts of a frame, in the order of the key: Spark's text sorts by its UTF-8 bytes."""
+    if not divisions:
+        return []
+    schema = writer.schema
+    key = "`" + schema.key.replace("`", "``") + "`"
+    columns = [f"`{column.replace('`', '``')}`" for column in schema.columns]
+    ordered = frame.select(*columns).repartitionByRange(divisions, key).sortWithinPartitions(key)
+    told = ordered.mapInArrow(writer, _PART_COLUMNS).collect()
+    return [
+        Part(
+            stored=ObjectInfo(key=row["key"], size=row["size"], url=row["url"]),
+            rows=row["rows"],
+            sha256=row["sha256"],
+            rows_digest=int(row["rows_digest"]),
+            first_key=row["first_key"],
+            last_key=row["last_key"],
+        )
+        for row in sorted(told, key=lambda row: row["number"])
+    ]
+
+
+def _digest_of(diff: FrameDiff, schema: RowSchema) -> str:
+    """The digest of the members now, where nothing may be written."""
+    sums = diff.current.mapInArrow(_sum_digests, "total string").collect()
+    return members_digest(schema, sum(int(row["total"]) for row in sums))
+
+
+def _sum_digests(batches: Iterable[Any]) -> Iterator[Any]:
+    total = sum(map(row_digest, _rows(batches)))
+    yield load("pyarrow", "spark").RecordBatch.from_pydict({"total": [str(total)]})
