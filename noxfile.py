@@ -34,7 +34,8 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[testing]", *groups["tests"], *spark)
     session.run(
         "pytest",
-        "-n2",
+        # Many tests wait for servers and time-outs, and one process starts these servers first.
+        *("-n3", "--dist=worksteal"),
         *([] if thorough else ["-m", "not servers", *_ONCE]),
         *session.posargs,
         env={"HYPOTHESIS_PROFILE": "ci" if thorough and os.environ.get("CI") else "dev"},
