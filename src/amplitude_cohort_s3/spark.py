@@ -6,7 +6,8 @@ together. Needs the extra ``spark``, PySpark 3.5 or later, and this package on t
 of the executors.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -108,58 +109,58 @@ def sync_frames(
     head, synced_at = begin_sync(sync, driver, synced_at=synced_at, now=now, log=log)
     current, ignored = _as_text(functions, members, sync.schema)
     spark = members.sparkSession
-    before = _previous(spark, head, storage, sync.schema)
-    diff = diff_frames(before, current, on=sync.schema.key, existing=sync.destination.existing)
-    frames = {
-        DiffType.ENTERING: diff.entering,
-        DiffType.EXITING: diff.exiting,
-        DiffType.EXISTING: diff.existing,
-    }
-    done = done_before(sync, head, synced_at, lambda: _digest_of(diff, sync.schema))
-    if done is not None:
-        return SyncResult(record=done, already_done=True, ignored_columns=ignored)
-    sizes = {t: _size_of(functions, frame, sync.schema) for t, frame in frames.items()}
-    check_exits(
-        sync,
-        before=diff.members_before,
-        now=diff.members_now,
-        exits=sizes[DiffType.EXITING].rows,
-        max_exits=max_exits,
-    )
-    for diff_type, size in sizes.items():
-        name = sync.stream.name(synced_at, diff_type, sync.name_style)
-        key = name.key(sync.destination.path)
-        if size.bytes > limit:
-            raise ObjectTooLargeError(key, limit)
-        if size.divisions(part_bytes) > _MAX_PARTS:
-            raise TooManyPartsError(key, size.divisions(part_bytes), _MAX_PARTS)
-    run = f"{staging}/{uuid4().hex}/"
-    parts = {
-        t: _write(
-            frame,
-            _PartWriter(open=storage, prefix=f"{run}{t}-", schema=sync.schema),
-            sizes[t].divisions(part_bytes) if sizes[t].rows else 0,
+    with _previous(spark, head, storage, sync.schema) as before:
+        diff = diff_frames(before, current, on=sync.schema.key, existing=sync.destination.existing)
+        frames = {
+            DiffType.ENTERING: diff.entering,
+            DiffType.EXITING: diff.exiting,
+            DiffType.EXISTING: diff.existing,
+        }
+        done = done_before(sync, head, synced_at, lambda: _digest_of(diff, sync.schema))
+        if done is not None:
+            return SyncResult(record=done, already_done=True, ignored_columns=ignored)
+        sizes = {t: _size_of(functions, frame, sync.schema) for t, frame in frames.items()}
+        check_exits(
+            sync,
+            before=diff.members_before,
+            now=diff.members_now,
+            exits=sizes[DiffType.EXITING].rows,
+            max_exits=max_exits,
         )
-        for t, frame in frames.items()
-    }
-    composed = ComposedDiff.of_parts(
-        parts,
-        schema=sync.schema,
-        existing=sync.destination.existing,
-        skipped=diff.skipped,
-        collapsed=diff.collapsed,
-        ignored_columns=ignored,
-        origin={"engine": f"Spark {spark.version}"},
-    )
-    plan = plan_sync(
-        sync,
-        composed,
-        synced_at=synced_at,
-        previous=head,
-        requested_at=now,
-        max_exits=max_exits,
-    )
-    result = commit(plan, composed, driver, log=log)
+        for diff_type, size in sizes.items():
+            name = sync.stream.name(synced_at, diff_type, sync.name_style)
+            key = name.key(sync.destination.path)
+            if size.bytes > limit:
+                raise ObjectTooLargeError(key, limit)
+            if size.divisions(part_bytes) > _MAX_PARTS:
+                raise TooManyPartsError(key, size.divisions(part_bytes), _MAX_PARTS)
+        run = f"{staging}/{uuid4().hex}/"
+        parts = {
+            t: _write(
+                frame,
+                _PartWriter(open=storage, prefix=f"{run}{t}-", schema=sync.schema),
+                sizes[t].divisions(part_bytes) if sizes[t].rows else 0,
+            )
+            for t, frame in frames.items()
+        }
+        composed = ComposedDiff.of_parts(
+            parts,
+            schema=sync.schema,
+            existing=sync.destination.existing,
+            skipped=diff.skipped,
+            collapsed=diff.collapsed,
+            ignored_columns=ignored,
+            origin={"engine": f"Spark {spark.version}"},
+        )
+        plan = plan_sync(
+            sync,
+            composed,
+            synced_at=synced_at,
+            previous=head,
+            requested_at=now,
+            max_exits=max_exits,
+        )
+        result = commit(plan, composed, driver, log=log)
     if isinstance(driver, SupportsDelete):
         # All of them: those of attempts that lost, too.
         for info in driver.list_objects(run):
@@ -309,11 +310,15 @@ class _Reader:
         yield from verified(chunks(), [whole], file.key)
 
 
-def _previous(spark: Any, head: Head | None, storage: OpenStorage, schema: RowSchema) -> Any:
-    """The members before as a frame, read by the tasks."""
+@contextmanager
+def _previous(
+    spark: Any, head: Head | None, storage: OpenStorage, schema: RowSchema
+) -> Generator[Any]:
+    """The members before as a frame, read by the tasks; the cluster keeps it meanwhile."""
     columns = ", ".join(f"`{column.replace('`', '``')}` string" for column in schema.columns)
     if head is None:
-        return spark.createDataFrame([], columns)
+        yield spark.createDataFrame([], columns)
+        return
     record = head.record
     needed = needed_files(record)
 
@@ -339,7 +344,11 @@ def _previous(spark: Any, head: Head | None, storage: OpenStorage, schema: RowSc
             frame = frame.join(read(file(DiffType.EXITING)), on=schema.key, how="left_anti")
             frame = frame.select(*(f"`{c.replace('`', '``')}`" for c in schema.columns))
     # Read once; where a machine is lost, the same files are read again.
-    return frame.persist()
+    frame = frame.persist()
+    try:
+        yield frame
+    finally:
+        frame.unpersist()
 
 
 # --- Writing -----------------------------------------------------------------------------
