@@ -7,7 +7,7 @@ from killing import kill_often
 
 from amplitude_cohort_s3 import LocalStorage
 
-ROUNDS = 160
+ROUNDS = 180
 
 
 def test_killed_syncs_into_a_folder_are_finished(tmp_path, record_property):

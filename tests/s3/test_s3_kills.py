@@ -10,7 +10,7 @@ from amplitude_cohort_s3 import S3Storage
 
 pytestmark = pytest.mark.servers
 
-ROUNDS = 40
+ROUNDS = 25
 
 
 def opened(server: Server, bucket: str) -> S3Storage:

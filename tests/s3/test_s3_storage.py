@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from servers import Server
 
 from amplitude_cohort_s3 import errors
-from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState, _s3_errors
+from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState, _s3_errors, _s3_parts
 from amplitude_cohort_s3.storage import s3 as module
 from amplitude_cohort_s3.storage._composing import upload_parts
 from amplitude_cohort_s3.storage._s3_errors import translate
@@ -223,7 +223,7 @@ class TestParts:
     def test_an_upload_of_many_parts_is_published_from_its_digest(
         self, storage: S3Storage, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(module, "_PARTS_IN_HANDLE", 2)
+        monkeypatch.setattr(_s3_parts, "_PARTS_IN_HANDLE", 2)
         data = os.urandom(16 * MIB)
         staged = storage.stage("key", [data])
         assert "parts" not in staged.handle
@@ -280,7 +280,7 @@ class TestParts:
     def test_parts_that_were_changed_since_are_not_published(
         self, storage: S3Storage, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(module, "_PARTS_IN_HANDLE", 0)
+        monkeypatch.setattr(_s3_parts, "_PARTS_IN_HANDLE", 0)
         staged = storage.stage("key", [b"data"])
         storage.client.upload_part(
             Bucket=storage.bucket,
