@@ -119,9 +119,11 @@ def apply(
     >>> storage = MemoryStorage()
     >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
     >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], storage)
-    >>> report = apply(read_history(storage, sync.stream), sa.create_engine("sqlite://"))
+    >>> engine = sa.create_engine("sqlite://")
+    >>> report = apply(read_history(storage, sync.stream), engine)
     >>> [(one.entered, one.exited, one.members) for one in report.applied]
     [(2, 0, 2)]
+    >>> engine.dispose()
     """
     tables = CohortTables.in_schema(schema)
     with engine.connect() as connected:
