@@ -31,7 +31,7 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.arrow import BATCH_BYTES, RowTable, arrow_csv
-from amplitude_cohort_s3.diff import CsvSource
+from amplitude_cohort_s3.member_source import CsvSource
 
 pa = pytest.importorskip("pyarrow")
 dataset = pytest.importorskip("pyarrow.dataset")

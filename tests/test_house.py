@@ -36,7 +36,8 @@ FLOORS = (
     {
         *("diff", "plan", "sync_log", "records", "history", "members", "stays", "verification"),
         *("listing", "events", "findings", "adoption", "_record_json"),
-        *("engine", "_divide", "_join", "_positions", "_progress", "_spill", "_workers"),
+        *("member_source", "engine_protocol", "engine"),
+        *("_divide", "_join", "_positions", "_progress", "_spill", "_workers"),
         *("arrow", "composition", "content", "external_sort", "notifications"),
     },
     {"filename", "destination", "policy", "lifecycle", "rows"},

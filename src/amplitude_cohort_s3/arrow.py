@@ -15,8 +15,8 @@ from attrs import field, frozen
 
 from ._csv import Block, read_blocks
 from ._optional import load
-from .diff import CsvSource, SupportsArrow
 from .errors import MalformedCsvError, UnsupportedValueError
+from .member_source import CsvSource, SupportsArrow
 from .rows import ID_COLUMNS, RowSchema, id_column, to_text
 
 CellType = Literal["text", "timestamp", "integer"]

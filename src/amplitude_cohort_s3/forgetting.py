@@ -21,7 +21,6 @@ from attrs import define, field, frozen
 
 from .compression import compress_chunks
 from .destination import CohortStream
-from .diff import CsvSource
 from .display import html_table
 from .errors import (
     MissingColumnsError,
@@ -32,6 +31,7 @@ from .errors import (
 from .filename import DiffType, to_utc
 from .history import CohortHistory
 from .listing import BucketSync, StreamFile, parse_listing
+from .member_source import CsvSource
 from .members import needed_files, object_source, recorded_source
 from .records import AmendedCounts, Amendment, RecordedFile, SyncRecord
 from .rows import ID_COLUMNS, Row, RowSchema, read_table, to_text

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from .arrow import ValueTable
 from .destination import CohortStream
-from .diff import CsvSource, diff_members
+from .diff import diff_members
 from .display import html_table
 from .errors import NoSyncYetError
 from .events import Churn, ChurnTable, MembershipEvent, event_table
@@ -28,6 +28,7 @@ from .listing import (
     SyncState,
     UnpublishedSync,
 )
+from .member_source import CsvSource
 from .members import Members, needed_files, object_source, recorded_source
 from .plot import plot_history
 from .records import RecordedFile, SyncRecord

@@ -14,10 +14,11 @@ from typing import cast, overload
 from attrs import field, frozen
 
 from .destination import CohortSync
-from .diff import MemberSource, Progress, SupportsArrow, SupportsCsv, SupportsUnchanged
 from .display import html_table
+from .engine_protocol import Progress
 from .errors import CohortS3Error
 from .filename import DiffType, to_utc
+from .member_source import MemberSource, SupportsArrow, SupportsCsv, SupportsUnchanged
 from .records import SyncRecord
 from .storage._protocol import Storage
 from .sync import SyncResult, read_head, recover, sync_cohort

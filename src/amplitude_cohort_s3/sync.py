@@ -20,8 +20,9 @@ from .adoption import baseline
 from .composition import ComposedDiff, ComposedFile
 from .compression import compress_chunks
 from .destination import CohortStream, CohortSync
-from .diff import CohortDiff, DiffEngine, Duplicates, MemberSource, Progress, diff_members
+from .diff import CohortDiff, diff_members
 from .display import html_table
+from .engine_protocol import DiffEngine, Duplicates, Progress
 from .errors import (
     ClockSkewError,
     ConcurrentSyncError,
@@ -45,6 +46,7 @@ from .errors import (
 from .filename import DiffType, to_utc
 from .history import CohortHistory, build_history
 from .listing import StreamFile, StreamOverview, overview, parse_listing
+from .member_source import MemberSource
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
 from .records import (

@@ -24,6 +24,7 @@ from amplitude_cohort_s3 import (
     StagedObject,
     StagedState,
     Storage,
+    SupportsCsv,
     SupportsDelete,
     UserProperty,
     bucket_policy,
@@ -33,7 +34,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.diff import DiffFile, Duplicates, SupportsCsv
+from amplitude_cohort_s3.engine_protocol import DiffFile, Duplicates
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 STORAGE = MemoryStorage()

@@ -15,7 +15,6 @@ from .._csv import read_blocks
 from .._optional import load
 from ..arrow import BATCH_ROWS, arrow_csv
 from ..compression import is_compressed, unpack_chunks
-from ..diff import CHUNK_BYTES, CsvSource
 from ..errors import (
     CohortS3Error,
     MemberFileError,
@@ -23,6 +22,7 @@ from ..errors import (
     MissingColumnsError,
     MissingExtraError,
 )
+from ..member_source import CHUNK_BYTES, CsvSource
 from ..rows import RowSchema, id_column
 
 _PARQUET_MAGIC = b"PAR1"
