@@ -8,16 +8,17 @@ from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from attrs import define, evolve, field
 
+from ._arguments import check_kind
 from ._progress import TqdmProgress
 from .arrow import arrow_csv
 from .destination import ExistingMeaning
 from .engine import PartitionEngine
 from .engine_protocol import DiffEngine, DiffFile, DiffReport, Duplicates, Progress
-from .errors import DiskFullError, MalformedCsvError, UnsupportedValueError
+from .errors import ConfigurationError, DiskFullError, MalformedCsvError, WrongArgumentError
 from .filename import DiffType
 from .member_source import CsvSource, MemberSource, SupportsArrow, SupportsCsv
 from .rows import Member, Row, RowSchema, id_column
@@ -114,6 +115,9 @@ def diff_members(
             The members can't be read as the schema's rows.
         DiskFullError: There is no room for temporary files; none is left behind.
         MissingExtraError: ``progress=True`` without tqdm.
+        WrongArgumentError: An argument is of another type: members that are one text, a
+            query that did not run yet.
+        ConfigurationError: ``duplicates`` is none of its values.
 
     >>> schema = RowSchema()
     >>> with diff_members([("1", "ann"), ("2", "bob")], [("2", "bob"), ("3", "cy")],
@@ -121,6 +125,12 @@ def diff_members(
     ...     diff.entering.rows, list(diff.rows(DiffType.EXITING))
     (1, [('1', 'ann')])
     """
+    check_kind("schema", schema, RowSchema, "give that of the sync: sync.schema")
+    check_kind("existing", existing, ExistingMeaning, "give one, such as ExistingMeaning.MEMBERS")
+    check_kind("engine", engine, DiffEngine | None, "give one, such as PartitionEngine(workers=2)")
+    if duplicates not in get_args(Duplicates):
+        fault = f"duplicates must be one of {get_args(Duplicates)}, not {duplicates!r}"
+        raise ConfigurationError("diff_members", (fault,))
     chosen = PartitionEngine() if engine is None else engine
     before = as_csv(previous, schema, fill=True)
     now = as_csv(current, schema, fill=False)
@@ -169,7 +179,7 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
         fill: Whether a property that a member lacks is empty, not an error.
 
     Raises:
-        UnsupportedValueError: The members are one text, or nothing that gives rows.
+        WrongArgumentError: The members are one text, or nothing that gives rows.
     """
     if isinstance(members, CsvSource):
         return members
@@ -179,11 +189,13 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
         return arrow_csv(members, schema, fill=fill)
     if isinstance(members, str | bytes | PathLike):
         cure = "for a file, pass MemberFile(location)"
-        raise UnsupportedValueError("members", type(members).__name__, cure)
-    if not isinstance(members, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
-        # A query that did not run yet (Polars' LazyFrame, a dataset), or a single thing.
-        cure = "give rows or a table; where it is a query, run it first, as with .collect()"
-        raise UnsupportedValueError("members", type(members).__name__, cure)
+        raise WrongArgumentError("members", type(members).__name__, cure)
+    # Such as a query that did not run yet (Polars' LazyFrame, a dataset), or a head.
+    cure = (
+        "give rows or a table, as head.members() is; where it is a query, run it first, "
+        "as with .collect()"
+    )
+    check_kind("members", members, Iterable, cure)
     ignored = set[str]()
 
     def rows() -> Iterator[Row]:

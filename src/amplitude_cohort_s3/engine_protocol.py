@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, Generic, Literal, Protocol
+from typing import BinaryIO, Generic, Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 from typing_extensions import TypeVar
@@ -74,6 +74,7 @@ class DiffReport(Generic[F_co]):
     ignored_columns: tuple[str, ...] = ()
 
 
+@runtime_checkable
 class DiffEngine(Protocol):
     """Computes a diff. ``testing.DiffEngineContract`` says what it must fulfil."""
 

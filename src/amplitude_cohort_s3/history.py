@@ -11,6 +11,7 @@ from typing import Any, overload
 
 from attrs import field, frozen
 
+from ._arguments import check_kind
 from .arrow import ValueTable
 from .destination import CohortStream
 from .diff import diff_members
@@ -163,6 +164,7 @@ class CohortHistory(Sequence[BucketSync]):
 
         Raises:
             NaiveDatetimeError: ``when`` has no time zone.
+            WrongArgumentError: It is text, a date, a number.
             NoSyncYetError: The first sync is later.
         """
         index = self._index(when)
@@ -220,7 +222,11 @@ class CohortHistory(Sequence[BucketSync]):
 
         Args:
             key: The value of the column that members are matched by.
+
+        Raises:
+            WrongArgumentError: It is no text.
         """
+        check_kind("key", key, str, "give it as text, as it stands in the files")
         schema = self.schema
         wanted = key.encode()
         changes = sorted(

@@ -19,8 +19,9 @@ from typing import Any, Final, Literal, cast
 
 from attrs import field, frozen
 
+from ._arguments import check_kind
 from ._buckets import bucket_name_faults, is_access_point
-from .destination import Destination
+from .destination import Destination, check_is_destination
 from .errors import ConfigurationError, PolicyFormatError, PolicyTooLargeError
 
 Purpose = Literal["write", "amplitude", "read", "maintain"]
@@ -351,6 +352,7 @@ def bucket_policy(
 
     Raises:
         ConfigurationError: Values break rules; all of them are named.
+        WrongArgumentError: ``destination`` or ``principal`` is of another type.
 
     >>> destination = Destination(name="w", bucket="b-1", region="eu-central-1", path="cohorts")
     >>> bucket_policy(
@@ -362,6 +364,8 @@ def bucket_policy(
       Allow arn:aws:iam::111122223333:role/etl: s3:ListBucket on arn:aws:s3:::b-1 if s3:prefix \
 StringLike 'cohorts/*'
     """
+    check_is_destination(destination)
+    check_kind("principal", principal, Iterable, "give one ARN or several, as text")
     faults = list[str]()
     if purpose not in OBJECT_ACTIONS:
         raise ConfigurationError(

@@ -22,6 +22,7 @@ from attrs import frozen
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from .._arguments import kind_faults
 from .._keys import check_key
 from ..errors import (
     AccessDeniedError,
@@ -142,9 +143,13 @@ class S3Storage:
         settling_time: float = 2.0,
         accept_unconditional_writes: bool = False,
     ) -> None:
-        faults: list[str] = []
+        faults = kind_faults("bucket", bucket, str)
+        if faults:
+            raise ConfigurationError("S3Storage", tuple(faults))
         if not bucket:
             faults.append("the bucket has no name")
+        elif "://" in bucket:
+            faults.append(f"bucket {bucket!r}: give its name alone; open_storage takes URLs")
         if client is not None and (session, endpoint_url, region) != (None, None, None):
             faults.append("a client brings its own session, endpoint_url and region")
         if not MIN_PART_BYTES <= part_size <= MAX_PART_BYTES:
