@@ -66,6 +66,7 @@ FOREIGN_MAY_BE_NAMED_IN = (
     "storage.s3",
     "storage._s3_errors",
     "storage._s3_reading",
+    "storage._s3_requests",
     "storage",
     "policy",
     "sources",
