@@ -10,7 +10,6 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3
 """
 
 import hashlib
-import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from attrs import field, frozen
 from ._arguments import check_kind
 from ._buckets import bucket_name_faults, is_access_point
 from .destination import Destination, check_is_destination
+from .display import html_table
 from .errors import ConfigurationError, PolicyFormatError, PolicyTooLargeError
 
 Purpose = Literal["write", "amplitude", "read", "maintain"]
@@ -288,23 +288,22 @@ class BucketPolicy:
         )
 
     def __repr__(self) -> str:
-        place = f"s3://{self.bucket}/{self.path}{'/' if self.path else ''}"
-        return "\n".join(
-            [f"BucketPolicy to {self.purpose} {place}", *(f"  {s}" for s in self.statements)]
-        )
+        return "\n".join([self._title, *(f"  {s}" for s in self.statements)])
 
     def _repr_html_(self) -> str:
-        """The policy as a table, for notebooks."""
-        head = "".join(
-            f"<th>{name}</th>"
-            for name in ("Effect", "Principal", "Action", "Resource", "Condition")
+        return html_table(
+            self._title,
+            ("Effect", "Principal", "Action", "Resource", "Condition"),
+            [
+                (s.effect, s.principals, s.actions, s.resources, s.conditions)
+                for s in self.statements
+            ],
         )
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{_html_lines(cell)}</td>" for cell in cells) + "</tr>"
-            for s in self.statements
-            for cells in [((s.effect,), s.principals, s.actions, s.resources, s.conditions)]
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+    @property
+    def _title(self) -> str:
+        place = f"s3://{self.bucket}/{self.path}{'/' if self.path else ''}"
+        return f"BucketPolicy to {self.purpose} {place}"
 
 
 def bucket_policy(
@@ -680,7 +679,3 @@ def _normal(value: Any) -> Any:
 
 def _plain(values: Sequence[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else list(values)
-
-
-def _html_lines(values: Iterable[object]) -> str:
-    return "<br>".join(html.escape(str(value)) for value in values)
