@@ -129,7 +129,7 @@ def diff_members(
     check_kind("existing", existing, ExistingMeaning, "give one, such as ExistingMeaning.MEMBERS")
     check_kind("engine", engine, DiffEngine | None, "give one, such as PartitionEngine(workers=2)")
     if duplicates not in get_args(Duplicates):
-        fault = f"duplicates must be one of {get_args(Duplicates)}, not {duplicates!r}"
+        fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
         raise ConfigurationError("diff_members", (fault,))
     chosen = PartitionEngine() if engine is None else engine
     before = as_csv(previous, schema, fill=True)

@@ -529,3 +529,13 @@ def build_history(
         log=log,
         open=open_object,
     )
+
+
+def check_is_history(value: object) -> None:
+    """That an argument ``history`` is one.
+
+    Raises:
+        WrongArgumentError: It is a storage, a stream, or anything else.
+    """
+    cure = "give read_history(storage, sync.stream)"
+    check_kind("history", value, CohortHistory, cure)

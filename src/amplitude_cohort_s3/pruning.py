@@ -174,7 +174,7 @@ def _plan(
 ) -> tuple[PrunePlan, CohortHistory]:
     deleting(storage, "prune")
     if keep not in get_args(Keep):
-        fault = f"keep must be one of {get_args(Keep)}, not {keep!r}"
+        fault = f"keep must be one of {', '.join(get_args(Keep))}, not {keep!r}"
         raise ConfigurationError("prune", (fault,))
     before = to_utc(before, "before")
     history = read_history(storage, stream, log=log)
