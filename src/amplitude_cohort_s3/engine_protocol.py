@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 from .content import FileContent
 from .destination import ExistingMeaning
 from .filename import DiffType
-from .member_source import CHUNK_BYTES, CsvSource
+from .member_source import CsvSource, read_chunks
 from .rows import RowSchema
 
 Duplicates = Literal["refuse", "keep_smallest"]
@@ -41,9 +41,7 @@ class DiffFile(FileContent):
 
     def chunks(self) -> Iterator[bytes]:
         """The bytes in chunks of a MiB."""
-        with self.open() as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                yield chunk
+        yield from read_chunks(self.open())
 
 
 F_co = TypeVar("F_co", bound=FileContent, default=DiffFile, covariant=True)

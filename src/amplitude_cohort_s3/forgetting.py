@@ -20,7 +20,6 @@ from os import PathLike
 from attrs import define, field, frozen
 
 from ._arguments import check_kind
-from .compression import compress_chunks
 from .destination import CohortStream
 from .display import html_table
 from .errors import (
@@ -37,7 +36,7 @@ from .members import needed_files, object_source, recorded_source
 from .records import AmendedCounts, Amendment, RecordedFile, SyncRecord
 from .rows import ID_COLUMNS, Row, RowSchema, read_table, to_text
 from .storage._protocol import StagedObject, Storage
-from .sync import amend, log_storage, read_history, recover, replacing
+from .sync import amend, log_storage, read_history, recover, replacing, stage_csv
 
 OTHER_COPIES = (
     "Older versions in a bucket that keeps versions, replicas, backups, what consumers have "
@@ -341,17 +340,8 @@ class _Rewriting:
     size: int = 0
     sha256: str = ""
 
-    def stored(self) -> Iterator[bytes]:
-        """The bytes to store."""
-        return compress_chunks(self._plain()) if self.file.key.endswith(".gz") else self._plain()
-
-    def recorded(self, staged: StagedObject) -> RecordedFile:
-        """What to record of the file, once its bytes are stored."""
-        return RecordedFile(
-            key=self.file.key, rows=self.rows, size=self.size, sha256=self.sha256, staged=staged
-        )
-
-    def _plain(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
+        """The CSV that is left."""
         digest = hashlib.sha256()
         schema = self.file.schema or _own_schema(self.file)
         for chunk in schema.encode(self._kept(schema)):
@@ -359,6 +349,12 @@ class _Rewriting:
             self.size += len(chunk)
             yield chunk
         self.sha256 = digest.hexdigest()
+
+    def recorded(self, staged: StagedObject) -> RecordedFile:
+        """What to record of the file, once its bytes are stored."""
+        return RecordedFile(
+            key=self.file.key, rows=self.rows, size=self.size, sha256=self.sha256, staged=staged
+        )
 
     def _kept(self, schema: RowSchema) -> Iterator[Row]:
         goes = self.who.tester(schema.columns)
@@ -389,8 +385,7 @@ def _replace_unlogged(storage: Storage, found: _Found) -> None:
     store = replacing(storage, "forget")
     for affected in found.plan.files:
         rewriting = _Rewriting(found.files[affected.key], found.who)
-        staged = storage.stage(affected.key, rewriting.stored(), content_type=_type(affected.key))
-        store.replace(staged)
+        store.replace(stage_csv(storage, affected.key, rewriting.chunks()))
 
 
 def _amend(storage: Storage, log: Storage, found: _Found, head: SyncRecord, now: datetime) -> int:
@@ -400,7 +395,7 @@ def _amend(storage: Storage, log: Storage, found: _Found, head: SyncRecord, now:
         for affected in found.plan.files:
             key = affected.key
             rewriting = _Rewriting(found.files[key], found.who)
-            staged = storage.stage(key, rewriting.stored(), content_type=_type(key))
+            staged = stage_csv(storage, key, rewriting.chunks())
             discarding.callback(storage.discard, staged)
             replaced[key] = rewriting.recorded(staged)
         amendment = Amendment(
@@ -419,10 +414,6 @@ def _amend(storage: Storage, log: Storage, found: _Found, head: SyncRecord, now:
     if outcome.lost:
         raise StagedGoneError(outcome.lost[0])
     return amendment.number
-
-
-def _type(key: str) -> str:
-    return "application/gzip" if key.endswith(".gz") else "text/csv"
 
 
 def _counts(

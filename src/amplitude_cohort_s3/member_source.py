@@ -1,7 +1,7 @@
 """Where members come from: what a source must be, whatever it is made of."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Literal, Protocol, runtime_checkable
+from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -9,6 +9,13 @@ from .rows import MemberLike, RowSchema
 
 CHUNK_BYTES = 1 << 20
 """How much a stream is read at a time."""
+
+
+def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """The bytes of a stream in chunks of a MiB; it is closed at the end."""
+    with stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk
 
 
 @frozen(kw_only=True)

@@ -8,7 +8,7 @@ by an ``Amendment``, which is a record too: see ``forgetting`` and ``pruning``.
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from os import PathLike
@@ -19,7 +19,7 @@ from attrs import frozen
 from ._arguments import check_kind
 from .adoption import baseline
 from .composition import ComposedDiff, ComposedFile
-from .compression import compress_chunks
+from .compression import compress_chunks, content_type_of
 from .destination import CohortStream, CohortSync, check_is_stream, check_is_sync
 from .diff import CohortDiff, diff_members
 from .display import html_table
@@ -575,6 +575,18 @@ def staged_of(file: RecordedFile) -> StagedObject:
     return file.staged
 
 
+def stage_csv(storage: Storage, key: str, chunks: Iterable[bytes]) -> StagedObject:
+    """Stages a cohort file in the form that its name tells: ``.csv.gz`` is compressed.
+
+    Args:
+        storage: Where to.
+        key: Under which key it is to appear.
+        chunks: Its CSV.
+    """
+    stored = compress_chunks(chunks) if key.endswith(".gz") else chunks
+    return storage.stage(key, stored, content_type=content_type_of(key))
+
+
 def check_bucket(sync: CohortSync, storage: Storage) -> None:
     """That the storage is the destination's bucket, where both name one.
 
@@ -612,10 +624,7 @@ def _stage(
     if isinstance(file, ComposedFile):
         header = plan.sync.schema.header_line
         return composing(plan.sync, storage).compose(key, file.stored, header=header)
-    chunks = _checked(file.chunks(), plan, diff_type)
-    if plan.sync.destination.compression is None:
-        return storage.stage(key, chunks, content_type="text/csv")
-    return storage.stage(key, compress_chunks(chunks), content_type="application/gzip")
+    return stage_csv(storage, key, _checked(file.chunks(), plan, diff_type))
 
 
 def _checked(chunks: Iterator[bytes], plan: SyncPlan, diff_type: DiffType) -> Iterator[bytes]:
