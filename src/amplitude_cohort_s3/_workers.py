@@ -147,6 +147,7 @@ def _receive(pipe: IO[bytes]) -> object:
 
     Raises:
         EOFError: The pipe is closed.
+        pickle.UnpicklingError: It was closed amid a task.
     """
     value, *buffers = [pipe.read(size) for size in pickle.load(pipe)]  # noqa: S301 -- our own
     return pickle.loads(value, buffers=buffers)  # noqa: S301 -- as above
@@ -163,7 +164,7 @@ def serve() -> None:
     while True:
         try:
             task = _receive(inlet)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):  # closed, perhaps amid a task
             return
         try:
             answer = (True, work(task))
