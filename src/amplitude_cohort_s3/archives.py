@@ -17,7 +17,6 @@ from typing import BinaryIO, cast
 from attrs import define, frozen
 
 from ._keys import check_key
-from .diff import CHUNK_BYTES
 from .errors import (
     ArchiveLimitError,
     InvalidArchiveError,
@@ -26,6 +25,7 @@ from .errors import (
     ObjectExistsError,
 )
 from .filename import CohortFileName, DiffType, SecondGroup
+from .member_source import CHUNK_BYTES
 from .members import read_chunks
 from .storage import ObjectInfo, StagedObject, StagedState, Storage
 

@@ -19,24 +19,25 @@ from os import PathLike
 
 from attrs import define, field, frozen
 
+from ._arguments import check_kind
 from .compression import compress_chunks
 from .destination import CohortStream
-from .diff import CsvSource
 from .display import html_table
 from .errors import (
     MissingColumnsError,
     StagedGoneError,
     UnfinishedSyncError,
-    UnsupportedValueError,
+    WrongArgumentError,
 )
 from .filename import DiffType, to_utc
 from .history import CohortHistory
 from .listing import BucketSync, StreamFile, parse_listing
+from .member_source import CsvSource
 from .members import needed_files, object_source, recorded_source
 from .records import AmendedCounts, Amendment, RecordedFile, SyncRecord
 from .rows import ID_COLUMNS, Row, RowSchema, read_table, to_text
 from .storage._protocol import StagedObject, Storage
-from .sync import amend, read_history, recover, replacing
+from .sync import amend, log_storage, read_history, recover, replacing
 
 OTHER_COPIES = (
     "Older versions in a bucket that keeps versions, replicas, backups, what consumers have "
@@ -140,7 +141,8 @@ def plan_forget(
     Raises:
         MissingPowerError: The storage can't replace files.
         UnfinishedSyncError: A sync is at work, or died; ``recover`` finishes it.
-        UnsupportedValueError: ``people`` is one text, or holds what is no id.
+        WrongArgumentError: ``people`` is one text, or another argument of another type.
+        UnsupportedValueError: ``people`` holds what is no id.
         MissingColumnsError: No file has the column ``by``.
         DigestMismatchError, MalformedCsvError: A file can't be trusted or read.
     """
@@ -184,7 +186,8 @@ def forget(
             15,000; nothing is changed.
         StagedGoneError: Some of the new files were removed before they came into place;
             the others are done, run it again.
-        UnsupportedValueError: ``people`` is one text, or holds what is no id.
+        WrongArgumentError: ``people`` is one text, or another argument of another type.
+        UnsupportedValueError: ``people`` holds what is no id.
         MissingColumnsError: No file has the column ``by``.
         DigestMismatchError, MalformedCsvError: A file can't be trusted or read.
         UnknownOutcomeError: The storage did not say what became of a write; run it again.
@@ -197,6 +200,7 @@ def forget(
     >>> receipt.people, len(receipt.files)
     (1, 2)
     """
+    log = log_storage(storage, log)
     replacing(storage, "forget")
     recover(storage, stream, log=log)
     found = _search(storage, stream, people, by=by, log=log, work_dir=work_dir)
@@ -207,7 +211,7 @@ def forget(
         if head is None:
             _replace_unlogged(storage, found)
         else:
-            number = _amend(storage, log or storage, found, head, now)
+            number = _amend(storage, log, found, head, now)
     return ForgetReceipt(
         stream=stream,
         forgotten_at=now,
@@ -268,8 +272,10 @@ def _search(
     work_dir: str | PathLike[str] | None,
 ) -> _Found:
     replacing(storage, "forget")
+    cure = "give a list of ids"
+    check_kind("people", people, Iterable, cure)
     if isinstance(people, str | bytes):
-        raise UnsupportedValueError("people", type(people).__name__, "give a list of ids")
+        raise WrongArgumentError("people", type(people).__name__, cure)
     history = read_history(storage, stream, log=log, work_dir=work_dir)
     if history.log.unfinished is not None:
         raise UnfinishedSyncError(history.log.unfinished.key)

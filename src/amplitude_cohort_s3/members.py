@@ -13,8 +13,9 @@ from .arrow import ArrowTable, RowTable
 from .compression import decompress_chunks
 from .content import verified
 from .destination import ExistingMeaning
-from .diff import CHUNK_BYTES, CsvSource, diff_members
+from .diff import diff_members
 from .filename import DiffType
+from .member_source import CHUNK_BYTES, CsvSource
 from .records import RecordedFile, SyncRecord
 from .rows import Row, RowSchema
 from .sync_log import OpenObject, SyncLog

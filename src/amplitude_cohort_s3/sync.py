@@ -16,12 +16,14 @@ from typing import Literal
 
 from attrs import frozen
 
+from ._arguments import check_kind
 from .adoption import baseline
 from .composition import ComposedDiff, ComposedFile
 from .compression import compress_chunks
-from .destination import CohortStream, CohortSync
-from .diff import CohortDiff, DiffEngine, Duplicates, MemberSource, Progress, diff_members
+from .destination import CohortStream, CohortSync, check_is_stream, check_is_sync
+from .diff import CohortDiff, diff_members
 from .display import html_table
+from .engine_protocol import DiffEngine, Duplicates, Progress
 from .errors import (
     ClockSkewError,
     ConcurrentSyncError,
@@ -45,6 +47,7 @@ from .errors import (
 from .filename import DiffType, to_utc
 from .history import CohortHistory, build_history
 from .listing import StreamFile, StreamOverview, overview, parse_listing
+from .member_source import MemberSource
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
 from .records import (
@@ -171,6 +174,8 @@ def sync_cohort(
         UnknownOutcomeError: The storage did not say what became of a write.
         EmptyKeyError, DuplicateKeyError, MalformedCsvError, MissingColumnsError,
             UnsupportedValueError, InvalidTextError: The members can't be synced.
+        WrongArgumentError: An argument is of another type: text where a storage or a time
+            is wanted, a destination in place of a sync.
     """
     now = to_utc(clock(), "clock()")
     head, synced_at = begin_sync(sync, storage, synced_at=synced_at, now=now, log=log)
@@ -229,13 +234,16 @@ def begin_sync(
             next sync.
         UnloggedSyncsError, HeadFilesMissingError: The state of the stream is undecided.
         MatchByChangedError: The stream matches members by another column.
+        WrongArgumentError: An argument is of another type.
     """
+    check_is_sync(sync)
+    log = log_storage(storage, log)
     check_bucket(sync, storage)
     if synced_at is not None:
         synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
         if synced_at > now + CLOCK_TOLERANCE:
             raise FutureTimeError(synced_at, now)
-    head, left_over = _finished_head(storage, sync.stream, log or storage)
+    head, left_over = _finished_head(storage, sync.stream, log)
     check_match_by(sync, head)
     if synced_at is None:
         if head is not None and now + CLOCK_TOLERANCE < head.record.synced_at:
@@ -289,8 +297,9 @@ def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = N
         HeadFilesMissingError: Files of the newest published sync are gone.
         UnloggedSyncsError: Files of the stream, as new as the head, are in no record.
         RecordFormatError: The log can't be read.
+        WrongArgumentError: An argument is of another type.
     """
-    head, _ = _read_head(storage, stream, log or storage)
+    head, _ = _read_head(storage, stream, log_storage(storage, log))
     return head
 
 
@@ -317,12 +326,14 @@ def commit(
         SyncVoidError: What was staged disappeared, or a stranger took a name.
         UnknownOutcomeError: The storage did not say what became of a write; run again.
         ConfigurationError, MissingPowerError: The sync can't be composed here.
+        WrongArgumentError: An argument is of another type.
     """
-    check_bucket(plan.sync, storage)
+    check_kind("plan", plan, SyncPlan, "make it with plan_sync(sync, diff, ...)")
     plan.check_diff(diff)
+    log = log_storage(storage, log)
+    check_bucket(plan.sync, storage)
     if isinstance(diff, ComposedDiff):
         composing(plan.sync, storage)
-    log = log or storage
     with ExitStack() as discarding:
         staged = dict[DiffType, StagedObject]()
         for diff_type in DiffType:
@@ -367,8 +378,9 @@ def recover(
         RecordFormatError: The log can't be read.
         UnknownOutcomeError: The storage did not say what became of a write; run again.
         MissingPowerError: What ``forget`` or ``prune`` began needs a storage that can do it.
+        WrongArgumentError: An argument is of another type.
     """
-    log = log or storage
+    log = log_storage(storage, log)
     found = read_log(log, stream)
     record = found.unfinished
     if record is None:
@@ -399,7 +411,10 @@ def read_history(
 
     Raises:
         RecordFormatError: The log can't be read.
+        WrongArgumentError: An argument is of another type.
     """
+    log = log_storage(storage, log)
+    check_is_stream(stream)
     history = _list_history(storage, stream, match_by=match_by, log=log, work_dir=work_dir)
     if any(sync.missing for sync in history):
         # Perhaps it was published between our two listings; then its files are there now.
@@ -413,7 +428,11 @@ def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
     Args:
         storage: Where the data is.
         path: The folder to look in, with all below it; by default the whole bucket.
+
+    Raises:
+        WrongArgumentError: ``storage`` is none.
     """
+    check_is_storage("storage", storage)
     return overview(storage.list_objects(f"{path}/" if path else ""))
 
 
@@ -442,8 +461,9 @@ def adopt(
             that is not complete.
         ConcurrentSyncError: Another process began a log at the same time.
         MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
+        WrongArgumentError: An argument is of another type.
     """
-    log = log or storage
+    log = log_storage(storage, log)
     if read_log(log, stream).newest is not None:
         raise NothingToAdoptError(
             stream.log_prefix, "the stream has a log already", "sync without adopt()"
@@ -498,12 +518,37 @@ def _discard(amendment: Amendment, storage: Storage) -> None:
         storage.discard(staged_of(file))
 
 
+def check_is_storage(argument: str, value: object) -> None:
+    """That an argument is a storage.
+
+    Raises:
+        WrongArgumentError: It is the name or URL of a bucket, a folder, a destination.
+    """
+    cure = 'open it first: open_storage("s3://my-bucket"), or LocalStorage("folder")'
+    check_kind(argument, value, Storage, cure)
+
+
+def log_storage(storage: Storage, log: Storage | None) -> Storage:
+    """Where the log is; whoever takes the two has them looked at here.
+
+    Raises:
+        WrongArgumentError: One of them is no storage.
+    """
+    check_is_storage("storage", storage)
+    if log is None:
+        return storage
+    check_is_storage("log", log)
+    return log
+
+
 def replacing(storage: Storage, purpose: str) -> SupportsReplace:
     """The storage, as one that can replace.
 
     Raises:
         MissingPowerError: It can't.
+        WrongArgumentError: It is no storage.
     """
+    check_is_storage("storage", storage)
     if not isinstance(storage, SupportsReplace):
         raise MissingPowerError(type(storage).__name__, "replace", purpose)
     return storage
@@ -514,7 +559,9 @@ def deleting(storage: Storage, purpose: str) -> SupportsDelete:
 
     Raises:
         MissingPowerError: It can't.
+        WrongArgumentError: It is no storage.
     """
+    check_is_storage("storage", storage)
     if not isinstance(storage, SupportsDelete):
         raise MissingPowerError(type(storage).__name__, "delete", purpose)
     return storage
@@ -737,7 +784,11 @@ def read_log(log: Storage, stream: CohortStream) -> SyncLog:
     Args:
         log: Where it is.
         stream: Whose.
+
+    Raises:
+        WrongArgumentError: ``stream`` is none.
     """
+    check_is_stream(stream)
     return SyncLog.from_listing(stream, log.list_objects(stream.log_prefix), log.open)
 
 
@@ -761,13 +812,13 @@ def _list_history(
     stream: CohortStream,
     *,
     match_by: str | None,
-    log: Storage | None,
+    log: Storage,
     work_dir: str | PathLike[str] | None,
 ) -> CohortHistory:
     # The data before the log: what the log calls published is then whole, or was published
     # in between; the other way round, what is listed could be unknown to the log.
     listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
-    found = read_log(log or storage, stream)
+    found = read_log(log, stream)
     return build_history(listed, found, storage.open, match_by=match_by, work_dir=work_dir)
 
 
