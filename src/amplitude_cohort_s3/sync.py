@@ -624,7 +624,14 @@ def _stage(
     if isinstance(file, ComposedFile):
         header = plan.sync.schema.header_line
         return composing(plan.sync, storage).compose(key, file.stored, header=header)
-    return stage_csv(storage, key, _checked(file.chunks(), plan, diff_type))
+    if plan.sync.destination.compression is not None:
+        return stage_csv(storage, key, _checked(file.chunks(), plan, diff_type))
+    staged = stage_csv(storage, key, file.chunks())
+    # The storage has computed the digest of these bytes anyway.
+    if staged.sha256 != plan.files[diff_type].sha256:
+        storage.discard(staged)
+        raise _changed(diff_type)
+    return staged
 
 
 def _checked(chunks: Iterator[bytes], plan: SyncPlan, diff_type: DiffType) -> Iterator[bytes]:
@@ -634,7 +641,11 @@ def _checked(chunks: Iterator[bytes], plan: SyncPlan, diff_type: DiffType) -> It
         digest.update(chunk)
         yield chunk
     if digest.hexdigest() != plan.files[diff_type].sha256:
-        raise PlanMismatchError(f"the file {diff_type.value} was changed since")
+        raise _changed(diff_type)
+
+
+def _changed(diff_type: DiffType) -> PlanMismatchError:
+    return PlanMismatchError(f"the file {diff_type.value} was changed since")
 
 
 def _create_record(log: Storage, record: LogRecord) -> LogRecord | None:
