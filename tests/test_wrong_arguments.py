@@ -109,6 +109,14 @@ def test_a_log_is_a_storage_too(use, storage):
         use(storage, "log")
 
 
+def test_a_wrapper_that_passes_all_verbs_on_is_a_storage(storage):
+    class Wrapper:
+        def __getattr__(self, name):
+            return getattr(storage, name)
+
+    assert sync_cohort(SYNC, MEMBERS, Wrapper()).record.members == len(MEMBERS)
+
+
 def test_nothing_is_written_before_the_log_is_looked_at(storage):
     with raises("log", "open_storage"):
         sync_cohort(SYNC, MEMBERS, storage, log="log")
