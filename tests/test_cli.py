@@ -215,6 +215,8 @@ def test_policies_and_names_need_no_account():
         (["sync", "payers"], "the environment variable TEST_API_KEY is not set"),
         (["run"], "the environment variable TEST_SECRET_KEY is not set"),
         (["verify", "--config", "none.toml"], "it can't be read (No such file or directory)"),
+        (["--config", "none.toml", "verify"], "it can't be read (No such file or directory)"),
+        (["--config", "x", "verify", "--config", "none.toml"], "none.toml:"),
     ],
 )
 def test_what_is_wrong_before_anything_began_is_a_fault_of_usage(folder, arguments, message):

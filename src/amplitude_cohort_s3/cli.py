@@ -175,17 +175,18 @@ def _parser() -> argparse.ArgumentParser:
         + ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode),
     )
     parser.add_argument("--version", action="version", version=version("amplitude_cohort_s3"))
+    config: dict[str, Any] = {
+        "type": Path,
+        "metavar": "FILE",
+        "help": f"the TOML file with destinations and syncs (default: {CONFIG_FILE})",
+    }
+    parser.add_argument("--config", default=Path(CONFIG_FILE), **config)
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     as_json = argparse.ArgumentParser(add_help=False)
     as_json.add_argument("--json", action="store_true", help="print JSON, for programs")
     configured = argparse.ArgumentParser(add_help=False, parents=[as_json])
-    configured.add_argument(
-        "--config",
-        type=Path,
-        default=Path(CONFIG_FILE),
-        metavar="FILE",
-        help="the TOML file with destinations and syncs (default: %(default)s)",
-    )
+    # Behind the verb too, where it has no default, or that would win over the one before.
+    configured.add_argument("--config", default=argparse.SUPPRESS, **config)
 
     sync = verbs.add_parser("sync", parents=[configured], help="sync one cohort now")
     sync.add_argument("name", help="the sync, as the file names it")
