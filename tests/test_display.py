@@ -2,20 +2,33 @@
 
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from io import BytesIO
+from typing import Any, BinaryIO
 
+import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from amplitude_cohort_s3 import (
+    CohortHistory,
+    CohortStream,
     CohortSync,
     Destination,
+    DiffType,
     MemoryStorage,
+    RowSchema,
+    UserProperty,
     diff_members,
     plan_sync,
     read_history,
     sync_cohort,
 )
 from amplitude_cohort_s3.display import html_table
+from amplitude_cohort_s3.errors import NoSyncYetError, RecordFormatError
+from amplitude_cohort_s3.events import ChurnTable
+from amplitude_cohort_s3.listing import SyncState, UnpublishedSync
+from amplitude_cohort_s3.sync_log import LogEntry, SyncLog
 
 
 class Reader(HTMLParser):
@@ -69,14 +82,134 @@ def test_a_result_and_a_history_show_counts_and_no_user():
     for day in range(1, 13):
         when = datetime(2026, 1, day, tzinfo=UTC)
         result = sync_cohort(sync, [("1", "secret")], storage, synced_at=when)
+    storage = Recorder(storage)
     history = read_history(storage, sync.stream)
-    reading, storage.open = storage.open, None  # a notebook shows a value without any reading
     shown = [result._repr_html_(), history._repr_html_()]
-    storage.open = reading
     for html in shown:
         assert "secret" not in html
         assert "<b>" not in html
-        assert len(html) < 2500
+        assert len(html) < 3000
     assert "x/1_a_2026-01-12T00:00_entering_&lt;b&gt;.csv" in shown[0]
     assert "12 syncs, 2026-01-01" in shown[1]
     assert shown[1].count("<tr>") == 1 + 10
+    assert shown[1].count('+00:00</td><td align="right">1</td>') == 10  # the members
+    # Of the log, and each once: the ten that are shown, and the way to the first of them.
+    assert all("/_syncs/" in key for key in storage.opened)
+    assert len(storage.opened) == len(set(storage.opened)) <= 12
+
+
+class Recorder(MemoryStorage):
+    """Another look at a storage, which tells what is opened."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self.__dict__.update(storage.__dict__)
+        self.opened = list[str]()
+
+    def open(self, key: str, **keywords: Any) -> BinaryIO:
+        self.opened.append(key)
+        return super().open(key, **keywords)
+
+
+def short_bucket() -> tuple[Recorder, CohortStream]:
+    storage = MemoryStorage()
+    sync = CohortSync(
+        destination=Destination(name="d"),
+        project_id=1,
+        cohort_id="a",
+        user_properties=[UserProperty("<plan>")],
+    )
+    for day, ids in enumerate(["12", "23", "134"], 1):
+        when = datetime(2026, 1, day, tzinfo=UTC)
+        members = [(number, "secret", "pro") for number in ids]
+        sync_cohort(sync, members, storage, synced_at=when, max_exits=2)
+    return Recorder(storage), sync.stream
+
+
+def short_history(**keywords: Any) -> CohortHistory:
+    return read_history(*short_bucket(), **keywords)
+
+
+def test_where_no_log_tells_the_members_a_history_shows_bytes_alone():
+    html = short_history(log=MemoryStorage())._repr_html_()
+    assert html.count("+00:00</td><td>-</td>") == 3
+
+
+def test_a_log_that_cannot_be_read_is_no_reason_to_show_no_history():
+    history = short_history()
+    log = SyncLog(history.stream, LogEntry(3, is_outcome=True), lambda _: BytesIO())
+    broken = evolve(history, log=log)
+    with pytest.raises(RecordFormatError):
+        broken.record(broken[0])
+    assert broken._repr_html_().count("+00:00</td><td>-</td>") == 3
+
+
+def test_an_empty_history_says_what_is_wrong_wherever_it_is_seen():
+    history = read_history(MemoryStorage(), CohortStream(project_id=1, cohort_id="typo"))
+    said = "no whole sync: check project, cohort, path and routing key"
+    assert said in repr(history)
+    assert said in str(history)
+    assert said in history._repr_html_()
+    for asked in (history.plot, lambda: history.members_at(datetime(2026, 1, 1, tzinfo=UTC))):
+        with pytest.raises(NoSyncYetError, match=said):
+            asked()
+    assert list(history) == list(history.events()) == list(history.churn()) == []
+
+
+def test_tables_of_users_show_columns_and_no_user_and_read_nothing():
+    storage, stream = short_bucket()
+    history = read_history(storage, stream)
+    ids = "amplitude_id, user_id"
+    tables = [
+        (history.members_at(history[-1]), "Members(schema=", "3 members", f"{ids}, <plan>"),
+        (history.intervals(), "ValueTable(Stay: ", "Stay", f"entered, exited, {ids}, ..."),
+        (
+            history.events(),
+            "ValueTable(MembershipEvent: ",
+            "MembershipEvent",
+            f"synced_at, diff_type, {ids}, ...",
+        ),
+    ]
+    storage.opened.clear()
+    for table, begins, title, columns in tables:
+        text, html = repr(table), table._repr_html_()
+        assert text.startswith(begins)
+        assert "secret" not in text + html
+        assert len(text) < 200
+        reader = Reader()
+        reader.feed(html)
+        caption, *heads = reader.texts
+        assert caption.startswith(f"{title}; not shown here: take .to_pandas()")
+        assert ", ".join(heads) == columns
+    assert not storage.opened
+
+
+def test_a_churn_is_a_table():
+    churn = short_history().churn()
+    assert repr(churn) == "ChurnTable(syncs=<3: synced_at, members, entered, exited, returned>)"
+    reader = Reader()
+    reader.feed(churn._repr_html_())
+    assert reader.texts[0] == "churn of 3 syncs"
+    assert reader.texts[-5:] == ["2026-01-03 00:00:00+00:00", "3", "2", "1", "1"]
+    long = ChurnTable([*churn] * 100)
+    assert long._repr_html_().count("<tr>") == 1 + 100
+    assert "churn of 300 syncs, the newest 100" in long._repr_html_()
+
+
+def test_a_sync_of_a_bucket_and_a_diff_show_their_files_and_no_user():
+    sync = short_history()[1]
+    assert repr(sync).endswith("files=<entering, exiting, existing>)")
+    html = sync._repr_html_()
+    assert "sync of 2026-01-02T00:00:00+00:00" in html
+    assert "1_a_2026-01-02T00:00_existing.csv" in html
+    lost = evolve(sync, files={DiffType.ENTERING: sync.files[DiffType.ENTERING]})
+    assert "<td>existing</td><td>-</td><td>-</td>" in lost._repr_html_()
+    void = UnpublishedSync(synced_at=sync.synced_at, state=SyncState.VOID, files=lost.files)
+    assert "+00:00: void</caption>" in void._repr_html_()
+
+    schema = RowSchema()
+    with diff_members([("1", "secret")], [("1", "secret"), ("2", "")], schema=schema) as diff:
+        text, html = repr(diff), diff._repr_html_()
+    assert "<1 to 2 members: 1 entering, 0 exiting, 2 existing>" in text
+    assert "1 → 2 members" in html
+    assert '<td>existing</td><td align="right">2</td>' in html
+    assert "secret" not in text + html

@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from ._csv import Block, read_blocks
 from ._optional import load
+from .display import html_columns
 from .errors import MalformedCsvError, UnsupportedValueError
 from .member_source import CsvSource, SupportsArrow
 from .rows import ID_COLUMNS, RowSchema, id_column, to_text
@@ -150,14 +151,27 @@ class RowTable(ArrowTable):
 class ValueTable(ArrowTable, Generic[V]):
     """Values that can be iterated again and again, and the same as a data frame.
 
-    Each iteration and each data frame reads the bucket anew. The repr shows none.
+    Each iteration and each data frame reads the bucket anew. The repr and a notebook show
+    what they are and the columns, those of the properties as ``...``: that takes no reading.
     """
 
+    _kind: type[V] = field(alias="kind")
+    _own: Sequence[str] = field(alias="own")
     _values: Callable[[], Iterator[V]] = field(repr=False, alias="values")
     _rows: Callable[[], RowTable] = field(repr=False, alias="table")
 
     def __iter__(self) -> Iterator[V]:
         return self._values()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._kind.__name__}: {', '.join(self._known)})"
+
+    def _repr_html_(self) -> str:
+        return html_columns(self._kind.__name__, self._known)
+
+    @property
+    def _known(self) -> tuple[str, ...]:
+        return (*self._own, *ID_COLUMNS, "...")
 
     def to_list(self) -> list[V]:
         """All values."""
@@ -169,6 +183,7 @@ class ValueTable(ArrowTable, Generic[V]):
 
 
 def value_table(
+    kind: type[V],
     values: Callable[[], Iterator[V]],
     own: Mapping[str, CellType],
     columns: Callable[[], Sequence[str]],
@@ -177,6 +192,7 @@ def value_table(
     """Values about users, and the same as a data frame.
 
     Args:
+        kind: What they are.
         values: Gives them from their start.
         own: The type of the columns that go before those of the user's cells.
         columns: Gives the names of the user's cells.
@@ -190,7 +206,7 @@ def value_table(
             rows=lambda: map(row, values()),
         )
 
-    return ValueTable(values=values, table=table)
+    return ValueTable(kind=kind, own=tuple(own), values=values, table=table)
 
 
 def own_columns(columns: Mapping[str, CellType], taken: Collection[str]) -> dict[str, CellType]:

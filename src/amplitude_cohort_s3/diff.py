@@ -16,12 +16,18 @@ from ._arguments import check_kind
 from ._progress import TqdmProgress
 from .arrow import arrow_csv
 from .destination import ExistingMeaning
+from .display import html_table
 from .engine import PartitionEngine
 from .engine_protocol import DiffEngine, DiffFile, DiffReport, Duplicates, Progress
 from .errors import ConfigurationError, DiskFullError, MalformedCsvError, WrongArgumentError
 from .filename import DiffType
 from .member_source import CsvSource, MemberSource, SupportsArrow, SupportsCsv
 from .rows import Member, Row, RowSchema, id_column
+
+
+def _counts(report: DiffReport) -> str:
+    files = ", ".join(f"{file.rows} {diff_type}" for diff_type, file in report.files.items())
+    return f"<{report.members_before} to {report.members_now} members: {files}>"
 
 
 @define(kw_only=True, eq=False)
@@ -39,9 +45,17 @@ class CohortDiff:
 
     schema: RowSchema
     existing_meaning: ExistingMeaning
-    report: DiffReport
+    report: DiffReport = field(repr=_counts)
     origin: Mapping[str, str] = field(factory=dict[str, str])
     _folder: Path = field(repr=False, alias="folder")
+
+    def _repr_html_(self) -> str:
+        report = self.report
+        return html_table(
+            f"{report.members_before:,} → {report.members_now:,} members",
+            ("file", "rows", "bytes"),
+            [(str(t), file.rows, file.size) for t, file in report.files.items()],
+        )
 
     @property
     def entering(self) -> DiffFile:

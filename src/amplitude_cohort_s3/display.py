@@ -27,6 +27,17 @@ def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     )
 
 
+def html_columns(title: str, columns: Sequence[str]) -> str:
+    """A table of users as a ``_repr_html_``: its columns, and how to see what is in it.
+
+    Args:
+        title: What the rows are.
+        columns: The heads of the columns.
+    """
+    ways = ".to_pandas(), .to_polars(), .to_arrow() or .to_duckdb()"
+    return html_table(f"{title}; not shown here: take {ways}, or iterate", columns, ())
+
+
 def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f'<td align="right">{value:,}</td>'

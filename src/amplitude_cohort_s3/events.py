@@ -6,7 +6,8 @@ from typing import overload
 
 from attrs import field, frozen
 
-from .arrow import ArrowTable, RowTable, ValueTable, value_table
+from .arrow import ArrowTable, CellType, RowTable, ValueTable, value_table
+from .display import html_table
 from .filename import DiffType
 from .rows import Row
 
@@ -62,19 +63,38 @@ class Churn:
         return self.exited / self.members_before if self.members_before else 0.0
 
 
+MOST_CHURNS = 100
+"""How many syncs a notebook shows of a churn: the newest."""
+
+_CHURN_COLUMNS: dict[str, CellType] = {
+    "synced_at": "timestamp",
+    **dict.fromkeys(("members", "entered", "exited", "returned"), "integer"),
+}
+
+
 def _as_tuple(churns: Iterable[Churn]) -> tuple[Churn, ...]:
     return tuple(churns)
+
+
+def _count(churns: Sequence[Churn]) -> str:
+    return f"<{len(churns)}: {', '.join(_CHURN_COLUMNS)}>"
+
+
+def _cells(churn: Churn) -> tuple[datetime, int, int, int, int]:
+    return churn.synced_at, churn.members, churn.entered, churn.exited, churn.returned
 
 
 @frozen
 class ChurnTable(ArrowTable, Sequence[Churn]):
     """One ``Churn`` for each sync, oldest first; and the same as a data frame.
 
+    The repr counts; a notebook shows the newest hundred.
+
     Attributes:
         syncs: The entries.
     """
 
-    syncs: Sequence[Churn] = field(converter=_as_tuple)
+    syncs: Sequence[Churn] = field(converter=_as_tuple, repr=_count)
 
     def __len__(self) -> int:
         return len(self.syncs)
@@ -90,15 +110,15 @@ class ChurnTable(ArrowTable, Sequence[Churn]):
         """All entries."""
         return list(self.syncs)
 
+    def _repr_html_(self) -> str:
+        shown = self.syncs[-MOST_CHURNS:]
+        newest = f", the newest {len(shown)}" if len(shown) < len(self) else ""
+        title = f"churn of {len(self):,} syncs{newest}"
+        return html_table(title, tuple(_CHURN_COLUMNS), map(_cells, shown))
+
     @property
     def _table(self) -> RowTable:
-        counts = ("members", "entered", "exited", "returned")
-        return RowTable(
-            columns={"synced_at": "timestamp", **dict.fromkeys(counts, "integer")},
-            rows=lambda: (
-                (c.synced_at, c.members, c.entered, c.exited, c.returned) for c in self.syncs
-            ),
-        )
+        return RowTable(columns=_CHURN_COLUMNS, rows=lambda: map(_cells, self.syncs))
 
 
 def event_table(
@@ -111,6 +131,7 @@ def event_table(
         columns: The names of the cells of their rows.
     """
     return value_table(
+        MembershipEvent,
         events,
         {"synced_at": "timestamp", "diff_type": "text"},
         columns,

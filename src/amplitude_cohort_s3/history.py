@@ -3,7 +3,7 @@
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from itertools import accumulate, islice
 from os import PathLike
@@ -16,7 +16,7 @@ from .arrow import ValueTable
 from .destination import CohortStream
 from .diff import diff_members
 from .display import html_table
-from .errors import NoSyncYetError
+from .errors import CohortS3Error, NoSyncYetError
 from .events import Churn, ChurnTable, MembershipEvent, event_table
 from .external_sort import external_sort
 from .filename import DiffType, to_utc
@@ -42,8 +42,18 @@ MOST_ROWS = 10
 """How many syncs a notebook shows: the newest."""
 
 
+_EVER = datetime.max.replace(tzinfo=UTC)
+
+_NO_SYNC = str(NoSyncYetError(_EVER, None))
+"""An empty history is no error, and mostly a stream that was mistyped: it says so."""
+
+
 def _count(values: Sized) -> str:
     return f"<{len(values)}>"
+
+
+def _count_syncs(syncs: Sized) -> str:
+    return _count(syncs) if syncs else f"<0: {_NO_SYNC}>"
 
 
 @frozen(kw_only=True)
@@ -51,7 +61,8 @@ class CohortHistory(Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It comes from listings alone: files and log are read when they are asked for. All
-    answers are streams, in memory that does not grow with the history. The repr counts.
+    answers are streams, in memory that does not grow with the history. The repr counts; a
+    notebook shows the newest ten syncs, for which it reads their records, as they are small.
 
     Attributes:
         stream: Whose syncs.
@@ -63,7 +74,7 @@ class CohortHistory(Sequence[BucketSync]):
     """
 
     stream: CohortStream
-    syncs: tuple[BucketSync, ...] = field(repr=_count)
+    syncs: tuple[BucketSync, ...] = field(repr=_count_syncs)
     skipped: tuple[SkippedObject, ...] = field(default=(), repr=_count)
     match_by: str = "amplitude_id"
     work_dir: str | PathLike[str] | None = field(default=None, repr=False)
@@ -82,16 +93,29 @@ class CohortHistory(Sequence[BucketSync]):
         return self.syncs[index]
 
     def _repr_html_(self) -> str:
-        shown = self.syncs[-MOST_ROWS:]
-        span = f", {self.syncs[0].synced_at} to {self.syncs[-1].synced_at}" if self.syncs else ""
-        return html_table(
-            f"{self.stream.data_prefix}: {len(self.syncs):,} syncs{span}",
-            ("sync", *(f"{t.value}, bytes" for t in DiffType)),
-            [
-                (s.synced_at, *(s.files[t].size if t in s.files else "-" for t in DiffType))
-                for s in shown
-            ],
-        )
+        title = f"{self.stream.data_prefix}: "
+        if self.syncs:
+            first, last = self.syncs[0].synced_at, self.syncs[-1].synced_at
+            title += f"{len(self.syncs):,} syncs, {first} to {last}"
+        else:
+            title += _NO_SYNC
+        rows = [
+            (
+                sync.synced_at,
+                self._recorded_members(sync),
+                *(sync.files[t].size if t in sync.files else "-" for t in DiffType),
+            )
+            for sync in self.syncs[-MOST_ROWS:]
+        ]
+        columns = ("sync", "members", *(f"{t.value}, bytes" for t in DiffType))
+        return html_table(title, columns, rows)
+
+    def _recorded_members(self, sync: BucketSync) -> int | str:
+        try:
+            record = self.record(sync)
+        except CohortS3Error:  # A look is no place for it; whoever asks for the record gets it.
+            record = None
+        return "-" if record is None else record.members
 
     def record(self, sync: BucketSync) -> SyncRecord | None:
         """What the log says of a sync; None where no log knows it.
@@ -218,7 +242,7 @@ class CohortHistory(Sequence[BucketSync]):
         return stay_table(stays, lambda: self.columns)
 
     def member_history(self, key: str) -> list[Stay]:
-        """The stays of one user.
+        """The stays of one user; none for a key that nobody has.
 
         Args:
             key: The value of the column that members are matched by.
@@ -287,8 +311,11 @@ class CohortHistory(Sequence[BucketSync]):
             The axes of the size.
 
         Raises:
+            NoSyncYetError: The history is empty.
             MissingExtraError: matplotlib is not installed.
         """
+        if not self.syncs:
+            raise NoSyncYetError(_EVER, None)
         points = [(one.synced_at, one.members, one.entered, one.exited) for one in self.churn()]
         return plot_history(points, ax)
 

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .destination import CohortStream
+from .display import html_table
 from .errors import InvalidFileNameError
 from .filename import CohortFileName, DiffType
 from .storage._protocol import ObjectInfo
@@ -52,6 +53,18 @@ def parse_listing(
             yield SkippedObject(info.key, "it belongs to another stream")
 
 
+def _diff_types(files: Mapping[DiffType, ObjectInfo]) -> str:
+    return f"<{', '.join(map(str, files))}>"
+
+
+def _html(title: str, files: Mapping[DiffType, ObjectInfo]) -> str:
+    rows = [
+        (str(t), files[t].size, files[t].key) if t in files else (str(t), "-", "-")
+        for t in DiffType
+    ]
+    return html_table(title, ("file", "bytes", "key"), rows)
+
+
 class SyncState(Enum):
     """What is known of a sync that is not whole."""
 
@@ -73,7 +86,10 @@ class BucketSync:
     """
 
     synced_at: datetime
-    files: Mapping[DiffType, ObjectInfo]
+    files: Mapping[DiffType, ObjectInfo] = field(repr=_diff_types)
+
+    def _repr_html_(self) -> str:
+        return _html(f"sync of {self.synced_at.isoformat()}", self.files)
 
     @property
     def missing(self) -> tuple[DiffType, ...]:
@@ -93,7 +109,11 @@ class UnpublishedSync:
 
     synced_at: datetime
     state: SyncState
-    files: Mapping[DiffType, ObjectInfo]
+    files: Mapping[DiffType, ObjectInfo] = field(repr=_diff_types)
+
+    def _repr_html_(self) -> str:
+        title = f"sync of {self.synced_at.isoformat()}: {self.state.value}"
+        return _html(title, self.files)
 
 
 @frozen(kw_only=True)

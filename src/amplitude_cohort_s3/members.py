@@ -13,6 +13,7 @@ from .compression import decompress_chunks
 from .content import verified
 from .destination import ExistingMeaning
 from .diff import diff_members
+from .display import html_columns
 from .filename import DiffType
 from .member_source import CsvSource, read_chunks
 from .records import RecordedFile, SyncRecord
@@ -26,7 +27,7 @@ class Members(ArrowTable):
 
     Iterating opens the files anew each time and streams: rows are never all in memory.
     As a data frame all columns are text, and nothing is null: see ``ArrowTable``.
-    The repr counts and does not name.
+    The repr counts and does not name; a notebook shows the columns.
 
     Attributes:
         schema: The columns of the rows, and the key by whose bytes they are ordered.
@@ -67,6 +68,10 @@ class Members(ArrowTable):
     def to_list(self) -> list[Row]:
         """All rows as tuples."""
         return list(self)
+
+    def _repr_html_(self) -> str:
+        count = "" if self.rows is None else f"{self.rows:,} "
+        return html_columns(f"{count}members", self.schema.columns)
 
     @property
     def _table(self) -> RowTable:

@@ -52,6 +52,7 @@ def stay_table(
         columns: The names of the cells of their rows.
     """
     return value_table(
+        Stay,
         stays,
         {"entered": "timestamp", "exited": "timestamp"},
         columns,
