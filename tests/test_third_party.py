@@ -1,6 +1,7 @@
 """What others would write from the documentation works, and not only for type checkers."""
 
 import importlib.util
+import re
 import sqlite3
 from pathlib import Path
 
@@ -22,6 +23,20 @@ class TestAnEngineOfSomeoneElse(DiffEngineContract):
     @pytest.fixture
     def engine(self):
         return third_party("third_party_engine").DictEngine()
+
+
+class TestTheDocumentedEngine(DiffEngineContract):
+    """The one of docs/how-to/test_your_pipeline.md."""
+
+    @pytest.fixture
+    def engine(self):
+        page = Path(__file__).parent.parent / "docs" / "how-to" / "test_your_pipeline.md"
+        names = {"sync_cohort": sync_cohort, "MemoryStorage": MemoryStorage}
+        names["SYNC"] = CohortSync(destination=Destination(name="d"), project_id=0, cohort_id="a")
+        blocks = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+        (block,) = (block for block in blocks if "class DictEngine" in block)
+        exec(block, names)
+        return names["DictEngine"]()
 
 
 def test_a_source_of_someone_else_is_synced(tmp_path):
