@@ -166,7 +166,8 @@ def _counted(nw: Any, frame: Any, on: str, times: str) -> Any:
     if isinstance(counted, nw.DataFrame):
         return counted
     if spark:
-        return nw.from_native(_checkpoint(counted.to_native()))
+        # Unlike a cache, which is filled anew from the query where a machine is lost.
+        return nw.from_native(counted.to_native().localCheckpoint(eager=True))
     match frame.implementation:
         case nw.Implementation.POLARS:
             return counted.collect().lazy()
@@ -179,17 +180,6 @@ def _counted(nw: Any, frame: Any, on: str, times: str) -> Any:
         case _:
             cure = "collect it first, or give one of Polars, DuckDB or PySpark"
             raise UnsupportedValueError("current", _kind(native), cure)
-
-
-def _checkpoint(frame: Any) -> Any:
-    """A frame of PySpark, evaluated once; where the user has set a folder, it survives machines.
-
-    (A cache would be filled anew from the query where a machine is lost.)
-    """
-    context = getattr(frame.sparkSession, "_sc", None)  # Spark Connect has none
-    if context is not None and context.getCheckpointDir() is not None:
-        return frame.checkpoint(eager=True)
-    return frame.localCheckpoint(eager=True)
 
 
 def _in_columns(nw: Any, frame: Any, schema: Any) -> Any:

@@ -131,19 +131,6 @@ class FailsOnce:
         return True
 
 
-class KillsExecutor(FailsOnce):
-    """Opens a folder; the first task that has published a part takes its executor with it."""
-
-    def _publish(self, publish, staged):
-        published = publish(staged)
-        if self._is_first():
-            # A task's process is a child of a daemon that is a child of the executor.
-            daemon = Path(f"/proc/{os.getppid()}/stat").read_text()
-            os.kill(int(daemon.rpartition(")")[2].split()[1]), signal.SIGKILL)
-            time.sleep(60)
-        return published
-
-
 class HoldsOneTask:
     """Opens a folder; the first attempt at one part can't publish it before another has won.
 
@@ -210,22 +197,6 @@ def speculating_driver(root, master):
         a_sync(),
         frame(spark, 0, 3000),
         HoldsOneTask(root),
-        synced_at=START,
-        part_bytes=20_000,
-        clock=lambda: START,
-    )
-    spark.stop()
-
-
-def robbed_driver(root, master, checkpoints):
-    """A driver that loses an executor when a part is there."""
-    spark = new_session(master, **{"spark.executor.memory": "512m"})
-    if checkpoints:
-        spark.sparkContext.setCheckpointDir(checkpoints)
-    sync_frames(
-        a_sync(),
-        frame(spark, 0, 3000),
-        KillsExecutor(root),
         synced_at=START,
         part_bytes=20_000,
         clock=lambda: START,
