@@ -194,7 +194,7 @@ MUTANTS = (
     ),
     Mutant(
         "create has a condition (S3)",
-        "storage/s3.py",
+        "storage/_s3_requests.py",
         '    return {"IfNoneMatch": "*"} if conditional else {}',
         "    return {}",
         "s3/test_s3_contract.py::TestMinistack",

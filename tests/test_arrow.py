@@ -31,7 +31,7 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.arrow import BATCH_BYTES, RowTable, arrow_csv
-from amplitude_cohort_s3.diff import CsvSource
+from amplitude_cohort_s3.member_source import CsvSource
 
 pa = pytest.importorskip("pyarrow")
 dataset = pytest.importorskip("pyarrow.dataset")
@@ -410,7 +410,7 @@ def test_what_is_no_table_is_our_error_and_names_nobody(frame: Any):
     "query", [pl.LazyFrame({"amplitude_id": ["secret"]}), dataset.dataset(pa.table(COLUMNS)), 7]
 )
 def test_what_is_no_rows_yet_is_refused_with_a_cure(query: Any):
-    with pytest.raises(errors.UnsupportedValueError, match=r"run it first, as with \.collect\(\)"):
+    with pytest.raises(errors.WrongArgumentError, match=r"run it first, as with \.collect\(\)"):
         diff_members((), query, schema=SCHEMA)
 
 

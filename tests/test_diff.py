@@ -17,6 +17,7 @@ from amplitude_cohort_s3.errors import (
     MalformedCsvError,
     MissingColumnsError,
     UnsupportedValueError,
+    WrongArgumentError,
 )
 from amplitude_cohort_s3.sources import MemberFile
 from amplitude_cohort_s3.testing import strategies
@@ -278,7 +279,7 @@ def test_members_come_from_a_csv_file_compressed_or_not(tmp_path):
 
 @pytest.mark.parametrize("members", ["members.csv", b"1,a", Path("members.csv")], ids=repr)
 def test_a_location_is_never_taken_for_ids(members):
-    with pytest.raises(UnsupportedValueError):
+    with pytest.raises(WrongArgumentError, match="MemberFile"):
         three((), members)
 
 

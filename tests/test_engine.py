@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from amplitude_cohort_s3._spill import Ranges
 from amplitude_cohort_s3._workers import run_tasks
 from amplitude_cohort_s3.destination import ExistingMeaning
-from amplitude_cohort_s3.diff import CsvSource, diff_members
+from amplitude_cohort_s3.diff import diff_members
 from amplitude_cohort_s3.engine import PartitionEngine
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
@@ -26,6 +26,7 @@ from amplitude_cohort_s3.errors import (
     EmptyKeyError,
     WorkerDiedError,
 )
+from amplitude_cohort_s3.member_source import CsvSource
 from amplitude_cohort_s3.rows import RowSchema
 from amplitude_cohort_s3.testing.engine_contract import (
     DiffEngineContract,
@@ -261,7 +262,8 @@ def test_an_interrupt_leaves_nothing(tmp_path, workers):
     work_dir.mkdir()
     script = textwrap.dedent(f"""
         import sys, itertools
-        from amplitude_cohort_s3.diff import CsvSource, diff_members
+        from amplitude_cohort_s3.diff import diff_members
+        from amplitude_cohort_s3.member_source import CsvSource
         from amplitude_cohort_s3.engine import PartitionEngine
         from amplitude_cohort_s3.rows import RowSchema
         def chunks():

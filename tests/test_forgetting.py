@@ -39,6 +39,7 @@ from amplitude_cohort_s3.errors import (
     TooManyFilesError,
     UnfinishedSyncError,
     UnsupportedValueError,
+    WrongArgumentError,
 )
 from amplitude_cohort_s3.findings import FindingKind
 from amplitude_cohort_s3.records import Amendment
@@ -207,7 +208,7 @@ def test_by_another_column_all_rows_of_the_person_go():
 
 
 def test_one_text_is_not_taken_for_its_letters():
-    with pytest.raises(UnsupportedValueError, match="list of ids"):
+    with pytest.raises(WrongArgumentError, match="list of ids"):
         forget(MemoryStorage(), STREAM, "12")
     with pytest.raises(UnsupportedValueError):
         forget(MemoryStorage(), STREAM, [1.5])

@@ -101,6 +101,8 @@ def test_everything_that_was_synced_comes_back(cohorts, meaning, keep_log):
     for one, (before, now) in zip(history.churn()[1:], pairwise(cohorts), strict=True):
         assert one.members == len(now)
         assert (one.entered, one.exited) == (len(now.keys() - before), len(before.keys() - now))
+        assert one.entry_rate == len(now.keys() - before) / len(now)
+        assert one.exit_rate == len(before.keys() - now) / len(before)
     key = expected_stays(cohorts)[0][0]
     assert told(history.member_history(key)) == [s for s in expected_stays(cohorts) if s[0] == key]
 

@@ -125,6 +125,11 @@ SAMPLES_OF: dict[str, dict[str, Any]] = {
     },
     "SyncOrderError": {"synced_at": datetime(2026, 11, 20, 6, 30, tzinfo=UTC)},
     "UnsupportedValueError": {"column": "amplitude_id"},
+    "WrongArgumentError": {
+        "argument": "stream",
+        "type_name": "CohortSync",
+        "cure": "give a CohortStream; that of a sync is sync.stream",
+    },
 }
 
 

@@ -17,7 +17,9 @@ from .destination import (
     ExitGuard,
     UserProperty,
 )
-from .diff import CohortDiff, CsvSource, DiffEngine, diff_members
+from .diff import CohortDiff, diff_members
+from .engine import PartitionEngine
+from .engine_protocol import DiffEngine
 from .errors import CohortS3Error
 from .events import Churn, ChurnTable, MembershipEvent
 from .filename import CohortFileName, DiffType, NameStyle
@@ -26,6 +28,7 @@ from .forgetting import ForgetPlan, ForgetReceipt, forget, plan_forget
 from .history import CohortHistory
 from .lifecycle import lifecycle_rules
 from .listing import BucketSync, StreamOverview, SyncState, UnpublishedSync
+from .member_source import CsvSource, SupportsCsv
 from .members import Head, Members
 from .plan import SyncPlan, plan_sync
 from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
@@ -117,6 +120,7 @@ __all__ = [
     "NameStyle",
     "ObjectInfo",
     "Outcome",
+    "PartitionEngine",
     "PrunePlan",
     "PruneReceipt",
     "RecoveryReport",
@@ -129,6 +133,7 @@ __all__ = [
     "Storage",
     "StreamOverview",
     "SupportsCompose",
+    "SupportsCsv",
     "SupportsDelete",
     "SupportsReplace",
     "SyncPlan",

@@ -8,8 +8,6 @@ such ones since, and nothing here is asked about a bucket that is only read or w
 
 import re
 
-from .errors import ConfigurationError
-
 _ACCESS_POINT = re.compile(
     r"arn:aws[a-z-]*:s3:"
     r"(?:[a-z0-9-]+:[0-9]{12}:accesspoint[/:](?!xn--)[a-z0-9](?:[a-z0-9-]{1,48}[a-z0-9])"
@@ -70,24 +68,3 @@ def is_access_point(bucket: str) -> bool:
     True
     """
     return any(pattern.fullmatch(bucket) for pattern in (_ACCESS_POINT, _ALIAS))
-
-
-def check_bucket(bucket: str) -> str:
-    """Returns what S3 takes as ``Bucket`` of a read or a write, or says why it would not.
-
-    Args:
-        bucket: The name of a bucket, the ARN of an access point, or its alias. Where only
-            a bucket will do, ask :func:`bucket_name_faults`.
-
-    Raises:
-        ConfigurationError: S3 has no such name; all rules it breaks are named.
-
-    >>> check_bucket("my-bucket")
-    'my-bucket'
-    """
-    if is_access_point(bucket):
-        return bucket
-    faults = bucket_name_faults(bucket)
-    if faults:
-        raise ConfigurationError("Bucket", faults)
-    return bucket

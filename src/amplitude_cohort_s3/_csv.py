@@ -6,10 +6,12 @@ rules are ours: RFC 4180 with LF or CRLF; a quote stands only around a cell or d
 inside a quoted one; a CR that no LF follows is data.
 """
 
+import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from itertools import islice
+from typing import Any, SupportsIndex
 
 from attrs import frozen
 
@@ -43,6 +45,10 @@ class Block:
 
     first_line: int
     data: bytes
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        # So that a pipe to a worker can take the bytes as they are.
+        return Block, (self.first_line, pickle.PickleBuffer(self.data))
 
     def as_plain(self, width: int) -> str | None:
         r"""The text in which each line is a row and each comma stands between two cells.

@@ -6,7 +6,7 @@ the source is read once more, row by row.
 
 from collections.abc import Callable, Iterator
 
-from .diff import CsvSource
+from .member_source import CsvSource
 from .rows import Row, RowSchema, read_table
 
 _NAMED = 5

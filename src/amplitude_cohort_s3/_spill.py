@@ -210,14 +210,17 @@ class Written:
     Attributes:
         path: The file.
         offset: Where its first text begins.
-        lengths: Of the texts, first those of lines for each range, then those with keys.
+        plain: The length of the text with the lines of each range.
+        keyed: That of the text with keys in front; they lie behind the plain ones. Empty
+            where no range has any.
         rows: How many rows were in the batch, those without a key too.
         skipped: How many of them had no key.
     """
 
     path: Path
     offset: int
-    lengths: "array[int]"
+    plain: "array[int]"
+    keyed: "array[int]"
     rows: int
     skipped: int
 
@@ -261,13 +264,24 @@ class Spill:
                     append_keyed[record[head]](kept)
         skipped = len(self._plain[-1]) + len(self._keyed[-1])
         offset = self._size
-        texts = ["\n".join(records).encode() for records in (*self._plain[:-1], *self._keyed[:-1])]
-        for records in (*self._plain, *self._keyed):
-            records.clear()
-        data = b"".join(texts)
+        plain = _texts(self._plain)
+        keyed = _texts(self._keyed) if any(self._keyed) else []
+        data = b"".join([*plain, *keyed])
         append(self.path, data)
         self._size += len(data)
-        return Written(self.path, offset, array("Q", map(len, texts)), rows, skipped)
+        return Written(self.path, offset, _lengths(plain), _lengths(keyed), rows, skipped)
+
+
+def _texts(ranges: list[list[str]]) -> list[bytes]:
+    """The text of each range but the last, which has no key; all are empty then."""
+    texts = ["\n".join(records).encode() for records in ranges[:-1]]
+    for records in ranges:
+        records.clear()
+    return texts
+
+
+def _lengths(texts: list[bytes]) -> "array[int]":
+    return array("I", map(len, texts))
 
 
 def keyed_records(keys: Iterable[str], lines: Iterable[str]) -> list[str]:
@@ -279,25 +293,38 @@ def keyed_records(keys: Iterable[str], lines: Iterable[str]) -> list[str]:
 
 
 class Index:
-    """Where everything lies that was written for each range."""
+    """Where everything lies that was written for each range.
+
+    Of each batch only lengths are kept, as its texts lie one behind the other: tables of
+    every place would be the most that a large cohort needs of memory.
+    """
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._spans = [dict[Path, "array[int]"]() for _ in range(2 * count)]
+        self._written = list[Written]()
 
     def add(self, written: Written) -> None:
         """Takes in what a batch left in a file."""
-        offset = written.offset
-        for spans, length in zip(self._spans, written.lengths, strict=True):
-            if length:
-                spans.setdefault(written.path, array("Q")).extend((offset, length))
-                offset += length
+        self._written.append(written)
 
     def __iter__(self) -> Iterator[Spilled]:
         """What there is of each range, in order."""
+        plain = self._extents([(b, b.offset, b.plain) for b in self._written])
+        keyed = self._extents(
+            [(b, b.offset + sum(b.plain), b.keyed) for b in self._written if b.keyed]
+        )
+        yield from map(Spilled, plain, keyed)
+
+    def _extents(
+        self, batches: list[tuple[Written, int, "array[int]"]]
+    ) -> Iterator[tuple[Extents, ...]]:
+        """For each range, where the texts of some batches lie, which begin at an offset."""
+        offsets = [offset for _, offset, _ in batches]
         for number in range(self._count):
-            plain, keyed = self._spans[number], self._spans[number + self._count]
-            yield Spilled(
-                tuple(Extents(path, spans) for path, spans in plain.items()),
-                tuple(Extents(path, spans) for path, spans in keyed.items()),
-            )
+            spans = dict[Path, "array[int]"]()
+            for place, (batch, _, lengths) in enumerate(batches):
+                length = lengths[number]
+                if length:
+                    spans.setdefault(batch.path, array("Q")).extend((offsets[place], length))
+                    offsets[place] += length
+            yield tuple(Extents(path, where) for path, where in spans.items())

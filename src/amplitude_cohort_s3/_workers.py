@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Lock
-from typing import Generic, TypeVar, cast
+from typing import IO, Generic, TypeVar, cast
 
 from .errors import WorkerDiedError
 
@@ -103,9 +103,7 @@ class _Process(Generic[Task, Result]):
                 if self._work is not None:
                     pickle.dump(self._work, inlet, pickle.HIGHEST_PROTOCOL)
                     self._work = None
-                # In one piece: a thread that writes many would wait for its turn as often.
-                inlet.write(pickle.dumps(task, pickle.HIGHEST_PROTOCOL))
-                inlet.flush()
+                _send(inlet, task)
                 # Before the next is sent, as results come in the order of the tasks.
                 self._receiving.acquire()
             try:
@@ -131,6 +129,30 @@ class _Process(Generic[Task, Result]):
                     pipe.close()
 
 
+def _send(pipe: IO[bytes], task: object) -> None:
+    """Writes a task, in one piece: a thread that writes many waits for its turn as often.
+
+    Bytes that offer themselves as buffers are copied once, and not within a pickle that
+    grows by copying itself.
+    """
+    buffers = list[pickle.PickleBuffer]()
+    value = pickle.dumps(task, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
+    pieces = [memoryview(value), *(buffer.raw() for buffer in buffers)]
+    pipe.write(b"".join([pickle.dumps([*map(len, pieces)]), *pieces]))
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> object:
+    """The inverse of :func:`_send`.
+
+    Raises:
+        EOFError: The pipe is closed.
+        pickle.UnpicklingError: It was closed amid a task.
+    """
+    value, *buffers = [pipe.read(size) for size in pickle.load(pipe)]  # noqa: S301 -- our own
+    return pickle.loads(value, buffers=buffers)  # noqa: S301 -- as above
+
+
 def serve() -> None:
     """What a process does: works until its pipe is closed."""
     # Ctrl-C reaches the whole group; whoever started this process ends it.
@@ -141,8 +163,8 @@ def serve() -> None:
     work = pickle.load(inlet)  # noqa: S301 -- from the process that started this one
     while True:
         try:
-            task = pickle.load(inlet)  # noqa: S301 -- as above
-        except EOFError:
+            task = _receive(inlet)
+        except (EOFError, pickle.UnpicklingError):  # closed, perhaps amid a task
             return
         try:
             answer = (True, work(task))

@@ -10,6 +10,7 @@ from typing import Any, Required, TypedDict, Unpack, cast
 from attrs import field, frozen
 from botocore.client import BaseClient
 
+from ._arguments import check_kind
 from .destination import LOG_FOLDER, Destination
 from .errors import (
     AccessDeniedError,
@@ -153,6 +154,7 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
     Raises:
         StoreUnavailableError, BucketNotFoundError, WrongRegionError, CredentialsError:
             The bucket can't be asked at all.
+        WrongArgumentError: ``storage`` is no bucket.
 
     Example::
 
@@ -160,6 +162,7 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
         if report.denied:
             print(report)
     """
+    check_kind("storage", storage, S3Storage, 'open the bucket: S3Storage("my-bucket")')
     trial = _Trial(storage.client, storage.bucket, path)
     match purpose:
         case "amplitude":

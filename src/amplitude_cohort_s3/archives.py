@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 from attrs import define, frozen
 
 from ._keys import check_key
-from .diff import CHUNK_BYTES
+from .compression import content_type_of
 from .errors import (
     ArchiveLimitError,
     InvalidArchiveError,
@@ -26,7 +26,7 @@ from .errors import (
     ObjectExistsError,
 )
 from .filename import CohortFileName, DiffType, SecondGroup
-from .members import read_chunks
+from .member_source import CHUNK_BYTES, read_chunks
 from .storage import ObjectInfo, StagedObject, StagedState, Storage
 
 MAX_BYTES = 64 << 30
@@ -127,8 +127,8 @@ def unpack_archive(
             if not isinstance(name, CohortFileName):
                 skipped.append(SkippedMember(_printable(member.name), name))
                 continue
-            content_type = "application/gzip" if name.style.extension == ".csv.gz" else "text/csv"
-            staged[name] = storage.stage(name.key(path), tar.content(), content_type=content_type)
+            key = name.key(path)
+            staged[name] = storage.stage(key, tar.content(), content_type=content_type_of(key))
             # Once it is published, this does nothing.
             discarding.callback(storage.discard, staged[name])
         order = list(DiffType)

@@ -6,7 +6,7 @@ extra ``arrow``; nothing of it is imported before a table is asked for.
 
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
@@ -15,8 +15,8 @@ from attrs import field, frozen
 
 from ._csv import Block, read_blocks
 from ._optional import load
-from .diff import CsvSource, SupportsArrow
 from .errors import MalformedCsvError, UnsupportedValueError
+from .member_source import CsvSource, SupportsArrow
 from .rows import ID_COLUMNS, RowSchema, id_column, to_text
 
 CellType = Literal["text", "timestamp", "integer"]
@@ -166,6 +166,31 @@ class ValueTable(ArrowTable, Generic[V]):
     @property
     def _table(self) -> RowTable:
         return self._rows()
+
+
+def value_table(
+    values: Callable[[], Iterator[V]],
+    own: Mapping[str, CellType],
+    columns: Callable[[], Sequence[str]],
+    row: Callable[[V], Cells],
+) -> ValueTable[V]:
+    """Values about users, and the same as a data frame.
+
+    Args:
+        values: Gives them from their start.
+        own: The type of the columns that go before those of the user's cells.
+        columns: Gives the names of the user's cells.
+        row: The cells of a value: of its own columns, then the user's.
+    """
+
+    def table() -> RowTable:
+        named = columns()
+        return RowTable(
+            columns={**own_columns(own, named), **dict.fromkeys(named, "text")},
+            rows=lambda: map(row, values()),
+        )
+
+    return ValueTable(values=values, table=table)
 
 
 def own_columns(columns: Mapping[str, CellType], taken: Collection[str]) -> dict[str, CellType]:

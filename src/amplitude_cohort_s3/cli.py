@@ -24,7 +24,8 @@ from ._progress import TqdmProgress
 from .compression import unpack_chunks
 from .config import AmplitudeMembersConfig, Config, DestinationConfig, SyncConfig
 from .destination import CohortSync
-from .diff import CHUNK_BYTES, CsvSource, Duplicates, MemberSource, Progress, diff_members
+from .diff import diff_members
+from .engine_protocol import Duplicates, Progress
 from .errors import (
     AmplitudeBusyError,
     AmplitudeUnavailableError,
@@ -45,8 +46,10 @@ from .errors import (
 )
 from .filename import CohortFileName
 from .history import CohortHistory
+from .member_source import CHUNK_BYTES, CsvSource, MemberSource
 from .plan import SyncPlan, next_free_moment, plan_sync
 from .policy import OBJECT_ACTIONS, bucket_policy
+from .records import SyncRecord
 from .schedule import JobOutcome, JobResult, run_due
 from .sources import MemberFile
 from .storage import Storage
@@ -430,7 +433,8 @@ def _plan(
     ):
         plan = plan_sync(sync, diff, synced_at=when, previous=head, max_exits=options.max_exits)
     if options.json:
-        _put_json(_plan_json(options.name, plan))
+        due = {"sync": options.name, "outcome": JobOutcome.DUE.value}
+        _put_json(due | _sync_json(plan, plan.ignored_columns))
     else:
         _put(str(plan))
     return ExitCode.DONE
@@ -586,20 +590,7 @@ def _put_table(
 def _job_json(name: str, job: JobResult) -> dict[str, Any]:
     found: dict[str, Any] = {"sync": name, "outcome": job.outcome.value}
     if job.result is not None:
-        record = job.result.record
-        found |= {
-            "synced_at": record.synced_at.isoformat(),
-            "members": record.members,
-            "members_before": record.members_before,
-            "skipped": record.skipped,
-            "collapsed": record.collapsed,
-            "ignored_columns": list(job.result.ignored_columns),
-            "source": dict(record.source),
-            "files": {
-                str(t.value): {"key": file.key, "rows": file.rows, "sha256": file.sha256}
-                for t, file in record.files.items()
-            },
-        }
+        found |= _sync_json(job.result.record, job.result.ignored_columns)
     if job.error is not None:
         kind = type(job.error).__name__
         found["error"] = {
@@ -610,20 +601,19 @@ def _job_json(name: str, job: JobResult) -> dict[str, Any]:
     return found
 
 
-def _plan_json(name: str, plan: SyncPlan) -> dict[str, Any]:
+def _sync_json(sync: SyncRecord | SyncPlan, ignored_columns: Sequence[str]) -> dict[str, Any]:
+    """A sync that is done, or what one would do: the same fields."""
     return {
-        "sync": name,
-        "outcome": JobOutcome.DUE.value,
-        "synced_at": plan.synced_at.isoformat(),
-        "members": plan.members,
-        "members_before": plan.members_before,
-        "skipped": plan.skipped,
-        "collapsed": plan.collapsed,
-        "ignored_columns": list(plan.ignored_columns),
-        "source": dict(plan.source),
+        "synced_at": sync.synced_at.isoformat(),
+        "members": sync.members,
+        "members_before": sync.members_before,
+        "skipped": sync.skipped,
+        "collapsed": sync.collapsed,
+        "ignored_columns": list(ignored_columns),
+        "source": dict(sync.source),
         "files": {
             str(t.value): {"key": file.key, "rows": file.rows, "sha256": file.sha256}
-            for t, file in plan.files.items()
+            for t, file in sync.files.items()
         },
     }
 

@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from .content import ContentPart, FileContent
 from .destination import ExistingMeaning
-from .diff import DiffReport
+from .engine_protocol import DiffReport
 from .errors import PartOrderError
 from .filename import DiffType
 from .rows import Row, RowSchema

@@ -89,6 +89,15 @@ def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield from whole
 
 
+def content_type_of(key: str) -> str:
+    """The media type of a cohort file as it is stored, which its name tells.
+
+    >>> content_type_of("1_a_2026-11-23T14:05_existing.csv.gz")
+    'application/gzip'
+    """
+    return "application/gzip" if key.endswith(".gz") else "text/csv"
+
+
 def is_compressed(first: bytes) -> bool:
     """Whether :func:`unpack_chunks` would decompress a file that begins with these bytes."""
     return first.startswith((_GZIP_MAGIC, _ZSTD_MAGIC))

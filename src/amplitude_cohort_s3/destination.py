@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from attrs import evolve, field, frozen
 
+from ._arguments import check_kind, kind_faults
 from ._keys import check_key
 from .errors import (
     ConfigurationError,
@@ -106,7 +107,12 @@ class ExitGuard:
     number: int = 100
 
     def __attrs_post_init__(self) -> None:
-        faults = list[str]()
+        faults = [
+            *kind_faults("share", self.share, int | float),
+            *kind_faults("number", self.number, int),
+        ]
+        if faults:
+            raise ConfigurationError("ExitGuard", tuple(faults))
         if not 0 <= self.share <= 1:
             faults.append(f"share must be between 0 and 1, not {self.share!r}")
         if self.number < 0:
@@ -140,10 +146,15 @@ class UserProperty:
     header: str | None = None
 
     def __attrs_post_init__(self) -> None:
+        faults = [
+            *kind_faults("name", self.name, str),
+            *kind_faults("source_app", self.source_app, str | None),
+            *kind_faults("header", self.header, str | None),
+        ]
         if not self.name or self.header == "" or self.source_app == "":
-            raise ConfigurationError(
-                "UserProperty", ("name, source_app and header must not be empty",)
-            )
+            faults.append("name, source_app and header must not be empty")
+        if faults:
+            raise ConfigurationError("UserProperty", tuple(faults))
 
     @property
     def column(self) -> str:
@@ -154,14 +165,12 @@ class UserProperty:
 
 
 def _as_tuple(properties: Iterable[UserProperty]) -> tuple[UserProperty, ...]:
+    faults = kind_faults("user_properties", properties, Iterable)
+    if isinstance(properties, str):
+        faults.append(f"user_properties must be several, [UserProperty({properties!r})] for one")
+    if faults:
+        raise ConfigurationError("CohortSync", tuple(faults))
     return tuple(properties)
-
-
-def _not_a(name: str, value: object, *kinds: type) -> list[str]:
-    """The fault of a value of another type: in a notebook no type checker says it."""
-    if isinstance(value, kinds):
-        return []
-    return [f"{name} must be of type {kinds[0].__name__}, not {value!r}"]
 
 
 @frozen(kw_only=True)
@@ -203,7 +212,16 @@ class Destination:
     compression: Literal["gzip"] | None = None
 
     def __attrs_post_init__(self) -> None:
-        faults = list[str]()
+        faults = [
+            *kind_faults("name", self.name, str),
+            *kind_faults("bucket", self.bucket, str | None),
+            *kind_faults("region", self.region, str | None),
+            *kind_faults("path", self.path, str),
+            *kind_faults("user_property", self.user_property, UserProperty | None),
+            *kind_faults("name_style", self.name_style, NameStyle),
+        ]
+        if faults:
+            raise ConfigurationError(f"Destination {self.name!r}", tuple(faults))
         if not self.name:
             faults.append("name must not be empty")
         if self.path:
@@ -223,7 +241,6 @@ class Destination:
                 "match_by must be 'amplitude_id', 'user_id' or a UserProperty, "
                 f"not {self.match_by!r}"
             )
-        faults.extend(_not_a("user_property", self.user_property, UserProperty, type(None)))
         if self.bucket is not None and "://" in self.bucket:
             faults.append(f"bucket {self.bucket!r}: give its name alone; a folder in it is path")
         if self.existing not in tuple(ExistingMeaning):
@@ -257,6 +274,7 @@ class CohortStream:
     Raises:
         ConfigurationError: The path ends in a slash; no file would ever be found there.
         InvalidFileNameError: Another part can't stand in a name.
+        WrongArgumentError: A part is of another type.
     """
 
     project_id: int | None
@@ -265,6 +283,7 @@ class CohortStream:
     routing_key: str | None = None
 
     def __attrs_post_init__(self) -> None:
+        check_kind("path", self.path, str, 'give it as text, such as "cohorts/vip"')
         if self.path.endswith("/"):
             fault = f"path {self.path!r} must not end in a slash"
             raise ConfigurationError(f"CohortStream of {self.cohort_id!r}", (fault,))
@@ -360,12 +379,15 @@ class CohortSync:
 
     def __attrs_post_init__(self) -> None:
         faults = [
-            *_not_a("project_id", self.project_id, int),
-            *_not_a("cadence", self.cadence, Cadence),
-            *_not_a("exit_guard", self.exit_guard, ExitGuard),
+            *kind_faults("destination", self.destination, Destination),
+            *kind_faults("project_id", self.project_id, int),
+            *kind_faults("cohort_id", self.cohort_id, str),
+            *kind_faults("routing_key", self.routing_key, str | None),
+            *kind_faults("cadence", self.cadence, Cadence),
+            *kind_faults("exit_guard", self.exit_guard, ExitGuard),
         ]
         for one in self.user_properties:
-            faults += _not_a("each of user_properties", one, UserProperty)
+            faults += kind_faults("each of user_properties", one, UserProperty)
         if faults:
             raise ConfigurationError(f"CohortSync of {self.cohort_id!r}", tuple(faults))
         if self.project_id < 0:
@@ -444,3 +466,36 @@ class CohortSync:
     def is_due(self, last_synced_at: datetime | None, now: datetime) -> bool:
         """Whether a sync should run now: see :meth:`Cadence.is_due`."""
         return self.cadence.is_due(last_synced_at, now)
+
+
+# --- What the functions that take these are given by mistake -----------------------------
+
+
+def check_is_destination(value: object) -> None:
+    """That an argument ``destination`` is one.
+
+    Raises:
+        WrongArgumentError: It is a sync, the name of a bucket, or anything else.
+    """
+    cure = "give a Destination; that of a sync is sync.destination"
+    check_kind("destination", value, Destination, cure)
+
+
+def check_is_sync(value: object) -> None:
+    """That an argument ``sync`` is one.
+
+    Raises:
+        WrongArgumentError: It is a destination, a stream, or anything else.
+    """
+    cure = "give CohortSync(destination=…, project_id=…, cohort_id=…)"
+    check_kind("sync", value, CohortSync, cure)
+
+
+def check_is_stream(value: object) -> None:
+    """That an argument ``stream`` is one.
+
+    Raises:
+        WrongArgumentError: It is a sync, or anything else.
+    """
+    cure = "give a CohortStream; that of a sync is sync.stream"
+    check_kind("stream", value, CohortStream, cure)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import cast
 
 
 def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -10,8 +11,9 @@ def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     Args:
         title: The caption.
         columns: The heads of the columns.
-        rows: The cells; integers are grouped by thousands and set to the right. Counts,
-            times and keys: a notebook is stored and sent around, so no users.
+        rows: The cells; integers are grouped by thousands and set to the right, those of
+            a tuple stand below each other. Counts, times and keys: a notebook is stored
+            and sent around, so no users.
 
     >>> html_table("a < b", ["n"], [[1200]])
     '<table><caption>a &lt; b</caption><thead><tr><th>n</th></tr></thead><tbody>\
@@ -28,4 +30,5 @@ def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
 def _cell(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f'<td align="right">{value:,}</td>'
-    return f"<td>{escape(str(value))}</td>"
+    lines = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+    return f"<td>{'<br>'.join(escape(str(line)) for line in lines)}</td>"

@@ -29,9 +29,10 @@ from ._positions import first_conflicts, first_without_key
 from ._spill import Index, append, room_in
 from ._workers import run_tasks
 from .destination import ExistingMeaning
-from .diff import CsvSource, DiffFile, DiffReport, Duplicates, Progress
+from .engine_protocol import DiffFile, DiffReport, Duplicates, Progress
 from .errors import ConfigurationError, DuplicateKeyError, EmptyKeyError
 from .filename import DiffType
+from .member_source import CsvSource
 from .rows import RowSchema, read_table
 
 _UNKNOWN_BYTES = 512 << 20
@@ -85,7 +86,7 @@ class PartitionEngine:
         folder: Path,
         progress: Progress | None,
     ) -> DiffReport:
-        """See :class:`~amplitude_cohort_s3.diff.DiffEngine`."""
+        """See :class:`~amplitude_cohort_s3.engine_protocol.DiffEngine`."""
         limits = Limits(
             workers=self.workers,
             range_bytes=self.range_bytes,

@@ -19,6 +19,18 @@ class CohortS3Error(Exception):
 
 
 @define(slots=False)
+class WrongArgumentError(CohortS3Error, TypeError):
+    """A function was given something of another kind than it takes."""
+
+    argument: str
+    type_name: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.argument} can't be of type {self.type_name}: {self.cure}"
+
+
+@define(slots=False)
 class InvalidFileNameError(CohortS3Error, ValueError):
     """A text is not the name of a cohort file, or parts can't form one."""
 

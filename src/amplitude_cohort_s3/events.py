@@ -6,7 +6,7 @@ from typing import overload
 
 from attrs import field, frozen
 
-from .arrow import ArrowTable, RowTable, ValueTable, own_columns
+from .arrow import ArrowTable, RowTable, ValueTable, value_table
 from .filename import DiffType
 from .rows import Row
 
@@ -110,15 +110,9 @@ def event_table(
         events: Gives them from their start.
         columns: The names of the cells of their rows.
     """
-
-    def table() -> RowTable:
-        cells = columns()
-        return RowTable(
-            columns={
-                **own_columns({"synced_at": "timestamp", "diff_type": "text"}, cells),
-                **dict.fromkeys(cells, "text"),
-            },
-            rows=lambda: ((e.synced_at, e.diff_type.value, *e.row) for e in events()),
-        )
-
-    return ValueTable(values=events, table=table)
+    return value_table(
+        events,
+        {"synced_at": "timestamp", "diff_type": "text"},
+        columns,
+        lambda event: (event.synced_at, event.diff_type.value, *event.row),
+    )

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from attrs import field, fields, frozen
 
 from . import _grammar
+from ._arguments import check_kind
 from ._keys import MAX_KEY_BYTES
 from .errors import ConfigurationError, InvalidFileNameError, NaiveDatetimeError
 
@@ -117,7 +118,10 @@ def to_utc(when: datetime, argument: str) -> datetime:
 
     Raises:
         NaiveDatetimeError: It has no time zone.
+        WrongArgumentError: It is text, a date, a number.
     """
+    cure = 'give an aware datetime, as datetime.fromisoformat("2026-11-23T14:05Z") makes of text'
+    check_kind(argument, when, datetime, cure)
     if when.tzinfo is None or when.utcoffset() is None:
         raise NaiveDatetimeError(argument)
     return when.astimezone(UTC)
@@ -154,6 +158,7 @@ class CohortFileName:
         InvalidFileNameError: A part breaks its rule, or the style can't spell the
             time; ``style.floor(synced_at)`` is the cure for that.
         NaiveDatetimeError: ``synced_at`` has no time zone.
+        WrongArgumentError: A part is of another type.
 
     >>> name = CohortFileName.parse("123_26umsb5_2026-11-23T14:05_entering_vip_eu.csv")
     >>> name.routing_key, name.diff_type.value, name.synced_at.isoformat()
@@ -170,6 +175,9 @@ class CohortFileName:
     style: NameStyle = NameStyle()
 
     def __attrs_post_init__(self) -> None:
+        check_kind("project_id", self.project_id, int | None, "give a number, or None")
+        check_kind("cohort_id", self.cohort_id, str, "give it as text")
+        check_kind("routing_key", self.routing_key, str | None, "give it as text, or None")
         text = str(self)
         rule = self._broken_rule()
         if rule is None and (_is_too_long(text) or not _grammar.FILE_NAME.fullmatch(text)):

@@ -19,24 +19,24 @@ from os import PathLike
 
 from attrs import define, field, frozen
 
-from .compression import compress_chunks
+from ._arguments import check_kind
 from .destination import CohortStream
-from .diff import CsvSource
 from .display import html_table
 from .errors import (
     MissingColumnsError,
     StagedGoneError,
     UnfinishedSyncError,
-    UnsupportedValueError,
+    WrongArgumentError,
 )
 from .filename import DiffType, to_utc
 from .history import CohortHistory
 from .listing import BucketSync, StreamFile, parse_listing
+from .member_source import CsvSource
 from .members import needed_files, object_source, recorded_source
 from .records import AmendedCounts, Amendment, RecordedFile, SyncRecord
 from .rows import ID_COLUMNS, Row, RowSchema, read_table, to_text
 from .storage._protocol import StagedObject, Storage
-from .sync import amend, read_history, recover, replacing
+from .sync import amend, log_storage, read_history, recover, replacing, stage_csv
 
 OTHER_COPIES = (
     "Older versions in a bucket that keeps versions, replicas, backups, what consumers have "
@@ -140,7 +140,8 @@ def plan_forget(
     Raises:
         MissingPowerError: The storage can't replace files.
         UnfinishedSyncError: A sync is at work, or died; ``recover`` finishes it.
-        UnsupportedValueError: ``people`` is one text, or holds what is no id.
+        WrongArgumentError: ``people`` is one text, or another argument of another type.
+        UnsupportedValueError: ``people`` holds what is no id.
         MissingColumnsError: No file has the column ``by``.
         DigestMismatchError, MalformedCsvError: A file can't be trusted or read.
     """
@@ -184,7 +185,8 @@ def forget(
             15,000; nothing is changed.
         StagedGoneError: Some of the new files were removed before they came into place;
             the others are done, run it again.
-        UnsupportedValueError: ``people`` is one text, or holds what is no id.
+        WrongArgumentError: ``people`` is one text, or another argument of another type.
+        UnsupportedValueError: ``people`` holds what is no id.
         MissingColumnsError: No file has the column ``by``.
         DigestMismatchError, MalformedCsvError: A file can't be trusted or read.
         UnknownOutcomeError: The storage did not say what became of a write; run it again.
@@ -197,6 +199,7 @@ def forget(
     >>> receipt.people, len(receipt.files)
     (1, 2)
     """
+    log = log_storage(storage, log)
     replacing(storage, "forget")
     recover(storage, stream, log=log)
     found = _search(storage, stream, people, by=by, log=log, work_dir=work_dir)
@@ -207,7 +210,7 @@ def forget(
         if head is None:
             _replace_unlogged(storage, found)
         else:
-            number = _amend(storage, log or storage, found, head, now)
+            number = _amend(storage, log, found, head, now)
     return ForgetReceipt(
         stream=stream,
         forgotten_at=now,
@@ -268,8 +271,10 @@ def _search(
     work_dir: str | PathLike[str] | None,
 ) -> _Found:
     replacing(storage, "forget")
+    cure = "give a list of ids"
+    check_kind("people", people, Iterable, cure)
     if isinstance(people, str | bytes):
-        raise UnsupportedValueError("people", type(people).__name__, "give a list of ids")
+        raise WrongArgumentError("people", type(people).__name__, cure)
     history = read_history(storage, stream, log=log, work_dir=work_dir)
     if history.log.unfinished is not None:
         raise UnfinishedSyncError(history.log.unfinished.key)
@@ -335,17 +340,8 @@ class _Rewriting:
     size: int = 0
     sha256: str = ""
 
-    def stored(self) -> Iterator[bytes]:
-        """The bytes to store."""
-        return compress_chunks(self._plain()) if self.file.key.endswith(".gz") else self._plain()
-
-    def recorded(self, staged: StagedObject) -> RecordedFile:
-        """What to record of the file, once its bytes are stored."""
-        return RecordedFile(
-            key=self.file.key, rows=self.rows, size=self.size, sha256=self.sha256, staged=staged
-        )
-
-    def _plain(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
+        """The CSV that is left."""
         digest = hashlib.sha256()
         schema = self.file.schema or _own_schema(self.file)
         for chunk in schema.encode(self._kept(schema)):
@@ -353,6 +349,12 @@ class _Rewriting:
             self.size += len(chunk)
             yield chunk
         self.sha256 = digest.hexdigest()
+
+    def recorded(self, staged: StagedObject) -> RecordedFile:
+        """What to record of the file, once its bytes are stored."""
+        return RecordedFile(
+            key=self.file.key, rows=self.rows, size=self.size, sha256=self.sha256, staged=staged
+        )
 
     def _kept(self, schema: RowSchema) -> Iterator[Row]:
         goes = self.who.tester(schema.columns)
@@ -383,8 +385,7 @@ def _replace_unlogged(storage: Storage, found: _Found) -> None:
     store = replacing(storage, "forget")
     for affected in found.plan.files:
         rewriting = _Rewriting(found.files[affected.key], found.who)
-        staged = storage.stage(affected.key, rewriting.stored(), content_type=_type(affected.key))
-        store.replace(staged)
+        store.replace(stage_csv(storage, affected.key, rewriting.chunks()))
 
 
 def _amend(storage: Storage, log: Storage, found: _Found, head: SyncRecord, now: datetime) -> int:
@@ -394,7 +395,7 @@ def _amend(storage: Storage, log: Storage, found: _Found, head: SyncRecord, now:
         for affected in found.plan.files:
             key = affected.key
             rewriting = _Rewriting(found.files[key], found.who)
-            staged = storage.stage(key, rewriting.stored(), content_type=_type(key))
+            staged = stage_csv(storage, key, rewriting.chunks())
             discarding.callback(storage.discard, staged)
             replaced[key] = rewriting.recorded(staged)
         amendment = Amendment(
@@ -413,10 +414,6 @@ def _amend(storage: Storage, log: Storage, found: _Found, head: SyncRecord, now:
     if outcome.lost:
         raise StagedGoneError(outcome.lost[0])
     return amendment.number
-
-
-def _type(key: str) -> str:
-    return "application/gzip" if key.endswith(".gz") else "text/csv"
 
 
 def _counts(

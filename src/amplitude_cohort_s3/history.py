@@ -11,9 +11,10 @@ from typing import Any, overload
 
 from attrs import field, frozen
 
+from ._arguments import check_kind
 from .arrow import ValueTable
 from .destination import CohortStream
-from .diff import CsvSource, diff_members
+from .diff import diff_members
 from .display import html_table
 from .errors import NoSyncYetError
 from .events import Churn, ChurnTable, MembershipEvent, event_table
@@ -28,6 +29,7 @@ from .listing import (
     SyncState,
     UnpublishedSync,
 )
+from .member_source import CsvSource
 from .members import Members, needed_files, object_source, recorded_source
 from .plot import plot_history
 from .records import RecordedFile, SyncRecord
@@ -162,6 +164,7 @@ class CohortHistory(Sequence[BucketSync]):
 
         Raises:
             NaiveDatetimeError: ``when`` has no time zone.
+            WrongArgumentError: It is text, a date, a number.
             NoSyncYetError: The first sync is later.
         """
         index = self._index(when)
@@ -219,7 +222,11 @@ class CohortHistory(Sequence[BucketSync]):
 
         Args:
             key: The value of the column that members are matched by.
+
+        Raises:
+            WrongArgumentError: It is no text.
         """
+        check_kind("key", key, str, "give it as text, as it stands in the files")
         schema = self.schema
         wanted = key.encode()
         changes = sorted(
@@ -522,3 +529,13 @@ def build_history(
         log=log,
         open=open_object,
     )
+
+
+def check_is_history(value: object) -> None:
+    """That an argument ``history`` is one.
+
+    Raises:
+        WrongArgumentError: It is a storage, a stream, or anything else.
+    """
+    cure = "give read_history(storage, sync.stream)"
+    check_kind("history", value, CohortHistory, cure)

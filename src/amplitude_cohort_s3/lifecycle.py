@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from .destination import CohortStream, Destination
+from ._arguments import check_kind
+from .destination import CohortStream, Destination, check_is_destination
 from .errors import ConfigurationError
 from .filename import to_utc
 
@@ -52,11 +53,14 @@ def lifecycle_rules(
     Raises:
         ConfigurationError: Values break rules; all of them are named.
         NaiveDatetimeError: A time of ``newest`` has no time zone.
+        WrongArgumentError: ``destination`` or ``keep`` is of another type.
 
     >>> rules = lifecycle_rules(Destination(name="w", path="cohorts"))
     >>> rules[0]["Filter"], rules[0]["AbortIncompleteMultipartUpload"]
     ({'Prefix': 'cohorts/'}, {'DaysAfterInitiation': 7})
     """
+    check_is_destination(destination)
+    check_kind("keep", keep, timedelta, "give a length of time, such as timedelta(days=30)")
     faults = list[str]()
     if abort_uploads_after_days < 1:
         faults.append("abort_uploads_after_days must be at least 1")

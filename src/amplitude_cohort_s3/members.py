@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import BinaryIO
 
 from attrs import field, frozen
 
@@ -13,8 +12,9 @@ from .arrow import ArrowTable, RowTable
 from .compression import decompress_chunks
 from .content import verified
 from .destination import ExistingMeaning
-from .diff import CHUNK_BYTES, CsvSource, diff_members
+from .diff import diff_members
 from .filename import DiffType
+from .member_source import CsvSource, read_chunks
 from .records import RecordedFile, SyncRecord
 from .rows import Row, RowSchema
 from .sync_log import OpenObject, SyncLog
@@ -118,13 +118,6 @@ class Members(ArrowTable):
     def _rows(self, diff_type: DiffType) -> Iterator[Row]:
         source = self._sources[diff_type]
         return self.schema.decode(source.chunks(), vouched=source.vouched, fill=True)
-
-
-def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """The bytes of a stream in chunks of a MiB; it is closed at the end."""
-    with stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
 
 
 def needed_files(record: SyncRecord) -> tuple[DiffType, ...]:

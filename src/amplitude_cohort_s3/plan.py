@@ -5,9 +5,10 @@ from datetime import datetime
 
 from attrs import field, frozen
 
+from ._arguments import check_kind
 from .composition import ComposedDiff
 from .content import FileContent
-from .destination import CohortSync
+from .destination import CohortSync, check_is_sync
 from .diff import CohortDiff
 from .display import html_table
 from .errors import (
@@ -133,11 +134,18 @@ class SyncPlan:
 
         Raises:
             PlanMismatchError: A file differs.
+            WrongArgumentError: It is no diff.
         """
+        _check_is_diff(diff)
         for diff_type, file in self.files.items():
             found = diff.report.files[diff_type]
             if (found.sha256, found.parts) != (file.sha256, file.parts):
                 raise PlanMismatchError(f"the file {diff_type.value} has other bytes")
+
+
+def _check_is_diff(value: object) -> None:
+    cure = "make it with diff_members(...)"
+    check_kind("diff", value, CohortDiff | ComposedDiff, cure)
 
 
 def plan_sync(
@@ -166,7 +174,12 @@ def plan_sync(
         SyncOrderError: The head is newer.
         MatchByChangedError: The stream matches members by another column.
         PlanMismatchError: The diff was made for another schema or meaning of ``existing``.
+        WrongArgumentError: An argument is of another type.
     """
+    check_is_sync(sync)
+    _check_is_diff(diff)
+    check_kind("previous", previous, Head | None, "give read_head(storage, sync.stream)")
+    check_kind("max_exits", max_exits, int | None, "give a number, or None for the exit guard")
     synced_at = to_utc(synced_at, "synced_at")
     floored = sync.name_style.floor(synced_at)
     if diff.schema != sync.schema:

@@ -10,7 +10,6 @@ https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3
 """
 
 import hashlib
-import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +18,10 @@ from typing import Any, Final, Literal, cast
 
 from attrs import field, frozen
 
+from ._arguments import check_kind
 from ._buckets import bucket_name_faults, is_access_point
-from .destination import Destination
+from .destination import Destination, check_is_destination
+from .display import html_table
 from .errors import ConfigurationError, PolicyFormatError, PolicyTooLargeError
 
 Purpose = Literal["write", "amplitude", "read", "maintain"]
@@ -287,23 +288,22 @@ class BucketPolicy:
         )
 
     def __repr__(self) -> str:
-        place = f"s3://{self.bucket}/{self.path}{'/' if self.path else ''}"
-        return "\n".join(
-            [f"BucketPolicy to {self.purpose} {place}", *(f"  {s}" for s in self.statements)]
-        )
+        return "\n".join([self._title, *(f"  {s}" for s in self.statements)])
 
     def _repr_html_(self) -> str:
-        """The policy as a table, for notebooks."""
-        head = "".join(
-            f"<th>{name}</th>"
-            for name in ("Effect", "Principal", "Action", "Resource", "Condition")
+        return html_table(
+            self._title,
+            ("Effect", "Principal", "Action", "Resource", "Condition"),
+            [
+                (s.effect, s.principals, s.actions, s.resources, s.conditions)
+                for s in self.statements
+            ],
         )
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{_html_lines(cell)}</td>" for cell in cells) + "</tr>"
-            for s in self.statements
-            for cells in [((s.effect,), s.principals, s.actions, s.resources, s.conditions)]
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+    @property
+    def _title(self) -> str:
+        place = f"s3://{self.bucket}/{self.path}{'/' if self.path else ''}"
+        return f"BucketPolicy to {self.purpose} {place}"
 
 
 def bucket_policy(
@@ -351,6 +351,7 @@ def bucket_policy(
 
     Raises:
         ConfigurationError: Values break rules; all of them are named.
+        WrongArgumentError: ``destination`` or ``principal`` is of another type.
 
     >>> destination = Destination(name="w", bucket="b-1", region="eu-central-1", path="cohorts")
     >>> bucket_policy(
@@ -362,6 +363,8 @@ def bucket_policy(
       Allow arn:aws:iam::111122223333:role/etl: s3:ListBucket on arn:aws:s3:::b-1 if s3:prefix \
 StringLike 'cohorts/*'
     """
+    check_is_destination(destination)
+    check_kind("principal", principal, Iterable, "give one ARN or several, as text")
     faults = list[str]()
     if purpose not in OBJECT_ACTIONS:
         raise ConfigurationError(
@@ -676,7 +679,3 @@ def _normal(value: Any) -> Any:
 
 def _plain(values: Sequence[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else list(values)
-
-
-def _html_lines(values: Iterable[object]) -> str:
-    return "<br>".join(html.escape(str(value)) for value in values)

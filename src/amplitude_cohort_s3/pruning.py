@@ -7,19 +7,19 @@ readers later that the files were pruned and not lost. Keys of the log are never
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from attrs import frozen
 
 from .destination import CohortStream
 from .display import html_table
-from .errors import UnfinishedSyncError
+from .errors import ConfigurationError, UnfinishedSyncError
 from .filename import DiffType, to_utc
 from .history import CohortHistory
 from .listing import StreamFile, parse_listing
 from .records import Amendment
 from .storage._protocol import ObjectInfo, Storage
-from .sync import amend, deleting, read_history, recover
+from .sync import amend, deleting, log_storage, read_history, recover
 
 Keep = Literal["changes", "nothing"]
 """What to keep of old syncs: who entered and exited, or nothing."""
@@ -103,6 +103,8 @@ def plan_prune(
         MissingPowerError: The storage can't delete.
         NaiveDatetimeError: ``before`` has no time zone.
         UnfinishedSyncError: A sync is at work, or died; ``recover`` finishes it.
+        ConfigurationError: ``keep`` is none of its values.
+        WrongArgumentError: An argument is of another type.
     """
     plan, _ = _plan(storage, stream, before=before, keep=keep, log=log)
     return plan
@@ -138,7 +140,10 @@ def prune(
         TooManyFilesError: There are more than one entry of the log can hold; nothing is
             deleted, take an earlier time first.
         UnknownOutcomeError: The storage did not say what became of a write; run it again.
+        ConfigurationError: ``keep`` is none of its values.
+        WrongArgumentError: An argument is of another type.
     """
+    log = log_storage(storage, log)
     remover = deleting(storage, "prune")
     recover(storage, stream, log=log)
     plan, history = _plan(storage, stream, before=before, keep=keep, log=log)
@@ -157,7 +162,7 @@ def prune(
             earlier=head.amendment,
             writer=uuid.uuid4().hex,
         )
-        amend(amendment, storage, log or storage)
+        amend(amendment, storage, log)
     else:
         for info in plan.files:
             remover.delete(info.key)
@@ -168,6 +173,9 @@ def _plan(
     storage: Storage, stream: CohortStream, *, before: datetime, keep: Keep, log: Storage | None
 ) -> tuple[PrunePlan, CohortHistory]:
     deleting(storage, "prune")
+    if keep not in get_args(Keep):
+        fault = f"keep must be one of {', '.join(get_args(Keep))}, not {keep!r}"
+        raise ConfigurationError("prune", (fault,))
     before = to_utc(before, "before")
     history = read_history(storage, stream, log=log)
     if history.log.unfinished is not None:

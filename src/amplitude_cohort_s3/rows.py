@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 
 from attrs import field, frozen
 
+from ._arguments import kind_faults
 from ._csv import Block, canonical_line, read_blocks, split_record
 from .errors import (
     ConfigurationError,
@@ -105,7 +106,13 @@ class RowSchema:
     header_style: Literal["documented", "api"] = "documented"
 
     def __attrs_post_init__(self) -> None:
-        faults = list[str]()
+        faults = [
+            fault
+            for name in self.properties
+            for fault in kind_faults("a property's column", name, str)
+        ]
+        if faults:
+            raise ConfigurationError("RowSchema", tuple(faults))
         for position, name in enumerate(self.properties):
             if not name:
                 faults.append("a property's column has no name")

@@ -13,14 +13,16 @@ from typing import cast, overload
 
 from attrs import field, frozen
 
-from .destination import CohortSync
-from .diff import MemberSource, Progress, SupportsArrow, SupportsCsv, SupportsUnchanged
+from ._arguments import check_kind
+from .destination import CohortSync, check_is_sync
 from .display import html_table
-from .errors import CohortS3Error
+from .engine_protocol import Progress
+from .errors import CohortS3Error, WrongArgumentError
 from .filename import DiffType, to_utc
+from .member_source import MemberSource, SupportsArrow, SupportsCsv, SupportsUnchanged
 from .records import SyncRecord
 from .storage._protocol import Storage
-from .sync import SyncResult, read_head, recover, sync_cohort
+from .sync import SyncResult, log_storage, read_head, recover, sync_cohort
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
 """What ``sync_cohort`` takes; or a function that fetches it, called only if the sync is due."""
@@ -179,6 +181,7 @@ def run_due(
 
     Raises:
         NaiveDatetimeError: ``now`` has no time zone.
+        WrongArgumentError: An argument, or one of the jobs, is of another type.
 
     >>> from amplitude_cohort_s3 import Cadence, Destination, MemoryStorage
     >>> sync = CohortSync(destination=Destination(name="warehouse"), project_id=1,
@@ -191,6 +194,7 @@ def run_due(
     1 sync: 1 not due
     not due      warehouse 26umsb5
     """
+    log = log_storage(storage, log)
     if now is not None:
         now = to_utc(now, "now")
 
@@ -217,12 +221,22 @@ def run_due(
         return JobResult(sync=sync, outcome=done, result=result)
 
     results = list[JobResult]()
-    for sync, members in jobs:
+    for job in jobs:
+        sync, members = _pair(job)
         try:
             results.append(run(sync, members))
         except Exception as error:  # noqa: BLE001 -- whatever a source raises, others go on
             results.append(JobResult(sync=sync, outcome=JobOutcome.FAILED, error=error))
     return RunReport(tuple(results))
+
+
+def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:
+    cure = "give pairs of a CohortSync and its members: [(sync, members), …]"
+    check_kind("each of jobs", job, Sequence, cure)
+    if len(job) != 2:  # noqa: PLR2004 -- a pair
+        raise WrongArgumentError("each of jobs", f"{type(job).__name__} of {len(job)}", cure)
+    check_is_sync(job[0])
+    return job
 
 
 def choose(

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from attrs import field, frozen
 
-from .arrow import RowTable, ValueTable, own_columns
+from .arrow import ValueTable, value_table
 from .external_sort import group_by_first
 from .rows import Row
 
@@ -51,18 +51,12 @@ def stay_table(
         stays: Gives them from their start.
         columns: The names of the cells of their rows.
     """
-
-    def table() -> RowTable:
-        cells = columns()
-        return RowTable(
-            columns={
-                **own_columns({"entered": "timestamp", "exited": "timestamp"}, cells),
-                **dict.fromkeys(cells, "text"),
-            },
-            rows=lambda: ((stay.entered, stay.exited, *stay.row) for stay in stays()),
-        )
-
-    return ValueTable(values=stays, table=table)
+    return value_table(
+        stays,
+        {"entered": "timestamp", "exited": "timestamp"},
+        columns,
+        lambda stay: (stay.entered, stay.exited, *stay.row),
+    )
 
 
 @frozen(kw_only=True)

@@ -8,7 +8,7 @@ by an ``Amendment``, which is a record too: see ``forgetting`` and ``pruning``.
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from os import PathLike
@@ -16,12 +16,14 @@ from typing import Literal
 
 from attrs import frozen
 
+from ._arguments import check_kind
 from .adoption import baseline
 from .composition import ComposedDiff, ComposedFile
-from .compression import compress_chunks
-from .destination import CohortStream, CohortSync
-from .diff import CohortDiff, DiffEngine, Duplicates, MemberSource, Progress, diff_members
+from .compression import compress_chunks, content_type_of
+from .destination import CohortStream, CohortSync, check_is_stream, check_is_sync
+from .diff import CohortDiff, diff_members
 from .display import html_table
+from .engine_protocol import DiffEngine, Duplicates, Progress
 from .errors import (
     ClockSkewError,
     ConcurrentSyncError,
@@ -41,10 +43,12 @@ from .errors import (
     TooManyFilesError,
     UnfinishedSyncError,
     UnloggedSyncsError,
+    WrongArgumentError,
 )
 from .filename import DiffType, to_utc
 from .history import CohortHistory, build_history
 from .listing import StreamFile, StreamOverview, overview, parse_listing
+from .member_source import MemberSource
 from .members import Head
 from .plan import SyncPlan, check_match_by, next_free_moment, plan_sync, statement_of
 from .records import (
@@ -66,6 +70,8 @@ from .storage._protocol import (
     SupportsReplace,
 )
 from .sync_log import MAX_ENTRY_BYTES, SyncLog, read_outcome, read_record
+
+_VERBS = [name for name in vars(Storage) if not name.startswith("_")]
 
 CLOCK_TOLERANCE = timedelta(minutes=15)
 """How far a clock may be off. Requests to S3 are refused beyond the same distance."""
@@ -171,6 +177,8 @@ def sync_cohort(
         UnknownOutcomeError: The storage did not say what became of a write.
         EmptyKeyError, DuplicateKeyError, MalformedCsvError, MissingColumnsError,
             UnsupportedValueError, InvalidTextError: The members can't be synced.
+        WrongArgumentError: An argument is of another type: text where a storage or a time
+            is wanted, a destination in place of a sync.
     """
     now = to_utc(clock(), "clock()")
     head, synced_at = begin_sync(sync, storage, synced_at=synced_at, now=now, log=log)
@@ -229,13 +237,16 @@ def begin_sync(
             next sync.
         UnloggedSyncsError, HeadFilesMissingError: The state of the stream is undecided.
         MatchByChangedError: The stream matches members by another column.
+        WrongArgumentError: An argument is of another type.
     """
+    check_is_sync(sync)
+    log = log_storage(storage, log)
     check_bucket(sync, storage)
     if synced_at is not None:
         synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
         if synced_at > now + CLOCK_TOLERANCE:
             raise FutureTimeError(synced_at, now)
-    head, left_over = _finished_head(storage, sync.stream, log or storage)
+    head, left_over = _finished_head(storage, sync.stream, log)
     check_match_by(sync, head)
     if synced_at is None:
         if head is not None and now + CLOCK_TOLERANCE < head.record.synced_at:
@@ -289,8 +300,9 @@ def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = N
         HeadFilesMissingError: Files of the newest published sync are gone.
         UnloggedSyncsError: Files of the stream, as new as the head, are in no record.
         RecordFormatError: The log can't be read.
+        WrongArgumentError: An argument is of another type.
     """
-    head, _ = _read_head(storage, stream, log or storage)
+    head, _ = _read_head(storage, stream, log_storage(storage, log))
     return head
 
 
@@ -317,12 +329,14 @@ def commit(
         SyncVoidError: What was staged disappeared, or a stranger took a name.
         UnknownOutcomeError: The storage did not say what became of a write; run again.
         ConfigurationError, MissingPowerError: The sync can't be composed here.
+        WrongArgumentError: An argument is of another type.
     """
-    check_bucket(plan.sync, storage)
+    check_kind("plan", plan, SyncPlan, "make it with plan_sync(sync, diff, ...)")
     plan.check_diff(diff)
+    log = log_storage(storage, log)
+    check_bucket(plan.sync, storage)
     if isinstance(diff, ComposedDiff):
         composing(plan.sync, storage)
-    log = log or storage
     with ExitStack() as discarding:
         staged = dict[DiffType, StagedObject]()
         for diff_type in DiffType:
@@ -367,8 +381,9 @@ def recover(
         RecordFormatError: The log can't be read.
         UnknownOutcomeError: The storage did not say what became of a write; run again.
         MissingPowerError: What ``forget`` or ``prune`` began needs a storage that can do it.
+        WrongArgumentError: An argument is of another type.
     """
-    log = log or storage
+    log = log_storage(storage, log)
     found = read_log(log, stream)
     record = found.unfinished
     if record is None:
@@ -399,7 +414,10 @@ def read_history(
 
     Raises:
         RecordFormatError: The log can't be read.
+        WrongArgumentError: An argument is of another type.
     """
+    log = log_storage(storage, log)
+    check_is_stream(stream)
     history = _list_history(storage, stream, match_by=match_by, log=log, work_dir=work_dir)
     if any(sync.missing for sync in history):
         # Perhaps it was published between our two listings; then its files are there now.
@@ -413,7 +431,11 @@ def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
     Args:
         storage: Where the data is.
         path: The folder to look in, with all below it; by default the whole bucket.
+
+    Raises:
+        WrongArgumentError: ``storage`` is none.
     """
+    check_is_storage("storage", storage)
     return overview(storage.list_objects(f"{path}/" if path else ""))
 
 
@@ -442,8 +464,9 @@ def adopt(
             that is not complete.
         ConcurrentSyncError: Another process began a log at the same time.
         MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
+        WrongArgumentError: An argument is of another type.
     """
-    log = log or storage
+    log = log_storage(storage, log)
     if read_log(log, stream).newest is not None:
         raise NothingToAdoptError(
             stream.log_prefix, "the stream has a log already", "sync without adopt()"
@@ -498,12 +521,39 @@ def _discard(amendment: Amendment, storage: Storage) -> None:
         storage.discard(staged_of(file))
 
 
+def check_is_storage(argument: str, value: object) -> None:
+    """That an argument is a storage.
+
+    Raises:
+        WrongArgumentError: It is the name or URL of a bucket, a folder, a destination.
+    """
+    # Not isinstance: from Python 3.12 on it finds no verb that a wrapper passes on.
+    if not all(hasattr(value, verb) for verb in _VERBS):
+        cure = 'open it first: open_storage("s3://my-bucket"), or LocalStorage("folder")'
+        raise WrongArgumentError(argument, type(value).__name__, cure)
+
+
+def log_storage(storage: Storage, log: Storage | None) -> Storage:
+    """Where the log is; whoever takes the two has them looked at here.
+
+    Raises:
+        WrongArgumentError: One of them is no storage.
+    """
+    check_is_storage("storage", storage)
+    if log is None:
+        return storage
+    check_is_storage("log", log)
+    return log
+
+
 def replacing(storage: Storage, purpose: str) -> SupportsReplace:
     """The storage, as one that can replace.
 
     Raises:
         MissingPowerError: It can't.
+        WrongArgumentError: It is no storage.
     """
+    check_is_storage("storage", storage)
     if not isinstance(storage, SupportsReplace):
         raise MissingPowerError(type(storage).__name__, "replace", purpose)
     return storage
@@ -514,7 +564,9 @@ def deleting(storage: Storage, purpose: str) -> SupportsDelete:
 
     Raises:
         MissingPowerError: It can't.
+        WrongArgumentError: It is no storage.
     """
+    check_is_storage("storage", storage)
     if not isinstance(storage, SupportsDelete):
         raise MissingPowerError(type(storage).__name__, "delete", purpose)
     return storage
@@ -526,6 +578,18 @@ def staged_of(file: RecordedFile) -> StagedObject:
         msg = "a file of an amendment has no handle"
         raise ValueError(msg)
     return file.staged
+
+
+def stage_csv(storage: Storage, key: str, chunks: Iterable[bytes]) -> StagedObject:
+    """Stages a cohort file in the form that its name tells: ``.csv.gz`` is compressed.
+
+    Args:
+        storage: Where to.
+        key: Under which key it is to appear.
+        chunks: Its CSV.
+    """
+    stored = compress_chunks(chunks) if key.endswith(".gz") else chunks
+    return storage.stage(key, stored, content_type=content_type_of(key))
 
 
 def check_bucket(sync: CohortSync, storage: Storage) -> None:
@@ -565,10 +629,14 @@ def _stage(
     if isinstance(file, ComposedFile):
         header = plan.sync.schema.header_line
         return composing(plan.sync, storage).compose(key, file.stored, header=header)
-    chunks = _checked(file.chunks(), plan, diff_type)
-    if plan.sync.destination.compression is None:
-        return storage.stage(key, chunks, content_type="text/csv")
-    return storage.stage(key, compress_chunks(chunks), content_type="application/gzip")
+    if plan.sync.destination.compression is not None:
+        return stage_csv(storage, key, _checked(file.chunks(), plan, diff_type))
+    staged = stage_csv(storage, key, file.chunks())
+    # The storage has computed the digest of these bytes anyway.
+    if staged.sha256 != plan.files[diff_type].sha256:
+        storage.discard(staged)
+        raise _changed(diff_type)
+    return staged
 
 
 def _checked(chunks: Iterator[bytes], plan: SyncPlan, diff_type: DiffType) -> Iterator[bytes]:
@@ -578,7 +646,11 @@ def _checked(chunks: Iterator[bytes], plan: SyncPlan, diff_type: DiffType) -> It
         digest.update(chunk)
         yield chunk
     if digest.hexdigest() != plan.files[diff_type].sha256:
-        raise PlanMismatchError(f"the file {diff_type.value} was changed since")
+        raise _changed(diff_type)
+
+
+def _changed(diff_type: DiffType) -> PlanMismatchError:
+    return PlanMismatchError(f"the file {diff_type.value} was changed since")
 
 
 def _create_record(log: Storage, record: LogRecord) -> LogRecord | None:
@@ -728,7 +800,11 @@ def read_log(log: Storage, stream: CohortStream) -> SyncLog:
     Args:
         log: Where it is.
         stream: Whose.
+
+    Raises:
+        WrongArgumentError: ``stream`` is none.
     """
+    check_is_stream(stream)
     return SyncLog.from_listing(stream, log.list_objects(stream.log_prefix), log.open)
 
 
@@ -752,13 +828,13 @@ def _list_history(
     stream: CohortStream,
     *,
     match_by: str | None,
-    log: Storage | None,
+    log: Storage,
     work_dir: str | PathLike[str] | None,
 ) -> CohortHistory:
     # The data before the log: what the log calls published is then whole, or was published
     # in between; the other way round, what is listed could be unknown to the log.
     listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
-    found = read_log(log or storage, stream)
+    found = read_log(log, stream)
     return build_history(listed, found, storage.open, match_by=match_by, work_dir=work_dir)
 
 

@@ -11,7 +11,7 @@ from .errors import CohortS3Error, DigestMismatchError
 from .external_sort import external_sort, group_by_first
 from .filename import CohortFileName, DiffType
 from .findings import Finding, FindingKind
-from .history import CohortHistory
+from .history import CohortHistory, check_is_history
 from .listing import SAME_SYNC, BucketSync, SyncState
 from .rows import ID_COLUMNS, RowSchema
 
@@ -136,7 +136,9 @@ def detect_existing_meaning(history: CohortHistory) -> frozenset[ExistingMeaning
 
     Raises:
         MalformedCsvError: A file is not a cohort's CSV.
+        WrongArgumentError: ``history`` is none.
     """
+    check_is_history(history)
     whole = [sync for sync in history if not sync.missing]
     return frozenset(ExistingMeaning).intersection(*(_meanings(history, sync) for sync in whole))
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pickle
 import re
+import zlib
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState, _
 from amplitude_cohort_s3.storage import s3 as module
 from amplitude_cohort_s3.storage._composing import upload_parts
 from amplitude_cohort_s3.storage._s3_errors import translate
+from amplitude_cohort_s3.storage._s3_honesty import PROBE_NAME
 from amplitude_cohort_s3.storage._s3_parts import part_size_of, split_into_parts
 from amplitude_cohort_s3.storage.s3 import S3Storage
 
@@ -87,7 +89,7 @@ def test_aws_is_not_probed_and_others_are_beside_what_is_written(endpoint: str, 
 
         def put_object(self, **request: object) -> None:
             sent.append(request)
-            if request["Key"].endswith(module.PROBE_NAME):
+            if request["Key"].endswith(PROBE_NAME):
                 raise client_error("AccessDenied", status=403)
 
     storage = S3Storage("bucket", client=Client())
@@ -319,7 +321,7 @@ class TestParts:
         client = ministack.client(retries={"total_max_attempts": 1})
         storage = S3Storage(ministack.new_bucket(), client=client)
         storage.create("past the probe", b"")
-        monkeypatch.setattr(module.zlib, "crc32", lambda _: 1)
+        monkeypatch.setattr(zlib, "crc32", lambda _: 1)
         with pytest.raises(errors.StoreRefusedError) as caught:
             storage.create("key", b"data")
         assert caught.value.code == "BadDigest"

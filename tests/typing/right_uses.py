@@ -58,8 +58,8 @@ from amplitude_cohort_s3 import (
     recover,
     sync_cohort,
 )
-from amplitude_cohort_s3.diff import SupportsUnchanged
 from amplitude_cohort_s3.errors import CohortS3Error, MassExitError, SyncTimeTakenError
+from amplitude_cohort_s3.member_source import SupportsUnchanged
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 

@@ -8,8 +8,14 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from amplitude_cohort_s3 import CohortSync, CsvSource, MemoryStorage, RowSchema, sync_cohort
-from amplitude_cohort_s3.diff import SupportsCsv
+from amplitude_cohort_s3 import (
+    CohortSync,
+    CsvSource,
+    MemoryStorage,
+    RowSchema,
+    SupportsCsv,
+    sync_cohort,
+)
 
 
 class QuerySource:

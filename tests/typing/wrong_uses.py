@@ -24,16 +24,21 @@ from amplitude_cohort_s3 import (
     StagedObject,
     StagedState,
     Storage,
+    SupportsCsv,
     SupportsDelete,
     UserProperty,
     bucket_policy,
     check_access,
+    commit,
     diff_members,
+    plan_sync,
+    prune,
     read_head,
     read_history,
+    recover,
     sync_cohort,
 )
-from amplitude_cohort_s3.diff import DiffFile, Duplicates, SupportsCsv
+from amplitude_cohort_s3.engine_protocol import DiffFile, Duplicates
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 STORAGE = MemoryStorage()
@@ -75,8 +80,10 @@ def members() -> None:
     sync_cohort(SYNC, [1, 2], STORAGE)  # type: ignore[list-item]
     sync_cohort(SYNC, 7, STORAGE)  # type: ignore[arg-type]
     sync_cohort(SYNC, [], "s3://bucket")  # type: ignore[arg-type]
+    sync_cohort(SYNC.destination, [], STORAGE)  # type: ignore[arg-type]
     sync_cohort(SYNC, [], STORAGE, AT)  # type: ignore[call-arg]
     sync_cohort(SYNC, [], STORAGE, synced_at="now")  # type: ignore[arg-type]
+    sync_cohort(SYNC, [], STORAGE, synced_at=AT.date())  # type: ignore[arg-type]
     sync_cohort(SYNC, [], STORAGE, duplicates="first")  # type: ignore[arg-type]
     sync_cohort(SYNC, TextSource(), STORAGE)  # type: ignore[arg-type]
     CsvSource(chunks=lambda: iter(["text"]))  # type: ignore[list-item]
@@ -91,12 +98,26 @@ def reading() -> None:
     history.rows(history[0], "entering")  # type: ignore[arg-type]
     history.syncs.append(history[0])  # type: ignore[attr-defined]
     read_history(SYNC, STORAGE)  # type: ignore[arg-type]
+    read_history(STORAGE, SYNC)  # type: ignore[arg-type]
+    recover(STORAGE, SYNC)  # type: ignore[arg-type]
+    read_head("s3://bucket", SYNC.stream)  # type: ignore[arg-type]
+    prune(STORAGE, SYNC.stream, before=AT, keep="all")  # type: ignore[arg-type]
     head = read_head(STORAGE, SYNC.stream)
     head.members()  # type: ignore[union-attr]
 
 
+def by_hand() -> None:
+    diff = diff_members([], [], schema=SYNC.schema)
+    plan = plan_sync(SYNC, diff, synced_at=AT, previous=None)
+    plan_sync(SYNC.destination, diff, synced_at=AT, previous=None)  # type: ignore[arg-type]
+    plan_sync(SYNC, [], synced_at=AT, previous=None)  # type: ignore[arg-type]
+    commit(SYNC, diff, STORAGE)  # type: ignore[arg-type]
+    commit(plan, diff, "bucket")  # type: ignore[arg-type]
+
+
 def access() -> None:
     bucket_policy(SYNC.destination)  # type: ignore[call-arg]
+    bucket_policy(SYNC, principal="111122223333")  # type: ignore[arg-type]
     bucket_policy(SYNC.destination, principal="*", purpose="delete")  # type: ignore[arg-type]
     check_access(STORAGE)  # type: ignore[arg-type]
 

@@ -14,7 +14,6 @@ from urllib.parse import quote, urlencode
 
 from attrs import field, frozen
 
-from ..diff import CsvSource
 from ..errors import (
     AmplitudeRefusedError,
     CohortTooLargeError,
@@ -24,6 +23,7 @@ from ..errors import (
     ExportIncompleteError,
     UnknownCohortError,
 )
+from ..member_source import CsvSource
 from ..rows import RowSchema
 from ._amplitude_session import (
     ACCEPTED,
@@ -162,7 +162,12 @@ class AmplitudeCohorts:
             AmplitudeUnavailableError, AmplitudeBusyError, AmplitudeRefusedError,
                 ExportTimeoutError: The API can't be asked.
         """
-        return _list_cohorts(self._session)
+        patience = self._session.patience("the list of cohorts")
+        status, answer = self._session.ask("/api/3/cohorts", patience)
+        listed = entries(answer).get("cohorts")
+        if not isinstance(listed, list):
+            raise AmplitudeRefusedError(patience.step, status)
+        return tuple(_cohort(entries(entry)) for entry in cast("list[object]", listed))
 
     def usage(self) -> DownloadUsage:
         """What is spent of the month's downloads: as Amplitude says, or by the object's count.
@@ -192,8 +197,15 @@ class AmplitudeCohorts:
                 By default one that is shorter is an error.
         """
         return AmplitudeMembers(
-            cohort_id, columns=columns or {}, max_missing=max_missing, session=self._session
+            cohort_id,
+            columns=columns or {},
+            max_missing=max_missing,
+            list_cohorts=self.list_cohorts,
+            export=self._export,
         )
+
+    def _export(self, cohort_id: str, properties: tuple[str, ...]) -> Callable[[], Iterator[bytes]]:
+        return _Export(self._session, cohort_id, properties).chunks
 
 
 @frozen
@@ -212,7 +224,12 @@ class AmplitudeMembers:
     cohort_id: str
     columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
     max_missing: int = field(default=0, kw_only=True)
-    _session: Session = field(kw_only=True, repr=False, alias="session")
+    _list_cohorts: Callable[[], tuple[AmplitudeCohort, ...]] = field(
+        kw_only=True, repr=False, alias="list_cohorts"
+    )
+    _export: Callable[[str, tuple[str, ...]], Callable[[], Iterator[bytes]]] = field(
+        kw_only=True, repr=False, alias="export"
+    )
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
         """The members with the schema's properties. The download begins when they are read.
@@ -229,11 +246,11 @@ class AmplitudeMembers:
         renaming = {own: new for own, new in self.columns.items() if new in schema.properties}
         own_names = {new: own for own, new in renaming.items()}
         asked = tuple(own_names.get(column, column) for column in schema.properties)
-        export = _Export(self._session, cohort.id, asked)
+        export = self._export(cohort.id, asked)
 
         def chunks() -> Iterator[bytes]:
             count = RowCount()
-            plain = count.through(export.chunks())
+            plain = count.through(export())
             yield from (renamed(plain, renaming) if renaming else plain)
             if self._falls_short(count.rows, cohort):
                 raise ExportIncompleteError(cohort.id, count.rows, cohort.size or 0)
@@ -270,7 +287,7 @@ class AmplitudeMembers:
         }
 
     def _cohort(self) -> AmplitudeCohort:
-        for found in _list_cohorts(self._session):
+        for found in self._list_cohorts():
             if found.id == self.cohort_id:
                 return found
         raise UnknownCohortError(self.cohort_id)
@@ -358,15 +375,6 @@ class _Export:
                 raise ExportExpiredError(self._cohort_id)
             else:
                 raise AmplitudeRefusedError(patience.step, status)
-
-
-def _list_cohorts(session: Session) -> tuple[AmplitudeCohort, ...]:
-    patience = session.patience("the list of cohorts")
-    status, answer = session.ask("/api/3/cohorts", patience)
-    listed = entries(answer).get("cohorts")
-    if not isinstance(listed, list):
-        raise AmplitudeRefusedError(patience.step, status)
-    return tuple(_cohort(entries(entry)) for entry in cast("list[object]", listed))
 
 
 def _cohort(entry: Mapping[str, Any]) -> AmplitudeCohort:

@@ -11,11 +11,11 @@ from typing import Any, BinaryIO, cast
 
 from attrs import field, frozen
 
+from .._arguments import check_kind
 from .._csv import read_blocks
 from .._optional import load
 from ..arrow import BATCH_ROWS, arrow_csv
 from ..compression import is_compressed, unpack_chunks
-from ..diff import CHUNK_BYTES, CsvSource
 from ..errors import (
     CohortS3Error,
     MemberFileError,
@@ -23,6 +23,7 @@ from ..errors import (
     MissingColumnsError,
     MissingExtraError,
 )
+from ..member_source import CHUNK_BYTES, CsvSource
 from ..rows import RowSchema, id_column
 
 _PARQUET_MAGIC = b"PAR1"
@@ -50,6 +51,8 @@ def without_secrets(location: str) -> str:
 
 
 def _as_text(location: str | os.PathLike[str]) -> str:
+    cure = "give the path or the URI of a file; rows and tables are taken as they are"
+    check_kind("location", location, str | os.PathLike, cure)
     return os.fspath(location)
 
 
@@ -70,12 +73,19 @@ class MemberFile:
         columns: The names to take columns by, where the file has others: its own name
             first, as pandas and Polars rename columns.
 
+    Raises:
+        WrongArgumentError: It is an open file, rows, anything but a location.
+
     >>> MemberFile("s3://my-bucket/users.csv.gz", columns={"id": "amplitude_id"})
     MemberFile(location='s3://my-bucket/users.csv.gz', columns={'id': 'amplitude_id'})
     """
 
     location: str = field(converter=_as_text, repr=lambda location: repr(without_secrets(location)))
     columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        cure = 'give the file\'s own names first: {"id": "amplitude_id"}'
+        check_kind("columns", self.columns, Mapping, cure)
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
         """The members as CSV with the columns of the schema, once it is read.

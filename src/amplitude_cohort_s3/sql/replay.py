@@ -13,7 +13,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from ..diff import diff_members
 from ..errors import MembersMismatchError, SyncGapError
 from ..filename import DiffType
-from ..history import CohortHistory
+from ..history import CohortHistory, check_is_history
 from ..listing import BucketSync
 from ..records import SyncRecord
 from ..rows import RowSchema, read_table
@@ -112,6 +112,7 @@ def apply(
         SyncGapError: A sync does not follow on the last one that was applied.
         MembersMismatchError: The changes of a sync do not lead to its members.
         DigestMismatchError, MalformedCsvError: A file is damaged.
+        WrongArgumentError: ``history`` is none.
 
     >>> import sqlalchemy as sa
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
@@ -125,6 +126,7 @@ def apply(
     [(2, 0, 2)]
     >>> engine.dispose()
     """
+    check_is_history(history)
     tables = CohortTables.in_schema(schema)
     with engine.connect() as connected:
         connection = _isolated(connected)

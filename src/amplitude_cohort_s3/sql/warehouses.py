@@ -10,7 +10,7 @@ from attrs import frozen
 
 from ..errors import ConfigurationError
 from ..filename import DiffType
-from ..history import CohortHistory
+from ..history import CohortHistory, check_is_history
 from ..listing import BucketSync
 from ..rows import read_table
 
@@ -91,7 +91,9 @@ def statements(
         ConfigurationError: The sync lacks a file, the dialect is none of these, or it
             has no name for one of the columns.
         MalformedCsvError: A file that no record describes has no header.
+        WrongArgumentError: ``history`` is none.
     """
+    check_is_history(history)
     if dialect not in get_args(Dialect):
         fault = f"dialect must be one of {', '.join(get_args(Dialect))}, not {dialect!r}"
         raise ConfigurationError("statements", (fault,))
@@ -136,7 +138,9 @@ def manifests(history: CohortHistory, *, sync: BucketSync | None = None) -> dict
 
     Raises:
         ConfigurationError: The sync lacks a file.
+        WrongArgumentError: ``history`` is none.
     """
+    check_is_history(history)
     wanted = (DiffType.EXITING, DiffType.ENTERING) if sync else tuple(DiffType)
     chosen = _whole(history, sync, wanted)
     return {

@@ -78,6 +78,8 @@ bucket: open 's3://my-bucket' and give the rest as Destination.path. Correct thi
     if isinstance(place, os.PathLike):
         return LocalStorage(place)
     if not isinstance(place, str):
+        if not hasattr(place, "bucket"):
+            raise _no_place(f"give a URL, a folder or a destination, not a {type(place).__name__}")
         if place.bucket is None:
             raise _no_place("the destination names no bucket: set bucket=")
         return _open_s3(place.bucket, region=place.region)

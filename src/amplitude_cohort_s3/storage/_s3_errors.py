@@ -1,6 +1,6 @@
 """The one place where botocore's errors become ours.
 
-Imported by ``s3.py`` only, as it imports botocore.
+Imported by the modules of S3 only, as it imports botocore.
 """
 
 import contextlib
@@ -67,6 +67,9 @@ _UNAVAILABLE = {
     "ThrottlingException",
     "TooManyRequests",
 }
+
+ENDED = {"NoSuchUpload", "NoSuchKey"}
+"""What is answered about an upload that has ended. Ceph 16 says NoSuchKey."""
 
 # A HEAD has no body, so its error code is the bare status.
 _DENIED = {"403", "AccessDenied", "AllAccessDisabled", "AccountProblem"}

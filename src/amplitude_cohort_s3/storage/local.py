@@ -6,9 +6,8 @@ import hashlib
 import os
 import re
 import stat
-import sys
 import uuid
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -22,14 +21,14 @@ from ..errors import (
     StagedGoneError,
     StorageUnsuitableError,
 )
-from ._composing import concatenated
+from ._composing import ComposedByReading
 from ._protocol import ObjectInfo, StagedObject, StagedState
 
 STAGING_FOLDER = ".amplitude_cohort_s3"
 """The folder below the root that no listing shows; it holds what is staged."""
 
 
-class LocalStorage:
+class LocalStorage(ComposedByReading):
     """A root folder; keys are paths below it.
 
     An object becomes visible by a hard link to a file that is already complete
@@ -152,22 +151,6 @@ class LocalStorage:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
             _sync_folder(path.parent)
-
-    @property
-    def max_object_bytes(self) -> int:
-        # The file system has a limit of its own and says so by an error.
-        return sys.maxsize
-
-    def compose(
-        self,
-        key: str,
-        parts: Sequence[ObjectInfo],
-        /,
-        *,
-        header: bytes = b"",
-        content_type: str = "text/csv",
-    ) -> StagedObject:
-        return self.stage(key, concatenated(self, parts, header), content_type=content_type)
 
     def _path(self, key: str) -> Path:
         segments = [encode_segment(s, windows=os.name == "nt") for s in check_key(key).split("/")]

@@ -6,19 +6,18 @@ Copy it, replace the two dictionaries by your store, and let
 
 import hashlib
 import io
-import sys
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from .._keys import check_key
 from ..errors import ObjectExistsError, ObjectNotFoundError, StagedGoneError
-from ._composing import concatenated
+from ._composing import ComposedByReading
 from ._protocol import ObjectInfo, StagedObject, StagedState
 
 
-class MemoryStorage:
+class MemoryStorage(ComposedByReading):
     r"""Objects in the memory of this process: for tests, previews and examples.
 
     >>> storage = MemoryStorage()
@@ -120,21 +119,6 @@ class MemoryStorage:
     def delete(self, key: str, /) -> None:
         with self._lock:
             self._visible.pop(key, None)
-
-    @property
-    def max_object_bytes(self) -> int:
-        return sys.maxsize
-
-    def compose(
-        self,
-        key: str,
-        parts: Sequence[ObjectInfo],
-        /,
-        *,
-        header: bytes = b"",
-        content_type: str = "text/csv",
-    ) -> StagedObject:
-        return self.stage(key, concatenated(self, parts, header), content_type=content_type)
 
 
 def _info(key: str, data: bytes) -> ObjectInfo:

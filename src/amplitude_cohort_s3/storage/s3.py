@@ -1,35 +1,20 @@
 """A bucket of Amazon S3, or of a store that speaks its language, as a Storage."""
 
-import base64
-import contextlib
-import hashlib
-import io
 import re
 import threading
 import time
-import uuid
-import zlib
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import boto3
-from attrs import frozen
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
+from .._arguments import kind_faults
 from .._keys import check_key
 from ..errors import (
-    AccessDeniedError,
     CohortS3Error,
     ConfigurationError,
-    DigestMismatchError,
     InvalidKeyError,
-    ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
     ObjectTooLargeError,
@@ -39,9 +24,10 @@ from ..errors import (
     TooManyPartsError,
     UnknownOutcomeError,
 )
-from ._composing import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, Piece, UploadPart, upload_parts
+from ._composing import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, UploadPart, upload_parts
 from ._protocol import ObjectInfo, StagedObject, StagedState
 from ._s3_errors import (
+    ENDED,
     MAX_OBJECT_BYTES,
     BotoError,
     error_code,
@@ -49,32 +35,18 @@ from ._s3_errors import (
     translate,
     translated,
 )
-from ._s3_parts import Part, digest_of, split_into_parts, upload_handle
-from ._s3_reading import OneVersion, Reader, check_is_object
+from ._s3_honesty import Honesty, is_probe, probe, probe_beside
+from ._s3_requests import Bucket, open_client
+from ._s3_uploads import stage_chunks, stage_composed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-PROBE_NAME = "_syncs/.probe"
-"""The object by which a store's honesty is tried; no verb shows it, and it stays.
-
-It lies in the folder of the first key that is written, or in that of the log if that is
-what is written: a policy that allows only a destination's path allows it too.
-"""
-
-STAGE_TOKEN = "stage-token"  # noqa: S105 - no secret
-"""The entry of an object's metadata that says from which staging it came."""
-
 _MAX_PUT_BYTES = 5 << 30
-
-_READ_BYTES = 1 << 20
-
-# What is answered about an upload that has ended. Ceph 16 says NoSuchKey.
-_ENDED = {"NoSuchUpload", "NoSuchKey"}
 
 # What a conditional write answers where an object may be there already. 409 means
 # that another request interfered, which says nothing about who is there.
-_CONTESTED = {"PreconditionFailed", "ConditionalRequestConflict", *_ENDED}
+_CONTESTED = {"PreconditionFailed", "ConditionalRequestConflict", *ENDED}
 
 
 class S3Storage:
@@ -142,9 +114,13 @@ class S3Storage:
         settling_time: float = 2.0,
         accept_unconditional_writes: bool = False,
     ) -> None:
-        faults: list[str] = []
+        faults = kind_faults("bucket", bucket, str)
+        if faults:
+            raise ConfigurationError("S3Storage", tuple(faults))
         if not bucket:
             faults.append("the bucket has no name")
+        elif "://" in bucket:
+            faults.append(f"bucket {bucket!r}: give its name alone; open_storage takes URLs")
         if client is not None and (session, endpoint_url, region) != (None, None, None):
             faults.append("a client brings its own session, endpoint_url and region")
         if not MIN_PART_BYTES <= part_size <= MAX_PART_BYTES:
@@ -162,26 +138,27 @@ class S3Storage:
                 "Use a general purpose bucket.",
             )
         self.bucket = bucket
-        # The client is Any inside: boto3 has no types of its own, and those of
-        # the stubs can't express an argument that is sometimes absent.
-        self.client: Any = client or _client(
+        self.client: Any = client or open_client(
             session, endpoint_url, region, concurrency=concurrency, checksums=checksums
         )
-        self._bucket = {"Bucket": bucket}
-        if expected_bucket_owner:
-            self._bucket["ExpectedBucketOwner"] = expected_bucket_owner
-        self._new_object: dict[str, str] = {}
+        new_object: dict[str, str] = {}
         if kms_key_id:
-            self._new_object |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
+            new_object |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
         if acl:
-            self._new_object["ACL"] = acl
-        self._checksums = checksums
+            new_object["ACL"] = acl
+        self._bucket = Bucket(
+            bucket,
+            self.client,
+            owner=expected_bucket_owner,
+            new_object=new_object,
+            checksums=checksums,
+        )
         self._part_size = part_size
         self._concurrency = concurrency
         self._settling_time = settling_time
         self._accept_unconditional_writes = accept_unconditional_writes
         self._lock = threading.Lock()
-        self._honesty: _Honesty | None = None
+        self._honesty: Honesty | None = None
 
     def __repr__(self) -> str:
         return f"S3Storage({self.bucket!r})"
@@ -189,29 +166,12 @@ class S3Storage:
     def list_objects(
         self, prefix: str = "", /, *, start_after: str | None = None
     ) -> Iterator[ObjectInfo]:
-        place: dict[str, str] = {"StartAfter": start_after} if start_after else {}
-        while True:
-            with translated(self.bucket):
-                page = self.client.list_objects_v2(**self._bucket, Prefix=prefix, **place)
-            for found in page.get("Contents", []):
-                if not _is_probe(found["Key"]):
-                    yield self._info(found["Key"], found["Size"], found.get("LastModified"))
-            if not page.get("IsTruncated"):
-                return
-            place = {"ContinuationToken": page["NextContinuationToken"]}
+        for found in self._bucket.list_objects(prefix, start_after):
+            if not is_probe(found["Key"]):
+                yield self._info(found["Key"], found["Size"], found.get("LastModified"))
 
     def open(self, key: str, /) -> BinaryIO:
-        check_key(key)
-        client = cast("Any", OneVersion(self.client, self._bucket, key))
-        try:
-            # By bucket and key, as a URL would give characters such as ? a meaning.
-            stream = Reader(self.bucket, key, buffer_size=_READ_BYTES, client=client)
-        except AccessDeniedError:
-            if self._is_listed(key):
-                raise
-            raise ObjectNotFoundError(key) from None
-        # Its own readline is Python, 20 times slower than that of a BufferedReader.
-        return io.BufferedReader(cast("io.RawIOBase", stream), _READ_BYTES)
+        return self._bucket.open(check_key(key))
 
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
         self._check_new_key(key)
@@ -220,7 +180,7 @@ class S3Storage:
         honest = self._check_honesty(key).creates
         self._write_once(
             key,
-            lambda: self._put(key, data, conditional=honest),
+            lambda: self._bucket.put(key, data, conditional=honest),
             lambda: self._holds(key, data),
             first=None if honest else lambda: self._holds(key, data),
         )
@@ -231,15 +191,20 @@ class S3Storage:
     ) -> StagedObject:
         self._check_new_key(key)
         self._check_honesty(key)
-        with self._uploading(key, content_type) as (upload_id, token):
-            digest, size, parts = self._upload(key, upload_id, chunks)
-        handle = upload_handle(upload_id, token, parts)
-        return StagedObject(key=key, size=size, sha256=digest, handle=handle)
+        return stage_chunks(
+            self._bucket,
+            key,
+            chunks,
+            content_type=content_type,
+            part_size=self._part_size,
+            concurrency=self._concurrency,
+            most_bytes=self.max_object_bytes,
+        )
 
     @property
     def max_object_bytes(self) -> int:
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html says 48.8 TiB.
-        return MAX_PARTS * MAX_PART_BYTES if self._is_aws() else MAX_OBJECT_BYTES
+        return MAX_PARTS * MAX_PART_BYTES if self._bucket.is_aws else MAX_OBJECT_BYTES
 
     def compose(
         self,
@@ -258,41 +223,21 @@ class S3Storage:
         if len(planned) > MAX_PARTS:
             raise TooManyPartsError(key, len(planned), MAX_PARTS)
         self._check_honesty(key)
-        etags: dict[int, str] = {}
-
-        def upload(number: int, part: UploadPart) -> Part:
-            for piece in part.pieces:
-                if piece.source and piece.source not in etags:
-                    etags[piece.source] = self._etag_of(parts[piece.source - 1])
-            if part.copied:
-                (piece,) = part.pieces
-                source = parts[piece.source - 1]
-                return self._copy_part(key, upload_id, number, source, piece, etags[piece.source])
-            data = bytearray()
-            for piece in part.pieces:
-                if piece.source:
-                    data += self._fetch(parts[piece.source - 1], piece, etags[piece.source])
-                else:
-                    data += header[piece.begin : piece.end]
-            return self._upload_part(key, upload_id, number, data)
-
-        with (
-            self._uploading(key, content_type) as (upload_id, token),
+        return stage_composed(
+            self._bucket,
+            key,
+            planned,
+            header=header,
+            sources=parts,
+            content_type=content_type,
             # A copy takes no memory here, so as many as a client has connections.
-            ThreadPoolExecutor(max(10, self._concurrency), "compose") as pool,
-        ):
-            try:
-                stored = list(pool.map(upload, range(1, len(planned) + 1), planned))
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-        handle = upload_handle(upload_id, token, stored)
-        return StagedObject(key=key, size=sum(sizes), sha256=None, handle=handle)
+            concurrency=max(10, self._concurrency),
+        )
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
         # The upload first: it ends when the object appears, so the other order
         # could see neither.
-        if self._is_staged(staged):
+        if self._bucket.is_staged(staged):
             return StagedState.STAGED
         match self._is_published_once_settled(staged):
             case None:
@@ -306,21 +251,21 @@ class S3Storage:
         honest = self._check_honesty(staged.key).completes
         self._write_once(
             staged.key,
-            lambda: self._complete(staged, conditional=honest),
+            lambda: self._bucket.complete(staged, conditional=honest),
             lambda: self._is_published_or_can_be(staged),
-            first=None if honest else lambda: self._is_published(staged),
+            first=None if honest else lambda: self._bucket.is_published(staged),
         )
         return self._info(staged.key, staged.size)
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
         self._write_once(
             staged.key,
-            lambda: self._complete(staged, conditional=False),
+            lambda: self._bucket.complete(staged, conditional=False),
             lambda: self._has_replaced_or_can(staged),
             first=None,
         )
         # A store may call it a success to complete again what was overwritten since.
-        if not self._is_published(staged):
+        if not self._bucket.is_published(staged):
             raise StagedGoneError(staged.key)
         return self._info(staged.key, staged.size)
 
@@ -330,14 +275,14 @@ class S3Storage:
         for pause in self._pauses():
             refusal: CohortS3Error | None = None
             try:
-                if not self._abort(staged.key, staged.detail("upload_id")):
+                if not self._bucket.abort(staged.key, staged.detail("upload_id")):
                     return
             except StoreUnavailableError:
                 pass  # Perhaps it was carried out.
             except CohortS3Error as error:
                 refusal = error
             try:
-                if not self._is_staged(staged):
+                if not self._bucket.is_staged(staged):
                     return
             except CohortS3Error as error:
                 raise refusal or UnknownOutcomeError(staged.key, _name(error)) from error
@@ -347,8 +292,7 @@ class S3Storage:
         raise UnknownOutcomeError(staged.key, "its upload does not end though it was aborted")
 
     def delete(self, key: str, /) -> None:
-        with translated(self.bucket, key):
-            self.client.delete_object(**self._bucket, Key=check_key(key))
+        self._bucket.delete(check_key(key))
 
     def clean_up_uploads(
         self, path: str = "", /, *, older_than: timedelta, now: datetime | None = None
@@ -368,189 +312,10 @@ class S3Storage:
         """
         before = (now or datetime.now(UTC)) - older_than
         folder = f"{path.rstrip('/')}/" if path else ""
-        stale = [(k, u) for k, u, begun in self._list_uploads(folder) if begun < before]
-        return tuple(key for key, upload_id in stale if self._abort(key, upload_id))
+        stale = [(k, u) for k, u, begun in self._bucket.list_uploads(folder) if begun < before]
+        return tuple(key for key, upload_id in stale if self._bucket.abort(key, upload_id))
 
-    # --- one request each -----------------------------------------------------------
-
-    def _put(self, key: str, data: bytes, *, conditional: bool) -> None:
-        self.client.put_object(
-            **self._bucket,
-            **self._new_object,
-            **self._checksum(data),
-            **_condition(conditional=conditional),
-            Key=key,
-            Body=data,
-        )
-
-    def _begin(self, key: str, token: str, content_type: str) -> str:
-        with translated(self.bucket, key):
-            begun = self.client.create_multipart_upload(
-                **self._bucket,
-                **self._new_object,
-                **({"ChecksumAlgorithm": "CRC32"} if self._checksums else {}),
-                Key=key,
-                ContentType=content_type,
-                Metadata={STAGE_TOKEN: token},
-            )
-        upload_id = str(begun["UploadId"])
-        if "AbortDate" in begun:
-            answered = begun["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
-            now = parsedate_to_datetime(answered) if answered else datetime.now(UTC)
-            if begun["AbortDate"] - now < timedelta(hours=1):
-                self._abort(key, upload_id)
-                raise StorageUnsuitableError(
-                    f"the bucket {self.bucket!r}",
-                    f"time for the upload of {key!r}: its rule {begun.get('AbortRuleId')!r} "
-                    f"aborts it at {begun['AbortDate'].isoformat()}",
-                    "Let the rule AbortIncompleteMultipartUpload wait for at least 1 day.",
-                )
-        return upload_id
-
-    def _upload_part(self, key: str, upload_id: str, number: int, data: bytearray) -> Part:
-        checksum = self._checksum(data)
-        with translated(self.bucket, key):
-            stored = self.client.upload_part(
-                **self._bucket,
-                **checksum,
-                Key=key,
-                UploadId=upload_id,
-                PartNumber=number,
-                Body=data,
-            )
-        return Part(etag=stored["ETag"].strip('"'), crc32=checksum.get("ChecksumCRC32"))
-
-    def _etag_of(self, source: ObjectInfo) -> str:
-        """The ETag of a part, so that all of its pieces come from one version."""
-        with translated(self.bucket, source.key):
-            head = self.client.head_object(**self._bucket, Key=source.key)
-        if head["ContentLength"] != source.size:
-            raise ObjectChangedError(source.key)
-        return str(head["ETag"])
-
-    def _fetch(self, source: ObjectInfo, piece: Piece, etag: str) -> bytes:
-        with self._of_one_version(source):
-            answer = self.client.get_object(
-                **self._bucket,
-                Key=source.key,
-                IfMatch=etag,
-                Range=f"bytes={piece.begin}-{piece.end - 1}",
-            )
-            with answer["Body"] as body:
-                return bytes(body.read())
-
-    def _copy_part(
-        self, key: str, upload_id: str, number: int, source: ObjectInfo, piece: Piece, etag: str
-    ) -> Part:
-        whole = piece.size == source.size
-        owner = self._bucket.get("ExpectedBucketOwner")
-        with self._of_one_version(source):
-            answer = self.client.upload_part_copy(
-                **self._bucket,
-                **({"ExpectedSourceBucketOwner": owner} if owner else {}),
-                **({} if whole else {"CopySourceRange": f"bytes={piece.begin}-{piece.end - 1}"}),
-                CopySource={"Bucket": self.bucket, "Key": source.key},
-                CopySourceIfMatch=etag,
-                Key=key,
-                UploadId=upload_id,
-                PartNumber=number,
-            )["CopyPartResult"]
-        # The store computes the checksum, and wants it back when the upload is completed.
-        return Part(etag=answer["ETag"].strip('"'), crc32=answer.get("ChecksumCRC32"))
-
-    @contextlib.contextmanager
-    def _of_one_version(self, source: ObjectInfo) -> Generator[None]:
-        with translated(self.bucket, source.key):
-            try:
-                yield
-            except ClientError as error:
-                if error_code(error) == "PreconditionFailed":
-                    raise ObjectChangedError(source.key) from error
-                raise
-
-    def _complete(self, staged: StagedObject, *, conditional: bool) -> None:
-        self.client.complete_multipart_upload(
-            **self._bucket,
-            **_condition(conditional=conditional),
-            Key=staged.key,
-            UploadId=staged.detail("upload_id"),
-            MultipartUpload={
-                "Parts": [
-                    part.to_request(number) for number, part in enumerate(self._parts_of(staged), 1)
-                ]
-            },
-        )
-
-    def _abort(self, key: str, upload_id: str) -> bool:
-        """Aborts an upload; False if it had ended already."""
-        with translated(self.bucket, key):
-            try:
-                self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
-            except ClientError as error:
-                if error_code(error) not in _ENDED:
-                    raise
-                return False
-        return True
-
-    def _is_staged(self, staged: StagedObject) -> bool:
-        with translated(self.bucket, staged.key):
-            try:
-                self.client.list_parts(
-                    **self._bucket,
-                    Key=staged.key,
-                    UploadId=staged.detail("upload_id"),
-                    MaxParts=1,
-                )
-            except ClientError as error:
-                if error_code(error) not in _ENDED:
-                    raise
-                return False
-        return True
-
-    def _is_published(self, staged: StagedObject) -> bool | None:
-        """Whether the staged object itself is under its key; None where nothing is.
-
-        Denied access is an error: it says nothing about what is there.
-        """
-        try:
-            with translated(self.bucket, staged.key):
-                head = self.client.head_object(**self._bucket, Key=staged.key)
-        except ObjectNotFoundError:
-            return None
-        except AccessDeniedError:
-            if self._is_listed(staged.key):
-                raise
-            return None
-        check_is_object(self.bucket, head)
-        return bool(head["Metadata"].get(STAGE_TOKEN) == staged.detail("token"))
-
-    def _is_listed(self, key: str) -> bool:
-        """Whether a key is there, for those who may list its folder but not the whole bucket.
-
-        They are told 403 of a key that is not there, as if they might not read it:
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
-        """
-        with translated(self.bucket, key):
-            page = self.client.list_objects_v2(**self._bucket, Prefix=key, MaxKeys=1)
-        return any(found["Key"] == key for found in page.get("Contents", []))
-
-    def _list_uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
-        place: dict[str, str] = {}
-        while True:
-            with translated(self.bucket):
-                page = self.client.list_multipart_uploads(**self._bucket, Prefix=prefix, **place)
-            for upload in page.get("Uploads", []):
-                # Some stores take the prefix for a hint.
-                if upload["Key"].startswith(prefix):
-                    yield upload["Key"], upload["UploadId"], upload["Initiated"]
-            if not page.get("IsTruncated"):
-                return
-            place = {
-                "KeyMarker": page["NextKeyMarker"],
-                "UploadIdMarker": page["NextUploadIdMarker"],
-            }
-
-    # --- rules over several requests --------------------------------------------------
+    # --- Rules over several requests --------------------------------------------------
 
     def _write_once(
         self,
@@ -625,11 +390,11 @@ class S3Storage:
     def _is_published_once_settled(self, staged: StagedObject) -> bool | None:
         """As ``_is_published``, and None only if the absence lasts."""
         for pause in self._pauses():
-            published = self._is_published(staged)
+            published = self._bucket.is_published(staged)
             if published is not None:
                 return published
             time.sleep(pause)
-        return self._is_published(staged)
+        return self._bucket.is_published(staged)
 
     def _is_published_or_can_be(self, staged: StagedObject) -> bool | None:
         """As ``_is_published``, and None only if its upload can still be completed.
@@ -637,25 +402,12 @@ class S3Storage:
         Raises:
             StagedGoneError: The upload has ended and nothing appeared.
         """
-        published = self._is_published(staged)
-        if published is None and not self._is_staged(staged):
+        published = self._bucket.is_published(staged)
+        if published is None and not self._bucket.is_staged(staged):
             published = self._is_published_once_settled(staged)
             if published is None:
                 raise StagedGoneError(staged.key)
         return published
-
-    @contextlib.contextmanager
-    def _uploading(self, key: str, content_type: str) -> Generator[tuple[str, str]]:
-        """A new upload and its token; what fails within aborts it."""
-        token = uuid.uuid4().hex
-        upload_id = self._begin(key, token, content_type)
-        try:
-            yield upload_id, token
-        except BaseException:
-            # What can't be aborted now is left to the bucket's rule.
-            with contextlib.suppress(*BotoError):
-                self.client.abort_multipart_upload(**self._bucket, Key=key, UploadId=upload_id)
-            raise
 
     def _has_replaced_or_can(self, staged: StagedObject) -> bool | None:
         """Whether the staged object itself is under its key; None if it can be put there still.
@@ -663,63 +415,15 @@ class S3Storage:
         Raises:
             StagedGoneError: Its upload has ended, and another object or none is there.
         """
-        if self._is_published(staged):
+        if self._bucket.is_published(staged):
             return True
-        if self._is_staged(staged):
+        if self._bucket.is_staged(staged):
             return None
         if self._is_published_once_settled(staged):
             return True
         raise StagedGoneError(staged.key)
 
-    def _upload(
-        self, key: str, upload_id: str, chunks: Iterable[bytes]
-    ) -> tuple[str, int, list[Part]]:
-        """Uploads all chunks; the sha256 of all bytes, their number, and the parts."""
-        digest = hashlib.sha256()
-        size = 0
-        parts: list[Part] = []
-        underway: deque[Future[Part]] = deque()
-        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="upload")
-        try:
-            for number, data in enumerate(split_into_parts(chunks, self._part_size), 1):
-                size += len(data)
-                if number > MAX_PARTS or size > self.max_object_bytes:
-                    raise ObjectTooLargeError(key, self.max_object_bytes)
-                if len(underway) == self._concurrency:
-                    parts.append(underway.popleft().result())
-                underway.append(pool.submit(self._upload_part, key, upload_id, number, data))
-                digest.update(data)
-            parts += [future.result() for future in underway]
-        finally:
-            # After a failure no part may arrive behind the abort.
-            pool.shutdown(wait=True, cancel_futures=True)
-        return digest.hexdigest(), size, parts
-
-    def _parts_of(self, staged: StagedObject) -> list[Part]:
-        """The parts that were staged: from the handle, or from the store if they are many."""
-        if "parts" in staged.handle:
-            return [Part.parse(text) for text in staged.detail("parts").split(",")]
-        parts: list[Part] = []
-        place: dict[str, int] = {}
-        while True:
-            page = self.client.list_parts(
-                **self._bucket,
-                **place,
-                Key=staged.key,
-                UploadId=staged.detail("upload_id"),
-            )
-            parts += [
-                Part(etag=part["ETag"].strip('"'), crc32=part.get("ChecksumCRC32"))
-                for part in page.get("Parts", [])
-            ]
-            if not page.get("IsTruncated"):
-                break
-            place = {"PartNumberMarker": int(page["NextPartNumberMarker"])}
-        if digest_of(parts) != staged.detail("parts_digest"):
-            raise DigestMismatchError(staged.key)
-        return parts
-
-    def _check_honesty(self, key: str) -> "_Honesty":
+    def _check_honesty(self, key: str) -> Honesty:
         """Finds out, once, whether the store honours conditions.
 
         Args:
@@ -730,9 +434,9 @@ class S3Storage:
         """
         with self._lock:
             if self._honesty is None:
-                probe = _probe_beside(key)
-                with translated(self.bucket, probe):
-                    self._honesty = self._probe(probe)
+                place = probe_beside(key)
+                with translated(self.bucket, place):
+                    self._honesty = probe(self._bucket, place, self._pauses)
             if not (self._honesty.creates or self._accept_unconditional_writes):
                 raise StorageUnsuitableError(
                     f"the store of the bucket {self.bucket!r}",
@@ -742,67 +446,11 @@ class S3Storage:
                 )
             return self._honesty
 
-    def _is_aws(self) -> bool:
-        endpoint: str = self.client.meta.endpoint_url
-        host = urlsplit(endpoint).hostname or ""
-        return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"))
-
-    def _probe(self, key: str) -> "_Honesty":
-        if self._is_aws():
-            return _Honesty(creates=True, completes=True)
-        data = PROBE_NAME.encode()
-        # The first one may be the very first ever.
-        creates = any(
-            self._is_refused(lambda: self._put(key, data, conditional=True)) for _ in range(2)
-        )
-        if not creates:
-            return _Honesty(creates=False, completes=False)
-        token = "probe"  # noqa: S105 - no secret
-        upload_id = self._begin(key, token, "application/octet-stream")
-        try:
-            part = self._upload_part(key, upload_id, 1, bytearray(data))
-            upload = StagedObject(
-                key=key,
-                size=len(data),
-                sha256=hashlib.sha256(data).hexdigest(),
-                handle={"upload_id": upload_id, "token": token, "parts": str(part)},
-            )
-            completes = self._is_refused(lambda: self._complete(upload, conditional=True))
-        finally:
-            self._abort(key, upload_id)
-        return _Honesty(creates=True, completes=completes)
-
-    def _is_refused(self, write: Callable[[], None]) -> bool:
-        """Whether the store refuses a conditional write because the object exists."""
-        for pause in self._pauses():
-            try:
-                write()
-            except ClientError as error:
-                code = error_code(error)
-                if code == "PreconditionFailed":
-                    return True
-                if code == "NotImplemented":
-                    return False
-                if code != "ConditionalRequestConflict":
-                    raise
-                time.sleep(pause)
-            else:
-                return False
-        return False
-
-    # --- small things -------------------------------------------------------------------
+    # --- Small things -----------------------------------------------------------------
 
     def _check_new_key(self, key: str) -> None:
-        if _is_probe(check_key(key)):
+        if is_probe(check_key(key)):
             raise InvalidKeyError(key, "the storage keeps its own object there")
-
-    def _checksum(self, data: bytes | bytearray) -> dict[str, str]:
-        # Given here, and not left to botocore: over HTTPS it would send it behind
-        # the body, a form that older stores (Ceph 16) refuse.
-        if not self._checksums:
-            return {}
-        crc32 = zlib.crc32(data).to_bytes(4, "big")
-        return {"ChecksumCRC32": base64.b64encode(crc32).decode()}
 
     def _pauses(self) -> Iterator[float]:
         """Pauses in seconds, each twice the one before, of the settling time in sum."""
@@ -812,60 +460,6 @@ class S3Storage:
         return ObjectInfo(
             key=key, size=size, url=f"s3://{self.bucket}/{key}", last_modified=last_modified
         )
-
-
-@frozen(kw_only=True)
-class _Honesty:
-    """For which writes a store honours ``If-None-Match``."""
-
-    creates: bool
-    completes: bool
-
-
-def _client(
-    session: boto3.Session | None,
-    endpoint_url: str | None,
-    region: str | None,
-    *,
-    concurrency: int,
-    checksums: bool,
-) -> Any:
-    when: Literal["when_supported", "when_required"]
-    when = "when_supported" if checksums else "when_required"
-    # Sessions are not safe to share between threads, so not boto3's default one.
-    own: Any = session or boto3.Session()
-    return own.client(
-        "s3",
-        endpoint_url=endpoint_url,
-        region_name=region,
-        config=Config(
-            max_pool_connections=max(10, concurrency),
-            request_checksum_calculation=when,
-            response_checksum_validation=when,
-        ),
-    )
-
-
-def _is_probe(key: str) -> bool:
-    return key == PROBE_NAME or key.endswith(f"/{PROBE_NAME}")
-
-
-def _probe_beside(key: str) -> str:
-    """The probe's key for the first key that is written.
-
-    >>> _probe_beside("cohorts/1_a_2026-11-23T14:05_existing.csv")
-    'cohorts/_syncs/.probe'
-    >>> _probe_beside("cohorts/_syncs/1_a/99999998-00000001.json")
-    'cohorts/_syncs/.probe'
-    """
-    folder, _, _ = f"{key}/".partition("_syncs/")
-    if folder == f"{key}/":
-        folder = key[: key.rfind("/") + 1]
-    return folder + PROBE_NAME
-
-
-def _condition(*, conditional: bool) -> dict[str, str]:
-    return {"IfNoneMatch": "*"} if conditional else {}
 
 
 def _name(error: BaseException | None) -> str:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..destination import ExistingMeaning
-from ..diff import CsvSource, DiffEngine, DiffReport, Duplicates
+from ..engine_protocol import DiffEngine, DiffReport, Duplicates
 from ..errors import (
     DuplicateKeyError,
     EmptyKeyError,
@@ -27,6 +27,7 @@ from ..errors import (
     MissingColumnsError,
 )
 from ..filename import DiffType
+from ..member_source import CsvSource
 from ..rows import Row, RowSchema
 
 MEANINGS = tuple(ExistingMeaning)

@@ -1,0 +1,342 @@
+"""What people get wrong without a type checker: the error names the argument and the cure."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from amplitude_cohort_s3 import (
+    Cadence,
+    CohortFileName,
+    CohortStream,
+    CohortSync,
+    Destination,
+    DiffType,
+    ExitGuard,
+    MemberFile,
+    MemoryStorage,
+    RowSchema,
+    S3Storage,
+    UserProperty,
+    adopt,
+    bucket_policy,
+    check_access,
+    commit,
+    detect_existing_meaning,
+    diff_members,
+    forget,
+    lifecycle_rules,
+    list_streams,
+    open_storage,
+    plan_forget,
+    plan_prune,
+    plan_sync,
+    prune,
+    read_head,
+    read_history,
+    recover,
+    run_due,
+    sync_cohort,
+)
+from amplitude_cohort_s3.errors import ConfigurationError, WrongArgumentError
+
+AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+THERE = Destination(name="d")
+SYNC = CohortSync(destination=THERE, project_id=1, cohort_id="a")
+STREAM = SYNC.stream
+MEMBERS = [("42", "ann@example.com")]
+
+
+@pytest.fixture
+def storage():
+    return MemoryStorage()
+
+
+@pytest.fixture
+def diff():
+    with diff_members((), MEMBERS, schema=SYNC.schema) as diff:
+        yield diff
+
+
+@pytest.fixture
+def plan(diff):
+    return plan_sync(SYNC, diff, synced_at=AT, previous=None)
+
+
+def raises(argument, cure):
+    return pytest.raises(WrongArgumentError, match=rf"^{argument} can't be of type \w+: .*{cure}")
+
+
+NO_STORAGES = ["bucket", "s3://bucket", Path("folder"), THERE, SYNC, None, MEMBERS]
+
+
+@pytest.mark.parametrize("wrong", NO_STORAGES, ids=lambda wrong: type(wrong).__name__)
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda storage: sync_cohort(SYNC, MEMBERS, storage),
+        lambda storage: read_head(storage, STREAM),
+        lambda storage: read_history(storage, STREAM),
+        lambda storage: recover(storage, STREAM),
+        lambda storage: adopt(storage, STREAM),
+        list_streams,
+        lambda storage: run_due([(SYNC, MEMBERS)], storage),
+        lambda storage: plan_forget(storage, STREAM, ["ann"]),
+        lambda storage: forget(storage, STREAM, ["ann"]),
+        lambda storage: plan_prune(storage, STREAM, before=AT),
+        lambda storage: prune(storage, STREAM, before=AT),
+    ],
+)
+def test_what_is_no_storage_is_to_be_opened_first(use, wrong):
+    with raises("storage", "open_storage"):
+        use(wrong)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda storage, log: sync_cohort(SYNC, MEMBERS, storage, log=log),
+        lambda storage, log: read_head(storage, STREAM, log=log),
+        lambda storage, log: read_history(storage, STREAM, log=log),
+        lambda storage, log: recover(storage, STREAM, log=log),
+        lambda storage, log: run_due([(SYNC, MEMBERS)], storage, log=log),
+        lambda storage, log: prune(storage, STREAM, before=AT, log=log),
+        lambda storage, log: forget(storage, STREAM, ["ann"], log=log),
+    ],
+)
+def test_a_log_is_a_storage_too(use, storage):
+    with raises("log", "open_storage"):
+        use(storage, "log")
+
+
+def test_a_wrapper_that_passes_all_verbs_on_is_a_storage(storage):
+    class Wrapper:
+        def __getattr__(self, name):
+            return getattr(storage, name)
+
+    assert sync_cohort(SYNC, MEMBERS, Wrapper()).record.members == len(MEMBERS)
+
+
+def test_nothing_is_written_before_the_log_is_looked_at(storage):
+    with raises("log", "open_storage"):
+        sync_cohort(SYNC, MEMBERS, storage, log="log")
+    assert list(storage.list_objects()) == []
+
+
+@pytest.mark.parametrize("wrong", [SYNC, THERE, "a", None], ids=lambda wrong: type(wrong).__name__)
+@pytest.mark.parametrize(
+    "use",
+    [
+        read_head,
+        read_history,
+        recover,
+        adopt,
+        lambda storage, stream: plan_forget(storage, stream, ["ann"]),
+        lambda storage, stream: forget(storage, stream, ["ann"]),
+        lambda storage, stream: plan_prune(storage, stream, before=AT),
+        lambda storage, stream: prune(storage, stream, before=AT),
+    ],
+)
+def test_what_is_no_stream_is_told_where_a_sync_has_one(use, wrong, storage):
+    with raises("stream", r"sync\.stream"):
+        use(storage, wrong)
+
+
+@pytest.mark.parametrize("wrong", [THERE, STREAM, "a"], ids=lambda wrong: type(wrong).__name__)
+def test_what_is_no_sync_is_told_how_one_is_made(wrong, storage, diff):
+    with raises("sync", "CohortSync"):
+        sync_cohort(wrong, MEMBERS, storage)
+    with raises("sync", "CohortSync"):
+        plan_sync(wrong, diff, synced_at=AT, previous=None)
+    with raises("sync", "CohortSync"):
+        run_due([(wrong, MEMBERS)], storage)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["2026-11-23", date(2026, 11, 23), 1_700_000_000, b""], ids=lambda w: type(w).__name__
+)
+def test_a_time_is_an_aware_datetime(wrong, storage, diff):
+    sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
+    history = read_history(storage, STREAM)
+    for argument, use in [
+        ("synced_at", lambda: sync_cohort(SYNC, MEMBERS, storage, synced_at=wrong)),
+        ("synced_at", lambda: plan_sync(SYNC, diff, synced_at=wrong, previous=None)),
+        ("synced_at", lambda: CohortFileName(1, "a", wrong, DiffType.ENTERING)),
+        ("when", lambda: history.members_at(wrong)),
+        ("before", lambda: plan_prune(storage, STREAM, before=wrong)),
+        ("now", lambda: run_due([(SYNC, MEMBERS)], storage, wrong)),
+        ("now", lambda: Cadence.DAILY.is_due(AT, wrong)),
+        ("newest", lambda: lifecycle_rules(THERE, newest={STREAM: wrong})),
+    ]:
+        with raises(argument, r"datetime\.fromisoformat"):
+            use()
+
+
+def test_what_the_cure_of_a_time_says_is_a_time():
+    with raises("synced_at", "") as caught:
+        CohortFileName(1, "a", "2026-11-23", DiffType.ENTERING)
+    assert 'datetime.fromisoformat("2026-11-23T14:05Z")' in caught.value.cure
+    assert datetime.fromisoformat("2026-11-23T14:05Z") == AT
+
+
+def test_what_is_made_by_hand_goes_in_its_place(storage, diff, plan):
+    sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
+    head, history = read_head(storage, STREAM), read_history(storage, STREAM)
+    for wrong in (head.record, history, "first"):
+        with raises("previous", r"read_head\(storage, sync\.stream\)"):
+            plan_sync(SYNC, diff, synced_at=AT, previous=wrong)
+    with raises("max_exits", "a number"):
+        plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits="all")
+    for wrong in (SYNC, MEMBERS, storage, diff.report):
+        with raises("diff", "diff_members"):
+            plan_sync(SYNC, wrong, synced_at=AT, previous=None)
+        with raises("diff", "diff_members"):
+            commit(plan, wrong, storage)
+    with raises("plan", "plan_sync"):
+        commit(SYNC, diff, storage)
+    with raises("storage", "open_storage"):
+        commit(plan, diff, "bucket")
+
+
+def test_a_diff_takes_a_schema_a_meaning_an_engine():
+    with raises("schema", r"sync\.schema"):
+        diff_members((), MEMBERS, schema=SYNC)
+    with raises("existing", r"ExistingMeaning\.MEMBERS"):
+        diff_members((), MEMBERS, schema=SYNC.schema, existing="members")
+    with raises("engine", "PartitionEngine"):
+        diff_members((), MEMBERS, schema=SYNC.schema, engine="polars")
+    with pytest.raises(ConfigurationError, match="one of refuse, keep_smallest, not 'first'"):
+        diff_members((), MEMBERS, schema=SYNC.schema, duplicates="first")
+
+
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize(
+    ("wrong", "cure"),
+    [("members.csv", "MemberFile"), (Path("m.csv"), "MemberFile"), (7, "rows"), (None, "rows")],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_diff_takes_members_on_either_side(wrong, cure, side):
+    sides = [[], []]
+    sides[side] = wrong
+    with raises("members", cure):
+        diff_members(*sides, schema=SYNC.schema)
+
+
+def test_a_head_is_no_members_but_has_them(storage):
+    sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
+    with raises("members", r"head\.members\(\)"):
+        diff_members(read_head(storage, STREAM), MEMBERS, schema=SYNC.schema)
+
+
+def test_prune_never_guesses_what_to_keep(storage):
+    sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
+    before = [info.key for info in storage.list_objects()]
+    for use in (prune, plan_prune):
+        with pytest.raises(ConfigurationError, match="one of changes, nothing, not 'all'"):
+            use(storage, STREAM, before=AT, keep="all")
+    assert [info.key for info in storage.list_objects()] == before
+
+
+@pytest.mark.parametrize("jobs", [[SYNC], (SYNC, MEMBERS), {SYNC: MEMBERS}, [(SYNC,)]])
+def test_jobs_are_pairs(jobs, storage):
+    with pytest.raises(WrongArgumentError, match=r"pairs of a CohortSync and its members"):
+        run_due(jobs, storage)
+
+
+@pytest.mark.parametrize("wrong", [SYNC, "my-bucket", MemoryStorage(), None])
+def test_a_policy_and_rules_are_of_a_destination(wrong):
+    with raises("destination", r"sync\.destination"):
+        bucket_policy(wrong, principal="arn:aws:iam::111122223333:role/etl")
+    with raises("destination", r"sync\.destination"):
+        lifecycle_rules(wrong)
+
+
+def test_other_arguments_of_another_type(storage):
+    with raises("principal", "as text"):
+        bucket_policy(THERE, principal=111122223333)
+    with raises("keep", "timedelta"):
+        lifecycle_rules(THERE, keep=7)
+    with raises("storage", "S3Storage"):
+        check_access(storage)
+    with raises("people", "list of ids"):
+        plan_forget(storage, STREAM, "ann")
+    with raises("people", "list of ids"):
+        plan_forget(storage, STREAM, 7)
+    with raises("location", "rows and tables are taken as they are"):
+        MemberFile(MEMBERS)
+    with raises("columns", "amplitude_id"):
+        MemberFile("members.csv", columns=["id"])
+    with raises("history", "read_history"):
+        detect_existing_meaning(storage)
+    sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
+    with raises("key", "as text"):
+        read_history(storage, STREAM).member_history(42)
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda: Destination(name=7), "name must be of type str, not 7"),
+        (lambda: Destination(name="d", bucket=7), "bucket must be of type str or None, not 7"),
+        (lambda: Destination(name="d", path=Path("x")), "path must be of type str, not PosixPath"),
+        (lambda: Destination(name="d", path=None), "path must be of type str, not None"),
+        (lambda: Destination(name="d", name_style=":"), "name_style must be of type NameStyle"),
+        (
+            lambda: Destination(name="d", user_property="plan"),
+            "user_property must be of type UserProperty or None, not 'plan'",
+        ),
+        (lambda: sync_of(destination="d"), "destination must be of type Destination, not 'd'"),
+        (lambda: sync_of(project_id="123"), "project_id must be of type int, not '123'"),
+        (lambda: sync_of(cohort_id=7), "cohort_id must be of type str, not 7"),
+        (lambda: sync_of(routing_key=7), "routing_key must be of type str or None, not 7"),
+        (lambda: sync_of(cadence="hourly"), "cadence must be of type Cadence, not 'hourly'"),
+        (lambda: sync_of(user_properties=["plan"]), "must be of type UserProperty, not 'plan'"),
+        (lambda: sync_of(user_properties="plan"), r"\[UserProperty\('plan'\)\] for one"),
+        (lambda: sync_of(user_properties=None), "user_properties must be of type Iterable"),
+        (lambda: UserProperty(7), "name must be of type str, not 7"),
+        (lambda: UserProperty("plan", header=7), "header must be of type str or None, not 7"),
+        (lambda: ExitGuard(share="half"), "share must be of type int or float, not 'half'"),
+        (lambda: ExitGuard(number=None), "number must be of type int, not None"),
+        (lambda: RowSchema(properties=[UserProperty("p")]), "of type str, not UserProperty"),
+        (lambda: open_storage(None), "give a URL, a folder or a destination, not a NoneType"),
+        (lambda: open_storage(SYNC), "give a URL, a folder or a destination, not a CohortSync"),
+        (lambda: S3Storage("s3://bucket"), "open_storage takes URLs"),
+        (lambda: S3Storage(None), "bucket must be of type str, not None"),
+    ],
+)
+def test_a_setting_of_another_type_is_a_fault(make, fault):
+    with pytest.raises(ConfigurationError, match=fault):
+        make()
+
+
+def sync_of(**settings):
+    return CohortSync(**{"destination": THERE, "project_id": 1, "cohort_id": "a"} | settings)
+
+
+def test_members_in_a_wrong_place_are_not_shown(storage):
+    uses = [
+        lambda: CohortSync(destination=MEMBERS, project_id=1, cohort_id="a"),
+        lambda: Destination(name="d", path=MEMBERS),
+        lambda: sync_cohort(SYNC, storage, MEMBERS),
+        lambda: read_head(MEMBERS, STREAM),
+    ]
+    for use in uses:
+        with pytest.raises((ConfigurationError, WrongArgumentError)) as caught:
+            use()
+        assert "ann@example" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [
+        (lambda: CohortStream(project_id="1", cohort_id="a"), "project_id"),
+        (lambda: CohortStream(project_id=1, cohort_id=7), "cohort_id"),
+        (lambda: CohortStream(project_id=1, cohort_id="a", routing_key=7), "routing_key"),
+        (lambda: CohortStream(project_id=1, cohort_id="a", path=Path("x")), "path"),
+        (lambda: CohortFileName("1", "a", AT, DiffType.ENTERING), "project_id"),
+        (lambda: CohortFileName(1, 7, AT, DiffType.ENTERING), "cohort_id"),
+    ],
+)
+def test_the_parts_of_a_name_are_a_number_and_texts(make, argument):
+    with raises(argument, "give"):
+        make()
