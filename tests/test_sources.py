@@ -3,6 +3,7 @@
 import gzip
 import http.server
 import pickle
+import re
 import sys
 import threading
 import traceback
@@ -20,9 +21,12 @@ from amplitude_cohort_s3 import (
     DiffType,
     MemberFile,
     MemoryStorage,
+    PartitionEngine,
     RowSchema,
     diff_members,
     errors,
+    plan_forget,
+    read_history,
     sync_cohort,
 )
 from amplitude_cohort_s3.compression import compress_chunks, decompress_chunks, unpack_chunks
@@ -202,6 +206,64 @@ def test_lines_are_counted_in_the_file_as_it_is(tmp_path):
     path.write_bytes(b'\n\n"id\n",user_id,tier\n1,ann,pro\n2,bob\n')
     with pytest.raises(errors.MalformedCsvError, match="line 6"):
         rows_of(MemberFile(path, columns={"id\n": "amplitude_id", "tier": "plan"}))
+
+
+@pytest.mark.parametrize(
+    ("data", "rule", "cure"),
+    [
+        (b"", "the file is empty", "Give it a header"),
+        (b"amplitude_id;user_id\n1;ann\n", "no column is named", "commas .* not semicolons"),
+        (b"amplitude_id\tuser_id\n1\tann\n", "no column is named", "commas .* not TABs"),
+        (b"1,ann\n", "no column is named", r"a header; MemberFile .* columns="),
+        ("amplitude_id,plan\n1,größer\n".encode("cp1252"), "not UTF-8", "Save the file as UTF-8"),
+        ("amplitude_id\n1\n".encode("utf-16"), "it is UTF-16", "Save it as UTF-8"),
+        (b"PK\x03\x04\x14\0\x06", "it is a workbook", "Save it as CSV"),
+        (b"amplitude_id,user_id\n1\n", "1 cells and the header 2", "Repair"),
+    ],
+)
+def test_what_is_no_csv_is_named_with_what_to_do(data, rule, cure, tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_bytes(data)
+    with pytest.raises(errors.MalformedCsvError, match=rule) as caught:
+        rows_of(MemberFile(path), RowSchema())
+    assert caught.value.file == str(path)
+    assert f"of {str(path)!r}: " in str(caught.value)
+    assert re.search(cure, caught.value.cure)
+    assert pickle.loads(pickle.dumps(caught.value)).file == str(path)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_does_not_know_the_file_but_the_error_does(workers, tmp_path):
+    path = tmp_path / "m.csv"
+    rows = b"".join(b"%d,ann\n" % n for n in range(50_000))
+    path.write_bytes(b"amplitude_id,user_id\n" + rows + b"1,2,3\n")
+    with pytest.raises(errors.MalformedCsvError) as caught:
+        diff_members(
+            (),
+            MemberFile(path),
+            schema=RowSchema(),
+            engine=PartitionEngine(workers=workers, batch_bytes=1 << 16),
+        )
+    assert (caught.value.file, caught.value.line) == (str(path), 50_002)
+
+
+def test_a_file_in_the_storage_is_named_by_its_key():
+    storage = MemoryStorage()
+    sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    key = "1_a_2026-11-23T06:30_existing.csv"
+    for diff_type in DiffType:
+        data = b"amplitudeID,userID\n" + b"1\n" * (diff_type is DiffType.EXISTING)
+        storage.create(f"1_a_2026-11-23T06:30_{diff_type}.csv", data)
+    history = read_history(storage, sync.stream)
+    for read in (
+        lambda: list(history.rows(history[0], DiffType.EXISTING)),
+        lambda: list(history.members_at(history[0])),
+        lambda: plan_forget(storage, sync.stream, ["1"]),
+        lambda: diff_members(history.members_at(history[0]), (), schema=sync.schema),
+    ):
+        with pytest.raises(errors.MalformedCsvError) as caught:
+            read()
+        assert caught.value.file == key
 
 
 def test_an_empty_file_is_no_csv_with_other_names_either(tmp_path):

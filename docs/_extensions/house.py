@@ -100,7 +100,11 @@ SAMPLES_OF: dict[str, dict[str, Any]] = {
     "InvalidFileNameError": {"rule": "the time must look like YYYY-MM-DDTHH:MM"},
     "InvalidTextError": {"column": "plan", "rule": "holds a NUL"},
     "KmsAccessDeniedError": {"action": "kms:GenerateDataKey"},
-    "MalformedCsvError": {"rule": "the row has 2 cells and the header 4"},
+    "MalformedCsvError": {
+        "rule": "the row has 2 cells and the header 4",
+        "cure": "Repair the file, or leave it out",
+        "file": "members.csv",
+    },
     "MissingRoutingKeyError": {
         "subject": "CohortSync of '26umsb5'",
         "faults": ("the destination 'warehouse' requires a routing key, none is given",),

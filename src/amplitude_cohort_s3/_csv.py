@@ -29,6 +29,13 @@ MAX_ROW_BYTES = 64 << 20
 
 _BOM = b"\xef\xbb\xbf"
 
+# With what files begin that people take for CSV; none of it is UTF-8 that a header can have.
+_OTHER_FORMATS = {
+    b"PK\x03\x04": ("it is a workbook or another zip", "Save it as CSV (UTF-8)"),
+    b"\xff\xfe": ("it is UTF-16", "Save it as UTF-8"),
+    b"\xfe\xff": ("it is UTF-16", "Save it as UTF-8"),
+}
+
 _NO_SEPARATORS = bytes(set(range(256)) - set(b",\n"))
 
 _QUOTED_CELL = re.compile(r'"((?:[^"]|"")*+)"|([^",]*)')
@@ -105,7 +112,8 @@ class Block:
         try:
             return self.data.decode()
         except UnicodeDecodeError as error:
-            raise MalformedCsvError(self._line_at(error.start), "it is not UTF-8") from None
+            line, cure = self._line_at(error.start), "Save the file as UTF-8"
+            raise MalformedCsvError(line, "it is not UTF-8", cure) from None
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """The line at which each record begins, and its cells; blank lines are skipped.
@@ -166,7 +174,8 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
         size: About how many a block has; by default ``BLOCK_BYTES``.
 
     Raises:
-        MalformedCsvError: A quote is never closed, or a row exceeds ``MAX_ROW_BYTES``.
+        MalformedCsvError: A quote is never closed, a row exceeds ``MAX_ROW_BYTES``, or it
+            is a workbook or UTF-16.
     """
     size = BLOCK_BYTES if size is None else size
     line = 1
@@ -174,6 +183,9 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
     chunks = _even_chunks(source, size)
     # Two, so that something is left where the mark is all of the first.
     more = b"".join(islice(chunks, 2)).removeprefix(_BOM)
+    for begins, (rule, cure) in _OTHER_FORMATS.items():
+        if more.startswith(begins):
+            raise MalformedCsvError(line, rule, cure)
     while more:
         data = rest + more
         end = _end_of_records(data)

@@ -349,6 +349,7 @@ def _standard_input() -> CsvSource:
     return CsvSource(
         chunks=lambda: unpack_chunks(iter(read, b"")),
         repeatable=False,
+        file="standard input",
         origin={"file": "standard input"},
     )
 

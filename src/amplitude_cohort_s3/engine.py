@@ -101,60 +101,62 @@ class PartitionEngine:
                 progress(rows, current.rows)
 
         source = _Rereadable(current, scratch / "source")
-        table = read_table(source.chunks(), vouched=current.vouched)
-        reader = table.line_reader(schema)
-        sample = next(batches_of(table.blocks, limits.batch_bytes), list[Block]())
-        ahead = list(islice(table.blocks, 1))
-        if not ahead:
-            total = sum(len(block.data) for block in sample)
-            limits = evolve(limits, workers=1)
-        elif current.size is not None:
-            total = current.size
-        else:
-            total = _UNKNOWN_BYTES if current.rows is None else _ROW_BYTES * current.rows
-        ranges = choose_ranges(reader, sample, total, limits)
-        now = divide(
-            chain(sample, ahead, table.blocks),
-            reader,
-            ranges,
-            limits,
-            path=scratch / "current",
-            progress=tell,
-        )
+        with current.reading():
+            table = read_table(source.chunks(), vouched=current.vouched)
+            reader = table.line_reader(schema)
+            sample = next(batches_of(table.blocks, limits.batch_bytes), list[Block]())
+            ahead = list(islice(table.blocks, 1))
+            if not ahead:
+                total = sum(len(block.data) for block in sample)
+                limits = evolve(limits, workers=1)
+            elif current.size is not None:
+                total = current.size
+            else:
+                total = _UNKNOWN_BYTES if current.rows is None else _ROW_BYTES * current.rows
+            ranges = choose_ranges(reader, sample, total, limits)
+            now = divide(
+                chain(sample, ahead, table.blocks),
+                reader,
+                ranges,
+                limits,
+                path=scratch / "current",
+                progress=tell,
+            )
         if now.skipped and schema.key == "amplitude_id":
             lines = first_without_key(source.again(), schema)
             raise EmptyKeyError(schema.key, now.skipped, lines, current.unit)
 
-        old = read_table(previous.chunks(), vouched=previous.vouched)
-        old_reader = old.line_reader(schema, fill=True)
-        if previous.vouched:
-            before = Index(len(ranges))
-        else:
-            before = divide(
-                old.blocks,
-                old_reader,
-                ranges,
-                limits,
-                path=scratch / "previous",
-                progress=lambda _: None,
-            ).index
-        cells = (
-            small
-            for cell in cells_of(ranges, now.index, before)
-            for small in cell.balanced(scratch, limits)
-        )
-        jobs = (
-            jobs_along(old.blocks, old_reader, cells, limits)
-            if previous.vouched
-            else jobs_of(cells, limits)
-        )
-        output = _Output(folder, schema, existing)
-        join = Join(existing)
-        joins: list[Callable[[Job], Joined]] = [join]
-        if limits.workers > 1:
-            joins = [StoringJoin(join, scratch / f"part.{n}") for n in range(limits.workers)]
-        for joined in run_tasks(joins, jobs):
-            output.add(joined)
+        with previous.reading():
+            old = read_table(previous.chunks(), vouched=previous.vouched)
+            old_reader = old.line_reader(schema, fill=True)
+            if previous.vouched:
+                before = Index(len(ranges))
+            else:
+                before = divide(
+                    old.blocks,
+                    old_reader,
+                    ranges,
+                    limits,
+                    path=scratch / "previous",
+                    progress=lambda _: None,
+                ).index
+            cells = (
+                small
+                for cell in cells_of(ranges, now.index, before)
+                for small in cell.balanced(scratch, limits)
+            )
+            jobs = (
+                jobs_along(old.blocks, old_reader, cells, limits)
+                if previous.vouched
+                else jobs_of(cells, limits)
+            )
+            output = _Output(folder, schema, existing)
+            join = Join(existing)
+            joins: list[Callable[[Job], Joined]] = [join]
+            if limits.workers > 1:
+                joins = [StoringJoin(join, scratch / f"part.{n}") for n in range(limits.workers)]
+            for joined in run_tasks(joins, jobs):
+                output.add(joined)
         if output.conflicts and duplicates == "refuse":
             lines = first_conflicts(source.again(), schema, {*output.conflicting})
             raise DuplicateKeyError(schema.key, output.conflicts, lines, current.unit)

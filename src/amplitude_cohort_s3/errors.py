@@ -98,9 +98,13 @@ class MalformedCsvError(CohortS3Error, ValueError):
     line: int
     """The line of the file, counted from 1, at which the faulty row begins."""
     rule: str
+    cure: str = "Repair the file, or leave it out"
+    file: str | None = None
+    """Which file, where it is known: its location without credentials, or its key."""
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.rule}. Repair the file, or leave it out"
+        of = "" if self.file is None else f" of {self.file!r}"
+        return f"line {self.line}{of}: {self.rule}. {self.cure}"
 
 
 @define(slots=False)

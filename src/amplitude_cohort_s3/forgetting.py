@@ -318,12 +318,13 @@ def _files(storage: Storage, history: CohortHistory) -> Iterator[_File]:
 
 def _matches(file: _File, who: _Who) -> list[tuple[str, int]]:
     """The keys of those in a file who are to go, and how many rows each has."""
-    table = read_table(file.source.chunks(), vouched=file.source.vouched)
-    goes = who.tester(table.columns)
-    place = table.columns.index(who.key) if who.key in table.columns else None
     found = Counter[str]()
-    for rows in table.batches:
-        found.update("" if place is None else row[place] for row in rows if goes(row))
+    with file.source.reading():
+        table = read_table(file.source.chunks(), vouched=file.source.vouched)
+        goes = who.tester(table.columns)
+        place = table.columns.index(who.key) if who.key in table.columns else None
+        for rows in table.batches:
+            found.update("" if place is None else row[place] for row in rows if goes(row))
     return list(found.items())
 
 
@@ -358,8 +359,7 @@ class _Rewriting:
 
     def _kept(self, schema: RowSchema) -> Iterator[Row]:
         goes = self.who.tester(schema.columns)
-        source = self.file.source
-        for row in schema.decode(source.chunks(), vouched=source.vouched, fill=True):
+        for row in self.file.source.rows_of(schema, fill=True):
             if not goes(row):
                 self.rows += 1
                 yield row

@@ -173,8 +173,9 @@ class CohortHistory(Sequence[BucketSync]):
             MalformedCsvError: The file is not a cohort's CSV.
         """
         source = self.source(sync, diff_type)
-        for batch in read_table(source.chunks(), vouched=source.vouched).batches:
-            yield from batch
+        with source.reading():
+            for batch in read_table(source.chunks(), vouched=source.vouched).batches:
+                yield from batch
 
     def members_at(self, when: datetime | BucketSync) -> Members:
         """The members as of a time: those of the newest sync not after it.
@@ -403,8 +404,7 @@ class CohortHistory(Sequence[BucketSync]):
         return tuple(dict.fromkeys(name for table in tables for name in table.properties))
 
     def _decoded(self, sync: BucketSync, diff_type: DiffType, schema: RowSchema) -> Iterator[Row]:
-        source = self.source(sync, diff_type)
-        return schema.decode(source.chunks(), vouched=source.vouched, fill=True)
+        return self.source(sync, diff_type).rows_of(schema, fill=True)
 
     # --- Changes -------------------------------------------------------------------------
 
@@ -433,9 +433,7 @@ class CohortHistory(Sequence[BucketSync]):
         sync = self.syncs[number]
         if self.is_derived(sync, diff_type):
             before, now = (
-                schema.decode(
-                    self.members_at(s).csv_source(schema).chunks(), vouched=True, fill=True
-                )
+                self.members_at(s).csv_source(schema).rows_of(schema, fill=True)
                 for s in self.syncs[number - 1 : number + 1]
             )
             with diff_members(before, now, schema=schema, work_dir=self.work_dir) as diff:
@@ -451,7 +449,7 @@ class CohortHistory(Sequence[BucketSync]):
         """Everyone at a sync, in order."""
         members = self.members_at(self.syncs[number])
         key = schema.key_index
-        for row in schema.decode(members.csv_source(schema).chunks(), vouched=True, fill=True):
+        for row in members.csv_source(schema).rows_of(schema, fill=True):
             yield row[key].encode(), number, ChangeKind.PRESENT, row
 
     def _replayed(self, index: int) -> CsvSource:

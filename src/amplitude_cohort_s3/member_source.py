@@ -1,11 +1,13 @@
 """Where members come from: what a source must be, whatever it is made of."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from .rows import MemberLike, RowSchema
+from .errors import MalformedCsvError
+from .rows import MemberLike, Row, RowSchema
 
 CHUNK_BYTES = 1 << 20
 """How much a stream is read at a time."""
@@ -31,6 +33,8 @@ class CsvSource:
         size: How many bytes there are, where it is known; an estimate will do.
         unit: What errors count to say where a row is: lines of a file, or the rows of
             an iterable.
+        file: What errors call it, where it is a file: its location without credentials,
+            or its key in the storage.
         origin: What the source says of itself, for the record of the sync. No secrets.
         ignored: Collects, while it is read, columns that the source has and the bytes lack.
     """
@@ -41,8 +45,28 @@ class CsvSource:
     rows: int | None = None
     size: int | None = None
     unit: Literal["line", "row"] = "line"
+    file: str | None = None
     origin: Mapping[str, str] = field(factory=dict[str, str])
     ignored: set[str] = field(factory=set[str], eq=False, repr=False)
+
+    @contextmanager
+    def reading(self) -> Generator[None]:
+        """Within it the bytes are read: a ``MalformedCsvError`` says of which file it is."""
+        try:
+            yield
+        except MalformedCsvError as error:
+            if error.file is None:
+                error.file = self.file
+            raise
+
+    def rows_of(self, schema: RowSchema, *, fill: bool = False) -> Iterator[Row]:
+        """The rows in the columns of a schema: see ``RowSchema.decode``.
+
+        Raises:
+            MissingColumnsError, MalformedCsvError: As ``RowSchema.decode``.
+        """
+        with self.reading():
+            yield from schema.decode(self.chunks(), vouched=self.vouched, fill=fill)
 
 
 @runtime_checkable

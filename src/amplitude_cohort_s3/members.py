@@ -63,7 +63,7 @@ class Members(ArrowTable):
         Raises:
             DigestMismatchError: A file's bytes are not those that were recorded; at the end.
         """
-        return self.schema.decode(self.csv_source(self.schema).chunks(), vouched=True)
+        return self.csv_source(self.schema).rows_of(self.schema)
 
     def to_list(self) -> list[Row]:
         """All rows as tuples."""
@@ -121,8 +121,7 @@ class Members(ArrowTable):
             yield from diff.entering.chunks()
 
     def _rows(self, diff_type: DiffType) -> Iterator[Row]:
-        source = self._sources[diff_type]
-        return self.schema.decode(source.chunks(), vouched=source.vouched, fill=True)
+        return self._sources[diff_type].rows_of(self.schema, fill=True)
 
 
 def needed_files(record: SyncRecord) -> tuple[DiffType, ...]:
@@ -149,7 +148,7 @@ def object_source(key: str, open_object: OpenObject) -> CsvSource:
         stored = read_chunks(open_object(key))
         return decompress_chunks(stored) if key.endswith(".gz") else stored
 
-    return CsvSource(chunks=chunks)
+    return CsvSource(chunks=chunks, file=key)
 
 
 def recorded_source(
@@ -177,6 +176,7 @@ def recorded_source(
         vouched=not record.adopted,
         rows=file.rows,
         size=file.size,
+        file=file.key,
     )
 
 

@@ -426,15 +426,21 @@ def read_table(source: Iterable[bytes], *, vouched: bool = False) -> Table:
     blocks = read_blocks(source)
     first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
     if first is None:
-        raise MalformedCsvError(1, "the file is empty, it lacks even a header")
+        cure = "Give it a header, also where it has no members"
+        raise MalformedCsvError(1, "the file is empty, it lacks even a header", cure)
     line, header, rest = first.split_header()
     tabs = not vouched and bool(header) and all(cell.startswith("\t") for cell in header)
     names = [cell[1:] if tabs else cell for cell in header]
     columns = [id_column(name) or name for name in names]
     if not set(ID_COLUMNS) & set(columns):
         # The header is not shown: where a file has none, it is a member.
-        rule = "no column is named amplitude_id or user_id (commas separate columns"
-        raise MalformedCsvError(line, f"{rule}; MemberFile takes other names by columns=)")
+        rule = "no column is named amplitude_id or user_id"
+        cure = "Begin the file with a header; MemberFile takes other names by columns="
+        if len(names) == 1:
+            for mark, name in {";": "semicolons", "\t": "TABs"}.items():
+                if mark in names[0]:
+                    cure = f"Save the file with commas between the cells, not {name}"
+        raise MalformedCsvError(line, rule, cure)
     unique = tuple(dict.fromkeys(columns))
     reader = RowReader(tuple(columns), unique, tabs=tabs)
     return Table(unique, chain([rest] if rest.data else [], blocks), reader)

@@ -277,8 +277,7 @@ def _keys(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> Iter
     """The keys of one file, in order."""
     properties = () if history.match_by in ID_COLUMNS else (history.match_by,)
     schema = RowSchema(properties=properties, key=history.match_by)
-    source = history.source(sync, diff_type)
-    rows = schema.decode(source.chunks(), vouched=source.vouched, fill=True)
+    rows = history.source(sync, diff_type).rows_of(schema, fill=True)
     keys = ((row[schema.key_index].encode(),) for row in rows)
     ordered = external_sort(keys, size=lambda item: len(item[0]) + 64, work_dir=history.work_dir)
     return (key for (key,) in ordered)

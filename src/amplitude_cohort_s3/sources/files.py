@@ -96,7 +96,7 @@ class MemberFile:
             MissingColumnsError: It lacks a column that ``columns`` renames; when read.
             MissingExtraError: Its format or place needs a package; when read.
         """
-        ignored = set[str]()
+        ignored, shown = set[str](), without_secrets(self.location)
 
         def chunks() -> Iterator[bytes]:
             with _reading(self.location), _open(self.location) as stream:
@@ -111,7 +111,8 @@ class MemberFile:
             chunks=chunks,
             size=_plain_size(self.location),
             unit="row" if self.location.endswith(".parquet") else "line",
-            origin={"file": without_secrets(self.location).rpartition("/")[2]},
+            file=shown,
+            origin={"file": shown.rpartition("/")[2]},
             ignored=ignored,
         )
 
