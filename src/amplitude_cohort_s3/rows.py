@@ -525,7 +525,10 @@ class LineReader:
                 places = self.places
                 rows = [[*line.split(","), ""] for line in lines]
                 lines = [",".join([row[place] for place in places]) for row in rows]
-            return Lines(lines, self._keys(lines) if self.key else None)
+            if not self.key:
+                return Lines(lines, None)
+            place = self.key  # no quotes here, so each comma ends a cell
+            return Lines(lines, [line.split(",", place + 1)[place] for line in lines])
         canonical = self._canonical(block)
         if canonical is not None:
             return Lines(canonical, self._keys(canonical))
