@@ -13,8 +13,11 @@ from amplitude_cohort_s3 import (
     Destination,
     DiffType,
     ExitGuard,
+    LocalStorage,
+    Member,
     MemberFile,
     MemoryStorage,
+    PartitionEngine,
     RowSchema,
     S3Storage,
     UserProperty,
@@ -38,7 +41,13 @@ from amplitude_cohort_s3 import (
     run_due,
     sync_cohort,
 )
-from amplitude_cohort_s3.errors import ConfigurationError, WrongArgumentError
+from amplitude_cohort_s3.errors import (
+    ConfigurationError,
+    DiffClosedError,
+    UnsupportedValueError,
+    WrongArgumentError,
+)
+from amplitude_cohort_s3.member_source import CsvSource
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 THERE = Destination(name="d")
@@ -237,7 +246,7 @@ def test_prune_never_guesses_what_to_keep(storage):
     assert [info.key for info in storage.list_objects()] == before
 
 
-@pytest.mark.parametrize("jobs", [[SYNC], (SYNC, MEMBERS), {SYNC: MEMBERS}, [(SYNC,)]])
+@pytest.mark.parametrize("jobs", [SYNC, [SYNC], (SYNC, MEMBERS), {SYNC: MEMBERS}, [(SYNC,)]])
 def test_jobs_are_pairs(jobs, storage):
     with pytest.raises(WrongArgumentError, match=r"pairs of a CohortSync and its members"):
         run_due(jobs, storage)
@@ -340,3 +349,68 @@ def test_members_in_a_wrong_place_are_not_shown(storage):
 def test_the_parts_of_a_name_are_a_number_and_texts(make, argument):
     with raises(argument, "give"):
         make()
+
+
+class Given:
+    """Members whose ``csv_source`` gives something."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def csv_source(self, schema):
+        return self.given
+
+
+class ForgetfulEngine:
+    def diff(self, previous, current, **settings):
+        pass
+
+
+def test_what_others_write_gives_what_it_must(tmp_path):
+    def diff(members, **settings):
+        diff_members((), members, schema=SYNC.schema, work_dir=tmp_path, **settings)
+
+    with raises(r"what csv_source\(\) gives", "CsvSource"):
+        diff(Given(b"amplitude_id\n"))
+    with raises("chunks", r"lambda: iter\(chunks\)"):
+        CsvSource(chunks=[b"amplitude_id\n"])
+    for chunks in ("amplitude_id\n", ["amplitude_id\n1\n"], b"amplitude_id\n"):
+        with raises("a chunk", "bytes"):
+            diff(CsvSource(chunks=lambda chunks=chunks: iter(chunks)))
+    with raises("what the engine gives", "DiffReport"):
+        diff(MEMBERS, engine=ForgetfulEngine())
+    with raises("engine", r"PartitionEngine\(\)"):
+        diff(MEMBERS, engine=PartitionEngine)
+    with pytest.raises(UnsupportedValueError, match=r"properties holds a str.* a mapping"):
+        diff([Member("1", "a", "pro")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_is_one(tmp_path):
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "none", tmp_path / "file"):
+        with pytest.raises(ConfigurationError, match=r"work_dir .* is no folder: make it first"):
+            diff_members((), MEMBERS, schema=SYNC.schema, work_dir=wrong)
+
+
+def test_a_diff_is_committed_before_it_is_closed(storage):
+    with diff_members((), MEMBERS, schema=SYNC.schema) as diff:
+        plan = plan_sync(SYNC, diff, synced_at=AT, previous=None)
+    with pytest.raises(DiffClosedError, match=r"commit, inside of the with"):
+        commit(plan, diff, storage)
+    assert list(storage.list_objects()) == []
+    with pytest.raises(DiffClosedError, match="'existing'"):
+        list(diff.rows(DiffType.EXISTING))
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "file").touch()
+    for make in (LocalStorage, open_storage):
+        with pytest.raises(ConfigurationError, match="is a file: give a folder"):
+            make(tmp_path / "file")
+
+
+@pytest.mark.parametrize("setting", ["workers", "range_bytes", "batch_bytes"])
+def test_an_engine_takes_numbers(setting):
+    with pytest.raises(ConfigurationError, match=f"{setting} must be of type int, not '2'"):
+        PartitionEngine(**{setting: "2"})

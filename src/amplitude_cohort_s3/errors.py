@@ -240,6 +240,20 @@ class DiskFullError(CohortS3Error, OSError):
 
 
 @define(slots=False)
+class DiffClosedError(CohortS3Error, ValueError):
+    """A file of a diff is wanted after the diff was closed, which removes its files."""
+
+    name: str
+    """Which of the three."""
+
+    def __str__(self) -> str:
+        return (
+            f"the file {self.name!r} of the diff is gone, for the diff is closed: read it, and "
+            "call commit, inside of the with"
+        )
+
+
+@define(slots=False)
 class PartOrderError(CohortS3Error, ValueError):
     """Parts of a file are not in the order of the members' key."""
 

@@ -268,11 +268,15 @@ class RowSchema:
 def _cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, Any]:
     match member:
         case Member():
-            return {
-                **member.properties,
-                "amplitude_id": member.amplitude_id,
-                "user_id": member.user_id,
-            }
+            try:
+                return {
+                    **member.properties,
+                    "amplitude_id": member.amplitude_id,
+                    "user_id": member.user_id,
+                }
+            except TypeError:  # asked beforehand, it would cost every row
+                found, cure = type(member.properties).__name__, "give a mapping by column"
+                raise UnsupportedValueError("properties", found, cure) from None
         case Mapping():
             named = cast("Mapping[str, Any]", member)
             given = {id_column(name) or name: cell for name, cell in named.items()}

@@ -324,6 +324,7 @@ def commit(
 
     Raises:
         PlanMismatchError: The diff is another one, or its files were changed.
+        DiffClosedError: The diff is closed.
         LogFullError: The log has had its last number.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         SyncVoidError: What was staged disappeared, or a stranger took a name.
