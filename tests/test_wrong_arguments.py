@@ -44,6 +44,7 @@ from amplitude_cohort_s3 import (
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     DiffClosedError,
+    MissingColumnsError,
     UnsupportedValueError,
     WrongArgumentError,
 )
@@ -126,6 +127,30 @@ def test_a_wrapper_that_passes_all_verbs_on_is_a_storage(storage):
     assert sync_cohort(SYNC, MEMBERS, Wrapper()).record.members == len(MEMBERS)
 
 
+def test_a_storage_of_ones_own_is_told_what_it_lacks(storage):
+    class Half:
+        list_objects, open, create = storage.list_objects, storage.open, storage.create
+        inspect, stage = storage.inspect, storage.stage
+
+    with raises("storage", r"give it publish\(\), discard\(\) as well"):
+        sync_cohort(SYNC, MEMBERS, Half())
+
+
+def test_a_row_is_told_what_it_lacks():
+    rows = [{"amplitude_id": "1", "plan": "pro"}, {"amplitude_id": "2"}]
+    with pytest.raises(MissingColumnsError, match="row 2 lacks the columns 'plan'") as caught:
+        diff_members((), rows, schema=RowSchema(properties=("plan",)))
+    assert caught.value.number == 2
+
+
+def test_a_property_that_is_a_float_is_no_id():
+    schema = RowSchema(properties=("score",))
+    with pytest.raises(UnsupportedValueError, match=r"score holds a float.*: format it as"):
+        schema.row(("1", "ann", 0.5))
+    with pytest.raises(UnsupportedValueError, match=r"amplitude_id holds a float.* lost digits"):
+        schema.row((1.0, "ann", ""))
+
+
 def test_nothing_is_written_before_the_log_is_looked_at(storage):
     with raises("log", "open_storage"):
         sync_cohort(SYNC, MEMBERS, storage, log="log")
@@ -194,8 +219,11 @@ def test_what_is_made_by_hand_goes_in_its_place(storage, diff, plan):
     for wrong in (head.record, history, "first"):
         with raises("previous", r"read_head\(storage, sync\.stream\)"):
             plan_sync(SYNC, diff, synced_at=AT, previous=wrong)
-    with raises("max_exits", "a number"):
-        plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits="all")
+    for wrong in ("all", True):
+        with raises("max_exits", "a number"):
+            plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits=wrong)
+    with pytest.raises(ConfigurationError, match="max_exits must not be negative, and is -1"):
+        plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits=-1)
     for wrong in (SYNC, MEMBERS, storage, diff.report):
         with raises("diff", "diff_members"):
             plan_sync(SYNC, wrong, synced_at=AT, previous=None)
@@ -298,8 +326,12 @@ def test_other_arguments_of_another_type(storage):
         (lambda: sync_of(project_id="123"), "project_id must be of type int, not '123'"),
         (lambda: sync_of(cohort_id=7), "cohort_id must be of type str, not 7"),
         (lambda: sync_of(routing_key=7), "routing_key must be of type str or None, not 7"),
-        (lambda: sync_of(cadence="hourly"), "cadence must be of type Cadence, not 'hourly'"),
-        (lambda: sync_of(user_properties=["plan"]), "must be of type UserProperty, not 'plan'"),
+        (lambda: sync_of(cadence="hourly"), r"not 'hourly': give one, such as Cadence\.DAILY"),
+        (lambda: sync_of(exit_guard=0.5), r"not 0\.5: give one, such as ExitGuard\(share=0\.5\)"),
+        (lambda: Destination(name="d", path="/a/b/"), "slashes at the ends, 'a/b'"),
+        (lambda: Destination(name="d", path="s3://b/a"), "bucket='my-bucket' and path='cohorts'"),
+        (lambda: Destination(name="d", existing="members"), r"such as ExistingMeaning\.MEMBERS"),
+        (lambda: sync_of(user_properties=["plan"]), r"not 'plan': give UserProperty\(\"plan"),
         (lambda: sync_of(user_properties="plan"), r"\[UserProperty\('plan'\)\] for one"),
         (lambda: sync_of(user_properties=None), "user_properties must be of type Iterable"),
         (lambda: UserProperty(7), "name must be of type str, not 7"),

@@ -18,7 +18,13 @@ from .arrow import arrow_csv
 from .destination import ExistingMeaning
 from .engine import PartitionEngine
 from .engine_protocol import DiffEngine, DiffFile, DiffReport, Duplicates, Progress
-from .errors import ConfigurationError, DiskFullError, MalformedCsvError, WrongArgumentError
+from .errors import (
+    ConfigurationError,
+    DiskFullError,
+    MalformedCsvError,
+    MissingColumnsError,
+    WrongArgumentError,
+)
 from .filename import DiffType
 from .member_source import CsvSource, MemberSource, SupportsArrow, SupportsCsv
 from .rows import Member, Row, RowSchema, id_column
@@ -217,6 +223,8 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
                 yield schema.row(member, fill=fill)
             except MalformedCsvError as error:
                 raise MalformedCsvError(number, error.rule) from None
+            except MissingColumnsError as error:
+                raise MissingColumnsError(error.columns, number) from None
 
     return CsvSource(
         chunks=lambda: schema.encode(rows()),

@@ -322,8 +322,10 @@ def to_text(value: object, column: str) -> str:
             return str(value)
         case float() if value != value:  # noqa: PLR0124 -- NaN, as pandas marks a missing value
             return ""
-        case float():
+        case float() if column in ID_COLUMNS:
             cure = "an id may already have lost digits; read it as text or integer at the source"
+        case float():
+            cure = "format it as the text that the consumers expect, such as f'{value:.2f}'"
         case _ if hasattr(value, "isoformat"):
             cure = "format it, for example with .isoformat()"
         case _:
