@@ -141,7 +141,7 @@ class RowTable(ArrowTable):
         batches: Iterator[Any] = (
             (_of_rows(rows, schema) for rows in _batched(self.rows()))
             if self.csv is None
-            else _of_csv(self.csv(), schema)
+            else csv_batches(self.csv(), schema)
         )
         return pa.RecordBatchReader.from_batches(schema, batches)
 
@@ -221,8 +221,17 @@ def _of_rows(rows: Iterable[Cells], schema: Any) -> Any:
     return pa.record_batch(arrays, schema=schema)
 
 
-def _of_csv(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
-    """Canonical CSV as record batches, each of about a MiB."""
+def csv_batches(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
+    """Canonical CSV as record batches, each of about a MiB.
+
+    Args:
+        chunks: The bytes, with a header.
+        schema: A ``pyarrow.Schema`` of text: which columns, and in which order.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+        MalformedCsvError: It is no such CSV.
+    """
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
     blocks = read_blocks(chunks, BATCH_BYTES)
     _, header, first = next(blocks).split_header()

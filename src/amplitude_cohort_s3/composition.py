@@ -124,7 +124,7 @@ class ComposedDiff:
         files = {t: ComposedFile.of_parts(parts[t], schema) for t in DiffType}
         rows = {t: files[t].rows for t in DiffType}
         digests = {t: sum(part.rows_digest for part in parts[t]) for t in DiffType}
-        now = members_of(rows, existing)
+        now = _members_of(rows, existing)
         return cls(
             schema=schema,
             existing_meaning=existing,
@@ -132,7 +132,7 @@ class ComposedDiff:
                 files=files,
                 members_before=now - rows[DiffType.ENTERING] + rows[DiffType.EXITING],
                 members_now=now,
-                members_sha256=members_digest(schema, members_of(digests, existing)),
+                members_sha256=members_digest(schema, _members_of(digests, existing)),
                 skipped=skipped,
                 collapsed=collapsed,
                 ignored_columns=tuple(sorted(ignored_columns)),
@@ -205,29 +205,14 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
     )
 
 
-def members_of(figures: Mapping[DiffType, int], existing: ExistingMeaning) -> int:
-    """A figure that adds up over rows, of the members now, from those of the three files.
-
-    >>> members_of({DiffType.ENTERING: 2, DiffType.EXITING: 1, DiffType.EXISTING: 9},
-    ...            ExistingMeaning.PREVIOUS)
-    10
-    """
-    match existing:
-        case ExistingMeaning.MEMBERS:
-            return figures[DiffType.EXISTING]
-        case ExistingMeaning.STAYED:
-            return figures[DiffType.EXISTING] + figures[DiffType.ENTERING]
-        case ExistingMeaning.PREVIOUS:
-            # A leaver's row is the same in both files.
-            kept = figures[DiffType.EXISTING] - figures[DiffType.EXITING]
-            return kept + figures[DiffType.ENTERING]
-
-
 def row_digest(row: Row) -> int:
     """The sha256 of a row as a number. Digests of sets of rows are sums of these.
 
     A sum does not depend on how an engine divided the rows, so a repeated run is known
     by it.
+
+    Args:
+        row: Cells in the order of the schema's columns.
     """
     # No cell holds a NUL.
     return int.from_bytes(hashlib.sha256("\0".join(row).encode()).digest(), "big")
@@ -242,6 +227,24 @@ def members_digest(schema: RowSchema, rows_digest: int) -> str:
 
     Returns:
         A sha256, in hex, of the header and of the sum modulo 2**256.
+
+    >>> rows = [("1", "ann"), ("2", "bob")]
+    >>> one = members_digest(RowSchema(), sum(map(row_digest, rows)))
+    >>> one == members_digest(RowSchema(), sum(map(row_digest, reversed(rows))))
+    True
     """
     total = (rows_digest % (1 << 256)).to_bytes(32, "big")
     return hashlib.sha256(schema.header_line + total).hexdigest()
+
+
+def _members_of(figures: Mapping[DiffType, int], existing: ExistingMeaning) -> int:
+    """A figure that adds up over rows, of the members now, from those of the three files."""
+    match existing:
+        case ExistingMeaning.MEMBERS:
+            return figures[DiffType.EXISTING]
+        case ExistingMeaning.STAYED:
+            return figures[DiffType.EXISTING] + figures[DiffType.ENTERING]
+        case ExistingMeaning.PREVIOUS:
+            # A leaver's row is the same in both files.
+            kept = figures[DiffType.EXISTING] - figures[DiffType.EXITING]
+            return kept + figures[DiffType.ENTERING]

@@ -57,9 +57,9 @@ def diff_frames(
     """Computes who entered, who exited and who exists, with the engine that the frames are of.
 
     The rules for keys are those of ``diff_members``: a null key is an empty one. A changed
-    property alone is neither entering nor exiting. The current rows are evaluated once, now:
-    a query that is evaluated three times may give three cohorts. Polars collects them, DuckDB
-    keeps them in a temporary table of the connection, PySpark in a local checkpoint.
+    property alone is neither entering nor exiting. Each side is evaluated once, now: a query
+    that is evaluated three times may give three cohorts. Polars collects the rows, DuckDB
+    keeps them in temporary tables of the connection, PySpark in local checkpoints.
 
     Args:
         previous: The members before: a frame of the same engine, with the column ``on``.
@@ -89,20 +89,21 @@ def diff_frames(
         raise UnsupportedValueError("previous", _kind(previous), cure)
     _check_key(nw, before.collect_schema(), now.collect_schema(), on)
 
-    # Fixed before a row of it is counted, or the counts could be those of another answer.
-    now = _fixed(nw, now)
     columns = now.collect_schema().names()
     has_key = ~nw.col(on).is_null()
     if now.collect_schema()[on] == nw.String:
         has_key = has_key & (nw.col(on) != "")
-    arrived = _count(nw, now)
-    keyed = now.filter(has_key)
-    skipped = arrived - _count(nw, keyed)
+    # Fixed before a row of it is counted, or the counts could be those of another answer.
+    times = "times" + "_" * max(map(len, columns))
+    counted = _counted(nw, now, on, times)
+    arrived = _total(nw, counted, times)
+    skipped = arrived - _total(nw, counted.filter(has_key), times)
     if skipped and on == "amplitude_id":
         raise EmptyKeyError(on, skipped, (), "row")
-    unique = _unique(nw, keyed)
+    unique = counted.filter(has_key).select(*columns)
     members_now = _count_keys(nw, unique, on)
-    before = _unique(nw, _in_columns(nw, before.filter(has_key), now.collect_schema()))
+    before = _in_columns(nw, before.filter(has_key), now.collect_schema())
+    before = _counted(nw, before, on, times).select(*columns)
     members_before = _count_keys(nw, before, on)
 
     def without(rows: Any, others: Any) -> Any:
@@ -153,22 +154,29 @@ def _check_key(nw: Any, before: Any, now: Any, on: str) -> None:
         raise UnsupportedValueError(on, str(before[on]), cure)
 
 
-def _fixed(nw: Any, frame: Any) -> Any:
-    """The frame with its rows evaluated, once and for all."""
-    if isinstance(frame, nw.DataFrame):
-        return frame
+def _counted(nw: Any, frame: Any, on: str, times: str) -> Any:
+    """Each row once and how many times it was there, evaluated once and for all."""
     native = frame.to_native()
+    spark = frame.implementation in (nw.Implementation.PYSPARK, nw.Implementation.PYSPARK_CONNECT)
+    if spark:
+        # Divided by the key now, so that no join moves the rows again.
+        frame = nw.from_native(native.repartition(native["`" + on.replace("`", "``") + "`"]))
+    # Narwhals' own unique numbers the rows, for which Spark sorts them.
+    counted = frame.group_by(*frame.collect_schema().names()).agg(nw.len().alias(times))
+    if isinstance(counted, nw.DataFrame):
+        return counted
+    if spark:
+        # Unlike a cache, which is filled anew from the query where a machine is lost.
+        return nw.from_native(counted.to_native().localCheckpoint(eager=True))
     match frame.implementation:
         case nw.Implementation.POLARS:
-            return nw.from_native(native.collect().lazy())
+            return counted.collect().lazy()
         case nw.Implementation.DUCKDB:
             # A relation knows its connection only through its queries.
             table = f"cohort_{uuid4().hex}"
-            native.query("members", f"create temp table {table} as from members")
+            query = f"create temp table {table} as from members"
+            counted.to_native().query("members", query)
             return nw.from_native(native.query("members", f"from {table}"))
-        case nw.Implementation.PYSPARK | nw.Implementation.PYSPARK_CONNECT:
-            # Unlike a cache, which is filled anew from the query where a machine is lost.
-            return nw.from_native(native.localCheckpoint(eager=True))
         case _:
             cure = "collect it first, or give one of Polars, DuckDB or PySpark"
             raise UnsupportedValueError("current", _kind(native), cure)
@@ -183,16 +191,8 @@ def _in_columns(nw: Any, frame: Any, schema: Any) -> Any:
     return frame.select(*cells)
 
 
-def _unique(nw: Any, frame: Any) -> Any:
-    """Each row once."""
-    # Narwhals' own unique numbers the rows, for which Spark sorts them.
-    columns = frame.collect_schema().names()
-    count = "rows" + "_" * max(map(len, columns))
-    return frame.group_by(*columns).agg(nw.len().alias(count)).select(*columns)
-
-
-def _count(nw: Any, frame: Any) -> int:
-    return _figures(nw, frame, [nw.len().alias("rows")])[0]
+def _total(nw: Any, counted: Any, times: str) -> int:
+    return _figures(nw, counted, [nw.col(times).sum()])[0]
 
 
 def _count_keys(nw: Any, frame: Any, on: str) -> int:

@@ -6,20 +6,25 @@ together. Needs the extra ``spark``, PySpark 3.5 or later, and this package on t
 of the executors.
 """
 
+import json
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import AttrsInstance, astuple, frozen
 
+from . import errors
 from ._optional import load
+from .arrow import csv_batches
 from .composition import ComposedDiff, Part, members_digest, row_digest, write_part
 from .content import ContentPart, FileContent, verified
 from .destination import CohortSync
 from .errors import (
+    CohortS3Error,
     ConfigurationError,
     InvalidTextError,
     ObjectTooLargeError,
@@ -43,7 +48,6 @@ PART_BYTES = 256 << 20
 """About how large a part is: ten thousand of these, the most that S3 joins, are 2.5 TiB."""
 
 _MAX_PARTS = 10_000
-_BATCH_ROWS = 1 << 14
 _READ_BYTES = 1 << 20
 _PART_COLUMNS = (
     "number int, key string, size long, url string, rows long, sha256 string, "
@@ -109,7 +113,8 @@ def sync_frames(
     head, synced_at = begin_sync(sync, driver, synced_at=synced_at, now=now, log=log)
     current, ignored = _as_text(functions, members, sync.schema)
     spark = members.sparkSession
-    with _previous(spark, head, storage, sync.schema) as before:
+    with _errors_of_tasks():
+        before = _previous(spark, head, storage, sync.schema)
         diff = diff_frames(before, current, on=sync.schema.key, existing=sync.destination.existing)
         frames = {
             DiffType.ENTERING: diff.entering,
@@ -134,38 +139,33 @@ def sync_frames(
                 raise ObjectTooLargeError(key, limit)
             if size.divisions(part_bytes) > _MAX_PARTS:
                 raise TooManyPartsError(key, size.divisions(part_bytes), _MAX_PARTS)
-        run = f"{staging}/{uuid4().hex}/"
-        parts = {
-            t: _write(
-                frame,
-                _PartWriter(open=storage, prefix=f"{run}{t}-", schema=sync.schema),
-                sizes[t].divisions(part_bytes) if sizes[t].rows else 0,
+        with _staged(driver, f"{staging}/{uuid4().hex}/") as run:
+            parts = {
+                t: _write(
+                    frame,
+                    _PartWriter(open=storage, prefix=f"{run}{t}-", schema=sync.schema),
+                    sizes[t].divisions(part_bytes) if sizes[t].rows else 0,
+                )
+                for t, frame in frames.items()
+            }
+            composed = ComposedDiff.of_parts(
+                parts,
+                schema=sync.schema,
+                existing=sync.destination.existing,
+                skipped=diff.skipped,
+                collapsed=diff.collapsed,
+                ignored_columns=ignored,
+                origin={"engine": f"Spark {spark.version}"},
             )
-            for t, frame in frames.items()
-        }
-        composed = ComposedDiff.of_parts(
-            parts,
-            schema=sync.schema,
-            existing=sync.destination.existing,
-            skipped=diff.skipped,
-            collapsed=diff.collapsed,
-            ignored_columns=ignored,
-            origin={"engine": f"Spark {spark.version}"},
-        )
-        plan = plan_sync(
-            sync,
-            composed,
-            synced_at=synced_at,
-            previous=head,
-            requested_at=now,
-            max_exits=max_exits,
-        )
-        result = commit(plan, composed, driver, log=log)
-    if isinstance(driver, SupportsDelete):
-        # All of them: those of attempts that lost, too.
-        for info in driver.list_objects(run):
-            driver.delete(info.key)
-    return result
+            plan = plan_sync(
+                sync,
+                composed,
+                synced_at=synced_at,
+                previous=head,
+                requested_at=now,
+                max_exits=max_exits,
+            )
+            return commit(plan, composed, driver, log=log)
 
 
 def _check_staging(sync: CohortSync, staging: str, part_bytes: int) -> None:
@@ -176,6 +176,18 @@ def _check_staging(sync: CohortSync, staging: str, part_bytes: int) -> None:
         faults.append("part_bytes must be at least 1")
     if faults:
         raise ConfigurationError("sync_frames", tuple(faults))
+
+
+@contextmanager
+def _staged(storage: Storage, run: str) -> Generator[str]:
+    """The prefix for the parts of one run, which are deleted whatever comes of it."""
+    try:
+        yield run
+    finally:
+        if isinstance(storage, SupportsDelete):
+            # All of them: those of attempts that lost, too.
+            for info in storage.list_objects(run):
+                storage.delete(info.key)
 
 
 # --- Frames of text --------------------------------------------------------------------
@@ -271,23 +283,25 @@ class _Reader:
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
         pa = load("pyarrow", "spark")
-        names = list(self.schema.columns)
-        for batch in batches:
-            for number in batch.column(0).to_pylist():
-                rows = self._rows(self.pieces[int(number)])
-                while some := list(islice(rows, _BATCH_ROWS)):
-                    cells = zip(*some, strict=True)
-                    arrays = [pa.array(column, pa.string()) for column in cells]
-                    yield pa.RecordBatch.from_arrays(arrays, names)
+        recorded = self.record.schema.columns
+        text = pa.schema([(column, pa.string()) for column in recorded])
+        with _errors_told():
+            for batch in batches:
+                for number in batch.column(0).to_pylist():
+                    for rows in csv_batches(self._chunks(self.pieces[int(number)]), text):
+                        # A column that is new since then is empty.
+                        empty = pa.repeat(pa.scalar(""), rows.num_rows)
+                        cells = {
+                            column: rows.column(column) if column in recorded else empty
+                            for column in self.schema.columns
+                        }
+                        yield pa.RecordBatch.from_pydict(cells)
 
-    def _rows(self, piece: _Piece) -> Iterator[Row]:
+    def _chunks(self, piece: _Piece) -> Iterator[bytes]:
         storage, record = self.open(), self.record
         if piece.diff_type is None or piece.content is None:
-            chunks: Iterable[bytes] = record.schema.encode(Members.of_record(record, storage.open))
-        else:
-            file = record.files[piece.diff_type]
-            chunks = self._range(storage, file, piece.begin, piece.content)
-        return self.schema.decode(chunks, vouched=True, fill=True)
+            return Members.of_record(record, storage.open).csv_source(record.schema).chunks()
+        return self._range(storage, record.files[piece.diff_type], piece.begin, piece.content)
 
     def _range(
         self, storage: Storage, file: RecordedFile, begin: int, content: ContentPart
@@ -310,15 +324,11 @@ class _Reader:
         yield from verified(chunks(), [whole], file.key)
 
 
-@contextmanager
-def _previous(
-    spark: Any, head: Head | None, storage: OpenStorage, schema: RowSchema
-) -> Generator[Any]:
-    """The members before as a frame, read by the tasks; the cluster keeps it meanwhile."""
+def _previous(spark: Any, head: Head | None, storage: OpenStorage, schema: RowSchema) -> Any:
+    """The members before as a frame that is read by the tasks."""
     columns = ", ".join(f"`{column.replace('`', '``')}` string" for column in schema.columns)
     if head is None:
-        yield spark.createDataFrame([], columns)
-        return
+        return spark.createDataFrame([], columns)
     record = head.record
     needed = needed_files(record)
 
@@ -337,18 +347,12 @@ def _previous(
         return found[1:]  # the first one is the header
 
     if not all(record.files[t].parts for t in needed):
-        frame = read([_Piece(None, 0, None)])
-    else:
-        frame = read([p for t in needed if t is not DiffType.EXITING for p in file(t)])
-        if DiffType.EXITING in needed:
-            frame = frame.join(read(file(DiffType.EXITING)), on=schema.key, how="left_anti")
-            frame = frame.select(*(f"`{c.replace('`', '``')}`" for c in schema.columns))
-    # Read once; where a machine is lost, the same files are read again.
-    frame = frame.persist()
-    try:
-        yield frame
-    finally:
-        frame.unpersist()
+        return read([_Piece(None, 0, None)])
+    frame = read([p for t in needed if t is not DiffType.EXITING for p in file(t)])
+    if DiffType.EXITING in needed:
+        frame = frame.join(read(file(DiffType.EXITING)), on=schema.key, how="left_anti")
+        frame = frame.select(*(f"`{c.replace('`', '``')}`" for c in schema.columns))
+    return frame
 
 
 # --- Writing -----------------------------------------------------------------------------
@@ -373,7 +377,8 @@ class _PartWriter:
         # by retry or by speculation, do not meet; the driver hears of the winners only.
         number = context.partitionId()
         key = f"{self.prefix}{number:05}-attempt-{context.taskAttemptId()}.csv"
-        part = write_part(self.open(), key, _chain(first, rows), schema=self.schema)
+        with _errors_told():
+            part = write_part(self.open(), key, chain([first], rows), schema=self.schema)
         told = {
             "number": pa.array([number], pa.int32()),
             "key": [part.stored.key],
@@ -391,11 +396,6 @@ class _PartWriter:
 def _rows(batches: Iterable[Any]) -> Iterator[Row]:
     for batch in batches:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-def _chain(first: Row, rest: Iterator[Row]) -> Iterator[Row]:
-    yield first
-    yield from rest
 
 
 def _write(frame: Any, writer: _PartWriter, divisions: int) -> list[Part]:
@@ -429,3 +429,42 @@ def _digest_of(diff: FrameDiff, schema: RowSchema) -> str:
 def _sum_digests(batches: Iterable[Any]) -> Iterator[Any]:
     total = sum(map(row_digest, _rows(batches)))
     yield load("pyarrow", "spark").RecordBatch.from_pydict({"total": [str(total)]})
+
+
+# --- Errors in tasks ---------------------------------------------------------------------
+
+_TOLD = "amplitude_cohort_s3 raised "
+
+
+@contextmanager
+def _errors_told() -> Generator[None]:
+    """In a task: a note in the trace of an error of ours says which one it is.
+
+    The text of a trace is all that Spark brings from a task to the driver.
+    """
+    try:
+        yield
+    except CohortS3Error as error:
+        error.add_note(
+            _TOLD + json.dumps([type(error).__name__, astuple(cast(AttrsInstance, error))])
+        )
+        raise
+
+
+@contextmanager
+def _errors_of_tasks() -> Generator[None]:
+    """On the driver: the error of ours that failed a task as often as Spark tries one.
+
+    Spark may well try again: what a network or a store did once, it may not do twice.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = re.search(rf"^{_TOLD}(.+)$", str(error), re.MULTILINE)
+        if told is None:
+            raise
+        name, facts = cast(tuple[str, list[str | list[str]]], json.loads(told[1]))
+        # JSON has no tuples, and the errors no lists.
+        raise getattr(errors, name)(
+            *(tuple(f) if isinstance(f, list) else f for f in facts)
+        ) from error

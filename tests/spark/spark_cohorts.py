@@ -1,7 +1,10 @@
 """The cohort that the tests sync with Spark; imported by its tasks too."""
 
+import hashlib
 import os
+import signal
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +20,7 @@ from amplitude_cohort_s3 import (
     S3Storage,
     UserProperty,
 )
+from amplitude_cohort_s3.spark import sync_frames
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -87,6 +91,18 @@ def files(storage):
     return found
 
 
+def digests(storage):
+    """Of the same files, where they may be large."""
+    found = {}
+    for info in storage.list_objects("cohorts/1_a_"):
+        digest = hashlib.sha256()
+        with storage.open(info.key) as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        found[info.key] = digest.hexdigest()
+    return found
+
+
 class FailsOnce:
     """Opens a folder; the first task that has published a part fails then."""
 
@@ -115,10 +131,81 @@ class FailsOnce:
         return True
 
 
+class HoldsOneTask:
+    """Opens a folder; the first attempt at one part can't publish it before another has won.
+
+    Each step leaves a mark, a file of its name.
+    """
+
+    def __init__(self, root):
+        self.root = str(root)
+
+    def __call__(self):
+        from pyspark import TaskContext  # noqa: PLC0415
+
+        storage, task = LocalStorage(self.root), TaskContext.get()
+        if task is None:
+            storage.compose = partial(self._compose, storage.compose)
+        else:
+            storage.publish = partial(self._publish, storage.publish, task.attemptNumber())
+        return storage
+
+    def mark(self, name):
+        return Path(f"{self.root}.{name}")
+
+    def _publish(self, publish, attempt, staged):
+        if "entering-00000" not in staged.key:
+            return publish(staged)
+        if attempt == 0:
+            _wait_for(self.mark("composing"))
+        published = publish(staged)
+        self.mark(f"attempt-{attempt}").write_text(staged.key)
+        return published
+
+    def _compose(self, compose, *arguments, **more):
+        self.mark("composing").touch()
+        _wait_for(self.mark("attempt-0"))
+        return compose(*arguments, **more)
+
+
+def _wait_for(path):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(path)
+        time.sleep(0.02)
+
+
+def speculating_driver(root, master):
+    """A driver whose cluster starts a second copy of a task that takes long."""
+    spark = new_session(
+        master,
+        **{
+            "spark.speculation": "true",
+            "spark.speculation.interval": "50ms",
+            "spark.speculation.multiplier": "1.1",
+            "spark.speculation.quantile": "0.1",
+            "spark.speculation.efficiency.enabled": "false",
+            "spark.locality.wait": "0s",
+            "spark.executor.memory": "512m",
+            # Spark kills the attempt that lost; here it lives on and writes its part.
+            "spark.task.interruptOnKill": "false",
+            "spark.python.task.killTimeout": "60s",
+        },
+    )
+    sync_frames(
+        a_sync(),
+        frame(spark, 0, 3000),
+        HoldsOneTask(root),
+        synced_at=START,
+        part_bytes=20_000,
+        clock=lambda: START,
+    )
+    spark.stop()
+
+
 def killed_driver(root):
     """A driver that dies when the parts are there: it is killed where it would commit."""
-    import signal  # noqa: PLC0415
-
     import amplitude_cohort_s3.spark as module  # noqa: PLC0415
 
     def killed(*_, **__):
@@ -136,4 +223,4 @@ def killed_driver(root):
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]](sys.argv[2])
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -7,20 +7,36 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from spark_cohorts import HOUR, START, FailsOnce, a_sync, files, frame, rows
+from spark_cohorts import (
+    HOUR,
+    NASTY,
+    START,
+    FailsOnce,
+    HoldsOneTask,
+    a_sync,
+    digests,
+    files,
+    frame,
+    rows,
+)
+from standalone import cluster
 
 from amplitude_cohort_s3 import (
     DiffType,
     ExistingMeaning,
     LocalStorage,
     MemoryStorage,
+    RowSchema,
+    diff_members,
     read_head,
     read_history,
     sync_cohort,
 )
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
+    DigestMismatchError,
     DuplicateKeyError,
+    EmptyKeyError,
     InvalidTextError,
     MassExitError,
     ObjectTooLargeError,
@@ -28,6 +44,7 @@ from amplitude_cohort_s3.errors import (
     TooManyPartsError,
     UnsupportedValueError,
 )
+from amplitude_cohort_s3.frames import diff_frames
 from amplitude_cohort_s3.spark import sync_frames
 
 pytestmark = [pytest.mark.servers, pytest.mark.filterwarnings("ignore")]
@@ -35,12 +52,12 @@ pytestmark = [pytest.mark.servers, pytest.mark.filterwarnings("ignore")]
 ROWS = int(os.environ.get("SPARK_ROWS", "20000"))
 
 
-def on_one_machine(sync, *cohorts):
-    storage = MemoryStorage()
+def on_one_machine(sync, *cohorts, storage=None):
+    storage = storage or MemoryStorage()
     for number, (first, last) in enumerate(cohorts):
         when = START + number * HOUR
         sync_cohort(sync, rows(first, last), storage, synced_at=when, clock=lambda t=when: t)
-    return files(storage)
+    return storage
 
 
 def on_spark(sync, members, storage, number, **more):
@@ -52,15 +69,13 @@ def staged(storage):
     return [info.key for info in storage().list_objects("_staging/")]
 
 
-def test_the_files_are_those_of_the_one_machine_engine(spark, bucket):
+def test_the_files_are_those_of_the_one_machine_engine(spark, bucket, tmp_path):
     storage, sync = bucket(), a_sync()
     cohorts = [(0, ROWS), (ROWS // 10, ROWS + ROWS // 10)]
     for number, (first, last) in enumerate(cohorts):
         result = on_spark(sync, frame(spark, first, last), storage, number, part_bytes=ROWS * 6)
-    expected = on_one_machine(sync, *cohorts)
-    assert {k: hash(v) for k, v in files(storage()).items()} == {
-        k: hash(v) for k, v in expected.items()
-    }
+    expected = on_one_machine(sync, *cohorts, storage=LocalStorage(tmp_path))
+    assert digests(storage()) == digests(expected)
     assert len(result.record.files[DiffType.EXISTING].parts) > 3
     assert result.record.files[DiffType.EXISTING].sha256 is None
     assert staged(storage) == []
@@ -84,7 +99,7 @@ def test_both_engines_continue_each_other_under_every_meaning(spark, tmp_path, e
     on_spark(sync, frame(spark, *cohorts[2]), storage, 2, part_bytes=2000)
     last = START + 3 * HOUR
     sync_cohort(sync, rows(*cohorts[3]), storage(), synced_at=last, clock=lambda: last)
-    assert files(storage()) == on_one_machine(sync, *cohorts)
+    assert files(storage()) == files(on_one_machine(sync, *cohorts))
     assert read_history(storage(), sync.stream).verify() == ()
 
 
@@ -92,14 +107,14 @@ def test_a_task_that_fails_is_tried_again_and_leaves_no_trace(spark, tmp_path):
     storage = FailsOnce(tmp_path / "root")
     result = on_spark(a_sync(), frame(spark, 0, 2000), storage, 0, part_bytes=20_000)
     assert (tmp_path / "root.first").exists()
-    assert files(storage()) == on_one_machine(a_sync(), (0, 2000))
+    assert files(storage()) == files(on_one_machine(a_sync(), (0, 2000)))
     assert result.record.members == 2000
     assert staged(storage) == []
 
 
-def run(driver, root):
+def run(driver, *arguments):
     script = Path(__file__).with_name("spark_cohorts.py")
-    command = [sys.executable, script, driver, str(root)]
+    command = [sys.executable, script, driver, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -114,7 +129,79 @@ def test_a_killed_driver_leaves_nothing_visible_and_a_rerun_completes(spark, tmp
     assert len(staged(storage)) == 3
     assert read_head(storage(), sync.stream).record.synced_at == START
     on_spark(sync, frame(spark, 100, 1100), storage, 1)
-    assert files(storage()) == on_one_machine(sync, (0, 1000), (100, 1100))
+    assert files(storage()) == files(on_one_machine(sync, (0, 1000), (100, 1100)))
+
+
+def test_of_two_attempts_at_one_task_one_counts(spark, tmp_path):
+    storage = HoldsOneTask(tmp_path / "root")
+    with cluster(tmp_path) as master:
+        child = run("speculating_driver", storage.root, master)
+    assert child.returncode == 0, child.stderr[-2000:]
+    keys = {storage.mark(f"attempt-{number}").read_text() for number in (0, 1)}
+    assert len(keys) == 2
+    assert {key.rpartition("-attempt-")[0][-14:] for key in keys} == {"entering-00000"}
+    assert files(storage()) == files(on_one_machine(a_sync(), (0, 3000)))
+    assert staged(storage) == []
+    assert read_history(storage(), a_sync().stream).verify() == ()
+
+
+def test_a_file_that_was_damaged_is_told_as_on_one_machine(spark, tmp_path):
+    storage, sync = partial(LocalStorage, tmp_path / "root"), a_sync()
+    result = on_spark(sync, frame(spark, 0, 1000), storage, 0, part_bytes=5000)
+    path = tmp_path / "root" / result.record.files[DiffType.EXISTING].key
+    path.write_bytes(path.read_bytes().replace(b"user ", b"usem ", 1))
+    with pytest.raises(DigestMismatchError) as caught:
+        on_spark(sync, frame(spark, 0, 1001), storage, 1)
+    assert caught.value.key == result.record.files[DiffType.EXISTING].key
+    path.write_bytes(path.read_bytes().replace(b"usem ", b"user ", 1))
+    assert on_spark(sync, frame(spark, 0, 1001), storage, 1).record.members == 1001
+
+
+TABLES = [
+    ([], []),
+    ([("1", "a"), ("2", "b"), ("3", "c")], [("2", "b"), ("3", "C"), ("4", "d"), ("4", "d")]),
+    ([(plan, "before") for plan in NASTY if plan], [(plan, "now") for plan in NASTY[3:] if plan]),
+]
+
+
+@pytest.mark.parametrize("existing", list(ExistingMeaning))
+@pytest.mark.parametrize(("previous", "current"), TABLES, ids=["nobody", "changes", "texts"])
+def test_the_diff_of_frames_is_that_of_the_one_machine_engine(spark, existing, previous, current):
+    def make(some):
+        return spark.createDataFrame(some, "amplitude_id string, user_id string")
+
+    def found(frame):
+        return sorted(map(tuple, frame.collect()))
+
+    diff = diff_frames(make(previous), make(current), on="amplitude_id", existing=existing)
+    with diff_members(previous, current, schema=RowSchema(), existing=existing) as expected:
+        for diff_type in DiffType:
+            assert found(getattr(diff, diff_type.value)) == sorted(expected.rows(diff_type))
+        report = expected.report
+    assert found(diff.current) == sorted(set(current))
+    assert (diff.members_before, diff.members_now) == (report.members_before, report.members_now)
+    assert (diff.skipped, diff.collapsed) == (report.skipped, report.collapsed)
+
+
+def test_a_query_is_evaluated_once_and_its_keys_are_checked(spark):
+    columns = "amplitude_id string, user_id string"
+    nobody = spark.createDataFrame([], columns)
+    drawn = spark.range(9).selectExpr("uuid() amplitude_id", "'' user_id")
+    diff = diff_frames(nobody, drawn, on="amplitude_id")
+    assert isinstance(diff.entering, type(drawn))
+    entering, again, existing = (
+        sorted(frame.collect()) for frame in (diff.entering, diff.entering, diff.existing)
+    )
+    assert entering == again == existing
+    some = spark.createDataFrame([("1", "a"), (None, "b"), ("", None)], columns)
+    with pytest.raises(EmptyKeyError) as caught:
+        diff_frames(nobody, some, on="amplitude_id")
+    assert caught.value.count == 2
+    diff = diff_frames(nobody, some, on="user_id")
+    assert (diff.members_now, diff.skipped) == (2, 1)
+    twice = spark.createDataFrame([("1", "a"), ("1", "b")], columns)
+    with pytest.raises(DuplicateKeyError):
+        diff_frames(nobody, twice, on="amplitude_id")
 
 
 def test_what_can_not_be_synced_is_told_and_nothing_is_written(spark, tmp_path):
