@@ -1,7 +1,7 @@
 """What is synced where: Amplitude's own settings as frozen values."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Literal
@@ -176,6 +176,24 @@ def _as_tuple(properties: Iterable[UserProperty]) -> tuple[UserProperty, ...]:
     return tuple(properties)
 
 
+def _path_faults(path: str) -> Iterator[str]:
+    if "://" in path:
+        # Not shown: it may be a URL with credentials in it.
+        yield "path is a URL: give the two apart, as bucket='my-bucket' and path='cohorts'"
+        return
+    inner = path.strip("/")
+    if inner != path:
+        yield f"path {path!r}: give it without slashes at the ends, {inner!r}"
+    if not inner:
+        return
+    try:
+        check_key(inner)
+    except InvalidKeyError as error:
+        yield f"path {path!r}: {error.rule}"
+    if inner.rpartition("/")[2].startswith(("_", ".")):
+        yield f"path {path!r}: tools that read folders hide those that begin with _ or ."
+
+
 @frozen(kw_only=True)
 class Destination:
     """A place in a bucket that cohorts are synced to: Amplitude's "destination".
@@ -227,23 +245,7 @@ class Destination:
             raise ConfigurationError(f"Destination {self.name!r}", tuple(faults))
         if not self.name:
             faults.append("name must not be empty")
-        if "://" in self.path:
-            # Not shown: it may be a URL with credentials in it.
-            faults.append(
-                "path is a URL: give the two apart, as bucket='my-bucket' and path='cohorts'"
-            )
-        elif self.path != self.path.strip("/"):
-            inner = self.path.strip("/")
-            faults.append(f"path {self.path!r}: give it without slashes at the ends, {inner!r}")
-        elif self.path:
-            try:
-                check_key(self.path)
-            except InvalidKeyError as error:
-                faults.append(f"path {self.path!r}: {error.rule}")
-            if self.path.rpartition("/")[2].startswith(("_", ".")):
-                faults.append(
-                    f"path {self.path!r}: tools that read folders hide those that begin with _ or ."
-                )
+        faults += _path_faults(self.path)
         if not isinstance(self.match_by, UserProperty) and self.match_by not in (
             "amplitude_id",
             "user_id",
