@@ -135,11 +135,24 @@ def test_mass_exits_have_their_own_code_and_a_way_through(folder):
     (folder / "actives.csv").write_text("id,user_id,plan\n")
     refused = sync_at(1, code=ExitCode.MASS_EXIT)
     assert "2 of 2 members would exit" in refused.stderr
+    assert refused.stderr.endswith("sync NAME --max-exits 2)\n")
     assert refused.stdout == ""
     run("sync", "actives", "--dry-run", code=ExitCode.MASS_EXIT)
     failed = json.loads(run("sync", "actives", "--json", code=ExitCode.MASS_EXIT).stdout)
     assert (failed["outcome"], failed["error"]["type"]) == ("failed", "MassExitError")
+    run("sync", "actives", "--max-exits", "-1", code=ExitCode.USAGE)
     run("sync", "actives", "--max-exits", "2")
+
+
+def test_a_dry_run_over_an_unfinished_sync_says_how_to_finish_it(folder):
+    sync_at(0)
+    (outcome,) = folder.rglob("*.end.json")
+    outcome.unlink()
+    for verb in (("sync", "actives"), ("run", "actives")):
+        looked = run(*verb, "--dry-run", code=ExitCode.RETRY)
+        assert "(here: run it without --dry-run)" in looked.stdout + looked.stderr
+    assert sync_at(1).stdout.splitlines()[0].endswith("done")
+    run("sync", "actives", "--dry-run")
 
 
 def test_run_does_what_is_due_from_files_and_from_amplitude(folder):

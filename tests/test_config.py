@@ -221,7 +221,7 @@ def test_all_faults_are_named_at_once_by_their_places():
             "destinations.warehouse.name_style.second is unknown; the keys in "
             "destinations.warehouse.name_style are separator, seconds, zulu"
         ),
-        "destinations.warehouse: path '/cohorts': a segment is empty",
+        "destinations.warehouse: path '/cohorts': give it without slashes at the ends, 'cohorts'",
         "destinations.warehouse must have one of bucket and folder",
         (
             "destinations.warehouse.compresion is unknown; the keys in destinations.warehouse are "

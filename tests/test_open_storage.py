@@ -37,6 +37,11 @@ def test_a_destination_brings_bucket_and_region():
     assert storage.client.meta.region_name == "eu-central-1"
 
 
+@pytest.mark.parametrize("place", ["my-bucket", "./a:b", "C:/x", "2026-11-23T14:05"])
+def test_a_bare_name_is_a_folder(place: str):
+    assert open_storage(place).root == Path(place)
+
+
 @pytest.mark.parametrize("place", ["/tmp/x y", Path("/tmp/x y"), "file:///tmp/x%20y"])
 def test_a_path_and_a_file_url_are_a_folder(place: str | Path):
     storage = open_storage(place)
@@ -52,6 +57,10 @@ def test_a_path_and_a_file_url_are_a_folder(place: str | Path):
         ("s3://AK:secret@bucket", "name of a bucket"),
         ("file://host/x", "absolute path"),
         ("gs://bucket", "none of s3://"),
+        ("s3:my-bucket", "a bucket is s3://my-bucket"),
+        ("s3:AK:secret@bucket", "a bucket is s3://my-bucket"),
+        ("file:/tmp", "without //"),
+        ("cohorts:v2", "a folder .* ./name"),
         (Place(None), "names no bucket"),
     ],
 )

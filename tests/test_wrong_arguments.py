@@ -13,8 +13,11 @@ from amplitude_cohort_s3 import (
     Destination,
     DiffType,
     ExitGuard,
+    LocalStorage,
+    Member,
     MemberFile,
     MemoryStorage,
+    PartitionEngine,
     RowSchema,
     S3Storage,
     UserProperty,
@@ -38,7 +41,14 @@ from amplitude_cohort_s3 import (
     run_due,
     sync_cohort,
 )
-from amplitude_cohort_s3.errors import ConfigurationError, WrongArgumentError
+from amplitude_cohort_s3.errors import (
+    ConfigurationError,
+    DiffClosedError,
+    MissingColumnsError,
+    UnsupportedValueError,
+    WrongArgumentError,
+)
+from amplitude_cohort_s3.member_source import CsvSource
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 THERE = Destination(name="d")
@@ -117,6 +127,30 @@ def test_a_wrapper_that_passes_all_verbs_on_is_a_storage(storage):
     assert sync_cohort(SYNC, MEMBERS, Wrapper()).record.members == len(MEMBERS)
 
 
+def test_a_storage_of_ones_own_is_told_what_it_lacks(storage):
+    class Half:
+        list_objects, open, create = storage.list_objects, storage.open, storage.create
+        inspect, stage = storage.inspect, storage.stage
+
+    with raises("storage", r"give it publish\(\), discard\(\) as well"):
+        sync_cohort(SYNC, MEMBERS, Half())
+
+
+def test_a_row_is_told_what_it_lacks():
+    rows = [{"amplitude_id": "1", "plan": "pro"}, {"amplitude_id": "2"}]
+    with pytest.raises(MissingColumnsError, match="row 2 lacks the columns 'plan'") as caught:
+        diff_members((), rows, schema=RowSchema(properties=("plan",)))
+    assert caught.value.number == 2
+
+
+def test_a_property_that_is_a_float_is_no_id():
+    schema = RowSchema(properties=("score",))
+    with pytest.raises(UnsupportedValueError, match=r"score holds a float.*: format it as"):
+        schema.row(("1", "ann", 0.5))
+    with pytest.raises(UnsupportedValueError, match=r"amplitude_id holds a float.* lost digits"):
+        schema.row((1.0, "ann", ""))
+
+
 def test_nothing_is_written_before_the_log_is_looked_at(storage):
     with raises("log", "open_storage"):
         sync_cohort(SYNC, MEMBERS, storage, log="log")
@@ -185,8 +219,11 @@ def test_what_is_made_by_hand_goes_in_its_place(storage, diff, plan):
     for wrong in (head.record, history, "first"):
         with raises("previous", r"read_head\(storage, sync\.stream\)"):
             plan_sync(SYNC, diff, synced_at=AT, previous=wrong)
-    with raises("max_exits", "a number"):
-        plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits="all")
+    for wrong in ("all", True):
+        with raises("max_exits", "a number"):
+            plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits=wrong)
+    with pytest.raises(ConfigurationError, match="max_exits must not be negative, and is -1"):
+        plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits=-1)
     for wrong in (SYNC, MEMBERS, storage, diff.report):
         with raises("diff", "diff_members"):
             plan_sync(SYNC, wrong, synced_at=AT, previous=None)
@@ -237,7 +274,7 @@ def test_prune_never_guesses_what_to_keep(storage):
     assert [info.key for info in storage.list_objects()] == before
 
 
-@pytest.mark.parametrize("jobs", [[SYNC], (SYNC, MEMBERS), {SYNC: MEMBERS}, [(SYNC,)]])
+@pytest.mark.parametrize("jobs", [SYNC, [SYNC], (SYNC, MEMBERS), {SYNC: MEMBERS}, [(SYNC,)]])
 def test_jobs_are_pairs(jobs, storage):
     with pytest.raises(WrongArgumentError, match=r"pairs of a CohortSync and its members"):
         run_due(jobs, storage)
@@ -289,8 +326,12 @@ def test_other_arguments_of_another_type(storage):
         (lambda: sync_of(project_id="123"), "project_id must be of type int, not '123'"),
         (lambda: sync_of(cohort_id=7), "cohort_id must be of type str, not 7"),
         (lambda: sync_of(routing_key=7), "routing_key must be of type str or None, not 7"),
-        (lambda: sync_of(cadence="hourly"), "cadence must be of type Cadence, not 'hourly'"),
-        (lambda: sync_of(user_properties=["plan"]), "must be of type UserProperty, not 'plan'"),
+        (lambda: sync_of(cadence="hourly"), r"not 'hourly': give one, such as Cadence\.DAILY"),
+        (lambda: sync_of(exit_guard=0.5), r"not 0\.5: give one, such as ExitGuard\(share=0\.5\)"),
+        (lambda: Destination(name="d", path="/a/b/"), "slashes at the ends, 'a/b'"),
+        (lambda: Destination(name="d", path="s3://b/a"), "bucket='my-bucket' and path='cohorts'"),
+        (lambda: Destination(name="d", existing="members"), r"such as ExistingMeaning\.MEMBERS"),
+        (lambda: sync_of(user_properties=["plan"]), r"not 'plan': give UserProperty\(\"plan"),
         (lambda: sync_of(user_properties="plan"), r"\[UserProperty\('plan'\)\] for one"),
         (lambda: sync_of(user_properties=None), "user_properties must be of type Iterable"),
         (lambda: UserProperty(7), "name must be of type str, not 7"),
@@ -340,3 +381,68 @@ def test_members_in_a_wrong_place_are_not_shown(storage):
 def test_the_parts_of_a_name_are_a_number_and_texts(make, argument):
     with raises(argument, "give"):
         make()
+
+
+class Given:
+    """Members whose ``csv_source`` gives something."""
+
+    def __init__(self, given):
+        self.given = given
+
+    def csv_source(self, schema):
+        return self.given
+
+
+class ForgetfulEngine:
+    def diff(self, previous, current, **settings):
+        pass
+
+
+def test_what_others_write_gives_what_it_must(tmp_path):
+    def diff(members, **settings):
+        diff_members((), members, schema=SYNC.schema, work_dir=tmp_path, **settings)
+
+    with raises(r"what csv_source\(\) gives", "CsvSource"):
+        diff(Given(b"amplitude_id\n"))
+    with raises("chunks", r"lambda: iter\(chunks\)"):
+        CsvSource(chunks=[b"amplitude_id\n"])
+    for chunks in ("amplitude_id\n", ["amplitude_id\n1\n"], b"amplitude_id\n"):
+        with raises("a chunk", "bytes"):
+            diff(CsvSource(chunks=lambda chunks=chunks: iter(chunks)))
+    with raises("what the engine gives", "DiffReport"):
+        diff(MEMBERS, engine=ForgetfulEngine())
+    with raises("engine", r"PartitionEngine\(\)"):
+        diff(MEMBERS, engine=PartitionEngine)
+    with pytest.raises(UnsupportedValueError, match=r"properties holds a str.* a mapping"):
+        diff([Member("1", "a", "pro")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_is_one(tmp_path):
+    (tmp_path / "file").touch()
+    for wrong in (tmp_path / "none", tmp_path / "file"):
+        with pytest.raises(ConfigurationError, match=r"work_dir .* is no folder: make it first"):
+            diff_members((), MEMBERS, schema=SYNC.schema, work_dir=wrong)
+
+
+def test_a_diff_is_committed_before_it_is_closed(storage):
+    with diff_members((), MEMBERS, schema=SYNC.schema) as diff:
+        plan = plan_sync(SYNC, diff, synced_at=AT, previous=None)
+    with pytest.raises(DiffClosedError, match=r"commit, inside of the with"):
+        commit(plan, diff, storage)
+    assert list(storage.list_objects()) == []
+    with pytest.raises(DiffClosedError, match="'existing'"):
+        list(diff.rows(DiffType.EXISTING))
+
+
+def test_a_folder_is_no_file(tmp_path):
+    (tmp_path / "file").touch()
+    for make in (LocalStorage, open_storage):
+        with pytest.raises(ConfigurationError, match="is a file: give a folder"):
+            make(tmp_path / "file")
+
+
+@pytest.mark.parametrize("setting", ["workers", "range_bytes", "batch_bytes"])
+def test_an_engine_takes_numbers(setting):
+    with pytest.raises(ConfigurationError, match=f"{setting} must be of type int, not '2'"):
+        PartitionEngine(**{setting: "2"})

@@ -27,13 +27,16 @@ def check_kind(argument: str, value: object, kind: type | UnionType, cure: str) 
         raise WrongArgumentError(argument, type(value).__name__, cure)
 
 
-def kind_faults(name: str, value: object, kind: type | UnionType) -> list[str]:
+def kind_faults(
+    name: str, value: object, kind: type | UnionType, cure: str | None = None
+) -> list[str]:
     """The fault of a setting of another kind, for those who report all faults at once.
 
     Args:
         name: The setting's.
         value: What was given.
         kind: A class, or several.
+        cure: What to give instead, where the kind alone does not say it.
 
     >>> kind_faults("routing_key", 7, str | None)
     ['routing_key must be of type str or None, not 7']
@@ -44,4 +47,5 @@ def kind_faults(name: str, value: object, kind: type | UnionType) -> list[str]:
     wanted = " or ".join(one.__name__ for one in kinds).replace("NoneType", "None")
     # Anything else may hold users: members that were given in the wrong place.
     shown = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
-    return [f"{name} must be of type {wanted}, not {shown}"]
+    fault = f"{name} must be of type {wanted}, not {shown}"
+    return [fault if cure is None else f"{fault}: {cure}"]

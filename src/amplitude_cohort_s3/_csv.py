@@ -15,6 +15,7 @@ from typing import Any, SupportsIndex
 
 from attrs import frozen
 
+from ._arguments import check_kind
 from .errors import MalformedCsvError
 
 BLOCK_BYTES = 64 << 10
@@ -280,6 +281,8 @@ def _even_chunks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
     gathered = list[bytes]()
     ready = 0
     for chunk in chunks:
+        if not gathered:  # only the first: the others are of its type
+            check_kind("a chunk", chunk, bytes, "chunks are bytes: encode text, as UTF-8")
         gathered.append(chunk)
         ready += len(chunk)
         if ready >= size:

@@ -259,9 +259,12 @@ class Spill:
                     append_plain[line[head]](line)
             else:
                 append_keyed = self._append_keyed
-                for record in keyed_records(part.keys, part.lines):
-                    kept = record.replace("\n", LINE_END) if "\n" in record else record
-                    append_keyed[record[head]](kept)
+                records = keyed_records(part.keys, part.lines)
+                kept = records
+                if "\n" in "".join(part.lines):
+                    kept = [record.replace("\n", LINE_END) for record in records]
+                for record, written in zip(records, kept, strict=True):
+                    append_keyed[record[head]](written)
         skipped = len(self._plain[-1]) + len(self._keyed[-1])
         offset = self._size
         plain = _texts(self._plain)

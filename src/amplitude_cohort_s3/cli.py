@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say("\n  - ".join([f"{error.subject}:", *error.faults]))
         return exit_code(error)
     except CohortS3Error as error:
-        _say(str(error))
+        _say(f"{error}{_cure(error)}")
         return exit_code(error)
     except KeyboardInterrupt:
         _say("interrupted; no sync is half visible, and the next run goes on from here")
@@ -140,6 +140,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.BROKEN_PIPE
     return code
+
+
+def _cure(error: BaseException | None) -> str:
+    """What to add to an error whose cure is said in Python."""
+    match error:
+        case MassExitError():
+            return f" (here: {COMMAND} sync NAME --max-exits {error.exits})"
+        case UnfinishedSyncError():
+            return " (here: run it without --dry-run)"
+        case _:
+            return ""
 
 
 def script() -> NoReturn:
@@ -469,7 +480,11 @@ def _run(options: argparse.Namespace) -> ExitCode:
     if options.json:
         _put_json([_job_json(name, results[name]) for name in syncs])
     else:
-        rows = [(name, one.outcome.value, one.detail) for name in syncs for one in [results[name]]]
+        rows = [
+            (name, one.outcome.value, one.detail + _cure(one.error))
+            for name in syncs
+            for one in [results[name]]
+        ]
         _put_table(("sync", "outcome", ""), rows)
     failed = sum(one.outcome is JobOutcome.FAILED for one in results.values())
     if failed:

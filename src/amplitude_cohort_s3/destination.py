@@ -1,7 +1,7 @@
 """What is synced where: Amplitude's own settings as frozen values."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Literal
@@ -164,6 +164,9 @@ class UserProperty:
         return self.name if self.source_app is None else f"{self.name}_{self.source_app}"
 
 
+_PROPERTY_CURE = 'give UserProperty("plan")'
+
+
 def _as_tuple(properties: Iterable[UserProperty]) -> tuple[UserProperty, ...]:
     faults = kind_faults("user_properties", properties, Iterable)
     if isinstance(properties, str):
@@ -171,6 +174,24 @@ def _as_tuple(properties: Iterable[UserProperty]) -> tuple[UserProperty, ...]:
     if faults:
         raise ConfigurationError("CohortSync", tuple(faults))
     return tuple(properties)
+
+
+def _path_faults(path: str) -> Iterator[str]:
+    if "://" in path:
+        # Not shown: it may be a URL with credentials in it.
+        yield "path is a URL: give the two apart, as bucket='my-bucket' and path='cohorts'"
+        return
+    inner = path.strip("/")
+    if inner != path:
+        yield f"path {path!r}: give it without slashes at the ends, {inner!r}"
+    if not inner:
+        return
+    try:
+        check_key(inner)
+    except InvalidKeyError as error:
+        yield f"path {path!r}: {error.rule}"
+    if inner.rpartition("/")[2].startswith(("_", ".")):
+        yield f"path {path!r}: tools that read folders hide those that begin with _ or ."
 
 
 @frozen(kw_only=True)
@@ -217,22 +238,14 @@ class Destination:
             *kind_faults("bucket", self.bucket, str | None),
             *kind_faults("region", self.region, str | None),
             *kind_faults("path", self.path, str),
-            *kind_faults("user_property", self.user_property, UserProperty | None),
-            *kind_faults("name_style", self.name_style, NameStyle),
+            *kind_faults("user_property", self.user_property, UserProperty | None, _PROPERTY_CURE),
+            *kind_faults("name_style", self.name_style, NameStyle, "give NameStyle(...)"),
         ]
         if faults:
             raise ConfigurationError(f"Destination {self.name!r}", tuple(faults))
         if not self.name:
             faults.append("name must not be empty")
-        if self.path:
-            try:
-                check_key(self.path)
-            except InvalidKeyError as error:
-                faults.append(f"path {self.path!r}: {error.rule}")
-            if self.path.rpartition("/")[2].startswith(("_", ".")):
-                faults.append(
-                    f"path {self.path!r}: tools that read folders hide those that begin with _ or ."
-                )
+        faults += _path_faults(self.path)
         if not isinstance(self.match_by, UserProperty) and self.match_by not in (
             "amplitude_id",
             "user_id",
@@ -244,7 +257,10 @@ class Destination:
         if self.bucket is not None and "://" in self.bucket:
             faults.append(f"bucket {self.bucket!r}: give its name alone; a folder in it is path")
         if self.existing not in tuple(ExistingMeaning):
-            faults.append(f"existing must be an ExistingMeaning, not {self.existing!r}")
+            faults.append(
+                f"existing must be an ExistingMeaning, not {self.existing!r}: "
+                "give one, such as ExistingMeaning.MEMBERS"
+            )
         if self.name_style.second_group != "minutes":
             faults.append("name_style: a time without minutes is only read, never written")
         if self.name_style.empty_routing_key:
@@ -383,11 +399,13 @@ class CohortSync:
             *kind_faults("project_id", self.project_id, int),
             *kind_faults("cohort_id", self.cohort_id, str),
             *kind_faults("routing_key", self.routing_key, str | None),
-            *kind_faults("cadence", self.cadence, Cadence),
-            *kind_faults("exit_guard", self.exit_guard, ExitGuard),
+            *kind_faults("cadence", self.cadence, Cadence, "give one, such as Cadence.DAILY"),
+            *kind_faults(
+                "exit_guard", self.exit_guard, ExitGuard, "give one, such as ExitGuard(share=0.5)"
+            ),
         ]
         for one in self.user_properties:
-            faults += kind_faults("each of user_properties", one, UserProperty)
+            faults += kind_faults("each of user_properties", one, UserProperty, _PROPERTY_CURE)
         if faults:
             raise ConfigurationError(f"CohortSync of {self.cohort_id!r}", tuple(faults))
         if self.project_id < 0:

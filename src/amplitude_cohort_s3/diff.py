@@ -19,7 +19,13 @@ from .destination import ExistingMeaning
 from .display import html_table
 from .engine import PartitionEngine
 from .engine_protocol import DiffEngine, DiffFile, DiffReport, Duplicates, Progress
-from .errors import ConfigurationError, DiskFullError, MalformedCsvError, WrongArgumentError
+from .errors import (
+    ConfigurationError,
+    DiskFullError,
+    MalformedCsvError,
+    MissingColumnsError,
+    WrongArgumentError,
+)
 from .filename import DiffType
 from .member_source import CsvSource, MemberSource, SupportsArrow, SupportsCsv
 from .rows import Member, Row, RowSchema, id_column
@@ -131,7 +137,7 @@ def diff_members(
         MissingExtraError: ``progress=True`` without tqdm.
         WrongArgumentError: An argument is of another type: members that are one text, a
             query that did not run yet.
-        ConfigurationError: ``duplicates`` is none of its values.
+        ConfigurationError: ``duplicates`` is none of its values, ``work_dir`` no folder.
 
     >>> schema = RowSchema()
     >>> with diff_members([("1", "ann"), ("2", "bob")], [("2", "bob"), ("3", "cy")],
@@ -142,6 +148,8 @@ def diff_members(
     check_kind("schema", schema, RowSchema, "give that of the sync: sync.schema")
     check_kind("existing", existing, ExistingMeaning, "give one, such as ExistingMeaning.MEMBERS")
     check_kind("engine", engine, DiffEngine | None, "give one, such as PartitionEngine(workers=2)")
+    if isinstance(engine, type):  # which has the method too
+        raise WrongArgumentError("engine", "type", f"give an object of it: {engine.__name__}()")
     if duplicates not in get_args(Duplicates):
         fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
         raise ConfigurationError("diff_members", (fault,))
@@ -153,6 +161,9 @@ def diff_members(
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise DiskFullError(str(work_dir or tempfile.gettempdir())) from error
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            fault = f"work_dir {str(work_dir)!r} is no folder: make it first"
+            raise ConfigurationError("diff_members", (fault,)) from None
         raise
     try:
         with _shown(progress) as told:
@@ -165,6 +176,7 @@ def diff_members(
                 folder=folder,
                 progress=told,
             )
+        check_kind("what the engine gives", report, DiffReport, "return a DiffReport")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -198,7 +210,10 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
     if isinstance(members, CsvSource):
         return members
     if isinstance(members, SupportsCsv):
-        return members.csv_source(schema)
+        source = members.csv_source(schema)
+        cure = "give CsvSource(chunks=lambda: iter([data]))"
+        check_kind("what csv_source() gives", source, CsvSource, cure)
+        return source
     if isinstance(members, SupportsArrow):
         return arrow_csv(members, schema, fill=fill)
     if isinstance(members, str | bytes | PathLike):
@@ -222,6 +237,8 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
                 yield schema.row(member, fill=fill)
             except MalformedCsvError as error:
                 raise MalformedCsvError(number, error.rule) from None
+            except MissingColumnsError as error:
+                raise MissingColumnsError(error.columns, number) from None
 
     return CsvSource(
         chunks=lambda: schema.encode(rows()),

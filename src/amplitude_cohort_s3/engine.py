@@ -14,6 +14,7 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+from ._arguments import kind_faults
 from ._csv import Block
 from ._divide import (
     Limits,
@@ -70,6 +71,13 @@ class PartitionEngine:
     batch_bytes: int = 4 << 20
 
     def __attrs_post_init__(self) -> None:
+        faults = [
+            *kind_faults("workers", self.workers, int),
+            *kind_faults("range_bytes", self.range_bytes, int),
+            *kind_faults("batch_bytes", self.batch_bytes, int),
+        ]
+        if faults:
+            raise ConfigurationError("PartitionEngine", tuple(faults))
         if min(self.workers, self.range_bytes, self.batch_bytes) < 1:
             raise ConfigurationError(
                 "PartitionEngine", ("workers, range_bytes and batch_bytes must be at least 1",)

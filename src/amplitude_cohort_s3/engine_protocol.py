@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 
 from .content import FileContent
 from .destination import ExistingMeaning
+from .errors import DiffClosedError
 from .filename import DiffType
 from .member_source import CsvSource, read_chunks
 from .rows import RowSchema
@@ -36,11 +37,22 @@ class DiffFile(FileContent):
     sha256: str
 
     def open(self) -> BinaryIO:
-        """A stream over the bytes; the caller closes it."""
-        return self.path.open("rb")
+        """A stream over the bytes; the caller closes it.
+
+        Raises:
+            DiffClosedError: The diff is closed.
+        """
+        try:
+            return self.path.open("rb")
+        except FileNotFoundError:
+            raise DiffClosedError(self.path.stem) from None
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes in chunks of a MiB."""
+        """The bytes in chunks of a MiB.
+
+        Raises:
+            DiffClosedError: The diff is closed.
+        """
         yield from read_chunks(self.open())
 
 

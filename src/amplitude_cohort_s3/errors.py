@@ -155,10 +155,13 @@ class MissingColumnsError(CohortS3Error, ValueError):
     """Members lack columns that the sync's schema declares."""
 
     columns: tuple[str, ...]
+    number: int | None = None
+    """Of the row that lacks them, from 1, where each row of an iterable has its own."""
 
     def __str__(self) -> str:
+        who = "the members lack" if self.number is None else f"row {self.number} lacks"
         return (
-            f"the members lack the columns {', '.join(map(repr, self.columns))}: add them, or "
+            f"{who} the columns {', '.join(map(repr, self.columns))}: add them, or "
             "rename what holds them (MemberFile has columns= for that); the sync can do without "
             "a property, and match by another column (match_by of its destination)"
         )
@@ -236,6 +239,20 @@ class DiskFullError(CohortS3Error, OSError):
         return (
             f"no room for the temporary files in {self.folder!r}: free some, or pass "
             "work_dir, a folder on a disk with twice the bytes of the members before and now"
+        )
+
+
+@define(slots=False)
+class DiffClosedError(CohortS3Error, ValueError):
+    """A file of a diff is wanted after the diff was closed, which removes its files."""
+
+    name: str
+    """Which of the three."""
+
+    def __str__(self) -> str:
+        return (
+            f"the file {self.name!r} of the diff is gone, for the diff is closed: read it, and "
+            "call commit, inside of the with"
         )
 
 
@@ -464,6 +481,12 @@ class CredentialsError(CohortS3Error, PermissionError):
     reason: str
 
     def __str__(self) -> str:
+        if self.reason == "NoCredentialsError":  # botocore's name for it
+            return (
+                "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or AWS_PROFILE for one of ~/.aws/config, or give the machine a role; these are "
+                "the places where boto3 looks"
+            )
         return (
             f"the credentials can't be used ({self.reason}): "
             "renew them, for example with aws sso login, or set AWS_PROFILE"

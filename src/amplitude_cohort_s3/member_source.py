@@ -6,7 +6,7 @@ from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from .errors import MalformedCsvError
+from .errors import MalformedCsvError, WrongArgumentError
 from .rows import MemberLike, Row, RowSchema
 
 CHUNK_BYTES = 1 << 20
@@ -37,6 +37,9 @@ class CsvSource:
             or its key in the storage.
         origin: What the source says of itself, for the record of the sync. No secrets.
         ignored: Collects, while it is read, columns that the source has and the bytes lack.
+
+    Raises:
+        WrongArgumentError: ``chunks`` is no function.
     """
 
     chunks: Callable[[], Iterator[bytes]]
@@ -48,6 +51,11 @@ class CsvSource:
     file: str | None = None
     origin: Mapping[str, str] = field(factory=dict[str, str])
     ignored: set[str] = field(factory=set[str], eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        if not callable(self.chunks):
+            cure = "give a function that opens them: chunks=lambda: iter(chunks)"
+            raise WrongArgumentError("chunks", type(self.chunks).__name__, cure)
 
     @contextmanager
     def reading(self) -> Generator[None]:

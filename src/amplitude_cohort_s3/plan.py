@@ -12,12 +12,14 @@ from .destination import CohortSync, check_is_sync
 from .diff import CohortDiff
 from .display import html_table
 from .errors import (
+    ConfigurationError,
     LogFullError,
     MassExitError,
     MatchByChangedError,
     PlanMismatchError,
     SyncOrderError,
     SyncTimeTakenError,
+    WrongArgumentError,
 )
 from .filename import DiffType, to_utc
 from .members import Head
@@ -175,11 +177,18 @@ def plan_sync(
         MatchByChangedError: The stream matches members by another column.
         PlanMismatchError: The diff was made for another schema or meaning of ``existing``.
         WrongArgumentError: An argument is of another type.
+        ConfigurationError: ``max_exits`` is negative.
     """
     check_is_sync(sync)
     _check_is_diff(diff)
     check_kind("previous", previous, Head | None, "give read_head(storage, sync.stream)")
-    check_kind("max_exits", max_exits, int | None, "give a number, or None for the exit guard")
+    cure = "give a number, or None for the exit guard"
+    check_kind("max_exits", max_exits, int | None, cure)
+    if isinstance(max_exits, bool):  # an int to Python
+        raise WrongArgumentError("max_exits", "bool", cure)
+    if max_exits is not None and max_exits < 0:
+        fault = f"max_exits must not be negative, and is {max_exits}"
+        raise ConfigurationError("plan_sync", (fault,))
     synced_at = to_utc(synced_at, "synced_at")
     floored = sync.name_style.floor(synced_at)
     if diff.schema != sync.schema:

@@ -268,11 +268,15 @@ class RowSchema:
 def _cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, Any]:
     match member:
         case Member():
-            return {
-                **member.properties,
-                "amplitude_id": member.amplitude_id,
-                "user_id": member.user_id,
-            }
+            try:
+                return {
+                    **member.properties,
+                    "amplitude_id": member.amplitude_id,
+                    "user_id": member.user_id,
+                }
+            except TypeError:  # asked beforehand, it would cost every row
+                found, cure = type(member.properties).__name__, "give a mapping by column"
+                raise UnsupportedValueError("properties", found, cure) from None
         case Mapping():
             named = cast("Mapping[str, Any]", member)
             given = {id_column(name) or name: cell for name, cell in named.items()}
@@ -318,8 +322,10 @@ def to_text(value: object, column: str) -> str:
             return str(value)
         case float() if value != value:  # noqa: PLR0124 -- NaN, as pandas marks a missing value
             return ""
-        case float():
+        case float() if column in ID_COLUMNS:
             cure = "an id may already have lost digits; read it as text or integer at the source"
+        case float():
+            cure = "format it as the text that the consumers expect, such as f'{value:.2f}'"
         case _ if hasattr(value, "isoformat"):
             cure = "format it, for example with .isoformat()"
         case _:
@@ -525,7 +531,10 @@ class LineReader:
                 places = self.places
                 rows = [[*line.split(","), ""] for line in lines]
                 lines = [",".join([row[place] for place in places]) for row in rows]
-            return Lines(lines, self._keys(lines) if self.key else None)
+            if not self.key:
+                return Lines(lines, None)
+            place = self.key  # no quotes here, so each comma ends a cell
+            return Lines(lines, [line.split(",", place + 1)[place] for line in lines])
         canonical = self._canonical(block)
         if canonical is not None:
             return Lines(canonical, self._keys(canonical))

@@ -72,6 +72,8 @@ class JobResult:
         return "" if self.error is None else type(self.error).__name__
 
 
+_JOBS_CURE = "give pairs of a CohortSync and its members: [(sync, members), …]"
+
 _CHANGES = (DiffType.ENTERING, DiffType.EXITING)
 
 
@@ -220,6 +222,7 @@ def run_due(
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
         return JobResult(sync=sync, outcome=done, result=result)
 
+    check_kind("jobs", jobs, Iterable, _JOBS_CURE)
     results = list[JobResult]()
     for job in jobs:
         sync, members = _pair(job)
@@ -231,10 +234,9 @@ def run_due(
 
 
 def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:
-    cure = "give pairs of a CohortSync and its members: [(sync, members), …]"
-    check_kind("each of jobs", job, Sequence, cure)
+    check_kind("each of jobs", job, Sequence, _JOBS_CURE)
     if len(job) != 2:  # noqa: PLR2004 -- a pair
-        raise WrongArgumentError("each of jobs", f"{type(job).__name__} of {len(job)}", cure)
+        raise WrongArgumentError("each of jobs", f"{type(job).__name__} of {len(job)}", _JOBS_CURE)
     check_is_sync(job[0])
     return job
 

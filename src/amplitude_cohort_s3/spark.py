@@ -26,6 +26,7 @@ from .destination import CohortSync
 from .errors import (
     CohortS3Error,
     ConfigurationError,
+    DuplicateKeyError,
     InvalidTextError,
     ObjectTooLargeError,
     TooManyPartsError,
@@ -36,7 +37,7 @@ from .frames import FrameDiff, diff_frames
 from .members import Head, Members, needed_files
 from .plan import check_exits, plan_sync
 from .records import RecordedFile, SyncRecord
-from .rows import Row, RowSchema, id_column
+from .rows import ID_COLUMNS, Row, RowSchema, id_column
 from .storage._protocol import ObjectInfo, Storage, SupportsDelete
 from .sync import SyncResult, begin_sync, commit, composing, done_before
 
@@ -115,7 +116,7 @@ def sync_frames(
     spark = members.sparkSession
     with _errors_of_tasks():
         before = _previous(spark, head, storage, sync.schema)
-        diff = diff_frames(before, current, on=sync.schema.key, existing=sync.destination.existing)
+        diff = _diff(sync, before, current)
         frames = {
             DiffType.ENTERING: diff.entering,
             DiffType.EXITING: diff.exiting,
@@ -168,6 +169,17 @@ def sync_frames(
             return commit(plan, composed, driver, log=log)
 
 
+def _diff(sync: CohortSync, before: Any, current: Any) -> FrameDiff:
+    key = sync.schema.key
+    try:
+        return diff_frames(
+            before, current, on=_names(sync.schema)[key], existing=sync.destination.existing
+        )
+    except DuplicateKeyError as error:
+        error.column = key  # as the user knows it
+        raise
+
+
 def _check_staging(sync: CohortSync, staging: str, part_bytes: int) -> None:
     faults = list[str]()
     if not staging.strip("/") or f"{staging}/".startswith(sync.stream.data_prefix):
@@ -193,8 +205,20 @@ def _staged(storage: Storage, run: str) -> Generator[str]:
 # --- Frames of text --------------------------------------------------------------------
 
 
+def _names(schema: RowSchema) -> dict[str, str]:
+    """What the columns of a schema are called in frames.
+
+    Not as in the files: Spark takes a dot in a name for a field of a structure, and names
+    that differ in their case for one.
+    """
+    properties = [f"property_{number}" for number, _ in enumerate(schema.properties)]
+    return dict(zip(schema.columns, (*ID_COLUMNS, *properties), strict=True))
+
+
 def _as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[str, ...]]:
     """The frame in the columns of the schema, all text and nothing null; and what it has more.
+
+    Its columns are called as :func:`_names` says.
 
     Raises:
         MissingColumnsError: It lacks the key or a property.
@@ -204,10 +228,11 @@ def _as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[
     named = {id_column(name) or name: name for name in frame.columns}
     schema.check_columns(named, fill=False)
     types = {field.name: field.dataType for field in frame.schema.fields}
+    names = _names(schema)
     cells: list[Any] = []
     for column in schema.columns:
         if column not in named:
-            cells.append(functions.lit("").alias(column))
+            cells.append(functions.lit("").alias(names[column]))
             continue
         name = named[column]
         kind = types[name].simpleString()
@@ -217,7 +242,7 @@ def _as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[
             raise UnsupportedValueError(column, kind, cure)
         # In backquotes, as a dot would be taken for a field of a structure.
         cell = frame["`" + name.replace("`", "``") + "`"].cast("string")
-        cells.append(functions.coalesce(cell, functions.lit("")).alias(column))
+        cells.append(functions.coalesce(cell, functions.lit("")).alias(names[column]))
     ignored = tuple(sorted(name for key, name in named.items() if key not in schema.columns))
     return frame.select(*cells), ignored
 
@@ -241,8 +266,8 @@ def _size_of(functions: Any, frame: Any, schema: RowSchema) -> _Size:
     """
     size = functions.lit(len(schema.columns))  # commas and the line end
     nuls: list[Any] = []
-    for column in schema.columns:
-        cell = frame["`" + column.replace("`", "``") + "`"]
+    for name in _names(schema).values():
+        cell = frame[name]
         quotes = functions.length(cell) - functions.length(functions.regexp_replace(cell, '"', ""))
         quoted = cell.rlike('[,"\\n\\r]')
         size = size + functions.octet_length(cell)
@@ -292,8 +317,8 @@ class _Reader:
                         # A column that is new since then is empty.
                         empty = pa.repeat(pa.scalar(""), rows.num_rows)
                         cells = {
-                            column: rows.column(column) if column in recorded else empty
-                            for column in self.schema.columns
+                            name: rows.column(column) if column in recorded else empty
+                            for column, name in _names(self.schema).items()
                         }
                         yield pa.RecordBatch.from_pydict(cells)
 
@@ -326,7 +351,8 @@ class _Reader:
 
 def _previous(spark: Any, head: Head | None, storage: OpenStorage, schema: RowSchema) -> Any:
     """The members before as a frame that is read by the tasks."""
-    columns = ", ".join(f"`{column.replace('`', '``')}` string" for column in schema.columns)
+    names = _names(schema)
+    columns = ", ".join(f"{name} string" for name in names.values())
     if head is None:
         return spark.createDataFrame([], columns)
     record = head.record
@@ -350,8 +376,8 @@ def _previous(spark: Any, head: Head | None, storage: OpenStorage, schema: RowSc
         return read([_Piece(None, 0, None)])
     frame = read([p for t in needed if t is not DiffType.EXITING for p in file(t)])
     if DiffType.EXITING in needed:
-        frame = frame.join(read(file(DiffType.EXITING)), on=schema.key, how="left_anti")
-        frame = frame.select(*(f"`{c.replace('`', '``')}`" for c in schema.columns))
+        frame = frame.join(read(file(DiffType.EXITING)), on=names[schema.key], how="left_anti")
+        frame = frame.select(*names.values())
     return frame
 
 
@@ -402,10 +428,10 @@ def _write(frame: Any, writer: _PartWriter, divisions: int) -> list[Part]:
     """The parts of a frame, in the order of the key: Spark's text sorts by its UTF-8 bytes."""
     if not divisions:
         return []
-    schema = writer.schema
-    key = "`" + schema.key.replace("`", "``") + "`"
-    columns = [f"`{column.replace('`', '``')}`" for column in schema.columns]
-    ordered = frame.select(*columns).repartitionByRange(divisions, key).sortWithinPartitions(key)
+    names = _names(writer.schema)
+    key = names[writer.schema.key]
+    rows = frame.select(*names.values())
+    ordered = rows.repartitionByRange(divisions, key).sortWithinPartitions(key)
     told = ordered.mapInArrow(writer, _PART_COLUMNS).collect()
     return [
         Part(

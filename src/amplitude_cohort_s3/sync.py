@@ -324,6 +324,7 @@ def commit(
 
     Raises:
         PlanMismatchError: The diff is another one, or its files were changed.
+        DiffClosedError: The diff is closed.
         LogFullError: The log has had its last number.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         SyncVoidError: What was staged disappeared, or a stranger took a name.
@@ -528,8 +529,11 @@ def check_is_storage(argument: str, value: object) -> None:
         WrongArgumentError: It is the name or URL of a bucket, a folder, a destination.
     """
     # Not isinstance: from Python 3.12 on it finds no verb that a wrapper passes on.
-    if not all(hasattr(value, verb) for verb in _VERBS):
+    lacking = [f"{verb}()" for verb in _VERBS if not hasattr(value, verb)]
+    if lacking:
         cure = 'open it first: open_storage("s3://my-bucket"), or LocalStorage("folder")'
+        if len(lacking) < len(_VERBS) / 2:  # one of your own; a Path has open() too
+            cure = f"give it {', '.join(lacking)} as well: see the protocol Storage"
         raise WrongArgumentError(argument, type(value).__name__, cure)
 
 

@@ -23,6 +23,7 @@ def cluster(folder: Path) -> Generator[str]:
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_DIRS": str(folder),
         "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_LOCAL_IP": "127.0.0.1",  # or their pages are open to the network
         "PYTHONPATH": str(Path(__file__).parent),
     }
 

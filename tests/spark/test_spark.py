@@ -6,6 +6,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
 from spark_cohorts import (
     HOUR,
@@ -27,6 +28,7 @@ from amplitude_cohort_s3 import (
     LocalStorage,
     MemoryStorage,
     RowSchema,
+    UserProperty,
     diff_members,
     read_head,
     read_history,
@@ -232,6 +234,25 @@ def test_what_can_not_be_synced_is_told_and_nothing_is_written(spark, tmp_path):
         on_spark(sync, frame(spark, 0, 5), storage, 1, max_exits=4)
     assert len(files(storage())) == 3
     assert staged(storage) == []
+
+
+def test_a_property_may_be_named_as_spark_names_parts_of_a_structure(spark, tmp_path):
+    dotted = UserProperty("a.b")
+    sync = attrs.evolve(
+        a_sync(match_by=dotted), user_properties=(dotted, UserProperty("c`d"), UserProperty("e f"))
+    )
+    columns = "amplitudeID string, userID string, `a.b` string, `c``d` string, `e f` string"
+    members = [(str(n), "", f"k{n}", "x", "y") for n in range(20)]
+    storage, expected = partial(LocalStorage, tmp_path / "root"), MemoryStorage()
+    for number, some in enumerate([members[:15], members[5:]]):
+        when = START + number * HOUR
+        on_spark(sync, spark.createDataFrame(some, columns), storage, number)
+        sync_cohort(sync, some, expected, synced_at=when, clock=lambda t=when: t)
+    assert files(storage()) == files(expected)
+    twice = [*members, ("99", "", "k1", "x", "y")]
+    with pytest.raises(DuplicateKeyError) as caught:
+        on_spark(sync, spark.createDataFrame(twice, columns), storage, 2)
+    assert caught.value.column == "a.b"
 
 
 def test_spark_reads_the_files_with_the_documented_options(spark, tmp_path):

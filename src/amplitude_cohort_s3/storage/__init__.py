@@ -58,8 +58,9 @@ def open_storage(place: str | os.PathLike[str] | InBucket, /) -> Storage:
     """The Storage for a place, with the credentials and settings of the environment.
 
     ``s3://bucket`` and a destination with a bucket open an ``S3Storage``;
-    ``file:///folder`` and a plain path open a ``LocalStorage``. For more choices
-    call these classes. A path within the bucket belongs to the ``Destination``.
+    ``file:///folder`` and a plain path open a ``LocalStorage``: so ``my-bucket`` alone is a
+    folder here, and no bucket. For more choices call these classes. A path within the
+    bucket belongs to the ``Destination``.
 
     Args:
         place: A URL, a folder, or a destination.
@@ -85,6 +86,12 @@ bucket: open 's3://my-bucket' and give the rest as Destination.path. Correct thi
         return _open_s3(place.bucket, region=place.region)
     scheme, separator, rest = place.partition("://")
     if not separator:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", place):  # one letter is a drive of Windows
+            # Not shown: it may hold credentials.
+            raise _no_place(
+                "it has a scheme without //: a bucket is s3://my-bucket, and a folder whose name "
+                "begins so is ./name:with-a-colon"
+            )
         return LocalStorage(place)
     match scheme.lower():
         case "s3":

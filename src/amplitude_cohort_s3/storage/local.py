@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from .._keys import check_key
 from ..errors import (
+    ConfigurationError,
     InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -38,6 +39,9 @@ class LocalStorage(ComposedByReading):
     Args:
         root: The folder; it is made when the first object is written.
 
+    Raises:
+        ConfigurationError: The root is a file.
+
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     storage = LocalStorage(folder)
@@ -48,6 +52,9 @@ class LocalStorage(ComposedByReading):
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
+        if self.root.is_file():
+            fault = f"the root {str(root)!r} is a file: give a folder"
+            raise ConfigurationError("LocalStorage", (fault,))
         self._on_disk = set[Path]()
 
     def __repr__(self) -> str:
