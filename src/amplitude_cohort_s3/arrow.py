@@ -40,7 +40,8 @@ class ArrowTable(ABC):
     """Answers that are also a data frame: read anew each time, in batches of bounded size.
 
     ``pyarrow.table(t)``, ``polars.DataFrame(t)``, ``pandas.DataFrame.from_arrow(t)`` and
-    DuckDB's SQL over a variable ``t`` take it as it is. Needs the extra ``arrow``.
+    DuckDB's SQL over a variable ``t`` take it as it is; ``pandas.DataFrame(t)`` does not
+    look for Arrow, so it takes it for a list. Needs the extra ``arrow``.
     """
 
     __slots__ = ()
