@@ -128,7 +128,7 @@ TRANSLATIONS = [
     (client_error("KMS.DisabledException"), errors.KmsAccessDeniedError, "KMS key"),
     (client_error("ExpiredToken"), errors.CredentialsError, "ExpiredToken"),
     (client_error("InvalidAccessKeyId"), errors.CredentialsError, "renew"),
-    (botocore.NoCredentialsError(), errors.CredentialsError, "AWS_ACCESS_KEY_ID .* boto3"),
+    (botocore.NoCredentialsError(), errors.CredentialsError, "set AWS_ACCESS_KEY_ID"),
     (client_error("RequestTimeTooSkewed"), errors.StoreClockSkewError, "15 minutes"),
     (
         client_error("AuthorizationHeaderMalformed", Region="eu-west-1"),
