@@ -113,7 +113,7 @@ class CohortHistory(Sequence[BucketSync]):
     def _recorded_members(self, sync: BucketSync) -> int | str:
         try:
             record = self.record(sync)
-        except CohortS3Error:  # A look is no place for it; whoever asks for the record gets it.
+        except (CohortS3Error, OSError):  # A look is no place; whoever asks for the record gets it.
             record = None
         return "-" if record is None else record.members
 
