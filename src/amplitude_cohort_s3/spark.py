@@ -485,7 +485,7 @@ def _errors_of_tasks() -> Generator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # Spark's class for it differs by version and by what was asked
         told = re.search(rf"^{_TOLD}(.+)$", str(error), re.MULTILINE)
         if told is None:
             raise

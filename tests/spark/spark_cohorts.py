@@ -110,7 +110,7 @@ class FailsOnce:
         self.root = str(root)
 
     def __call__(self):
-        from pyspark import TaskContext  # noqa: PLC0415
+        from pyspark import TaskContext  # noqa: PLC0415 - it takes a second
 
         storage = LocalStorage(self.root)
         if TaskContext.get() is not None:
@@ -141,7 +141,7 @@ class HoldsOneTask:
         self.root = str(root)
 
     def __call__(self):
-        from pyspark import TaskContext  # noqa: PLC0415
+        from pyspark import TaskContext  # noqa: PLC0415 - it takes a second
 
         storage, task = LocalStorage(self.root), TaskContext.get()
         if task is None:
