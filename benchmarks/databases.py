@@ -132,7 +132,7 @@ def measure(candidate: str, bucket: str, url: str) -> dict:
 
 def run_one(apply_sync: Callable[[CohortHistory, int, str], int], bucket: str, url: str) -> None:
     history = read_history(LocalStorage(bucket), SYNC.stream)
-    for module in ("duckdb", "psycopg", "amplitude_cohort_s3.sql.replay"):
+    for module in ("duckdb", "psycopg", "amplitude_cohort_s3.sql.apply_history"):
         import_module(module)  # not what is measured
     walls = []
     for number in range(len(history)):

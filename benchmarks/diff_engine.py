@@ -104,7 +104,7 @@ def sync(bucket: Path, file: Path, *, key: str = "amplitude_id", workers: int = 
         read_head,
         sync_cohort,
     )
-    from amplitude_cohort_s3.engine import PartitionEngine
+    from amplitude_cohort_s3.diff.engine import PartitionEngine
 
     storage = LocalStorage(bucket)
     cohort = CohortSync(
@@ -149,7 +149,7 @@ def ours(folder: Path, out: Path, options: dict[str, str]) -> None:
 def foreign(folder: Path, out: Path, _: dict[str, str]) -> None:
     """The same diff and files, but the members before come from anyone's file, in no order."""
     from amplitude_cohort_s3 import LocalStorage, MemberFile, RowSchema, diff_members
-    from amplitude_cohort_s3.filename import DiffType
+    from amplitude_cohort_s3.format.filename import DiffType
 
     storage = LocalStorage(out)
     with diff_members(
@@ -237,7 +237,7 @@ def gzip(folder: Path, out: Path, options: dict[str, str]) -> None:
     """One file compressed, with the extra ``fast`` or without."""
     if options["by"] == "standard library":
         sys.modules["isal"] = None  # type: ignore[assignment] -- as if it were not installed
-    from amplitude_cohort_s3.compression import compress_chunks
+    from amplitude_cohort_s3.format.compression import compress_chunks
 
     with (folder / "current.csv").open("rb") as file, (out / "current.csv.gz").open("wb") as to:
         to.writelines(compress_chunks(iter(lambda: file.read(1 << 20), b"")))

@@ -25,7 +25,7 @@ from amplitude_cohort_s3 import (
     RowSchema,
     read_history,
 )
-from amplitude_cohort_s3._grammar import FILE_NAME
+from amplitude_cohort_s3.format._grammar import FILE_NAME
 
 STREAM = CohortStream(project_id=123, cohort_id="26umsb5", path="cohorts")
 SCHEMA = RowSchema(properties=("plan",))

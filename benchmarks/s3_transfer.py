@@ -62,7 +62,7 @@ def main() -> None:
 def _run(options: argparse.Namespace) -> None:
     import boto3
 
-    from amplitude_cohort_s3.storage.s3 import S3Storage
+    from amplitude_cohort_s3.storage.s3.storage import S3Storage
 
     session: Any = boto3.Session()
     client = session.client("s3", endpoint_url=options.endpoint_url)

@@ -15,7 +15,7 @@ SYNCS_IN_A_BUCKET = 4
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["amplitude_cohort_s3.testing.small_cohort", "amplitude_cohort_s3.engine"]
+    ["amplitude_cohort_s3.testing.small_cohort", "amplitude_cohort_s3.diff.engine"]
 )
 
 

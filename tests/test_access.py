@@ -9,10 +9,15 @@ import pytest
 from moto import mock_aws
 
 from amplitude_cohort_s3 import S3Storage
-from amplitude_cohort_s3.access import AccessReport, Verdict, apply_bucket_policy, check_access
-from amplitude_cohort_s3.destination import Destination
 from amplitude_cohort_s3.errors import AccessDeniedError, BucketNotFoundError, ConfigurationError
-from amplitude_cohort_s3.policy import Purpose
+from amplitude_cohort_s3.policy.access import (
+    AccessReport,
+    Verdict,
+    apply_bucket_policy,
+    check_access,
+)
+from amplitude_cohort_s3.policy.bucket_policy import Purpose
+from amplitude_cohort_s3.settings.destination import Destination
 
 ROLE = "arn:aws:iam::111122223333:role/etl"
 DESTINATION = Destination(name="d", bucket="my-bucket", region="us-east-1", path="cohorts")

@@ -22,7 +22,7 @@ from amplitude_cohort_s3 import (
     errors,
     read_history,
 )
-from amplitude_cohort_s3.archives import unpack_archive
+from amplitude_cohort_s3.history.archives import unpack_archive
 
 TIME = "2026-11-23T14:05"
 HEADER = b'"amplitude_id","user_id","amplitude_id","plan"\n'

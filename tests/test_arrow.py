@@ -30,8 +30,8 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.arrow import BATCH_BYTES, RowTable, arrow_csv
-from amplitude_cohort_s3.member_source import CsvSource
+from amplitude_cohort_s3.sources.arrow import BATCH_BYTES, RowTable, arrow_csv
+from amplitude_cohort_s3.sources.protocol import CsvSource
 
 pa = pytest.importorskip("pyarrow")
 dataset = pytest.importorskip("pyarrow.dataset")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from amplitude_cohort_s3 import LocalStorage, cli, errors, list_streams
-from amplitude_cohort_s3.cli import ExitCode, exit_code
+from amplitude_cohort_s3.cli.main import ExitCode, exit_code
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
 
 # The script stands where the package was installed, beside its Python.

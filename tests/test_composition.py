@@ -21,13 +21,12 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.composition import (
+from amplitude_cohort_s3.distributed.composition import (
     ComposedDiff,
     members_digest,
     row_digest,
     write_part,
 )
-from amplitude_cohort_s3.content import ContentPart, FileContent, verified
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     DigestMismatchError,
@@ -36,7 +35,8 @@ from amplitude_cohort_s3.errors import (
     PlanMismatchError,
     SyncTimeTakenError,
 )
-from amplitude_cohort_s3.sync import begin_sync, done_before
+from amplitude_cohort_s3.format.content import ContentPart, FileContent, verified
+from amplitude_cohort_s3.sync.sync_cohort import begin_sync, done_before
 from amplitude_cohort_s3.testing.invariants import assert_invariants
 from amplitude_cohort_s3.testing.small_cohort import SYNC, clock_at, moment
 

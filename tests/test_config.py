@@ -18,7 +18,7 @@ from amplitude_cohort_s3 import (
     UserProperty,
     errors,
 )
-from amplitude_cohort_s3.config import (
+from amplitude_cohort_s3.cli.config import (
     AmplitudeConfig,
     AmplitudeMembersConfig,
     Config,

@@ -28,8 +28,8 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.archives import unpack_archive
-from amplitude_cohort_s3.findings import FindingKind
+from amplitude_cohort_s3.history.archives import unpack_archive
+from amplitude_cohort_s3.history.findings import FindingKind
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STREAM = CohortStream(project_id=187520, cohort_id="26umsb5", path="in")

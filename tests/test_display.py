@@ -24,11 +24,11 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.display import html_table
+from amplitude_cohort_s3._html import html_table
 from amplitude_cohort_s3.errors import NoSyncYetError, RecordFormatError
-from amplitude_cohort_s3.events import ChurnTable
-from amplitude_cohort_s3.listing import SyncState, UnpublishedSync
-from amplitude_cohort_s3.sync_log import LogEntry, SyncLog
+from amplitude_cohort_s3.history.events import ChurnTable
+from amplitude_cohort_s3.log.listing import SyncState, UnpublishedSync
+from amplitude_cohort_s3.log.sync_log import LogEntry, SyncLog
 
 
 class Reader(HTMLParser):

@@ -14,11 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amplitude_cohort_s3._spill import Ranges
-from amplitude_cohort_s3._workers import run_tasks
-from amplitude_cohort_s3.destination import ExistingMeaning
-from amplitude_cohort_s3.diff import diff_members
-from amplitude_cohort_s3.engine import PartitionEngine
+from amplitude_cohort_s3.diff._spill import Ranges
+from amplitude_cohort_s3.diff._workers import run_tasks
+from amplitude_cohort_s3.diff.cohort_diff import diff_members
+from amplitude_cohort_s3.diff.engine import PartitionEngine
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     DiskFullError,
@@ -26,8 +25,9 @@ from amplitude_cohort_s3.errors import (
     EmptyKeyError,
     WorkerDiedError,
 )
-from amplitude_cohort_s3.member_source import CsvSource
-from amplitude_cohort_s3.rows import RowSchema
+from amplitude_cohort_s3.format.schema import RowSchema
+from amplitude_cohort_s3.settings.destination import ExistingMeaning
+from amplitude_cohort_s3.sources.protocol import CsvSource
 from amplitude_cohort_s3.testing.engine_contract import (
     DiffEngineContract,
     canonical,
@@ -100,9 +100,9 @@ def test_workers_raise_where_the_caller_is():
 
 SCRIPT = """
 import {module}
-from amplitude_cohort_s3.diff import diff_members
-from amplitude_cohort_s3.engine import PartitionEngine
-from amplitude_cohort_s3.rows import RowSchema
+from amplitude_cohort_s3.diff.cohort_diff import diff_members
+from amplitude_cohort_s3.diff.engine import PartitionEngine
+from amplitude_cohort_s3.format.schema import RowSchema
 
 def run():
     rows = [(str(i), "") for i in range(20_000)]
@@ -262,10 +262,10 @@ def test_an_interrupt_leaves_nothing(tmp_path, workers):
     work_dir.mkdir()
     script = textwrap.dedent(f"""
         import sys, itertools
-        from amplitude_cohort_s3.diff import diff_members
-        from amplitude_cohort_s3.member_source import CsvSource
-        from amplitude_cohort_s3.engine import PartitionEngine
-        from amplitude_cohort_s3.rows import RowSchema
+        from amplitude_cohort_s3.diff.cohort_diff import diff_members
+        from amplitude_cohort_s3.sources.protocol import CsvSource
+        from amplitude_cohort_s3.diff.engine import PartitionEngine
+        from amplitude_cohort_s3.format.schema import RowSchema
         def chunks():
             yield b"amplitudeID,userID\\n"
             for n in itertools.count():

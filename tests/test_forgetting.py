@@ -41,9 +41,9 @@ from amplitude_cohort_s3.errors import (
     UnsupportedValueError,
     WrongArgumentError,
 )
-from amplitude_cohort_s3.findings import FindingKind
-from amplitude_cohort_s3.records import Amendment
-from amplitude_cohort_s3.sync_log import parse_log_key, read_record
+from amplitude_cohort_s3.history.findings import FindingKind
+from amplitude_cohort_s3.log.records import Amendment
+from amplitude_cohort_s3.log.sync_log import parse_log_key, read_record
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage, When
 from amplitude_cohort_s3.testing.invariants import assert_invariants
 from amplitude_cohort_s3.testing.small_cohort import START, STREAM, SYNC, clock_at, moment, sync_ids
@@ -246,7 +246,7 @@ def test_what_one_entry_of_the_log_can_not_hold_is_refused_before_anything_happe
     storage = MemoryStorage()
     sync_all(storage, COHORTS)
     before = everything(storage)
-    monkeypatch.setattr("amplitude_cohort_s3.sync.MAX_ENTRY_BYTES", 2000)
+    monkeypatch.setattr("amplitude_cohort_s3.sync.sync_cohort.MAX_ENTRY_BYTES", 2000)
     with pytest.raises(TooManyFilesError, match="prune old syncs first"):
         forget_ids(storage, 3)
     assert everything(storage) == before

@@ -27,14 +27,14 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.composition import ComposedDiff, write_part
+from amplitude_cohort_s3.distributed.composition import ComposedDiff, write_part
+from amplitude_cohort_s3.distributed.frames import diff_frames
 from amplitude_cohort_s3.errors import (
     DuplicateKeyError,
     EmptyKeyError,
     MissingColumnsError,
     UnsupportedValueError,
 )
-from amplitude_cohort_s3.frames import diff_frames
 from amplitude_cohort_s3.testing.small_cohort import clock_at, moment
 
 COLUMNS = ("amplitude_id", "user_id")

@@ -26,7 +26,6 @@ from amplitude_cohort_s3 import (
     recover,
     sync_cohort,
 )
-from amplitude_cohort_s3.compression import compress_chunks, decompress_chunks
 from amplitude_cohort_s3.errors import (
     ForeignHandleError,
     InvalidFileNameError,
@@ -34,10 +33,11 @@ from amplitude_cohort_s3.errors import (
     MalformedCsvError,
     RecordFormatError,
 )
-from amplitude_cohort_s3.findings import FindingKind
-from amplitude_cohort_s3.records import Outcome, SyncRecord, outcome_key, record_key
-from amplitude_cohort_s3.rows import read_table
-from amplitude_cohort_s3.sync_log import parse_log_key
+from amplitude_cohort_s3.format.compression import compress_chunks, decompress_chunks
+from amplitude_cohort_s3.format.schema import read_table
+from amplitude_cohort_s3.history.findings import FindingKind
+from amplitude_cohort_s3.log.records import Outcome, SyncRecord, outcome_key, record_key
+from amplitude_cohort_s3.log.sync_log import parse_log_key
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, moment, rows, sync_ids
 

@@ -20,7 +20,7 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.errors import NoSyncYetError
-from amplitude_cohort_s3.findings import FindingKind
+from amplitude_cohort_s3.history.findings import FindingKind
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIMES = [START + timedelta(hours=n) for n in range(12)]

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from amplitude_cohort_s3.errors import ConfigurationError
 from amplitude_cohort_s3.storage import LocalStorage, open_storage
-from amplitude_cohort_s3.storage.s3 import S3Storage
+from amplitude_cohort_s3.storage.s3.storage import S3Storage
 
 
 @frozen

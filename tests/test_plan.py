@@ -31,7 +31,7 @@ from amplitude_cohort_s3.errors import (
     SyncOrderError,
     SyncTimeTakenError,
 )
-from amplitude_cohort_s3.plan import next_free_moment
+from amplitude_cohort_s3.sync.plan import next_free_moment
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

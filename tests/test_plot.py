@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from amplitude_cohort_s3 import errors
-from amplitude_cohort_s3.plot import HistoryPoint, plot_history
+from amplitude_cohort_s3.history._plot import HistoryPoint, plot_history
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")

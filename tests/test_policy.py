@@ -10,17 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amplitude_cohort_s3._buckets import bucket_name_faults, is_access_point
-from amplitude_cohort_s3.access import PolicyOptions
-from amplitude_cohort_s3.destination import CohortStream, Destination
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     PolicyFormatError,
     PolicyTooLargeError,
 )
-from amplitude_cohort_s3.filename import DiffType, NameStyle
-from amplitude_cohort_s3.lifecycle import lifecycle_rules
-from amplitude_cohort_s3.policy import (
+from amplitude_cohort_s3.format.filename import DiffType, NameStyle
+from amplitude_cohort_s3.policy._bucket_names import bucket_name_faults, is_access_point
+from amplitude_cohort_s3.policy.access import PolicyOptions
+from amplitude_cohort_s3.policy.bucket_policy import (
     AMPLITUDE_ACCOUNTS,
     MAX_POLICY_BYTES,
     BucketPolicy,
@@ -28,6 +26,8 @@ from amplitude_cohort_s3.policy import (
     compact_json,
     partition_of,
 )
+from amplitude_cohort_s3.policy.lifecycle import lifecycle_rules
+from amplitude_cohort_s3.settings.destination import CohortStream, Destination
 
 ROLE = "arn:aws:iam::111122223333:role/etl"
 OTHER = "arn:aws:iam::444455556666:role/other"

@@ -22,7 +22,7 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.errors import MissingPowerError, NaiveDatetimeError
-from amplitude_cohort_s3.findings import FindingKind
+from amplitude_cohort_s3.history.findings import FindingKind
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.invariants import assert_invariants
 from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, clock_at, moment, sync_ids

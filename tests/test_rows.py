@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amplitude_cohort_s3 import Member, RowSchema, _csv
-from amplitude_cohort_s3.compression import compress_chunks, decompress_chunks
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     InvalidTextError,
@@ -20,7 +19,8 @@ from amplitude_cohort_s3.errors import (
     MissingColumnsError,
     UnsupportedValueError,
 )
-from amplitude_cohort_s3.rows import read_table
+from amplitude_cohort_s3.format.compression import compress_chunks, decompress_chunks
+from amplitude_cohort_s3.format.schema import read_table
 from amplitude_cohort_s3.testing import strategies
 
 PLAN = RowSchema(properties=("plan",))

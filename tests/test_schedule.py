@@ -20,7 +20,7 @@ from amplitude_cohort_s3 import (
     read_history,
     run_due,
 )
-from amplitude_cohort_s3.member_source import SupportsUnchanged
+from amplitude_cohort_s3.sources.protocol import SupportsUnchanged
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 

@@ -29,7 +29,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.compression import compress_chunks, decompress_chunks, unpack_chunks
+from amplitude_cohort_s3.format.compression import compress_chunks, decompress_chunks, unpack_chunks
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -63,7 +63,7 @@ from amplitude_cohort_s3.errors import (
     UnloggedSyncsError,
     UnsupportedValueError,
 )
-from amplitude_cohort_s3.records import outcome_key, record_key
+from amplitude_cohort_s3.log.records import outcome_key, record_key
 from amplitude_cohort_s3.testing import strategies
 from amplitude_cohort_s3.testing.faulty_storage import Fault, FaultyStorage
 
@@ -1023,7 +1023,7 @@ def test_a_store_that_calls_our_own_record_anothers_is_not_believed():
 
 
 def test_a_log_that_has_had_its_last_number_is_full(storage, monkeypatch):
-    monkeypatch.setattr("amplitude_cohort_s3.plan.MAX_NUMBER", 1)
+    monkeypatch.setattr("amplitude_cohort_s3.sync.plan.MAX_NUMBER", 1)
     run(storage, OLD)
     before = contents(storage)
     with pytest.raises(LogFullError, match="_syncs/123_26umsb5"):

@@ -21,7 +21,7 @@ from amplitude_cohort_s3 import (
     SyncRecord,
 )
 from amplitude_cohort_s3.errors import RecordFormatError
-from amplitude_cohort_s3.records import (
+from amplitude_cohort_s3.log.records import (
     AmendedCounts,
     Amendment,
     RecordedFile,
@@ -29,7 +29,7 @@ from amplitude_cohort_s3.records import (
     outcome_key,
     record_key,
 )
-from amplitude_cohort_s3.sync_log import LogEntry, parse_log_key, read_record
+from amplitude_cohort_s3.log.sync_log import LogEntry, parse_log_key, read_record
 from amplitude_cohort_s3.testing import strategies
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)

@@ -48,7 +48,7 @@ from amplitude_cohort_s3.errors import (
     UnsupportedValueError,
     WrongArgumentError,
 )
-from amplitude_cohort_s3.member_source import CsvSource
+from amplitude_cohort_s3.sources.protocol import CsvSource
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 THERE = Destination(name="d")

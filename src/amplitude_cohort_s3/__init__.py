@@ -7,8 +7,25 @@ its import names. Nothing here imports boto3, smart_open or urllib3.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .arrow import ValueTable
-from .destination import (
+from .diff.cohort_diff import CohortDiff, diff_members
+from .diff.engine import PartitionEngine
+from .diff.protocol import DiffEngine
+from .errors import CohortS3Error
+from .format.filename import CohortFileName, DiffType, NameStyle
+from .format.schema import Member, RowSchema
+from .history.events import Churn, ChurnTable, MembershipEvent
+from .history.findings import Finding, FindingKind
+from .history.history import CohortHistory
+from .history.members import Head, Members
+from .history.stays import Stay
+from .history.verification import detect_existing_meaning
+from .log.listing import BucketSync, StreamOverview, SyncState, UnpublishedSync
+from .log.records import Outcome, SyncRecord
+from .maintenance.forget import ForgetPlan, ForgetReceipt, forget, plan_forget
+from .maintenance.prune import PrunePlan, PruneReceipt, plan_prune, prune
+from .policy.bucket_policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
+from .policy.lifecycle import lifecycle_rules
+from .settings.destination import (
     Cadence,
     CohortStream,
     CohortSync,
@@ -17,27 +34,9 @@ from .destination import (
     ExitGuard,
     UserProperty,
 )
-from .diff import CohortDiff, diff_members
-from .engine import PartitionEngine
-from .engine_protocol import DiffEngine
-from .errors import CohortS3Error
-from .events import Churn, ChurnTable, MembershipEvent
-from .filename import CohortFileName, DiffType, NameStyle
-from .findings import Finding, FindingKind
-from .forgetting import ForgetPlan, ForgetReceipt, forget, plan_forget
-from .history import CohortHistory
-from .lifecycle import lifecycle_rules
-from .listing import BucketSync, StreamOverview, SyncState, UnpublishedSync
-from .member_source import CsvSource, SupportsCsv
-from .members import Head, Members
-from .plan import SyncPlan, plan_sync
-from .policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
-from .pruning import PrunePlan, PruneReceipt, plan_prune, prune
-from .records import Outcome, SyncRecord
-from .rows import Member, RowSchema
-from .schedule import JobOutcome, JobResult, RunReport, run_due
 from .sources import MemberFile
-from .stays import Stay
+from .sources.arrow import ValueTable
+from .sources.protocol import CsvSource, SupportsCsv
 from .storage import (
     LocalStorage,
     MemoryStorage,
@@ -50,7 +49,9 @@ from .storage import (
     SupportsReplace,
     open_storage,
 )
-from .sync import (
+from .sync.plan import SyncPlan, plan_sync
+from .sync.schedule import JobOutcome, JobResult, RunReport, run_due
+from .sync.sync_cohort import (
     RecoveryReport,
     SyncResult,
     adopt,
@@ -61,23 +62,22 @@ from .sync import (
     recover,
     sync_cohort,
 )
-from .verification import detect_existing_meaning
 
 if TYPE_CHECKING:
-    from .access import AccessReport, apply_bucket_policy, check_access
-    from .sources._amplitude_session import DownloadUsage
-    from .sources.amplitude_api import AmplitudeCohort, AmplitudeCohorts, AmplitudeMembers
+    from .policy.access import AccessReport, apply_bucket_policy, check_access
+    from .sources.amplitude._session import DownloadUsage
+    from .sources.amplitude.api import AmplitudeCohort, AmplitudeCohorts, AmplitudeMembers
     from .storage import S3Storage
 
 _ON_DEMAND = {
-    "AccessReport": ".access",
-    "AmplitudeCohort": ".sources.amplitude_api",
-    "AmplitudeCohorts": ".sources.amplitude_api",
-    "AmplitudeMembers": ".sources.amplitude_api",
-    "DownloadUsage": ".sources._amplitude_session",
+    "AccessReport": ".policy.access",
+    "AmplitudeCohort": ".sources.amplitude.api",
+    "AmplitudeCohorts": ".sources.amplitude.api",
+    "AmplitudeMembers": ".sources.amplitude.api",
+    "DownloadUsage": ".sources.amplitude._session",
     "S3Storage": ".storage",
-    "apply_bucket_policy": ".access",
-    "check_access": ".access",
+    "apply_bucket_policy": ".policy.access",
+    "check_access": ".policy.access",
 }
 
 __all__ = [

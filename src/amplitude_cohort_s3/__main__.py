@@ -1,6 +1,6 @@
 """``python -m amplitude_cohort_s3``: the command, where its script is not on the path."""
 
-from .cli import script
+from .cli.main import script
 
 if __name__ == "__main__":
     script()

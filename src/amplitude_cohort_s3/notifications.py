@@ -12,10 +12,10 @@ from urllib.parse import unquote_plus
 
 from attrs import define, evolve, field, frozen
 
-from ._keys import MAX_KEY_BYTES
-from .destination import CohortStream
 from .errors import ConfigurationError, InvalidFileNameError, InvalidNotificationError
-from .filename import CohortFileName, DiffType, SecondGroup
+from .format.filename import CohortFileName, DiffType, SecondGroup
+from .settings.destination import CohortStream
+from .storage.keys import MAX_KEY_BYTES
 
 MAX_ENVELOPES = 8
 """How deep messages may be wrapped. S3 in SNS in SQS in a batch is five."""

@@ -36,7 +36,7 @@ from amplitude_cohort_s3 import (
     errors,
     sync_cohort,
 )
-from amplitude_cohort_s3.engine import PartitionEngine
+from amplitude_cohort_s3.diff.engine import PartitionEngine
 from amplitude_cohort_s3.sources import _amplitude_session
 from amplitude_cohort_s3.testing.fake_amplitude import (
     FILE,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from urllib3.exceptions import ProtocolError
 
 from amplitude_cohort_s3 import CohortS3Error, errors
-from amplitude_cohort_s3.sources._export import RowCount, read_export
-from amplitude_cohort_s3.sources._http import Deadline, Patience
+from amplitude_cohort_s3.sources.amplitude._export import RowCount, read_export
+from amplitude_cohort_s3.sources.amplitude._http import Deadline, Patience
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude, export_csv
 from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
 

@@ -11,10 +11,16 @@ from moto import mock_aws
 from policy_calls import Call, CallRecorder, expected_calls
 from policy_judge import ALLOW_ALL_OF_S3, Request, judge
 
-from amplitude_cohort_s3.destination import CohortSync, Destination
-from amplitude_cohort_s3.policy import Purpose, bucket_policy
-from amplitude_cohort_s3.storage.s3 import S3Storage
-from amplitude_cohort_s3.sync import list_streams, read_head, read_history, recover, sync_cohort
+from amplitude_cohort_s3.policy.bucket_policy import Purpose, bucket_policy
+from amplitude_cohort_s3.settings.destination import CohortSync, Destination
+from amplitude_cohort_s3.storage.s3.storage import S3Storage
+from amplitude_cohort_s3.sync.sync_cohort import (
+    list_streams,
+    read_head,
+    read_history,
+    recover,
+    sync_cohort,
+)
 
 ROLE = "arn:aws:iam::111122223333:role/etl"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -4,7 +4,7 @@ import pytest
 from servers import Server
 
 from amplitude_cohort_s3.storage import Storage
-from amplitude_cohort_s3.storage.s3 import S3Storage
+from amplitude_cohort_s3.storage.s3.storage import S3Storage
 from amplitude_cohort_s3.testing.storage_contract import StorageContract
 
 pytestmark = pytest.mark.servers

@@ -13,8 +13,8 @@ from servers import Server
 
 from amplitude_cohort_s3 import errors
 from amplitude_cohort_s3.storage import StagedState
-from amplitude_cohort_s3.storage._s3_honesty import PROBE_NAME
-from amplitude_cohort_s3.storage.s3 import S3Storage
+from amplitude_cohort_s3.storage.s3._conditional_writes import PROBE_NAME
+from amplitude_cohort_s3.storage.s3.storage import S3Storage
 from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
 
 pytestmark = pytest.mark.servers

@@ -7,7 +7,7 @@ import pytest
 from servers import Server
 
 from amplitude_cohort_s3.storage import StagedState
-from amplitude_cohort_s3.storage.s3 import S3Storage
+from amplitude_cohort_s3.storage.s3.storage import S3Storage
 
 pytestmark = pytest.mark.servers
 

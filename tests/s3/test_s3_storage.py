@@ -17,11 +17,11 @@ from servers import Server
 from amplitude_cohort_s3 import errors
 from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState, _s3_errors, _s3_parts
 from amplitude_cohort_s3.storage import s3 as module
-from amplitude_cohort_s3.storage._composing import upload_parts
-from amplitude_cohort_s3.storage._s3_errors import translate
-from amplitude_cohort_s3.storage._s3_honesty import PROBE_NAME
-from amplitude_cohort_s3.storage._s3_parts import part_size_of, split_into_parts
-from amplitude_cohort_s3.storage.s3 import S3Storage
+from amplitude_cohort_s3.storage.compose import upload_parts
+from amplitude_cohort_s3.storage.s3._conditional_writes import PROBE_NAME
+from amplitude_cohort_s3.storage.s3._parts import part_size_of, split_into_parts
+from amplitude_cohort_s3.storage.s3.errors import translate
+from amplitude_cohort_s3.storage.s3.storage import S3Storage
 
 MIB = 1 << 20
 

@@ -13,7 +13,7 @@ from attrs import evolve
 
 from amplitude_cohort_s3.errors import ObjectExistsError
 from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState, Storage
-from amplitude_cohort_s3.storage.s3 import S3Storage
+from amplitude_cohort_s3.storage.s3.storage import S3Storage
 from amplitude_cohort_s3.testing.storage_contract import StorageContract
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ from amplitude_cohort_s3 import (
     S3Storage,
     UserProperty,
 )
-from amplitude_cohort_s3.spark import sync_frames
+from amplitude_cohort_s3.distributed.spark import sync_frames
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -206,7 +206,7 @@ def speculating_driver(root, master):
 
 def killed_driver(root):
     """A driver that dies when the parts are there: it is killed where it would commit."""
-    import amplitude_cohort_s3.spark as module  # noqa: PLC0415
+    import amplitude_cohort_s3.distributed.spark as module  # noqa: PLC0415
 
     def killed(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)

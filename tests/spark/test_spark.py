@@ -34,6 +34,8 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
+from amplitude_cohort_s3.distributed.frames import diff_frames
+from amplitude_cohort_s3.distributed.spark import sync_frames
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     DigestMismatchError,
@@ -46,8 +48,6 @@ from amplitude_cohort_s3.errors import (
     TooManyPartsError,
     UnsupportedValueError,
 )
-from amplitude_cohort_s3.frames import diff_frames
-from amplitude_cohort_s3.spark import sync_frames
 
 pytestmark = [pytest.mark.servers, pytest.mark.filterwarnings("ignore")]
 

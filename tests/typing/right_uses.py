@@ -59,7 +59,7 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.errors import CohortS3Error, MassExitError, SyncTimeTakenError
-from amplitude_cohort_s3.member_source import SupportsUnchanged
+from amplitude_cohort_s3.sources.protocol import SupportsUnchanged
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from amplitude_cohort_s3 import CsvSource, DiffEngine, DiffType, ExistingMeaning, RowSchema
-from amplitude_cohort_s3.engine_protocol import DiffFile, DiffReport, Duplicates, Progress
+from amplitude_cohort_s3.diff.protocol import DiffFile, DiffReport, Duplicates, Progress
 from amplitude_cohort_s3.errors import DuplicateKeyError, EmptyKeyError, MalformedCsvError
 
 csv.field_size_limit(1 << 30)

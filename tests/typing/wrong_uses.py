@@ -38,7 +38,7 @@ from amplitude_cohort_s3 import (
     recover,
     sync_cohort,
 )
-from amplitude_cohort_s3.engine_protocol import DiffFile, Duplicates
+from amplitude_cohort_s3.diff.protocol import DiffFile, Duplicates
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 STORAGE = MemoryStorage()

@@ -12,10 +12,7 @@ from typing import Any, BinaryIO, cast
 from attrs import field, frozen
 
 from .._arguments import check_kind
-from .._csv import read_blocks
 from .._optional import load
-from ..arrow import BATCH_ROWS, arrow_csv
-from ..compression import is_compressed, unpack_chunks
 from ..errors import (
     CohortS3Error,
     MemberFileError,
@@ -23,8 +20,11 @@ from ..errors import (
     MissingColumnsError,
     MissingExtraError,
 )
-from ..member_source import CHUNK_BYTES, CsvSource
-from ..rows import RowSchema, id_column
+from ..format.compression import is_compressed, unpack_chunks
+from ..format.csv_blocks import read_blocks
+from ..format.schema import RowSchema, id_column
+from .arrow import BATCH_ROWS, arrow_csv
+from .protocol import CHUNK_BYTES, CsvSource
 
 _PARQUET_MAGIC = b"PAR1"
 

@@ -6,7 +6,7 @@ from .._optional import load
 from .warehouses import manifests, statements
 
 if TYPE_CHECKING:
-    from .replay import AppliedSync, ApplyReport, OnApplied, apply
+    from .apply_history import AppliedSync, ApplyReport, OnApplied, apply
 
 _ON_DEMAND = ("AppliedSync", "ApplyReport", "OnApplied", "apply")
 
@@ -17,9 +17,9 @@ def __getattr__(name: str) -> Any:
     if name not in _ON_DEMAND:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     load("sqlalchemy", "sql")
-    from . import replay  # noqa: PLC0415 -- it builds on SQLAlchemy
+    from . import apply_history  # noqa: PLC0415 -- it builds on SQLAlchemy
 
-    return getattr(replay, name)
+    return getattr(apply_history, name)
 
 
 def __dir__() -> list[str]:

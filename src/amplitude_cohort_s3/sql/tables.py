@@ -8,7 +8,7 @@ from attrs import frozen
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
-from ..destination import CohortStream
+from ..settings.destination import CohortStream
 
 
 class Instant(TypeDecorator[datetime]):

@@ -9,10 +9,10 @@ from urllib.parse import unquote
 from attrs import frozen
 
 from ..errors import ConfigurationError
-from ..filename import DiffType
-from ..history import CohortHistory, check_is_history
-from ..listing import BucketSync
-from ..rows import read_table
+from ..format.filename import DiffType
+from ..format.schema import read_table
+from ..history.history import CohortHistory, check_is_history
+from ..log.listing import BucketSync
 
 Dialect = Literal["athena", "bigquery", "duckdb", "postgresql", "redshift", "snowflake"]
 """Whose SQL it is."""

@@ -5,9 +5,11 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from .._keys import MAX_KEY_BYTES, check_key
 from ..errors import ConfigurationError
-from ._protocol import (
+from .keys import MAX_KEY_BYTES, check_key
+from .local import LocalStorage
+from .memory import MemoryStorage
+from .protocol import (
     ObjectInfo,
     StagedObject,
     StagedState,
@@ -16,11 +18,9 @@ from ._protocol import (
     SupportsDelete,
     SupportsReplace,
 )
-from .local import LocalStorage
-from .memory import MemoryStorage
 
 if TYPE_CHECKING:
-    from .s3 import S3Storage
+    from .s3.storage import S3Storage
 
 __all__ = [
     "MAX_KEY_BYTES",
@@ -121,7 +121,7 @@ def _no_place(fault: str) -> ConfigurationError:
 
 
 def _open_s3(bucket: str, *, region: str | None) -> Storage:
-    from .s3 import S3Storage  # noqa: PLC0415 - boto3 costs 0.3 s
+    from .s3.storage import S3Storage  # noqa: PLC0415 - boto3 costs 0.3 s
 
     return S3Storage(bucket, region=region)
 
@@ -129,7 +129,7 @@ def _open_s3(bucket: str, *, region: str | None) -> Storage:
 def __getattr__(name: str) -> Any:
     # S3Storage on demand, as boto3 costs 0.3 s.
     if name == "S3Storage":
-        from .s3 import S3Storage  # noqa: PLC0415
+        from .s3.storage import S3Storage  # noqa: PLC0415
 
         return S3Storage
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

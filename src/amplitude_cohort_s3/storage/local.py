@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
 
-from .._keys import check_key
 from ..errors import (
     ConfigurationError,
     InvalidKeyError,
@@ -22,8 +21,9 @@ from ..errors import (
     StagedGoneError,
     StorageUnsuitableError,
 )
-from ._composing import ComposedByReading
-from ._protocol import ObjectInfo, StagedObject, StagedState
+from .compose import ComposedByReading
+from .keys import check_key
+from .protocol import ObjectInfo, StagedObject, StagedState
 
 STAGING_FOLDER = ".amplitude_cohort_s3"
 """The folder below the root that no listing shows; it holds what is staged."""

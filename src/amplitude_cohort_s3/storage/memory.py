@@ -11,10 +11,10 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from .._keys import check_key
 from ..errors import ObjectExistsError, ObjectNotFoundError, StagedGoneError
-from ._composing import ComposedByReading
-from ._protocol import ObjectInfo, StagedObject, StagedState
+from .compose import ComposedByReading
+from .keys import check_key
+from .protocol import ObjectInfo, StagedObject, StagedState
 
 
 class MemoryStorage(ComposedByReading):

@@ -19,10 +19,10 @@ import pytest
 from attrs import frozen
 
 from ..errors import CohortS3Error, SyncTimeTakenError
-from ..filename import DiffType
-from ..listing import StreamFile, parse_listing
+from ..format.filename import DiffType
+from ..log.listing import StreamFile, parse_listing
 from ..storage import Storage
-from ..sync import read_history, recover
+from ..sync.sync_cohort import read_history, recover
 from .faulty_storage import Death, Fault, FaultyStorage, When, unknown_outcome
 from .invariants import StreamState, assert_invariants
 from .small_cohort import STREAM, content, ids_of, moment, sync_ids

@@ -18,17 +18,17 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ..destination import ExistingMeaning
-from ..engine_protocol import DiffEngine, DiffReport, Duplicates
+from ..diff.protocol import DiffEngine, DiffReport, Duplicates
 from ..errors import (
     DuplicateKeyError,
     EmptyKeyError,
     MalformedCsvError,
     MissingColumnsError,
 )
-from ..filename import DiffType
-from ..member_source import CsvSource
-from ..rows import Row, RowSchema
+from ..format.filename import DiffType
+from ..format.schema import Row, RowSchema
+from ..settings.destination import ExistingMeaning
+from ..sources.protocol import CsvSource
 
 MEANINGS = tuple(ExistingMeaning)
 

@@ -32,7 +32,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from attrs import define, field, frozen
 
-from ..rows import MemberLike, RowSchema
+from ..format.schema import MemberLike, RowSchema
 from .lying_proxy import Lie, LyingProxy
 
 LIST = r"^/api/3/cohorts$"

@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from ..composition import members_digest, row_digest
-from ..compression import decompress_chunks
-from ..content import verified
-from ..destination import CohortStream, ExistingMeaning
+from ..distributed.composition import members_digest, row_digest
 from ..errors import UnfinishedSyncError
-from ..filename import DiffType
-from ..listing import StreamFile, parse_listing
-from ..members import Members
-from ..records import Amendment, LogRecord, Outcome, SyncRecord, outcome_key
-from ..rows import Row
+from ..format.compression import decompress_chunks
+from ..format.content import verified
+from ..format.filename import DiffType
+from ..format.schema import Row
+from ..history.members import Members
+from ..log.listing import StreamFile, parse_listing
+from ..log.records import Amendment, LogRecord, Outcome, SyncRecord, outcome_key
+from ..log.sync_log import parse_log_key, read_record
+from ..settings.destination import CohortStream, ExistingMeaning
 from ..storage import StagedObject, StagedState, Storage
-from ..sync import read_head, read_history
-from ..sync_log import parse_log_key, read_record
+from ..sync.sync_cohort import read_head, read_history
 
 
 @frozen(kw_only=True)

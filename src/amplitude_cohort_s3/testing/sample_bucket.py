@@ -13,12 +13,12 @@ from datetime import UTC, datetime, timedelta
 
 from attrs import evolve, frozen
 
-from ..destination import CohortStream, CohortSync, Destination, UserProperty
-from ..diff import diff_members
-from ..filename import DiffType
-from ..rows import Member
+from ..diff.cohort_diff import diff_members
+from ..format.filename import DiffType
+from ..format.schema import Member
+from ..settings.destination import CohortStream, CohortSync, Destination, UserProperty
 from ..storage import Storage
-from ..sync import sync_cohort
+from ..sync.sync_cohort import sync_cohort
 
 SYNC = CohortSync(
     destination=Destination(name="sample", path="cohorts"),

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..destination import CohortSync, Destination, ExitGuard
+from ..settings.destination import CohortSync, Destination, ExitGuard
 from ..storage import MemoryStorage, Storage
-from ..sync import SyncResult, sync_cohort
+from ..sync.sync_cohort import SyncResult, sync_cohort
 
 DESTINATION = Destination(name="proof", path="cohorts")
 SYNC = CohortSync(

@@ -24,11 +24,11 @@ from ..errors import (
     SyncVoidError,
     UnfinishedSyncError,
 )
-from ..filename import DiffType
-from ..members import Members
-from ..records import SyncRecord
+from ..format.filename import DiffType
+from ..history.members import Members
+from ..log.records import SyncRecord
 from ..storage import Storage
-from ..sync import SyncResult, read_head, read_history, recover
+from ..sync.sync_cohort import SyncResult, read_head, read_history, recover
 from .faulty_storage import Death, Fault, FaultyStorage, When, unknown_outcome
 from .invariants import assert_invariants
 from .small_cohort import START, STREAM, ids_of, sync_ids

@@ -18,12 +18,12 @@ from typing import Literal
 
 from hypothesis import strategies as st
 
-from ..content import ContentPart
-from ..destination import CohortStream, ExistingMeaning
-from ..filename import CohortFileName, DiffType, NameStyle
-from ..records import Outcome, RecordedFile, RecordRef, SyncRecord
-from ..rows import Row, RowSchema, id_column
-from ..storage._protocol import StagedObject
+from ..format.content import ContentPart
+from ..format.filename import CohortFileName, DiffType, NameStyle
+from ..format.schema import Row, RowSchema, id_column
+from ..log.records import Outcome, RecordedFile, RecordRef, SyncRecord
+from ..settings.destination import CohortStream, ExistingMeaning
+from ..storage.protocol import StagedObject
 
 HOSTILE_ROUTING_KEYS = (
     "123_26umsb5_2026-11-23T14:05_entering_key.csv",

@@ -1,0 +1,331 @@
+"""Cohort files out of a ``.tar.gz``: one public consumer of Amplitude's got them that way.
+
+An archive may be hostile, so this reads tar itself, as a stream and with fixed memory:
+the standard library's reader takes extended headers and maps of sparse files into
+memory whole, however large they say they are.
+"""
+
+import gzip
+import hashlib
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import BinaryIO, cast
+
+from attrs import define, frozen
+
+from ..errors import (
+    ArchiveLimitError,
+    InvalidArchiveError,
+    InvalidFileNameError,
+    InvalidKeyError,
+    ObjectExistsError,
+)
+from ..format.compression import content_type_of
+from ..format.filename import CohortFileName, DiffType, SecondGroup
+from ..sources.protocol import CHUNK_BYTES, read_chunks
+from ..storage import ObjectInfo, StagedObject, StagedState, Storage
+from ..storage.keys import check_key
+
+MAX_BYTES = 64 << 30
+"""How much an archive may unpack to, by default: a cohort of hundreds of millions."""
+
+MAX_MEMBERS = 1000
+"""An archive of Amplitude's holds three files."""
+
+MAX_RATIO = 200
+"""How often smaller than its content an archive may be. CSV of ids packs to a third or
+a tenth, bombs to a thousandth."""
+
+RATIO_FREE_BYTES = 64 << 20
+"""What may unpack without a look at the ratio: the padding of small archives packs well."""
+
+MAX_EXTENDED_BYTES = 16 << 10
+"""How long an extended header may be: it holds a member's name."""
+
+
+@frozen
+class SkippedMember:
+    """A member of an archive that is no cohort file, and why."""
+
+    name: str
+    reason: str
+
+
+@frozen(kw_only=True)
+class UnpackedArchive:
+    """What came out of an archive.
+
+    Attributes:
+        files: The cohort files that are now in the storage, in the order of publication.
+        skipped: The other members. Folders are not listed.
+    """
+
+    files: tuple[ObjectInfo, ...]
+    skipped: tuple[SkippedMember, ...] = ()
+
+
+def unpack_archive(
+    archive: BinaryIO,
+    storage: Storage,
+    *,
+    path: str = "",
+    max_bytes: int = MAX_BYTES,
+    second_group: SecondGroup = "minutes",
+) -> UnpackedArchive:
+    """Copies the cohort files of a ``.tar.gz`` into a storage, all of them or none.
+
+    Folders inside the archive are left out: the files of a sync stand side by side.
+    ``read_history`` works on the result. Links, devices, absolute names and names with
+    ``..`` are skipped, and nothing is ever written but under ``path``. To unpack an
+    archive again changes nothing.
+
+    Args:
+        archive: Its bytes, for example ``storage.open("input/cohort.tar.gz")``; it is
+            read from where it stands and not closed.
+        storage: Where the files go.
+        path: Below which folder.
+        max_bytes: How much the archive may unpack to.
+        second_group: What the second of two groups in a name's time means: see
+            ``NameStyle``.
+
+    Returns:
+        The files, and the members that were skipped, with reasons.
+
+    Raises:
+        InvalidArchiveError: It is cut off, damaged or no ``.tar.gz``; nothing is visible.
+        ArchiveLimitError: It unpacks to too much, to too many members or from too little;
+            nothing is visible.
+        ObjectExistsError: Another object is under the key of a file.
+        InvalidKeyError: ``path`` is no folder of a storage.
+
+    >>> import io
+    >>> from amplitude_cohort_s3 import MemoryStorage
+    >>> packed = io.BytesIO()
+    >>> with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+    ...     member = tarfile.TarInfo("input/1_a_2026-11-23T14:05_entering_Active_Users.csv")
+    ...     tar.addfile(member, io.BytesIO())
+    >>> storage = MemoryStorage()
+    >>> _ = packed.seek(0)
+    >>> [file.key for file in unpack_archive(packed, storage, path="cohorts").files]
+    ['cohorts/1_a_2026-11-23T14:05_entering_Active_Users.csv']
+    """
+    if path:
+        check_key(path)
+    tar = _Tar(archive, max_bytes)
+    staged = dict[CohortFileName, StagedObject]()
+    skipped = list[SkippedMember]()
+    with ExitStack() as discarding:
+        for member in tar.members():
+            if member.isdir():
+                continue
+            name = _name_of(member, path, second_group)
+            if isinstance(name, CohortFileName) and name in staged:
+                name = "the archive holds this name twice"
+            if not isinstance(name, CohortFileName):
+                skipped.append(SkippedMember(_printable(member.name), name))
+                continue
+            key = name.key(path)
+            staged[name] = storage.stage(key, tar.content(), content_type=content_type_of(key))
+            # Once it is published, this does nothing.
+            discarding.callback(storage.discard, staged[name])
+        order = list(DiffType)
+        names = sorted(staged, key=lambda n: (n.synced_at, order.index(n.diff_type)))
+        # All are asked after before any is published, so that a conflict shows none.
+        there = {name: _already_there(staged[name], storage) for name in names}
+        files = tuple(there[name] or storage.publish(staged[name]) for name in names)
+    return UnpackedArchive(files=files, skipped=tuple(skipped))
+
+
+def _name_of(member: tarfile.TarInfo, path: str, second_group: SecondGroup) -> CohortFileName | str:
+    """The name of a member that is a cohort file, or why it is none."""
+    folders, _, last = member.name.rpartition("/")
+    if not member.isreg():
+        return "it is no plain file"
+    if member.name.startswith("/"):
+        return "its name is absolute"
+    if ".." in folders.split("/"):
+        return "its name leads out of the archive"
+    try:
+        name = CohortFileName.parse(last, second_group=second_group)
+        check_key(name.key(path))
+    except (InvalidFileNameError, InvalidKeyError) as error:
+        return error.rule
+    return name
+
+
+def _already_there(file: StagedObject, storage: Storage) -> ObjectInfo | None:
+    """The object of the same bytes that is under the key, from an earlier run.
+
+    Raises:
+        ObjectExistsError: Other bytes are under the key.
+    """
+    if storage.inspect(file) is not StagedState.TAKEN:
+        return None
+    digest = hashlib.sha256()
+    for chunk in read_chunks(storage.open(file.key)):
+        digest.update(chunk)
+    for info in storage.list_objects(file.key):
+        if info.key == file.key and digest.hexdigest() == file.sha256:
+            return info
+    raise ObjectExistsError(file.key)
+
+
+# --- The stream of a .tar.gz ---------------------------------------------------------
+
+
+@define
+class _Counted:
+    """The packed bytes, counted as they are read."""
+
+    stream: BinaryIO
+    size: int = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.stream.read(size)
+        self.size += len(data)
+        return data
+
+
+class _Tar:
+    """The members of a ``.tar.gz``, one after the other, within its limits."""
+
+    def __init__(self, archive: BinaryIO, max_bytes: int) -> None:
+        self._packed = _Counted(archive)
+        self._plain = gzip.GzipFile(fileobj=cast("BinaryIO", self._packed), mode="rb")
+        self._max_bytes = max_bytes
+        self._read_bytes = 0
+        self._left = 0
+        self._padding = 0
+
+    def members(self) -> Iterator[tarfile.TarInfo]:
+        """The header of each member; :meth:`content` gives its bytes until the next."""
+        extended = dict[str, str]()
+        for _ in range(MAX_MEMBERS):
+            header = self._header()
+            if header is None:
+                return
+            if header.type in _EXTENDED:
+                extended.update(self._extended(header))
+                continue
+            header.name = extended.get("path", header.name)
+            header.size = _size(extended["size"]) if "size" in extended else header.size
+            if header.type == tarfile.GNUTYPE_SPARSE or any("GNU.sparse" in k for k in extended):
+                raise InvalidArchiveError("it holds a sparse file")
+            extended.clear()
+            # Folders, links and devices have no content, whatever their size says.
+            has_content = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
+            self._begin(header.size if has_content else 0)
+            yield header
+            self._drain()
+        raise ArchiveLimitError(f"{MAX_MEMBERS:,} members")
+
+    def content(self) -> Iterator[bytes]:
+        """The bytes of the current member, once."""
+        while self._left:
+            chunk = self._read(min(self._left, CHUNK_BYTES))
+            self._left -= len(chunk)
+            yield chunk
+
+    def _header(self) -> tarfile.TarInfo | None:
+        """The next header; None at the end, once the digest of the whole gzip is verified."""
+        block = self._read(tarfile.BLOCKSIZE)
+        if not any(block):
+            while self._read_some(CHUNK_BYTES):
+                pass
+            return None
+        try:
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except tarfile.HeaderError as error:
+            raise InvalidArchiveError(f"a header can't be read, {error}") from error
+        if header.size < 0:
+            raise InvalidArchiveError("a member has a negative size")
+        return header
+
+    def _extended(self, header: tarfile.TarInfo) -> dict[str, str]:
+        """What an extended header says of the member behind it."""
+        if header.size > MAX_EXTENDED_BYTES:
+            raise ArchiveLimitError(f"{MAX_EXTENDED_BYTES:,} bytes of extended header")
+        self._begin(header.size)
+        data = b"".join(self.content())
+        self._drain()
+        if header.type == tarfile.GNUTYPE_LONGNAME:
+            return {"path": _text(data.partition(b"\0")[0])}
+        if header.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+            return _read_pax(data)
+        return {}
+
+    def _begin(self, size: int) -> None:
+        if self._read_bytes + size > self._max_bytes:
+            raise ArchiveLimitError(f"{self._max_bytes:,} bytes")
+        self._left = size
+        self._padding = -size % tarfile.BLOCKSIZE
+
+    def _drain(self) -> None:
+        """Reads what is left of the current member, and what fills its last block."""
+        for _ in self.content():
+            pass
+        self._read(self._padding)
+
+    def _read(self, size: int) -> bytes:
+        data = self._read_some(size)
+        if len(data) < size:
+            raise InvalidArchiveError("it ends before its end mark")
+        return data
+
+    def _read_some(self, size: int) -> bytes:
+        """So many bytes; fewer only at the end."""
+        try:
+            data = self._plain.read(size)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InvalidArchiveError(f"its gzip can't be read, {error}") from error
+        self._read_bytes += len(data)
+        if self._read_bytes > self._max_bytes:
+            raise ArchiveLimitError(f"{self._max_bytes:,} bytes")
+        if self._read_bytes > max(RATIO_FREE_BYTES, self._packed.size * MAX_RATIO):
+            raise ArchiveLimitError(f"{MAX_RATIO} times its own size")
+        return data
+
+
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+def _read_pax(data: bytes) -> dict[str, str]:
+    """The records of an extended header: ``length key=value`` and a line end each.
+
+    Raises:
+        InvalidArchiveError: They are not.
+    """
+    fields = dict[str, str]()
+    while data:
+        length, _, _ = data.partition(b" ")
+        size = _size(length.decode("latin-1"))
+        record, data = data[:size], data[size:]
+        key, equals, value = record[len(length) + 1 : -1].partition(b"=")
+        if len(record) < size or not equals or record[-1:] != b"\n":
+            raise InvalidArchiveError("an extended header can't be read")
+        fields[_text(key)] = _text(value)
+    return fields
+
+
+def _text(name: bytes) -> str:
+    """As ``TarInfo.frombuf`` does it: the grammar refuses what is not UTF-8 in the bytes."""
+    return name.decode(errors="surrogateescape")
+
+
+def _printable(name: str) -> str:
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def _size(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,19}", text):
+        raise InvalidArchiveError("an extended header can't be read")
+    return int(text)

@@ -1,0 +1,280 @@
+"""The log of a stream: one record per sync, one outcome per record, and their keys.
+
+The log makes three files one decision. Under ``CohortStream.log_prefix`` each sync has
+
+- ``<99999999-n>-<n>.json``, record n: what was decided. It is created once, and that
+  one write is the decision.
+- ``<99999999-n>-<n>.end.json``, its outcome: published or void. It is created once too.
+
+The first number counts down, so the first key of a listing is the newest record, or its
+outcome: finding the head costs one listing and one read, however long the history is.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import BinaryIO, Self
+
+from attrs import field, frozen
+
+from ..errors import RecordFormatError
+from ..settings.destination import CohortStream
+from ..storage.protocol import ObjectInfo
+from ._json import check_form, parse, reading
+from .records import (
+    MAX_NUMBER,
+    Amendment,
+    LogRecord,
+    Outcome,
+    SyncRecord,
+    outcome_key,
+    record_key,
+)
+
+OpenObject = Callable[[str], BinaryIO]
+"""Opens an object by its key: ``Storage.open``."""
+
+MAX_ENTRY_BYTES = 16 << 20
+"""What is larger is no entry; so the memory for reading one is bounded."""
+
+_LOG_KEY = re.compile(r"(?P<down>[0-9]{8})-(?P<up>[0-9]{8})(?P<end>\.end)?\.json")
+
+
+@frozen
+class LogEntry:
+    """A key of the log, read: which record it belongs to, and whether it is the outcome."""
+
+    number: int
+    is_outcome: bool
+
+
+def parse_log_key(stream: CohortStream, key: str) -> LogEntry | None:
+    """The inverse of :func:`record_key` and :func:`outcome_key`; None for a stranger.
+
+    >>> stream = CohortStream(project_id=1, cohort_id="a")
+    >>> parse_log_key(stream, outcome_key(stream, 7))
+    LogEntry(number=7, is_outcome=True)
+    """
+    match = _LOG_KEY.fullmatch(key.removeprefix(stream.log_prefix))
+    if match is None or int(match["down"]) + int(match["up"]) != MAX_NUMBER:
+        return None
+    return LogEntry(int(match["up"]), match["end"] is not None)
+
+
+def read_record(open_object: OpenObject, stream: CohortStream, number: int) -> LogRecord:
+    """A record, whatever became of it.
+
+    Args:
+        open_object: ``open`` of the log's storage.
+        stream: Whose log.
+        number: The record's.
+
+    Raises:
+        RecordFormatError: It is damaged.
+        ObjectNotFoundError: There is none.
+    """
+    key = record_key(stream, number)
+    data = _read(open_object, key)
+    with reading(key):
+        value = parse(data)
+        kind = Amendment if "purpose" in value else SyncRecord
+        record = kind.from_json(value)
+        check_form(record.to_bytes(), data)
+    if record.key != key:
+        raise RecordFormatError(key, f"it belongs to {record.key!r}")
+    return record
+
+
+def read_outcome(open_object: OpenObject, stream: CohortStream, number: int) -> Outcome:
+    """The outcome of a record.
+
+    Args:
+        open_object: ``open`` of the log's storage.
+        stream: Whose log.
+        number: The record's.
+
+    Raises:
+        RecordFormatError: It is damaged.
+        ObjectNotFoundError: There is none.
+    """
+    key = outcome_key(stream, number)
+    outcome = Outcome.from_bytes(_read(open_object, key), key=key)
+    if outcome.number != number or (outcome.head and outcome.head.stream != stream):
+        raise RecordFormatError(key, "it belongs to another record or stream")
+    return outcome
+
+
+@frozen
+class SyncLog:
+    """A stream's log, read as it is needed, each outcome once.
+
+    Numbers have no gaps, so the newest entry of a listing tells all that there are.
+
+    Attributes:
+        stream: Whose log.
+        newest: Its newest entry, or None where there is no log.
+    """
+
+    stream: CohortStream
+    newest: LogEntry | None
+    _open: OpenObject = field(repr=False, alias="open")
+    _outcomes: dict[int, Outcome] = field(
+        factory=dict[int, Outcome], init=False, repr=False, eq=False
+    )
+    _amendments: dict[int, Amendment] = field(
+        factory=dict[int, Amendment], init=False, repr=False, eq=False
+    )
+    _unfinished: dict[int, LogRecord] = field(
+        factory=dict[int, LogRecord], init=False, repr=False, eq=False
+    )
+
+    @classmethod
+    def from_listing(
+        cls, stream: CohortStream, listing: Iterable[ObjectInfo], open_object: OpenObject
+    ) -> Self:
+        """The log that a listing of ``stream.log_prefix`` shows; it takes the first entry only."""
+        entries = (parse_log_key(stream, info.key) for info in listing)
+        return cls(stream, next((e for e in entries if e is not None), None), open_object)
+
+    def record(self, number: int) -> LogRecord:
+        """A record, whatever became of it: see :func:`read_record`."""
+        return read_record(self._open, self.stream, number)
+
+    def outcome(self, number: int) -> Outcome:
+        """The outcome of a record: see :func:`read_outcome`."""
+        if number not in self._outcomes:
+            self._outcomes[number] = read_outcome(self._open, self.stream, number)
+        return self._outcomes[number]
+
+    @property
+    def last_ended(self) -> int:
+        """The number of the newest record that has an outcome, or 0: at most one has none."""
+        if self.newest is None:
+            return 0
+        return self.newest.number if self.newest.is_outcome else self.newest.number - 1
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the newest record has no outcome: its writer is at work, or died."""
+        return self.newest is not None and not self.newest.is_outcome
+
+    @property
+    def head(self) -> SyncRecord | None:
+        """The newest published record."""
+        return self.outcome(self.last_ended).head if self.last_ended else None
+
+    @property
+    def amendments(self) -> tuple[Amendment, ...]:
+        """Those that are carried out, oldest first; none costs no reading."""
+        found = list[Amendment]()
+        head = self.head
+        number = None if head is None else head.amendment
+        while number is not None:
+            found.insert(0, self._amendment(number))
+            number = found[0].earlier
+        return tuple(found)
+
+    @property
+    def pending(self) -> Amendment | None:
+        """An amendment without an outcome: its files may be as before or as after it."""
+        return self.unfinished if isinstance(self.unfinished, Amendment) else None
+
+    @property
+    def unfinished(self) -> LogRecord | None:
+        """The newest record, if it has no outcome; it is read once."""
+        number = self.last_ended + 1
+        if self.is_unfinished and number not in self._unfinished:
+            self._unfinished[number] = self.record(number)
+        return self._unfinished.get(number)
+
+    @property
+    def removed(self) -> frozenset[str]:
+        """The keys of the files that amendments removed."""
+        return frozenset(key for amendment in self.amendments for key in amendment.removed)
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """The keys that an amendment could not replace, and no later one did."""
+        lost = set[str]()
+        for amendment in self.amendments:
+            lost -= set(amendment.replaced)
+            lost |= set(self.outcome(amendment.number).lost)
+        return frozenset(lost)
+
+    def _amendment(self, number: int) -> Amendment:
+        if number not in self._amendments:
+            record = self.record(number)
+            if not isinstance(record, Amendment):
+                raise RecordFormatError(record.key, "another record calls it an amendment")
+            self._amendments[number] = record
+        return self._amendments[number]
+
+    def _amended(self, record: SyncRecord) -> SyncRecord:
+        """A record with all that came after it."""
+        for amendment in self.amendments:
+            if amendment.number > record.number:
+                record = amendment.applied_to(record, self.outcome(amendment.number).lost)
+        return record
+
+    def published_at(self, when: datetime) -> SyncRecord | None:
+        """The published record of a time, by binary search.
+
+        Each outcome holds the head after it, void or not, and that never grows older.
+        """
+
+        def time_after(number: int) -> datetime:
+            head = self.outcome(number).head
+            return datetime.min.replace(tzinfo=UTC) if head is None else head.synced_at
+
+        numbers = range(1, self.last_ended + 1)
+        index = bisect_left(numbers, when, key=time_after)
+        head = self.outcome(numbers[index]).head if index < len(numbers) else None
+        return self._amended(head) if head is not None and head.synced_at == when else None
+
+    def published(self) -> Iterator[SyncRecord]:
+        """Every published record, oldest first."""
+        for number in range(1, self.last_ended + 1):
+            outcome = self.outcome(number)
+            if outcome.published and outcome.head is not None:
+                yield self._amended(outcome.head)
+
+    def unpublished(self) -> Iterator[tuple[SyncRecord, bool]]:
+        """Every other sync that is recorded, and whether it is void; else it has no outcome yet."""
+        for number in range(1, self.last_ended + 1):
+            outcome = self.outcome(number)
+            if not outcome.published and not outcome.amended:
+                yield self._sync(number), True
+        if isinstance(self.unfinished, SyncRecord):
+            yield self.unfinished, False
+
+    def _sync(self, number: int) -> SyncRecord:
+        record = self.record(number)
+        if not isinstance(record, SyncRecord):
+            raise RecordFormatError(record.key, "it is an amendment, and its outcome a sync's")
+        return record
+
+    def broken_links(self) -> Iterator[LogRecord]:
+        """The records that do not follow the head before them, or whose outcome is another's."""
+        head: SyncRecord | None = None
+        for number in range(1, self.last_ended + 1):
+            record, outcome = self.record(number), self.outcome(number)
+            follows = record.previous == (None if head is None else head.ref)
+            if outcome.published:
+                after: SyncRecord | None = record if isinstance(record, SyncRecord) else None
+                follows &= head is None or record.synced_at > head.synced_at
+            elif isinstance(record, Amendment) and head is not None:
+                after = record.applied_to(head, outcome.lost) if outcome.amended else None
+            else:
+                after = head
+            if not follows or outcome.head != after:
+                yield record
+            head = outcome.head
+
+
+def _read(open_object: OpenObject, key: str) -> bytes:
+    with open_object(key) as file:
+        data = file.read(MAX_ENTRY_BYTES + 1)
+    if len(data) > MAX_ENTRY_BYTES:
+        raise RecordFormatError(key, f"it has over {MAX_ENTRY_BYTES >> 20} MiB")
+    return data
