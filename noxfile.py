@@ -65,7 +65,7 @@ def lowest(session: nox.Session) -> None:
 
 # The tests that need nothing but the package and its own dependencies.
 _UNITS = [
-    "tests/amplitude/test_amplitude.py",
+    "tests/sources/amplitude/test_amplitude.py",
     *(
         f"tests/test_{name}.py"
         for name in (
@@ -98,7 +98,7 @@ def package(session: nox.Session) -> None:
     shutil.unpack_archive(sdist, unpacked, filter="data")
     with session.chdir(unpacked / sdist.name.removesuffix(".tar.gz")):
         shutil.rmtree("src")
-        searches = {"tests/test_cut_matrix.py", "tests/test_diff.py"}  # they tell nothing new here
+        searches = {"tests/sync/test_cut_matrix.py", "tests/diff/test_diff.py"}  # they tell nothing new here
         units = [test for test in _UNITS if test not in searches]
         session.run("pytest", "-n2", *units, env={"HYPOTHESIS_PROFILE": "dev"})
 

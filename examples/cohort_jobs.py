@@ -10,11 +10,11 @@ from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
     MemberFile,
-    RunReport,
     UserProperty,
     open_storage,
     run_due,
 )
+from amplitude_cohort_s3.sync import RunReport
 
 WAREHOUSE = Destination(name="warehouse", path="cohorts")
 

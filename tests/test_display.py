@@ -27,8 +27,9 @@ from amplitude_cohort_s3 import (
 from amplitude_cohort_s3._html import html_table
 from amplitude_cohort_s3.errors import NoSyncYetError, RecordFormatError
 from amplitude_cohort_s3.history.events import ChurnTable
+from amplitude_cohort_s3.log.keys import LogEntry
 from amplitude_cohort_s3.log.listing import SyncState, UnpublishedSync
-from amplitude_cohort_s3.log.sync_log import LogEntry, SyncLog
+from amplitude_cohort_s3.log.sync_log import SyncLog
 
 
 class Reader(HTMLParser):

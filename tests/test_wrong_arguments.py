@@ -17,7 +17,6 @@ from amplitude_cohort_s3 import (
     Member,
     MemberFile,
     MemoryStorage,
-    PartitionEngine,
     RowSchema,
     S3Storage,
     UserProperty,
@@ -41,6 +40,7 @@ from amplitude_cohort_s3 import (
     run_due,
     sync_cohort,
 )
+from amplitude_cohort_s3.diff import PartitionEngine
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     DiffClosedError,

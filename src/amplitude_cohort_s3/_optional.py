@@ -1,5 +1,6 @@
 """Packages that are used where they are installed and never required."""
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -23,3 +24,25 @@ def load(module: str, extra: str | None = None) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         raise MissingExtraError(module.partition(".")[0], extra) from error
+
+
+def exports_on_demand(
+    package: str, modules: Mapping[str, str], *, requires: tuple[str, str] | None = None
+) -> Callable[[str], Any]:
+    """Return a module's ``__getattr__`` that imports some of its exports when they are used.
+
+    Args:
+        package: The module's ``__name__``.
+        modules: The relative module that defines each name.
+        requires: A module of another package that these names need, and the extra that
+            brings it.
+    """
+
+    def get(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if requires is not None:
+            load(*requires)
+        return getattr(import_module(modules[name], package), name)
+
+    return get

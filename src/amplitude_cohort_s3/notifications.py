@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from .errors import ConfigurationError, InvalidFileNameError, InvalidNotificationError
 from .format.filename import CohortFileName, DiffType, SecondGroup
-from .settings.destination import CohortStream
+from .log.stream import CohortStream
 from .storage.keys import MAX_KEY_BYTES
 
 MAX_ENVELOPES = 8

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from policy_sentry.querying.actions import get_action_data
 
-from amplitude_cohort_s3.policy.bucket_policy import BucketPolicy, PolicyStatement, bucket_policy
+from amplitude_cohort_s3.policy._statements import PolicyStatement
+from amplitude_cohort_s3.policy.bucket_policy import BucketPolicy, bucket_policy
 from amplitude_cohort_s3.settings.destination import Destination
 
 with warnings.catch_warnings():

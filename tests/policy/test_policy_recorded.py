@@ -11,16 +11,15 @@ from moto import mock_aws
 from policy_calls import Call, CallRecorder, expected_calls
 from policy_judge import ALLOW_ALL_OF_S3, Request, judge
 
-from amplitude_cohort_s3.policy.bucket_policy import Purpose, bucket_policy
-from amplitude_cohort_s3.settings.destination import CohortSync, Destination
+from amplitude_cohort_s3.history.read import list_streams, read_history
+from amplitude_cohort_s3.policy._purposes import Purpose
+from amplitude_cohort_s3.policy.bucket_policy import bucket_policy
+from amplitude_cohort_s3.settings.cohort_sync import CohortSync
+from amplitude_cohort_s3.settings.destination import Destination
 from amplitude_cohort_s3.storage.s3.storage import S3Storage
-from amplitude_cohort_s3.sync.sync_cohort import (
-    list_streams,
-    read_head,
-    read_history,
-    recover,
-    sync_cohort,
-)
+from amplitude_cohort_s3.sync.head import read_head
+from amplitude_cohort_s3.sync.recover import recover
+from amplitude_cohort_s3.sync.sync_cohort import sync_cohort
 
 ROLE = "arn:aws:iam::111122223333:role/etl"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

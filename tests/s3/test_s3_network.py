@@ -15,8 +15,9 @@ import pytest
 from attrs import frozen
 from servers import Server
 
-from amplitude_cohort_s3 import CohortS3Error, StagedObject, StagedState
+from amplitude_cohort_s3 import CohortS3Error
 from amplitude_cohort_s3.errors import ObjectExistsError, StagedGoneError, UnknownOutcomeError
+from amplitude_cohort_s3.storage import StagedObject, StagedState
 from amplitude_cohort_s3.storage.s3.storage import S3Storage
 from amplitude_cohort_s3.testing.cut_matrix import FIRST, SECOND
 from amplitude_cohort_s3.testing.invariants import assert_invariants

@@ -11,10 +11,12 @@ from attrs import evolve
 from servers import Server
 
 from amplitude_cohort_s3.errors import AccessDeniedError
+from amplitude_cohort_s3.history.read import read_history
 from amplitude_cohort_s3.policy.access import Verdict, apply_bucket_policy, check_access
-from amplitude_cohort_s3.settings.destination import CohortSync, Destination
+from amplitude_cohort_s3.settings.cohort_sync import CohortSync
+from amplitude_cohort_s3.settings.destination import Destination
 from amplitude_cohort_s3.storage.s3.storage import S3Storage
-from amplitude_cohort_s3.sync.sync_cohort import read_history, sync_cohort
+from amplitude_cohort_s3.sync.sync_cohort import sync_cohort
 
 pytestmark = pytest.mark.servers
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from servers import Server
 
 from amplitude_cohort_s3 import errors
-from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState, _s3_errors, _s3_parts
-from amplitude_cohort_s3.storage import s3 as module
+from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState
 from amplitude_cohort_s3.storage.compose import upload_parts
+from amplitude_cohort_s3.storage.s3 import _parts
+from amplitude_cohort_s3.storage.s3 import errors as s3_errors
+from amplitude_cohort_s3.storage.s3 import storage as module
 from amplitude_cohort_s3.storage.s3._conditional_writes import PROBE_NAME
 from amplitude_cohort_s3.storage.s3._parts import part_size_of, split_into_parts
 from amplitude_cohort_s3.storage.s3.errors import translate
@@ -43,7 +45,7 @@ def test_parts_are_all_of_one_size_but_the_last(chunk: int, size: int):
 
 def test_ten_thousand_parts_reach_the_largest_object():
     sizes = [part_size_of(number, 8 * MIB) for number in range(1, 10_001)]
-    assert sum(sizes) > _s3_errors.MAX_OBJECT_BYTES
+    assert sum(sizes) > s3_errors.MAX_OBJECT_BYTES
     assert max(sizes) <= 5 << 30
 
 
@@ -225,7 +227,7 @@ class TestParts:
     def test_an_upload_of_many_parts_is_published_from_its_digest(
         self, storage: S3Storage, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(_s3_parts, "_PARTS_IN_HANDLE", 2)
+        monkeypatch.setattr(_parts, "_PARTS_IN_HANDLE", 2)
         data = os.urandom(16 * MIB)
         staged = storage.stage("key", [data])
         assert "parts" not in staged.handle
@@ -282,7 +284,7 @@ class TestParts:
     def test_parts_that_were_changed_since_are_not_published(
         self, storage: S3Storage, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(_s3_parts, "_PARTS_IN_HANDLE", 0)
+        monkeypatch.setattr(_parts, "_PARTS_IN_HANDLE", 0)
         staged = storage.stage("key", [b"data"])
         storage.client.upload_part(
             Bucket=storage.bucket,

@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, assert_type
 
 from amplitude_cohort_s3 import (
-    AmplitudeCohort,
     AmplitudeCohorts,
-    BucketSync,
     Cadence,
-    Churn,
     CohortDiff,
     CohortFileName,
     CohortHistory,
@@ -20,33 +17,21 @@ from amplitude_cohort_s3 import (
     Destination,
     DiffEngine,
     DiffType,
-    DownloadUsage,
     ExistingMeaning,
     ExitGuard,
-    ForgetReceipt,
     Head,
     LocalStorage,
     Member,
     Members,
-    MembershipEvent,
     MemoryStorage,
     NameStyle,
     ObjectInfo,
-    Outcome,
-    PruneReceipt,
-    RecoveryReport,
     RowSchema,
-    StagedObject,
-    StagedState,
-    Stay,
     Storage,
-    SupportsDelete,
-    SupportsReplace,
     SyncPlan,
     SyncRecord,
     SyncResult,
     UserProperty,
-    ValueTable,
     adopt,
     commit,
     diff_members,
@@ -59,7 +44,13 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.errors import CohortS3Error, MassExitError, SyncTimeTakenError
+from amplitude_cohort_s3.history import Churn, MembershipEvent, Stay, ValueTable
+from amplitude_cohort_s3.log import BucketSync, Outcome
+from amplitude_cohort_s3.maintenance import ForgetReceipt, PruneReceipt
+from amplitude_cohort_s3.sources.amplitude import AmplitudeCohort, DownloadUsage
 from amplitude_cohort_s3.sources.protocol import SupportsUnchanged
+from amplitude_cohort_s3.storage import StagedObject, StagedState, SupportsDelete, SupportsReplace
+from amplitude_cohort_s3.sync import RecoveryReport
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 

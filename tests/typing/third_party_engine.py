@@ -1,7 +1,7 @@
 """A diff engine as someone else would write it from the documentation: two dictionaries.
 
 It inherits from nothing of the library. Type checkers prove here that it fits the
-protocol; `tests/test_third_party.py` runs the contract against it.
+protocol; `tests/testing/test_third_party.py` runs the contract against it.
 """
 
 import csv
@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from amplitude_cohort_s3 import CsvSource, DiffEngine, DiffType, ExistingMeaning, RowSchema
-from amplitude_cohort_s3.diff.protocol import DiffFile, DiffReport, Duplicates, Progress
+from amplitude_cohort_s3.diff.progress import Progress
+from amplitude_cohort_s3.diff.protocol import DiffFile, DiffReport, Duplicates
 from amplitude_cohort_s3.errors import DuplicateKeyError, EmptyKeyError, MalformedCsvError
 
 csv.field_size_limit(1 << 30)

@@ -1,21 +1,15 @@
 """A source of members as someone else would write it from the documentation: a SQL query.
 
 It inherits from nothing of the library. Type checkers prove here that it fits the
-protocol; `tests/test_third_party.py` syncs from it.
+protocol; `tests/testing/test_third_party.py` syncs from it.
 """
 
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from amplitude_cohort_s3 import (
-    CohortSync,
-    CsvSource,
-    MemoryStorage,
-    RowSchema,
-    SupportsCsv,
-    sync_cohort,
-)
+from amplitude_cohort_s3 import CohortSync, CsvSource, MemoryStorage, RowSchema, sync_cohort
+from amplitude_cohort_s3.sources import SupportsCsv
 
 
 class QuerySource:

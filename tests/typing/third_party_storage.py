@@ -1,7 +1,7 @@
 """A Storage as someone else would write it from the documentation: files in a dict of folders.
 
 It inherits from nothing of the library. Type checkers prove here that it fits the
-protocol; `tests/test_storage.py` runs the contract against it.
+protocol; `tests/storage/test_storage.py` runs the contract against it.
 """
 
 import hashlib
@@ -10,22 +10,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from threading import RLock
 from typing import BinaryIO
 
-from amplitude_cohort_s3 import (
-    ObjectInfo,
-    StagedObject,
-    StagedState,
-    Storage,
-    SupportsCompose,
-    SupportsDelete,
-    SupportsReplace,
-)
+from amplitude_cohort_s3 import ObjectInfo, Storage
 from amplitude_cohort_s3.errors import (
     ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
     StagedGoneError,
 )
-from amplitude_cohort_s3.storage import check_key
+from amplitude_cohort_s3.storage import (
+    StagedObject,
+    StagedState,
+    SupportsCompose,
+    SupportsDelete,
+    SupportsReplace,
+    check_key,
+)
 
 
 class DictStorage:

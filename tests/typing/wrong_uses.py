@@ -21,11 +21,7 @@ from amplitude_cohort_s3 import (
     NameStyle,
     ObjectInfo,
     RowSchema,
-    StagedObject,
-    StagedState,
     Storage,
-    SupportsCsv,
-    SupportsDelete,
     UserProperty,
     bucket_policy,
     check_access,
@@ -39,6 +35,8 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.diff.protocol import DiffFile, Duplicates
+from amplitude_cohort_s3.sources import SupportsCsv
+from amplitude_cohort_s3.storage import StagedObject, StagedState, SupportsDelete
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 STORAGE = MemoryStorage()

@@ -6,43 +6,22 @@ nothing is opened before it is needed. Secrets never stand in the file.
 
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, TypeVar, cast
+from typing import Any, Literal
 
 from attrs import field, frozen
 
 from ..errors import ConfigurationError
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import NameStyle
-from ..settings.destination import (
-    Cadence,
-    CohortSync,
-    Destination,
-    ExistingMeaning,
-    ExitGuard,
-    UserProperty,
-)
+from ..settings.cadence import Cadence
+from ..settings.cohort_sync import CohortSync
+from ..settings.destination import Destination, UserProperty
+from ..settings.exit_guard import ExitGuard
 from ..sources import MemberFile
 from ..storage import Storage, open_storage
-
-T = TypeVar("T")
-
-_KINDS: Mapping[type[Any], str] = {
-    str: "a text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-    list: "a list",
-    dict: "a table",
-}
-
-_TABLE = cast("type[dict[str, Any]]", dict)
-_LIST = cast("type[list[Any]]", list)
-
-
-def _is_table(value: object) -> TypeGuard[dict[str, Any]]:
-    return isinstance(value, dict)
-
+from ._toml_table import LIST, TABLE, TomlTable, is_table
 
 _S3_OPTIONS = ("endpoint_url", "kms_key_id", "expected_bucket_owner", "acl")
 
@@ -172,7 +151,7 @@ class Config:
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(name, (f"it is no TOML: {error}",)) from None
         faults = list[str]()
-        root = _Table(table, "", faults)
+        root = TomlTable(table, "", faults)
         amplitude = {n: _amplitude(t) for n, t in root.tables("amplitude")}
         destinations = {n: _destination(n, t, folder) for n, t in root.tables("destinations")}
         syncs = {n: _sync(t, destinations, amplitude, folder) for n, t in root.tables("syncs")}
@@ -186,96 +165,7 @@ class Config:
         )
 
 
-class _Table:
-    """A table of the file: gives its values by name and kind, and notes what is wrong."""
-
-    def __init__(self, values: Mapping[str, Any], place: str, faults: list[str]) -> None:
-        self._values = values
-        self._asked = dict[str, None]()
-        self.place = place
-        self.faults = faults
-
-    def at(self, key: str) -> str:
-        return f"{self.place}.{key}" if self.place else key
-
-    def fault(self, key: str, rule: str) -> None:
-        self.faults.append(f"{self.at(key)} {rule}")
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._values
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def any(self, key: str) -> Any:
-        """A value of whatever kind, or None."""
-        self._asked[key] = None
-        return self._values.get(key)
-
-    def get(self, key: str, kind: type[T]) -> T | None:
-        """A value, or None where it is absent or of another kind."""
-        value = self.any(key)
-        if value is None:
-            return None
-        # In Python a bool is an integer, and an integer may stand for a float.
-        wanted = (int, float) if kind is float else kind
-        if isinstance(value, wanted) and (kind is bool or not isinstance(value, bool)):
-            return cast("T", value)
-        found = next((words for k, words in _KINDS.items() if type(value) is k), "a time")
-        self.fault(key, f"must be {_KINDS[kind]}, and is {found}")
-        return None
-
-    def require(self, key: str, kind: type[T], default: T) -> T:
-        """A value that must be there; the default only lets the reading go on."""
-        if key not in self:
-            self.any(key)
-            self.fault(key, "is missing")
-        value = self.get(key, kind)
-        return default if value is None else value
-
-    def one_of(self, key: str, choices: Iterable[str]) -> str | None:
-        """A text that is one of a few."""
-        value, listed = self.get(key, str), [*choices]
-        if value is not None and value not in listed:
-            self.fault(key, f"must be one of {', '.join(map(repr, listed))}, not {value!r}")
-            return None
-        return value
-
-    def table(self, key: str) -> "_Table | None":
-        """A table in the table."""
-        value = self.get(key, _TABLE)
-        return None if value is None else _Table(value, self.at(key), self.faults)
-
-    def tables(self, key: str) -> Iterator[tuple[str, "_Table"]]:
-        """The named tables in a table."""
-        inner = self.table(key)
-        if inner is None:
-            return
-        for name in inner:
-            found = inner.table(name)
-            if found is not None:
-                yield name, found
-                found.end()
-
-    def end(self) -> None:
-        """Notes the keys that nobody asked for."""
-        for key in self._values:
-            if key not in self._asked:
-                where = f"in {self.place}" if self.place else "at the top"
-                self.faults.append(
-                    f"{self.at(key)} is unknown; the keys {where} are {', '.join(self._asked)}"
-                )
-
-    def build(self, make: Callable[..., T], **arguments: Any) -> T | None:
-        """A value of those arguments that are not None; its own faults become the file's."""
-        try:
-            return make(**{key: value for key, value in arguments.items() if value is not None})
-        except ConfigurationError as error:
-            self.faults.extend(f"{self.place}: {fault}" for fault in error.faults)
-            return None
-
-
-def _amplitude(table: _Table) -> AmplitudeConfig:
+def _amplitude(table: TomlTable) -> AmplitudeConfig:
     found = table.build(
         AmplitudeConfig,
         region=table.one_of("region", ("us", "eu")),
@@ -286,7 +176,7 @@ def _amplitude(table: _Table) -> AmplitudeConfig:
     return found or AmplitudeConfig()
 
 
-def _destination(name: str, table: _Table, folder: str | os.PathLike[str]) -> DestinationConfig:
+def _destination(name: str, table: TomlTable, folder: str | os.PathLike[str]) -> DestinationConfig:
     root, log = table.get("folder", str), table.get("log", str)
     existing = table.one_of("existing", [meaning.value for meaning in ExistingMeaning])
     destination = table.build(
@@ -317,14 +207,14 @@ def _destination(name: str, table: _Table, folder: str | os.PathLike[str]) -> De
     )
 
 
-def _match_by(table: _Table) -> str | UserProperty | None:
+def _match_by(table: TomlTable) -> str | UserProperty | None:
     value = table.any("match_by")
-    if _is_table(value):
+    if is_table(value):
         return _property(table, "match_by", value)
     return table.one_of("match_by", ("amplitude_id", "user_id"))
 
 
-def _name_style(table: _Table) -> NameStyle | None:
+def _name_style(table: TomlTable) -> NameStyle | None:
     style = table.table("name_style")
     if style is None:
         return None
@@ -338,12 +228,12 @@ def _name_style(table: _Table) -> NameStyle | None:
     return found
 
 
-def _property(table: _Table, key: str, value: object) -> UserProperty | None:
+def _property(table: TomlTable, key: str, value: object) -> UserProperty | None:
     """``"plan"``, or ``{ name = "plan", source_app = "ios", header = "plan" }``."""
     if value is None:
         return None
-    if _is_table(value):
-        inner = _Table(value, table.at(key), table.faults)
+    if is_table(value):
+        inner = TomlTable(value, table.at(key), table.faults)
         found = inner.build(
             UserProperty,
             name=inner.require("name", str, "?"),
@@ -359,7 +249,7 @@ def _property(table: _Table, key: str, value: object) -> UserProperty | None:
 
 
 def _sync(
-    table: _Table,
+    table: TomlTable,
     destinations: Mapping[str, DestinationConfig],
     amplitude: Mapping[str, AmplitudeConfig],
     folder: str | os.PathLike[str],
@@ -372,7 +262,7 @@ def _sync(
     cohort_id = table.require("cohort_id", str, "a")
     properties = [
         _property(table, f"user_properties[{number}]", value)
-        for number, value in enumerate(table.get("user_properties", _LIST) or [])
+        for number, value in enumerate(table.get("user_properties", LIST) or [])
     ]
     # What a destination that is wrong or absent would say besides is no news.
     stand_in = Destination(name="?") if config is None else config.destination
@@ -392,7 +282,7 @@ def _sync(
     return SyncConfig(sync=sync, destination=destination, members=members)
 
 
-def _exit_guard(table: _Table) -> ExitGuard | None:
+def _exit_guard(table: TomlTable) -> ExitGuard | None:
     guard = table.table("exit_guard")
     if guard is None:
         return None
@@ -402,21 +292,21 @@ def _exit_guard(table: _Table) -> ExitGuard | None:
 
 
 def _members(
-    table: _Table,
+    table: TomlTable,
     amplitude: Mapping[str, AmplitudeConfig],
     folder: str | os.PathLike[str],
     cohort_id: str,
 ) -> MemberFile | AmplitudeMembersConfig | None:
     """A location, ``{ file = …, columns = … }`` or ``{ amplitude = … }``."""
     value = table.any("members")
-    if not _is_table(value):
+    if not is_table(value):
         location = table.get("members", str)
         return None if location is None else MemberFile(resolve(location, folder))
-    inner = _Table(value, table.at("members"), table.faults)
+    inner = TomlTable(value, table.at("members"), table.faults)
     location, project = inner.get("file", str), inner.get("amplitude", str)
     if ("file" in inner) == ("amplitude" in inner):
         inner.faults.append(f"{inner.place} must have one of file and amplitude")
-    columns = inner.get("columns", _TABLE) or {}
+    columns = inner.get("columns", TABLE) or {}
     if not all(isinstance(name, str) for name in columns.values()):
         inner.fault("columns", "must give a name for each name")
     found: MemberFile | AmplitudeMembersConfig | None = None

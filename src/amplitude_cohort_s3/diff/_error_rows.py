@@ -6,7 +6,9 @@ the source is read once more, row by row.
 
 from collections.abc import Callable, Iterator
 
-from ..format.schema import Row, RowSchema, read_table
+from ..format.columns import Row
+from ..format.reader import read_table
+from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 
 _NAMED = 5
@@ -50,7 +52,7 @@ def _first(source: CsvSource, schema: RowSchema, fits: Callable[[Row], bool]) ->
 
 def _numbered(source: CsvSource, schema: RowSchema) -> Iterator[tuple[int, Row]]:
     table = read_table(source.chunks(), vouched=source.vouched)
-    select = table.selector(schema)
+    select = schema.selector(table)
     position = 0
     for block in table.blocks:
         for line, row in table.reader.numbered(block):

@@ -17,8 +17,8 @@ from attrs import define, evolve, field, frozen
 
 from ..errors import MalformedCsvError
 from ..format.csv_blocks import Block
-from ..format.schema import LineReader
-from ..settings.destination import ExistingMeaning
+from ..format.existing_meaning import ExistingMeaning
+from ..format.reader import LineReader
 from ._spill import SEPARATOR, Extents, Spilled, append, keyed_records
 
 _NAMED_CONFLICTS = 1000

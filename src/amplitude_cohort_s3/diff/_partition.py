@@ -6,7 +6,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from ..format.csv_blocks import Block
-from ..format.schema import LineReader, Lines
+from ..format.reader import LineReader, Lines
 from ._join import Job, Vouched
 from ._spill import SEPARATOR, Index, Ranges, Spill, Spilled, Written
 from ._workers import run_tasks

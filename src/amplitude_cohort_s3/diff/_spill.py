@@ -17,7 +17,7 @@ from pathlib import Path
 from attrs import frozen
 
 from ..errors import DiskFullError
-from ..format.schema import Lines
+from ..format.reader import Lines
 
 # No text holds a NUL, so nothing in a row can look like these.
 SEPARATOR = "\0;"

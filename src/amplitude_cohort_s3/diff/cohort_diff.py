@@ -3,7 +3,7 @@
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
@@ -14,21 +14,16 @@ from attrs import define, evolve, field
 
 from .._arguments import check_kind
 from .._html import html_table
-from ..errors import (
-    ConfigurationError,
-    DiskFullError,
-    MalformedCsvError,
-    MissingColumnsError,
-    WrongArgumentError,
-)
+from ..errors import ConfigurationError, DiskFullError, WrongArgumentError
+from ..format.columns import Row
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.schema import Member, Row, RowSchema, id_column
-from ..settings.destination import ExistingMeaning
-from ..sources.arrow import arrow_csv
-from ..sources.protocol import CsvSource, MemberSource, SupportsArrow, SupportsCsv
+from ..format.schema import RowSchema
+from ..sources.protocol import MemberSource
+from ..sources.rows import as_csv
 from .engine import PartitionEngine
-from .progress import TqdmProgress
-from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates, Progress
+from .progress import Progress, TqdmProgress
+from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates
 
 
 def _counts(report: DiffReport) -> str:
@@ -194,56 +189,3 @@ def _shown(
     progress: Progress | Literal[True] | None,
 ) -> AbstractContextManager[Progress | None]:
     return TqdmProgress() if progress is True else nullcontext(progress)
-
-
-def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource:
-    """Members in any shape as CSV.
-
-    Args:
-        members: As :func:`diff_members` takes them.
-        schema: The columns and the key.
-        fill: Whether a property that a member lacks is empty, not an error.
-
-    Raises:
-        WrongArgumentError: The members are one text, or nothing that gives rows.
-    """
-    if isinstance(members, CsvSource):
-        return members
-    if isinstance(members, SupportsCsv):
-        source = members.csv_source(schema)
-        cure = "give CsvSource(chunks=lambda: iter([data]))"
-        check_kind("what csv_source() gives", source, CsvSource, cure)
-        return source
-    if isinstance(members, SupportsArrow):
-        return arrow_csv(members, schema, fill=fill)
-    if isinstance(members, str | bytes | PathLike):
-        cure = "for a file, pass MemberFile(location)"
-        raise WrongArgumentError("members", type(members).__name__, cure)
-    # Such as a query that did not run yet (Polars' LazyFrame, a dataset), or a head.
-    cure = (
-        "give rows or a table, as head.members() is; where it is a query, run it first, "
-        "as with .collect()"
-    )
-    check_kind("members", members, Iterable, cure)
-    ignored = set[str]()
-
-    def rows() -> Iterator[Row]:
-        known = {*schema.columns}
-        for number, member in enumerate(members, 1):
-            named = member.properties if isinstance(member, Member) else member
-            if isinstance(named, Mapping):
-                ignored.update(c for c in named if (id_column(c) or c) not in known)
-            try:
-                yield schema.row(member, fill=fill)
-            except MalformedCsvError as error:
-                raise MalformedCsvError(number, error.rule) from None
-            except MissingColumnsError as error:
-                raise MissingColumnsError(error.columns, number) from None
-
-    return CsvSource(
-        chunks=lambda: schema.encode(rows()),
-        repeatable=not isinstance(members, Iterator),
-        rows=len(members) if isinstance(members, Sized) else None,
-        unit="row",
-        ignored=ignored,
-    )

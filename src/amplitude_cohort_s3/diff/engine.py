@@ -17,9 +17,10 @@ from attrs import evolve, frozen
 from .._arguments import kind_faults
 from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError
 from ..format.csv_blocks import Block
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.schema import RowSchema, read_table
-from ..settings.destination import ExistingMeaning
+from ..format.reader import read_table
+from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ._error_rows import first_conflicts, first_without_key
 from ._join import Job, Join, Joined, Part, StoringJoin
@@ -34,7 +35,8 @@ from ._partition import (
 )
 from ._spill import Index, append, room_in
 from ._workers import run_tasks
-from .protocol import DiffFile, DiffReport, Duplicates, Progress
+from .progress import Progress
+from .protocol import DiffFile, DiffReport, Duplicates
 
 _UNKNOWN_BYTES = 512 << 20
 """Assumed for a source that does not know its size: if it has more, ranges are divided
@@ -111,7 +113,7 @@ class PartitionEngine:
         source = _Rereadable(current, scratch / "source")
         with current.reading():
             table = read_table(source.chunks(), vouched=current.vouched)
-            reader = table.line_reader(schema)
+            reader = schema.line_reader(table)
             sample = next(batches_of(table.blocks, limits.batch_bytes), list[Block]())
             ahead = list(islice(table.blocks, 1))
             if not ahead:
@@ -136,7 +138,7 @@ class PartitionEngine:
 
         with previous.reading():
             old = read_table(previous.chunks(), vouched=previous.vouched)
-            old_reader = old.line_reader(schema, fill=True)
+            old_reader = schema.line_reader(old, fill=True)
             if previous.vouched:
                 before = Index(len(ranges))
             else:

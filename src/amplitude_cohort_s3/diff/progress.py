@@ -1,5 +1,6 @@
 """Progress as tqdm shows it."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -40,3 +41,7 @@ class TqdmProgress:
         traceback: TracebackType | None,
     ) -> None:
         self._close()
+
+
+Progress = Callable[[int, int | None], None]
+"""Called now and then with the rows read so far and, where known, the rows expected."""

@@ -3,26 +3,25 @@
 ``engine`` has the default one, ``testing.DiffEngineContract`` checks each word.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Generic, Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 from typing_extensions import TypeVar
 
+from .._bytes import read_chunks
 from ..errors import DiffClosedError
 from ..format.content import FileContent
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
-from ..settings.destination import ExistingMeaning
-from ..sources.protocol import CsvSource, read_chunks
+from ..sources.protocol import CsvSource
+from .progress import Progress
 
 Duplicates = Literal["refuse", "keep_smallest"]
 """What to do with different rows of one key: raise ``DuplicateKeyError``, or keep the row
 with the smaller bytes. (Never "the first": the result must not depend on the order.)"""
-
-Progress = Callable[[int, int | None], None]
-"""Called now and then with the rows read so far and, where known, the rows expected."""
 
 
 @frozen(kw_only=True)

@@ -1,1 +1,1 @@
-"""Distributed."""
+"""Cohorts that outgrow one machine: data frames, composed files, Spark."""

@@ -14,10 +14,11 @@ from attrs import field, frozen
 
 from ..diff.protocol import DiffReport
 from ..errors import PartOrderError
+from ..format.columns import Row
 from ..format.content import ContentPart, FileContent
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.schema import Row, RowSchema
-from ..settings.destination import ExistingMeaning
+from ..format.schema import RowSchema
 from ..storage.protocol import ObjectInfo, Storage
 
 _BATCH_ROWS = 1 << 14

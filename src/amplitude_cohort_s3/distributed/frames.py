@@ -12,7 +12,7 @@ from attrs import frozen
 
 from .._optional import load
 from ..errors import DuplicateKeyError, EmptyKeyError, MissingColumnsError, UnsupportedValueError
-from ..settings.destination import ExistingMeaning
+from ..format.existing_meaning import ExistingMeaning
 
 
 @frozen(kw_only=True)

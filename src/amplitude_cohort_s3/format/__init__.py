@@ -1,1 +1,21 @@
-"""Format."""
+"""The file format: file names, columns, rows and their canonical bytes."""
+
+from .columns import ID_COLUMNS, Row
+from .content import FileContent
+from .existing_meaning import ExistingMeaning
+from .filename import CohortFileName, DiffType, NameStyle
+from .member import Member, MemberLike
+from .schema import RowSchema
+
+__all__ = [
+    "CohortFileName",
+    "DiffType",
+    "ExistingMeaning",
+    "FileContent",
+    "ID_COLUMNS",
+    "Member",
+    "MemberLike",
+    "NameStyle",
+    "Row",
+    "RowSchema",
+]

@@ -1,7 +1,7 @@
 """The codec of file names: ``123_26umsb5_2026-11-23T14:05_entering_key.csv`` and its parts."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Literal, Self
@@ -9,11 +9,13 @@ from typing import Literal, Self
 from attrs import field, fields, frozen
 
 from .._arguments import check_kind
-from ..errors import ConfigurationError, InvalidFileNameError, NaiveDatetimeError
+from .._time import to_utc
+from ..errors import ConfigurationError, InvalidFileNameError
 from ..storage.keys import MAX_KEY_BYTES
 from . import _grammar
 
 SecondGroup = Literal["minutes", "seconds"]
+
 
 _SHORT = MAX_KEY_BYTES // 4
 """A character has at most four bytes, so names up to here need no encoding to tell."""
@@ -90,6 +92,7 @@ class NameStyle:
         Raises:
             NaiveDatetimeError: ``when`` has no time zone.
 
+        >>> from datetime import UTC, datetime
         >>> NameStyle().floor(datetime(2026, 11, 23, 14, 5, 59, tzinfo=UTC)).isoformat()
         '2026-11-23T14:05:00+00:00'
         """
@@ -107,24 +110,6 @@ class NameStyle:
         if self.seconds:
             groups.append(f"{when.second:02}")
         return self.separator.join(groups) + "Z" * self.zulu
-
-
-def to_utc(when: datetime, argument: str) -> datetime:
-    """The same instant in UTC.
-
-    Args:
-        when: An aware datetime of any time zone.
-        argument: Its name, for the error.
-
-    Raises:
-        NaiveDatetimeError: It has no time zone.
-        WrongArgumentError: It is text, a date, a number.
-    """
-    cure = 'give an aware datetime, as datetime.fromisoformat("2026-11-23T14:05Z") makes of text'
-    check_kind(argument, when, datetime, cure)
-    if when.tzinfo is None or when.utcoffset() is None:
-        raise NaiveDatetimeError(argument)
-    return when.astimezone(UTC)
 
 
 def _converted_time(when: datetime) -> datetime:
@@ -250,6 +235,7 @@ class CohortFileName:
         Law: ``CohortFileName.from_key(n.key(path)) == (path, n)`` for every path that
         has no slash at its end.
 
+        >>> from datetime import UTC, datetime
         >>> CohortFileName(1, "a", datetime(2026, 1, 1, tzinfo=UTC), "existing").key("x/y")
         'x/y/1_a_2026-01-01T00:00_existing.csv'
         """
@@ -271,6 +257,7 @@ class CohortFileName:
 
 _match = _grammar.FILE_NAME.fullmatch
 
+
 # The slots themselves, past the guard of a frozen class.
 (
     _put_project_id,
@@ -280,6 +267,7 @@ _match = _grammar.FILE_NAME.fullmatch
     _put_routing_key,
     _put_style,
 ) = (vars(CohortFileName)[attribute.name].__set__ for attribute in fields(CohortFileName))
+
 
 _DIFF_TYPES = {diff_type.value: diff_type for diff_type in DiffType}
 

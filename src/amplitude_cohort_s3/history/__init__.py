@@ -1,1 +1,28 @@
-"""History."""
+"""Reading a bucket back: who was a member when, and what changed."""
+
+from .archives import UnpackedArchive, unpack_archive
+from .events import Churn, ChurnTable, MembershipEvent
+from .findings import Finding, FindingKind
+from .history import CohortHistory
+from .members import Members
+from .read import list_streams, read_history
+from .stays import Stay
+from .tables import ValueTable
+from .verification import detect_existing_meaning
+
+__all__ = [
+    "Churn",
+    "ChurnTable",
+    "CohortHistory",
+    "Finding",
+    "FindingKind",
+    "Members",
+    "MembershipEvent",
+    "Stay",
+    "UnpackedArchive",
+    "ValueTable",
+    "detect_existing_meaning",
+    "list_streams",
+    "read_history",
+    "unpack_archive",
+]

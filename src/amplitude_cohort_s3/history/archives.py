@@ -16,6 +16,7 @@ from typing import BinaryIO, cast
 
 from attrs import define, frozen
 
+from .._bytes import CHUNK_BYTES, read_chunks
 from ..errors import (
     ArchiveLimitError,
     InvalidArchiveError,
@@ -25,7 +26,6 @@ from ..errors import (
 )
 from ..format.compression import content_type_of
 from ..format.filename import CohortFileName, DiffType, SecondGroup
-from ..sources.protocol import CHUNK_BYTES, read_chunks
 from ..storage import ObjectInfo, StagedObject, StagedState, Storage
 from ..storage.keys import check_key
 

@@ -7,9 +7,9 @@ from typing import overload
 from attrs import field, frozen
 
 from .._html import html_table
+from ..format.columns import Row
 from ..format.filename import DiffType
-from ..format.schema import Row
-from ..sources.arrow import ArrowTable, CellType, RowTable, ValueTable, value_table
+from .tables import ArrowTable, CellType, RowTable, ValueTable, value_table
 
 
 @frozen

@@ -4,7 +4,6 @@ import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from datetime import UTC, datetime
-from functools import cache
 from itertools import accumulate, islice
 from os import PathLike
 from typing import Any, overload
@@ -13,36 +12,32 @@ from attrs import field, frozen
 
 from .._arguments import check_kind
 from .._html import html_table
+from .._time import to_utc
 from ..diff.cohort_diff import diff_members
 from ..errors import CohortS3Error, NoSyncYetError
-from ..format.filename import DiffType, to_utc
-from ..format.schema import ID_COLUMNS, Row, RowSchema, read_table
-from ..log.listing import (
-    SAME_SYNC,
-    BucketSync,
-    SkippedObject,
-    StreamFile,
-    SyncState,
-    UnpublishedSync,
-)
+from ..format.columns import ID_COLUMNS, Row
+from ..format.filename import DiffType
+from ..format.reader import read_table
+from ..format.schema import RowSchema
+from ..log.listing import BucketSync, SkippedObject, SyncState, UnpublishedSync
 from ..log.records import RecordedFile, SyncRecord
+from ..log.stream import CohortStream
 from ..log.sync_log import OpenObject, SyncLog
-from ..settings.destination import CohortStream
-from ..sources.arrow import ValueTable
 from ..sources.protocol import CsvSource
-from ..storage.protocol import ObjectInfo
 from ._external_sort import external_sort
 from ._plot import plot_history
 from .events import Churn, ChurnTable, MembershipEvent, event_table
 from .findings import Finding
 from .members import Members, needed_files, object_source, recorded_source
 from .stays import Change, ChangeKind, NumberedStay, Stay, stay_table, stays_of
+from .tables import ValueTable
 
 MOST_ROWS = 10
 """How many syncs a notebook shows: the newest."""
 
 
 _EVER = datetime.max.replace(tzinfo=UTC)
+
 
 _NO_SYNC = str(NoSyncYetError(_EVER, None))
 """An empty history is no error, and mostly a stream that was mistyped: it says so."""
@@ -495,65 +490,6 @@ _CHANGES = {DiffType.ENTERING: ChangeKind.ENTERED, DiffType.EXITING: ChangeKind.
 def _change_size(change: Change) -> int:
     # What Python itself adds to a tuple of short texts, measured at about 60 bytes a cell.
     return len(change[0]) + sum(map(len, change[3])) + 60 * (len(change[3]) + 4)
-
-
-def build_history(
-    listed: Iterable[StreamFile | SkippedObject],
-    log: SyncLog,
-    open_object: OpenObject,
-    *,
-    match_by: str | None,
-    work_dir: str | PathLike[str] | None,
-) -> CohortHistory:
-    """The history that a listing and a log tell.
-
-    Args:
-        listed: From :func:`parse_listing`.
-        log: The stream's.
-        open_object: ``storage.open``.
-        match_by: The column by which members are told apart; None takes the log's.
-        work_dir: Where temporary files go.
-    """
-
-    @cache
-    def unfinished() -> set[datetime]:
-        return {record.synced_at for record, _ in log.unpublished()}
-
-    skipped = list[SkippedObject]()
-    groups = dict[datetime, dict[DiffType, list[ObjectInfo]]]()
-    for item in listed:
-        if isinstance(item, SkippedObject):
-            skipped.append(item)
-        else:
-            group = groups.setdefault(item.name.synced_at, {})
-            group.setdefault(item.name.diff_type, []).append(item.info)
-    syncs, partial = list[BucketSync](), list[BucketSync]()
-    for synced_at, group in sorted(groups.items()):
-        whole = len(group) == len(DiffType) and all(len(infos) == 1 for infos in group.values())
-        record = None if whole else log.published_at(synced_at)
-        files = dict[DiffType, ObjectInfo]()
-        for diff_type in DiffType:
-            for info in group.get(diff_type, []):
-                if diff_type in files or (record and record.files[diff_type].key != info.key):
-                    skipped.append(SkippedObject(info.key, SAME_SYNC))
-                else:
-                    files[diff_type] = info
-        sync = BucketSync(synced_at=synced_at, files=files)
-        # The changes tell the members, unless they are all that was ever published of it.
-        told = whole or (files.keys() >= set(_CHANGES) and synced_at not in unfinished())
-        (syncs if record is not None or told else partial).append(sync)
-    if match_by is None:
-        match_by = log.head.schema.key if log.head is not None else "amplitude_id"
-    return CohortHistory(
-        stream=log.stream,
-        syncs=tuple(syncs),
-        skipped=tuple(skipped),
-        match_by=match_by,
-        work_dir=work_dir,
-        partial=tuple(partial),
-        log=log,
-        open=open_object,
-    )
 
 
 def check_is_history(value: object) -> None:

@@ -2,23 +2,24 @@
 
 import heapq
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from itertools import chain, groupby
 from operator import itemgetter
 
 from attrs import field, frozen
 
+from .._bytes import read_chunks
 from .._html import html_columns
 from ..diff.cohort_diff import diff_members
+from ..format.columns import Row
 from ..format.compression import decompress_chunks
 from ..format.content import verified
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.schema import Row, RowSchema
+from ..format.schema import RowSchema
 from ..log.records import RecordedFile, SyncRecord
-from ..log.sync_log import OpenObject, SyncLog
-from ..settings.destination import ExistingMeaning
-from ..sources.arrow import ArrowTable, RowTable
-from ..sources.protocol import CsvSource, read_chunks
+from ..log.sync_log import OpenObject
+from ..sources.protocol import CsvSource
+from .tables import ArrowTable, RowTable
 
 
 @frozen(kw_only=True)
@@ -178,27 +179,3 @@ def recorded_source(
         size=file.size,
         file=file.key,
     )
-
-
-@frozen(kw_only=True)
-class Head:
-    """The newest published sync of a stream: the state that the next one continues.
-
-    Attributes:
-        record: What was recorded of it.
-        log: The log that it was found in; void records may stand behind it.
-        taken: The times, after it, under which a void sync left files.
-    """
-
-    record: SyncRecord
-    log: SyncLog = field(repr=False)
-    taken: frozenset[datetime] = frozenset()
-    _open: OpenObject = field(repr=False, alias="open")
-
-    def members(self) -> Members:
-        """The members at this sync."""
-        return Members.of_record(self.record, self._open)
-
-    def is_taken(self, when: datetime) -> bool:
-        """Whether files of the stream are visible under this time."""
-        return when == self.record.synced_at or when in self.taken

@@ -6,9 +6,9 @@ from enum import IntEnum
 
 from attrs import field, frozen
 
-from ..format.schema import Row
-from ..sources.arrow import ValueTable, value_table
+from ..format.columns import Row
 from ._external_sort import group_by_first
+from .tables import ValueTable, value_table
 
 
 class ChangeKind(IntEnum):

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from ..errors import CohortS3Error, DigestMismatchError
+from ..format.columns import ID_COLUMNS
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType
-from ..format.schema import ID_COLUMNS, RowSchema
+from ..format.schema import RowSchema
 from ..log.listing import SAME_SYNC, BucketSync, SyncState
-from ..settings.destination import ExistingMeaning
 from ._external_sort import external_sort, group_by_first
 from .findings import Finding, FindingKind
 from .history import CohortHistory, check_is_history

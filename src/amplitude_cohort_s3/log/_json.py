@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
 
+from .._time import to_utc
 from ..errors import CohortS3Error, RecordFormatError
-from ..format.filename import to_utc
 from ..storage.protocol import StagedObject
+from .stream import CohortStream
 
 SCHEMA_VERSION = 1
 """The version of the records' form; a reader refuses those of a later one."""
+
 
 T = TypeVar("T")
 
@@ -107,3 +109,21 @@ def digest_or_none(value: object) -> str | None:
 def instant(value: object) -> datetime:
     """A time, in UTC."""
     return to_utc(datetime.fromisoformat(a(str, value)), "a time of the record")
+
+
+def stream_to_json(stream: CohortStream) -> dict[str, Any]:
+    return {
+        "project_id": stream.project_id,
+        "cohort_id": stream.cohort_id,
+        "path": stream.path,
+        "routing_key": stream.routing_key,
+    }
+
+
+def stream_from_json(value: Mapping[str, Any]) -> CohortStream:
+    return CohortStream(
+        project_id=None if value["project_id"] is None else count(value["project_id"]),
+        cohort_id=a(str, value["cohort_id"]),
+        path=a(str, value["path"]),
+        routing_key=text_or_none(value["routing_key"]),
+    )

@@ -9,8 +9,8 @@ from attrs import field, frozen
 from .._html import html_table
 from ..errors import InvalidFileNameError
 from ..format.filename import CohortFileName, DiffType
-from ..settings.destination import CohortStream
 from ..storage.protocol import ObjectInfo
+from .stream import CohortStream
 
 SAME_SYNC = "another name says the same"
 """Why a file of the stream is skipped: two spellings of one name stand side by side."""

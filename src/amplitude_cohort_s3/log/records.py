@@ -4,16 +4,16 @@ Record n is under ``<99999999-n>-<n>.json``, its outcome under ``<99999999-n>-<n
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from attrs import asdict, evolve, field, frozen
+from attrs import field, frozen
 
 from ..format.content import ContentPart, FileContent
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType
 from ..format.schema import RowSchema
-from ..settings.destination import CohortStream, ExistingMeaning
 from ..storage.protocol import StagedObject
 from ._json import (
     SCHEMA_VERSION,
@@ -26,11 +26,13 @@ from ._json import (
     parse,
     reading,
     staged_object,
+    stream_from_json,
+    stream_to_json,
     text_or_none,
     to_bytes,
 )
-
-MAX_NUMBER = 99_999_999
+from .keys import MAX_NUMBER, record_key
+from .stream import CohortStream
 
 
 @frozen(kw_only=True)
@@ -210,7 +212,7 @@ class SyncRecord:
             "schema_version": SCHEMA_VERSION,
             "number": self.number,
             "previous": None if self.previous is None else self.previous.to_json(),
-            "stream": _stream_to_json(self.stream),
+            "stream": stream_to_json(self.stream),
             "bucket": self.bucket,
             "synced_at": self.synced_at.isoformat(),
             "requested_at": self.requested_at.isoformat(),
@@ -236,7 +238,7 @@ class SyncRecord:
         record = cls(
             number=count(value["number"]),
             previous=None if previous is None else RecordRef.from_json(previous),
-            stream=_stream_from_json(value["stream"]),
+            stream=stream_from_json(value["stream"]),
             bucket=text_or_none(value["bucket"]),
             synced_at=instant(value["synced_at"]),
             requested_at=instant(value["requested_at"]),
@@ -284,251 +286,3 @@ class SyncRecord:
             ):
                 msg = f"its file {diff_type.value} is not one of this sync"
                 raise ValueError(msg)
-
-
-@frozen(kw_only=True)
-class Outcome:
-    """How a record ended: its sync is visible whole, or never happened; or it amended others.
-
-    Its bytes follow from the log alone, so whoever finishes a sync writes the same.
-    Law: ``Outcome.from_bytes(outcome.to_bytes()) == outcome``.
-
-    Attributes:
-        number: The record's.
-        published: Whether all three files are visible; otherwise the sync is void.
-        head: The newest published record after this: the record itself, or for a void
-            one its predecessor, or None. After an amendment, the head as amended.
-        amended: Whether the record is an amendment, which is carried out.
-        lost: The keys that the amendment could not replace: what was staged is gone.
-    """
-
-    number: int
-    published: bool
-    head: SyncRecord | None
-    amended: bool = False
-    lost: tuple[str, ...] = ()
-
-    def to_bytes(self) -> bytes:
-        """The outcome as it is stored."""
-        value: dict[str, Any] = {
-            "schema_version": SCHEMA_VERSION,
-            "number": self.number,
-            "outcome": "published" if self.published else "void",
-            "head": None if self.head is None else self.head.to_json(),
-        }
-        if self.amended:
-            value |= {"outcome": "amended", "lost": list(self.lost)}
-        return to_bytes(value)
-
-    @classmethod
-    def from_bytes(cls, data: bytes, *, key: str) -> Self:
-        """The inverse of :meth:`to_bytes`.
-
-        Raises:
-            RecordFormatError: They are not what this library writes.
-        """
-        with reading(key):
-            value = parse(data)
-            head = value["head"]
-            outcome = cls(
-                number=count(value["number"]),
-                published=value["outcome"] == "published",
-                head=None if head is None else SyncRecord.from_json(head),
-                amended=value["outcome"] == "amended",
-                lost=tuple(a(str, key) for key in value.get("lost", ())),
-            )
-            outcome._check_head()
-            check_form(outcome.to_bytes(), data)
-        return outcome
-
-    def _check_head(self) -> None:
-        """That its head can be the newest published record after this one."""
-        number = 0 if self.head is None else self.head.number
-        amends_nothing = self.amended and self.head is None
-        if amends_nothing or (number != self.number if self.published else number >= self.number):
-            msg = "its head is not the newest published record after it"
-            raise ValueError(msg)
-
-
-@frozen(kw_only=True)
-class AmendedCounts:
-    """The numbers of a sync after an amendment: see ``SyncRecord``."""
-
-    members: int
-    members_before: int
-    members_sha256: str
-
-    @classmethod
-    def of(cls, record: SyncRecord) -> Self:
-        """The numbers that a record has."""
-        return cls(
-            members=record.members,
-            members_before=record.members_before,
-            members_sha256=record.members_sha256,
-        )
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of ``asdict``; what is wrong comes out as any builtin error."""
-        return cls(
-            members=count(value["members"]),
-            members_before=count(value["members_before"]),
-            members_sha256=digest(value["members_sha256"]),
-        )
-
-
-@frozen(kw_only=True)
-class Amendment:
-    """A numbered entry of the log that is no sync: it changes or removes files of earlier ones.
-
-    It takes a number like a sync, so the two can't cross, and whoever finds it without an
-    outcome finishes it, from what it says alone. Records are never changed: a reader
-    applies the amendments that came after them. It holds no user ids.
-    Law: ``read_record`` gives back what ``to_bytes`` wrote.
-
-    Attributes:
-        number: Its place in the log.
-        previous: The head before it.
-        stream: Whose log it is.
-        requested_at: When, in UTC.
-        purpose: What for.
-        replaced: The files that get other bytes, by their keys.
-        removed: The keys of the files that are deleted, of syncs older than the head.
-        counts: The numbers of the syncs that change, by the numbers of their records.
-        earlier: The number of the amendment before it, or None.
-        writer: A token of the caller that made it.
-    """
-
-    number: int
-    previous: RecordRef
-    stream: CohortStream
-    requested_at: datetime
-    purpose: Literal["forget", "prune"]
-    replaced: Mapping[str, RecordedFile] = field(factory=dict[str, RecordedFile])
-    removed: tuple[str, ...] = ()
-    counts: Mapping[int, AmendedCounts] = field(factory=dict[int, AmendedCounts])
-    earlier: int | None = None
-    writer: str
-
-    @property
-    def key(self) -> str:
-        """Where it is in the log."""
-        return record_key(self.stream, self.number)
-
-    @property
-    def synced_at(self) -> datetime:
-        """Its time, as other records of the log have one."""
-        return self.requested_at
-
-    def applied_to(self, record: SyncRecord, lost: Collection[str] = ()) -> SyncRecord:
-        """An earlier record as it is after this amendment.
-
-        Args:
-            record: The record, with the amendments before this one applied.
-            lost: The keys that could not be replaced: see ``Outcome``.
-        """
-        files = {
-            t: file if file.key in lost else self.replaced.get(file.key, file)
-            for t, file in record.files.items()
-        }
-        amended = evolve(record, files=files, amendment=self.number)
-        counts = self.counts.get(record.number)
-        if counts is None or record.keys & set(lost):
-            return amended
-        return evolve(
-            amended,
-            members=counts.members,
-            members_before=counts.members_before,
-            members_sha256=counts.members_sha256,
-        )
-
-    def to_bytes(self) -> bytes:
-        """The amendment as it is stored: JSON, one form for equal ones."""
-        return to_bytes(
-            {
-                "schema_version": SCHEMA_VERSION,
-                "number": self.number,
-                "previous": self.previous.to_json(),
-                "stream": _stream_to_json(self.stream),
-                "requested_at": self.requested_at.isoformat(),
-                "purpose": self.purpose,
-                "replaced": [file.to_json() for file in self.replaced.values()],
-                "removed": list(self.removed),
-                "counts": {str(number): asdict(c) for number, c in self.counts.items()},
-                "earlier": self.earlier,
-                "writer": self.writer,
-            }
-        )
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What ``to_bytes`` wrote; what is wrong comes out as any builtin error."""
-        files = [RecordedFile.from_json(file) for file in value["replaced"]]
-        purpose = value["purpose"]
-        if purpose not in ("forget", "prune"):
-            msg = f"its purpose is {purpose!r}"
-            raise ValueError(msg)
-        amendment = cls(
-            number=count(value["number"]),
-            previous=RecordRef.from_json(value["previous"]),
-            stream=_stream_from_json(value["stream"]),
-            requested_at=instant(value["requested_at"]),
-            purpose=purpose,
-            replaced={file.key: file for file in files},
-            removed=tuple(a(str, key) for key in value["removed"]),
-            counts={int(n): AmendedCounts.from_json(c) for n, c in value["counts"].items()},
-            earlier=None if value["earlier"] is None else count(value["earlier"]),
-            writer=a(str, value["writer"]),
-        )
-        amendment._check()
-        return amendment
-
-    def _check(self) -> None:
-        """That it names its own stream's files only: it decides what is overwritten."""
-        earlier = self.earlier or 0
-        if not self.previous.number < self.number <= MAX_NUMBER or not earlier < self.number:
-            msg = f"the amendment {self.number} can't follow what it names"
-            raise ValueError(msg)
-        for key in (*self.replaced, *self.removed):
-            if not self.stream.owns(*CohortFileName.from_key(key)):
-                msg = "it names a file of another stream"
-                raise ValueError(msg)
-        if any(f.staged is None or f.staged.key != f.key for f in self.replaced.values()):
-            msg = "it lacks the handle of a file"
-            raise ValueError(msg)
-
-
-LogRecord = SyncRecord | Amendment
-"""What a number of the log can stand for."""
-
-
-def record_key(stream: CohortStream, number: int) -> str:
-    """Where record ``number`` of a stream is.
-
-    >>> record_key(CohortStream(project_id=1, cohort_id="a"), 1)
-    '_syncs/1_a/99999998-00000001.json'
-    """
-    return f"{stream.log_prefix}{MAX_NUMBER - number:08}-{number:08}.json"
-
-
-def outcome_key(stream: CohortStream, number: int) -> str:
-    """Where the outcome of record ``number`` is; it sorts right before the record."""
-    return record_key(stream, number).removesuffix(".json") + ".end.json"
-
-
-def _stream_to_json(stream: CohortStream) -> dict[str, Any]:
-    return {
-        "project_id": stream.project_id,
-        "cohort_id": stream.cohort_id,
-        "path": stream.path,
-        "routing_key": stream.routing_key,
-    }
-
-
-def _stream_from_json(value: Mapping[str, Any]) -> CohortStream:
-    return CohortStream(
-        project_id=None if value["project_id"] is None else count(value["project_id"]),
-        cohort_id=a(str, value["cohort_id"]),
-        path=a(str, value["path"]),
-        routing_key=text_or_none(value["routing_key"]),
-    )

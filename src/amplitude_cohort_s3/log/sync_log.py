@@ -10,7 +10,6 @@ The first number counts down, so the first key of a listing is the newest record
 outcome: finding the head costs one listing and one read, however long the history is.
 """
 
-import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -19,47 +18,20 @@ from typing import BinaryIO, Self
 from attrs import field, frozen
 
 from ..errors import RecordFormatError
-from ..settings.destination import CohortStream
-from ..storage.protocol import ObjectInfo
+from ..storage.protocol import ObjectInfo, Storage
 from ._json import check_form, parse, reading
-from .records import (
-    MAX_NUMBER,
-    Amendment,
-    LogRecord,
-    Outcome,
-    SyncRecord,
-    outcome_key,
-    record_key,
-)
+from .amendments import Amendment, LogRecord
+from .keys import LogEntry, outcome_key, parse_log_key, record_key
+from .outcomes import Outcome
+from .records import SyncRecord
+from .stream import CohortStream, check_is_stream
 
 OpenObject = Callable[[str], BinaryIO]
 """Opens an object by its key: ``Storage.open``."""
 
+
 MAX_ENTRY_BYTES = 16 << 20
 """What is larger is no entry; so the memory for reading one is bounded."""
-
-_LOG_KEY = re.compile(r"(?P<down>[0-9]{8})-(?P<up>[0-9]{8})(?P<end>\.end)?\.json")
-
-
-@frozen
-class LogEntry:
-    """A key of the log, read: which record it belongs to, and whether it is the outcome."""
-
-    number: int
-    is_outcome: bool
-
-
-def parse_log_key(stream: CohortStream, key: str) -> LogEntry | None:
-    """The inverse of :func:`record_key` and :func:`outcome_key`; None for a stranger.
-
-    >>> stream = CohortStream(project_id=1, cohort_id="a")
-    >>> parse_log_key(stream, outcome_key(stream, 7))
-    LogEntry(number=7, is_outcome=True)
-    """
-    match = _LOG_KEY.fullmatch(key.removeprefix(stream.log_prefix))
-    if match is None or int(match["down"]) + int(match["up"]) != MAX_NUMBER:
-        return None
-    return LogEntry(int(match["up"]), match["end"] is not None)
 
 
 def read_record(open_object: OpenObject, stream: CohortStream, number: int) -> LogRecord:
@@ -278,3 +250,17 @@ def _read(open_object: OpenObject, key: str) -> bytes:
     if len(data) > MAX_ENTRY_BYTES:
         raise RecordFormatError(key, f"it has over {MAX_ENTRY_BYTES >> 20} MiB")
     return data
+
+
+def read_log(log: Storage, stream: CohortStream) -> SyncLog:
+    """The log of a stream as one listing shows it.
+
+    Args:
+        log: Where it is.
+        stream: Whose.
+
+    Raises:
+        WrongArgumentError: ``stream`` is none.
+    """
+    check_is_stream(stream)
+    return SyncLog.from_listing(stream, log.list_objects(stream.log_prefix), log.open)

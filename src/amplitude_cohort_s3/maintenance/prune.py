@@ -12,14 +12,18 @@ from typing import Literal, get_args
 from attrs import frozen
 
 from .._html import html_table
+from .._time import to_utc
 from ..errors import ConfigurationError, UnfinishedSyncError
-from ..format.filename import DiffType, to_utc
+from ..format.filename import DiffType
 from ..history.history import CohortHistory
+from ..history.read import read_history
+from ..log.amendments import Amendment
 from ..log.listing import StreamFile, parse_listing
-from ..log.records import Amendment
-from ..settings.destination import CohortStream
+from ..log.stream import CohortStream
+from ..storage.capabilities import deleting, log_storage
 from ..storage.protocol import ObjectInfo, Storage
-from ..sync.sync_cohort import amend, deleting, log_storage, read_history, recover
+from ..sync.amend import amend
+from ..sync.recover import recover
 
 Keep = Literal["changes", "nothing"]
 """What to keep of old syncs: who entered and exited, or nothing."""

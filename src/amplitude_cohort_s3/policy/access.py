@@ -17,17 +17,13 @@ from ..errors import (
     ObjectNotFoundError,
     StoreRefusedError,
 )
-from ..settings.destination import LOG_FOLDER, Destination
+from ..log.stream import LOG_FOLDER
+from ..settings.destination import Destination
 from ..storage.s3.errors import translated
 from ..storage.s3.storage import S3Storage
-from .bucket_policy import (
-    BUCKET_ACTIONS,
-    OBJECT_ACTIONS,
-    PolicyChange,
-    Purpose,
-    bucket_policy,
-    compact_json,
-)
+from ._merge import PolicyChange, compact_json
+from ._purposes import BUCKET_ACTIONS, OBJECT_ACTIONS, Purpose
+from .bucket_policy import bucket_policy
 
 
 class PolicyOptions(TypedDict, total=False):

@@ -13,9 +13,10 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from .._arguments import check_kind
+from .._time import to_utc
 from ..errors import ConfigurationError
-from ..format.filename import to_utc
-from ..settings.destination import CohortStream, Destination, check_is_destination
+from ..log.stream import CohortStream
+from ..settings.destination import Destination, check_is_destination
 
 MAX_RULES = 1000
 """How many rules a bucket may have:

@@ -1,5 +1,13 @@
 """Where the current members come from."""
 
 from .files import MemberFile
+from .protocol import CsvSource, MemberSource, SupportsArrow, SupportsCsv, SupportsUnchanged
 
-__all__ = ["MemberFile"]
+__all__ = [
+    "CsvSource",
+    "MemberFile",
+    "MemberSource",
+    "SupportsArrow",
+    "SupportsCsv",
+    "SupportsUnchanged",
+]

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 from attrs import field, frozen
 
 from .._arguments import check_kind
+from .._bytes import CHUNK_BYTES
 from .._optional import load
 from ..errors import (
     CohortS3Error,
@@ -20,11 +21,12 @@ from ..errors import (
     MissingColumnsError,
     MissingExtraError,
 )
+from ..format.columns import id_column
 from ..format.compression import is_compressed, unpack_chunks
 from ..format.csv_blocks import read_blocks
-from ..format.schema import RowSchema, id_column
+from ..format.schema import RowSchema
 from .arrow import BATCH_ROWS, arrow_csv
-from .protocol import CHUNK_BYTES, CsvSource
+from .protocol import CsvSource
 
 _PARQUET_MAGIC = b"PAR1"
 

@@ -2,22 +2,14 @@
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import BinaryIO, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
 from ..errors import MalformedCsvError, WrongArgumentError
-from ..format.schema import MemberLike, Row, RowSchema
-
-CHUNK_BYTES = 1 << 20
-"""How much a stream is read at a time."""
-
-
-def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """The bytes of a stream in chunks of a MiB; it is closed at the end."""
-    with stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
+from ..format.columns import Row
+from ..format.member import MemberLike
+from ..format.schema import RowSchema
 
 
 @frozen(kw_only=True)

@@ -1,26 +1,31 @@
-"""Histories in databases and warehouses. Needs the extra ``sql``, but for ``statements``."""
+"""Histories in databases and warehouses. Needs the extra ``sql``, except for the SQL text."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .._optional import load
+from .._optional import exports_on_demand
 from .warehouses import manifests, statements
 
 if TYPE_CHECKING:
-    from .apply_history import AppliedSync, ApplyReport, OnApplied, apply
+    from .apply_history import apply
+    from .report import AppliedSync, ApplyReport, OnApplied
 
-_ON_DEMAND = ("AppliedSync", "ApplyReport", "OnApplied", "apply")
+__all__ = [
+    "AppliedSync",
+    "ApplyReport",
+    "OnApplied",
+    "apply",
+    "manifests",
+    "statements",
+]
 
-__all__ = ["AppliedSync", "ApplyReport", "OnApplied", "apply", "manifests", "statements"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _ON_DEMAND:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    load("sqlalchemy", "sql")
-    from . import apply_history  # noqa: PLC0415 -- it builds on SQLAlchemy
-
-    return getattr(apply_history, name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+# They need SQLAlchemy.
+__getattr__ = exports_on_demand(
+    __name__,
+    {
+        "apply": ".apply_history",
+        "AppliedSync": ".report",
+        "ApplyReport": ".report",
+        "OnApplied": ".report",
+    },
+    requires=("sqlalchemy", "sql"),
+)

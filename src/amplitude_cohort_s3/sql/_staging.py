@@ -15,8 +15,9 @@ from attrs import field, frozen
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.exc import DBAPIError
 
-from ..format.schema import Row, RowSchema
-from ..sources.arrow import RowTable
+from ..format.columns import Row
+from ..format.schema import RowSchema
+from ..history.tables import RowTable
 from .tables import PROPERTIES
 
 _BATCH_ROWS = 5000

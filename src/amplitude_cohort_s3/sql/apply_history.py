@@ -1,76 +1,27 @@
 """Brings the tables in step with a history: one transaction for each sync."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from attrs import evolve, frozen
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from ..diff.cohort_diff import diff_members
 from ..errors import MembersMismatchError, SyncGapError
 from ..format.filename import DiffType
-from ..format.schema import RowSchema, read_table
+from ..format.reader import read_table
+from ..format.schema import RowSchema
 from ..history.history import CohortHistory, check_is_history
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
 from ._staging import StagedRows
+from ._stays_table import Stays
+from ._transactions import in_transaction, isolated
+from .report import AppliedSync, ApplyReport, OnApplied
 from .tables import CohortTables, Instant, stream_name
 
-T = TypeVar("T")
-
 _CHANGES = (DiffType.EXITING, DiffType.ENTERING)
-
-_PAUSE = 0.05
-"""Seconds between two attempts, where a database refuses instead of letting wait."""
-
-
-@frozen(kw_only=True)
-class AppliedSync:
-    """What applying one sync changed.
-
-    Attributes:
-        stream: The stream as the tables name it.
-        synced_at: The sync.
-        entered: Stays that began, by its file ``entering``.
-        exited: Stays that ended, by its file ``exiting``.
-        members: How many members there are after it.
-        opened: Stays that began because the snapshot has them and the changes did not.
-        closed: Stays that ended because the snapshot lacks them and the changes did not.
-        repaired: Why the snapshot was asked; None where the changes added up.
-    """
-
-    stream: str
-    synced_at: datetime
-    entered: int
-    exited: int
-    members: int
-    opened: int = 0
-    closed: int = 0
-    repaired: str | None = None
-
-
-@frozen(kw_only=True)
-class ApplyReport:
-    """What :func:`apply` did.
-
-    Attributes:
-        applied: The syncs that it applied, oldest first.
-        skipped: How many the log of the tables had already.
-        late: Syncs that it left out because later ones were applied before they were
-            known: a stay can't be begun in the past.
-    """
-
-    applied: tuple[AppliedSync, ...]
-    skipped: int
-    late: tuple[datetime, ...]
-
-
-OnApplied = str | Callable[[sa.Connection, AppliedSync], object]
-"""SQL, in which ``:stream`` and ``:synced_at`` may stand; or a function."""
 
 
 def apply(
@@ -129,9 +80,9 @@ def apply(
     check_is_history(history)
     tables = CohortTables.in_schema(schema)
     with engine.connect() as connected:
-        connection = _isolated(connected)
-        _in_transaction(connection, "tables", lambda: tables.create(connection))
-        stays = _Stays(connection, tables, stream_name(history.stream))
+        connection = isolated(connected)
+        in_transaction(connection, "tables", lambda: tables.create(connection))
+        stays = Stays(connection, tables, stream_name(history.stream))
         known = stays.applied_times()
         newest = max(known, default=None)
         applied, skipped, late = list[AppliedSync](), 0, list[datetime]()
@@ -174,7 +125,7 @@ class _Application:
         repair: Why its snapshot has the last word; None where its changes have.
     """
 
-    stays: "_Stays"
+    stays: "Stays"
     history: CohortHistory
     sync: BucketSync
     refresh: bool
@@ -183,7 +134,7 @@ class _Application:
 
     def run(self) -> AppliedSync | None:
         """Applies it; None if another run did in the meantime."""
-        return _in_transaction(self.stays.connection, self.stays.stream, self._apply)
+        return in_transaction(self.stays.connection, self.stays.stream, self._apply)
 
     def _apply(self) -> AppliedSync | None:
         stays, connection, when = self.stays, self.stays.connection, self.sync.synced_at
@@ -323,184 +274,3 @@ class _Application:
             }
             named = [offered[n] for n in statement.compile().params if n in offered]
             connection.execute(statement.bindparams(*named))
-
-
-@frozen
-class _Stays:
-    """The tables of one stream, over one connection."""
-
-    connection: sa.Connection
-    tables: CohortTables
-    stream: str
-
-    def applied_times(self) -> set[datetime]:
-        """The times of the syncs that were applied."""
-        log = self.tables.sync.c
-        found = sa.select(log.synced_at).where(log.stream == self.stream)
-        with self.connection.begin():
-            return set(self.connection.scalars(found))
-
-    def newest(self) -> sa.Row[Any] | None:
-        """The row of the sync that was applied last."""
-        log = self.tables.sync
-        found = sa.select(log).where(log.c.stream == self.stream)
-        return self.connection.execute(found.order_by(log.c.position.desc()).limit(1)).first()
-
-    def claim(self, position: int, when: datetime, record: SyncRecord | None) -> None:
-        """Writes the row of a sync first: of two runs, the database lets one have its place."""
-        row = {
-            "stream": self.stream,
-            "position": position,
-            "synced_at": when,
-            **dict.fromkeys(("entered", "exited", "members", "opened", "closed"), 0),
-            "writer": None if record is None else record.writer,
-            "members_sha256": None if record is None else record.members_sha256,
-        }
-        try:
-            self.connection.execute(sa.insert(self.tables.sync).values(row))
-        except IntegrityError as error:
-            raise _ClaimedError from error
-
-    def log(self, applied: AppliedSync) -> None:
-        """Completes the row."""
-        log = self.tables.sync
-        self.connection.execute(
-            sa.update(log)
-            .where(log.c.stream == self.stream, log.c.synced_at == applied.synced_at)
-            .values(
-                entered=applied.entered,
-                exited=applied.exited,
-                members=applied.members,
-                opened=applied.opened,
-                closed=applied.closed,
-            )
-        )
-
-    def begin(self, staged: StagedRows, entered: datetime | None) -> int:
-        """Begins a stay for each row whose user has none that is open."""
-        rows = staged.rows.c
-        is_in = sa.exists().where(self._is_open, self._stay.member_key == rows.member_key)
-        return self._add(sa.select(*rows).where(~is_in), entered=entered, exited=None)
-
-    def add_ended(self, staged: StagedRows, exited: datetime) -> int:
-        """Adds a stay of unknown beginning for each row."""
-        return self._add(sa.select(*staged.rows.c), entered=None, exited=exited)
-
-    def end(self, staged: StagedRows, exited: datetime) -> int:
-        """Ends the open stay of each row."""
-        return self._update(staged, exited=sa.literal(exited, Instant))
-
-    def end_absent(self, staged: StagedRows, exited: datetime) -> int:
-        """Ends the open stays that have no row."""
-        rows = staged.rows.c
-        has_row = sa.exists().where(rows.member_key == self._stay.member_key)
-        update = sa.update(self.tables.membership).where(self._is_open, ~has_row)
-        return self._changed(update.values(exited=exited))
-
-    def refresh(self, staged: StagedRows) -> int:
-        """Gives open stays the ids and properties of their rows, where they differ."""
-        rows, stay = staged.rows.c, self._stay
-        differs = sa.or_(*(stay[n].is_distinct_from(rows[n]) for n in _CELLS))
-        return self._update(staged, differs)
-
-    def present(self, staged: StagedRows) -> int:
-        """How many rows have an open stay."""
-        rows = staged.rows.c
-        is_in = sa.exists().where(self._is_open, self._stay.member_key == rows.member_key)
-        found = sa.select(sa.func.count()).select_from(staged.rows).where(is_in)
-        return self.connection.execute(found).scalar_one()
-
-    def count(self) -> int:
-        """How many stays are open."""
-        return self.connection.execute(
-            sa.select(sa.func.count()).select_from(self.tables.membership).where(self._is_open)
-        ).scalar_one()
-
-    @property
-    def _stay(self) -> ReadOnlyColumnCollection[str, sa.Column[Any]]:
-        return self.tables.membership.c
-
-    @property
-    def _is_open(self) -> sa.ColumnElement[bool]:
-        return sa.and_(self._stay.stream == self.stream, self._stay.exited.is_(None))
-
-    def _add(
-        self, rows: sa.Select[Any], *, entered: datetime | None, exited: datetime | None
-    ) -> int:
-        selected = rows.add_columns(
-            sa.literal(self.stream, sa.Text),
-            sa.literal(entered, Instant),
-            sa.literal(exited, Instant),
-        )
-        names = ["member_key", *_CELLS, "stream", "entered", "exited"]
-        return self._changed(sa.insert(self.tables.membership).from_select(names, selected))
-
-    def _update(
-        self, staged: StagedRows, *conditions: sa.ColumnElement[bool], **values: Any
-    ) -> int:
-        rows = staged.rows.c
-        update = sa.update(self.tables.membership).where(
-            self._is_open, self._stay.member_key == rows.member_key, *conditions
-        )
-        return self._changed(update.values({n: rows[n] for n in _CELLS} | values))
-
-    def _changed(self, statement: sa.Insert | sa.Update) -> int:
-        done = self.connection.execute(statement, execution_options={"preserve_rowcount": True})
-        return done.rowcount
-
-
-_CELLS = ("amplitude_id", "user_id", "properties")
-
-
-class _ClaimedError(Exception):
-    """Another run has just applied the same sync."""
-
-
-def _isolated(connection: sa.Connection) -> sa.Connection:
-    """With transactions that see what those before them committed."""
-    match connection.dialect.name:
-        case "postgresql":
-            return connection.execution_options(isolation_level="READ COMMITTED")
-        case "sqlite":
-            # The module sqlite3 would begin transactions of its own, which do not hold
-            # statements that make tables; so we begin ours ourselves.
-            return connection.execution_options(isolation_level="AUTOCOMMIT")
-        case _:
-            return connection
-
-
-def _in_transaction(connection: sa.Connection, subject: str, work: Callable[[], T]) -> T:
-    """Does work in one transaction, after those that others have begun on the same subject."""
-    while True:
-        try:
-            with connection.begin():
-                _wait_for_others(connection, subject)
-                return work()
-        except _ClaimedError:
-            pass
-        except DBAPIError as error:
-            if not _is_conflict(error):
-                raise
-        time.sleep(_PAUSE)
-
-
-def _wait_for_others(connection: sa.Connection, subject: str) -> None:
-    match connection.dialect.name:
-        case "postgresql":
-            number = sa.func.hashtextextended(f"amplitude_cohort_s3 {subject}", 0)
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
-        case "sqlite":
-            driver: Any = connection.connection.driver_connection
-            if not driver.in_transaction:  # by a listener of the caller's engine
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-        case _:
-            pass  # The place in the log decides.
-
-
-def _is_conflict(error: DBAPIError) -> bool:
-    """Whether another transaction was in the way, so that the same may work later."""
-    busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (_SQLITE_BUSY, _SQLITE_LOCKED)
-    return busy or type(error.orig).__name__ == "TransactionException"  # DuckDB's
-
-
-_SQLITE_BUSY, _SQLITE_LOCKED = 5, 6

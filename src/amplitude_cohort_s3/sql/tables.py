@@ -8,7 +8,7 @@ from attrs import frozen
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
-from ..settings.destination import CohortStream
+from ..log.stream import CohortStream
 
 
 class Instant(TypeDecorator[datetime]):

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from ..errors import ConfigurationError
 from ..format.filename import DiffType
-from ..format.schema import read_table
+from ..format.reader import read_table
 from ..history.history import CohortHistory, check_is_history
 from ..log.listing import BucketSync
 

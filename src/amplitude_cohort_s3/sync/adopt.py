@@ -1,13 +1,24 @@
 """The first record of a log, for a stream that had none."""
 
 import hashlib
-from datetime import datetime
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
 
+from .._time import to_utc
+from ..errors import ConcurrentSyncError, NothingToAdoptError
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..history.history import CohortHistory
+from ..history.read import read_history
 from ..log.listing import BucketSync
 from ..log.records import RecordedFile, SyncRecord
-from ..settings.destination import ExistingMeaning
+from ..log.stream import CohortStream
+from ..log.sync_log import read_log
+from ..storage.capabilities import log_storage
+from ..storage.protocol import Storage
+from .head import Head
+from .protocol import create_record, settle
 
 
 def baseline(history: CohortHistory, *, now: datetime, writer: str) -> SyncRecord:
@@ -58,3 +69,55 @@ def _recorded(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> 
         sha256=digest.hexdigest(),
         staged=None,
     )
+
+
+def adopt(
+    storage: Storage,
+    stream: CohortStream,
+    *,
+    match_by: str = "amplitude_id",
+    log: Storage | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Head:
+    """Takes over a stream that Amplitude wrote: its newest complete sync becomes the baseline.
+
+    Nothing of the data is touched; the log begins with a record of these files.
+
+    Args:
+        storage: Where the data is.
+        stream: Whose syncs.
+        match_by: The column by which members are told apart: an id column or the name
+            of a property's column.
+        log: Where the log goes, if not in ``storage``.
+        clock: Gives the time; for tests.
+
+    Raises:
+        NothingToAdoptError: There is a log already, no complete sync, or a newer one
+            that is not complete.
+        ConcurrentSyncError: Another process began a log at the same time.
+        MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
+        WrongArgumentError: An argument is of another type.
+    """
+    log = log_storage(storage, log)
+    if read_log(log, stream).newest is not None:
+        raise NothingToAdoptError(
+            stream.log_prefix, "the stream has a log already", "sync without adopt()"
+        )
+    history = read_history(storage, stream, match_by=match_by, log=log)
+    if not history or history[-1].missing:
+        raise NothingToAdoptError(
+            stream.log_prefix,
+            "there is no complete sync",
+            "check project, cohort, path and routing key; a new stream is synced without adopt()",
+        )
+    if any(sync.synced_at > history[-1].synced_at for sync in history.unpublished):
+        raise NothingToAdoptError(
+            stream.log_prefix,
+            "a sync newer than the newest complete one lacks files",
+            "wait until it is whole, or remove what there is of it",
+        )
+    record = baseline(history, now=to_utc(clock(), "clock()"), writer=uuid.uuid4().hex)
+    if (other := create_record(log, record)) is not None:
+        raise ConcurrentSyncError(other.key, other.synced_at)
+    settle(record, storage, log)
+    return Head(record=record, log=read_log(log, stream), open=storage.open)

@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from .._arguments import check_kind
 from .._html import html_table
+from .._time import to_utc
 from ..diff.cohort_diff import CohortDiff
 from ..distributed.composition import ComposedDiff
 from ..errors import (
@@ -20,11 +21,12 @@ from ..errors import (
     WrongArgumentError,
 )
 from ..format.content import FileContent
-from ..format.filename import DiffType, to_utc
-from ..history.members import Head
-from ..log.records import MAX_NUMBER, RecordedFile, RecordRef, SyncRecord, SyncStatement
-from ..settings.destination import CohortSync, check_is_sync
+from ..format.filename import DiffType
+from ..log.keys import MAX_NUMBER
+from ..log.records import RecordedFile, RecordRef, SyncRecord, SyncStatement
+from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..storage.protocol import StagedObject
+from .head import Head
 
 
 @frozen(kw_only=True)

@@ -15,14 +15,19 @@ from attrs import field, frozen
 
 from .._arguments import check_kind
 from .._html import html_table
-from ..diff.protocol import Progress
+from .._time import to_utc
+from ..diff.progress import Progress
 from ..errors import CohortS3Error, WrongArgumentError
-from ..format.filename import DiffType, to_utc
+from ..format.filename import DiffType
 from ..log.records import SyncRecord
-from ..settings.destination import CohortSync, check_is_sync
+from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..sources.protocol import MemberSource, SupportsArrow, SupportsCsv, SupportsUnchanged
+from ..storage.capabilities import log_storage
 from ..storage.protocol import Storage
-from .sync_cohort import SyncResult, log_storage, read_head, recover, sync_cohort
+from .commit import SyncResult
+from .head import read_head
+from .recover import recover
+from .sync_cohort import sync_cohort
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
 """What ``sync_cohort`` takes; or a function that fetches it, called only if the sync is due."""

@@ -20,9 +20,10 @@ from attrs import frozen
 
 from ..errors import CohortS3Error, SyncTimeTakenError
 from ..format.filename import DiffType
+from ..history.read import read_history
 from ..log.listing import StreamFile, parse_listing
 from ..storage import Storage
-from ..sync.sync_cohort import read_history, recover
+from ..sync.recover import recover
 from .faulty_storage import Death, Fault, FaultyStorage, When, unknown_outcome
 from .invariants import StreamState, assert_invariants
 from .small_cohort import STREAM, content, ids_of, moment, sync_ids

@@ -25,9 +25,10 @@ from ..errors import (
     MalformedCsvError,
     MissingColumnsError,
 )
+from ..format.columns import Row
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.schema import Row, RowSchema
-from ..settings.destination import ExistingMeaning
+from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 
 MEANINGS = tuple(ExistingMeaning)

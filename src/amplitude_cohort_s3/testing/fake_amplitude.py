@@ -32,7 +32,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from attrs import define, field, frozen
 
-from ..format.schema import MemberLike, RowSchema
+from ..format.member import MemberLike
+from ..format.schema import RowSchema
 from .lying_proxy import Lie, LyingProxy
 
 LIST = r"^/api/3/cohorts$"

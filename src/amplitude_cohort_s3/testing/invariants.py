@@ -8,17 +8,22 @@ from attrs import frozen
 
 from ..distributed.composition import members_digest, row_digest
 from ..errors import UnfinishedSyncError
+from ..format.columns import Row
 from ..format.compression import decompress_chunks
 from ..format.content import verified
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.schema import Row
 from ..history.members import Members
+from ..history.read import read_history
+from ..log.amendments import Amendment, LogRecord
+from ..log.keys import outcome_key, parse_log_key
 from ..log.listing import StreamFile, parse_listing
-from ..log.records import Amendment, LogRecord, Outcome, SyncRecord, outcome_key
-from ..log.sync_log import parse_log_key, read_record
-from ..settings.destination import CohortStream, ExistingMeaning
+from ..log.outcomes import Outcome
+from ..log.records import SyncRecord
+from ..log.stream import CohortStream
+from ..log.sync_log import read_record
 from ..storage import StagedObject, StagedState, Storage
-from ..sync.sync_cohort import read_head, read_history
+from ..sync.head import read_head
 
 
 @frozen(kw_only=True)

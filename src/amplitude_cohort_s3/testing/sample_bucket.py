@@ -15,8 +15,10 @@ from attrs import evolve, frozen
 
 from ..diff.cohort_diff import diff_members
 from ..format.filename import DiffType
-from ..format.schema import Member
-from ..settings.destination import CohortStream, CohortSync, Destination, UserProperty
+from ..format.member import Member
+from ..log.stream import CohortStream
+from ..settings.cohort_sync import CohortSync
+from ..settings.destination import Destination, UserProperty
 from ..storage import Storage
 from ..sync.sync_cohort import sync_cohort
 

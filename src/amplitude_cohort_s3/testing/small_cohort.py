@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..settings.destination import CohortSync, Destination, ExitGuard
+from ..settings.cohort_sync import CohortSync
+from ..settings.destination import Destination
+from ..settings.exit_guard import ExitGuard
 from ..storage import MemoryStorage, Storage
-from ..sync.sync_cohort import SyncResult, sync_cohort
+from ..sync.commit import SyncResult
+from ..sync.sync_cohort import sync_cohort
 
 DESTINATION = Destination(name="proof", path="cohorts")
 SYNC = CohortSync(

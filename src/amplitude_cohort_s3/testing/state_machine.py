@@ -26,9 +26,12 @@ from ..errors import (
 )
 from ..format.filename import DiffType
 from ..history.members import Members
+from ..history.read import read_history
 from ..log.records import SyncRecord
 from ..storage import Storage
-from ..sync.sync_cohort import SyncResult, read_head, read_history, recover
+from ..sync.commit import SyncResult
+from ..sync.head import read_head
+from ..sync.recover import recover
 from .faulty_storage import Death, Fault, FaultyStorage, When, unknown_outcome
 from .invariants import assert_invariants
 from .small_cohort import START, STREAM, ids_of, sync_ids

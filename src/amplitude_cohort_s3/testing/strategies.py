@@ -18,11 +18,14 @@ from typing import Literal
 
 from hypothesis import strategies as st
 
+from ..format.columns import Row, id_column
 from ..format.content import ContentPart
+from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType, NameStyle
-from ..format.schema import Row, RowSchema, id_column
-from ..log.records import Outcome, RecordedFile, RecordRef, SyncRecord
-from ..settings.destination import CohortStream, ExistingMeaning
+from ..format.schema import RowSchema
+from ..log.outcomes import Outcome
+from ..log.records import RecordedFile, RecordRef, SyncRecord
+from ..log.stream import CohortStream
 from ..storage.protocol import StagedObject
 
 HOSTILE_ROUTING_KEYS = (

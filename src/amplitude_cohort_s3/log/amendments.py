@@ -1,0 +1,174 @@
+"""Entries of the log that change files of earlier syncs."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from attrs import asdict, evolve, field, frozen
+
+from ..format.filename import CohortFileName
+from ._json import (
+    SCHEMA_VERSION,
+    a,
+    count,
+    digest,
+    instant,
+    stream_from_json,
+    stream_to_json,
+    to_bytes,
+)
+from .keys import MAX_NUMBER, record_key
+from .records import RecordedFile, RecordRef, SyncRecord
+from .stream import CohortStream
+
+
+@frozen(kw_only=True)
+class AmendedCounts:
+    """The numbers of a sync after an amendment: see ``SyncRecord``."""
+
+    members: int
+    members_before: int
+    members_sha256: str
+
+    @classmethod
+    def of(cls, record: SyncRecord) -> Self:
+        """The numbers that a record has."""
+        return cls(
+            members=record.members,
+            members_before=record.members_before,
+            members_sha256=record.members_sha256,
+        )
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The inverse of ``asdict``; what is wrong comes out as any builtin error."""
+        return cls(
+            members=count(value["members"]),
+            members_before=count(value["members_before"]),
+            members_sha256=digest(value["members_sha256"]),
+        )
+
+
+@frozen(kw_only=True)
+class Amendment:
+    """A numbered entry of the log that is no sync: it changes or removes files of earlier ones.
+
+    It takes a number like a sync, so the two can't cross, and whoever finds it without an
+    outcome finishes it, from what it says alone. Records are never changed: a reader
+    applies the amendments that came after them. It holds no user ids.
+    Law: ``read_record`` gives back what ``to_bytes`` wrote.
+
+    Attributes:
+        number: Its place in the log.
+        previous: The head before it.
+        stream: Whose log it is.
+        requested_at: When, in UTC.
+        purpose: What for.
+        replaced: The files that get other bytes, by their keys.
+        removed: The keys of the files that are deleted, of syncs older than the head.
+        counts: The numbers of the syncs that change, by the numbers of their records.
+        earlier: The number of the amendment before it, or None.
+        writer: A token of the caller that made it.
+    """
+
+    number: int
+    previous: RecordRef
+    stream: CohortStream
+    requested_at: datetime
+    purpose: Literal["forget", "prune"]
+    replaced: Mapping[str, RecordedFile] = field(factory=dict[str, RecordedFile])
+    removed: tuple[str, ...] = ()
+    counts: Mapping[int, AmendedCounts] = field(factory=dict[int, AmendedCounts])
+    earlier: int | None = None
+    writer: str
+
+    @property
+    def key(self) -> str:
+        """Where it is in the log."""
+        return record_key(self.stream, self.number)
+
+    @property
+    def synced_at(self) -> datetime:
+        """Its time, as other records of the log have one."""
+        return self.requested_at
+
+    def applied_to(self, record: SyncRecord, lost: Collection[str] = ()) -> SyncRecord:
+        """An earlier record as it is after this amendment.
+
+        Args:
+            record: The record, with the amendments before this one applied.
+            lost: The keys that could not be replaced: see ``Outcome``.
+        """
+        files = {
+            t: file if file.key in lost else self.replaced.get(file.key, file)
+            for t, file in record.files.items()
+        }
+        amended = evolve(record, files=files, amendment=self.number)
+        counts = self.counts.get(record.number)
+        if counts is None or record.keys & set(lost):
+            return amended
+        return evolve(
+            amended,
+            members=counts.members,
+            members_before=counts.members_before,
+            members_sha256=counts.members_sha256,
+        )
+
+    def to_bytes(self) -> bytes:
+        """The amendment as it is stored: JSON, one form for equal ones."""
+        return to_bytes(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "number": self.number,
+                "previous": self.previous.to_json(),
+                "stream": stream_to_json(self.stream),
+                "requested_at": self.requested_at.isoformat(),
+                "purpose": self.purpose,
+                "replaced": [file.to_json() for file in self.replaced.values()],
+                "removed": list(self.removed),
+                "counts": {str(number): asdict(c) for number, c in self.counts.items()},
+                "earlier": self.earlier,
+                "writer": self.writer,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """What ``to_bytes`` wrote; what is wrong comes out as any builtin error."""
+        files = [RecordedFile.from_json(file) for file in value["replaced"]]
+        purpose = value["purpose"]
+        if purpose not in ("forget", "prune"):
+            msg = f"its purpose is {purpose!r}"
+            raise ValueError(msg)
+        amendment = cls(
+            number=count(value["number"]),
+            previous=RecordRef.from_json(value["previous"]),
+            stream=stream_from_json(value["stream"]),
+            requested_at=instant(value["requested_at"]),
+            purpose=purpose,
+            replaced={file.key: file for file in files},
+            removed=tuple(a(str, key) for key in value["removed"]),
+            counts={int(n): AmendedCounts.from_json(c) for n, c in value["counts"].items()},
+            earlier=None if value["earlier"] is None else count(value["earlier"]),
+            writer=a(str, value["writer"]),
+        )
+        amendment._check()
+        return amendment
+
+    def _check(self) -> None:
+        """That it names its own stream's files only: it decides what is overwritten."""
+        earlier = self.earlier or 0
+        if not self.previous.number < self.number <= MAX_NUMBER or not earlier < self.number:
+            msg = f"the amendment {self.number} can't follow what it names"
+            raise ValueError(msg)
+        for key in (*self.replaced, *self.removed):
+            if not self.stream.owns(*CohortFileName.from_key(key)):
+                msg = "it names a file of another stream"
+                raise ValueError(msg)
+        if any(f.staged is None or f.staged.key != f.key for f in self.replaced.values()):
+            msg = "it lacks the handle of a file"
+            raise ValueError(msg)
+
+
+LogRecord = SyncRecord | Amendment
+"""What a number of the log can stand for."""

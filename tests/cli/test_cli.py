@@ -1,0 +1,349 @@
+"""The command as its users run it: in a process, with files, an API and a terminal."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import termios
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from amplitude_cohort_s3 import LocalStorage, errors, list_streams
+from amplitude_cohort_s3.cli._output import COMMAND
+from amplitude_cohort_s3.cli._setup import CONFIG_FILE
+from amplitude_cohort_s3.cli.exit_codes import ExitCode, exit_code
+from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
+
+# The script stands where the package was installed, beside its Python.
+SCRIPT = Path(sys.executable).with_name(COMMAND)
+
+CONFIG = """
+[amplitude.main]
+base_url = "{base_url}"
+api_key_env = "TEST_API_KEY"
+secret_key_env = "TEST_SECRET_KEY"
+
+[destinations.warehouse]
+folder = "bucket"
+path = "cohorts"
+
+[destinations.s3]
+bucket = "my-bucket"
+region = "eu-west-1"
+path = "cohorts"
+
+[syncs.actives]
+destination = "warehouse"
+project_id = 123
+cohort_id = "26umsb5"
+user_properties = ["plan"]
+cadence = "hourly"
+members = {{ file = "actives.csv", columns = {{ id = "amplitude_id" }} }}
+
+[syncs.payers]
+destination = "warehouse"
+project_id = 123
+cohort_id = "9law9ns"
+cadence = "daily"
+members = {{ amplitude = "main" }}
+"""
+
+ACTIVES = "id,user_id,plan,hat\n1,ann,pro,x\n2,bob,free,y\n"
+DAY = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / CONFIG_FILE).write_text(CONFIG.format(base_url="http://127.0.0.1:9"))
+    (tmp_path / "actives.csv").write_text(ACTIVES)
+    return tmp_path
+
+
+def run(*arguments, code=ExitCode.DONE, **options):
+    """The output of the command, which ends with this code."""
+    ended = subprocess.run(
+        [SCRIPT, *arguments], capture_output=True, text=True, timeout=60, check=False, **options
+    )
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == code, ended.stderr
+    return ended
+
+
+def sync_at(number, **options):
+    return run("sync", "actives", "--at", (DAY + timedelta(days=number)).isoformat(), **options)
+
+
+def test_a_cohort_is_synced_looked_at_and_read_back(folder):
+    looked = run("sync", "actives", "--at", "2026-11-01T06:30Z", "--dry-run")
+    assert not (folder / "bucket").exists()
+    assert looked.stdout.splitlines() == [
+        "sync of 2026-11-01T06:30:00+00:00: 0 -> 2 members",
+        "         2 entering  cohorts/123_26umsb5_2026-11-01T06:30_entering.csv",
+        "         0 exiting   cohorts/123_26umsb5_2026-11-01T06:30_exiting.csv",
+        "         2 existing  cohorts/123_26umsb5_2026-11-01T06:30_existing.csv",
+    ]
+    done = sync_at(0)
+    assert done.stdout.splitlines()[0] == "sync of 2026-11-01T06:30:00+00:00: done"
+    assert done.stderr == "amplitude-cohort-s3: columns that the sync does not have: hat\n"
+    assert sync_at(0).stdout.splitlines()[0].endswith("already done")
+
+    (folder / "actives.csv").write_text(ACTIVES.replace("1,ann", "3,ann"))
+    assert [
+        f["rows"]
+        for f in json.loads(run("sync", "actives", "--at", "2026-11-02T06:30Z", "--json").stdout)[
+            "files"
+        ].values()
+    ] == [1, 1, 2]
+
+    assert run("history", "actives").stdout.splitlines() == [
+        "synced at            members  entered  exited  returned",
+        "2026-11-01 06:30:00        2        2       0         0",
+        "2026-11-02 06:30:00        2        1       1         0",
+    ]
+    assert json.loads(run("history", "actives", "--json").stdout)[1] == {
+        "synced_at": "2026-11-02T06:30:00+00:00",
+        "members": 2,
+        "entered": 1,
+        "exited": 1,
+        "returned": 0,
+    }
+    assert run("members", "actives").stdout == "amplitudeID,userID,plan\n2,bob,free\n3,ann,pro\n"
+    then = run("members", "actives", "--at", "2026-11-01T12:00Z", "--json").stdout.splitlines()
+    assert json.loads(then[0]) == {"amplitude_id": "1", "user_id": "ann", "plan": "pro"}
+    assert run("verify").stdout == "all adds up\n"
+
+
+def test_verify_finds_and_says_so_by_its_code(folder):
+    sync_at(0)
+    file = folder / "bucket" / "cohorts" / "123_26umsb5_2026-11-01T06:30_entering.csv"
+    file.chmod(0o644)
+    file.write_text(file.read_text().replace("ann", "eve"))
+    found = run("verify", "actives", code=ExitCode.FINDINGS).stdout
+    assert found.startswith("actives: 2026-11-01 06:30:00: a file is not what was recorded")
+    assert "eve" not in found
+    (finding,) = json.loads(run("verify", "--json", code=ExitCode.FINDINGS).stdout)
+    assert (finding["sync"], finding["kind"]) == ("actives", "edited_file")
+
+
+def test_mass_exits_have_their_own_code_and_a_way_through(folder):
+    sync_at(0)
+    (folder / "actives.csv").write_text("id,user_id,plan\n")
+    refused = sync_at(1, code=ExitCode.MASS_EXIT)
+    assert "2 of 2 members would exit" in refused.stderr
+    assert refused.stderr.endswith("sync NAME --max-exits 2)\n")
+    assert refused.stdout == ""
+    run("sync", "actives", "--dry-run", code=ExitCode.MASS_EXIT)
+    failed = json.loads(run("sync", "actives", "--json", code=ExitCode.MASS_EXIT).stdout)
+    assert (failed["outcome"], failed["error"]["type"]) == ("failed", "MassExitError")
+    run("sync", "actives", "--max-exits", "-1", code=ExitCode.USAGE)
+    run("sync", "actives", "--max-exits", "2")
+
+
+def test_a_dry_run_over_an_unfinished_sync_says_how_to_finish_it(folder):
+    sync_at(0)
+    (outcome,) = folder.rglob("*.end.json")
+    outcome.unlink()
+    for verb in (("sync", "actives"), ("run", "actives")):
+        looked = run(*verb, "--dry-run", code=ExitCode.RETRY)
+        assert "(here: run it without --dry-run)" in looked.stdout + looked.stderr
+    assert sync_at(1).stdout.splitlines()[0].endswith("done")
+    run("sync", "actives", "--dry-run")
+
+
+def test_run_does_what_is_due_from_files_and_from_amplitude(folder):
+    with FakeAmplitude() as fake:
+        fake.polls = 0
+        fake.set_cohort("9law9ns", [("7", "eve")])
+        (folder / CONFIG_FILE).write_text(CONFIG.format(base_url=fake.base_url))
+        keys = {"TEST_API_KEY": fake.api_key, "TEST_SECRET_KEY": fake.secret_key}
+        environment = {**os.environ, **keys}
+        due = run("run", "--dry-run", env=environment).stdout
+        assert re.findall(r"^(\w+) +(.+)$", due, re.MULTILINE)[1:] == [
+            ("actives", "due"),
+            ("payers", "due"),
+        ]
+        done = run("run", env=environment)
+        assert [line.split(maxsplit=2) for line in done.stdout.splitlines()] == [
+            ["sync", "outcome"],
+            ["actives", "done", "2 members, 2 entered, 0 exited"],
+            ["payers", "done", "1 members, 1 entered, 0 exited"],
+        ]
+        again = json.loads(run("run", "payers", "--json", env=environment).stdout)
+        assert again == [{"sync": "payers", "outcome": "not due"}]
+        wrong = {**environment, "TEST_SECRET_KEY": "5ec4e7-and-wrong"}
+        refused = run("sync", "payers", code=ExitCode.FAILED, env=wrong)
+        assert "refuses the API key" in refused.stderr
+        shown = due + done.stdout + done.stderr + refused.stderr + refused.stdout
+    for secret in (fake.api_key, fake.secret_key, "5ec4e7", "eve", "ann"):
+        assert secret not in shown
+        for file in (folder / "bucket").rglob("*.json"):
+            assert secret not in file.read_text()
+
+
+def test_one_that_fails_in_a_run_decides_the_code(folder):
+    environment = {**os.environ, "TEST_API_KEY": "a", "TEST_SECRET_KEY": "b"}
+    (folder / "actives.csv").unlink()
+    ended = run("run", "actives", code=ExitCode.FAILED, env=environment)
+    assert "MemberFileNotFoundError: there is no file 'actives.csv'" in ended.stdout
+    assert ended.stderr == "amplitude-cohort-s3: 1 of 1 failed\n"
+
+
+def test_members_come_from_standard_input(folder):
+    run("sync", "actives", "--members", "-", input="amplitude_id,user_id,plan\n5,cy,pro\n")
+    assert "5,cy,pro" in run("members", "actives").stdout
+
+
+def test_policies_and_names_need_no_account():
+    text = '[destinations.s3]\nbucket = "my-bucket"\nregion = "eu-west-1"\npath = "cohorts"\n'
+    Path("policy.toml").write_text(text)
+    role = "arn:aws:iam::111122223333:role/etl"
+    policy = json.loads(
+        run("policy", "s3", "--principal", role, "--config", "policy.toml", "--create-only").stdout
+    )
+    assert policy["Statement"][0]["Principal"] == {"AWS": role}
+    named = run("parse-name", "cohorts/123_26umsb5_2026-11-23T14:05_entering_v_ip.csv").stdout
+    assert named.splitlines() == [
+        "path     project_id  cohort_id  synced_at                  diff_type  routing_key",
+        "cohorts  123         26umsb5    2026-11-23T14:05:00+00:00  entering   v_ip",
+    ]
+    (parsed,) = json.loads(run("parse-name", "a_2026-11-23T14-05_exiting.csv", "--json").stdout)
+    assert (parsed["project_id"], parsed["routing_key"]) == (None, None)
+    assert "not a cohort file name" in run("parse-name", "x.csv", code=ExitCode.FAILED).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: VERB"),
+        (["sync"], "required: name"),
+        (["sync", "actives", "--at", "2026-11-01T06:30"], "2026-11-01T06:30Z is UTC"),
+        (["sync", "actives", "--at", "noon"], "no time: 'noon'"),
+        (["sync", "nobody"], "it has no syncs.nobody; syncs are actives, payers"),
+        (["policy", "nobody", "--principal", "x"], "destinations are warehouse, s3"),
+        (["sync", "payers"], "the environment variable TEST_API_KEY is not set"),
+        (["run"], "the environment variable TEST_SECRET_KEY is not set"),
+        (["verify", "--config", "none.toml"], "it can't be read (No such file or directory)"),
+        (["--config", "none.toml", "verify"], "it can't be read (No such file or directory)"),
+        (["--config", "x", "verify", "--config", "none.toml"], "none.toml:"),
+    ],
+)
+def test_what_is_wrong_before_anything_began_is_a_fault_of_usage(folder, arguments, message):
+    ended = run(*arguments, code=ExitCode.USAGE)
+    assert message in ended.stderr
+    assert ended.stdout == ""
+    assert not (folder / "bucket").exists()
+
+
+def test_each_fault_of_the_file_has_a_line(folder):
+    (folder / CONFIG_FILE).write_text("a = 1\n[destinations.x]\n[syncs.y]\n")
+    assert run("run", code=ExitCode.USAGE).stderr.splitlines() == [
+        "amplitude-cohort-s3: amplitude-cohort-s3.toml:",
+        "  - destinations.x must have one of bucket and folder",
+        "  - syncs.y.destination is missing",
+        "  - syncs.y.cohort_id is missing",
+        "  - syncs.y.project_id is missing",
+        "  - a is unknown; the keys at the top are amplitude, destinations, syncs",
+    ]
+
+
+def test_an_unfinished_sync_of_a_dead_writer_is_worth_a_retry():
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    for error in (
+        errors.ConcurrentSyncError("k", when),
+        errors.UnknownOutcomeError("k", "r"),
+        errors.StoreUnavailableError("b", "r"),
+        errors.AmplitudeUnavailableError("s", "r"),
+    ):
+        assert exit_code(error) is ExitCode.RETRY
+    assert exit_code(errors.DownloadQuotaError(500, 500, None)) is ExitCode.FAILED
+    assert exit_code(errors.MissingRoutingKeyError("s", ("f",))) is ExitCode.USAGE
+
+
+# --- Ends that nobody planned ------------------------------------------------------------
+
+
+def test_a_reader_that_stops_is_no_accident(folder):
+    (folder / "actives.csv").write_text(
+        "id,user_id,plan\n" + "".join(f"{n},user {n},pro\n" for n in range(150_000))
+    )
+    sync_at(0)
+    pipeline = f"set -o pipefail; '{SCRIPT}' members actives | head -n 1"
+    ended = subprocess.run(
+        ["bash", "-c", pipeline], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.stdout == "amplitudeID,userID,plan\n"
+    assert ended.stderr == ""
+    assert ended.returncode == ExitCode.BROKEN_PIPE
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)],
+)
+def test_an_interrupted_sync_leaves_nothing(folder, tmp_path_factory, sent, code):
+    temporary = tmp_path_factory.mktemp("tmp")
+    with subprocess.Popen(
+        [SCRIPT, "sync", "actives", "--members", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    ) as process:
+        # It waits for the rest of its input once the diff has begun.
+        for _ in range(600):
+            if list(temporary.iterdir()):
+                break
+            time.sleep(0.1)
+        time.sleep(0.2)
+        process.send_signal(sent)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in said
+    assert list(temporary.iterdir()) == []
+    assert list(list_streams(LocalStorage("bucket"))) == []
+
+
+def test_a_terminal_sees_progress_and_a_file_does_not(folder):
+    pytest.importorskip("tqdm")
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(ours, (24, 80))
+    with subprocess.Popen(
+        [SCRIPT, "sync", "actives"], stdout=subprocess.PIPE, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        output = process.stdout.read().decode()
+        shown = b""
+        while True:
+            try:
+                shown += os.read(ours, 4096)
+            except OSError:  # as a terminal ends on Linux
+                break
+    os.close(ours)
+    assert process.returncode == 0
+    assert "2.00" in shown.decode()
+    assert "rows" in shown.decode()
+    assert output.splitlines()[0].endswith("done")
+    (found,) = list_streams(LocalStorage("bucket"))
+    assert (found.syncs, found.files) == (1, 3)
+
+
+def test_the_module_is_the_command_too():
+    ended = subprocess.run(
+        [sys.executable, "-m", "amplitude_cohort_s3", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert re.fullmatch(r"\d+\.\d+\.\d+\n", ended.stdout)
+    helped = run("--help").stdout
+    for code in ExitCode:
+        assert f"{code.value} {code.name.lower().replace('_', ' ')}" in re.sub(r"\s+", " ", helped)

@@ -1,0 +1,295 @@
+"""The configuration file: what it gives, and that all of its faults are named at once."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from amplitude_cohort_s3 import (
+    Cadence,
+    CohortSync,
+    Destination,
+    ExistingMeaning,
+    ExitGuard,
+    LocalStorage,
+    MemberFile,
+    NameStyle,
+    S3Storage,
+    UserProperty,
+    errors,
+)
+from amplitude_cohort_s3.cli.config import (
+    AmplitudeConfig,
+    AmplitudeMembersConfig,
+    Config,
+    DestinationConfig,
+    SyncConfig,
+)
+
+WHOLE = """
+[amplitude.main]
+region = "eu"
+api_key_env = "MAIN_KEY"
+secret_key_env = "MAIN_SECRET"
+
+[destinations.warehouse]
+bucket = "my-bucket"
+region = "eu-west-1"
+path = "cohorts"
+match_by = { name = "email" }
+user_property = { name = "plan", source_app = "ios", header = "ios plan" }
+require_suffix = true
+existing = "stayed"
+name_style = { separator = "-", seconds = true, zulu = true }
+header_style = "api"
+compression = "gzip"
+endpoint_url = "http://127.0.0.1:9000"
+kms_key_id = "arn:aws:kms:eu-west-1:111122223333:key/1"
+expected_bucket_owner = "111122223333"
+acl = "bucket-owner-full-control"
+log = "logs"
+
+[destinations.disk]
+folder = "bucket"
+match_by = "user_id"
+
+[syncs.actives]
+destination = "warehouse"
+project_id = 123
+cohort_id = "26umsb5"
+user_properties = ["city", { name = "team" }]
+routing_key = "vip"
+cadence = "daily"
+exit_guard = { share = 1, number = 7 }
+members = { file = "in/actives.csv", columns = { id = "amplitude_id" } }
+
+[syncs.payers]
+destination = "disk"
+project_id = 0
+cohort_id = "9law9ns"
+members = { amplitude = "main", cohort_id = "other", columns = { tier = "plan" }, max_missing = 5 }
+
+[syncs.web]
+destination = "disk"
+project_id = 0
+cohort_id = "web"
+members = "https://host/m.csv?sig=1"
+
+[syncs.given]
+destination = "disk"
+project_id = 0
+cohort_id = "given"
+"""
+
+
+def read(text, folder="etc"):
+    return Config.from_toml(text, name="syncs.toml", folder=folder)
+
+
+def test_every_key_says_what_the_library_takes():
+    config = read(WHOLE)
+    warehouse = Destination(
+        name="warehouse",
+        bucket="my-bucket",
+        region="eu-west-1",
+        path="cohorts",
+        match_by=UserProperty("email"),
+        require_suffix=True,
+        user_property=UserProperty("plan", source_app="ios", header="ios plan"),
+        existing=ExistingMeaning.STAYED,
+        name_style=NameStyle(separator="-", seconds=True, zulu=True),
+        header_style="api",
+        compression="gzip",
+    )
+    disk = Destination(name="disk", match_by="user_id")
+
+    def on_disk(cohort_id):
+        return CohortSync(destination=disk, project_id=0, cohort_id=cohort_id)
+
+    assert config == Config(
+        amplitude={
+            "main": AmplitudeConfig(
+                region="eu", api_key_env="MAIN_KEY", secret_key_env="MAIN_SECRET"
+            )
+        },
+        destinations={
+            "warehouse": DestinationConfig(
+                destination=warehouse,
+                log="etc/logs",
+                options={
+                    "endpoint_url": "http://127.0.0.1:9000",
+                    "kms_key_id": "arn:aws:kms:eu-west-1:111122223333:key/1",
+                    "expected_bucket_owner": "111122223333",
+                    "acl": "bucket-owner-full-control",
+                },
+            ),
+            "disk": DestinationConfig(destination=disk, folder=Path("etc/bucket")),
+        },
+        syncs={
+            "actives": SyncConfig(
+                sync=CohortSync(
+                    destination=warehouse,
+                    project_id=123,
+                    cohort_id="26umsb5",
+                    user_properties=[UserProperty("city"), UserProperty("team")],
+                    routing_key="vip",
+                    cadence=Cadence.DAILY,
+                    exit_guard=ExitGuard(share=1, number=7),
+                ),
+                destination="warehouse",
+                members=MemberFile("etc/in/actives.csv", columns={"id": "amplitude_id"}),
+            ),
+            "payers": SyncConfig(
+                sync=on_disk("9law9ns"),
+                destination="disk",
+                members=AmplitudeMembersConfig(
+                    amplitude="main", cohort_id="other", columns={"tier": "plan"}, max_missing=5
+                ),
+            ),
+            "web": SyncConfig(
+                sync=on_disk("web"),
+                destination="disk",
+                members=MemberFile("https://host/m.csv?sig=1"),
+            ),
+            "given": SyncConfig(sync=on_disk("given"), destination="disk"),
+        },
+    )
+    disk_storage = config.destinations["disk"].open_storage()
+    assert isinstance(disk_storage, LocalStorage)
+    assert disk_storage.root == Path("etc/bucket")
+    in_bucket = config.destinations["warehouse"].open_storage()
+    assert isinstance(in_bucket, S3Storage)
+    assert in_bucket.client.meta.endpoint_url == "http://127.0.0.1:9000"
+    assert isinstance(config.destinations["warehouse"].open_log(), LocalStorage)
+    assert config.destinations["disk"].open_log() is None
+
+
+def faults_of(text):
+    with pytest.raises(errors.ConfigurationError) as caught:
+        read(text)
+    assert caught.value.subject == "syncs.toml"
+    return list(caught.value.faults)
+
+
+def test_all_faults_are_named_at_once_by_their_places():
+    text = """
+    color = "red"
+
+    [amplitude.main]
+    region = "asia"
+    api_key = "5ec4e7"
+
+    [destinations.warehouse]
+    bucket = "my-bucket"
+    folder = "too"
+    path = "/cohorts"
+    compresion = "gzip"
+    existing = "all"
+    name_style = { separator = "." , second = true}
+    region = 7
+
+    [destinations.disk]
+    endpoint_url = "http://127.0.0.1"
+
+    [syncs]
+    flat = true
+
+    [syncs.actives]
+    destination = "warehous"
+    project_id = "123"
+    cohort_id = "a_b"
+    cadence = "weekly"
+    user_properties = ["plan", 7, { title = "x" }]
+    exit_guard = { share = 2 }
+    members = { file = "a", amplitude = "other", colums = {}, columns = { a = 1 } }
+
+    [syncs.payers]
+    destination = "disk"
+    members = 2026-11-23
+    """
+    found = faults_of(text)
+    assert found == [
+        "amplitude.main.region must be one of 'us', 'eu', not 'asia'",
+        (
+            "amplitude.main.api_key is unknown; the keys in amplitude.main are "
+            "region, base_url, api_key_env, secret_key_env"
+        ),
+        "destinations.warehouse.existing must be one of 'members', 'stayed', 'previous', not 'all'",
+        "destinations.warehouse.region must be a text, and is a whole number",
+        "destinations.warehouse.name_style.separator must be one of ':', '-', not '.'",
+        (
+            "destinations.warehouse.name_style.second is unknown; the keys in "
+            "destinations.warehouse.name_style are separator, seconds, zulu"
+        ),
+        "destinations.warehouse: path '/cohorts': give it without slashes at the ends, 'cohorts'",
+        "destinations.warehouse must have one of bucket and folder",
+        (
+            "destinations.warehouse.compresion is unknown; the keys in destinations.warehouse are "
+            "folder, log, existing, bucket, region, path, match_by, require_suffix, "
+            "user_property, name_style, header_style, compression, endpoint_url, kms_key_id, "
+            "expected_bucket_owner, acl"
+        ),
+        "destinations.disk must have one of bucket and folder",
+        "syncs.flat must be a table, and is true or false",
+        "syncs.actives.destination names no table in destinations: 'warehous'",
+        "syncs.actives.cadence must be one of 'one-time', 'hourly', 'daily', not 'weekly'",
+        "syncs.actives.user_properties[1] must be the name of a property, or a table",
+        "syncs.actives.user_properties[2].name is missing",
+        (
+            "syncs.actives.user_properties[2].title is unknown; the keys in "
+            "syncs.actives.user_properties[2] are name, source_app, header"
+        ),
+        "syncs.actives.project_id must be a whole number, and is a text",
+        "syncs.actives.exit_guard: share must be between 0 and 1, not 2",
+        "syncs.actives: cohort_id 'a_b': a cohort id consists of letters, digits and -",
+        "syncs.actives.members must have one of file and amplitude",
+        "syncs.actives.members.columns must give a name for each name",
+        (
+            "syncs.actives.members.colums is unknown; the keys in syncs.actives.members are "
+            "file, amplitude, columns"
+        ),
+        "syncs.payers.cohort_id is missing",
+        "syncs.payers.project_id is missing",
+        "syncs.payers.members must be a text, and is a time",
+        "color is unknown; the keys at the top are amplitude, destinations, syncs",
+    ]
+    assert "5ec4e7" not in str(found)
+
+
+def test_what_the_destination_requires_is_said_of_the_sync():
+    text = WHOLE.replace('routing_key = "vip"', "")
+    (fault,) = faults_of(text)
+    assert fault.startswith("syncs.actives: the destination 'warehouse' requires a routing key")
+
+
+def test_an_amplitude_project_must_be_there():
+    text = WHOLE.replace("[amplitude.main]", "[amplitude.mane]")
+    assert faults_of(text) == ["syncs.payers.members.amplitude names no table in amplitude: 'main'"]
+
+
+def test_what_is_no_toml_is_said_with_its_line():
+    (fault,) = faults_of("[destinations.a]\nfolder = 5ec4e7")
+    assert fault.startswith("it is no TOML: ")
+    assert "line 2" in fault
+    assert "5ec4e7" not in fault
+
+
+def test_an_empty_file_has_nothing():
+    assert read("") == Config(destinations={}, syncs={}, amplitude={})
+
+
+def test_the_file_in_the_docs_is_one():
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "run_on_a_schedule.md"
+    (block,) = re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert [*read(block).syncs] == ["actives", "payers"]
+
+
+def test_the_reference_lists_each_key():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "command.md").read_text()
+    listed = {
+        key for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for key in row.split("`")
+    }
+    text = "[amplitude.a]\nx=1\n[destinations.a]\nx=1\n[syncs.a]\nx=1\n"
+    for fault in faults_of(text):
+        if " is unknown; the keys in " in fault:
+            assert set(fault.rpartition(" are ")[2].split(", ")) <= listed

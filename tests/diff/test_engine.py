@@ -1,0 +1,293 @@
+"""The default engine: the contract, with ranges of all sizes; and that nothing is left."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amplitude_cohort_s3.diff._spill import Ranges
+from amplitude_cohort_s3.diff._workers import run_tasks
+from amplitude_cohort_s3.diff.cohort_diff import diff_members
+from amplitude_cohort_s3.diff.engine import PartitionEngine
+from amplitude_cohort_s3.errors import (
+    ConfigurationError,
+    DiskFullError,
+    DuplicateKeyError,
+    EmptyKeyError,
+    WorkerDiedError,
+)
+from amplitude_cohort_s3.format.existing_meaning import ExistingMeaning
+from amplitude_cohort_s3.format.schema import RowSchema
+from amplitude_cohort_s3.sources.protocol import CsvSource
+from amplitude_cohort_s3.testing.engine_contract import (
+    DiffEngineContract,
+    canonical,
+    csv_source,
+    sample_rows,
+)
+
+SCHEMA = RowSchema(properties=("plan", "city"))
+TINY = PartitionEngine(range_bytes=2000, batch_bytes=6000)
+
+
+class TestDefault(DiffEngineContract):
+    @pytest.fixture
+    def engine(self):
+        return PartitionEngine()
+
+
+class TestTinyRanges(DiffEngineContract):
+    """What large input goes through, on small input."""
+
+    @pytest.fixture
+    def engine(self):
+        return TINY
+
+
+class TestOneRowAtATime(DiffEngineContract):
+    """Ranges of a row or two, in the tests that hypothesis drives."""
+
+    @pytest.fixture
+    def engine(self):
+        return PartitionEngine(range_bytes=20, batch_bytes=100)
+
+    test_all_dialects_on_both_sides_give_equal_bytes = None
+    test_sizes = None
+    test_a_changed_property_is_neither_entering_nor_exiting = None
+    test_current_rows_in_order = None
+    test_keys_that_begin_alike = None
+    test_large_and_many_cells = None
+    test_says_at_which_line_a_file_is_malformed = None
+    test_a_vouched_file_out_of_order_is_malformed = None
+
+
+def files_of(engine, previous, current, existing=ExistingMeaning.MEMBERS):
+    with diff_members(previous, current, schema=SCHEMA, engine=engine, existing=existing) as diff:
+        return {t: file.path.read_bytes() for t, file in diff.report.files.items()}, diff.report
+
+
+# --- Workers -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("vouched", "existing"), list(zip([True, False, True], ExistingMeaning, strict=True))
+)
+def test_workers_change_nothing(vouched, existing):
+    previous = csv_source(canonical(sample_rows(9000)), vouched=vouched)
+    current = csv_source(canonical(sample_rows(9900)[900:], ordered=False))
+    alone, report = files_of(TINY, previous, current, existing)
+    engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=200_000)
+    shared, other = files_of(engine, previous, current, existing)
+    assert shared == alone
+    assert other.members_sha256 == report.members_sha256
+
+
+def test_workers_raise_where_the_caller_is():
+    rows = [*sample_rows(9000), ("1", "other", "", "")]
+    engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=200_000)
+    with pytest.raises(DuplicateKeyError):
+        files_of(engine, csv_source(canonical([])), csv_source(canonical(rows, ordered=False)))
+
+
+SCRIPT = """
+import {module}
+from amplitude_cohort_s3.diff.cohort_diff import diff_members
+from amplitude_cohort_s3.diff.engine import PartitionEngine
+from amplitude_cohort_s3.format.schema import RowSchema
+
+def run():
+    rows = [(str(i), "") for i in range(20_000)]
+    engine = PartitionEngine(workers=2, range_bytes=50_000, batch_bytes=100_000)
+    with diff_members(rows, rows[1:], schema=RowSchema(), engine=engine) as diff:
+        print(diff.exiting.rows, flush=True)
+
+print("main", flush=True)
+runner = {start}
+runner.start()
+runner.join()
+"""
+
+
+@pytest.mark.parametrize("given", ["file", "stdin"])
+@pytest.mark.parametrize(
+    ("module", "start"),
+    [
+        ("threading", "threading.Thread(target=run)"),
+        # Of such a process, the standard library's pools can start no other.
+        (
+            "multiprocessing",
+            "multiprocessing.get_context('fork').Process(target=run, daemon=True)",
+        ),
+    ],
+    ids=["thread", "daemon"],
+)
+def test_workers_need_no_main_guard_no_main_file_and_no_main_thread(tmp_path, given, module, start):
+    """As it is in a script, in a notebook, on a server and in a task queue."""
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(module=module, start=start))
+    with script.open() as file:
+        done = subprocess.run(
+            [sys.executable, *([script] if given == "file" else ["-"])],
+            stdin=None if given == "file" else file,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+    assert done.stdout.split() == ["main", "1"]
+
+
+class Exits:
+    def __call__(self, task):
+        os._exit(3)
+
+
+def test_says_that_a_worker_died():
+    with pytest.raises(WorkerDiedError) as caught:
+        list(run_tasks([Exits(), Exits()], range(3)))
+    assert caught.value.exit_code == 3
+
+
+# --- Ranges --------------------------------------------------------------------------
+
+
+@given(st.lists(st.text(max_size=5)), st.integers(1, 50))
+def test_two_keys_make_two_ranges_that_split_them(keys, count):
+    ranges = Ranges.from_sample(keys, count)
+    distinct = sorted({*keys} - {""})
+    assert list(ranges.splitters) == sorted({*ranges.splitters})
+    assert all(len(splitter) <= ranges.width for splitter in ranges.splitters)
+    if len(distinct) > 1 and count > 1:
+        assert distinct[0] < ranges.splitters[0]
+        assert ranges.splitters[-1] <= distinct[-1]
+
+
+def test_one_key_on_all_rows_is_held_once():
+    line = b"1,ann,free,Rome\n"
+    source = csv_source(SCHEMA.header_line + line * 20_000 + b"2,bob,,\n")
+    _, report = files_of(TINY, csv_source(canonical([])), source)
+    assert (report.members_now, report.collapsed) == (2, 19_999)
+
+
+def test_members_that_nearly_all_left_are_not_held_at_once():
+    rows = sample_rows(5000)
+    files, report = files_of(TINY, csv_source(canonical(rows), vouched=True), rows[:3])
+    assert (report.members_before, report.members_now) == (5000, 3)
+    assert len(files) == 3
+
+
+@pytest.mark.parametrize("fault", [{"workers": 0}, {"range_bytes": 0}, {"batch_bytes": -1}])
+def test_impossible_sizes_are_refused(fault):
+    with pytest.raises(ConfigurationError):
+        PartitionEngine(**fault)
+
+
+# --- Where rows stand ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_errors_count_the_rows_of_an_iterable(once):
+    rows = [("1", "line\nend", "", ""), ("2", "", "", ""), ("1", "", "", "")]
+    with pytest.raises(DuplicateKeyError, match="row 3") as caught:
+        files_of(TINY, (), iter(rows) if once else rows)
+    assert (caught.value.lines, caught.value.unit) == ((3,), "row")
+    rows[2] = ("", "", "", "")
+    with pytest.raises(EmptyKeyError, match="row 3"):
+        files_of(TINY, (), iter(rows) if once else rows)
+
+
+# --- Nothing is left behind ----------------------------------------------------------
+
+
+def breaking_source(error, rows=3000):
+    def chunks():
+        yield canonical(sample_rows(rows), ordered=False)
+        raise error
+
+    return CsvSource(chunks=chunks)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt(), OSError(errno.EIO, "io")])
+@pytest.mark.parametrize("side", [0, 1])
+def test_an_error_of_a_source_leaves_nothing(tmp_path, workers, error, side):
+    sides = [csv_source(canonical(sample_rows(3000)), vouched=False)] * 2
+    sides[side] = breaking_source(error)
+    engine = PartitionEngine(workers=workers, range_bytes=2000, batch_bytes=6000)
+    threads = threading.active_count()
+    with pytest.raises(type(error)):
+        diff_members(*sides, schema=SCHEMA, engine=engine, work_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert threading.active_count() == threads
+
+
+def test_closing_leaves_nothing(tmp_path):
+    with diff_members((), sample_rows(5), schema=SCHEMA, work_dir=tmp_path):
+        (folder,) = tmp_path.iterdir()
+        assert sorted(p.name for p in folder.iterdir()) == [
+            "entering.csv", "existing.csv", "exiting.csv",
+        ]  # fmt: skip
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("limit", [1000, 100_000, 200_000])
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, limit, workers):
+    rows = sample_rows(3000)
+    engine = PartitionEngine(workers=workers, range_bytes=2000, batch_bytes=6000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(DiskFullError) as caught:
+            diff_members(rows, iter(rows * 2), schema=SCHEMA, engine=engine, work_dir=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(tmp_path) in str(caught.value)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_leaves_nothing(tmp_path, workers):
+    work_dir = tmp_path / "work"
+    work_dir.mkdir()
+    script = textwrap.dedent(f"""
+        import sys, itertools
+        from amplitude_cohort_s3.diff.cohort_diff import diff_members
+        from amplitude_cohort_s3.sources.protocol import CsvSource
+        from amplitude_cohort_s3.diff.engine import PartitionEngine
+        from amplitude_cohort_s3.format.schema import RowSchema
+        def chunks():
+            yield b"amplitudeID,userID\\n"
+            for n in itertools.count():
+                yield b"".join(b"%d,x\\n" % i for i in range(n * 9000, (n + 1) * 9000))
+                if n == 20:
+                    print("running", flush=True)
+        diff_members((), CsvSource(chunks=chunks), schema=RowSchema(), work_dir=sys.argv[1],
+                     engine=PartitionEngine(workers={workers}, batch_bytes=500_000))
+        """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, work_dir],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout.readline() == b"running\n"
+    assert list(work_dir.iterdir())
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert b"KeyboardInterrupt" in errors
+    assert list(work_dir.iterdir()) == []
+    # The workers went with it: nobody is left in the group.
+    time.sleep(0.1)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)

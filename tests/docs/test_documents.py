@@ -1,0 +1,127 @@
+"""The README and the docs do what they show: every block runs, in order, in an empty folder.
+
+One namespace per page, in a folder with a file `members.csv`; buckets are those of a server of
+moto. A ```text block right behind a ```python block is what that block prints, `...` stands for
+anything. In a ```console block, lines with a prompt run in a shell and the others are what it
+prints. Blocks of other kinds (```py, ```sh) only show.
+"""
+
+import doctest
+import io
+import os
+import re
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+BLOCK = re.compile(
+    r"^```(?:python\n(?P<code>.*?)^```\n(?:\n+```text\n(?P<printed>.*?)^```$)?"
+    r"|console\n(?P<console>.*?)^```$)",
+    re.DOTALL | re.MULTILINE,
+)
+MEMBERS = "amplitude_id,user_id,plan\n300000000001,ann,pro\n300000000002,bob,free\n"
+
+
+@pytest.fixture(scope="module")
+def server():
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def folder(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An empty folder with members, and an empty bucket `my-bucket` in the environment."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": server,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MPLBACKEND": "agg",
+    }.items():
+        monkeypatch.setenv(name, value)
+    buckets = boto3.resource("s3")
+    for bucket in buckets.buckets.all():
+        bucket.objects.delete()
+        bucket.delete()
+    buckets.create_bucket(
+        Bucket="my-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "members.csv").write_text(MEMBERS)
+    return tmp_path
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_blocks_do_what_they_show(document: Path, folder: Path):
+    text = document.read_text(encoding="utf-8")
+    names: dict[str, object] = {"__name__": "__page__"}
+    for block in BLOCK.finditer(text):
+        if block["console"] is not None:
+            run_console(block["console"])
+            continue
+        line = text.count("\n", 0, block.start("code"))
+        code = compile("\n" * line + block["code"], str(document), "exec")
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            exec(code, names)
+        if block["printed"] is not None:
+            assert_shown(printed.getvalue(), block["printed"])
+
+
+def run_console(console: str) -> None:
+    for command in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
+        line, _, shown = command.partition("\n")
+        while line.endswith("\\"):
+            more, _, shown = shown.partition("\n")
+            line = f"{line}\n{more}"
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+        assert not done.returncode, done.stderr
+        assert_shown(done.stdout, shown)
+
+
+def assert_shown(printed: str, shown: str) -> None:
+    same = doctest.OutputChecker().check_output(shown, printed, doctest.ELLIPSIS)
+    assert same or printed == shown
+
+
+def test_a_page_that_shows_something_else_is_found(folder: Path):
+    for page in ("```python\nprint(1)\n```\n\n```text\n2\n```", "```console\n$ echo 1\n2\n```"):
+        wrong = folder / "wrong.md"
+        wrong.write_text(page)
+        with pytest.raises(AssertionError):
+            test_the_blocks_do_what_they_show(wrong, folder)
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_links_lead_to_files(name: str):
+    links = re.findall(r"\]\(([^)#]+)", (ROOT / name).read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_the_quickstart_prints_what_the_folder_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import quickstart  # noqa: PLC0415
+
+    quickstart.main(str(tmp_path / "bucket"))
+    printed = capsys.readouterr().out
+    csv_files = sorted(p.name for p in (tmp_path / "bucket" / "cohorts").glob("*.csv"))
+    assert len(csv_files) == 9
+    for name in csv_files:
+        assert name in printed
+    assert "1,227 members" in printed
+    assert "20 of them returned" in printed

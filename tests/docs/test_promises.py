@@ -1,0 +1,28 @@
+"""The page of promises names tests that exist; that their counts hold, each run sees itself."""
+
+import re
+from pathlib import Path
+
+import pytest
+from mutants import MUTANTS, Mutant, apply
+
+from amplitude_cohort_s3.testing import cut_matrix
+
+TESTS = Path(__file__).parents[1]
+PAGE = TESTS.parent / "docs" / "explanation" / "promises.md"
+
+
+def test_each_promised_test_exists():
+    named = re.findall(r"`([\w/]+\.py)::([\w:]+)`", PAGE.read_text())
+    assert len(named) > 10
+    for file, name in named:
+        source = (TESTS / file).read_text() + Path(cut_matrix.__file__).read_text()
+        for part in name.split("::"):
+            assert re.search(rf"^ *(def|class) {part}\(", source, re.MULTILINE), (file, part)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
+def test_each_mutant_changes_what_is_there(mutant: Mutant, tmp_path: Path):
+    # Whether its change is noticed, `nox -s mutants` tells.
+    apply(mutant, tmp_path)
+    assert (TESTS / re.split("::| ", mutant.tests)[0]).exists()

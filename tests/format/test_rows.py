@@ -1,0 +1,488 @@
+"""Rows: the one canonical form, and the tolerant reading of everyone else's."""
+
+import csv
+import datetime as dt
+import io
+import pickle
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amplitude_cohort_s3 import Member, RowSchema
+from amplitude_cohort_s3.errors import (
+    ConfigurationError,
+    InvalidTextError,
+    MalformedCsvError,
+    MalformedGzipError,
+    MissingColumnsError,
+    UnsupportedValueError,
+)
+from amplitude_cohort_s3.format import csv_blocks
+from amplitude_cohort_s3.format.compression import compress_chunks, decompress_chunks
+from amplitude_cohort_s3.format.reader import read_table
+from amplitude_cohort_s3.testing import strategies
+
+PLAN = RowSchema(properties=("plan",))
+
+
+def encoded(schema, rows):
+    return b"".join(schema.encode(rows))
+
+
+def table(data, *, vouched=False):
+    """The columns and rows of a file."""
+    read = read_table([data] if isinstance(data, bytes) else data, vouched=vouched)
+    return read.columns, [row for batch in read.batches for row in batch]
+
+
+# --- Canonical bytes ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("plain", "plain"),
+        ("", ""),
+        (" blanks ", " blanks "),
+        ("\ttab", "\ttab"),
+        ("a,b", '"a,b"'),
+        ('say "hi"', '"say ""hi"""'),
+        ('"', '""""'),
+        ("a\nb", '"a\nb"'),
+        ("a\rb", '"a\rb"'),
+        ("a\r", '"a\r"'),
+        ("a\r\nb", '"a\r\nb"'),
+        ("größe 日本 😀", "größe 日本 😀"),
+        ("\u2028\x1c\x85", "\u2028\x1c\x85"),
+    ],
+)
+def test_a_cell_is_quoted_only_where_it_must_be(cell, written):
+    expected = f"amplitudeID,userID,plan\n1,,{written}\n".encode()
+    assert encoded(PLAN, [("1", "", cell)]) == expected
+    assert list(PLAN.decode([expected])) == [("1", "", cell)]
+
+
+@pytest.mark.parametrize(
+    ("style", "header"),
+    [("documented", b"amplitudeID,userID,plan\n"), ("api", b"amplitude_id,user_id,plan\n")],
+)
+def test_the_header_is_always_there_in_the_style_of_choice(style, header):
+    schema = RowSchema(properties=("plan",), header_style=style)
+    assert encoded(schema, []) == header == schema.header_line
+    assert list(schema.decode([header])) == []
+
+
+@given(st.data())
+def test_law_decode_undoes_encode(data):
+    schema = data.draw(strategies.schemas())
+    rows = data.draw(strategies.rows(schema))
+    written = encoded(schema, rows)
+    assert list(schema.decode([written])) == rows
+    assert list(schema.decode([written], vouched=True)) == rows
+    assert encoded(schema, iter(rows)) == written
+
+
+@given(st.data())
+def test_the_csv_module_reads_what_we_write(data):
+    schema = data.draw(strategies.schemas())
+    rows = data.draw(strategies.rows(schema))
+    text = io.StringIO(encoded(schema, rows).decode(), newline="")
+    assert [tuple(row) for row in csv.reader(text, strict=True)] == [schema.header, *rows]
+
+
+def test_a_lone_cr_survives_where_the_csv_module_would_split_the_row():
+    unquoted = "amplitudeID,userID,plan\n1,a\rb,\n"
+    assert list(csv.reader(io.StringIO(unquoted, newline="")))[1:] == [["1", "a"], ["b", ""]]
+    assert list(PLAN.decode([unquoted.encode()])) == [("1", "a\rb", "")]
+    # Python's own writer leaves it unquoted before 3.13; ours quotes it for all readers.
+    written = encoded(PLAN, [("1", "a\rb", "")]).decode()
+    assert list(csv.reader(io.StringIO(written, newline="")))[1:] == [["1", "a\rb", ""]]
+
+
+def test_many_rows_are_chunks_of_bounded_size_and_the_same_bytes():
+    rows = [(str(n), "x" * 100, "a,b" if n % 5000 == 0 else "") for n in range(30_000)]
+    chunks = list(PLAN.encode(rows))
+    assert len(chunks) > 1
+    assert max(map(len, chunks)) < 3 << 20
+    one_by_one = b"".join(encoded(PLAN, [row]).removeprefix(PLAN.header_line) for row in rows)
+    assert b"".join(chunks) == PLAN.header_line + one_by_one
+
+
+@pytest.mark.parametrize(
+    ("row", "column"), [(("1", "a\0b", ""), "user_id"), (("1", "", "\ud83d"), "plan")]
+)
+def test_text_that_utf8_csv_can_not_hold_is_refused_and_not_shown(row, column):
+    with pytest.raises(InvalidTextError) as caught:
+        encoded(PLAN, [("0", "", ""), row])
+    assert caught.value.column == column
+    assert "a\0b" not in str(caught.value)
+
+
+def test_a_row_of_another_width_is_refused():
+    for row in [("1",), ("1", "", "", "")]:
+        with pytest.raises(ValueError, match="3 columns"):
+            encoded(PLAN, [row])
+
+
+# --- Schemas --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "faults"),
+    [
+        ({"properties": ("",)}, ["no name"]),
+        ({"properties": ("userID",)}, ["user_id"]),
+        ({"properties": (" AMPLITUDE_ID ",)}, ["amplitude_id"]),
+        ({"properties": ("plan", "plan")}, ["share"]),
+        ({"properties": ("a\0",)}, ["NUL"]),
+        ({"properties": ("\ud800",)}, ["surrogate"]),
+        ({"key": "plan"}, ["key"]),
+        ({"properties": "plan"}, ["several names"]),
+        ({"header_style": "spark"}, ["header_style"]),
+        (
+            {"properties": ("user_id", "", "p", "p"), "key": "q", "header_style": "x"},
+            ["user_id", "no name", "share", "key", "header_style"],
+        ),
+    ],
+)
+def test_a_schema_names_all_its_faults_at_once(arguments, faults):
+    with pytest.raises(ConfigurationError) as caught:
+        RowSchema(**arguments)
+    assert len(caught.value.faults) == len(faults)
+    for fault, word in zip(caught.value.faults, faults, strict=True):
+        assert word in fault
+
+
+# --- Reading foreign files --------------------------------------------------------------
+
+TWO = ("amplitude_id", "user_id")
+
+# What the file is, its bytes, and the columns and rows that it holds.
+TOLERATED = {
+    "a byte order mark": (b"\xef\xbb\xbfamplitude_id,user_id\n1,a\n", TWO, [("1", "a")]),
+    "CRLF": (b"amplitude_id,user_id\r\n1,a\r\n2,\r\n", TWO, [("1", "a"), ("2", "")]),
+    "no line end at the end": (b"amplitude_id,user_id\n1,a", TWO, [("1", "a")]),
+    "CRLF, and none at the end": (
+        b"amplitude_id,user_id\r\n1,a\r\n2,b",
+        TWO,
+        [("1", "a"), ("2", "b")],
+    ),
+    "quotes around every cell": (
+        b'"amplitude_id","user_id"\n"1","a"\n"2",""\n',
+        TWO,
+        [("1", "a"), ("2", "")],
+    ),
+    "the API's own form": (
+        b'"amplitude_id","user_id","plan"\r\n"123456789012","","a ""b"", c\nd"\r\n',
+        (*TWO, "plan"),
+        [("123456789012", "", 'a "b", c\nd')],
+    ),
+    "a byte order mark before a quote": (
+        b'\xef\xbb\xbf"amplitude_id"\n"1"\n',
+        ("amplitude_id",),
+        [("1",)],
+    ),
+    "line ends inside quotes": (
+        b'amplitude_id,user_id\n1,"a\nb"\n2,"c\r\nd"\n3,"\n"\n',
+        TWO,
+        [("1", "a\nb"), ("2", "c\r\nd"), ("3", "\n")],
+    ),
+    "a lone CR in and out of quotes": (
+        b'amplitude_id,user_id\n1,a\rb\n2,"a\rb"\n',
+        TWO,
+        [("1", "a\rb"), ("2", "a\rb")],
+    ),
+    "columns in any order": (
+        b"plan,userID,amplitudeID\np,u,1\n",
+        ("plan", "user_id", "amplitude_id"),
+        [("p", "u", "1")],
+    ),
+    "the documented header, blanks as on the page": (
+        b" amplitudeID, userID\n1,a\n",
+        TWO,
+        [("1", "a")],
+    ),
+    "any letter case": (b"AMPLITUDEID,User_Id\n1,a\n", TWO, [("1", "a")]),
+    "only the user id": (b"user_id\na\n", ("user_id",), [("a",)]),
+    "a property keeps its blanks and its case": (
+        b"amplitude_id, Plan \n1, p \n",
+        ("amplitude_id", " Plan "),
+        [("1", " p ")],
+    ),
+    "an id column twice": (
+        b"amplitude_id,userID,amplitudeID\n1,a,1\n2,,2\n",
+        TWO,
+        [("1", "a"), ("2", "")],
+    ),
+    "blank lines": (
+        b"\n\r\namplitude_id,user_id\n\n1,a\n\r\n\n2,b\n\n",
+        TWO,
+        [("1", "a"), ("2", "b")],
+    ),
+    "blank lines in a single column": (
+        b"amplitude_id\n\n1\n\n2\n\n",
+        ("amplitude_id",),
+        [("1",), ("2",)],
+    ),
+    "only a header": (b"amplitude_id\n", ("amplitude_id",), []),
+    "only a header, and no line end": (b"amplitude_id,user_id", TWO, []),
+    "TABs before every header cell": (
+        b"\tamplitude_id,\tuser_id,\tplan\n\t1,\ta,\t=1+1\n2,\t\tb,c\t\n",
+        (*TWO, "plan"),
+        [("1", "a", "=1+1"), ("2", "\tb", "c\t")],
+    ),
+    "TABs inside of quotes": (
+        b'"\tamplitude_id","\tuser_id"\n"\t1","\ta"\n',
+        TWO,
+        [("1", "a")],
+    ),
+    "TABs before some header cells only": (
+        b"\tamplitude_id,user_id\n\t1,\ta\n",
+        TWO,
+        [("\t1", "\ta")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "columns", "rows"), TOLERATED.values(), ids=TOLERATED)
+def test_a_foreign_file_is_read_whatever_it_looks_like(data, columns, rows):
+    assert table(data) == (columns, rows)
+
+
+def test_no_tab_is_taken_off_where_a_record_vouches_for_the_file():
+    data = b"\tamplitude_id,\tuser_id\n\t1,\ta\n"
+    assert table(data, vouched=True) == (TWO, [("\t1", "\ta")])
+
+
+# What the file is, its bytes, the line of the fault, and a word of the rule.
+MALFORMED = {
+    "a row with a cell too few": (b"amplitude_id,user_id\n1,a\n2\n", 3, "1 cells"),
+    "a row with a cell too many": (b"amplitude_id,user_id\n1,a,x\n2,b\n", 2, "3 cells"),
+    "too few and too many": (b"amplitude_id,user_id\n1,a,x\n2\n", 2, "3 cells"),
+    "behind a row of two lines": (b'amplitude_id,user_id\n1,"a\nb"\n2\n', 4, "1 cells"),
+    "behind blank lines": (b"\n\namplitude_id,user_id\n\n1,a\n\n2\n", 7, "1 cells"),
+    "a NUL": (b"amplitude_id,user_id\n1,a\n2,\0\n", 3, "NUL"),
+    "a NUL inside of quotes": (b'amplitude_id,user_id\n1,"a"\n2,"\n\0"\n', 4, "NUL"),
+    "a NUL in the header": (b"amplitude_id,user_id\0\n1,a\n", 1, "NUL"),
+    "bad UTF-8": (b"amplitude_id,user_id\n1,a\n2,b\n3,\xff\n", 4, "UTF-8"),
+    "bad UTF-8 in the header": (b"amplitude_id,\xe9\n1,a\n", 1, "UTF-8"),
+    "UTF-16": ("amplitude_id,user_id\n1,a\n".encode("utf-16"), 1, ""),
+    "no id column": (b"name,plan\nann,p\n", 1, "amplitude_id or user_id"),
+    "no id column, behind blank lines": (b"\n\r\nname,plan\nann,p\n", 3, "amplitude_id or user_id"),
+    "rows without a header": (b"1,a\n2,b\n", 1, "amplitude_id or user_id"),
+    "nothing": (b"", 1, "empty"),
+    "only a byte order mark": (b"\xef\xbb\xbf", 1, "empty"),
+    "an id column twice that differs": (
+        b"amplitude_id,amplitudeID\n1,1\n2,3\n",
+        3,
+        "twice",
+    ),
+    "a quote inside of a plain cell": (b'amplitude_id,user_id\n1,a"b"c\n', 2, "quote"),
+    "text behind a quoted cell": (b'amplitude_id,user_id\n1,a\n2,"b"c\n', 3, "quote"),
+    "a quote that is never closed": (b'amplitude_id,user_id\n1,a\n2,"b\n3,c\n', 3, "never closed"),
+}
+
+
+@pytest.mark.parametrize(("data", "line", "rule"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_file_is_refused_at_its_line(data, line, rule):
+    with pytest.raises(MalformedCsvError) as caught:
+        table(data)
+    assert caught.value.line == line
+    assert rule in caught.value.rule
+
+
+@pytest.mark.parametrize(
+    "text", ["007", "1e5", "NA", "null", "NaN", "true", "12345678901234567890"]
+)
+def test_text_stays_the_text_that_it_is(text):
+    assert table(f"amplitude_id,user_id\n{text},{text}\n".encode())[1] == [(text, text)]
+    assert encoded(RowSchema(), [(text, text)]).decode().endswith(f"\n{text},{text}\n")
+
+
+def test_a_row_that_never_ends_is_refused_before_it_fills_the_memory(monkeypatch):
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 16)
+    monkeypatch.setattr(csv_blocks, "MAX_ROW_BYTES", 64)
+    with pytest.raises(MalformedCsvError) as caught:
+        table(iter([b'amplitude_id,user_id\n1,a\n2,"b'] + [b"bbbbbbbb"] * 1000))
+    assert caught.value.line == 3
+
+
+@given(st.data(), st.integers(3, 40))
+def test_rows_do_not_depend_on_how_the_bytes_are_cut(data, block):
+    schema = data.draw(strategies.schemas())
+    written = encoded(schema, data.draw(strategies.rows(schema)))
+    style = data.draw(st.sampled_from(["canonical", "CRLF", "quoted", "BOM", "no end"]))
+    match style:
+        case "CRLF" if b'"' not in written:
+            written = written.replace(b"\n", b"\r\n")
+        case "BOM":
+            written = b"\xef\xbb\xbf" + written
+        case "no end":
+            written = written.removesuffix(b"\n")
+        case "quoted":
+            stream = io.StringIO(newline="")
+            writer = csv.writer(stream, quoting=csv.QUOTE_ALL)
+            writer.writerows([schema.header, *schema.decode([written])])
+            written = stream.getvalue().encode()
+    whole = table(written)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_blocks, "BLOCK_BYTES", block)
+        assert table(data.draw(strategies.chunked(written))) == whole
+        assert table(io.BytesIO(written)) == whole
+
+
+@pytest.mark.parametrize("block", [3, 20, 35, 1 << 20])
+@pytest.mark.parametrize(("data", "line", "rule"), MALFORMED.values(), ids=MALFORMED)
+def test_faults_do_not_depend_on_how_the_bytes_are_cut(monkeypatch, data, line, rule, block):
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", block)
+    with pytest.raises(MalformedCsvError) as caught:
+        table(data[n : n + 1] for n in range(len(data)))
+    assert (caught.value.line, rule in caught.value.rule) == (line, True)
+
+
+# --- A file's columns and a schema's ------------------------------------------------------
+
+
+def test_columns_are_matched_by_name_and_strangers_left_out():
+    data = b"plan,shoe,userID,amplitudeID\np,44,u,1\n"
+    assert list(PLAN.decode([data])) == [("1", "u", "p")]
+
+
+def test_an_id_column_that_is_not_the_key_may_be_missing():
+    assert list(RowSchema().decode([b"amplitude_id\n1\n"])) == [("1", "")]
+    assert list(RowSchema(key="user_id").decode([b"user_id\na\n"])) == [("", "a")]
+
+
+@pytest.mark.parametrize(
+    ("schema", "fill", "missing"),
+    [
+        (PLAN, False, ("plan",)),
+        (RowSchema(key="user_id"), True, ("user_id",)),
+        (RowSchema(properties=("plan", "shoe"), key="plan"), False, ("plan", "shoe")),
+        (RowSchema(properties=("plan", "shoe"), key="plan"), True, ("plan",)),
+    ],
+)
+def test_missing_columns_are_an_error_that_names_them(schema, fill, missing):
+    with pytest.raises(MissingColumnsError) as caught:
+        list(schema.decode([b"amplitude_id\n1\n"], fill=fill))
+    assert caught.value.columns == missing
+    with pytest.raises(MissingColumnsError) as caught:
+        schema.row({"amplitude_id": "1"}, fill=fill)
+    assert caught.value.columns == missing
+
+
+def test_a_missing_property_is_empty_where_filling_is_asked_for():
+    assert list(PLAN.decode([b"amplitude_id\n1\n"], fill=True)) == [("1", "", "")]
+    assert PLAN.row({"amplitude_id": "1"}, fill=True) == ("1", "", "")
+
+
+# --- Members in the shapes that people have -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        Member("1", "ann", {"plan": "p"}),
+        Member("1", "ann", {"plan": "p", "undeclared": "x"}),
+        {"amplitude_id": "1", "user_id": "ann", "plan": "p"},
+        {"plan": "p", "amplitudeID": 1, "userID": "ann", "undeclared": ["x"]},
+        ("1", "ann", "p"),
+        [1, "ann", "p"],
+    ],
+    ids=repr,
+)
+def test_a_member_is_a_row_in_any_shape(member):
+    assert PLAN.row(member) == ("1", "ann", "p")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("007", "007"), ("", ""), (None, ""), (float("nan"), ""), (0, "0"), (10**19, "1" + "0" * 19)],
+)
+def test_a_value_with_one_faithful_text_becomes_it(value, text):
+    assert PLAN.row(("1", "", value)) == ("1", "", text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.0,
+        float("inf"),
+        True,
+        False,
+        dt.date(2026, 1, 1),
+        dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        b"x",
+        ["x"],
+    ],
+    ids=repr,
+)
+def test_a_value_without_one_faithful_text_is_refused_with_a_cure(value):
+    with pytest.raises(UnsupportedValueError) as caught:
+        PLAN.row(("1", "", value))
+    assert isinstance(caught.value, TypeError)
+    assert caught.value.column == "plan"
+    assert caught.value.cure
+
+
+@pytest.mark.parametrize("member", ["1", b"1", 1, None, ("1",), ("1", "a", "p", "x")], ids=repr)
+def test_what_is_no_member_is_refused(member):
+    with pytest.raises(UnsupportedValueError):
+        PLAN.row(member)
+
+
+def test_a_members_repr_counts_and_does_not_name():
+    member = Member("4711", "ann@example.com", {"plan": "secret"})
+    assert "4711" not in repr(member)
+    assert "ann" not in repr(member)
+    assert "secret" not in repr(member)
+    assert pickle.loads(pickle.dumps(member)) == member
+
+
+# --- Gzip -----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(max_size=200), max_size=5), st.data())
+def test_law_decompress_undoes_compress_however_it_is_cut(chunks, data):
+    compressed = b"".join(compress_chunks(chunks))
+    assert b"".join(decompress_chunks(data.draw(strategies.chunked(compressed)))) == b"".join(
+        chunks
+    )
+
+
+def test_gzip_holds_no_time_and_no_name():
+    compressed = b"".join(compress_chunks([b"x"]))
+    assert compressed == b"".join(compress_chunks([b"x"]))
+    assert compressed[3:8] == b"\0\0\0\0\0"
+
+
+def test_gzip_of_several_members_and_padding_is_read_however_it_is_cut():
+    one, two = (b"".join(compress_chunks([part])) for part in (b"one", b"two"))
+    data = one + two + b"\0" * 5
+    for size in (1, 3, len(one), len(data)):
+        cut = [data[n : n + size] for n in range(0, len(data), size)]
+        assert b"".join(decompress_chunks(cut)) == b"onetwo"
+
+
+@pytest.mark.parametrize("cut", [0, 1, 5, -9, -1])
+def test_gzip_that_is_cut_off_is_an_error(cut):
+    compressed = b"".join(compress_chunks([b"some text" * 99]))
+    with pytest.raises(MalformedGzipError):
+        list(decompress_chunks([compressed[:cut]]))
+
+
+def test_gzip_that_is_damaged_or_none_is_an_error():
+    compressed = bytearray(b"".join(compress_chunks([b"some text" * 99])))
+    compressed[-6] ^= 1
+    for data in (bytes(compressed), b"no gzip", zlib.compress(b"x")):
+        with pytest.raises(MalformedGzipError):
+            list(decompress_chunks([data]))
+
+
+def test_line_ends_in_one_cell_cost_what_their_bytes_cost():
+    # A reader that joins the parts of a cell one by one would take minutes for this.
+    cell = "\n" * 500_000
+    schema = RowSchema(properties=("plan",))
+    assert list(schema.decode(schema.encode([("1", "", cell)]))) == [("1", "", cell)]

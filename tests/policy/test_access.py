@@ -1,0 +1,160 @@
+"""Putting policies in force and trying permissions, against a server in this process."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from amplitude_cohort_s3 import S3Storage
+from amplitude_cohort_s3.errors import AccessDeniedError, BucketNotFoundError, ConfigurationError
+from amplitude_cohort_s3.policy._purposes import Purpose
+from amplitude_cohort_s3.policy.access import (
+    AccessReport,
+    Verdict,
+    apply_bucket_policy,
+    check_access,
+)
+from amplitude_cohort_s3.settings.destination import Destination
+
+ROLE = "arn:aws:iam::111122223333:role/etl"
+DESTINATION = Destination(name="d", bucket="my-bucket", region="us-east-1", path="cohorts")
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    with mock_aws():
+        made: Any = boto3.client("s3", region_name="us-east-1")
+        made.create_bucket(Bucket="my-bucket")
+        yield made
+
+
+def deny(client: Any, *operations: str, code: str = "AccessDenied", message: str = "no") -> None:
+    """From now on the server refuses these operations."""
+    status = {"AccessDenied": 403, "403": 403}.get(code, 404)
+
+    def refuse(model: Any, **_: object) -> tuple[Any, dict[str, Any]]:
+        answer = type("Answer", (), {"status_code": status})()
+        parsed = {
+            "Error": {"Code": code, "Message": message},
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        }
+        return answer, parsed
+
+    for operation in operations:
+        client.meta.events.register(f"before-call.s3.{operation}", refuse)
+
+
+def told(report: Any) -> dict[str, str]:
+    return {p.action.removeprefix("s3:"): p.verdict.value for p in report.permissions}
+
+
+def checked(client: Any, purpose: Purpose = "write") -> AccessReport:
+    return check_access(S3Storage("my-bucket", client=client), purpose, path="cohorts")
+
+
+def test_applying_twice_changes_nothing_the_second_time(client: Any):
+    theirs = {"Sid": "T", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "*"}
+    before = {"Version": "2012-10-17", "Statement": [theirs]}
+    client.put_bucket_policy(Bucket="my-bucket", Policy=json.dumps(before))
+    first = apply_bucket_policy(client, DESTINATION, principal=ROLE)
+    assert first.changed
+    assert first.before == before
+    stored = json.loads(client.get_bucket_policy(Bucket="my-bucket")["Policy"])
+    assert stored == first.after
+    assert stored["Statement"][0] == theirs
+    deny(client, "PutBucketPolicy")
+    second = apply_bucket_policy(client, DESTINATION, principal=ROLE)
+    assert not second.changed
+    assert second.after == stored
+
+
+def test_applying_to_a_bucket_without_a_policy(client: Any):
+    change = apply_bucket_policy(client, DESTINATION, principal=ROLE, purpose="read")
+    assert change.before is None
+    assert len(change.added) == 4
+
+
+def test_what_can_not_be_read_is_never_overwritten(client: Any):
+    deny(client, "GetBucketPolicy")
+    with pytest.raises(AccessDeniedError):
+        apply_bucket_policy(client, DESTINATION, principal=ROLE)
+    with pytest.raises(ConfigurationError):
+        apply_bucket_policy(client, DESTINATION, principal="*")
+
+
+@pytest.mark.parametrize("path", ["", "cohorts"])
+def test_trying_to_write_leaves_nothing_behind(client: Any, path: str):
+    report = check_access(S3Storage("my-bucket", client=client), path=path)
+    assert set(told(report).values()) == {"granted"}
+    assert list(told(report)) == [
+        "ListBucket",
+        "AbortMultipartUpload",
+        "GetObject",
+        "ListMultipartUploadParts",
+        "PutObject",
+    ]
+    assert not report.denied
+    assert "Contents" not in client.list_objects_v2(Bucket="my-bucket")
+    assert "Uploads" not in client.list_multipart_uploads(Bucket="my-bucket")
+
+
+@pytest.mark.parametrize(
+    ("operation", "action"),
+    [
+        ("ListObjectsV2", "ListBucket"),
+        ("CreateMultipartUpload", "PutObject"),
+        ("UploadPart", "PutObject"),
+        ("ListParts", "ListMultipartUploadParts"),
+        ("AbortMultipartUpload", "AbortMultipartUpload"),
+    ],
+)
+def test_what_is_denied_is_told_alone(client: Any, operation: str, action: str):
+    deny(client, operation)
+    report = checked(client)
+    assert {a for a, verdict in told(report).items() if verdict != "granted"} == {action}
+    assert [p.verdict for p in report.denied] == [Verdict.DENIED]
+    assert f"denied: s3:{action} on arn:aws:s3:::my-bucket" in repr(report)
+    assert "Please allow" in repr(report)
+
+
+def test_reading_with_and_without_a_file(client: Any):
+    deny(client, "GetObject")
+    empty = checked(client, "read")
+    assert told(empty) == {"ListBucket": "granted", "GetObject": "not testable"}
+    client.put_object(Bucket="my-bucket", Key="cohorts/x", Body=b"")
+    assert told(checked(client, "read"))["GetObject"] == "denied"
+
+
+def test_an_empty_file_is_readable(client: Any):
+    client.put_object(Bucket="my-bucket", Key="cohorts/x", Body=b"")
+    assert told(checked(client, "read"))["GetObject"] == "granted"
+
+
+def test_a_key_of_kms_that_denies_is_named(client: Any):
+    deny(client, "UploadPart", message="not authorized to perform: kms:GenerateDataKey on x")
+    (permission,) = checked(client).denied
+    assert permission.action == "s3:PutObject"
+    assert "kms:GenerateDataKey" in permission.reason
+
+
+def test_maintaining_and_amplitude(client: Any):
+    assert set(told(checked(client, "maintain")).values()) == {"granted"}
+    amplitude = checked(client, "amplitude")
+    assert set(told(amplitude).values()) == {"not testable"}
+
+
+def test_a_bucket_that_is_not_there_is_no_denial(client: Any):
+    with pytest.raises(BucketNotFoundError):
+        check_access(S3Storage("no-such-bucket", client=client))
+
+
+def test_an_access_point_is_named_by_its_own_arn(client: Any):
+    arn = "arn:aws:s3:us-east-1:123456789012:accesspoint/my-ap"
+    deny(client, "ListObjectsV2", "GetObject")
+    report = check_access(S3Storage(arn, client=client), "read", path="p")
+    assert {p.resource for p in report.permissions} == {arn, f"{arn}/object/p/*"}

@@ -1,0 +1,234 @@
+"""A plan: a sync decided in every detail, and nothing done."""
+
+import pickle
+from datetime import UTC, datetime, timedelta
+
+import attrs
+import pytest
+
+from amplitude_cohort_s3 import (
+    CohortSync,
+    Destination,
+    DiffType,
+    ExistingMeaning,
+    ExitGuard,
+    Head,
+    MemoryStorage,
+    NameStyle,
+    RowSchema,
+    UserProperty,
+    commit,
+    diff_members,
+    plan_sync,
+    read_head,
+)
+from amplitude_cohort_s3.errors import (
+    MassExitError,
+    MatchByChangedError,
+    NaiveDatetimeError,
+    PlanMismatchError,
+    SyncOrderError,
+    SyncTimeTakenError,
+)
+from amplitude_cohort_s3.storage import StagedObject
+from amplitude_cohort_s3.sync.plan import next_free_moment
+
+AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+SYNC = CohortSync(destination=Destination(name="d", path="p"), project_id=1, cohort_id="a")
+
+
+def members(*ids):
+    return [(str(n), f"user{n}") for n in ids]
+
+
+def plan(sync=SYNC, before=(), now=(), *, at=AT, previous=None, **options):
+    with diff_members(before, now, schema=sync.schema, existing=sync.destination.existing) as diff:
+        return plan_sync(sync, diff, synced_at=at, previous=previous, **options)
+
+
+@pytest.fixture
+def head() -> Head:
+    """The head of a stream with the members 1 to 3 at AT."""
+    storage = MemoryStorage()
+    with diff_members((), members(1, 2, 3), schema=SYNC.schema) as diff:
+        commit(plan_sync(SYNC, diff, synced_at=AT, previous=None), diff, storage)
+    found = read_head(storage, SYNC.stream)
+    assert found is not None
+    return found
+
+
+def test_a_plan_names_counts_and_digests_the_three_files(head):
+    later = AT + MINUTE
+    before, now = members(1, 2, 3), members(2, 3, 4, 5)
+    with diff_members(before, now, schema=SYNC.schema) as diff:
+        made = plan_sync(SYNC, diff, synced_at=later, previous=head)
+        files = [diff.entering, diff.exiting, diff.existing]
+    assert list(made.files) == list(DiffType)
+    assert [file.key for file in made.files.values()] == [
+        f"p/1_a_2026-11-23T14:06_{word}.csv" for word in ("entering", "exiting", "existing")
+    ]
+    assert [(f.rows, f.size, f.sha256) for f in made.files.values()] == [
+        (f.rows, f.size, f.sha256) for f in files
+    ]
+    assert [f.rows for f in made.files.values()] == [2, 1, 4]
+    assert (made.members_before, made.members) == (3, 4)
+    assert (made.previous, made.number) == (head.record.ref, 2)
+
+
+def test_a_plan_is_a_value():
+    one, other = plan(now=members(1, 2)), plan(now=members(2, 1))
+    assert one == other != plan(now=members(1))
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert "user1" not in repr(one) + str(one)
+
+
+def test_a_plan_prints_as_a_preview():
+    assert str(plan(now=members(1, 2))).splitlines() == [
+        "sync of 2026-11-23T14:05:00+00:00: 0 -> 2 members",
+        "         2 entering  p/1_a_2026-11-23T14:05_entering.csv",
+        "         0 exiting   p/1_a_2026-11-23T14:05_exiting.csv",
+        "         2 existing  p/1_a_2026-11-23T14:05_existing.csv",
+    ]
+
+
+def test_the_first_plan_continues_nothing():
+    made = plan(now=members(1))
+    assert (made.previous, made.number, made.members_before) == (None, 1, 0)
+
+
+def test_the_time_is_floored_and_that_of_the_request_is_kept():
+    asked = AT + timedelta(seconds=59, microseconds=9)
+    made = plan(at=asked)
+    assert (made.synced_at, made.requested_at) == (AT, asked)
+    assert plan(at=asked, requested_at=AT).requested_at == AT
+    by_second = attrs.evolve(
+        SYNC, destination=Destination(name="d", name_style=NameStyle(seconds=True))
+    )
+    assert plan(by_second, at=asked).synced_at == AT + timedelta(seconds=59)
+
+
+def test_naive_times_are_refused():
+    for times in ({"at": AT.replace(tzinfo=None)}, {"requested_at": AT.replace(tzinfo=None)}):
+        with pytest.raises(NaiveDatetimeError):
+            plan(**times)
+
+
+def test_an_older_time_is_refused(head):
+    with pytest.raises(SyncOrderError) as caught:
+        plan(before=members(1, 2, 3), at=AT - MINUTE, previous=head)
+    assert (caught.value.synced_at, caught.value.head) == (AT - MINUTE, AT)
+
+
+def test_a_time_that_is_taken_is_refused_and_the_next_free_one_named(head):
+    head = attrs.evolve(head, taken={AT + MINUTE, AT + 2 * MINUTE})
+    for taken in (AT, AT + timedelta(seconds=59), AT + MINUTE, AT + 2 * MINUTE):
+        with pytest.raises(SyncTimeTakenError) as caught:
+            plan(before=members(1, 2, 3), now=members(1), at=taken, previous=head)
+        assert caught.value.next_free == AT + 3 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("style", "not_before", "free"),
+    [
+        (NameStyle(), AT - MINUTE, AT + MINUTE),
+        (NameStyle(), AT, AT + MINUTE),
+        (NameStyle(), AT + timedelta(seconds=59), AT + MINUTE),
+        (NameStyle(), AT + timedelta(seconds=90), AT + MINUTE),
+        (NameStyle(), AT + 5 * MINUTE, AT + 5 * MINUTE),
+        (NameStyle(seconds=True), AT, AT + timedelta(seconds=1)),
+    ],
+)
+def test_the_first_free_moment(head, style, not_before, free):
+    sync = attrs.evolve(SYNC, destination=Destination(name="d", path="p", name_style=style))
+    assert next_free_moment(sync, head, not_before) == free
+    assert next_free_moment(sync, None, not_before) == style.floor(not_before)
+
+
+# --- What a plan refuses -------------------------------------------------------------------------
+
+
+def test_another_match_by_is_refused(head):
+    sync = attrs.evolve(SYNC, destination=Destination(name="d", path="p", match_by="user_id"))
+    with pytest.raises(MatchByChangedError) as caught:
+        plan(sync, now=members(1), at=AT + MINUTE, previous=head)
+    assert (caught.value.recorded, caught.value.requested) == ("amplitude_id", "user_id")
+
+
+@pytest.mark.parametrize(
+    ("guard", "before", "now", "limit"),
+    [
+        (ExitGuard(), 300, 149, 150),
+        (ExitGuard(), 2, 0, 0),  # an empty source
+        (ExitGuard(share=0, number=0), 2, 1, 0),
+        (ExitGuard(share=0.1, number=1), 30, 26, 3),
+    ],
+)
+def test_a_mass_exit_is_refused_until_it_is_asked_for(guard, before, now, limit):
+    sync = attrs.evolve(SYNC, exit_guard=guard)
+    sides = members(*range(before)), members(*range(now))
+    with pytest.raises(MassExitError) as caught:
+        plan(sync, *sides)
+    assert (caught.value.members_before, caught.value.exits, caught.value.limit) == (
+        before,
+        before - now,
+        limit,
+    )
+    assert f"max_exits={before - now}" in str(caught.value)
+    assert plan(sync, *sides, max_exits=before - now).members == now
+    with pytest.raises(MassExitError):
+        plan(sync, *sides, max_exits=before - now - 1)
+
+
+@pytest.mark.parametrize(("before", "now"), [(300, 150), (101, 1), (0, 0), (3, 3)])
+def test_exits_that_the_guard_allows_pass(before, now):
+    assert plan(SYNC, members(*range(before)), members(*range(now))).members == now
+
+
+def test_max_exits_is_a_ceiling_below_the_guard_too():
+    with pytest.raises(MassExitError):
+        plan(SYNC, members(1, 2, 3), members(1), max_exits=1)
+
+
+@pytest.mark.parametrize(
+    "made_with",
+    [{"schema": RowSchema(header_style="api")}, {"existing": ExistingMeaning.STAYED}],
+    ids=["schema", "meaning"],
+)
+def test_a_diff_of_another_schema_or_meaning_is_refused(made_with):
+    options = {"schema": SYNC.schema} | made_with
+    with diff_members((), members(1), **options) as diff, pytest.raises(PlanMismatchError):
+        plan_sync(SYNC, diff, synced_at=AT, previous=None)
+
+
+def test_a_commit_of_another_diff_than_the_planned_one_is_refused_and_nothing_stored():
+    storage = MemoryStorage()
+    made = plan(now=members(1, 2))
+    other = diff_members((), members(1, 3), schema=SYNC.schema)
+    with other as diff, pytest.raises(PlanMismatchError):
+        commit(made, diff, storage)
+    assert list(storage.list_objects()) == []
+
+
+# --- The record of a plan ------------------------------------------------------------
+
+
+def test_the_record_says_what_the_plan_said():
+    sync = attrs.evolve(
+        SYNC,
+        destination=Destination(name="d", bucket="b", path="p", existing=ExistingMeaning.STAYED),
+        user_properties=[UserProperty("plan")],
+    )
+    made = plan(sync, now=[("1", "a", "x"), ("1", "a", "x")])
+    staged = {
+        diff_type: StagedObject(key=file.key, size=1, sha256="0" * 64, handle={})
+        for diff_type, file in made.files.items()
+    }
+    record = made.record(number=7, staged=staged, writer="w")
+    assert (record.number, record.writer, record.bucket) == (7, "w", "b")
+    assert (record.schema, record.existing) == (sync.schema, ExistingMeaning.STAYED)
+    assert (record.members, record.collapsed, record.skipped) == (1, 1, 0)
+    assert [(f.key, f.rows, f.size, f.sha256) for f in record.files.values()] == [
+        (f.key, f.rows, f.size, f.sha256) for f in made.files.values()
+    ]
+    assert {t: f.staged for t, f in record.files.items()} == staged
