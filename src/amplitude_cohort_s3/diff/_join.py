@@ -156,14 +156,13 @@ class Join:
         end = sides.end
         everyone = _part(matched.everyone(), end)
         digested: Part | None = everyone
-        match self.existing:
-            case ExistingMeaning.MEMBERS:
-                existing, digested = everyone, None
-            case ExistingMeaning.STAYED:
-                existing = _part(matched.stayed, end)
-            case ExistingMeaning.PREVIOUS:
-                renewed = matched.renewed
-                existing = _part([renewed.get(record, record) for record in sides.before], end)
+        if self.existing.contains_entering:
+            existing, digested = everyone, None
+        elif self.existing.contains_exiting:
+            renewed = matched.renewed
+            existing = _part([renewed.get(record, record) for record in sides.before], end)
+        else:
+            existing = _part(matched.stayed, end)
         return Joined(
             entering=_part(matched.entered, end) if matched.stayed else everyone,
             exiting=_part(matched.left, end),

@@ -230,7 +230,7 @@ class _Output:
         # The digest of the members is that of ``existing`` where it holds just them.
         self._members = (
             self._files[DiffType.EXISTING].digest
-            if existing is ExistingMeaning.MEMBERS
+            if existing.contains_entering
             else hashlib.sha256(schema.header_line)
         )
         self._before = self._now = self._collapsed = self.conflicts = 0

@@ -125,7 +125,7 @@ class ComposedDiff:
         files = {t: ComposedFile.of_parts(parts[t], schema) for t in DiffType}
         rows = {t: files[t].rows for t in DiffType}
         digests = {t: sum(part.rows_digest for part in parts[t]) for t in DiffType}
-        now = _members_of(rows, existing)
+        now = existing.member_total(**{t.value: n for t, n in rows.items()})
         return cls(
             schema=schema,
             existing_meaning=existing,
@@ -133,7 +133,9 @@ class ComposedDiff:
                 files=files,
                 members_before=now - rows[DiffType.ENTERING] + rows[DiffType.EXITING],
                 members_now=now,
-                members_sha256=members_digest(schema, _members_of(digests, existing)),
+                members_sha256=members_digest(
+                    schema, existing.member_total(**{t.value: n for t, n in digests.items()})
+                ),
                 skipped=skipped,
                 collapsed=collapsed,
                 ignored_columns=tuple(sorted(ignored_columns)),
@@ -236,16 +238,3 @@ def members_digest(schema: RowSchema, rows_digest: int) -> str:
     """
     total = (rows_digest % (1 << 256)).to_bytes(32, "big")
     return hashlib.sha256(schema.header_line + total).hexdigest()
-
-
-def _members_of(figures: Mapping[DiffType, int], existing: ExistingMeaning) -> int:
-    """A figure that adds up over rows, of the members now, from those of the three files."""
-    match existing:
-        case ExistingMeaning.MEMBERS:
-            return figures[DiffType.EXISTING]
-        case ExistingMeaning.STAYED:
-            return figures[DiffType.EXISTING] + figures[DiffType.ENTERING]
-        case ExistingMeaning.PREVIOUS:
-            # A leaver's row is the same in both files.
-            kept = figures[DiffType.EXISTING] - figures[DiffType.EXITING]
-            return kept + figures[DiffType.ENTERING]

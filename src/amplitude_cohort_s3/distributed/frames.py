@@ -110,14 +110,12 @@ def diff_frames(
         return rows.join(others.select(on), on=on, how="anti").select(*columns)
 
     entering, exiting = without(unique, before), without(before, unique)
-    match existing:
-        case ExistingMeaning.MEMBERS:
-            exists = unique
-        case ExistingMeaning.STAYED:
-            exists = unique.join(before.select(on), on=on, how="semi").select(*columns)
-        case ExistingMeaning.PREVIOUS:
-            stayed = unique.join(before.select(on), on=on, how="semi").select(*columns)
-            exists = nw.concat([stayed, exiting])
+    if existing.contains_entering:
+        exists = unique
+    else:
+        exists = unique.join(before.select(on), on=on, how="semi").select(*columns)
+        if existing.contains_exiting:
+            exists = nw.concat([exists, exiting])
     return FrameDiff(
         entering=entering.to_native(),
         exiting=exiting.to_native(),

@@ -1,21 +1,70 @@
-"""The three meanings of the file ``existing``."""
+"""The three meanings of the file ``existing``, in one table."""
 
 from enum import Enum
 
+from .filename import DiffType
+
 
 class ExistingMeaning(Enum):
-    """What the file ``existing`` holds.
+    """Which users the file ``existing`` contains.
 
-    Amplitude's page says it twice, differently: "the users that existed in the cohort
-    at the time of the last sync", and "the full list of users who qualify in that cohort
-    at that time". Under all three readings the members at a sync are
-    ``(entering | existing) - exiting``, and the keys of those before it are
-    ``(existing - entering) | exiting``; the library reads by these two lines only.
+    Amplitude's page describes the file twice, differently: "the users that existed in the
+    cohort at the time of the last sync", and "the full list of users who qualify in that
+    cohort at that time". There are three ways to read this:
+
+    ============  =========  ==========  =========
+    ``existing``  entering   stayed      exiting
+    ============  =========  ==========  =========
+    MEMBERS       contained  contained   --
+    STAYED        --         contained   --
+    PREVIOUS      --         contained   contained
+    ============  =========  ==========  =========
+
+    Under all of them the members at a sync are ``(entering | existing) - exiting``, and the
+    members before it are ``(existing - entering) | exiting``.
+
+    >>> ExistingMeaning.PREVIOUS.contains_exiting
+    True
     """
 
     MEMBERS = "members"
-    """Everyone in the cohort at this sync. Entering is a part of it. The default."""
+    """All members at this sync. The default."""
     STAYED = "stayed"
-    """The members of this sync who did not just enter."""
+    """The members at this sync who were already members before."""
     PREVIOUS = "previous"
-    """Everyone at the previous sync. Exiting is a part of it."""
+    """All members at the previous sync."""
+
+    @property
+    def contains_entering(self) -> bool:
+        """Whether users in ``entering`` are also in ``existing``."""
+        return self is ExistingMeaning.MEMBERS
+
+    @property
+    def contains_exiting(self) -> bool:
+        """Whether users in ``exiting`` are also in ``existing``."""
+        return self is ExistingMeaning.PREVIOUS
+
+    @property
+    def member_files(self) -> tuple[DiffType, ...]:
+        """The files from which the members at a sync follow, in the order of ``DiffType``."""
+        needed = {
+            DiffType.ENTERING: not self.contains_entering,
+            DiffType.EXITING: self.contains_exiting,
+            DiffType.EXISTING: True,
+        }
+        return tuple(diff_type for diff_type in DiffType if needed[diff_type])
+
+    def member_total(self, entering: int, exiting: int, existing: int) -> int:
+        """Return the total for the members at a sync, from the totals of the three files.
+
+        Args:
+            entering: A quantity summed over the rows of the file, such as their number.
+            exiting: The same of the file ``exiting``.
+            existing: The same of the file ``existing``.
+
+        >>> ExistingMeaning.PREVIOUS.member_total(entering=2, exiting=1, existing=10)
+        11
+        """
+        missing = 0 if self.contains_entering else entering
+        surplus = exiting if self.contains_exiting else 0
+        return existing + missing - surplus

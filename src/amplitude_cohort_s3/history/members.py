@@ -13,7 +13,6 @@ from ..diff.cohort_diff import diff_members
 from ..format.columns import Row
 from ..format.compression import decompress_chunks
 from ..format.content import verified
-from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..log.records import RecordedFile, SyncRecord
@@ -127,14 +126,8 @@ class Members(ArrowTable):
 
 def needed_files(record: SyncRecord) -> tuple[DiffType, ...]:
     """The files of a sync from which its members can be told."""
-    match record.adopted, record.existing:
-        case False, ExistingMeaning.MEMBERS:
-            return (DiffType.EXISTING,)
-        case False, ExistingMeaning.STAYED:
-            return (DiffType.ENTERING, DiffType.EXISTING)
-        case _:
-            # Nothing is claimed of a file that we did not write.
-            return tuple(DiffType)
+    # An adopted file was not written by this library, so its meaning is unknown.
+    return tuple(DiffType) if record.adopted else record.existing.member_files
 
 
 def object_source(key: str, open_object: OpenObject) -> CsvSource:

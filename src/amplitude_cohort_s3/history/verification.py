@@ -72,19 +72,9 @@ def consistent_meanings(
     for places in _places((), entering, exiting, existing):
         exists = _NOW in places
         if _ENTERING in places:
-            excluded = (
-                {ExistingMeaning.STAYED, ExistingMeaning.PREVIOUS}
-                if exists
-                else {ExistingMeaning.MEMBERS}
-            )
-            possible -= excluded
+            possible = {m for m in possible if m.contains_entering is exists}
         if _EXITING in places:
-            excluded = (
-                {ExistingMeaning.MEMBERS, ExistingMeaning.STAYED}
-                if exists
-                else {ExistingMeaning.PREVIOUS}
-            )
-            possible -= excluded
+            possible = {m for m in possible if m.contains_exiting is exists}
         if not possible:
             break
     return frozenset(possible)

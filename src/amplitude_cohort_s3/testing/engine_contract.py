@@ -96,12 +96,12 @@ def oracle(
     now = {row[key]: row for row in current}
     left = [row for row in previous if row[key] not in now]
     stayed = [row for row in current if row[key] in before]
-    kept = {
-        ExistingMeaning.MEMBERS: list(now.values()),
-        ExistingMeaning.STAYED: stayed,
-        ExistingMeaning.PREVIOUS: [*stayed, *left],
-    }[existing]
     entered = [row for row in current if row[key] not in before]
+    kept = [
+        *(entered if existing.contains_entering else ()),
+        *stayed,
+        *(left if existing.contains_exiting else ()),
+    ]
     members = canonical(current, schema)
     return (
         canonical(entered, schema),

@@ -11,7 +11,6 @@ from ..errors import UnfinishedSyncError
 from ..format.columns import Row
 from ..format.compression import decompress_chunks
 from ..format.content import verified
-from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..history.members import Members
 from ..history.read import read_history
@@ -187,11 +186,11 @@ def _assert_published(
     assert len(before) == record.members_before
     assert {row[key] for row in entering} == keys_now - keys_before, "who enters is wrong"
     assert {row[key] for row in exiting} == keys_before - keys_now, "who exits is wrong"
-    expected = {
-        ExistingMeaning.MEMBERS: keys_now,
-        ExistingMeaning.STAYED: keys_now & keys_before,
-        ExistingMeaning.PREVIOUS: keys_before,
-    }[record.existing]
+    expected = keys_now & keys_before
+    if record.existing.contains_entering:
+        expected |= keys_now
+    if record.existing.contains_exiting:
+        expected |= keys_before
     assert {row[key] for row in rows[DiffType.EXISTING]} == expected, "who exists is wrong"
     return set(now)
 
