@@ -170,12 +170,12 @@ def test_under_previous_a_leaver_stands_in_existing_as_in_exiting():
 
 
 def test_a_column_that_is_new_is_empty_in_exiting():
-    old = csv(b"amplitudeID,userID\n1,a\n2,b\n", vouched=True)
+    old = csv(b"amplitudeID,userID\n1,a\n2,b\n", canonical=True)
     assert three(old, AFTER, PLAN)[1] == [("1", "a", "")]
 
 
 def test_a_column_that_is_gone_is_dropped():
-    old = csv(b"amplitudeID,userID,shoe,plan\n1,a,44,free\n2,b,45,free\n", vouched=True)
+    old = csv(b"amplitudeID,userID,shoe,plan\n1,a,44,free\n2,b,45,free\n", canonical=True)
     assert three(old, AFTER, PLAN)[1] == [("1", "a", "free")]
 
 

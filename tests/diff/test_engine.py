@@ -30,7 +30,7 @@ from amplitude_cohort_s3.format.schema import RowSchema
 from amplitude_cohort_s3.sources.protocol import CsvSource
 from amplitude_cohort_s3.testing.engine_contract import (
     DiffEngineContract,
-    canonical,
+    canonical_bytes,
     csv_source,
     sample_rows,
 )
@@ -67,7 +67,7 @@ class TestOneRowAtATime(DiffEngineContract):
     test_keys_that_begin_alike = None
     test_large_and_many_cells = None
     test_says_at_which_line_a_file_is_malformed = None
-    test_a_vouched_file_out_of_order_is_malformed = None
+    test_a_canonical_file_out_of_order_is_malformed = None
 
 
 def files_of(engine, previous, current, existing=ExistingMeaning.MEMBERS):
@@ -79,11 +79,11 @@ def files_of(engine, previous, current, existing=ExistingMeaning.MEMBERS):
 
 
 @pytest.mark.parametrize(
-    ("vouched", "existing"), list(zip([True, False, True], ExistingMeaning, strict=True))
+    ("canonical", "existing"), list(zip([True, False, True], ExistingMeaning, strict=True))
 )
-def test_workers_change_nothing(vouched, existing):
-    previous = csv_source(canonical(sample_rows(9000)), vouched=vouched)
-    current = csv_source(canonical(sample_rows(9900)[900:], ordered=False))
+def test_workers_change_nothing(canonical, existing):
+    previous = csv_source(canonical_bytes(sample_rows(9000)), canonical=canonical)
+    current = csv_source(canonical_bytes(sample_rows(9900)[900:], ordered=False))
     alone, report = files_of(TINY, previous, current, existing)
     engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=200_000)
     shared, other = files_of(engine, previous, current, existing)
@@ -95,7 +95,11 @@ def test_workers_raise_where_the_caller_is():
     rows = [*sample_rows(9000), ("1", "other", "", "")]
     engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=200_000)
     with pytest.raises(DuplicateKeyError):
-        files_of(engine, csv_source(canonical([])), csv_source(canonical(rows, ordered=False)))
+        files_of(
+            engine,
+            csv_source(canonical_bytes([])),
+            csv_source(canonical_bytes(rows, ordered=False)),
+        )
 
 
 SCRIPT = """
@@ -174,13 +178,13 @@ def test_two_keys_make_two_ranges_that_split_them(keys, count):
 def test_one_key_on_all_rows_is_held_once():
     line = b"1,ann,free,Rome\n"
     source = csv_source(SCHEMA.header_line + line * 20_000 + b"2,bob,,\n")
-    _, report = files_of(TINY, csv_source(canonical([])), source)
+    _, report = files_of(TINY, csv_source(canonical_bytes([])), source)
     assert (report.members_now, report.collapsed) == (2, 19_999)
 
 
 def test_members_that_nearly_all_left_are_not_held_at_once():
     rows = sample_rows(5000)
-    files, report = files_of(TINY, csv_source(canonical(rows), vouched=True), rows[:3])
+    files, report = files_of(TINY, csv_source(canonical_bytes(rows), canonical=True), rows[:3])
     assert (report.members_before, report.members_now) == (5000, 3)
     assert len(files) == 3
 
@@ -210,7 +214,7 @@ def test_errors_count_the_rows_of_an_iterable(once):
 
 def breaking_source(error, rows=3000):
     def chunks():
-        yield canonical(sample_rows(rows), ordered=False)
+        yield canonical_bytes(sample_rows(rows), ordered=False)
         raise error
 
     return CsvSource(chunks=chunks)
@@ -220,7 +224,7 @@ def breaking_source(error, rows=3000):
 @pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt(), OSError(errno.EIO, "io")])
 @pytest.mark.parametrize("side", [0, 1])
 def test_an_error_of_a_source_leaves_nothing(tmp_path, workers, error, side):
-    sides = [csv_source(canonical(sample_rows(3000)), vouched=False)] * 2
+    sides = [csv_source(canonical_bytes(sample_rows(3000)), canonical=False)] * 2
     sides[side] = breaking_source(error)
     engine = PartitionEngine(workers=workers, range_bytes=2000, batch_bytes=6000)
     threads = threading.active_count()

@@ -31,9 +31,9 @@ def encoded(schema, rows):
     return b"".join(schema.encode(rows))
 
 
-def table(data, *, vouched=False):
+def table(data, *, canonical=False):
     """The columns and rows of a file."""
-    read = read_table([data] if isinstance(data, bytes) else data, vouched=vouched)
+    read = read_table([data] if isinstance(data, bytes) else data, canonical=canonical)
     return read.columns, [row for batch in read.batches for row in batch]
 
 
@@ -80,7 +80,7 @@ def test_law_decode_undoes_encode(data):
     rows = data.draw(strategies.rows(schema))
     written = encoded(schema, rows)
     assert list(schema.decode([written])) == rows
-    assert list(schema.decode([written], vouched=True)) == rows
+    assert list(schema.decode([written], canonical=True)) == rows
     assert encoded(schema, iter(rows)) == written
 
 
@@ -253,7 +253,7 @@ def test_a_foreign_file_is_read_whatever_it_looks_like(data, columns, rows):
 
 def test_no_tab_is_taken_off_where_a_record_vouches_for_the_file():
     data = b"\tamplitude_id,\tuser_id\n\t1,\ta\n"
-    assert table(data, vouched=True) == (TWO, [("\t1", "\ta")])
+    assert table(data, canonical=True) == (TWO, [("\t1", "\ta")])
 
 
 # What the file is, its bytes, the line of the fault, and a word of the rule.

@@ -55,7 +55,7 @@ NASTY = [
 def members_of(rows: list[tuple[str, ...]], schema: RowSchema = SCHEMA) -> Members:
     data = b"".join(schema.encode(rows))
     parts = [data[i : i + BATCH_BYTES] for i in range(0, len(data), BATCH_BYTES)]
-    source = CsvSource(chunks=lambda: iter(parts), vouched=True)
+    source = CsvSource(chunks=lambda: iter(parts), canonical=True)
     return Members(schema=schema, rows=len(rows), sources={DiffType.EXISTING: source})
 
 
@@ -141,7 +141,7 @@ def test_asking_for_a_stream_reads_nothing_yet():
         opened.append(1)
         yield b"".join(SCHEMA.encode(NASTY))
 
-    source = CsvSource(chunks=chunks, vouched=True)
+    source = CsvSource(chunks=chunks, canonical=True)
     members = Members(schema=SCHEMA, sources={DiffType.EXISTING: source})
     members.__arrow_c_stream__()
     members.__arrow_c_schema__()
@@ -180,7 +180,7 @@ def test_batches_are_of_bounded_size_and_memory():
         for _ in range(count // 1000):
             yield line * 1000
 
-    source = CsvSource(chunks=chunks, vouched=True)
+    source = CsvSource(chunks=chunks, canonical=True)
     members = Members(schema=SCHEMA, sources={DiffType.EXISTING: source})
     tracemalloc.start()
     before = pa.total_allocated_bytes()
@@ -199,7 +199,7 @@ def test_batches_are_of_bounded_size_and_memory():
 def test_a_damaged_file_is_our_error_with_its_line():
     good = b"amplitudeID,userID,plan,note\n1,a,b,c\n"
     for bad in (b"2,x\n", b'2,"x\ny",z\n', b"2,\xff,y,z\n", b'2,"x,y,z\n'):
-        source = CsvSource(chunks=lambda bad=bad: iter([good + bad]), vouched=True)
+        source = CsvSource(chunks=lambda bad=bad: iter([good + bad]), canonical=True)
         members = Members(schema=SCHEMA, sources={DiffType.EXISTING: source})
         with pytest.raises(errors.MalformedCsvError) as caught:
             members.to_arrow()

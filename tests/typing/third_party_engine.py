@@ -106,7 +106,7 @@ def rows_of(
             raise MalformedCsvError(begins, f"the row has {len(cells)} cells")
         named = dict(zip(columns, cells, strict=True))
         row = tuple(named.get(name, "") for name in schema.columns)
-        if source.vouched and row[schema.key_index].encode() <= last.encode():
+        if source.canonical and row[schema.key_index].encode() <= last.encode():
             raise MalformedCsvError(begins, "the row is out of order")
         last = row[schema.key_index]
         yield begins, row

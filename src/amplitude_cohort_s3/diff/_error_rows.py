@@ -51,7 +51,7 @@ def _first(source: CsvSource, schema: RowSchema, fits: Callable[[Row], bool]) ->
 
 
 def _numbered(source: CsvSource, schema: RowSchema) -> Iterator[tuple[int, Row]]:
-    table = read_table(source.chunks(), vouched=source.vouched)
+    table = read_table(source.chunks(), canonical=source.canonical)
     select = schema.selector(table)
     position = 0
     for block in table.blocks:

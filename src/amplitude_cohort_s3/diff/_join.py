@@ -29,7 +29,7 @@ _BELOW_COMMA = re.compile(r"[\x01-\x2b]")
 
 
 @frozen
-class Vouched:
+class Canonical:
     """The members before, where they stand in a file in the order of the key.
 
     Attributes:
@@ -47,7 +47,7 @@ class Vouched:
         None where they ascend only with the key in front, or nothing is said about it.
 
         Raises:
-            MalformedCsvError: They do not ascend, so the file is not what was vouched for.
+            MalformedCsvError: They do not ascend, so the file is not what was canonical for.
         """
         parts = [self.reader.lines(block) for block in self.blocks]
         if not keyed:
@@ -88,7 +88,7 @@ class Job:
         partial: Whether ``current`` may reach beyond the range.
     """
 
-    previous: Vouched | Spilled
+    previous: Canonical | Spilled
     current: Spilled
     begin: str | None
     end: str | None
@@ -144,7 +144,7 @@ class Join:
         """Joins one range.
 
         Raises:
-            MalformedCsvError: The members before are not as a record vouched for.
+            MalformedCsvError: The members before are not as a record canonical for.
         """
         sides = _load(job, keyed=False)
         matched = None if sides is None else _match(sides)
@@ -272,7 +272,7 @@ def _load(job: Job, *, keyed: bool) -> _Sides | None:
             records = [r for r in records if _is_within(r.split(end, 1)[0], job.begin, job.end)]
         arrived += len(records)
         now = now | dict.fromkeys(records) if now else dict.fromkeys(records)
-    if isinstance(job.previous, Vouched):
+    if isinstance(job.previous, Canonical):
         loaded = job.previous.load(keyed=keyed)
         if loaded is None:
             return None

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from ..format.csv_blocks import Block
 from ..format.reader import LineReader, Lines
-from ._join import Job, Vouched
+from ._join import Canonical, Job
 from ._spill import SEPARATOR, Index, Ranges, Spill, Spilled, Written
 from ._workers import run_tasks
 
@@ -246,7 +246,7 @@ def jobs_along(
             if size >= limits.range_limit and begin != coming[0]:
                 # Nearly all of these are leaving, or the range would be smaller.
                 yield Job(
-                    Vouched(tuple(kept), reader),
+                    Canonical(tuple(kept), reader),
                     cell.current,
                     begin,
                     coming[0],
@@ -260,7 +260,7 @@ def jobs_along(
             size += len(coming[1].data)
             coming = next(ahead, None)
         yield Job(
-            Vouched(tuple(kept), reader),
+            Canonical(tuple(kept), reader),
             cell.current,
             begin,
             cell.end,

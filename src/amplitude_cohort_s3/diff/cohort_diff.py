@@ -75,7 +75,7 @@ class CohortDiff:
 
     def rows(self, diff_type: DiffType) -> Iterator[Row]:
         """The rows of one file, in order."""
-        return self.schema.decode(self.report.files[diff_type].chunks(), vouched=True)
+        return self.schema.decode(self.report.files[diff_type].chunks(), canonical=True)
 
     def close(self) -> None:
         """Removes the files. A second call does nothing."""

@@ -112,7 +112,7 @@ class PartitionEngine:
 
         source = _Rereadable(current, scratch / "source")
         with current.reading():
-            table = read_table(source.chunks(), vouched=current.vouched)
+            table = read_table(source.chunks(), canonical=current.canonical)
             reader = schema.line_reader(table)
             sample = next(batches_of(table.blocks, limits.batch_bytes), list[Block]())
             ahead = list(islice(table.blocks, 1))
@@ -137,9 +137,9 @@ class PartitionEngine:
             raise EmptyKeyError(schema.key, now.skipped, lines, current.unit)
 
         with previous.reading():
-            old = read_table(previous.chunks(), vouched=previous.vouched)
+            old = read_table(previous.chunks(), canonical=previous.canonical)
             old_reader = schema.line_reader(old, fill=True)
-            if previous.vouched:
+            if previous.canonical:
                 before = Index(len(ranges))
             else:
                 before = divide(
@@ -157,7 +157,7 @@ class PartitionEngine:
             )
             jobs = (
                 jobs_along(old.blocks, old_reader, cells, limits)
-                if previous.vouched
+                if previous.canonical
                 else jobs_of(cells, limits)
             )
             output = _Output(folder, schema, existing)
@@ -204,7 +204,7 @@ class _Rereadable:
                 while chunk := file.read(1 << 20):
                     yield chunk
 
-        return CsvSource(chunks=chunks, vouched=source.vouched, unit=source.unit)
+        return CsvSource(chunks=chunks, canonical=source.canonical, unit=source.unit)
 
 
 class _File:

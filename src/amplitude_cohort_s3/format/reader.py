@@ -57,7 +57,7 @@ class Table:
         return map(self.reader.rows, self.blocks)
 
 
-def read_table(source: Iterable[bytes], *, vouched: bool = False) -> Table:
+def read_table(source: Iterable[bytes], *, canonical: bool = False) -> Table:
     """Reads a CSV file of cohort members, however it looks.
 
     Accepted: a byte order mark, CRLF, quotes around every cell, line ends inside quotes,
@@ -67,7 +67,7 @@ def read_table(source: Iterable[bytes], *, vouched: bool = False) -> Table:
 
     Args:
         source: A binary stream, or chunks of bytes.
-        vouched: A record says that the library wrote it: then no TAB is taken off.
+        canonical: A record says that the library wrote it: then no TAB is taken off.
 
     Raises:
         MalformedCsvError: No id column, another number of cells than the header has, a
@@ -80,7 +80,7 @@ def read_table(source: Iterable[bytes], *, vouched: bool = False) -> Table:
         cure = "Give it a header, also where it has no members"
         raise MalformedCsvError(1, "the file is empty, it lacks even a header", cure)
     line, header, rest = first.split_header()
-    tabs = not vouched and bool(header) and all(cell.startswith("\t") for cell in header)
+    tabs = not canonical and bool(header) and all(cell.startswith("\t") for cell in header)
     names = [cell[1:] if tabs else cell for cell in header]
     columns = [id_column(name) or name for name in names]
     if not set(ID_COLUMNS) & set(columns):

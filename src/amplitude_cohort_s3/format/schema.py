@@ -159,7 +159,7 @@ class RowSchema:
         raise InvalidTextError(column, rule)
 
     def decode(
-        self, source: Iterable[bytes], *, vouched: bool = False, fill: bool = False
+        self, source: Iterable[bytes], *, canonical: bool = False, fill: bool = False
     ) -> Iterator[Row]:
         """The rows of a file, its columns matched by their names.
 
@@ -169,14 +169,14 @@ class RowSchema:
 
         Args:
             source: A binary stream, or chunks of bytes.
-            vouched: A record says that the library wrote it: then no TAB is taken off.
+            canonical: A record says that the library wrote it: then no TAB is taken off.
             fill: Whether a property that the file lacks is empty, not an error.
 
         Raises:
             MissingColumnsError: The file lacks the key or, without ``fill``, a property.
             MalformedCsvError: As :func:`read_table`.
         """
-        table = read_table(source, vouched=vouched)
+        table = read_table(source, canonical=canonical)
         select = self.selector(table, fill=fill)
         for rows in table.batches:
             yield from map(select, rows)

@@ -169,7 +169,7 @@ class CohortHistory(Sequence[BucketSync]):
         """
         source = self.source(sync, diff_type)
         with source.reading():
-            for batch in read_table(source.chunks(), vouched=source.vouched).batches:
+            for batch in read_table(source.chunks(), canonical=source.canonical).batches:
                 yield from batch
 
     def members_at(self, when: datetime | BucketSync) -> Members:
@@ -470,7 +470,7 @@ class CohortHistory(Sequence[BucketSync]):
                 if (stay.entered or 0) <= index and (stay.exited is None or stay.exited > index):
                     yield stay.row
 
-        return CsvSource(chunks=lambda: schema.encode(rows()), vouched=True)
+        return CsvSource(chunks=lambda: schema.encode(rows()), canonical=True)
 
     def _stay(self, stay: NumberedStay, schema: RowSchema) -> Stay:
         def time(number: int | None) -> datetime | None:

@@ -85,11 +85,11 @@ class Members(ArrowTable):
         """The members as canonical CSV, in the columns of their own schema."""
         if len(self._sources) == 1:
             (source,) = self._sources.values()
-            if source.vouched:
+            if source.canonical:
                 return source
-        ordered = all(source.vouched for source in self._sources.values())
+        ordered = all(source.canonical for source in self._sources.values())
         return CsvSource(
-            chunks=self._merged if ordered else self._sorted, vouched=True, rows=self.rows
+            chunks=self._merged if ordered else self._sorted, canonical=True, rows=self.rows
         )
 
     def _merged(self) -> Iterator[bytes]:
@@ -167,7 +167,7 @@ def recorded_source(
         allowed.append(replacing[file.key])
     return CsvSource(
         chunks=lambda: verified(found.chunks(), allowed, file.key),
-        vouched=not record.adopted,
+        canonical=not record.adopted,
         rows=file.rows,
         size=file.size,
         file=file.key,

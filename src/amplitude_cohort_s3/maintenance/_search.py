@@ -122,7 +122,7 @@ def _matches(file: File, who: Who) -> list[tuple[str, int]]:
     """The keys of those in a file who are to go, and how many rows each has."""
     found = Counter[str]()
     with file.source.reading():
-        table = read_table(file.source.chunks(), vouched=file.source.vouched)
+        table = read_table(file.source.chunks(), canonical=file.source.canonical)
         goes = who.tester(table.columns)
         place = table.columns.index(who.key) if who.key in table.columns else None
         for rows in table.batches:

@@ -18,7 +18,7 @@ class CsvSource:
 
     Attributes:
         chunks: Opens the bytes from their start, decompressed, in chunks of any size.
-        vouched: A record says that the library wrote these bytes: they are canonical
+        canonical: A record says that the library wrote these bytes: they are canonical
             and in the order of the key.
         repeatable: Whether ``chunks`` may be called again.
         rows: How many rows there are, where it is known.
@@ -35,7 +35,7 @@ class CsvSource:
     """
 
     chunks: Callable[[], Iterator[bytes]]
-    vouched: bool = False
+    canonical: bool = False
     repeatable: bool = True
     rows: int | None = None
     size: int | None = None
@@ -66,7 +66,7 @@ class CsvSource:
             MissingColumnsError, MalformedCsvError: As ``RowSchema.decode``.
         """
         with self.reading():
-            yield from schema.decode(self.chunks(), vouched=self.vouched, fill=fill)
+            yield from schema.decode(self.chunks(), canonical=self.canonical, fill=fill)
 
 
 @runtime_checkable

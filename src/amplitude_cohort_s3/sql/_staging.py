@@ -140,7 +140,7 @@ class StagedRows:
     def _insert(self, connection: sa.Connection, chunks: Iterable[bytes]) -> int:
         statement = sa.insert(self._table)
         compiled = statement.compile(dialect=connection.dialect, column_keys=list(_LOADED))
-        rows = _loaded_rows(self.schema, self.schema.decode(chunks, vouched=True))
+        rows = _loaded_rows(self.schema, self.schema.decode(chunks, canonical=True))
         count = 0
         while batch := list(islice(rows, _BATCH_ROWS)):
             if compiled.positional:

@@ -203,7 +203,7 @@ class _Application:
         self, diff_type: DiffType, record: SyncRecord | None
     ) -> tuple[RowSchema, Iterator[bytes]]:
         source = self.history.source(self.sync, diff_type)
-        if record is not None and source.vouched:
+        if record is not None and source.canonical:
             return record.schema, source.chunks()
         properties = read_table(source.chunks()).properties
         schema = RowSchema(properties=properties, key=self.history.match_by)

@@ -164,7 +164,7 @@ def _whole(
 def _columns(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> tuple[str, ...]:
     """The columns of a file in its own order, as a warehouse counts and does not name them."""
     source = history.source(sync, diff_type)
-    return read_table(source.chunks(), vouched=source.vouched).columns
+    return read_table(source.chunks(), canonical=source.canonical).columns
 
 
 def _create(words: _Words, table: str, columns: Sequence[str], kind: str) -> str:

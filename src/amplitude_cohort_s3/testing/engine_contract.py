@@ -41,17 +41,19 @@ _TEXT = st.text(alphabet='01a+-, "\n\r\té日😀', max_size=4)
 _KEY = st.text(alphabet='01a+-, "\n\ré日😀', min_size=1, max_size=3)
 
 
-def csv_source(data: bytes, *, vouched: bool = False, chunk: int = 1 << 20) -> CsvSource:
+def csv_source(data: bytes, *, canonical: bool = False, chunk: int = 1 << 20) -> CsvSource:
     """Bytes as a source, in chunks of a given size."""
 
     def chunks() -> Iterator[bytes]:
         for begin in range(0, len(data), chunk):
             yield data[begin : begin + chunk]
 
-    return CsvSource(chunks=chunks, vouched=vouched, size=len(data))
+    return CsvSource(chunks=chunks, canonical=canonical, size=len(data))
 
 
-def canonical(rows: Sequence[Row], schema: RowSchema = _SCHEMA, *, ordered: bool = True) -> bytes:
+def canonical_bytes(
+    rows: Sequence[Row], schema: RowSchema = _SCHEMA, *, ordered: bool = True
+) -> bytes:
     """Rows as canonical bytes, by default in the order of the key."""
     key = schema.key_index
     in_order = sorted(rows, key=lambda row: row[key].encode()) if ordered else rows
@@ -70,7 +72,7 @@ def dialects(rows: Sequence[Row], schema: RowSchema = _SCHEMA) -> dict[str, byte
     shuffled = sorted(rows, key=lambda row: hashlib.sha256(repr(row).encode()).digest())
     lines = [quoted(row) for row in (header, *shuffled)]
     return {
-        "canonical": canonical(shuffled, schema, ordered=False),
+        "canonical": canonical_bytes(shuffled, schema, ordered=False),
         "quoted": "\n".join([*lines, ""]).encode(),
         "CRLF": "\r\n".join([*lines, ""]).encode(),
         "BOM, no line end at the end": b"\xef\xbb\xbf" + "\n".join(lines).encode(),
@@ -102,11 +104,11 @@ def oracle(
         *stayed,
         *(left if existing.contains_exiting else ()),
     ]
-    members = canonical(current, schema)
+    members = canonical_bytes(current, schema)
     return (
-        canonical(entered, schema),
-        canonical(left, schema),
-        canonical(kept, schema),
+        canonical_bytes(entered, schema),
+        canonical_bytes(left, schema),
+        canonical_bytes(kept, schema),
         hashlib.sha256(members).hexdigest(),
     )
 
@@ -139,24 +141,24 @@ class DiffEngineContract:
 
     @pytest.mark.parametrize("existing", MEANINGS)
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-    @given(previous=unique_rows(), current=unique_rows(), vouched=st.booleans(), data=st.data())
+    @given(previous=unique_rows(), current=unique_rows(), canonical=st.booleans(), data=st.data())
     def test_gives_the_bytes_of_the_oracle(
         self,
         run: "Run",
         existing: ExistingMeaning,
         previous: list[Row],
         current: list[Row],
-        vouched: bool,  # noqa: FBT001 -- hypothesis passes by name
+        canonical: bool,  # noqa: FBT001 -- hypothesis passes by name
         data: st.DataObject,
     ) -> None:
         # Otherwise hardly any member would stay as it is.
         current = [
             row for row in current if row[0] not in {p[0] for p in previous[::2]}
         ] + previous[::2]
-        given_previous = canonical(previous, ordered=vouched)
+        given_previous = canonical_bytes(previous, ordered=canonical)
         name = data.draw(st.sampled_from(sorted(dialects(current))))
         result = run(
-            csv_source(given_previous, vouched=vouched),
+            csv_source(given_previous, canonical=canonical),
             csv_source(dialects(current)[name], chunk=data.draw(st.integers(1, 99))),
             existing=existing,
         )
@@ -164,20 +166,20 @@ class DiffEngineContract:
 
     @pytest.mark.parametrize("key", ["user_id", "city"])
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-    @given(data=st.data(), vouched=st.booleans())
+    @given(data=st.data(), canonical=st.booleans())
     def test_matches_by_another_column(
         self,
         run: "Run",
         key: str,
         data: st.DataObject,
-        vouched: bool,  # noqa: FBT001 -- hypothesis passes by name
+        canonical: bool,  # noqa: FBT001 -- hypothesis passes by name
     ) -> None:
         schema = evolve(_SCHEMA, key=key)
         rows = unique_rows(schema.key_index)
         previous, current = data.draw(rows), data.draw(rows)
         result = run(
-            csv_source(canonical(previous, schema, ordered=vouched), vouched=vouched),
-            csv_source(canonical(current, schema, ordered=False)),
+            csv_source(canonical_bytes(previous, schema, ordered=canonical), canonical=canonical),
+            csv_source(canonical_bytes(current, schema, ordered=False)),
             schema=schema,
         )
         assert result == oracle(previous, current, ExistingMeaning.MEMBERS, schema)
@@ -198,41 +200,42 @@ class DiffEngineContract:
     def test_sizes(self, run: "Run", existing: ExistingMeaning, before: int, now: int) -> None:
         previous, current = sample_rows(before), sample_rows(now)
         result = run(
-            csv_source(canonical(previous), vouched=True),
-            csv_source(canonical(current, ordered=False)),
+            csv_source(canonical_bytes(previous), canonical=True),
+            csv_source(canonical_bytes(current, ordered=False)),
             existing=existing,
         )
         assert result == oracle(previous, current, existing)
 
     @pytest.mark.parametrize("existing", MEANINGS)
-    @pytest.mark.parametrize("vouched", [True, False])
+    @pytest.mark.parametrize("canonical", [True, False])
     def test_a_changed_property_is_neither_entering_nor_exiting(
         self,
         run: "Run",
         existing: ExistingMeaning,
-        vouched: bool,  # noqa: FBT001 -- pytest passes by name
+        canonical: bool,  # noqa: FBT001 -- pytest passes by name
     ) -> None:
         previous = sample_rows(3000)
         current = [(*row[:3], "moved") if i % 3 else row for i, row in enumerate(previous)]
         current = [*current[100:], *((f"new{i}", "", "", "") for i in range(100))]
         result = run(
-            csv_source(canonical(previous), vouched=vouched),
-            csv_source(canonical(current, ordered=False)),
+            csv_source(canonical_bytes(previous), canonical=canonical),
+            csv_source(canonical_bytes(current, ordered=False)),
             existing=existing,
         )
         assert result == oracle(previous, current, existing)
 
     # --- Input that is not evenly spread ---
 
-    @pytest.mark.parametrize("vouched", [True, False])
+    @pytest.mark.parametrize("canonical", [True, False])
     def test_current_rows_in_order(
         self,
         run: "Run",
-        vouched: bool,  # noqa: FBT001 -- pytest passes by name
+        canonical: bool,  # noqa: FBT001 -- pytest passes by name
     ) -> None:
         previous, current = sample_rows(4000), sample_rows(4400)[400:]
         result = run(
-            csv_source(canonical(previous), vouched=vouched), csv_source(canonical(current))
+            csv_source(canonical_bytes(previous), canonical=canonical),
+            csv_source(canonical_bytes(current)),
         )
         assert result == oracle(previous, current, ExistingMeaning.MEMBERS)
 
@@ -240,8 +243,8 @@ class DiffEngineContract:
         previous = [("x" * 300 + row[0], *row[1:]) for row in sample_rows(2000)]
         current = [*previous[100:], *sample_rows(50)]
         result = run(
-            csv_source(canonical(previous), vouched=True),
-            csv_source(canonical(current, ordered=False)),
+            csv_source(canonical_bytes(previous), canonical=True),
+            csv_source(canonical_bytes(current, ordered=False)),
         )
         assert result == oracle(previous, current, ExistingMeaning.MEMBERS)
 
@@ -252,35 +255,36 @@ class DiffEngineContract:
         ]
         rows.append(("big", "é" * (1 << 19), *[""] * 60))
         result = run(
-            csv_source(canonical(rows[:-1], schema), vouched=True),
-            csv_source(canonical(rows[5:], schema, ordered=False)),
+            csv_source(canonical_bytes(rows[:-1], schema), canonical=True),
+            csv_source(canonical_bytes(rows[5:], schema, ordered=False)),
             schema=schema,
         )
         assert result == oracle(rows[:-1], rows[5:], ExistingMeaning.MEMBERS, schema)
 
     # --- Other columns before ---
 
-    @pytest.mark.parametrize("vouched", [True, False])
+    @pytest.mark.parametrize("canonical", [True, False])
     def test_exiting_rows_take_the_columns_of_today(
         self,
         run: "Run",
-        vouched: bool,  # noqa: FBT001 -- pytest passes by name
+        canonical: bool,  # noqa: FBT001 -- pytest passes by name
     ) -> None:
         old = RowSchema(properties=("gone", "plan"), header_style="api")
         previous = [("1", "a", "x", "pro"), ("2", "b", "y", "free")]
         result = run(
-            csv_source(canonical(previous, old), vouched=vouched),
-            csv_source(canonical([("2", "b", "free", "Rome")])),
+            csv_source(canonical_bytes(previous, old), canonical=canonical),
+            csv_source(canonical_bytes([("2", "b", "free", "Rome")])),
         )
-        assert result[1] == canonical([("1", "a", "pro", "")])
-        assert result[0] == canonical([])
+        assert result[1] == canonical_bytes([("1", "a", "pro", "")])
+        assert result[0] == canonical_bytes([])
 
     # --- The rules for keys ---
 
     def test_equal_rows_collapse_and_are_counted(self, run: "Run") -> None:
         rows = sample_rows(500)
         result = run(
-            csv_source(canonical([])), csv_source(canonical([*rows, *rows[::2], *rows[::4]]))
+            csv_source(canonical_bytes([])),
+            csv_source(canonical_bytes([*rows, *rows[::2], *rows[::4]])),
         )
         assert result == oracle([], rows, ExistingMeaning.MEMBERS)
         assert run.report.collapsed == 250 + 125
@@ -291,9 +295,9 @@ class DiffEngineContract:
         rows = sample_rows(500)
         with pytest.raises(DuplicateKeyError) as caught:
             run(
-                csv_source(canonical(rows[:before]), vouched=True),
+                csv_source(canonical_bytes(rows[:before]), canonical=True),
                 csv_source(
-                    canonical(
+                    canonical_bytes(
                         [
                             *rows,
                             ("1", "other", "", ""),
@@ -306,7 +310,7 @@ class DiffEngineContract:
                 ),
             )
         error = caught.value
-        line = canonical(rows, ordered=False).count(b"\n") + 1
+        line = canonical_bytes(rows, ordered=False).count(b"\n") + 1
         assert (error.column, error.count, error.lines) == ("amplitude_id", 2, (line, line + 2))
 
     @pytest.mark.parametrize("before", [0, 1, 500])
@@ -315,8 +319,8 @@ class DiffEngineContract:
         extra = [("1", "", "", ""), ("1", "zz", "", ""), ("2", "zz", "", "")]
         expected = [("1", "", "", ""), *(row for row in rows if row[0] != "1")]
         result = run(
-            csv_source(canonical(rows[:before]), vouched=True),
-            csv_source(canonical([*rows, *extra], ordered=False)),
+            csv_source(canonical_bytes(rows[:before]), canonical=True),
+            csv_source(canonical_bytes([*rows, *extra], ordered=False)),
             duplicates="keep_smallest",
         )
         assert result == oracle(rows[:before], expected, ExistingMeaning.MEMBERS)
@@ -325,14 +329,16 @@ class DiffEngineContract:
     def test_an_empty_amplitude_id_is_an_error(self, run: "Run") -> None:
         rows = [("1", "a", "", ""), ("", "b", "x\ny", ""), ("", "c", "", ""), ("2", "", "", "")]
         with pytest.raises(EmptyKeyError) as caught:
-            run(csv_source(canonical([])), csv_source(canonical(rows, ordered=False)))
+            run(csv_source(canonical_bytes([])), csv_source(canonical_bytes(rows, ordered=False)))
         assert (caught.value.count, caught.value.lines) == (2, (3, 5))
 
     def test_rows_without_another_key_are_skipped_and_counted(self, run: "Run") -> None:
         schema = evolve(_SCHEMA, key="user_id")
         rows = [("1", "a", "", ""), ("2", "", "", ""), ("3", "", "", ""), ("4", "", "", "")]
         result = run(
-            csv_source(canonical([], schema)), csv_source(canonical(rows, schema)), schema=schema
+            csv_source(canonical_bytes([], schema)),
+            csv_source(canonical_bytes(rows, schema)),
+            schema=schema,
         )
         assert result == oracle([], rows[:1], ExistingMeaning.MEMBERS, schema)
         assert (run.report.skipped, run.report.collapsed) == (3, 0)
@@ -340,33 +346,33 @@ class DiffEngineContract:
     # --- What is refused ---
 
     def test_says_at_which_line_a_file_is_malformed(self, run: "Run") -> None:
-        good = canonical(sample_rows(2000), ordered=False)
+        good = canonical_bytes(sample_rows(2000), ordered=False)
         with pytest.raises(MalformedCsvError) as caught:
-            run(csv_source(canonical([])), csv_source(good + b"1,2\n3,4,5,6,7,8\n"))
+            run(csv_source(canonical_bytes([])), csv_source(good + b"1,2\n3,4,5,6,7,8\n"))
         assert caught.value.line == good.count(b"\n") + 1
 
-    def test_a_vouched_file_out_of_order_is_malformed(self, run: "Run") -> None:
+    def test_a_canonical_file_out_of_order_is_malformed(self, run: "Run") -> None:
         rows = [(*row[:2], "", "") for row in sorted(sample_rows(2000))]
         rows[1500], rows[1501] = rows[1501], rows[1500]
         with pytest.raises(MalformedCsvError) as caught:
             run(
-                csv_source(canonical(rows, ordered=False), vouched=True),
-                csv_source(canonical(rows[:100])),
+                csv_source(canonical_bytes(rows, ordered=False), canonical=True),
+                csv_source(canonical_bytes(rows[:100])),
             )
         assert caught.value.line == 1503
 
     def test_current_columns_must_be_there_and_others_are_named(self, run: "Run") -> None:
         with pytest.raises(MissingColumnsError):
-            run(csv_source(canonical([])), csv_source(b"amplitudeID,plan\n1,x\n"))
-        run(csv_source(canonical([])), csv_source(b"amplitudeID,city,age,plan\n1,x,4,y\n"))
+            run(csv_source(canonical_bytes([])), csv_source(b"amplitudeID,plan\n1,x\n"))
+        run(csv_source(canonical_bytes([])), csv_source(b"amplitudeID,city,age,plan\n1,x,4,y\n"))
         assert run.report.ignored_columns == ("age",)
 
     def test_reports_progress(self, run: "Run") -> None:
         told = list[tuple[int, int | None]]()
         rows = sample_rows(1000)
-        source = evolve(csv_source(canonical(rows)), rows=len(rows))
+        source = evolve(csv_source(canonical_bytes(rows)), rows=len(rows))
         run.engine.diff(
-            csv_source(canonical([])),
+            csv_source(canonical_bytes([])),
             source,
             schema=_SCHEMA,
             existing=ExistingMeaning.MEMBERS,

@@ -264,7 +264,7 @@ def _of_files(record: SyncRecord, storage: Storage, diff_type: DiffType) -> list
         data = b"".join(decompress_chunks([data]))
     assert list(verified([data], [file], file.key)) == [data]
     assert len(data) == file.size, "the recorded size is another"
-    rows = list(record.schema.decode([data], vouched=not record.adopted, fill=True))
+    rows = list(record.schema.decode([data], canonical=not record.adopted, fill=True))
     assert len(rows) == file.rows, "the recorded number of rows is another"
     return rows
 
