@@ -74,7 +74,7 @@ def plan(diff):
 
 
 def raises(argument, cure):
-    return pytest.raises(WrongArgumentError, match=rf"^{argument} can't be of type \w+: .*{cure}")
+    return pytest.raises(WrongArgumentError, match=rf"^{argument} has the wrong type \w+: .*{cure}")
 
 
 NO_STORAGES = ["bucket", "s3://bucket", Path("folder"), THERE, SYNC, None, MEMBERS]
@@ -209,7 +209,7 @@ def test_a_time_is_an_aware_datetime(wrong, storage, diff):
 def test_what_the_cure_of_a_time_says_is_a_time():
     with raises("synced_at", "") as caught:
         CohortFileName(1, "a", "2026-11-23", DiffType.ENTERING)
-    assert 'datetime.fromisoformat("2026-11-23T14:05Z")' in caught.value.cure
+    assert 'datetime.fromisoformat("2026-11-23T14:05Z")' in caught.value.hint
     assert datetime.fromisoformat("2026-11-23T14:05Z") == AT
 
 
