@@ -147,7 +147,7 @@ def test_a_property_that_is_a_float_is_no_id():
     schema = RowSchema(properties=("score",))
     with pytest.raises(UnsupportedValueError, match=r"'score' is of type float: format it as"):
         schema.row(("1", "ann", 0.5))
-    with pytest.raises(UnsupportedValueError, match=r"amplitude_id holds a float.* lost digits"):
+    with pytest.raises(UnsupportedValueError, match=r"'amplitude_id' is of type float.* lost digits"):
         schema.row((1.0, "ann", ""))
 
 
