@@ -13,7 +13,7 @@ from typing import Self
 from attrs import field, frozen
 
 from ..diff.protocol import DiffReport
-from ..errors import PartOrderError
+from ..errors import MalformedCsvError
 from ..format.columns import Row
 from ..format.content import ContentPart, FileContent
 from ..format.existing_meaning import ExistingMeaning
@@ -62,11 +62,11 @@ class ComposedFile(FileContent):
         """The file that a header and these parts make.
 
         Raises:
-            PartOrderError: A part does not begin behind the one before it.
+            MalformedCsvError: The first key of a part is not above the last of the part before.
         """
         for before, part in pairwise(parts):
             if part.first_key <= before.last_key:
-                raise PartOrderError(part.stored.key)
+                raise _not_in_order(part.stored.key)
         header = schema.header_line
         content = [ContentPart(len(header), hashlib.sha256(header).hexdigest())]
         content += [ContentPart(part.stored.size, part.sha256) for part in parts]
@@ -120,7 +120,7 @@ class ComposedDiff:
             origin: What the source says of itself, for the record. No secrets.
 
         Raises:
-            PartOrderError: Parts of one file are not in order.
+            MalformedCsvError: Parts of one file are not in order.
         """
         files = {t: ComposedFile.of_parts(parts[t], schema) for t in DiffType}
         rows = {t: files[t].rows for t in DiffType}
@@ -160,8 +160,8 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
         The part, visible under its key.
 
     Raises:
-        PartOrderError: The keys do not ascend.
-        InvalidTextError: A cell holds a NUL or a lone surrogate.
+        MalformedCsvError: The keys are not in ascending order.
+        InvalidCellError: A cell holds a NUL or a lone surrogate.
         ObjectExistsError: Something is under the key.
         ValueError: There is no row.
 
@@ -183,9 +183,9 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
             if not count:
                 first = keys[0]
             elif keys[0] <= last:
-                raise PartOrderError(key)
+                raise _not_in_order(key)
             if any(after <= before for before, after in pairwise(keys)):
-                raise PartOrderError(key)
+                raise _not_in_order(key)
             last = keys[-1]
             data = b"".join(schema.encode(batch))[header:]
             count += len(batch)
@@ -238,3 +238,12 @@ def members_digest(schema: RowSchema, rows_digest: int) -> str:
     """
     total = (rows_digest % (1 << 256)).to_bytes(32, "big")
     return hashlib.sha256(schema.header_line + total).hexdigest()
+
+
+def _not_in_order(key: str) -> MalformedCsvError:
+    return MalformedCsvError(
+        None,
+        "the rows are not in ascending order of their key, each once, after those of the part before",
+        "Sort all rows by the bytes of the key",
+        key,
+    )
