@@ -23,16 +23,13 @@ from amplitude_cohort_s3 import (
     adopt,
     bucket_policy,
     check_access,
-    commit,
     detect_existing_meaning,
     diff_members,
     forget,
-    lifecycle_rules,
     list_streams,
     open_storage,
     plan_forget,
     plan_prune,
-    plan_sync,
     prune,
     read_head,
     read_history,
@@ -48,7 +45,9 @@ from amplitude_cohort_s3.errors import (
     MissingColumnsError,
     UnusableDiffError,
 )
+from amplitude_cohort_s3.policy import lifecycle_rules
 from amplitude_cohort_s3.sources.protocol import CsvSource
+from amplitude_cohort_s3.sync import commit, plan_sync
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 THERE = Destination(name="d")

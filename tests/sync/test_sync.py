@@ -25,9 +25,7 @@ from amplitude_cohort_s3 import (
     Storage,
     UserProperty,
     adopt,
-    commit,
     diff_members,
-    plan_sync,
     read_head,
     read_history,
     recover,
@@ -61,6 +59,7 @@ from amplitude_cohort_s3.errors import (
 )
 from amplitude_cohort_s3.log import SyncState
 from amplitude_cohort_s3.log.keys import outcome_key, record_key
+from amplitude_cohort_s3.sync import commit, plan_sync
 from amplitude_cohort_s3.testing import strategies
 from amplitude_cohort_s3.testing.faulty_storage import Fault, FaultyStorage
 
@@ -997,7 +996,7 @@ def test_files_that_were_changed_since_they_were_planned_are_not_published(stora
         plan = plan_sync(sync, diff, synced_at=AT, previous=None)
         path = diff.report.files[EXISTING].path
         path.write_bytes(path.read_bytes().replace(b"bob", b"rob"))
-        with pytest.raises(UnusableDiffError, match="existing was changed"):
+        with pytest.raises(UnusableDiffError, match="'existing' was changed"):
             commit(plan, diff, storage)
     assert contents(storage) == {}
     if isinstance(storage, LocalStorage):
