@@ -1,4 +1,4 @@
-"""The one conversion of times: aware datetimes to UTC."""
+"""Conversion of aware datetimes to UTC."""
 
 from datetime import UTC, datetime
 

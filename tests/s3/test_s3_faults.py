@@ -200,7 +200,7 @@ def test_an_upload_that_a_rule_aborts_soon_is_refused(
     if not refused:
         storage.stage("key", [b"data"])
         return
-    with pytest.raises(errors.UnsuitableStorageError, match="tidy"):
+    with pytest.raises(errors.StorageUnsuitableError, match="tidy"):
         storage.stage("key", [b"data"])
     assert "Uploads" not in storage.client.list_multipart_uploads(Bucket=storage.bucket)
 
@@ -223,7 +223,7 @@ def test_the_probe_is_asked_once_and_hidden(moto: Server, proxy: LyingProxy):
 def test_a_store_without_conditional_writes_is_refused(moto: Server, proxy: LyingProxy):
     storage = S3Storage(moto.new_bucket(), client=moto.client(proxy.url))
     proxy.lie(Lie.ERROR_BEFORE, method="PUT", times=9, status=501, code="NotImplemented")
-    with pytest.raises(errors.UnsuitableStorageError, match="accept_unconditional_writes"):
+    with pytest.raises(errors.StorageUnsuitableError, match="accept_unconditional_writes"):
         storage.create("a", b"")
 
 
@@ -231,7 +231,7 @@ def test_rclone_ignores_conditions_and_is_refused(rclone: Server):
     bucket = rclone.new_bucket()
     storage = S3Storage(bucket, client=rclone.client())
     for write in (lambda: storage.create("a", b""), lambda: storage.stage("a", [])):
-        with pytest.raises(errors.UnsuitableStorageError, match="If-None-Match"):
+        with pytest.raises(errors.StorageUnsuitableError, match="If-None-Match"):
             write()
     accepted = S3Storage(bucket, client=rclone.client(), accept_unconditional_writes=True)
     accepted.create("a", b"first")
