@@ -10,13 +10,13 @@ from moto import mock_aws
 
 from amplitude_cohort_s3 import S3Storage
 from amplitude_cohort_s3.errors import AccessDeniedError, BucketNotFoundError, ConfigurationError
-from amplitude_cohort_s3.policy._purposes import Purpose
 from amplitude_cohort_s3.policy.access import (
     AccessReport,
     Verdict,
     apply_bucket_policy,
     check_access,
 )
+from amplitude_cohort_s3.policy.purposes import Purpose
 from amplitude_cohort_s3.settings.destination import Destination
 
 ROLE = "arn:aws:iam::111122223333:role/etl"

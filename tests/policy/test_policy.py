@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, get_type_hints
 
 import pytest
+from botocore.session import Session
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,8 +19,8 @@ from amplitude_cohort_s3.errors import (
 from amplitude_cohort_s3.format.filename import DiffType, NameStyle
 from amplitude_cohort_s3.log.stream import CohortStream
 from amplitude_cohort_s3.policy._bucket_names import bucket_name_faults, is_access_point
+from amplitude_cohort_s3.policy._checks import partition_of
 from amplitude_cohort_s3.policy._merge import MAX_POLICY_BYTES, compact_json
-from amplitude_cohort_s3.policy._principals import partition_of
 from amplitude_cohort_s3.policy.access import PolicyOptions
 from amplitude_cohort_s3.policy.bucket_policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
 from amplitude_cohort_s3.policy.lifecycle import lifecycle_rules
@@ -95,6 +96,16 @@ def test_the_partition_follows_from_the_region(region: str, partition: str):
     made = bucket_policy(destination(region=region), principal="111122223333")
     assert made.statements[0].resources == (f"arn:{partition}:s3:::my-bucket/cohorts/*",)
     assert made.statements[0].principals == (f"arn:{partition}:iam::111122223333:root",)
+
+
+def test_the_partitions_are_those_of_botocore():
+    session: Any = Session()
+    for partition in session.get_available_partitions():
+        regions = session.get_available_regions("s3", partition, allow_non_regional=False)
+        assert regions
+        assert {partition_of(region) for region in regions} == {partition}
+    for text in ("nowhere", "aws-global", "us-isox-east-1", "eu-central", "EU-central-1", "", None):
+        assert partition_of(text) is None
 
 
 def test_amplitudes_accounts_are_those_that_it_documents():
@@ -176,12 +187,15 @@ def test_all_faults_at_once():
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"principal": ()}, "name someone"),
+        ({"principal": ()}, "name at least one"),
         ({"principal": "*"}, "without wildcards"),
         ({"principal": "arn:aws:iam::111122223333:group/x"}, "without wildcards"),
-        ({"principal": "arn:aws-cn:iam::111122223333:role/x"}, "nobody cross over"),
-        ({"principal": [ROLE, "x.amazonaws.com"], "organisation": "o-a1b2c3d4e5"}, "policy each"),
-        ({"source_account": "111122223333"}, "a service is the principal"),
+        ({"principal": "arn:aws-cn:iam::111122223333:role/x"}, "no access across partitions"),
+        (
+            {"principal": [ROLE, "x.amazonaws.com"], "organisation": "o-a1b2c3d4e5"},
+            "one policy for",
+        ),
+        ({"source_account": "111122223333"}, "the principal is a service"),
         ({"purpose": "read", "create_only": True}, "create_only"),
         ({"purpose": "read", "legacy_acl": True}, "legacy_acl"),
         ({"purpose": "maintain", "kms_key": KEY}, "uses no key"),
@@ -208,7 +222,7 @@ def test_a_destination_without_bucket_and_region():
 )
 def test_access_points_hold_data_but_no_bucket_policy(bucket: str):
     assert is_access_point(bucket)
-    with pytest.raises(ConfigurationError, match="a bucket policy is of the bucket itself"):
+    with pytest.raises(ConfigurationError, match="has a policy of its own"):
         bucket_policy(destination(bucket=bucket), principal=ROLE)
 
 
@@ -458,5 +472,5 @@ def test_faults_of_rules():
         )
         for n in range(40)
     }
-    with pytest.raises(ConfigurationError, match="S3 takes 1000"):
+    with pytest.raises(ConfigurationError, match="more than the 1000"):
         lifecycle_rules(destination(), newest=many)

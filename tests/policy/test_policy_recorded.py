@@ -12,8 +12,8 @@ from policy_calls import Call, CallRecorder, expected_calls
 from policy_judge import ALLOW_ALL_OF_S3, Request, judge
 
 from amplitude_cohort_s3.history.read import list_streams, read_history
-from amplitude_cohort_s3.policy._purposes import Purpose
 from amplitude_cohort_s3.policy.bucket_policy import bucket_policy
+from amplitude_cohort_s3.policy.purposes import Purpose
 from amplitude_cohort_s3.settings.cohort_sync import CohortSync
 from amplitude_cohort_s3.settings.destination import Destination
 from amplitude_cohort_s3.storage.s3.storage import S3Storage

@@ -13,12 +13,11 @@ from policy_judge import ALLOW_ALL_OF_S3, OWNER, Request, judge
 from policy_sentry.querying.actions import get_action_data
 from policy_sentry.querying.all import get_all_actions
 
-from amplitude_cohort_s3.policy._principals import partition_of
-from amplitude_cohort_s3.policy._purposes import OBJECT_ACTIONS, Purpose
+from amplitude_cohort_s3.policy._checks import partition_of
 from amplitude_cohort_s3.policy.bucket_policy import AMPLITUDE_ACCOUNTS, bucket_policy
+from amplitude_cohort_s3.policy.purposes import PURPOSES, Purpose
 from amplitude_cohort_s3.settings.destination import Destination
 
-PURPOSES: tuple[Purpose, ...] = tuple(OBJECT_ACTIONS)
 PATHS = (
     "",
     "cohorts",
