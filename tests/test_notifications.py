@@ -16,7 +16,7 @@ from amplitude_cohort_s3.notifications import (
     FileDeleted,
     PendingSyncs,
     SetupMessage,
-    Stranger,
+    UnrelatedEvent,
     parse,
 )
 
@@ -118,8 +118,8 @@ def test_messages_of_the_setup_are_told_apart(payload: object, told: SetupMessag
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        ({}, "no message of S3"),
-        ({"Records": None}, "no message of S3"),
+        ({}, "not a message of S3"),
+        ({"Records": None}, "not a message of S3"),
         ({"Records": [1]}, "it is a int"),
         ({"Records": [None]}, "it is a NoneType"),
         ({"Records": [{"body": "not JSON"}]}, "not JSON"),
@@ -128,25 +128,25 @@ def test_messages_of_the_setup_are_told_apart(payload: object, told: SetupMessag
         ({"Records": [{"body": "[" * 100_000}]}, "not JSON"),
         ({"Records": [{"body": "9" * 5_000}]}, "not JSON"),
         ({"Records": [{"Sns": {"Message": "hello"}}]}, "not JSON"),
-        ({"Records": [{"Sns": []}]}, "no message of S3"),
+        ({"Records": [{"Sns": []}]}, "not a message of S3"),
         (s3({"s3": {"bucket": {"name": 5}, "object": {"key": "k"}}}), "no bucket or no key"),
         (s3({"s3": {"bucket": [], "object": {"key": "k"}}}), "no bucket or no key"),
         (s3({"s3": {"bucket": {"name": "b"}, "object": "k"}}), "no bucket or no key"),
         (s3(record("x/readme.txt")), "must begin with a project id"),
         (s3(record("x//1_a_2026-11-23T14:05_existing.csv")), "one slash"),
-        (s3(record("x" * 1000 + "/" + KEY)), "over 1024 bytes"),
+        (s3(record("x" * 1000 + "/" + KEY)), "more than 1024 bytes"),
         (bridge("\udc80/" + KEY), "not UTF-8"),
         # Whole, but the name of its companion would be too long.
         (bridge("1_a_2026-11-23T14:05_exiting_" + "k" * 991 + ".csv"), "1024 bytes"),
-        (s3(record(event="ObjectTagging:Put")), "no new and of no deleted"),
+        (s3(record(event="ObjectTagging:Put")), "neither a new nor a deleted"),
         (s3({"s3": {"bucket": {"name": "b"}, "object": {"key": "%FF" + KEY}}}), "not UTF-8"),
-        ({"detail-type": "AWS API Call via CloudTrail", "source": "aws.s3"}, "no message of S3"),
+        ({"detail-type": "AWS API Call via CloudTrail", "source": "aws.s3"}, "not a message of S3"),
     ],
 )
-def test_strangers_come_with_a_reason(payload: object, reason: str):
-    (stranger,) = parse(payload)
-    assert isinstance(stranger, Stranger)
-    assert reason in stranger.reason
+def test_an_unrelated_event_has_a_reason(payload: object, reason: str):
+    (unrelated,) = parse(payload)
+    assert isinstance(unrelated, UnrelatedEvent)
+    assert reason in unrelated.reason
 
 
 @pytest.mark.parametrize("payload", ["", "nope", b"\xff\xfe\xfd", "[" * 100_000, "1", 3, None])
@@ -158,18 +158,18 @@ def test_a_payload_that_is_no_message_at_all_is_an_error_of_ours(payload: object
 
 def test_a_damaged_message_does_not_hold_up_the_others():
     told = parse([{"body": "{"}, {"body": json.dumps(s3(record(), record("y")))}])
-    assert [type(one) for one in told] == [Stranger, FileCreated, Stranger]
+    assert [type(one) for one in told] == [UnrelatedEvent, FileCreated, UnrelatedEvent]
 
 
 def test_endless_wrapping_ends():
     payload: object = s3()
     for _ in range(9):
         payload = {"body": payload}
-    (stranger,) = parse(payload)
-    assert isinstance(stranger, Stranger)
+    (unrelated,) = parse(payload)
+    assert isinstance(unrelated, UnrelatedEvent)
     circle: dict[str, Any] = {}
     circle["body"] = circle
-    assert isinstance(parse(circle)[0], Stranger)
+    assert isinstance(parse(circle)[0], UnrelatedEvent)
 
 
 JSON_VALUES = st.recursive(
@@ -285,7 +285,7 @@ def test_what_is_no_new_file_changes_nothing():
     pending = PendingSyncs(existing_is_last=True)
     (deleted,) = parse(bridge(event="Object Deleted"))
     assert pending.add(deleted) is None
-    assert pending.add(Stranger(reason="")) is None
+    assert pending.add(UnrelatedEvent(reason="")) is None
     assert pending == PendingSyncs(existing_is_last=True)
 
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .s3 import S3Storage
 
 __all__ = [
-    "MAX_KEY_BYTES",
     "InBucket",
     "LocalStorage",
+    "MAX_KEY_BYTES",
     "MemoryStorage",
     "ObjectInfo",
     "S3Storage",
