@@ -197,29 +197,28 @@ def _parse_event(
             reason = f"its key has more than {MAX_KEY_BYTES} bytes"
             return UnrelatedEvent(reason=reason, bucket=bucket)
         path, name = CohortFileName.from_key(key, second_group=second_group)
-        stream = CohortStream(
-            project_id=name.project_id,
-            cohort_id=name.cohort_id,
-            path=path,
-            routing_key=name.routing_key,
-        )
+        facts: dict[str, Any] = {
+            "bucket": bucket,
+            "key": key,
+            "stream": CohortStream(
+                project_id=name.project_id,
+                cohort_id=name.cohort_id,
+                path=path,
+                routing_key=name.routing_key,
+            ),
+            "name": name,
+            "version_id": _text(about, "versionId") or _text(about, "version-id"),
+            "sequencer": _text(about, "sequencer"),
+        }
+        if event.startswith(_CREATED):
+            return FileCreated(**facts, etag=_text(about, "eTag") or _text(about, "etag"))
+        if event.startswith(_DELETED):
+            return FileDeleted(**facts)
+        reason = "it reports neither a new nor a deleted object"
     except UnicodeError:
-        return UnrelatedEvent(reason="its key is not UTF-8", bucket=bucket, key=key)
+        reason = "its key is not UTF-8"
     except InvalidFileNameError as error:
-        return UnrelatedEvent(reason=error.rule, bucket=bucket, key=key)
-    facts: dict[str, Any] = {
-        "bucket": bucket,
-        "key": key,
-        "stream": stream,
-        "name": name,
-        "version_id": _text(about, "versionId") or _text(about, "version-id"),
-        "sequencer": _text(about, "sequencer"),
-    }
-    if event.startswith(_CREATED):
-        return FileCreated(**facts, etag=_text(about, "eTag") or _text(about, "etag"))
-    if event.startswith(_DELETED):
-        return FileDeleted(**facts)
-    reason = "it reports neither a new nor a deleted object"
+        reason = error.rule
     return UnrelatedEvent(reason=reason, bucket=bucket, key=key)
 
 

@@ -334,6 +334,14 @@ def test_policies_for_other_purposes_and_paths_are_kept():
     assert not policy().compare(merged).changed
 
 
+def test_a_statement_with_our_id_and_unexpected_content_is_replaced():
+    made = policy()
+    sid = made.statements[0].sid
+    change = made.compare({"Version": "2012-10-17", "Statement": {"Sid": sid, "Action": 5}})
+    assert change.replaced == (sid,)
+    assert change.after == made.to_dict()
+
+
 def test_another_order_or_a_list_of_one_value_is_not_a_change():
     merged = policy(principal=[ROLE, OTHER]).to_dict()
     for statement in merged["Statement"]:

@@ -22,7 +22,6 @@ from amplitude_cohort_s3 import (
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     InvalidFileNameError,
-    MissingRoutingKeyError,
     NaiveDatetimeError,
 )
 from amplitude_cohort_s3.testing import strategies
@@ -165,9 +164,9 @@ def test_all_faults_of_a_sync_are_reported_at_once(settings, faults):
     assert_faults(caught.value, faults)
 
 
-def test_a_missing_routing_key_is_an_error_of_its_own_that_names_the_other_faults_too():
+def test_a_missing_routing_key_is_reported_with_the_other_faults():
     destination = Destination(name="d", require_suffix=True)
-    with pytest.raises(MissingRoutingKeyError) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         sync_of(destination, project_id=-1)
     assert_faults(caught.value, ["project_id", "'d' requires a routing key"])
     assert sync_of(destination, routing_key="k").routing_key == "k"

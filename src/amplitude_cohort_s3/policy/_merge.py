@@ -70,31 +70,28 @@ def merge_statements(
     ours = {statement.sid: statement.to_dict() for statement in statements}
     _check_version(before, ours)
     after: dict[str, Any] = {"Version": _VERSION} if before is None else dict(before)
-    merged, replaced, removed = list[Any](), list[str](), list[str]()
+    old, others = dict[str, Any](), list[Any]()
     for statement in _statements_of(after):
         sid = str(statement.get("Sid", ""))
-        if not sid.startswith(sid_prefix):
-            merged.append(statement)
-        elif sid not in ours:
-            removed.append(sid)
-        elif _without_order(statement) == _without_order(ours[sid]):
-            merged.append(statement)
-            del ours[sid]
+        if sid.startswith(sid_prefix):
+            old[sid] = statement
         else:
-            merged.append(ours.pop(sid))
-            replaced.append(sid)
-    if ours or replaced or removed or before is None:
-        after["Statement"] = [*merged, *ours.values()]
+            others.append(statement)
+    change = PolicyChange(
+        before=before,
+        after=after,
+        added=tuple(sid for sid in ours if sid not in old),
+        replaced=tuple(
+            sid for sid in ours if sid in old and _unordered(old[sid]) != _unordered(ours[sid])
+        ),
+        removed=tuple(sid for sid in old if sid not in ours),
+    )
+    if change.changed or before is None:
+        after["Statement"] = [*others, *ours.values()]
     size = len(compact_json(after))
     if size > MAX_POLICY_BYTES:
         raise PolicyTooLargeError(size, MAX_POLICY_BYTES)
-    return PolicyChange(
-        before=before,
-        after=after,
-        added=tuple(ours),
-        replaced=tuple(replaced),
-        removed=tuple(removed),
-    )
+    return change
 
 
 def compact_json(policy: Mapping[str, Any]) -> str:
@@ -138,8 +135,8 @@ def _statements_of(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return listed
 
 
-def _without_order(value: Any) -> Any:
+def _unordered(value: Any) -> Any:
     """Return a form of a statement for comparison: "a" equals ["a"], and lists are sorted."""
     if isinstance(value, Mapping):
-        return {k: _without_order(v) for k, v in cast("Mapping[str, Any]", value).items()}
+        return {k: _unordered(v) for k, v in cast("Mapping[str, Any]", value).items()}
     return sorted(map(str, cast("list[Any]", value) if isinstance(value, list) else [value]))

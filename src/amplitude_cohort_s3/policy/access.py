@@ -170,20 +170,17 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
     check_kind("storage", storage, S3Storage, 'open the bucket: S3Storage("my-bucket")')
     trial = _Trial(storage.client, storage.bucket, path)
     actions = ACTIONS[purpose]
-    match purpose:
-        case "amplitude":
-            for action in actions.objects:
-                trial.skip(action, "only Amplitude's own role can try it")
-        case "write":
-            trial.list_objects()
-            trial.read()
+    if purpose == "amplitude":
+        for action in actions.objects:
+            trial.skip(action, "only Amplitude's own role can try it")
+    elif purpose == "maintain":
+        trial.list_uploads()
+        trial.end_upload(_NO_UPLOAD)
+    else:
+        trial.list_objects()
+        trial.read()
+        if purpose == "write":
             trial.upload()
-        case "read":
-            trial.list_objects()
-            trial.read()
-        case "maintain":
-            trial.list_uploads()
-            trial.end_upload(_NO_UPLOAD)
     order = (*actions.bucket, *actions.objects)
     return AccessReport(
         place=f"s3://{storage.bucket}/{trial.folder}",

@@ -1,24 +1,19 @@
 """One cohort synced to one destination."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from attrs import evolve, field, frozen
 
 from .._arguments import check_kind, kind_faults
-from ..errors import (
-    ConfigurationError,
-    InvalidFileNameError,
-    InvalidKeyError,
-    MissingRoutingKeyError,
-)
+from ..errors import ConfigurationError, InvalidFileNameError, InvalidKeyError
 from ..format.filename import DiffType, NameStyle
 from ..format.schema import RowSchema
 from ..log.stream import CohortStream
 from ..storage.keys import check_key
 from ._faults import type_faults
 from .cadence import Cadence
-from .destination import PROPERTY_CURE, Destination, UserProperty
+from .destination import Destination, UserProperty
 from .exit_guard import ExitGuard
 
 
@@ -46,8 +41,7 @@ class CohortSync:
         exit_guard: The limit on members that leave in one sync.
 
     Raises:
-        MissingRoutingKeyError: The destination requires a routing key.
-        ConfigurationError: Other values break rules; the error lists all of them.
+        ConfigurationError: Values break rules; the error lists all of them.
     """
 
     destination: Destination
@@ -59,43 +53,29 @@ class CohortSync:
     exit_guard: ExitGuard = ExitGuard()
 
     def __attrs_post_init__(self) -> None:
-        subject = f"CohortSync of {self.cohort_id!r}"
-        if faults := self._type_faults():
-            raise ConfigurationError(subject, tuple(faults))
-        faults = [*self._value_faults()]
-        if not faults:
-            try:
-                check_key(self._longest_key)
-            except InvalidKeyError as error:
-                faults.append(f"path, cohort_id and routing_key form a key: {error.rule}")
-        if self.destination.require_suffix and self.routing_key is None:
-            name = self.destination.name
-            faults.append(f"the destination {name!r} requires a routing key, but the sync has none")
-            raise MissingRoutingKeyError(subject, tuple(faults))
-        if faults:
-            raise ConfigurationError(subject, tuple(faults))
+        if faults := self._type_faults() or self._value_faults():
+            raise ConfigurationError(f"CohortSync of {self.cohort_id!r}", tuple(faults))
 
     def _type_faults(self) -> list[str]:
-        return [
-            *type_faults(
-                self, destination=Destination, project_id=int, cohort_id=str, routing_key=str | None
-            ),
-            *kind_faults("cadence", self.cadence, Cadence, "give one, such as Cadence.DAILY"),
-            *kind_faults(
-                "exit_guard", self.exit_guard, ExitGuard, "give one, such as ExitGuard(share=0.5)"
-            ),
-            *(
-                fault
-                for one in self.user_properties
-                for fault in kind_faults(
-                    "each of user_properties", one, UserProperty, PROPERTY_CURE
-                )
-            ),
-        ]
+        faults = type_faults(
+            self,
+            destination=Destination,
+            project_id=int,
+            cohort_id=str,
+            routing_key=str | None,
+            cadence=Cadence,
+            exit_guard=ExitGuard,
+        )
+        for one in self.user_properties:
+            faults += kind_faults(
+                "each of user_properties", one, UserProperty, 'give UserProperty("plan")'
+            )
+        return faults
 
-    def _value_faults(self) -> Iterator[str]:
+    def _value_faults(self) -> list[str]:
+        faults = list[str]()
         if self.project_id < 0:
-            yield f"project_id must be 0 or more, and is {self.project_id}"
+            faults.append(f"project_id must be 0 or more, and is {self.project_id}")
         # A name reports only the first rule that it breaks, so each part is tried by itself.
         for part, cohort_id, routing_key in (
             ("cohort_id", self.cohort_id, None),
@@ -104,11 +84,20 @@ class CohortSync:
             try:
                 CohortStream(project_id=0, cohort_id=cohort_id, routing_key=routing_key)
             except InvalidFileNameError as error:
-                yield f"{part} {getattr(self, part)!r}: {error.rule}"
+                faults.append(f"{part} {getattr(self, part)!r}: {error.rule}")
         try:
             _ = self.schema
         except ConfigurationError as error:
-            yield from error.faults
+            faults += error.faults
+        if not faults:
+            try:
+                check_key(self._longest_key)
+            except InvalidKeyError as error:
+                faults.append(f"path, cohort_id and routing_key form a key: {error.rule}")
+        if self.destination.require_suffix and self.routing_key is None:
+            name = self.destination.name
+            faults.append(f"the destination {name!r} requires a routing key: pass routing_key")
+        return faults
 
     @property
     def stream(self) -> CohortStream:
@@ -131,13 +120,9 @@ class CohortSync:
     @property
     def properties(self) -> tuple[UserProperty, ...]:
         """All properties in the order of the columns, each once."""
-        match_by, bucket_level = self.destination.match_by, self.destination.user_property
-        listed = (
-            *((match_by,) if isinstance(match_by, UserProperty) else ()),
-            *((bucket_level,) if bucket_level is not None else ()),
-            *self.user_properties,
-        )
-        return tuple(dict.fromkeys(listed))
+        destination = self.destination
+        listed = (destination.match_by, destination.user_property, *self.user_properties)
+        return tuple(dict.fromkeys(one for one in listed if isinstance(one, UserProperty)))
 
     @property
     def schema(self) -> RowSchema:

@@ -5,14 +5,12 @@ from typing import Literal
 
 from attrs import frozen
 
-from .._arguments import check_kind, kind_faults
+from .._arguments import check_kind
 from ..errors import ConfigurationError, InvalidKeyError
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import NameStyle
 from ..storage.keys import check_key
 from ._faults import type_faults
-
-PROPERTY_CURE = 'give UserProperty("plan")'
 
 
 @frozen
@@ -87,12 +85,15 @@ class Destination:
     compression: Literal["gzip"] | None = None
 
     def __attrs_post_init__(self) -> None:
-        style, prop = self.name_style, self.user_property
-        faults = [
-            *type_faults(self, name=str, bucket=str | None, region=str | None, path=str),
-            *kind_faults("user_property", prop, UserProperty | None, PROPERTY_CURE),
-            *kind_faults("name_style", style, NameStyle, "give NameStyle(...)"),
-        ] or [*self._value_faults()]
+        faults = type_faults(
+            self,
+            name=str,
+            bucket=str | None,
+            region=str | None,
+            path=str,
+            user_property=UserProperty | None,
+            name_style=NameStyle,
+        ) or [*self._value_faults()]
         if faults:
             raise ConfigurationError(f"Destination {self.name!r}", tuple(faults))
 
@@ -109,8 +110,7 @@ class Destination:
             )
         if self.bucket is not None and "://" in self.bucket:
             yield f"bucket {self.bucket!r}: give only its name; path is for a folder in it"
-        example = "give one, such as ExistingMeaning.MEMBERS"
-        yield from kind_faults("existing", self.existing, ExistingMeaning, example)
+        yield from type_faults(self, existing=ExistingMeaning)
         if self.name_style.second_group != "minutes":
             yield "name_style: times without minutes can be read, but not written"
         if self.name_style.empty_routing_key:
