@@ -129,7 +129,7 @@ def _statements_of(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         return [cast("Mapping[str, Any]", found)]
     if not isinstance(found, list):
         raise PolicyFormatError("its Statement is neither an object nor a list")
-    listed = cast("list[Any]", found)
+    listed = [*cast("Iterable[Any]", found)]
     if not all(isinstance(statement, Mapping) for statement in listed):
         raise PolicyFormatError("one of its statements is not an object")
     return listed
@@ -139,4 +139,4 @@ def _unordered(value: Any) -> Any:
     """Return a form of a statement for comparison: "a" equals ["a"], and lists are sorted."""
     if isinstance(value, Mapping):
         return {k: _unordered(v) for k, v in cast("Mapping[str, Any]", value).items()}
-    return sorted(map(str, cast("list[Any]", value) if isinstance(value, list) else [value]))
+    return sorted(map(str, cast("Iterable[Any]", value) if isinstance(value, list) else [value]))

@@ -101,8 +101,9 @@ class Destination:
         if not self.name:
             yield "name must not be empty"
         yield from _path_faults(self.path)
-        if self.match_by not in ("amplitude_id", "user_id") and not isinstance(
-            self.match_by, UserProperty
+        if not isinstance(self.match_by, UserProperty) and self.match_by not in (
+            "amplitude_id",
+            "user_id",
         ):
             yield (
                 "match_by must be 'amplitude_id', 'user_id' or a UserProperty, "

@@ -8,7 +8,7 @@
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from attrs import evolve, frozen
@@ -130,12 +130,16 @@ def fill_bucket(
                 storage,
                 synced_at=sample.synced_at,
                 max_exits=len(before),
-                clock=lambda now=sample.synced_at: now,
+                clock=_stopped_clock(sample.synced_at),
             )
         else:
             _write_files(storage, sync, sample, before)
         before = sample.members
     return sync.stream
+
+
+def _stopped_clock(now: datetime) -> Callable[[], datetime]:
+    return lambda: now
 
 
 def _write_files(
