@@ -9,7 +9,12 @@ import pytest
 from moto import mock_aws
 
 from amplitude_cohort_s3 import S3Storage
-from amplitude_cohort_s3.errors import AccessDeniedError, BucketNotFoundError, ConfigurationError
+from amplitude_cohort_s3.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    ConfigurationError,
+    StoreRefusedError,
+)
 from amplitude_cohort_s3.policy.access import (
     AccessReport,
     Verdict,
@@ -151,6 +156,12 @@ def test_maintaining_can_be_tried_but_amplitudes_permissions_cannot(client: Any)
 def test_a_missing_bucket_is_an_error_and_not_a_denial(client: Any):
     with pytest.raises(BucketNotFoundError):
         check_access(S3Storage("no-such-bucket", client=client))
+
+
+def test_a_wrong_clock_is_an_error_and_not_a_denial(client: Any):
+    deny(client, "ListObjectsV2", code="RequestTimeTooSkewed")
+    with pytest.raises(StoreRefusedError, match="clock"):
+        checked(client)
 
 
 def test_the_resources_of_an_access_point_are_its_own_arn_and_objects(client: Any):

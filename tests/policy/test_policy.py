@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
-    PolicyFormatError,
-    PolicyTooLargeError,
+    InvalidPolicyError,
 )
 from amplitude_cohort_s3.format.filename import DiffType, NameStyle
 from amplitude_cohort_s3.log.stream import CohortStream
@@ -379,7 +378,7 @@ def test_merging_does_not_change_its_argument():
     ],
 )
 def test_a_malformed_policy_is_refused(before: Any, rule: str):
-    with pytest.raises(PolicyFormatError, match=rule):
+    with pytest.raises(InvalidPolicyError, match=rule):
         policy().merge_into(before)
 
 
@@ -387,7 +386,7 @@ def test_a_policy_of_the_old_version_is_refused_only_if_the_path_needs_variables
     before = {"Version": "2008-10-17", "Statement": [THEIRS]}
     assert policy().merge_into(before)["Version"] == "2008-10-17"
     for old in (before, {"Statement": [THEIRS]}):
-        with pytest.raises(PolicyFormatError, match="2008-10-17"):
+        with pytest.raises(InvalidPolicyError, match="2008-10-17"):
             policy("a*b").merge_into(old)
 
 
@@ -401,9 +400,8 @@ def test_a_policy_may_have_exactly_the_bytes_of_the_limit():
         return {"Version": "2012-10-17", "Statement": [statement]}
 
     assert len(compact_json(made.merge_into(padded(MAX_POLICY_BYTES)))) == 20480
-    with pytest.raises(PolicyTooLargeError, match="20483 bytes, 3 more than") as caught:
+    with pytest.raises(InvalidPolicyError, match="20,483 bytes, but S3 accepts at most 20,480"):
         made.merge_into(padded(MAX_POLICY_BYTES + 3))
-    assert pickle.loads(pickle.dumps(caught.value)).size == 20483
 
 
 # --- Lifecycle ------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from attrs import frozen
 
-from ..errors import PolicyFormatError, PolicyTooLargeError
+from ..errors import InvalidPolicyError
 from ._statements import PolicyStatement
 
 _VERSION = "2012-10-17"
@@ -63,8 +63,8 @@ def merge_statements(
             among ``statements`` are removed.
 
     Raises:
-        PolicyFormatError: The policy is malformed, or its version is too old.
-        PolicyTooLargeError: The result is larger than S3 accepts.
+        InvalidPolicyError: The policy is malformed, its version is too old, or the result is
+            larger than S3 accepts.
     """
     before = _parse(policy)
     ours = {statement.sid: statement.to_dict() for statement in statements}
@@ -90,7 +90,11 @@ def merge_statements(
         after["Statement"] = [*others, *ours.values()]
     size = len(compact_json(after))
     if size > MAX_POLICY_BYTES:
-        raise PolicyTooLargeError(size, MAX_POLICY_BYTES)
+        raise InvalidPolicyError(
+            f"it would have {size:,} bytes, but S3 accepts at most {MAX_POLICY_BYTES:,}",
+            "Remove statements that are no longer needed, or move readers to access points, "
+            "which have policies of their own",
+        )
     return change
 
 
@@ -107,9 +111,9 @@ def _parse(policy: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
         try:
             parsed = json.loads(policy)
         except ValueError:
-            raise PolicyFormatError("it is not JSON") from None
+            raise InvalidPolicyError("it is not JSON") from None
     if not isinstance(parsed, Mapping):
-        raise PolicyFormatError("it is not a JSON object")
+        raise InvalidPolicyError("it is not a JSON object")
     return dict(cast("Mapping[str, Any]", parsed))
 
 
@@ -117,9 +121,9 @@ def _check_version(before: Mapping[str, Any] | None, ours: Mapping[str, Any]) ->
     """Raise if our statements use policy variables and the policy's version has none."""
     version = _VERSION if before is None else before.get("Version", _OLD_VERSION)
     if version not in (None, _VERSION) and "${" in json.dumps(ours):
-        raise PolicyFormatError(
-            f"its version {version} has no policy variables, and a path with *, ? or $ needs "
-            f'them; set its Version to "{_VERSION}"'
+        raise InvalidPolicyError(
+            f"its version {version} has no policy variables, which a path with *, ? or $ needs",
+            f'Set its Version to "{_VERSION}"',
         )
 
 
@@ -128,10 +132,10 @@ def _statements_of(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     if isinstance(found, Mapping):
         return [cast("Mapping[str, Any]", found)]
     if not isinstance(found, list):
-        raise PolicyFormatError("its Statement is neither an object nor a list")
+        raise InvalidPolicyError("its Statement is neither an object nor a list")
     listed = [*cast("Iterable[Any]", found)]
     if not all(isinstance(statement, Mapping) for statement in listed):
-        raise PolicyFormatError("one of its statements is not an object")
+        raise InvalidPolicyError("one of its statements is not an object")
     return listed
 
 

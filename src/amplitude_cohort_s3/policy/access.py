@@ -11,12 +11,7 @@ from attrs import field, frozen
 from botocore.client import BaseClient
 
 from .._arguments import check_kind
-from ..errors import (
-    AccessDeniedError,
-    KmsAccessDeniedError,
-    ObjectNotFoundError,
-    StoreRefusedError,
-)
+from ..errors import AccessDeniedError, ObjectNotFoundError, StoreRefusedError
 from ..log.stream import LOG_FOLDER
 from ..settings.destination import Destination
 from ..storage.s3.errors import translated
@@ -54,8 +49,8 @@ def apply_bucket_policy(
 
     Raises:
         ConfigurationError: Arguments break rules; nothing was read or written.
-        PolicyFormatError: The bucket's policy can't be merged into.
-        PolicyTooLargeError: The result is larger than S3 accepts.
+        InvalidPolicyError: The bucket's policy can't be merged into, or the result is larger
+            than S3 accepts.
         AccessDeniedError: The client may not get or put the policy.
 
     Example::
@@ -157,9 +152,9 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
         path: The destination's path in the bucket.
 
     Raises:
-        StoreUnavailableError, BucketNotFoundError, WrongRegionError, CredentialsError:
-            The bucket can't be reached at all.
-        WrongArgumentError: ``storage`` is not an :class:`S3Storage`.
+        StoreUnavailableError, BucketNotFoundError, CredentialsError, StoreRefusedError:
+            No request can be tried.
+        ArgumentTypeError: ``storage`` is not an :class:`S3Storage`.
 
     Example::
 
@@ -254,12 +249,13 @@ class _Trial:
                     Bucket=self._bucket, **parameters
                 )
         except (AccessDeniedError, StoreRefusedError, ObjectNotFoundError) as error:
-            if isinstance(error, KmsAccessDeniedError):
-                self._note(action, Verdict.DENIED, f"the bucket's KMS key denies {error.action}")
-            elif isinstance(error, AccessDeniedError):
-                self._note(action, Verdict.DENIED, "AccessDenied")
+            if isinstance(error, AccessDeniedError):
+                key_denies = f"the bucket's KMS key denies {error.action}"
+                self._note(action, Verdict.DENIED, key_denies if error.is_kms else "AccessDenied")
             elif isinstance(error, ObjectNotFoundError) or error.code in _GRANTED_CODES:
                 self._note(action, Verdict.GRANTED)
+            elif error.code == "RequestTimeTooSkewed":  # no request can be tried
+                raise
             else:
                 self._note(action, Verdict.NOT_TESTABLE, error.code)
             return {}

@@ -81,9 +81,8 @@ class BucketPolicy:
                 or None if it has none.
 
         Raises:
-            PolicyFormatError: The argument is not a policy, or the path needs policy variables
-                and the policy's version has none.
-            PolicyTooLargeError: The result is larger than the 20 KB that S3 accepts.
+            InvalidPolicyError: The argument is not a policy, its version has no policy variables
+                and the path needs them, or the result is larger than the 20 KB that S3 accepts.
         """
         return dict(self.compare(policy).after)
 
@@ -156,7 +155,7 @@ def bucket_policy(
 
     Raises:
         ConfigurationError: Arguments break rules; the error lists all of them.
-        WrongArgumentError: ``destination`` or ``principal`` has another type.
+        ArgumentTypeError: ``destination`` or ``principal`` has another type.
 
     >>> destination = Destination(name="w", bucket="b-1", region="eu-central-1", path="cohorts")
     >>> bucket_policy(

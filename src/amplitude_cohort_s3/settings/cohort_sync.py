@@ -150,7 +150,7 @@ def check_is_sync(value: object) -> CohortSync:
     """Return the argument ``sync`` if it is one.
 
     Raises:
-        WrongArgumentError: The argument is a destination, a stream, or anything else.
+        ArgumentTypeError: The argument is a destination, a stream, or anything else.
     """
     cure = "give CohortSync(destination=…, project_id=…, cohort_id=…)"
     check_kind("sync", value, CohortSync, cure)

@@ -146,7 +146,7 @@ def check_is_destination(value: object) -> None:
     """Raise unless the argument ``destination`` is one.
 
     Raises:
-        WrongArgumentError: The argument is a sync, the name of a bucket, or anything else.
+        ArgumentTypeError: The argument is a sync, the name of a bucket, or anything else.
     """
     cure = "give a Destination; that of a sync is sync.destination"
     check_kind("destination", value, Destination, cure)

@@ -18,7 +18,7 @@ from typing import BinaryIO, Literal, TypeVar
 
 from attrs import define, field
 
-from ..errors import MissingPowerError, UnknownOutcomeError
+from ..errors import MissingCapabilityError, UnknownOutcomeError
 from ..storage import (
     ObjectInfo,
     StagedObject,
@@ -171,14 +171,14 @@ class FaultyStorage:
         """See ``SupportsReplace``."""
         inner = self.inner
         if not isinstance(inner, SupportsReplace):
-            raise MissingPowerError(type(inner).__name__, "replace", "a test")
+            raise MissingCapabilityError(type(inner).__name__, "replace", "a test")
         return self._call("replace", staged.key, lambda: inner.replace(staged))
 
     def delete(self, key: str, /) -> None:
         """See ``SupportsDelete``."""
         inner = self.inner
         if not isinstance(inner, SupportsDelete):
-            raise MissingPowerError(type(inner).__name__, "delete", "a test")
+            raise MissingCapabilityError(type(inner).__name__, "delete", "a test")
         self._call("delete", key, lambda: inner.delete(key))
 
     def _call(self, name: str, key: str, act: Callable[[], T]) -> T:
