@@ -136,7 +136,8 @@ def _parse_json(payload: object) -> object:
         except (ValueError, RecursionError):
             raise InvalidNotificationError("it is not JSON") from None
     if not isinstance(payload, Mapping | list | tuple):
-        raise InvalidNotificationError(f"it is a {type(payload).__name__}, not an object or a list")
+        found = type(payload).__name__
+        raise InvalidNotificationError(f"its type is {found}, not an object or a list")
     return cast("object", payload)
 
 
