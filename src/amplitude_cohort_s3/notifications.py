@@ -124,7 +124,7 @@ def parse(payload: object, *, second_group: SecondGroup = "minutes") -> tuple[No
     >>> event.key, event.name.routing_key
     ('x/1_a_2026-11-23T14:05_existing_my key.csv', 'my key')
     """
-    return tuple(_events(_parse_json(payload), 0, second_group))
+    return tuple(_events(_parse_json(payload), second_group))
 
 
 def _parse_json(payload: object) -> object:
@@ -141,41 +141,37 @@ def _parse_json(payload: object) -> object:
     return cast("object", payload)
 
 
-def _events(payload: Any, depth: int, second_group: SecondGroup) -> Iterator[Notification]:
+def _events(payload: object, second_group: SecondGroup, depth: int = 0) -> Iterator[Notification]:
     """Yield the events in a message, opening its envelopes by recursion."""
     if depth > MAX_ENVELOPES:
         yield UnrelatedEvent(reason=f"it is in more than {MAX_ENVELOPES} envelopes")
         return
-
-    def opened(content: object) -> Iterator[Notification]:
-        try:
-            content = _parse_json(content)
-        except InvalidNotificationError as error:
-            yield UnrelatedEvent(reason=error.rule)
-        else:
-            yield from _events(content, depth + 1, second_group)
-
-    match payload:
+    try:
+        content: Any = _parse_json(payload)
+    except InvalidNotificationError as error:
+        yield UnrelatedEvent(reason=error.rule)
+        return
+    match content:
         case [*messages] | {"Records": [*messages]} | {"Messages": [*messages]}:
             for message in messages:
-                yield from opened(message)
+                yield from _events(message, second_group, depth + 1)
         case {"Event": "s3:TestEvent"}:
-            yield SetupMessage(kind="s3:TestEvent", bucket=_text(payload, "Bucket"))
+            yield SetupMessage(kind="s3:TestEvent", bucket=_text(content, "Bucket"))
         case {"Type": "SubscriptionConfirmation" | "UnsubscribeConfirmation" as kind}:
             yield SetupMessage(kind=kind)
         case {"s3": {"bucket": bucket, "object": about}}:
-            event = (_text(payload, "eventName") or "").removeprefix("s3:")
+            event = (_text(content, "eventName") or "").removeprefix("s3:")
             yield _parse_event(event, bucket, about, second_group, encoded=True)
         case {"source": "aws.s3", "detail": {"bucket": bucket, "object": about}}:
-            event = _text(payload, "detail-type") or ""
+            event = _text(content, "detail-type") or ""
             yield _parse_event(event, bucket, about, second_group, encoded=False)
         case (
-            {"Sns": {"Message": content}}
-            | {"Type": "Notification", "Message": content}
-            | {"body": content}
-            | {"Body": content}
+            {"Sns": {"Message": inner}}
+            | {"Type": "Notification", "Message": inner}
+            | {"body": inner}
+            | {"Body": inner}
         ):
-            yield from opened(content)
+            yield from _events(inner, second_group, depth + 1)
         case _:
             yield UnrelatedEvent(reason="it is not a message of S3, SQS, SNS or EventBridge")
 

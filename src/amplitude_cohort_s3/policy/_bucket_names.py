@@ -21,11 +21,11 @@ _ALIAS = re.compile(rf"[a-z0-9][a-z0-9-]{{1,54}}{_ALIAS_SUFFIX}")
 
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_SUFFIXES = {
-    _ALIAS_SUFFIX: "used by aliases of access points",
-    "--ol-s3": "used by aliases of Object Lambda",
-    ".mrap": "used by Multi-Region Access Points",
-    "--x-s3": "used by directory buckets, whose listings are not sorted",
-    "--table-s3": "used by table buckets",
+    _ALIAS_SUFFIX: "aliases of access points",
+    "--ol-s3": "aliases of Object Lambda",
+    ".mrap": "Multi-Region Access Points",
+    "--x-s3": "directory buckets",
+    "--table-s3": "table buckets",
 }
 _ACCOUNT_REGIONAL = re.compile(r".+-[0-9]{12}-[a-z0-9-]+-an")
 
@@ -49,7 +49,7 @@ def bucket_name_faults(name: str) -> tuple[str, ...]:
         rules.append("it must not look like an IP address")
     rules += [f"AWS reserves the prefix {p}" for p in _RESERVED_PREFIXES if name.startswith(p)]
     rules += [
-        f"AWS reserves the suffix {suffix}, {use}"
+        f"AWS reserves the suffix {suffix} for {use}"
         for suffix, use in _RESERVED_SUFFIXES.items()
         if name.endswith(suffix)
     ]

@@ -54,13 +54,7 @@ class PolicyChange:
 def merge_statements(
     policy: Mapping[str, Any] | str | None, statements: Iterable[PolicyStatement], sid_prefix: str
 ) -> PolicyChange:
-    """Merge statements into a policy.
-
-    Args:
-        policy: The policy as text or parsed, or None.
-        statements: The statements that the result has.
-        sid_prefix: The text with which the ids of our statements begin. Those that are not
-            among ``statements`` are removed.
+    """Merge our statements into a policy, in place of all whose ids begin with the prefix.
 
     Raises:
         InvalidPolicyError: The policy is malformed, its version is too old, or the result is

@@ -17,16 +17,7 @@ _ENCRYPTION_KEY = "s3:x-amz-server-side-encryption-aws-kms-key-id"
 
 @frozen(kw_only=True)
 class StatementBuilder:
-    """The facts that all statements of a policy share, and a method for each of its options.
-
-    Attributes:
-        purpose: The policy's purpose.
-        path: The destination's path.
-        region: The bucket's region.
-        bucket_arn: The bucket's ARN.
-        principals: The ARNs and services that are allowed something.
-        origin_conditions: The conditions on where an allowed request comes from.
-    """
+    """The facts that all statements of a policy share, and a method for each of its options."""
 
     purpose: Purpose
     path: str

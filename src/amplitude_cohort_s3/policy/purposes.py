@@ -16,13 +16,7 @@ PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 
 @frozen(kw_only=True)
 class Actions:
-    """The actions that a purpose needs.
-
-    Attributes:
-        objects: Actions on the objects below the path.
-        bucket: Actions on the bucket itself.
-        key: Actions on the KMS key that encrypts the objects.
-    """
+    """The actions on the objects below the path, on the bucket and on the objects' KMS key."""
 
     objects: tuple[str, ...]
     bucket: tuple[str, ...] = ()

@@ -147,11 +147,7 @@ class CohortSync:
 
 
 def check_is_sync(value: object) -> CohortSync:
-    """Return the argument ``sync`` if it is one.
-
-    Raises:
-        ArgumentTypeError: The argument is a destination, a stream, or anything else.
-    """
+    """Return the argument ``sync`` if it is one; otherwise raise ArgumentTypeError."""
     cure = "give CohortSync(destination=…, project_id=…, cohort_id=…)"
     check_kind("sync", value, CohortSync, cure)
     return cast("CohortSync", value)

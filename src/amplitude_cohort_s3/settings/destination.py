@@ -143,10 +143,6 @@ def _path_faults(path: str) -> Iterator[str]:
 
 
 def check_is_destination(value: object) -> None:
-    """Raise unless the argument ``destination`` is one.
-
-    Raises:
-        ArgumentTypeError: The argument is a sync, the name of a bucket, or anything else.
-    """
+    """Raise ArgumentTypeError unless the argument ``destination`` is one."""
     cure = "give a Destination; that of a sync is sync.destination"
     check_kind("destination", value, Destination, cure)
