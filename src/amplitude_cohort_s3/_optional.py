@@ -1,4 +1,4 @@
-"""Imports of optional packages."""
+"""Optional packages, imported when they are needed."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -11,7 +11,7 @@ def load(module: str, extra: str | None = None) -> Any:
     """Import and return a module of an optional package.
 
     Args:
-        module: The module's full name.
+        module: The name of the module.
         extra: The extra of this library that installs the package, if there is one.
 
     Raises:

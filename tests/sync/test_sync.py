@@ -746,7 +746,7 @@ def test_naive_datetimes_are_refused(storage):
 
 
 def test_a_missing_routing_key_is_refused_before_there_is_a_sync():
-    with pytest.raises(ConfigurationError, match="routing key"):
+    with pytest.raises(ConfigurationError, match="requires a routing key"):
         to(require_suffix=True)
 
 
