@@ -36,7 +36,7 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.diff.engine import PartitionEngine
-from amplitude_cohort_s3.sources.amplitude import DownloadUsage, _session
+from amplitude_cohort_s3.sources.amplitude import DownloadUsage, usage
 from amplitude_cohort_s3.testing.fake_amplitude import (
     FILE,
     LIST,
@@ -452,7 +452,7 @@ def test_the_quota_is_never_broken(amplitude, fake):
 def test_without_an_answer_that_it_knows_it_counts_by_itself(
     amplitude, fake, passing, answer, monkeypatch
 ):
-    monkeypatch.setattr(_session, "_MONTHLY_DOWNLOADS", 2)
+    monkeypatch.setattr(usage, "_MONTHLY_DOWNLOADS", 2)
     fake.lie(Lie.ERROR_BEFORE, path=USAGE, status=200, body=answer, times=99)
     download(amplitude)
     download(amplitude)
