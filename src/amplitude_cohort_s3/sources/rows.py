@@ -1,4 +1,4 @@
-"""Members in any shape as CSV."""
+"""Any kind of members as CSV."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from os import PathLike
@@ -13,15 +13,15 @@ from .protocol import CsvSource, MemberSource, SupportsArrow, SupportsCsv
 
 
 def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource:
-    """Members in any shape as CSV.
+    """Return any kind of members as CSV.
 
     Args:
-        members: As :func:`diff_members` takes them.
+        members: The members, as :func:`diff_members` accepts them.
         schema: The columns and the key.
-        fill: Whether a property that a member lacks is empty, not an error.
+        fill: Use an empty cell for a property that a member lacks, instead of raising.
 
     Raises:
-        WrongArgumentError: The members are one text, or nothing that gives rows.
+        WrongArgumentError: The members are one text or path, or cannot be iterated.
     """
     if isinstance(members, CsvSource):
         return members
@@ -35,7 +35,7 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
     if isinstance(members, str | bytes | PathLike):
         cure = "for a file, pass MemberFile(location)"
         raise WrongArgumentError("members", type(members).__name__, cure)
-    # Such as a query that did not run yet (Polars' LazyFrame, a dataset), or a head.
+    # Most often a query that was not executed (a LazyFrame of Polars, a dataset), or a head.
     cure = (
         "give rows or a table, as head.members() is; where it is a query, run it first, "
         "as with .collect()"
