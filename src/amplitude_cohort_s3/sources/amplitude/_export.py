@@ -45,7 +45,7 @@ class Export:
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes of the file, decompressed."""
         budget = self._session.budget(f"the download of {self._cohort_id!r}")
-        with self._session.slot(budget):
+        with self._session.limits.slot(budget):
             if self._id is None:
                 self._id = self._request(budget)
             export_id = quote(self._id, safe="")
@@ -69,12 +69,7 @@ class Export:
         return export_id
 
     def _wait(self, path: str, budget: RetryBudget) -> None:
-        """Poll until the export is complete.
-
-        Raises:
-            ExportFailedError: The export failed.
-            ExportExpiredError: Amplitude no longer knows the export.
-        """
+        """Poll until the export is complete; raise if it failed or expired."""
         pause = _FIRST_POLL
         while True:
             status, answer = self._session.ask(path, budget)
@@ -121,12 +116,7 @@ class Export:
 
 @frozen(kw_only=True)
 class ResumePoint:
-    """The point at which a download broke off.
-
-    Attributes:
-        offset: The number of bytes that have arrived.
-        etag: The version of the file.
-    """
+    """The bytes of a version of a file that had arrived when the download broke off."""
 
     offset: int
     etag: str
@@ -152,17 +142,7 @@ OpenFile = Callable[[ResumePoint | None], Response]
 
 
 def read_export(open_file: OpenFile, budget: RetryBudget, cohort_id: str) -> Iterator[bytes]:
-    """Yield the bytes of the file, decompressed.
-
-    Args:
-        open_file: A function that opens the file, called as often as needed.
-        budget: The number of breaks without progress, and the deadline.
-        cohort_id: The cohort, for messages.
-
-    Raises:
-        ExportChangedError: The download started again and another file came.
-        AmplitudeUnavailableError, AmplitudeBusyError, ExportTimeoutError: The budget is spent.
-    """
+    """Yield the bytes of the file, decompressed; raise if another file comes after a restart."""
     delivered = Hashed()
     restarts = evolve(budget)
     response = open_file(None)
@@ -224,11 +204,7 @@ def _resumed(
 
 
 def _remaining(whole: Iterable[bytes], delivered: Hashed, cohort_id: str) -> Iterator[bytes]:
-    """Yield what follows the delivered bytes in a download from the start.
-
-    Raises:
-        ExportChangedError: The download begins with other bytes.
-    """
+    """Yield what follows the delivered bytes in a download from the start."""
     missing, expected, seen = delivered.size, delivered.sha256, Hashed()
     for chunk in whole:
         seen.update(chunk[:missing])

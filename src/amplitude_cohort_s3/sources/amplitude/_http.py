@@ -73,15 +73,9 @@ class RetryBudget:
         self.sleep(seconds)
 
     def failed(self, reason: str, *, asked: float | None = None) -> None:
-        """Wait before the next try.
+        """Wait before the next try, or raise AmplitudeUnavailableError after too many.
 
-        Args:
-            reason: The fault, without a URL and without text of the server.
-            asked: The seconds that the server asks to wait.
-
-        Raises:
-            AmplitudeUnavailableError: There were too many failures in a row.
-            ExportTimeoutError: The time is up.
+        The reason holds neither a URL nor text of the server.
         """
         self._failures += 1
         if self._failures >= self.tries:
@@ -90,11 +84,7 @@ class RetryBudget:
         self.pause(max(pause, asked or 0.0))
 
     def limited(self, asked: float | None) -> None:
-        """Wait until a rate limit admits the next request, which is not a failure.
-
-        Raises:
-            AmplitudeBusyError: The wait would outlast the deadline.
-        """
+        """Wait for a rate limit, which is no failure; raise AmplitudeBusyError if it takes long."""
         pause = _LONGEST_PAUSE / 2 if asked is None else max(asked, 1.0)
         if pause >= self.remaining():
             raise AmplitudeBusyError(self.step, pause)
@@ -116,11 +106,7 @@ class Response:
         self._connection = connection
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the body as it was sent, not decompressed.
-
-        Raises:
-            ResponseLost: The body ended before it was whole.
-        """
+        """Yield the body as it was sent; raise ResponseLost if it ends before it is whole."""
         length = self.headers.get("Content-Length", "")
         missing = int(length) if length.isdecimal() else None
         while True:
@@ -149,10 +135,6 @@ class Http:
 
     Each takes a connection of its own: a sync makes about twenty, most of them seconds apart.
     Redirects are not followed, because the caller decides which headers go along.
-
-    Args:
-        timeout: The seconds that a connection, a response or its next bytes may take.
-        clock: The time of day, for a ``Retry-After`` that is a date.
     """
 
     def __init__(self, *, timeout: float, clock: Callable[[], datetime]) -> None:
@@ -169,18 +151,7 @@ class Http:
         headers: Mapping[str, str] | None = None,
         before_try: Callable[[], None] | None = None,
     ) -> Response:
-        """Repeat a request until the status is neither 429 nor 5xx.
-
-        Args:
-            url: The URL.
-            budget: The limits of the repetition.
-            authorization: The header that proves who asks.
-            headers: Other headers.
-            before_try: A function to call before each try.
-
-        Raises:
-            AmplitudeUnavailableError, AmplitudeBusyError, ExportTimeoutError: The budget is spent.
-        """
+        """Repeat a request until the status is neither 429 nor 5xx, or the budget is spent."""
         while True:
             if before_try is not None:
                 before_try()
@@ -222,10 +193,7 @@ class Http:
             return type(error).__name__
 
     def _retry_after(self, response: Response) -> float | None:
-        """Return the seconds that the response asks to wait: the header holds them, or a date.
-
-        https://www.rfc-editor.org/rfc/rfc9110#name-retry-after
-        """
+        """Return the seconds to wait: the header holds a number or a date (RFC 9110, 10.2.3)."""
         text = response.headers.get("Retry-After", "")
         if re.fullmatch("[0-9]+", text):
             return float(text)

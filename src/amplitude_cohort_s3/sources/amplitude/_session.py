@@ -4,7 +4,7 @@ import base64
 import json
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -53,7 +53,7 @@ class Session:
         self._monotonic = monotonic
         self._sleep = sleep
         self._http = Http(timeout=timeout, clock=clock)
-        self._limits = DownloadLimits(clock, monotonic)
+        self.limits = DownloadLimits(clock, monotonic)
         self._admitting = threading.Lock()
 
     def budget(self, step: str) -> RetryBudget:
@@ -61,24 +61,10 @@ class Session:
         ends_at = self._monotonic() + self._deadline
         return RetryBudget(step, self._deadline, ends_at, self._monotonic, self._sleep)
 
-    def slot(self, budget: RetryBudget) -> AbstractContextManager[None]:
-        """Return a context that counts as one of the parallel downloads."""
-        return self._limits.slot(budget)
-
     def ask(
         self, path: str, budget: RetryBudget, *, before_try: Callable[[], None] | None = None
     ) -> tuple[int, Any]:
-        """Return the status, and the JSON of a success.
-
-        Args:
-            path: Path and query.
-            budget: The limits of the repetition.
-            before_try: A function to call before each try.
-
-        Raises:
-            AmplitudeAccessDeniedError: A key or the region is wrong.
-            AmplitudeUnavailableError, AmplitudeBusyError, ExportTimeoutError: No answer.
-        """
+        """Return the status, and the JSON of a success."""
         url = Secret(self.base_url + path)
         while True:
             response = self._http.get(
@@ -96,35 +82,20 @@ class Session:
             budget.failed("the answer is not whole JSON")
 
     def request_download(self, path: str, budget: RetryBudget) -> tuple[int, Any]:
-        """Call :meth:`ask` as soon as the limits on downloads admit one more.
-
-        Raises:
-            DownloadQuotaError: The month's downloads are used up.
-            AmplitudeBusyError: The wait would outlast the deadline.
-        """
+        """Call :meth:`ask` as soon as the limits on downloads admit one more."""
         # One at a time, so that each is counted before the next is admitted.
         with self._admitting:
             return self.ask(
-                path, budget, before_try=lambda: self._limits.admit(self.usage(budget), budget)
+                path, budget, before_try=lambda: self.limits.admit(self.usage(budget), budget)
             )
 
     def open_file(
         self, path: str, budget: RetryBudget, headers: Mapping[str, str]
     ) -> tuple[Response, bool]:
-        """Open a file of the API, or what the API redirects to.
+        """Open a file of the API or of the store that the API redirects to.
 
-        Args:
-            path: The path in the API.
-            budget: The limits of the repetition.
-            headers: Headers for the store that the API redirects to. The keys never go there.
-
-        Returns:
-            The response, and whether it is the store's.
-
-        Raises:
-            AmplitudeAccessDeniedError: A key or the region is wrong.
-            AmplitudeRefusedError: The redirect is not safe, or there are too many.
-            AmplitudeUnavailableError, AmplitudeBusyError, ExportTimeoutError: No answer.
+        The store gets the headers and never the keys. The result is the response, and
+        whether it is the store's.
         """
         url = Secret(self.base_url + path)
         response = self._http.get(url, budget, authorization=self._authorization)
@@ -144,19 +115,14 @@ class Session:
         raise AmplitudeRefusedError(budget.step, response.status)
 
     def usage(self, budget: RetryBudget) -> DownloadUsage:
-        """Return the month's usage as the API reports it, or else as it was counted here.
-
-        Raises:
-            AmplitudeAccessDeniedError: A key or the region is wrong.
-            AmplitudeBusyError, ExportTimeoutError: The API cannot be asked.
-        """
+        """Return the month's usage as the API reports it, or else as it was counted here."""
         budget = evolve(budget, step="the usage", tries=2)
         try:
             status, answer = self.ask("/api/3/cohorts/usage", budget)
         except AmplitudeUnavailableError:
             status, answer = 0, None
         reported = parse_usage(answer) if status == OK else None
-        return reported or self._limits.counted()
+        return reported or self.limits.counted()
 
     def _redirected(self, url: Secret, location: str) -> Secret | None:
         """Return the target of a redirect, or None if others could read what it sends."""

@@ -79,9 +79,7 @@ class DownloadLimits:
     def admit(self, usage: DownloadUsage, budget: RetryBudget) -> None:
         """Wait until the limit per 10 minutes admits one more request, and count it.
 
-        Raises:
-            DownloadQuotaError: The month's downloads are used up.
-            AmplitudeBusyError: The wait would outlast the deadline.
+        Raise DownloadQuotaError if the month's downloads are used up.
         """
         if usage.used >= usage.limit:
             raise DownloadQuotaError(usage.used, usage.limit, usage.resets_at)
