@@ -12,7 +12,7 @@ from amplitude_fakes import (
     SCHEMA,
     START,
     STEPS,
-    assert_untold,
+    assert_no_secret_in,
     count,
     download,
     failing,
@@ -96,7 +96,7 @@ def test_the_record_of_a_sync_names_the_cohort_and_its_state(amplitude, fake):
         "last_modified": "2026-11-24T06:30:00+00:00",
     }
     stored = b"".join(storage.open(info.key).read() for info in storage.list_objects())
-    assert_untold(fake, f"{result} {result!r} {amplitude!r} {stored!r}")
+    assert_no_secret_in(fake, f"{result} {result!r} {amplitude!r} {stored!r}")
 
 
 def test_an_unchanged_cohort_is_recognized_without_a_download(amplitude, fake, passing):
