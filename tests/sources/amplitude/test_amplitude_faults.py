@@ -38,13 +38,13 @@ CASES = [
 
 
 def with_fault(fake, fault, step, **fields):
-    """A fake that meets requests of this step with a fault."""
+    """Let the requests of this step meet a fault."""
     fake.inline_bytes = 1 << 30 if step == "file" else 0
     fake.lie(**LOST[fault], path=STEPS[step], **fields)
 
 
 @pytest.mark.parametrize(("fault", "step"), CASES, ids=[f"{f} {s}" for f, s in CASES])
-def test_what_is_lost_is_asked_for_again(amplitude, fake, fault, step):
+def test_a_lost_answer_is_requested_again(amplitude, fake, fault, step):
     fake.set_cohort(ID, MANY)
     with_fault(fake, fault, step, times=2)
     assert download(amplitude) == rows(MANY)
@@ -59,10 +59,10 @@ def test_a_store_without_ranges_is_read_from_the_start(amplitude, fake, fault):
 
 
 @pytest.mark.parametrize(("fault", "step"), CASES, ids=[f"{f} {s}" for f, s in CASES])
-def test_what_is_lost_for_good_is_an_error_and_never_a_shorter_cohort(amplitude, fake, fault, step):
+def test_a_permanent_fault_is_an_error_and_never_a_shorter_cohort(amplitude, fake, fault, step):
     with_fault(fake, fault, step, times=10**6)
     if step == "usage" and fault != "429":
-        assert download(amplitude) == rows(MANY[:100])  # it counts by itself
+        assert download(amplitude) == rows(MANY[:100])  # downloads are counted here instead
         return
     expected = errors.AmplitudeBusyError if fault == "429" else errors.AmplitudeUnavailableError
     with failing(fake, expected):
@@ -70,7 +70,7 @@ def test_what_is_lost_for_good_is_an_error_and_never_a_shorter_cohort(amplitude,
 
 
 @pytest.mark.parametrize("step", ["status", "store", "file"])
-def test_a_stalled_answer_is_given_up_and_asked_for_again(fake, passing, step):
+def test_a_stalled_answer_times_out_and_is_requested_again(fake, passing, step):
     amplitude = connect(fake, passing, timeout=0.2)
     fake.inline_bytes = 1 << 30 if step == "file" else 0
     fake.lie(Lie.STALL, path=STEPS[step], seconds=0.5)
@@ -78,7 +78,7 @@ def test_a_stalled_answer_is_given_up_and_asked_for_again(fake, passing, step):
 
 
 @pytest.mark.parametrize("step", ["list", "usage", "request", "status", "file", "store"])
-def test_a_flipped_bit_is_never_other_members(amplitude, fake, step):
+def test_a_flipped_bit_never_leads_to_other_members(amplitude, fake, step):
     fake.set_cohort(ID, MANY)
     fake.inline_bytes = 1 << 30 if step == "file" else 0
     fake.lie(Lie.FLIP_BIT, path=STEPS[step], times=1)
@@ -89,7 +89,7 @@ def test_a_flipped_bit_is_never_other_members(amplitude, fake, step):
     assert members == rows(MANY)
 
 
-def test_a_server_that_is_not_there_is_unavailable(fake, passing):
+def test_an_unreachable_server_is_unavailable(fake, passing):
     with FakeAmplitude() as gone:
         pass
     fake.lie(Lie.STALL, path="nothing")
@@ -130,18 +130,18 @@ def test_a_certificate_of_an_unknown_authority_is_refused(fake, passing, secure)
     assert fake.requests == []
 
 
-def test_tls_is_never_left(fake, passing, secure, trusted):
+def test_a_redirect_from_https_to_http_is_not_followed(fake, passing, secure, trusted):
     fake.inline_bytes = 0  # redirects to http
     with failing(fake, errors.AmplitudeRefusedError):
         download(connect(fake, passing, base_url=secure))
 
 
-# --- A download that goes on ---------------------------------------------------------------
+# --- A download that is resumed ---------------------------------------------------------------
 
 
 @pytest.fixture
 def begun(amplitude, fake):
-    """The chunks of a download that breaks off in the middle, after the first of them."""
+    """The first chunk of a download that breaks off in the middle, and the iterator of the rest."""
     fake.packing, fake.inline_bytes = "none", 0
     fake.set_cohort(ID, MANY)
     fake.lie(Lie.CUT_BODY, path=STEPS["store"])
@@ -149,20 +149,20 @@ def begun(amplitude, fake):
     return next(chunks), chunks
 
 
-def test_it_goes_on_where_it_broke_off(fake, begun):
+def test_a_broken_download_is_resumed_where_it_broke_off(fake, begun):
     first, rest = begun
     assert list(SCHEMA.decode([first, *rest])) == rows(MANY)
     assert fake.downloads == 1
 
 
-def test_it_may_begin_anew_with_the_same_bytes(fake, begun):
+def test_a_download_may_restart_with_the_same_bytes(fake, begun):
     first, rest = begun
     fake.replace_exports(b"".join(export_csv(MANY, SCHEMA.properties)))
     assert list(SCHEMA.decode([first, *rest])) == rows(MANY)
 
 
 @pytest.mark.parametrize("others", [MANY[::-1], MANY[:2]], ids=["other rows", "fewer rows"])
-def test_it_never_goes_on_with_another_file(fake, begun, others):
+def test_a_download_never_continues_with_another_file(fake, begun, others):
     first, rest = begun
     fake.replace_exports(b"".join(export_csv(others, SCHEMA.properties)))
     with failing(fake, errors.ExportChangedError):
@@ -212,7 +212,7 @@ def test_a_download_is_the_file_or_an_error(body, packing, cuts, version, ranges
         headers = {"ETag": f"W/{tag}" if ranges == "weak" else tag}
         status, offset = 200, 0
         if place is not None and ranges != "no":
-            # A server that ignores If-Match, or begins where it was not asked to.
+            # A server that ignores If-Match, or begins at another offset.
             offset = place.offset - (ranges == "wrong")
             headers["Content-Range"] = f"bytes {offset}-{len(content) - 1}/{len(content)}"
             status = 206
@@ -226,7 +226,7 @@ def test_a_download_is_the_file_or_an_error(body, packing, cuts, version, ranges
             headers,
             part,
             cuts[at] if at < len(cuts) else len(part),
-            # Without a length only gzip tells that something is missing.
+            # Without a length only gzip shows that something is missing.
             quiet=ends != "broken" and (packing == "gzip" or ends != "quiet"),
         )
         opened.append(raw)
@@ -243,7 +243,7 @@ def test_a_download_is_the_file_or_an_error(body, packing, cuts, version, ranges
     assert all(raw.closed for raw in opened)
 
 
-# A cell with whatever a cell can hold that matters to a count of rows.
+# Cells with every character that matters for a count of rows.
 CELLS = st.text(alphabet='ab",\n\r', max_size=6)
 
 

@@ -101,7 +101,7 @@ class Response:
 
     def __init__(self, raw: HTTPResponse, connection: HTTPConnection) -> None:
         self.status = raw.status
-        self.headers: Mapping[str, str] = raw.headers
+        self.headers = raw.headers
         self._raw = raw
         self._connection = connection
 

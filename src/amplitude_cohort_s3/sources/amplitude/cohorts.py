@@ -85,7 +85,7 @@ class AmplitudeMembers:
     cohort_id: str
     columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
     max_missing: int = field(default=0, kw_only=True)
-    _session: Session = field(kw_only=True, repr=False)
+    _session: Session = field(kw_only=True, repr=False, alias="session")
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
         """Return the members with the schema's properties; the download starts when it is read.
