@@ -18,7 +18,6 @@ from attrs import define, frozen
 
 from .._bytes import CHUNK_BYTES, Hashed, read_chunks
 from ..errors import (
-    ArchiveLimitError,
     InvalidArchiveError,
     InvalidFileNameError,
     InvalidKeyError,
@@ -90,10 +89,8 @@ def unpack_archive(
             ``NameStyle``.
 
     Raises:
-        InvalidArchiveError: The archive is cut off, damaged or not a ``.tar.gz``; no file
-            is visible.
-        ArchiveLimitError: The archive exceeds a limit of size, members or compression; no
-            file is visible.
+        InvalidArchiveError: The archive is cut off, damaged, not a ``.tar.gz``, or exceeds a
+            limit of size, members or compression; no file is visible.
         ObjectExistsError: Another object has the key of a file.
         InvalidKeyError: ``path`` is not a valid folder.
 
@@ -212,7 +209,7 @@ class _Tar:
             self._begin(header.size if has_content else 0)
             yield header
             self._skip_rest()
-        raise ArchiveLimitError(f"{MAX_MEMBERS:,} members")
+        raise InvalidArchiveError(f"it holds more than {MAX_MEMBERS:,} members", over_limit=True)
 
     def content(self) -> Iterator[bytes]:
         """Yield the bytes of the current member, once."""
@@ -239,7 +236,10 @@ class _Tar:
     def _extended(self, header: tarfile.TarInfo) -> dict[str, str]:
         """Return the fields that an extended header sets for the member after it."""
         if header.size > MAX_EXTENDED_BYTES:
-            raise ArchiveLimitError(f"{MAX_EXTENDED_BYTES:,} bytes of extended header")
+            raise InvalidArchiveError(
+                f"it holds more than {MAX_EXTENDED_BYTES:,} bytes of extended header",
+                over_limit=True,
+            )
         self._begin(header.size)
         data = b"".join(self.content())
         self._skip_rest()
@@ -251,7 +251,9 @@ class _Tar:
 
     def _begin(self, size: int) -> None:
         if self._read_bytes + size > self._max_bytes:
-            raise ArchiveLimitError(f"{self._max_bytes:,} bytes")
+            raise InvalidArchiveError(
+                f"it holds more than {self._max_bytes:,} bytes", over_limit=True
+            )
         self._left = size
         self._padding = -size % tarfile.BLOCKSIZE
 
@@ -274,9 +276,13 @@ class _Tar:
             raise InvalidArchiveError(f"its gzip can't be read, {error}") from error
         self._read_bytes += len(data)
         if self._read_bytes > self._max_bytes:
-            raise ArchiveLimitError(f"{self._max_bytes:,} bytes")
+            raise InvalidArchiveError(
+                f"it holds more than {self._max_bytes:,} bytes", over_limit=True
+            )
         if self._read_bytes > max(RATIO_FREE_BYTES, self._packed.size * MAX_RATIO):
-            raise ArchiveLimitError(f"{MAX_RATIO} times its own size")
+            raise InvalidArchiveError(
+                f"it holds more than {MAX_RATIO} times its own size", over_limit=True
+            )
         return data
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._optional import load
-from ..errors import UnsupportedValueError
+from ..errors import ArgumentTypeError, InvalidCellError
 from ..format.cells import to_text
 from ..format.columns import ID_COLUMNS, id_column
 from ..format.schema import RowSchema
@@ -36,8 +36,9 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
     Raises:
         MissingExtraError: pyarrow is not installed.
         MissingColumnsError: The key or, without ``fill``, a property is absent; when read.
-        UnsupportedValueError: A column that is not empty holds floats, booleans, dates or
-            nested values, or the object is not a table; when read.
+        InvalidCellError: A column that is not empty holds floats, booleans, dates or nested
+            values; when read.
+        ArgumentTypeError: The object is not a table; when read.
     """
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
     ignored = set[str]()
@@ -48,8 +49,8 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
             reader = pa.RecordBatchReader.from_stream(table)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
             # Not chained, because pyarrow's messages quote cells.
-            cure = "give a table whose columns hold text or integers, each one kind"
-            raise UnsupportedValueError("members", kind, cure) from None
+            hint = "pass a table whose columns each hold text only or integers only"
+            raise ArgumentTypeError("members", kind, hint) from None
         columns = [id_column(name) or name for name in reader.schema.names]
         schema.check_columns(columns, fill=fill)
         places = [place for place, name in enumerate(columns) if name in schema.columns]
@@ -96,7 +97,7 @@ def _text_array(pa: Any, array: Any, column: str) -> Any:
     try:
         values = array.to_pylist()
     except (ValueError, OverflowError):  # a time outside the range of datetime
-        raise UnsupportedValueError(column, str(kind), "format it as text") from None
+        raise InvalidCellError(column, f"is of type {kind}", "format it as text") from None
     return pa.array([to_text(value, column) for value in values], text)
 
 

@@ -53,8 +53,8 @@ def without_secrets(location: str) -> str:
 
 
 def _checked_location(location: str | os.PathLike[str]) -> str:
-    cure = "give the path or the URI of a file; rows and tables are taken as they are"
-    check_kind("location", location, str | os.PathLike, cure)
+    hint = "pass the path or URI of a file; rows and tables need no MemberFile"
+    check_kind("location", location, str | os.PathLike, hint)
     return os.fspath(location)
 
 
@@ -76,7 +76,7 @@ class MemberFile:
             and Polars.
 
     Raises:
-        WrongArgumentError: The location is an open file, rows or another object.
+        ArgumentTypeError: The location is an open file, rows or another object.
 
     >>> MemberFile("s3://my-bucket/users.csv.gz", columns={"id": "amplitude_id"})
     MemberFile(location='s3://my-bucket/users.csv.gz', columns={'id': 'amplitude_id'})
@@ -88,8 +88,8 @@ class MemberFile:
     columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        cure = 'give the file\'s own names first: {"id": "amplitude_id"}'
-        check_kind("columns", self.columns, Mapping, cure)
+        hint = 'pass the new names by the names in the file: {"id": "amplitude_id"}'
+        check_kind("columns", self.columns, Mapping, hint)
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
         """Return the members as CSV. The errors below are raised when it is read.
@@ -196,7 +196,7 @@ def _seekable(stream: BinaryIO, first: bytes, location: str) -> Generator[Binary
 def _check_renamed(columns: Mapping[str, str], names: Iterable[str]) -> None:
     missing = columns.keys() - set(names)
     if missing:
-        raise MissingColumnsError(tuple(sorted(missing)))
+        raise MissingColumnsError(tuple(sorted(missing)), found=tuple(names))
 
 
 def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:

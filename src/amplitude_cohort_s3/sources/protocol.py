@@ -22,7 +22,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from ..errors import MalformedCsvError, WrongArgumentError
+from ..errors import ArgumentTypeError, MalformedCsvError
 from ..format.columns import Row
 from ..format.member import MemberLike
 from ..format.schema import RowSchema
@@ -51,7 +51,7 @@ class CsvSource:
             source has and the bytes lack.
 
     Raises:
-        WrongArgumentError: ``chunks`` is not a function.
+        ArgumentTypeError: ``chunks`` is not a function.
     """
 
     chunks: Callable[[], Iterator[bytes]]
@@ -66,8 +66,8 @@ class CsvSource:
 
     def __attrs_post_init__(self) -> None:
         if not callable(self.chunks):
-            cure = "give a function that opens them: chunks=lambda: iter(chunks)"
-            raise WrongArgumentError("chunks", type(self.chunks).__name__, cure)
+            hint = "pass a function that opens them: chunks=lambda: iter(chunks)"
+            raise ArgumentTypeError("chunks", type(self.chunks).__name__, hint)
 
     @contextmanager
     def reading(self) -> Generator[None]:

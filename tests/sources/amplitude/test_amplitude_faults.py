@@ -64,9 +64,10 @@ def test_a_permanent_fault_is_an_error_and_never_a_shorter_cohort(amplitude, fak
     if step == "usage" and fault != "429":
         assert download(amplitude) == rows(MANY[:100])  # downloads are counted here instead
         return
-    expected = errors.AmplitudeBusyError if fault == "429" else errors.AmplitudeUnavailableError
-    with failing(fake, expected):
+    expected = errors.AmplitudeTimeoutError if fault == "429" else errors.AmplitudeUnavailableError
+    with failing(fake, expected) as caught:
         download(amplitude)
+    assert getattr(caught.value, "rate_limited", False) == (fault == "429")
 
 
 @pytest.mark.parametrize("step", ["status", "store", "file"])
@@ -165,7 +166,7 @@ def test_a_download_may_restart_with_the_same_bytes(fake, begun):
 def test_a_download_never_continues_with_another_file(fake, begun, others):
     first, rest = begun
     fake.replace_exports(b"".join(export_csv(others, SCHEMA.properties)))
-    with failing(fake, errors.ExportChangedError):
+    with failing(fake, errors.ExportFailedError, match="has changed since"):
         list(SCHEMA.decode([first, *rest]))
 
 
@@ -236,7 +237,7 @@ def test_a_download_is_the_file_or_an_error(body, packing, cuts, version, ranges
     budget = RetryBudget("it", 9e9, 9e9, passing.monotonic, passing.sleep)
     try:
         got = b"".join(read_export(open_file, budget, ID))
-    except (errors.ExportChangedError, errors.AmplitudeUnavailableError):
+    except (errors.ExportFailedError, errors.AmplitudeUnavailableError):
         assert "other bytes" in version
     else:
         assert got == expected or ("other bytes" in version and got == sent[::-1])

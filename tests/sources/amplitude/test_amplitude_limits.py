@@ -23,9 +23,9 @@ def test_polling_pauses_grow(amplitude, fake, passing):
 
 def test_an_export_that_never_completes_ends_at_the_deadline(fake, passing):
     fake.polls = 10**9
-    with failing(fake, errors.ExportTimeoutError) as caught:
+    with failing(fake, errors.AmplitudeTimeoutError) as caught:
         download(connect(fake, passing, deadline=600))
-    assert caught.value.seconds == 600
+    assert (caught.value.seconds, caught.value.rate_limited) == (600, False)
     assert 570 <= passing.seconds <= 600
     assert count(fake, STATUS) < 40
 
@@ -58,9 +58,9 @@ def test_a_503_waits_as_long_as_the_header_asks(amplitude, fake, passing):
 
 def test_a_limit_that_outlasts_the_deadline_is_an_error(fake, passing):
     fake.lie(Lie.ERROR_BEFORE, path=STATUS, status=429, headers={"Retry-After": "900"})
-    with failing(fake, errors.AmplitudeBusyError) as caught:
+    with failing(fake, errors.AmplitudeTimeoutError) as caught:
         download(connect(fake, passing, deadline=600))
-    assert caught.value.seconds == 900
+    assert (caught.value.seconds, caught.value.rate_limited) == (900, True)
     assert passing.slept == []
 
 
@@ -89,9 +89,9 @@ def test_the_monthly_quota_is_never_exceeded(amplitude, fake):
     fake.downloads, fake.monthly_limit = 8, 10
     download(amplitude)
     download(amplitude)
-    with failing(fake, errors.DownloadQuotaError) as caught:
+    with failing(fake, errors.AmplitudeLimitError, match="of this month") as caught:
         download(amplitude)
-    assert (caught.value.used, caught.value.limit) == (10, 10)
+    assert (caught.value.found, caught.value.limit) == (10, 10)
     assert count(fake, REQUEST) == 2
 
 
@@ -106,7 +106,7 @@ def test_downloads_are_counted_here_if_the_usage_cannot_be_read(
     download(amplitude)
     download(amplitude)
     assert amplitude.usage() == DownloadUsage(used=2, limit=2)
-    with failing(fake, errors.DownloadQuotaError):
+    with failing(fake, errors.AmplitudeLimitError, match="of this month"):
         download(amplitude)
     assert count(fake, REQUEST) == 2
     passing.sleep(timedelta(days=7).total_seconds())  # another month
@@ -126,7 +126,7 @@ def test_a_429_for_the_monthly_quota_ends_the_waiting(amplitude, fake, passing):
     # Another process spends the last one between our look and our request.
     fake.lie(Lie.ERROR_BEFORE, path=USAGE, status=200, body='{"limit": 500, "count": 499}')
     fake.downloads = 500
-    with failing(fake, errors.DownloadQuotaError):
+    with failing(fake, errors.AmplitudeLimitError, match="of this month"):
         download(amplitude)
     assert passing.slept == [5]
 

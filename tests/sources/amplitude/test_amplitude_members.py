@@ -162,7 +162,7 @@ def test_half_a_file_that_looks_whole_is_incomplete(amplitude, fake, step):
     fake.inline_bytes = 1 << 30 if step == "file" else 0
     fake.set_cohort(ID, [(str(n), "") for n in range(100)])
     fake.lie(Lie.SHORTEN, path=STEPS[step])
-    with failing(fake, errors.ExportIncompleteError) as caught:
+    with failing(fake, errors.ExportFailedError) as caught:
         list(amplitude.members(ID).csv_source(RowSchema()).chunks())
     assert 40 < caught.value.rows < 60
     assert caught.value.size == 100
@@ -170,9 +170,9 @@ def test_half_a_file_that_looks_whole_is_incomplete(amplitude, fake, step):
 
 def test_fewer_rows_than_users_are_an_error_unless_max_missing_allows_them(amplitude, fake):
     fake.set_cohort(ID, MANY[:90], size=100)
-    with failing(fake, errors.ExportIncompleteError, match="max_missing=10"):
+    with failing(fake, errors.ExportFailedError, match="max_missing=10"):
         download(amplitude)
-    with failing(fake, errors.ExportIncompleteError):
+    with failing(fake, errors.ExportFailedError, match="it has 90 rows"):
         download(amplitude, max_missing=9)
     assert len(download(amplitude, max_missing=10)) == 90
     fake.set_cohort(ID, MANY[:100], size=90)

@@ -10,10 +10,8 @@ from attrs import define, evolve, field, frozen
 from ..._bytes import Hashed
 from ...errors import (
     AmplitudeRefusedError,
-    ExportChangedError,
-    ExportExpiredError,
+    CompressionError,
     ExportFailedError,
-    MalformedGzipError,
     UnknownCohortError,
 )
 from ...format.compression import decompress_chunks, unpack_chunks
@@ -31,6 +29,9 @@ _FIRST_POLL, _POLL_GROWTH, _LONGEST_POLL = 2.0, 1.5, 30.0
 
 # Only "JOB INPROGRESS" and "JOB COMPLETED" are documented.
 _FAILED = re.compile(r"fail|error|cancel|abort|expire|kill", re.IGNORECASE)
+
+_EXPIRED = "Amplitude keeps an export for 7 days and no longer has this one"
+_CHANGED = "its download broke off, and the file has changed since"
 
 
 @define
@@ -74,7 +75,7 @@ class Export:
         while True:
             status, answer = self._session.ask(path, budget)
             if status in GONE:
-                raise ExportExpiredError(self._cohort_id)
+                raise ExportFailedError(self._cohort_id, _EXPIRED)
             if status not in (OK, ACCEPTED):
                 raise AmplitudeRefusedError(budget.step, status)
             state = str(object_or_empty(answer).get("async_status"))
@@ -82,7 +83,8 @@ class Export:
                 return
             if status == OK or _FAILED.search(state):
                 shown = re.sub(r"[^A-Za-z _-]", "", state)[:40]
-                raise ExportFailedError(self._cohort_id, shown)
+                reason = f"Amplitude reports the state {shown!r}"
+                raise ExportFailedError(self._cohort_id, reason)
             budget.pause(pause)
             pause = min(pause * _POLL_GROWTH, _LONGEST_POLL)
 
@@ -101,7 +103,7 @@ class Export:
                 headers = {}
                 budget.failed("the store has another version of the file")
             elif status in GONE:
-                raise ExportExpiredError(self._cohort_id)
+                raise ExportFailedError(self._cohort_id, _EXPIRED)
             else:
                 raise AmplitudeRefusedError(budget.step, status)
 
@@ -159,7 +161,7 @@ def read_export(open_file: OpenFile, budget: RetryBudget, cohort_id: str) -> Ite
         except _RestartedError as restarted:
             response = restarted.response
             restarts.failed("the connection broke and could not be resumed")
-        except MalformedGzipError:
+        except CompressionError:
             restarts.failed("the bytes arrived damaged or cut off")
             response = open_file(None)
         else:
@@ -212,7 +214,7 @@ def _remaining(whole: Iterable[bytes], delivered: Hashed, cohort_id: str) -> Ite
         missing = max(0, missing - len(chunk))
         if rest:
             if seen.sha256 != expected:
-                raise ExportChangedError(cohort_id)
+                raise ExportFailedError(cohort_id, _CHANGED)
             yield rest
     if missing or seen.sha256 != expected:
-        raise ExportChangedError(cohort_id)
+        raise ExportFailedError(cohort_id, _CHANGED)

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from attrs import define, field, frozen
 
-from ...errors import AmplitudeBusyError, AmplitudeUnavailableError, ExportTimeoutError
+from ...errors import AmplitudeTimeoutError, AmplitudeUnavailableError
 
 _LONGEST_PAUSE = 60.0
 _CHUNK_BYTES = 1 << 16
@@ -60,16 +60,16 @@ class RetryBudget:
     _failures: int = field(default=0, init=False)
 
     def remaining(self) -> float:
-        """Return the seconds that are left; raise ExportTimeoutError if there are none."""
+        """Return the seconds that are left; raise AmplitudeTimeoutError if there are none."""
         left = self.ends_at - self.monotonic()
         if left <= 0:
-            raise ExportTimeoutError(self.step, self.seconds)
+            raise AmplitudeTimeoutError(self.step, self.seconds)
         return left
 
     def pause(self, seconds: float) -> None:
-        """Wait; raise ExportTimeoutError at once if that would outlast the deadline."""
+        """Wait; raise AmplitudeTimeoutError at once if that would outlast the deadline."""
         if seconds >= self.remaining():
-            raise ExportTimeoutError(self.step, self.seconds)
+            raise AmplitudeTimeoutError(self.step, self.seconds)
         self.sleep(seconds)
 
     def failed(self, reason: str, *, asked: float | None = None) -> None:
@@ -84,10 +84,10 @@ class RetryBudget:
         self.pause(max(pause, asked or 0.0))
 
     def limited(self, asked: float | None) -> None:
-        """Wait for a rate limit, which is no failure; raise AmplitudeBusyError if it takes long."""
+        """Wait for a rate limit, which is not a failure, unless it outlasts the deadline."""
         pause = _LONGEST_PAUSE / 2 if asked is None else max(asked, 1.0)
         if pause >= self.remaining():
-            raise AmplitudeBusyError(self.step, pause)
+            raise AmplitudeTimeoutError(self.step, pause, rate_limited=True)
         self.sleep(pause)
 
     def progressed(self) -> None:

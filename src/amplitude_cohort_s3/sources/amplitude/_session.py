@@ -15,7 +15,7 @@ from ...errors import (
     AmplitudeAccessDeniedError,
     AmplitudeRefusedError,
     AmplitudeUnavailableError,
-    MalformedGzipError,
+    CompressionError,
 )
 from ...format.compression import unpack_chunks
 from ._http import Http, Response, ResponseLost, RetryBudget, Secret
@@ -75,7 +75,7 @@ class Session:
                     raise AmplitudeAccessDeniedError(self.base_url)
                 if response.status not in (OK, ACCEPTED):
                     return response.status, None
-                with suppress(ValueError, ResponseLost, MalformedGzipError):
+                with suppress(ValueError, ResponseLost, CompressionError):
                     return response.status, json.loads(b"".join(unpack_chunks(response.chunks())))
             finally:
                 response.close()

@@ -69,7 +69,8 @@ class AmplitudeCohorts:
             faults.append(f"region must be 'us' or 'eu', not {region!r}")
         if base_url is not None and not is_safe(base_url):
             faults.append(
-                "base_url must begin with https:// or be of this machine, and hold no password"
+                "base_url must begin with https:// (or be a server on this machine) and must not "
+                "hold a password"
             )
         if min(deadline, timeout) <= 0:
             faults.append("deadline and timeout must be more than 0 seconds")
@@ -94,8 +95,7 @@ class AmplitudeCohorts:
 
         Raises:
             AmplitudeAccessDeniedError: A key or the region is wrong.
-            AmplitudeUnavailableError, AmplitudeBusyError, AmplitudeRefusedError,
-                ExportTimeoutError: The API cannot be asked.
+            AmplitudeError: The API cannot be asked.
         """
         return list_cohorts(self._session)
 
@@ -104,7 +104,7 @@ class AmplitudeCohorts:
 
         Raises:
             AmplitudeAccessDeniedError: A key or the region is wrong.
-            AmplitudeBusyError, ExportTimeoutError: The API cannot be asked.
+            AmplitudeTimeoutError: The API cannot be asked.
         """
         return self._session.usage(self._session.budget("the usage"))
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 from attrs import define, field, frozen
 
 from ...errors import (
+    AmplitudeLimitError,
     AmplitudeRefusedError,
-    CohortTooLargeError,
-    ExportIncompleteError,
+    ExportFailedError,
     UnknownCohortError,
 )
 from ...format.schema import RowSchema
@@ -92,13 +92,12 @@ class AmplitudeMembers:
 
         Raises:
             UnknownCohortError: There is no such cohort.
-            CohortTooLargeError: The cohort is larger than the API allows.
-            AmplitudeAccessDeniedError, AmplitudeUnavailableError, AmplitudeBusyError,
-                AmplitudeRefusedError, ExportTimeoutError: The API cannot be asked.
+            AmplitudeLimitError: The cohort is larger than the API allows.
+            AmplitudeError: The API cannot be asked.
         """
         cohort = self._cohort()
         if cohort.size is not None and cohort.size > _MAX_USERS:
-            raise CohortTooLargeError(cohort.id, cohort.size, _MAX_USERS)
+            raise AmplitudeLimitError("users", cohort.size, _MAX_USERS, cohort.id)
         renaming = {own: new for own, new in self.columns.items() if new in schema.properties}
         own_names = {new: own for own, new in renaming.items()}
         requested = tuple(own_names.get(column, column) for column in schema.properties)
@@ -109,7 +108,8 @@ class AmplitudeMembers:
             plain = count.through(export.chunks())
             yield from (renamed(plain, renaming) if renaming else plain)
             if self._falls_short(count.rows, cohort):
-                raise ExportIncompleteError(cohort.id, count.rows, cohort.size or 0)
+                reason = f"it has {count.rows:,} rows, but the cohort has {cohort.size:,} users"
+                raise ExportFailedError(cohort.id, reason, count.rows, cohort.size)
 
         return CsvSource(chunks=chunks, rows=cohort.size, origin=self._origin(cohort))
 
@@ -124,8 +124,7 @@ class AmplitudeMembers:
 
         Raises:
             UnknownCohortError: There is no such cohort.
-            AmplitudeAccessDeniedError, AmplitudeUnavailableError, AmplitudeBusyError,
-                AmplitudeRefusedError, ExportTimeoutError: The API cannot be asked.
+            AmplitudeError: The API cannot be asked.
         """
         cohort = self._cohort()
         return cohort.last_computed is not None and self._origin(cohort) == origin

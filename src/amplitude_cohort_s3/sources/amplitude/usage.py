@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from ...errors import DownloadQuotaError
+from ...errors import AmplitudeLimitError
 from ._http import RetryBudget
 from ._json import datetime_or_none, int_or_none, object_or_empty
 
@@ -79,10 +79,12 @@ class DownloadLimits:
     def admit(self, usage: DownloadUsage, budget: RetryBudget) -> None:
         """Wait until the limit per 10 minutes admits one more request, and count it.
 
-        Raise DownloadQuotaError if the month's downloads are used up.
+        Raise AmplitudeLimitError if the month's downloads are used up.
         """
         if usage.used >= usage.limit:
-            raise DownloadQuotaError(usage.used, usage.limit, usage.resets_at)
+            raise AmplitudeLimitError(
+                "downloads", usage.used, usage.limit, resets_at=usage.resets_at
+            )
         if len(self._started) == _WINDOW_REQUESTS:
             free_in = self._started[0] + _WINDOW_SECONDS - self._monotonic()
             if free_in > 0:
