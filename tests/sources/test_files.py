@@ -87,7 +87,7 @@ def test_parquet_is_read_in_batches_again_and_again(tmp_path):
 
 def test_the_rules_for_cells_of_data_frames_apply_to_parquet(tmp_path):
     path = write_parquet(tmp_path / "m.parquet", amplitude_id=[1.0], plan=[""])
-    with pytest.raises(errors.UnsupportedValueError, match="lost digits"):
+    with pytest.raises(errors.InvalidCellError, match="lost digits"):
         rows_of(MemberFile(path))
     with pytest.raises(errors.MissingColumnsError, match="plan"):
         rows_of(MemberFile(write_parquet(path, amplitude_id=["1"])))
