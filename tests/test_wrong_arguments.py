@@ -298,7 +298,7 @@ def test_other_arguments_of_another_type(storage):
         plan_forget(storage, STREAM, "ann")
     with raises("people", "list of ids"):
         plan_forget(storage, STREAM, 7)
-    with raises("location", "rows and tables are taken as they are"):
+    with raises("location", "rows and tables need no MemberFile"):
         MemberFile(MEMBERS)
     with raises("columns", "amplitude_id"):
         MemberFile("members.csv", columns=["id"])
@@ -401,7 +401,7 @@ def test_what_others_write_gives_what_it_must(tmp_path):
     def diff(members, **settings):
         diff_members((), members, schema=SYNC.schema, work_dir=tmp_path, **settings)
 
-    with raises(r"what csv_source\(\) gives", "CsvSource"):
+    with raises(r"the result of csv_source\(\)", "CsvSource"):
         diff(Given(b"amplitude_id\n"))
     with raises("chunks", r"lambda: iter\(chunks\)"):
         CsvSource(chunks=[b"amplitude_id\n"])
