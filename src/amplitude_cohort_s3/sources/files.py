@@ -6,13 +6,14 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from attrs import field, frozen
 
 from .._arguments import check_kind
-from .._bytes import CHUNK_BYTES
+from .._bytes import CHUNK_BYTES, read_chunks
 from .._optional import load
 from ..errors import (
     CohortS3Error,
@@ -108,7 +109,7 @@ class MemberFile:
                 if first.startswith(_PARQUET_MAGIC):
                     yield from self._parquet_chunks(stream, first, schema, ignored)
                 else:
-                    plain = unpack_chunks(_read(stream, first))
+                    plain = unpack_chunks(chain([first], read_chunks(stream)))
                     yield from (renamed(plain, self.columns) if self.columns else plain)
 
         return CsvSource(
@@ -168,12 +169,6 @@ def _plain_size(location: str) -> int | None:
             return os.fstat(file.fileno()).st_size
     except OSError:  # reported when the file is read
         return None
-
-
-def _read(stream: BinaryIO, first: bytes) -> Iterator[bytes]:
-    yield first
-    while chunk := stream.read(CHUNK_BYTES):
-        yield chunk
 
 
 @contextmanager

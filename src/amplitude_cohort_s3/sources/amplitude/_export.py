@@ -1,11 +1,11 @@
 """One export of a cohort: requested once, and read whole over connections that break."""
 
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from urllib.parse import quote, urlencode
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from ..._bytes import Hashed
 from ...errors import (
@@ -53,7 +53,7 @@ class Export:
             self._wait(f"/api/5/cohorts/request-status/{export_id}", budget)
             path = f"/api/5/cohorts/request/{export_id}/file"
             yield from read_export(
-                lambda point: self._open(path, point, budget), budget, self._cohort_id
+                lambda headers: self._open(path, headers, budget), budget, self._cohort_id
             )
 
     def _request(self, budget: RetryBudget) -> str:
@@ -88,9 +88,8 @@ class Export:
             budget.pause(pause)
             pause = min(pause * _POLL_GROWTH, _LONGEST_POLL)
 
-    def _open(self, path: str, point: "ResumePoint | None", budget: RetryBudget) -> Response:
+    def _open(self, path: str, headers: Mapping[str, str], budget: RetryBudget) -> Response:
         """Open the file; ask for a new URL if the store's has expired."""
-        headers = {} if point is None else point.headers
         while True:
             response, is_stored = self._session.open_file(path, budget, headers)
             status = response.status
@@ -115,40 +114,16 @@ class Export:
 # begin with the bytes that were delivered already: their size and digest are kept for that.
 # So the caller gets the whole file or an error, and never sees an early end as the end.
 
-
-@frozen(kw_only=True)
-class ResumePoint:
-    """The bytes of a version of a file that had arrived when the download broke off."""
-
-    offset: int
-    etag: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers that ask for the rest of this version, and for an error otherwise."""
-        return {"Range": f"bytes={self.offset}-", "If-Match": self.etag}
-
-    def is_continued_by(self, response: Response) -> bool:
-        """Return whether a response is the rest; a server may ignore either header."""
-        part = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        return (
-            response.status == _PARTIAL_CONTENT
-            and response.headers.get("ETag") == self.etag
-            and part is not None
-            and int(part[1]) == self.offset
-        )
-
-
-OpenFile = Callable[[ResumePoint | None], Response]
-"""A function that opens an export's file, if possible from a point on."""
+OpenFile = Callable[[Mapping[str, str]], Response]
+"""A function that opens an export's file with these headers."""
 
 
 def read_export(open_file: OpenFile, budget: RetryBudget, cohort_id: str) -> Iterator[bytes]:
     """Yield the bytes of the file, decompressed; raise if another file comes after a restart."""
     delivered = Hashed()
     restarts = evolve(budget)
-    response = open_file(None)
     while True:
+        response = open_file({})
         # Some answers are gzip without a header that says so.
         is_gzip = response.headers.get("Content-Encoding") == "gzip"
         unpack = decompress_chunks if is_gzip else unpack_chunks
@@ -158,28 +133,17 @@ def read_export(open_file: OpenFile, budget: RetryBudget, cohort_id: str) -> Ite
                 for chunk in _remaining(unpack(sent), delivered, cohort_id):
                     delivered.update(chunk)
                     yield chunk
-        except _RestartedError as restarted:
-            response = restarted.response
-            restarts.failed("the connection broke and could not be resumed")
+        except ResponseLost:
+            fault = "the connection broke and could not be resumed"
         except CompressionError:
-            restarts.failed("the bytes arrived damaged or cut off")
-            response = open_file(None)
+            fault = "the bytes arrived damaged or cut off"
         else:
             return
+        restarts.failed(fault)
 
 
-class _RestartedError(Exception):
-    """A download broke off and the server sends the file from its start."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__()
-        self.response = response
-
-
-def _resumed(
-    response: Response, open_file: OpenFile, budget: RetryBudget
-) -> Generator[bytes, None, None]:
-    """Yield the bytes as they were sent, resumed after each break."""
+def _resumed(response: Response, open_file: OpenFile, budget: RetryBudget) -> Generator[bytes]:
+    """Yield the bytes as they were sent, resumed after each break if that is possible."""
     offset = 0
     etag = response.headers.get("ETag", "")
     while True:
@@ -195,14 +159,15 @@ def _resumed(
             return
         budget.failed(fault)
         # A weak ETag (W/"...") does not guarantee equal bytes.
-        point = ResumePoint(offset=offset, etag=etag) if offset and etag[:1] == '"' else None
-        response = open_file(point)
-        if point is not None and point.is_continued_by(response):
-            continue
-        if response.status == _PARTIAL_CONTENT:  # of another file or range
+        if not offset or not etag.startswith('"'):
+            raise ResponseLost(fault)
+        response = open_file({"Range": f"bytes={offset}-", "If-Match": etag})
+        # A server may ignore either header.
+        part = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        same = response.status == _PARTIAL_CONTENT and response.headers.get("ETag") == etag
+        if not same or part is None or int(part[1]) != offset:
             response.close()
-            response = open_file(None)
-        raise _RestartedError(response)
+            raise ResponseLost(fault)
 
 
 def _remaining(whole: Iterable[bytes], delivered: Hashed, cohort_id: str) -> Iterator[bytes]:

@@ -67,12 +67,8 @@ class Session:
         """Return the status, and the JSON of a success."""
         url = Secret(self.base_url + path)
         while True:
-            response = self._http.get(
-                url, budget, authorization=self._authorization, before_try=before_try
-            )
+            response = self._get(url, budget, before_try)
             try:
-                if response.status in DENIED:
-                    raise AmplitudeAccessDeniedError(self.base_url)
                 if response.status not in (OK, ACCEPTED):
                     return response.status, None
                 with suppress(ValueError, ResponseLost, CompressionError):
@@ -80,6 +76,18 @@ class Session:
             finally:
                 response.close()
             budget.failed("the answer is not whole JSON")
+
+    def _get(
+        self, url: Secret, budget: RetryBudget, before_try: Callable[[], None] | None = None
+    ) -> Response:
+        """Send a request with the keys; raise if Amplitude refuses them."""
+        response = self._http.get(
+            url, budget, authorization=self._authorization, before_try=before_try
+        )
+        if response.status in DENIED:
+            response.close()
+            raise AmplitudeAccessDeniedError(self.base_url)
+        return response
 
     def request_download(self, path: str, budget: RetryBudget) -> tuple[int, Any]:
         """Call :meth:`ask` as soon as the limits on downloads admit one more."""
@@ -98,10 +106,7 @@ class Session:
         whether it is the store's.
         """
         url = Secret(self.base_url + path)
-        response = self._http.get(url, budget, authorization=self._authorization)
-        if response.status in DENIED:
-            response.close()
-            raise AmplitudeAccessDeniedError(self.base_url)
+        response = self._get(url, budget)
         for hop in range(_MAX_REDIRECTS + 1):
             if response.status not in _REDIRECTS:
                 return response, hop > 0

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, cast
 
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from ...errors import (
     AmplitudeLimitError,
@@ -104,9 +104,8 @@ class AmplitudeMembers:
         export = Export(self._session, cohort.id, requested)
 
         def chunks() -> Iterator[bytes]:
-            count = RowCount()
-            plain = count.through(export.chunks())
-            yield from (renamed(plain, renaming) if renaming else plain)
+            count = RowCount(export.chunks())
+            yield from (renamed(count, renaming) if renaming else count)
             if self._falls_short(count.rows, cohort):
                 reason = f"it has {count.rows:,} rows, but the cohort has {cohort.size:,} users"
                 raise ExportFailedError(cohort.id, reason, count.rows, cohort.size)
@@ -160,42 +159,34 @@ def _text(value: int | datetime | None) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-@define
 class RowCount:
-    r"""The number of rows of a CSV file, counted as it passes: line ends outside of quotes.
+    r"""The chunks of a CSV file, whose rows are counted while they are iterated.
 
-    >>> count = RowCount()
-    >>> b"".join(count.through([b'a,b\n1,"x\n', b'y"\n2,']))
-    b'a,b\n1,"x\ny"\n2,'
-    >>> count.rows
-    2
+    >>> count = RowCount([b'a,b\n1,"x\n', b'y"\n2,'])
+    >>> b"".join(count), count.rows
+    (b'a,b\n1,"x\ny"\n2,', 2)
     """
 
-    _lines: int = field(default=0, init=False)
-    _quoted: bool = field(default=False, init=False)
-    _open_line: bool = field(default=False, init=False)
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self._line_ends = 0
+        self._open_line = False
 
     @property
     def rows(self) -> int:
         """The rows so far, without the header."""
-        return max(0, self._lines + self._open_line - 1)
+        return max(0, self._line_ends + self._open_line - 1)
 
-    def through(self, source: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the same chunks and count them."""
-        for chunk in source:
-            if chunk:
-                self._add(chunk)
+    def __iter__(self) -> Iterator[bytes]:
+        quoted = False
+        for chunk in self._chunks:
+            # Only quotes and line ends matter, and of quotes only whether their number is odd.
+            marks = b'"' * quoted + chunk.translate(None, _NO_MARKS)
+            parts = marks.replace(b'""', b"").split(b'"')
+            self._line_ends += sum(part.count(b"\n") for part in parts[::2])
+            quoted = len(parts) % 2 == 0
+            self._open_line = not chunk.endswith(b"\n") if chunk else self._open_line
             yield chunk
-
-    def _add(self, chunk: bytes) -> None:
-        # Only quotes and line ends matter, and of quotes only whether their number is odd.
-        marks = chunk.translate(None, _NO_MARKS)
-        if self._quoted:
-            marks = b'"' + marks
-        outside = marks.replace(b'""', b"").split(b'"')[::2]
-        self._lines += sum(part.count(b"\n") for part in outside)
-        self._quoted = marks.count(b'"') % 2 == 1
-        self._open_line = not chunk.endswith(b"\n")
 
 
 _NO_MARKS = bytes(set(range(256)) - set(b'"\n'))
