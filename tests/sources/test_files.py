@@ -146,6 +146,15 @@ def test_an_error_names_the_columns_to_rename_that_are_absent(tmp_path, suffix):
     with pytest.raises(errors.MissingColumnsError) as caught:
         rows_of(MemberFile(path, columns=RENAMED))
     assert caught.value.columns == ("id", "tier")
+    assert "amplitude" in str(caught.value.found)
+
+
+def test_an_error_about_a_file_without_a_header_shows_no_user(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_bytes(b"1,ann,pro\n2,bob,free\n")
+    with pytest.raises(errors.MissingColumnsError) as caught:
+        rows_of(MemberFile(path, columns=RENAMED))
+    assert "ann" not in str(caught.value)
 
 
 def test_an_error_counts_lines_in_the_original_file(tmp_path):

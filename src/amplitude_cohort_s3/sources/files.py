@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -188,10 +188,12 @@ def _seekable(stream: BinaryIO, first: bytes, location: str) -> Generator[Binary
         yield copy
 
 
-def _check_renamed(columns: Mapping[str, str], names: Iterable[str]) -> None:
+def _check_renamed(columns: Mapping[str, str], names: Sequence[str]) -> None:
     missing = columns.keys() - set(names)
     if missing:
-        raise MissingColumnsError(tuple(sorted(missing)), found=tuple(names))
+        # A file without a header has a user in its first line, who must not be in a message.
+        is_header = any(name in columns or id_column(name) for name in names)
+        raise MissingColumnsError(tuple(sorted(missing)), found=tuple(names) if is_header else ())
 
 
 def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:
