@@ -1,9 +1,10 @@
 """The keys and signed URLs: who receives them, and that no log does."""
 
+import http.client
 import logging
 
 import pytest
-from amplitude_fakes import MANY, connect, count, download, failing, rows
+from amplitude_fakes import MANY, assert_no_secret_in, connect, count, download, failing, rows
 
 from amplitude_cohort_s3 import errors
 from amplitude_cohort_s3.testing.fake_amplitude import FILE, LIST, REQUEST, STATUS, STORE
@@ -39,6 +40,13 @@ def test_no_query_of_a_signed_url_is_logged_at_debug(amplitude, fake, caplog):
     assert download(amplitude) == rows(MANY[:100])
     assert any("X-Amz-Signature" in request for request in fake.requests)
     assert not [record for record in caplog.records if "X-Amz" in str(record.__dict__)]
+
+
+def test_the_debug_output_of_http_client_shows_no_secret(amplitude, fake, monkeypatch, capsys):
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+    fake.inline_bytes = 0
+    assert download(amplitude) == rows(MANY[:100])
+    assert_no_secret_in(fake, capsys.readouterr().out)
 
 
 def test_urllib3_logs_the_requests_of_others_as_before(fake, amplitude, caplog):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from string import punctuation
 from urllib.parse import quote, urlsplit
@@ -140,7 +141,10 @@ class Http:
     def __init__(self, *, timeout: float, clock: Callable[[], datetime]) -> None:
         self._timeout = timeout
         self._clock = clock
-        self._tls = ssl.create_default_context()
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context()  # takes 30 ms, to load the certificates
 
     def get(
         self,
@@ -183,6 +187,7 @@ class Http:
         connection = HTTPConnection(host, parts.port, timeout=seconds)
         if parts.scheme == "https":
             connection = HTTPSConnection(host, parts.port, timeout=seconds, context=self._tls)
+        connection.set_debuglevel(0)  # a level that is set for all would print the headers
         # What is quoted already stays as it is.
         target = quote(f"{parts.path or '/'}?{parts.query}".removesuffix("?"), safe=punctuation)
         try:
