@@ -7,6 +7,7 @@ import pytest
 from amplitude_fakes import MANY, assert_no_secret_in, connect, count, download, failing, rows
 
 from amplitude_cohort_s3 import errors
+from amplitude_cohort_s3.sources.amplitude import _http
 from amplitude_cohort_s3.testing.fake_amplitude import FILE, LIST, REQUEST, STATUS, STORE
 from amplitude_cohort_s3.testing.lying_proxy import Lie
 
@@ -43,7 +44,9 @@ def test_no_query_of_a_signed_url_is_logged_at_debug(amplitude, fake, caplog):
 
 
 def test_the_debug_output_of_http_client_shows_no_secret(amplitude, fake, monkeypatch, capsys):
-    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+    # Only in our module, because the fake's proxy uses http.client too.
+    loud = type("Loud", (http.client.HTTPConnection,), {"debuglevel": 1})
+    monkeypatch.setattr(_http, "HTTPConnection", loud)
     fake.inline_bytes = 0
     assert download(amplitude) == rows(MANY[:100])
     assert_no_secret_in(fake, capsys.readouterr().out)
