@@ -289,7 +289,7 @@ FRAMES: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_text_of_every_kind_of_table_is_read_unchanged(name: str):
+def test_text_goes_in_as_it_is(name: str):
     assert read_back(FRAMES[name]()) == NASTY
 
 

@@ -87,7 +87,7 @@ class Setup:
 
     def _amplitude(self, name: str) -> Any:
         # One object for a project, since it keeps to the limits of all its downloads.
-        from ..sources.amplitude.api import AmplitudeCohorts  # noqa: PLC0415 -- ssl and http.client cost 0.1 s
+        from ..sources.amplitude.api import AmplitudeCohorts  # noqa: PLC0415 -- urllib3 costs 0.1 s
 
         if ("amplitude", name) not in self._opened:
             project = self.config.amplitude[name]
