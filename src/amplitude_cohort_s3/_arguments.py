@@ -1,4 +1,4 @@
-"""Arguments of another kind than a function takes: in a notebook no type checker says it."""
+"""Type checks at run time, for callers without a type checker, as in a notebook."""
 
 from types import UnionType
 from typing import cast, get_args
@@ -7,16 +7,16 @@ from .errors import WrongArgumentError
 
 
 def check_kind(argument: str, value: object, kind: type | UnionType, cure: str) -> None:
-    """That a value is of the kind that a function takes.
+    """Raise unless an argument has the type that a function accepts.
 
     Args:
-        argument: Its name in the signature.
-        value: What was given.
-        kind: A class, a protocol, or several of them.
-        cure: What to give instead.
+        argument: The name in the signature, for the message.
+        value: The value that was passed.
+        kind: A class, a protocol, or a union of them.
+        cure: What to pass instead, for the message.
 
     Raises:
-        WrongArgumentError: It is of another kind.
+        WrongArgumentError: The argument has another type.
 
     >>> check_kind("key", 42, str, "give it as text")
     Traceback (most recent call last):
@@ -30,13 +30,7 @@ def check_kind(argument: str, value: object, kind: type | UnionType, cure: str) 
 def kind_faults(
     name: str, value: object, kind: type | UnionType, cure: str | None = None
 ) -> list[str]:
-    """The fault of a setting of another kind, for those who report all faults at once.
-
-    Args:
-        name: The setting's.
-        value: What was given.
-        kind: A class, or several.
-        cure: What to give instead, where the kind alone does not say it.
+    """Return the fault of a setting that has the wrong type, for a list of all faults.
 
     >>> kind_faults("routing_key", 7, str | None)
     ['routing_key must be of type str or None, not 7']
@@ -44,8 +38,8 @@ def kind_faults(
     if isinstance(value, kind):
         return []
     kinds: tuple[type, ...] = get_args(kind) or (cast("type", kind),)
-    wanted = " or ".join(one.__name__ for one in kinds).replace("NoneType", "None")
-    # Anything else may hold users: members that were given in the wrong place.
+    expected = " or ".join(one.__name__ for one in kinds).replace("NoneType", "None")
+    # Other values are not shown: members passed by mistake would put users into a message.
     shown = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
-    fault = f"{name} must be of type {wanted}, not {shown}"
+    fault = f"{name} must be of type {expected}, not {shown}"
     return [fault if cure is None else f"{fault}: {cure}"]

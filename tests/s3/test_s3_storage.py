@@ -16,12 +16,11 @@ from servers import Server
 
 from amplitude_cohort_s3 import errors
 from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState
-from amplitude_cohort_s3.storage.compose import upload_parts
 from amplitude_cohort_s3.storage.s3 import _parts
 from amplitude_cohort_s3.storage.s3 import errors as s3_errors
 from amplitude_cohort_s3.storage.s3 import storage as module
 from amplitude_cohort_s3.storage.s3._conditional_writes import PROBE_NAME
-from amplitude_cohort_s3.storage.s3._parts import part_size_of, split_into_parts
+from amplitude_cohort_s3.storage.s3._parts import part_size_of, plan_parts, split_into_parts
 from amplitude_cohort_s3.storage.s3.errors import translate
 from amplitude_cohort_s3.storage.s3.storage import S3Storage
 
@@ -197,16 +196,16 @@ def test_a_composed_object_of_too_many_bytes_is_refused_before_a_request():
 
 
 @given(st.lists(st.integers(0, 60)), st.integers(1, 9), st.integers(2, 5))
-def test_the_parts_of_a_composed_upload_cover_all_bytes_once(sizes: list, least: int, times: int):
-    parts = list(upload_parts(sizes, least=least, most=least * times))
-    pieces = [piece for part in parts for piece in part.pieces]
+def test_the_parts_of_a_composed_upload_cover_all_bytes_once(sizes: list, small: int, times: int):
+    parts = list(plan_parts(sizes, min_size=small, max_size=small * times))
+    pieces = [piece for part in parts for piece in part.ranges]
     covered = [(p.source, at) for p in pieces for at in range(p.begin, p.end)]
     assert covered == [(source, at) for source, size in enumerate(sizes) for at in range(size)]
-    lengths = [sum(piece.size for piece in part.pieces) for part in parts]
-    assert all(least <= length <= least * times for length in lengths[:-1])
-    assert all(0 < length <= least * times for length in lengths[-1:])
-    assert all(len(part.pieces) == 1 for part in parts if part.copied)
-    assert all(n <= least for n, part in zip(lengths, parts, strict=True) if not part.copied)
+    lengths = [sum(piece.size for piece in part.ranges) for part in parts]
+    assert all(small <= length <= small * times for length in lengths[:-1])
+    assert all(0 < length <= small * times for length in lengths[-1:])
+    assert all(len(part.ranges) == 1 for part in parts if part.copied)
+    assert all(n <= small for n, part in zip(lengths, parts, strict=True) if not part.copied)
 
 
 # --- with one ----------------------------------------------------------------------------

@@ -56,12 +56,12 @@ def test_a_path_and_a_file_url_are_a_folder(place: str | Path):
         ("s3://", "name of a bucket"),
         ("s3://AK:secret@bucket", "name of a bucket"),
         ("file://host/x", "absolute path"),
-        ("gs://bucket", "none of s3://"),
+        ("gs://bucket", "begin with s3://"),
         ("s3:my-bucket", "a bucket is s3://my-bucket"),
         ("s3:AK:secret@bucket", "a bucket is s3://my-bucket"),
-        ("file:/tmp", "without //"),
+        ("file:/tmp", "no // after"),
         ("cohorts:v2", "a folder .* ./name"),
-        (Place(None), "names no bucket"),
+        (Place(None), "has no bucket"),
     ],
 )
 def test_what_is_no_place_says_why(place: str | Place, rule: str):

@@ -1,6 +1,6 @@
-"""The one place where botocore's errors become ours.
+"""The translation of botocore's errors into the library's.
 
-Imported by the modules of S3 only, as it imports botocore.
+Only modules about S3 import this one, because it imports botocore.
 """
 
 import contextlib
@@ -27,10 +27,10 @@ from ...errors import (
 )
 
 MAX_OBJECT_BYTES = 5 << 40
-"""The largest object that every S3 takes. AWS has raised its own limit since; others not."""
+"""The largest object that every store accepts. AWS itself has raised its limit since."""
 
 BotoError = (botocore.ClientError, botocore.BotoCoreError, ResponseParserError)
-"""What a client raises: the store's answer, or the lack of one that can be read."""
+"""The errors that a client raises: with an answer of the store, or without a readable one."""
 
 _CREDENTIALS = {
     "ExpiredToken",
@@ -68,14 +68,14 @@ _UNAVAILABLE = {
     "TooManyRequests",
 }
 
-ENDED = {"NoSuchUpload", "NoSuchKey"}
-"""What is answered about an upload that has ended. Ceph 16 says NoSuchKey."""
+UPLOAD_ENDED = {"NoSuchUpload", "NoSuchKey"}
+"""The error codes for an upload that has ended; NoSuchKey is Ceph 16's."""
 
-# A HEAD has no body, so its error code is the bare status.
+# A response to HEAD has no body, so botocore reports its status as the code.
 _DENIED = {"403", "AccessDenied", "AllAccessDisabled", "AccountProblem"}
 _NOT_FOUND = {"404", "NoSuchKey"}
 
-# The operations whose IAM action has another name.
+# The IAM action of each operation, if it has another name.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/mpuoverview.html#mpuAndPermissions
 _ACTIONS = {
     "CompleteMultipartUpload": "PutObject",
@@ -90,12 +90,12 @@ _ACTIONS = {
 
 
 @contextlib.contextmanager
-def translated(bucket: str, key: str | None = None) -> Generator[None, None, None]:
-    """Within it, botocore's errors come out as ours.
+def translated(bucket: str, key: str | None = None) -> Generator[None]:
+    """Raise the library's errors for botocore's errors in the block.
 
     Args:
-        bucket: The bucket that is asked, for the message.
-        key: The key that is asked for, if it is about one.
+        bucket: The bucket of the request, for the message.
+        key: The key of the request, if it is about one.
     """
     try:
         yield
@@ -104,9 +104,9 @@ def translated(bucket: str, key: str | None = None) -> Generator[None, None, Non
 
 
 def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
-    """The error of ours for one of botocore's.
+    """Return the library's error for one of botocore's.
 
-    The text of the store is left out: it may name accounts and users.
+    The store's own text is left out, because it may name accounts and users.
     """
     if not isinstance(error, botocore.ClientError):
         if isinstance(error, _NO_CREDENTIALS):
@@ -140,22 +140,22 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
 
 
 def error_code(error: BaseException) -> str:
-    """The store's word for an error, such as ``NoSuchUpload``; empty without an answer."""
+    """Return the store's code of an error, such as ``NoSuchUpload``; "" without an answer."""
     if not isinstance(error, botocore.ClientError):
         return ""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def status(error: BaseException) -> int:
-    """The HTTP status of an error; 0 without an answer.
+    """Return the HTTP status of an error; 0 without an answer.
 
-    Verdicts are by code: stores disagree on statuses, and a 200 may carry an error.
+    Prefer the code: stores disagree about the status, and a 200 may carry an error.
     """
     return int(_metadata(error).get("HTTPStatusCode", 0))
 
 
 def is_answer_lost(error: BaseException) -> bool:
-    """Whether a request may have been sent to a store from which no answer came."""
+    """Return whether a request may have reached a store from which no answer came."""
     return isinstance(
         error,
         (
@@ -168,10 +168,10 @@ def is_answer_lost(error: BaseException) -> bool:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether a failed write surely did not happen.
+    """Return whether a failed write certainly did not happen.
 
-    A client that tried several times hides what became of the earlier tries: one
-    of them may have been carried out although the last was refused.
+    If botocore sent the request several times, only the last failure is visible. An earlier
+    request may have been carried out, although the last one was refused.
     """
     if not isinstance(error, botocore.ClientError):
         return not is_answer_lost(error)
