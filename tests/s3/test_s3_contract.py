@@ -40,8 +40,8 @@ class TestRadosgw(S3Contract):
         return fresh(radosgw)
 
     @pytest.mark.xfail(reason="Ceph 16 ignores the condition on a completion", strict=False)
-    def test_of_racing_publishers_one_wins(self, storage: Storage) -> None:
-        super().test_of_racing_publishers_one_wins(storage)
+    def test_one_of_racing_publishers_wins(self, storage: Storage) -> None:
+        super().test_one_of_racing_publishers_wins(storage)
 
 
 class TestMinistack(S3Contract):
