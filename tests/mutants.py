@@ -152,7 +152,7 @@ MUTANTS = (
         "a created name is on the disk",
         "storage/local.py",
         "            temporary.unlink()\n"
-        "        # Also if the link was there: its writer may have died before it synced the folder.\n"
+        "        # Also after another's link: that writer may have died before this.\n"
         "        _sync_folder(path.parent)\n",
         "            temporary.unlink()\n",
         STORAGE,
@@ -203,8 +203,10 @@ MUTANTS = (
         "a contested write is looked after (S3)",
         "storage/s3/_write_once.py",
         "            if ours:\n                return\n"
-        "            if ours is not None:\n                raise ObjectExistsError(key) from failure\n",
-        "            if ours is not None:\n                raise ObjectExistsError(key) from failure\n",
+        "            if ours is not None:\n"
+        "                raise ObjectExistsError(key) from failure\n",
+        "            if ours is not None:\n"
+        "                raise ObjectExistsError(key) from failure\n",
         NETWORK,
     ),
     Mutant(
@@ -224,8 +226,8 @@ MUTANTS = (
     Mutant(
         "what differs from ours is read twice (S3)",
         "storage/s3/_write_once.py",
-        "        for _ in range(2):\n            try:\n                with self.bucket.open",
-        "        for _ in range(1):\n            try:\n                with self.bucket.open",
+        "            return read() == data\n",
+        "            return False\n",
         NETWORK,
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""The whole storage contract on every server, a fresh bucket for each test."""
+"""The storage contract on every server, with a new bucket for each test."""
 
 import pytest
 from servers import Server
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.servers
 
 
 class S3Contract(StorageContract):
-    """The contract with looks through the back door of a bucket."""
+    """The contract, which also lists the uploads of the bucket."""
 
     def reopen(self, storage: Storage) -> Storage:
         assert isinstance(storage, S3Storage)

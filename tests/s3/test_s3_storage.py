@@ -1,4 +1,4 @@
-"""What is S3's own: parts, options, errors, cleaning up."""
+"""S3Storage: parts, options, errors, and the clean-up of uploads."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ MIB = 1 << 20
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5, 7, 100])
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 8, 9])
-def test_parts_are_all_of_one_size_but_the_last(chunk: int, size: int):
+def test_all_parts_but_the_last_have_the_same_size(chunk: int, size: int):
     data = bytes(range(size))
     chunks = [data[at : at + chunk] for at in range(0, size, chunk)]
     parts = [bytes(part) for part in split_into_parts(chunks, 4)]
@@ -58,7 +58,7 @@ def test_ten_thousand_parts_reach_the_largest_object():
         ({"client": object(), "region": "eu-west-1"}, "a client brings"),
     ],
 )
-def test_arguments_that_contradict_are_refused(arguments: dict, fault: str):
+def test_contradictory_arguments_are_refused(arguments: dict, fault: str):
     with pytest.raises(errors.ConfigurationError, match=fault):
         S3Storage(**{"bucket": "bucket"} | arguments)
 
@@ -68,7 +68,7 @@ def test_a_directory_bucket_is_refused():
         S3Storage("name--use1-az4--x-s3")
 
 
-def test_the_repr_holds_no_credentials():
+def test_the_repr_contains_no_credentials():
     storage = S3Storage("bucket", client=object())
     assert repr(storage) == "S3Storage('bucket')"
 
@@ -82,7 +82,7 @@ def test_the_repr_holds_no_credentials():
         ("https://amazonaws.com.example.org", ["path/_syncs/.probe"]),
     ],
 )
-def test_aws_is_not_probed_and_others_are_beside_what_is_written(endpoint: str, keys: list[str]):
+def test_only_stores_other_than_aws_are_probed_beside_the_first_key(endpoint: str, keys: list[str]):
     sent: list[dict] = []
 
     class Client:
@@ -155,7 +155,7 @@ TRANSLATIONS = [
 @pytest.mark.parametrize(
     ("error", "expected", "text"), TRANSLATIONS, ids=lambda value: str(value)[:60]
 )
-def test_each_error_of_botocore_becomes_ours(
+def test_errors_of_botocore_are_translated(
     error: Exception, expected: type[errors.CohortS3Error], text: str
 ):
     ours = translate(error, "bucket", "key")
@@ -235,7 +235,7 @@ class TestParts:
             assert stream.read() == data
         assert storage.publish(staged).size == 16 * MIB
 
-    def test_composing_moves_only_what_is_too_small_to_copy(self, storage: S3Storage):
+    def test_compose_reads_only_ranges_that_are_too_small_to_copy(self, storage: S3Storage):
         sizes = (40 * MIB, 3, 30 * MIB)
         parts = [storage.create(f"parts/{n}", bytes(size)) for n, size in enumerate(sizes)]
         sent: list[tuple[str, dict]] = []
@@ -268,7 +268,7 @@ class TestParts:
         storage.publish(staged)
         assert sent[0]["MultipartUpload"]["Parts"][0]["ChecksumCRC32"] == "AAAAAA=="
 
-    def test_a_part_that_is_replaced_meanwhile_is_not_composed(self, storage: S3Storage):
+    def test_compose_refuses_a_part_that_is_replaced_during_the_call(self, storage: S3Storage):
         part = storage.create("part", bytes(12 * MIB))
         storage.client.meta.events.register(
             "after-call.s3.HeadObject",
@@ -280,7 +280,7 @@ class TestParts:
             storage.compose("key", [part], header=b"head\n")
         assert "Uploads" not in storage.client.list_multipart_uploads(Bucket=storage.bucket)
 
-    def test_parts_that_were_changed_since_are_not_published(
+    def test_publish_refuses_parts_that_were_changed_after_stage(
         self, storage: S3Storage, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(_parts, "_PARTS_IN_HANDLE", 0)
@@ -332,7 +332,7 @@ class TestParts:
 
 @pytest.mark.servers
 class TestOptions:
-    def test_they_reach_every_request(self, moto: Server):
+    def test_options_are_part_of_every_request(self, moto: Server):
         storage = S3Storage(
             moto.new_bucket(),
             client=moto.client(),
@@ -365,7 +365,7 @@ class TestOptions:
         head = storage.client.head_object(Bucket=storage.bucket, Key="key")
         assert head["ContentType"] == "text/plain"
 
-    def test_a_missing_bucket_is_told_by_every_verb(self, moto: Server):
+    def test_every_method_reports_a_missing_bucket(self, moto: Server):
         present = S3Storage(moto.new_bucket(), client=moto.client())
         staged = present.stage("key", [b"data"])
         storage = S3Storage("there-is-none", client=moto.client())
@@ -381,13 +381,13 @@ class TestOptions:
             with pytest.raises(errors.BucketNotFoundError):
                 verb()
 
-    def test_wrong_credentials_are_told(self, radosgw: Server):
+    def test_wrong_credentials_are_reported(self, radosgw: Server):
         session = module.boto3.Session("AKWRONG", "wrong", region_name="us-east-1")
         storage = S3Storage("bucket", session=session, endpoint_url=radosgw.url)
         with pytest.raises(errors.CredentialsError):
             storage.stage("key", [])
 
-    def test_a_server_that_is_away_is_told(self, moto: Server):
+    def test_an_unreachable_server_is_reported(self, moto: Server):
         storage = S3Storage(
             "bucket", client=moto.client("http://127.0.0.1:9", retries={"total_max_attempts": 1})
         )
@@ -397,7 +397,9 @@ class TestOptions:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("server", ["radosgw", "ministack"])  # moto dates all of 2010
-def test_cleaning_up_touches_only_what_is_old_and_ours(server: str, request: pytest.FixtureRequest):
+def test_clean_up_uploads_aborts_only_old_uploads_below_the_path(
+    server: str, request: pytest.FixtureRequest
+):
     running: Server = request.getfixturevalue(server)
     storage = S3Storage(running.new_bucket(), client=running.client(), settling_time=0.1)
     keys = ("cohorts/a", "cohorts/b/c", "cohorts-of-others/a", "a")

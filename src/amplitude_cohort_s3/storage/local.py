@@ -85,7 +85,7 @@ class LocalStorage(ComposeByReading):
                 raise
         finally:
             temporary.unlink()
-        # Also if the link was there: its writer may have died before it synced the folder.
+        # Also after another's link: that writer may have died before this.
         _sync_folder(path.parent)
         return self._info(key)
 
@@ -132,7 +132,7 @@ class LocalStorage(ComposeByReading):
                     raise ObjectExistsError(staged.key) from None
                 case True:
                     pass
-        # Also if the link was there: its writer may have died before it synced the folder.
+        # Also after another's link: that writer may have died before this.
         _sync_folder(path.parent)
         temporary.unlink(missing_ok=True)
         return self._info(staged.key)
@@ -263,9 +263,10 @@ class LocalStorage(ComposeByReading):
                         continue
                     name = decode_segment(entry.name, windows=os.name == "nt")
                     key = folder_key + name + "/" * is_folder
-                    if key == f"{STAGING_FOLDER}/" or not _is_text(key):
-                        continue
-                    entries.append((key.encode(), entry.name))
+                    # Python shows the bytes of a name that is not UTF-8 as surrogates.
+                    with contextlib.suppress(UnicodeEncodeError):
+                        if key != f"{STAGING_FOLDER}/":
+                            entries.append((key.encode(), entry.name))
         except FileNotFoundError:
             return
         for encoded, name in sorted(entries):
@@ -290,15 +291,6 @@ def _is_symlink(path: Path) -> bool:
         return stat.S_ISLNK(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
-
-
-def _is_text(key: str) -> bool:
-    """Return whether a file's name is UTF-8; Python reads other bytes as surrogates."""
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

@@ -34,13 +34,7 @@ class Bucket(BucketReads):
     checksums: bool
 
     def put(self, key: str, data: bytes, *, conditional: bool) -> None:
-        """Write an object of at most 5 GiB in one request; raise botocore's errors.
-
-        Args:
-            key: The object's key.
-            data: The object's bytes.
-            conditional: True to write only if the key is free.
-        """
+        """Write an object of at most 5 GiB in one request; raise botocore's errors."""
         self.client.put_object(
             **self.address,
             **self.new_object,
@@ -51,11 +45,7 @@ class Bucket(BucketReads):
         )
 
     def begin_upload(self, key: str, token: str, content_type: str) -> str:
-        """Begin an upload whose object will carry a token, and return its id.
-
-        Raises:
-            StorageUnsuitableError: A rule of the bucket would abort the upload too soon.
-        """
+        """Begin an upload whose object will carry a token, and return its id."""
         with translated(self.name, key):
             begun = self.client.create_multipart_upload(
                 **self.address,
@@ -102,16 +92,13 @@ class Bucket(BucketReads):
         piece: SourceRange,
         etag: str,
     ) -> UploadedPart:
-        """Let the store copy a range of an object into a part.
-
-        Raises:
-            ObjectChangedError: The object has another ETag by now.
-        """
+        """Let the store copy a range of an object, of the version with this ETag, into a part."""
         whole = piece.size == source.size
+        owner = self.address.get("ExpectedBucketOwner")
         with self.of_one_version(source):
             answer = self.client.upload_part_copy(
                 **self.address,
-                **({"ExpectedSourceBucketOwner": self.owner} if self.owner else {}),
+                **({"ExpectedSourceBucketOwner": owner} if owner else {}),
                 **({} if whole else {"CopySourceRange": piece.header}),
                 CopySource={"Bucket": self.name, "Key": source.key},
                 CopySourceIfMatch=etag,
@@ -123,15 +110,7 @@ class Bucket(BucketReads):
         return UploadedPart(etag=answer["ETag"].strip('"'), crc32=answer.get("ChecksumCRC32"))
 
     def complete(self, staged: StagedObject, *, conditional: bool) -> None:
-        """Complete an upload, so that its object appears; raise botocore's errors.
-
-        Args:
-            staged: The staged object that ``stage`` uploaded.
-            conditional: True to complete it only if the key is free.
-
-        Raises:
-            DigestMismatchError: The store has other parts than were uploaded.
-        """
+        """Complete an upload, so that its object appears; raise botocore's errors."""
         parts = [part.to_request(n) for n, part in enumerate(self._parts_of(staged), 1)]
         self.client.complete_multipart_upload(
             **self.address,
@@ -190,15 +169,7 @@ def open_client(
     concurrency: int,
     checksums: bool,
 ) -> Any:
-    """Return a boto3 client for S3.
-
-    Args:
-        session: The session to make it from; by default a new one.
-        endpoint_url: The URL of a store other than AWS.
-        region: The bucket's region; by default the session's.
-        concurrency: The number of simultaneous requests.
-        checksums: True if botocore adds and verifies checksums where it can.
-    """
+    """Return a boto3 client for S3 that can send ``concurrency`` requests at a time."""
     when: Literal["when_supported", "when_required"]
     when = "when_supported" if checksums else "when_required"
     # Not boto3's default session: threads can't share a session safely.

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import frozen
 from botocore.exceptions import ClientError
 
 from ...errors import AccessDeniedError, ObjectChangedError, ObjectNotFoundError
@@ -28,22 +28,14 @@ class BucketReads:
     Attributes:
         name: The bucket's name, or the ARN or alias of an access point.
         client: A boto3 client for S3.
-        owner: The account that must own the bucket, or None.
+        address: The arguments of every request: the bucket, the account that must own it.
     """
 
     name: str
     # Any: boto3 has no types of its own, and those of the stubs can't express an argument
     # that is absent in some calls.
     client: Any
-    owner: str | None
-    address: dict[str, str] = field(init=False)
-
-    @address.default
-    def _default_address(self) -> dict[str, str]:
-        return {
-            "Bucket": self.name,
-            **({"ExpectedBucketOwner": self.owner} if self.owner else {}),
-        }
+    address: dict[str, str]
 
     @property
     def is_aws(self) -> bool:
@@ -83,11 +75,7 @@ class BucketReads:
         return io.BufferedReader(reader, BUFFER_BYTES)
 
     def fetch(self, source: ObjectInfo, piece: SourceRange, etag: str) -> bytes:
-        """Return a range of an object's bytes.
-
-        Raises:
-            ObjectChangedError: The object has another ETag by now.
-        """
+        """Return a range of an object's bytes, of the version with this ETag."""
         with self.of_one_version(source):
             answer = self.client.get_object(
                 **self.address, Key=source.key, IfMatch=etag, Range=piece.header
@@ -96,11 +84,7 @@ class BucketReads:
                 return bytes(body.read())
 
     def etag_of(self, source: ObjectInfo) -> str:
-        """Return an object's ETag, so that all of it is read from one version.
-
-        Raises:
-            ObjectChangedError: The object has another size than it had.
-        """
+        """Return an object's ETag, so that all of it is read from one version."""
         with translated(self.name, source.key):
             head = self.client.head_object(**self.address, Key=source.key)
         if head["ContentLength"] != source.size:

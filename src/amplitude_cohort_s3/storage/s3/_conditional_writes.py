@@ -61,11 +61,6 @@ def probe(
     """Write the probe in both ways, and return which conditions the store honours.
 
     AWS documents that it honours them, so nothing is sent there. Raises botocore's errors.
-
-    Args:
-        bucket: The bucket to write to.
-        key: The probe's key.
-        pauses: Returns the seconds to wait after each contested try.
     """
     if bucket.is_aws:
         return ConditionalWriteSupport(puts=True, completions=True)

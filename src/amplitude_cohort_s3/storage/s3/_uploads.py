@@ -23,20 +23,7 @@ def stage_chunks(
     concurrency: int,
     max_bytes: int,
 ) -> StagedObject:
-    """Upload chunks of bytes, several parts at a time.
-
-    Args:
-        bucket: The bucket to write to.
-        key: The key under which the object will become visible.
-        chunks: The object's bytes.
-        content_type: The object's media type.
-        part_size: The number of bytes of the first parts.
-        concurrency: The number of parts that are sent at a time.
-        max_bytes: The size of the largest object that the store accepts.
-
-    Raises:
-        ObjectTooLargeError: The object is larger, or has more parts than S3 allows.
-    """
+    """Upload chunks of bytes as parts, and send ``concurrency`` parts at a time."""
     content = Hashed(chunks)
     parts: list[UploadedPart] = []
     underway: deque[Future[UploadedPart]] = deque()
@@ -67,20 +54,7 @@ def stage_composed(
 ) -> StagedObject:
     """Upload an object that joins a header and other objects.
 
-    Args:
-        bucket: The bucket to write to.
-        key: The key under which the object will become visible.
-        planned: The parts of the upload. Source 0 is the header, source n is
-            ``sources[n - 1]``.
-        header: The bytes of source 0.
-        sources: The other sources.
-        content_type: The object's media type.
-        concurrency: The number of parts that are sent at a time.
-
-    Raises:
-        ObjectNotFoundError: A source is not visible.
-        ObjectChangedError: A source has another size than stated, or was replaced during
-            the call.
+    In the plan, source 0 is the header and source n is ``sources[n - 1]``.
     """
     etags: dict[int, str] = {}
 

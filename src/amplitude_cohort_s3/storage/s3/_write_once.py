@@ -147,16 +147,8 @@ class WriteOnce:
     ) -> None:
         """Carry out a write by the rules of this module.
 
-        Args:
-            key: The key, for messages.
-            write: Sends the request.
-            look: Returns whether the object under the key is ours, or None if there is none
-                and the write may be repeated.
-            look_first: The look before the write, for a store that ignores the condition.
-
-        Raises:
-            ObjectExistsError: Another object is under the key.
-            UnknownOutcomeError: Neither the write nor a look had a certain result.
+        A look returns whether the object under the key is ours, or None if there is none and
+        the write may be repeated.
         """
         if look_first is not None:
             ours = look_first()
@@ -191,15 +183,19 @@ class WriteOnce:
 
     def _has_bytes(self, key: str, data: bytes) -> bool | None:
         """Return whether the object under the key has these bytes; None if there is none."""
-        # Twice, as a bit may flip on the way.
-        for _ in range(2):
-            try:
-                with self.bucket.open(key) as stream, suppress(DigestMismatchError):
-                    if stream.read(len(data) + 1) == data:
-                        return True
-            except ObjectNotFoundError:
-                return None
-        return False
+
+        def read() -> bytes:
+            with self.bucket.open(key) as stream:
+                return stream.read(len(data) + 1)
+
+        try:
+            with suppress(DigestMismatchError):
+                if read() == data:
+                    return True
+            # Read again before calling it another's: a bit may have flipped on the way.
+            return read() == data
+        except ObjectNotFoundError:
+            return None
 
     def _is_published_finally(self, staged: StagedObject) -> bool | None:
         """Return what ``is_published`` does, and None only if the absence lasts."""
@@ -211,11 +207,7 @@ class WriteOnce:
         return self.bucket.is_published(staged)
 
     def _is_published_or_pending(self, staged: StagedObject) -> bool | None:
-        """Return what ``is_published`` does, and None only if the upload can be completed.
-
-        Raises:
-            StagedGoneError: The upload has ended, and no object appeared.
-        """
+        """Return what ``is_published`` does, and None only if the upload can be completed."""
         published = self.bucket.is_published(staged)
         if published is None and not self.bucket.is_staged(staged):
             published = self._is_published_finally(staged)
@@ -224,11 +216,7 @@ class WriteOnce:
         return published
 
     def _has_replaced_or_pending(self, staged: StagedObject) -> bool | None:
-        """Return True if the object is published, and None if its upload can be completed.
-
-        Raises:
-            StagedGoneError: The upload has ended, and another object or none is there.
-        """
+        """Return True if the object is published, and None if its upload can be completed."""
         if self.bucket.is_published(staged):
             return True
         if self.bucket.is_staged(staged):

@@ -91,12 +91,7 @@ _ACTIONS = {
 
 @contextlib.contextmanager
 def translated(bucket: str, key: str | None = None) -> Generator[None]:
-    """Raise the library's errors for botocore's errors in the block.
-
-    Args:
-        bucket: The bucket of the request, for the message.
-        key: The key of the request, if it is about one.
-    """
+    """Raise the library's errors for botocore's errors in the block."""
     try:
         yield
     except BotoError as error:

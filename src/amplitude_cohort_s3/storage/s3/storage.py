@@ -96,7 +96,7 @@ class S3Storage:
         accept_unconditional_writes: bool = False,
     ) -> None:
         _check_bucket(bucket)
-        _check_limits(part_size, concurrency, expected_bucket_owner)
+        _check_options(part_size, concurrency, expected_bucket_owner)
         if client is not None and (session, endpoint_url, region) != (None, None, None):
             fault = "a client brings its own session, endpoint_url and region"
             raise ConfigurationError("S3Storage", (fault,))
@@ -104,11 +104,12 @@ class S3Storage:
         self.client: Any = client or open_client(
             session, endpoint_url, region, concurrency=concurrency, checksums=checksums
         )
+        owner = expected_bucket_owner
         kms = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
         self._bucket = Bucket(
             name=bucket,
             client=self.client,
-            owner=expected_bucket_owner,
+            address={"Bucket": bucket} | ({"ExpectedBucketOwner": owner} if owner else {}),
             new_object=kms | ({"ACL": acl} if acl else {}),
             checksums=checksums,
         )
@@ -232,14 +233,7 @@ class S3Storage:
             raise InvalidKeyError(key, "the storage keeps its own object there")
 
     def _check_support(self, key: str) -> ConditionalWriteSupport:
-        """Return the conditions that the store honours, found out once.
-
-        Args:
-            key: The key that is about to be written.
-
-        Raises:
-            StorageUnsuitableError: The store honours none, and the caller did not accept it.
-        """
+        """Return the conditions that the store honours, found out before the first write."""
         with self._lock:
             if self._support is None:
                 place = probe_key(key)
@@ -276,7 +270,7 @@ def _check_bucket(bucket: str) -> None:
         )
 
 
-def _check_limits(part_size: int, concurrency: int, owner: str | None) -> None:
+def _check_options(part_size: int, concurrency: int, owner: str | None) -> None:
     faults: list[str] = []
     if not MIN_PART_BYTES <= part_size <= MAX_PART_BYTES:
         faults.append(f"part_size must be from {MIN_PART_BYTES} to {MAX_PART_BYTES} bytes")
