@@ -92,18 +92,14 @@ class LocalStorage(ComposeByReading):
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
-        # Fail now if the key can't become a file: once a record names the object, it is late.
+        # Fail now if the key can't become a file: after the record it would be too late.
         path = self._path(key)
         with _translated(path, key):
             self._make_folder(path.parent)
             _is_symlink(path)
-        temporary, sha256 = self._write(chunks)
-        return StagedObject(
-            key=key,
-            size=temporary.stat().st_size,
-            sha256=sha256,
-            handle={"file": temporary.name},
-        )
+        temporary, content = self._write(chunks)
+        handle = {"file": temporary.name}
+        return StagedObject(key=key, size=content.size, sha256=content.sha256, handle=handle)
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
         # Look at the staged file first. A publisher removes it after making the link, so the
@@ -119,19 +115,14 @@ class LocalStorage(ComposeByReading):
         temporary = self._staged_path(staged)
         try:
             self._link(temporary, path, staged.key)
-        except FileExistsError:
-            if not self._is_published(staged):
-                raise
-        except FileNotFoundError:
-            match self._is_published(staged):
-                case None if temporary.exists():
-                    raise  # The target's folder is missing, not the staged file.
-                case None:
-                    raise StagedGoneError(staged.key) from None
-                case False:
-                    raise ObjectExistsError(staged.key) from None
-                case True:
-                    pass
+        except (FileExistsError, FileNotFoundError):
+            published = self._is_published(staged)
+            if published is None and temporary.exists():
+                raise  # The target's folder was removed, not the staged file.
+            if published is None:
+                raise StagedGoneError(staged.key) from None
+            if not published:
+                raise ObjectExistsError(staged.key) from None
         # Also after another's link: that writer may have died before this.
         _sync_folder(path.parent)
         temporary.unlink(missing_ok=True)
@@ -181,8 +172,8 @@ class LocalStorage(ComposeByReading):
             raise InvalidKeyError(name, "it is not the name of a staged file")
         return self.root / STAGING_FOLDER / name
 
-    def _write(self, chunks: Iterable[bytes]) -> tuple[Path, str]:
-        """Write a file into the staging folder, flush it, and return its path and SHA-256."""
+    def _write(self, chunks: Iterable[bytes]) -> tuple[Path, Hashed]:
+        """Write a file into the staging folder, and flush it to the disk."""
         folder = self.root / STAGING_FOLDER
         self._make_folder(folder)
         path = folder / uuid.uuid4().hex
@@ -196,7 +187,7 @@ class LocalStorage(ComposeByReading):
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return path, content.sha256
+        return path, content
 
     def _is_published(self, staged: StagedObject) -> bool | None:
         """Return whether the file under the key is the staged one; None if there is none."""
@@ -209,8 +200,8 @@ class LocalStorage(ComposeByReading):
             return os.path.samestat(self._staged_path(staged).stat(), status)
         if status.st_size != staged.size or not stat.S_ISREG(status.st_mode):
             return False
-        # The staged name is gone, so compare bytes: equal bytes are the same to every reader.
-        # An inode number proves nothing. It is reused at once, and differs in a restored backup.
+        # The staged name is gone, so compare the bytes: no reader can tell equal files apart.
+        # Inode numbers prove nothing: they are reused at once, and change in a restored backup.
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256
 

@@ -29,7 +29,7 @@ def stage_chunks(
     underway: deque[Future[UploadedPart]] = deque()
     with (
         _uploading(bucket, key, content_type) as (upload_id, token),
-        _threads(concurrency, "upload") as pool,
+        ThreadPoolExecutor(concurrency, "upload") as pool,
     ):
         for number, data in enumerate(split_into_parts(content, part_size), 1):
             if number > MAX_PARTS or content.size > max_bytes:
@@ -76,7 +76,7 @@ def stage_composed(
 
     with (
         _uploading(bucket, key, content_type) as (upload_id, token),
-        _threads(concurrency, "compose") as pool,
+        ThreadPoolExecutor(concurrency, "compose") as pool,
     ):
         parts = list(pool.map(upload, range(1, len(planned) + 1), planned))
     size = len(header) + sum(source.size for source in sources)
@@ -86,7 +86,10 @@ def stage_composed(
 
 @contextmanager
 def _uploading(bucket: Bucket, key: str, content_type: str) -> Generator[tuple[str, str]]:
-    """Begin an upload, yield its id and its token, and abort it if the block fails."""
+    """Begin an upload, yield its id and its token, and abort it if the block fails.
+
+    The thread pool must end inside the block: no part may arrive after the abort.
+    """
     token = uuid.uuid4().hex
     upload_id = bucket.begin_upload(key, token, content_type)
     try:
@@ -96,13 +99,3 @@ def _uploading(bucket: Bucket, key: str, content_type: str) -> Generator[tuple[s
         with suppress(CohortS3Error):
             bucket.abort(key, upload_id)
         raise
-
-
-@contextmanager
-def _threads(number: int, name: str) -> Generator[ThreadPoolExecutor]:
-    """Yield a thread pool, and wait for its end: no part may arrive after an abort."""
-    pool = ThreadPoolExecutor(number, thread_name_prefix=name)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

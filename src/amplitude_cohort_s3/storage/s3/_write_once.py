@@ -125,13 +125,10 @@ class WriteOnce:
         """Return the state of a staged object."""
         if self.bucket.is_staged(staged):
             return StagedState.STAGED
-        match self._is_published_finally(staged):
-            case None:
-                return StagedState.GONE
-            case True:
-                return StagedState.PUBLISHED
-            case False:
-                return StagedState.TAKEN
+        published = self._is_published_finally(staged)
+        if published is None:
+            return StagedState.GONE
+        return StagedState.PUBLISHED if published else StagedState.TAKEN
 
     def pauses(self) -> Iterator[float]:
         """Yield six pauses in seconds, which double and add up to the settling time."""
