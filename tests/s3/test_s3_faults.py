@@ -4,8 +4,10 @@ A lying proxy is between the client and moto, so every result can be compared wi
 the server really stores.
 """
 
+import base64
 import hashlib
 import os
+import zlib
 from collections.abc import Generator, Iterable
 
 import pytest
@@ -161,6 +163,21 @@ def test_a_flipped_bit_shows_in_the_digest(storage: S3Storage, large: bytes, pro
     for piece in in_pieces(storage):
         digest.update(piece)
     assert digest.hexdigest() != hashlib.sha256(large).hexdigest()
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["intact", "damaged"])
+def test_a_read_is_compared_with_the_checksum_of_the_store(
+    storage: S3Storage, proxy: LyingProxy, *, damaged: bool
+):
+    storage.create("key", b"data" * 1000)
+    sent = b"atad" if damaged else b"data"
+    checksum = base64.b64encode(zlib.crc32(sent * 1000).to_bytes(4, "big")).decode()
+    proxy.lie(Lie.ADD_HEADERS, **GET, headers={"x-amz-checksum-crc32": checksum})
+    if not damaged:
+        assert read(storage) == b"data" * 1000
+        return
+    with pytest.raises(errors.DigestMismatchError):
+        read(storage)
 
 
 def test_a_read_needs_one_request(storage: S3Storage, large: bytes, proxy: LyingProxy):
