@@ -3,32 +3,32 @@
 from types import UnionType
 from typing import cast, get_args
 
-from .errors import WrongArgumentError
+from .errors import ArgumentTypeError
 
 
-def check_kind(argument: str, value: object, kind: type | UnionType, cure: str) -> None:
+def check_kind(argument: str, value: object, kind: type | UnionType, hint: str) -> None:
     """Raise unless an argument has the type that a function accepts.
 
     Args:
         argument: The name in the signature, for the message.
         value: The value that was passed.
         kind: A class, a protocol, or a union of them.
-        cure: What to pass instead, for the message.
+        hint: What to pass instead, for the message.
 
     Raises:
-        WrongArgumentError: The argument has another type.
+        ArgumentTypeError: The argument has another type.
 
-    >>> check_kind("key", 42, str, "give it as text")
+    >>> check_kind("key", 42, str, "pass text")
     Traceback (most recent call last):
     ...
-    amplitude_cohort_s3.errors.WrongArgumentError: key can't be of type int: give it as text
+    amplitude_cohort_s3.errors.ArgumentTypeError: key has the wrong type int: pass text
     """
     if not isinstance(value, kind):
-        raise WrongArgumentError(argument, type(value).__name__, cure)
+        raise ArgumentTypeError(argument, type(value).__name__, hint)
 
 
 def kind_faults(
-    name: str, value: object, kind: type | UnionType, cure: str | None = None
+    name: str, value: object, kind: type | UnionType, hint: str | None = None
 ) -> list[str]:
     """Return the fault of a setting that has the wrong type, for a list of all faults.
 
@@ -42,4 +42,4 @@ def kind_faults(
     # Other values are not shown: members passed by mistake would put users into a message.
     shown = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
     fault = f"{name} must be of type {expected}, not {shown}"
-    return [fault if cure is None else f"{fault}: {cure}"]
+    return [fault if hint is None else f"{fault}: {hint}"]

@@ -176,7 +176,7 @@ def test_a_read_is_compared_with_the_checksum_of_the_store(
     if not damaged:
         assert read(storage) == b"data" * 1000
         return
-    with pytest.raises(errors.DigestMismatchError):
+    with pytest.raises(errors.ObjectChangedError):
         read(storage)
 
 
@@ -219,7 +219,7 @@ def test_an_upload_that_a_rule_aborts_soon_is_refused(
     if not refused:
         storage.stage("key", [b"data"])
         return
-    with pytest.raises(errors.StorageUnsuitableError, match="tidy"):
+    with pytest.raises(errors.UnsuitableStorageError, match="tidy"):
         storage.stage("key", [b"data"])
     assert "Uploads" not in storage.client.list_multipart_uploads(Bucket=storage.bucket)
 
@@ -242,7 +242,7 @@ def test_the_probe_is_written_once_and_hidden(moto: Server, proxy: LyingProxy):
 def test_a_store_without_conditional_writes_is_refused(moto: Server, proxy: LyingProxy):
     storage = S3Storage(moto.new_bucket(), client=moto.client(proxy.url))
     proxy.lie(Lie.ERROR_BEFORE, method="PUT", times=9, status=501, code="NotImplemented")
-    with pytest.raises(errors.StorageUnsuitableError, match="accept_unconditional_writes"):
+    with pytest.raises(errors.UnsuitableStorageError, match="accept_unconditional_writes"):
         storage.create("a", b"")
 
 
@@ -250,7 +250,7 @@ def test_rclone_ignores_conditions_and_is_refused(rclone: Server):
     bucket = rclone.new_bucket()
     storage = S3Storage(bucket, client=rclone.client())
     for write in (lambda: storage.create("a", b""), lambda: storage.stage("a", [])):
-        with pytest.raises(errors.StorageUnsuitableError, match="If-None-Match"):
+        with pytest.raises(errors.UnsuitableStorageError, match="If-None-Match"):
             write()
     accepted = S3Storage(bucket, client=rclone.client(), accept_unconditional_writes=True)
     accepted.create("a", b"first")

@@ -12,7 +12,7 @@ from amplitude_cohort_s3.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
     StagedGoneError,
-    StorageUnsuitableError,
+    UnsuitableStorageError,
 )
 from amplitude_cohort_s3.storage import StagedState
 from amplitude_cohort_s3.storage.local import STAGING_FOLDER
@@ -206,7 +206,7 @@ def test_a_file_system_without_hard_links_is_reported(local, monkeypatch, code):
     staged = local.stage("k", [b"x"])
     monkeypatch.setattr(os, "link", raise_error(OSError(code, os.strerror(code))))
     for act in (lambda: local.create("c", b""), lambda: local.publish(staged)):
-        with pytest.raises(StorageUnsuitableError) as caught:
+        with pytest.raises(UnsuitableStorageError) as caught:
             act()
         assert "hard links" in caught.value.lacks
         assert caught.value.__cause__.errno == code

@@ -13,7 +13,6 @@ from botocore.client import BaseClient
 from .._arguments import check_kind
 from ..errors import (
     AccessDeniedError,
-    KmsAccessDeniedError,
     ObjectNotFoundError,
     StoreRefusedError,
 )
@@ -282,7 +281,7 @@ class _Trial:
             with translated(self._bucket, self._key):
                 answer: dict[str, Any] = request()
         except (AccessDeniedError, StoreRefusedError, ObjectNotFoundError) as error:
-            if isinstance(error, KmsAccessDeniedError):
+            if isinstance(error, AccessDeniedError) and error.is_kms:
                 self._note(action, Verdict.DENIED, f"the bucket's KMS key denies {error.action}")
             elif isinstance(error, AccessDeniedError):
                 self._note(action, Verdict.DENIED, "AccessDenied")

@@ -19,7 +19,7 @@ from ..errors import (
     ObjectExistsError,
     ObjectNotFoundError,
     StagedGoneError,
-    StorageUnsuitableError,
+    UnsuitableStorageError,
 )
 from ._compose import ComposeByReading
 from ._local_names import decode_segment, encode_segment
@@ -299,10 +299,10 @@ def _translated(target: Path, key: str) -> Generator[None]:
         if error.errno == errno.ENAMETOOLONG:
             raise InvalidKeyError(key, "a segment is too long for this file system") from None
         if error.errno in _NO_HARD_LINKS:
-            raise StorageUnsuitableError(
+            raise UnsuitableStorageError(
                 f"the file system of {target.parent}",
-                "hard links, by which files become visible whole",
-                "Use a folder on a local disk.",
+                "hard links, which make files visible",
+                "Use a folder on a local disk",
             ) from error
         raise
 

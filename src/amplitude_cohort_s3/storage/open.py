@@ -45,7 +45,7 @@ def open_storage(place: str | os.PathLike[str] | HasBucket, /) -> Storage:
     Traceback (most recent call last):
     ...
     amplitude_cohort_s3.errors.ConfigurationError: the place of a storage: a storage is a whole \
-bucket: open 's3://my-bucket' and set Destination.path to the rest. Correct this and try again
+bucket: open 's3://my-bucket' and set Destination.path to the rest
     """
     if isinstance(place, os.PathLike):
         return LocalStorage(place)

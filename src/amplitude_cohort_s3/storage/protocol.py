@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
 from attrs import asdict, frozen
 
-from ..errors import ForeignHandleError
+from ..errors import UnsuitableStorageError
 
 
 @frozen(kw_only=True)
@@ -66,11 +66,15 @@ class StagedObject:
         """Return one entry of the handle.
 
         Raises:
-            ForeignHandleError: The handle has no such entry, because another kind of
+            UnsuitableStorageError: The handle has no such entry, because another kind of
                 storage made it.
         """
         if name not in self.handle:
-            raise ForeignHandleError(self.key, name)
+            raise UnsuitableStorageError(
+                f"the handle of the staged object for {self.key!r}",
+                f"the entry {name!r}",
+                "Finish the sync with the kind of storage that it was begun with",
+            )
         return self.handle[name]
 
 
@@ -257,9 +261,8 @@ class SupportsCompose(Protocol):
             ObjectNotFoundError: A part is not visible.
             ObjectChangedError: A part has another size than stated, or was replaced during
                 the call.
-            ObjectTooLargeError: The result would exceed ``max_object_bytes``. Nothing has
-                been written.
-            TooManyPartsError: The store can't join so many parts. Nothing has been written.
+            ObjectTooLargeError: The result would exceed ``max_object_bytes``, or the store
+                can't join so many parts. Nothing has been written.
         """
         ...
 

@@ -14,7 +14,7 @@ from attrs import frozen
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from ...errors import DigestMismatchError, StorageUnsuitableError
+from ...errors import ObjectChangedError, UnsuitableStorageError
 from ..protocol import ObjectInfo, StagedObject
 from ._bucket_reads import STAGE_TOKEN, BucketReads
 from ._parts import SourceRange, UploadedPart, digest_of
@@ -61,11 +61,11 @@ class Bucket(BucketReads):
             now = parsedate_to_datetime(answered) if answered else datetime.now(UTC)
             if begun["AbortDate"] - now < timedelta(hours=1):
                 self.abort(key, upload_id)
-                raise StorageUnsuitableError(
+                raise UnsuitableStorageError(
                     f"the bucket {self.name!r}",
-                    f"time for the upload of {key!r}: its rule {begun.get('AbortRuleId')!r} "
-                    f"aborts it at {begun['AbortDate'].isoformat()}",
-                    "Let the rule AbortIncompleteMultipartUpload wait for at least 1 day.",
+                    f"time for the upload of {key!r}, because its lifecycle rule "
+                    f"{begun.get('AbortRuleId')!r} aborts it at {begun['AbortDate'].isoformat()}",
+                    "Let the rule AbortIncompleteMultipartUpload wait for at least 1 day",
                 )
         return upload_id
 
@@ -133,7 +133,7 @@ class Bucket(BucketReads):
             for part in page.get("Parts", [])
         ]
         if digest_of(parts) != staged.detail("parts_digest"):
-            raise DigestMismatchError(staged.key)
+            raise ObjectChangedError(staged.key)
         return parts
 
     def abort(self, key: str, upload_id: str) -> bool:

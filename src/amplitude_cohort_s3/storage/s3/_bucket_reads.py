@@ -99,7 +99,7 @@ class BucketReads:
                 yield
             except ClientError as error:
                 if error_code(error) == "PreconditionFailed":
-                    raise ObjectChangedError(source.key) from error
+                    raise ObjectChangedError(source.key, while_reading=True) from error
                 raise
 
     def is_staged(self, staged: StagedObject) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 from urllib3.exceptions import HTTPError
 
-from ...errors import DigestMismatchError, ObjectChangedError, StoreUnavailableError
+from ...errors import ObjectChangedError, StoreUnavailableError
 from .errors import error_code, translated
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ObjectReader(io.RawIOBase):
                 data = self._body.read(min(len(view), BUFFER_BYTES))
             except FlexibleChecksumError as error:
                 # The bytes have been passed on already, so reading again can't repair them.
-                raise DigestMismatchError(self._key) from error
+                raise ObjectChangedError(self._key) from error
             except (OSError, BotoCoreError, HTTPError) as error:
                 broken = error
             else:
@@ -84,7 +84,7 @@ class ObjectReader(io.RawIOBase):
                 answer: dict[str, Any] = self._get_object(**condition)
             except ClientError as error:
                 if error_code(error) == "PreconditionFailed":
-                    raise ObjectChangedError(self._key) from error
+                    raise ObjectChangedError(self._key, while_reading=True) from error
                 raise
         check_is_object(self._bucket, answer)
         self._body = answer["Body"]

@@ -38,7 +38,7 @@ from attrs import frozen
 
 from ...errors import (
     CohortS3Error,
-    DigestMismatchError,
+    ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
     StagedGoneError,
@@ -186,7 +186,7 @@ class WriteOnce:
                 return stream.read(len(data) + 1)
 
         try:
-            with suppress(DigestMismatchError):
+            with suppress(ObjectChangedError):
                 if read() == data:
                     return True
             # Read again before calling it another's: a bit may have flipped on the way.

@@ -16,14 +16,11 @@ from ...errors import (
     BucketNotFoundError,
     CohortS3Error,
     CredentialsError,
-    DigestMismatchError,
-    KmsAccessDeniedError,
+    ObjectChangedError,
     ObjectNotFoundError,
     ObjectTooLargeError,
-    StoreClockSkewError,
     StoreRefusedError,
     StoreUnavailableError,
-    WrongRegionError,
 )
 
 MAX_OBJECT_BYTES = 5 << 40
@@ -109,12 +106,12 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
         if is_answer_lost(error):
             return StoreUnavailableError(bucket, type(error).__name__)
         if isinstance(error, botocore.FlexibleChecksumError) and key is not None:
-            return DigestMismatchError(key)
+            return ObjectChangedError(key)
         return StoreRefusedError(bucket, key, "the request", type(error).__name__)
     code, operation = error_code(error), error.operation_name
     kms_action = re.search(r"\bkms:\w+", str(error.response.get("Error", {}).get("Message")))
     if code.startswith("KMS.") or (code in _DENIED and kms_action):
-        return KmsAccessDeniedError(bucket, key, kms_action[0] if kms_action else code)
+        return AccessDeniedError(bucket, key, kms_action[0] if kms_action else code)
     if code in _DENIED:
         return AccessDeniedError(bucket, key, f"s3:{_ACTIONS.get(operation, operation)}")
     if code in _NOT_FOUND and key is not None:
@@ -122,11 +119,9 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
     if code in ("NoSuchBucket", *_NOT_FOUND):
         return BucketNotFoundError(bucket)
     if code in _REGION:
-        return WrongRegionError(bucket, _region_of_bucket(error))
+        return BucketNotFoundError(bucket, elsewhere=True, region=_region_of_bucket(error))
     if code in _CREDENTIALS:
         return CredentialsError(code)
-    if code == "RequestTimeTooSkewed":
-        return StoreClockSkewError(bucket)
     if code == "EntityTooLarge" and key is not None:
         return ObjectTooLargeError(key, MAX_OBJECT_BYTES)
     if code in _UNAVAILABLE or status(error) >= 500:  # noqa: PLR2004

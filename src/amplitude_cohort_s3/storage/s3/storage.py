@@ -13,8 +13,7 @@ from ...errors import (
     ConfigurationError,
     InvalidKeyError,
     ObjectTooLargeError,
-    StorageUnsuitableError,
-    TooManyPartsError,
+    UnsuitableStorageError,
 )
 from ..keys import check_key
 from ..protocol import ObjectInfo, StagedObject, StagedState
@@ -69,7 +68,7 @@ class S3Storage:
 
     Raises:
         ConfigurationError: The arguments contradict each other or S3's limits.
-        StorageUnsuitableError: The bucket is a directory bucket, whose listings are not in
+        UnsuitableStorageError: The bucket is a directory bucket, whose listings are not in
             order. On the first write: the store ignores the condition.
 
     Example::
@@ -136,7 +135,7 @@ class S3Storage:
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
         self._check_new_key(key)
         if len(data) > _MAX_PUT_BYTES:
-            raise ObjectTooLargeError(key, _MAX_PUT_BYTES)
+            raise ObjectTooLargeError(key, _MAX_PUT_BYTES, found=len(data))
         self._writes.create(key, data, conditional=self._check_support(key).puts)
         return self._info(key, len(data))
 
@@ -172,11 +171,11 @@ class S3Storage:
         self._check_new_key(key)
         sizes = [len(header), *(part.size for part in parts)]
         if sum(sizes) > self.max_object_bytes:
-            raise ObjectTooLargeError(key, self.max_object_bytes)
+            raise ObjectTooLargeError(key, self.max_object_bytes, found=sum(sizes))
         # An empty object also needs one part.
         planned = list(plan_parts(sizes)) or [PlannedPart((), copied=False)]
         if len(planned) > MAX_PARTS:
-            raise TooManyPartsError(key, len(planned), MAX_PARTS)
+            raise ObjectTooLargeError(key, MAX_PARTS, "parts", len(planned))
         self._check_support(key)
         return stage_composed(
             self._bucket,
@@ -240,11 +239,11 @@ class S3Storage:
                 with translated(self.bucket, place):
                     self._support = probe(self._bucket, place, self._writes.pauses)
             if not (self._support.puts or self._accept_unconditional_writes):
-                raise StorageUnsuitableError(
+                raise UnsuitableStorageError(
                     f"the store of the bucket {self.bucket!r}",
                     "conditional writes (it overwrites an object despite If-None-Match: *)",
                     "Use another store, or pass accept_unconditional_writes=True if the "
-                    "bucket has one writer only.",
+                    "bucket has only one writer",
                 )
             return self._support
 
@@ -263,10 +262,10 @@ def _check_bucket(bucket: str) -> None:
     if faults:
         raise ConfigurationError("S3Storage", tuple(faults))
     if bucket.endswith(("--x-s3", "--xa-s3")):
-        raise StorageUnsuitableError(
+        raise UnsuitableStorageError(
             f"the directory bucket {bucket!r}",
-            "listings in the order of keys",
-            "Use a general purpose bucket.",
+            "listings in the order of the keys",
+            "Use a general purpose bucket",
         )
 
 
