@@ -6,10 +6,7 @@ from itertools import pairwise
 
 from attrs import frozen
 
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-MIN_PART_BYTES = 5 << 20
-MAX_PART_BYTES = 5 << 30
-MAX_PARTS = 10_000
+from ..limits import MAX_PART_BYTES, MIN_PART_BYTES
 
 # A handle of up to so many parts names each of them, and publishing is one request. Beyond,
 # it holds a digest of the parts, and publishing asks the store for the list.

@@ -8,9 +8,10 @@ from contextlib import contextmanager, suppress
 
 from ..._bytes import Hashed
 from ...errors import CohortS3Error, ObjectTooLargeError
+from ..limits import MAX_PARTS
 from ..protocol import ObjectInfo, StagedObject
 from ._bucket import Bucket
-from ._parts import MAX_PARTS, PlannedPart, UploadedPart, split_into_parts, upload_handle
+from ._parts import PlannedPart, UploadedPart, split_into_parts, upload_handle
 
 
 def stage_chunks(

@@ -124,7 +124,7 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
         return CredentialsError(code)
     if code == "EntityTooLarge" and key is not None:
         return ObjectTooLargeError(key, MAX_OBJECT_BYTES)
-    if code in _UNAVAILABLE or status(error) >= 500:  # noqa: PLR2004
+    if code in _UNAVAILABLE or _status(error) >= 500:  # noqa: PLR2004
         return StoreUnavailableError(bucket, code)
     return StoreRefusedError(bucket, key, operation, code)
 
@@ -134,14 +134,6 @@ def error_code(error: BaseException) -> str:
     if not isinstance(error, botocore.ClientError):
         return ""
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def status(error: BaseException) -> int:
-    """Return the HTTP status of an error; 0 without an answer.
-
-    Prefer the code: stores disagree about the status, and a 200 may carry an error.
-    """
-    return int(_metadata(error).get("HTTPStatusCode", 0))
 
 
 def is_answer_lost(error: BaseException) -> bool:
@@ -166,13 +158,16 @@ def is_refusal(error: BaseException) -> bool:
     if not isinstance(error, botocore.ClientError):
         return not is_answer_lost(error)
     tried_once = int(_metadata(error).get("RetryAttempts", 0)) == 0
-    return tried_once and 400 <= status(error) < 500 and error_code(error) not in _UNAVAILABLE  # noqa: PLR2004
+    return tried_once and 400 <= _status(error) < 500 and error_code(error) not in _UNAVAILABLE  # noqa: PLR2004
 
 
-def _metadata(error: BaseException) -> dict[str, Any]:
-    if not isinstance(error, botocore.ClientError):
-        return {}
+def _metadata(error: botocore.ClientError) -> dict[str, Any]:
     return dict(error.response.get("ResponseMetadata", {}))
+
+
+def _status(error: botocore.ClientError) -> int:
+    # Stores disagree about the status, and a 200 may carry an error: look at the code first.
+    return int(_metadata(error).get("HTTPStatusCode", 0))
 
 
 def _region_of_bucket(error: botocore.ClientError) -> str | None:

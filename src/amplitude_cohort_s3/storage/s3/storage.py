@@ -16,10 +16,11 @@ from ...errors import (
     UnsuitableStorageError,
 )
 from ..keys import check_key
+from ..limits import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES
 from ..protocol import ObjectInfo, StagedObject, StagedState
 from ._bucket import Bucket, open_client
 from ._conditional_writes import ConditionalWriteSupport, is_probe, probe, probe_key
-from ._parts import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, PlannedPart, plan_parts
+from ._parts import PlannedPart, plan_parts
 from ._uploads import stage_chunks, stage_composed
 from ._write_once import WriteOnce
 from .errors import MAX_OBJECT_BYTES, translated
