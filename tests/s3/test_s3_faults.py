@@ -35,7 +35,7 @@ def proxy(moto: Server) -> Generator[LyingProxy]:
 
 @pytest.fixture(params=[1, 3], ids=["one attempt", "botocore retries"])
 def storage(request: pytest.FixtureRequest, moto: Server, proxy: LyingProxy) -> S3Storage:
-    """Behind the proxy and past its probe."""
+    """A bucket that is reached through the proxy, after the probe."""
     client = moto.client(
         proxy.url,
         retries={"total_max_attempts": request.param, "mode": "standard"},

@@ -369,7 +369,7 @@ class TestOptions:
         present = S3Storage(moto.new_bucket(), client=moto.client())
         staged = present.stage("key", [b"data"])
         storage = S3Storage("there-is-none", client=moto.client())
-        for verb in (
+        for call in (
             lambda: list(storage.list_objects()),
             lambda: storage.open("key"),
             lambda: storage.create("key", b""),
@@ -379,7 +379,7 @@ class TestOptions:
             lambda: storage.discard(staged),
         ):
             with pytest.raises(errors.BucketNotFoundError):
-                verb()
+                call()
 
     def test_wrong_credentials_are_reported(self, radosgw: Server):
         session = module.boto3.Session("AKWRONG", "wrong", region_name="us-east-1")

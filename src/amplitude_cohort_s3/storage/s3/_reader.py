@@ -73,9 +73,9 @@ class ObjectReader(io.RawIOBase):
 
     def _continue(self) -> None:
         self._body.close()
-        start = f"bytes={self._position}-"
-        answer = self._send(Range=start, IfMatch=self._etag)
-        if not answer.get("ContentRange", "").startswith(start.replace("=", " ")):
+        rest = {"Range": f"bytes={self._position}-"} if self._position else {}
+        answer = self._send(IfMatch=self._etag, **rest)
+        if rest and not answer.get("ContentRange", "").startswith(f"bytes {self._position}-"):
             raise StoreUnavailableError(self._bucket, "GetObject ignored its Range")
 
     def _send(self, **condition: str) -> dict[str, Any]:
@@ -97,4 +97,4 @@ def check_is_object(bucket: str, response: dict[str, Any]) -> None:
     Some stores and proxies send an error with the status of a success.
     """
     if "ETag" not in response:
-        raise StoreUnavailableError(bucket, "an answer without ETag")
+        raise StoreUnavailableError(bucket, "a response without ETag")

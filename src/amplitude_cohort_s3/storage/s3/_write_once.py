@@ -4,7 +4,8 @@ A write is one HTTP request, and its response can get lost: the connection break
 answers 503 after S3 has carried the request out. Then nobody knows if the object exists.
 Repeating the request does not tell either. ``412 PreconditionFailed`` says that the key is
 taken, but perhaps by our own first request, and botocore repeats requests by itself without
-telling us. So no failure is believed, and every write follows four steps (``_write_once``):
+telling us. So a failure alone proves nothing, and each write follows these steps
+(``_write_once``):
 
 1. **Write**, with the condition ``If-None-Match: *`` ("only if the key is free"). If S3
    reports a success, the write is done. If it plainly refuses the first and only request
@@ -25,9 +26,9 @@ to have ended: in the other order, a publication in between would show neither. 
 that has ended without an object was discarded. But some stores show a new object late, so
 it counts as gone only if the object stays absent for the settling time.
 
-A store that ignores the condition is used only if the caller accepts that. Then a look comes
-before the first step, which protects against writers that came earlier, not against writers
-at the same time.
+Some stores ignore the condition: Ceph before version 18 does for uploads, and others are used
+only if the caller accepts it. Then a look comes before the first step. It protects objects
+that were written earlier, but not from writers at the same time.
 """
 
 import time
