@@ -55,7 +55,7 @@ def test_ten_thousand_parts_reach_the_largest_object():
         ({"part_size": 1}, "part_size"),
         ({"concurrency": 0}, "concurrency"),
         ({"expected_bucket_owner": "me"}, "12 digits"),
-        ({"client": object(), "region": "eu-west-1"}, "a client brings"),
+        ({"client": object(), "region": "eu-west-1"}, "either a client"),
     ],
 )
 def test_contradictory_arguments_are_refused(arguments: dict, fault: str):

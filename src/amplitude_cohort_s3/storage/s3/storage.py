@@ -95,16 +95,22 @@ class S3Storage:
         settling_time: float = 2.0,
         accept_unconditional_writes: bool = False,
     ) -> None:
-        _check_bucket(bucket)
-        _check_options(part_size, concurrency, expected_bucket_owner)
+        owner = expected_bucket_owner
+        faults = _find_faults(bucket, part_size, concurrency, owner)
         if client is not None and (session, endpoint_url, region) != (None, None, None):
-            fault = "a client brings its own session, endpoint_url and region"
-            raise ConfigurationError("S3Storage", (fault,))
+            faults.append("pass either a client, or session, endpoint_url and region")
+        if faults:
+            raise ConfigurationError("S3Storage", tuple(faults))
+        if bucket.endswith(("--x-s3", "--xa-s3")):
+            raise UnsuitableStorageError(
+                f"the directory bucket {bucket!r}",
+                "listings in the order of the keys",
+                "Use a general purpose bucket",
+            )
         self.bucket = bucket
         self.client: Any = client or open_client(
             session, endpoint_url, region, concurrency=concurrency, checksums=checksums
         )
-        owner = expected_bucket_owner
         kms = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
         self._bucket = Bucket(
             name=bucket,
@@ -254,29 +260,17 @@ class S3Storage:
         )
 
 
-def _check_bucket(bucket: str) -> None:
+def _find_faults(bucket: str, part_size: int, concurrency: int, owner: str | None) -> list[str]:
     faults = kind_faults("bucket", bucket, str)
     if bucket == "":
         faults.append("the bucket has no name")
     elif not faults and "://" in bucket:
         faults.append(f"bucket {bucket!r} is a URL: pass the name alone, or use open_storage")
-    if faults:
-        raise ConfigurationError("S3Storage", tuple(faults))
-    if bucket.endswith(("--x-s3", "--xa-s3")):
-        raise UnsuitableStorageError(
-            f"the directory bucket {bucket!r}",
-            "listings in the order of the keys",
-            "Use a general purpose bucket",
-        )
-
-
-def _check_options(part_size: int, concurrency: int, owner: str | None) -> None:
-    faults: list[str] = []
     if not MIN_PART_BYTES <= part_size <= MAX_PART_BYTES:
-        faults.append(f"part_size must be from {MIN_PART_BYTES} to {MAX_PART_BYTES} bytes")
+        limits = f"from {MIN_PART_BYTES} to {MAX_PART_BYTES}"
+        faults.append(f"part_size must be {limits} bytes, not {part_size}")
     if concurrency < 1:
-        faults.append("concurrency must be at least 1")
+        faults.append(f"concurrency must be at least 1, not {concurrency}")
     if owner and not re.fullmatch(r"[0-9]{12}", owner):
-        faults.append("expected_bucket_owner must be an account id of 12 digits")
-    if faults:
-        raise ConfigurationError("S3Storage", tuple(faults))
+        faults.append(f"expected_bucket_owner must be an account id of 12 digits, not {owner!r}")
+    return faults
