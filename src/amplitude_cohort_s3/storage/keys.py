@@ -24,11 +24,11 @@ def check_key(key: str) -> str:
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
-        raise InvalidKeyError(key, "it must be encodable as UTF-8") from None
+        raise InvalidKeyError(key, "it can't be encoded as UTF-8") from None
     if size > MAX_KEY_BYTES:
-        raise InvalidKeyError(key, f"it has {size} bytes")
+        raise InvalidKeyError(key, f"it has {size} bytes of UTF-8")
     if any(unicodedata.category(c) == "Cc" for c in key):
-        raise InvalidKeyError(key, "it holds a control character")
+        raise InvalidKeyError(key, "it contains a control character")
     segments = key.split("/")
     if "" in segments:
         raise InvalidKeyError(key, "a segment is empty")
