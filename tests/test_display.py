@@ -179,7 +179,8 @@ def test_tables_of_users_show_columns_and_no_user_and_read_nothing():
         reader = Reader()
         reader.feed(html)
         caption, *heads = reader.texts
-        assert caption.startswith(f"{title}; not shown here: take .to_pandas()")
+        assert caption.startswith(f"{title}. Rows are hidden because notebooks get shared.")
+        assert "Use .to_pandas()" in caption
         assert ", ".join(heads) == columns
     assert not storage.opened
 
