@@ -91,7 +91,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         for number, sync in enumerate(self.syncs):
             for diff_type in CHANGES:
                 derived = self.is_derived(sync, diff_type)
-                for row in self.changed_rows(number, diff_type, schema):
+                for row in self._changed_rows(number, diff_type, schema):
                     yield MembershipEvent(sync.synced_at, diff_type, row, derived)
 
     def intervals(self) -> ValueTable[Stay]:
@@ -126,7 +126,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
 
     def _named_stays(self, key: str | None = None) -> Iterator[Stay]:
         schema = self.schema
-        for stay in self.all_stays(schema, key):
+        for stay in self._all_stays(schema, key):
             yield Stay(
                 entered=self._time(stay.entered),
                 exited=self._time(stay.exited),
@@ -145,7 +145,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         """
         entered, exited, returned = ([0] * len(self.syncs) for _ in range(3))
         before = 0
-        for stay in self.all_stays(self.schema):
+        for stay in self._all_stays(self.schema):
             if stay.entered is None:
                 before += 1
             else:

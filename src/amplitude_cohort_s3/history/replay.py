@@ -268,7 +268,7 @@ class Replay:
             return False
         return self.has_known_start or any(map(self.has_snapshot, self.syncs[:number]))
 
-    def changed_rows(self, number: int, diff_type: DiffType, schema: RowSchema) -> Iterator[Row]:
+    def _changed_rows(self, number: int, diff_type: DiffType, schema: RowSchema) -> Iterator[Row]:
         """Yield the rows of the users who entered or exited at a sync.
 
         Args:
@@ -287,7 +287,7 @@ class Replay:
         elif diff_type in sync.files:
             yield from self.source(sync, diff_type).rows_of(schema, fill=True)
 
-    def all_stays(self, schema: RowSchema, key: str | None = None) -> Iterator[NumberedStay]:
+    def _all_stays(self, schema: RowSchema, key: str | None = None) -> Iterator[NumberedStay]:
         """Yield the stays of all users, or of the one user with a key, in the order of the key."""
         numbers = range(len(self.syncs))
         newest = next((n for n in reversed(numbers) if self.has_snapshot(self.syncs[n])), None)
@@ -312,7 +312,7 @@ class Replay:
 
     def _changes_at(self, number: int, schema: RowSchema) -> Iterator[Change]:
         for diff_type, kind in CHANGES.items():
-            for row in self.changed_rows(number, diff_type, schema):
+            for row in self._changed_rows(number, diff_type, schema):
                 yield row[schema.key_index].encode(), number, kind, row
 
     def _present(self, number: int, schema: RowSchema) -> Iterator[Change]:
