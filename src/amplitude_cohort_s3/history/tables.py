@@ -35,7 +35,10 @@ class ArrowTable(ABC):
 
     ``pyarrow.table(t)``, ``polars.DataFrame(t)``, ``pandas.DataFrame.from_arrow(t)`` and
     DuckDB's SQL over a variable ``t`` accept it. ``pandas.DataFrame(t)`` does not look for
-    Arrow and treats it as a list. Needs the extra ``arrow``.
+    Arrow and treats it as a list.
+
+    The extra ``arrow`` and the library of the data frame must be installed; otherwise the
+    methods raise ``MissingExtraError``.
     """
 
     __slots__ = ()
@@ -59,28 +62,16 @@ class ArrowTable(ABC):
         return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
 
     def to_arrow(self) -> Any:
-        """Return all rows as a ``pyarrow.Table``.
-
-        Raises:
-            MissingExtraError: pyarrow is not installed.
-        """
+        """Return all rows as a ``pyarrow.Table``."""
         return self._reader().read_all()
 
     def to_pandas(self) -> Any:
-        """Return all rows as a ``pandas.DataFrame``.
-
-        Raises:
-            MissingExtraError: pyarrow or pandas is not installed.
-        """
+        """Return all rows as a ``pandas.DataFrame``."""
         load("pandas")
         return self.to_arrow().to_pandas()
 
     def to_polars(self) -> Any:
-        """Return all rows as a ``polars.DataFrame``.
-
-        Raises:
-            MissingExtraError: pyarrow or Polars is not installed.
-        """
+        """Return all rows as a ``polars.DataFrame``."""
         return load("polars").from_arrow(self.to_arrow())
 
     def to_duckdb(self, connection: Any = None) -> Any:
@@ -88,9 +79,6 @@ class ArrowTable(ABC):
 
         Args:
             connection: A connection of DuckDB; by default its module's.
-
-        Raises:
-            MissingExtraError: pyarrow or duckdb is not installed.
         """
         return (connection or load("duckdb")).from_arrow(self)
 
@@ -175,7 +163,6 @@ def csv_batches(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
         schema: A ``pyarrow.Schema`` of text: the columns to return, in their order.
 
     Raises:
-        MissingExtraError: pyarrow is not installed.
         MalformedCsvError: The bytes are not such CSV.
     """
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")

@@ -17,84 +17,6 @@ from ._external_sort import external_sort
 from .findings import Finding, FindingKind
 from .replay import CHANGES, Replay, removed_files
 
-_BEFORE, _ENTERING, _EXITING, _NOW = range(4)
-
-
-def check_accounting(
-    *,
-    before: Iterable[bytes],
-    entering: Iterable[bytes],
-    exiting: Iterable[bytes],
-    now: Iterable[bytes],
-) -> Counter[FindingKind]:
-    """Count the users who contradict ``now = (before | entering) - exiting``.
-
-    Args:
-        before: The keys of the members before; these and all other keys are in order.
-        entering: The keys of the file; a key that appears twice is a fault.
-        exiting: The keys of the file.
-        now: The keys of the members now.
-
-    >>> check_accounting(before=[b"a"], entering=[b"b"], exiting=[b"a"], now=[b"b"])
-    Counter()
-    """
-    found = Counter[FindingKind]()
-    for counts in _counts_by_key(before, entering, exiting, now):
-        if any(count > 1 for count in counts.values()):
-            found[FindingKind.DUPLICATE_KEY] += 1
-        was, entered, exited, is_member = (side in counts for side in range(4))
-        if entered and was:
-            found[FindingKind.ENTERED_TWICE] += 1
-        if exited and not was:
-            found[FindingKind.EXITED_UNSEEN] += 1
-        expected = entered or (was and not exited)
-        if expected and not is_member:
-            found[FindingKind.LOST_MEMBER] += 1
-        if is_member and not expected:
-            found[FindingKind.UNEXPLAINED_MEMBER] += 1
-    return found
-
-
-def consistent_meanings(
-    *, entering: Iterable[bytes], exiting: Iterable[bytes], existing: Iterable[bytes]
-) -> frozenset[ExistingMeaning]:
-    """Return the meanings of ``existing`` that the three files of one sync allow.
-
-    Args:
-        entering: The keys of the file; these and all other keys are in order.
-        exiting: The keys of the file.
-        existing: The keys of the file.
-
-    >>> files = {"entering": [b"b"], "exiting": [b"a"], "existing": [b"b", b"c"]}
-    >>> consistent_meanings(**files) == {ExistingMeaning.MEMBERS}
-    True
-    """
-    possible = set(ExistingMeaning)
-    for counts in _counts_by_key((), entering, exiting, existing):
-        exists = _NOW in counts
-        if _ENTERING in counts:
-            possible = {m for m in possible if m.contains_entering is exists}
-        if _EXITING in counts:
-            possible = {m for m in possible if m.contains_exiting is exists}
-        if not possible:
-            break
-    return frozenset(possible)
-
-
-def _counts_by_key(*sides: Iterable[bytes]) -> Iterator[Counter[int]]:
-    """Yield for each key how often it appears on each side."""
-
-    def numbered(side: int, keys: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
-        for key in keys:
-            yield key, side
-
-    merged = heapq.merge(*(numbered(side, keys) for side, keys in enumerate(sides)))
-    for _, same_key in groupby(merged, key=itemgetter(0)):
-        yield Counter(side for _, side in same_key)
-
-
-# --- A whole history -----------------------------------------------------------------
-
 
 def verify(replay: Replay) -> tuple[Finding, ...]:
     """Return the faults of a history: see ``CohortHistory.verify``."""
@@ -104,7 +26,11 @@ def verify(replay: Replay) -> tuple[Finding, ...]:
         if sync.files or sync.state is SyncState.IN_DOUBT
     ]
     findings += _log_findings(replay)
-    findings += _duplicates(replay)
+    findings += [
+        _finding(FindingKind.DUPLICATE_FILE, skipped.key)
+        for skipped in replay.skipped
+        if skipped.reason == SAME_SYNC
+    ]
     was_readable = True
     for number, sync in enumerate(replay.syncs):
         of_files = list(_file_findings(replay, sync))
@@ -146,12 +72,6 @@ def _log_findings(replay: Replay) -> Iterator[Finding]:
                 if (record.synced_at, diff_type) not in removed:
                     detail = f"{diff_type.value}, with the whole sync"
                     yield _finding(FindingKind.MISSING_FILE, file.key, detail)
-
-
-def _duplicates(replay: Replay) -> Iterator[Finding]:
-    for skipped in replay.skipped:
-        if skipped.reason == SAME_SYNC:
-            yield _finding(FindingKind.DUPLICATE_FILE, skipped.key)
 
 
 def _finding(kind: FindingKind, key: str, detail: str = "") -> Finding:
@@ -207,14 +127,36 @@ def _set_findings(replay: Replay, number: int) -> Iterator[Finding]:
         and CHANGES.keys() <= sync.files.keys()
         and (not number or replay.has_snapshot(sync))
     ):
-        found = check_accounting(
-            before=_member_keys(replay, near[0]) if number else (),
-            entering=_keys(replay, sync, DiffType.ENTERING),
-            exiting=_keys(replay, sync, DiffType.EXITING),
-            now=_member_keys(replay, sync),
+        faults = _user_faults(
+            _member_keys(replay, near[0]) if number else (),
+            _keys(replay, sync, DiffType.ENTERING),
+            _keys(replay, sync, DiffType.EXITING),
+            _member_keys(replay, sync),
         )
-        for kind, count in found.items():
+        for kind, count in Counter(faults).items():
             yield Finding(kind=kind, synced_at=sync.synced_at, count=count)
+
+
+def _user_faults(
+    before: Iterable[bytes],
+    entering: Iterable[bytes],
+    exiting: Iterable[bytes],
+    now: Iterable[bytes],
+) -> Iterator[FindingKind]:
+    """Yield the faults of the users who contradict ``now = (before | entering) - exiting``."""
+    for counts in _counts_by_key(before, entering, exiting, now):
+        was_member, entered, exited, is_member = (side in counts for side in range(4))
+        if any(count > 1 for count in counts.values()):
+            yield FindingKind.DUPLICATE_KEY
+        if entered and was_member:
+            yield FindingKind.ENTERED_TWICE
+        if exited and not was_member:
+            yield FindingKind.EXITED_UNSEEN
+        expected = entered or (was_member and not exited)
+        if expected and not is_member:
+            yield FindingKind.LOST_MEMBER
+        if is_member and not expected:
+            yield FindingKind.UNEXPLAINED_MEMBER
 
 
 def _changing(replay: Replay) -> frozenset[str]:
@@ -227,7 +169,28 @@ def _changing(replay: Replay) -> frozenset[str]:
 
 def possible_meanings(replay: Replay, sync: BucketSync) -> frozenset[ExistingMeaning]:
     """Return the meanings of ``existing`` that the files of a complete sync allow."""
-    return consistent_meanings(**{t.value: _keys(replay, sync, t) for t in DiffType})
+    possible = frozenset(ExistingMeaning)
+    for counts in _counts_by_key(*(_keys(replay, sync, diff_type) for diff_type in DiffType)):
+        entered, exited, exists = (side in counts for side in range(3))
+        if entered:
+            possible = frozenset(m for m in possible if m.contains_entering is exists)
+        if exited:
+            possible = frozenset(m for m in possible if m.contains_exiting is exists)
+        if not possible:
+            break
+    return possible
+
+
+def _counts_by_key(*sides: Iterable[bytes]) -> Iterator[Counter[int]]:
+    """Yield for each key how often it appears on each side; the keys of a side are in order."""
+
+    def numbered(side: int, keys: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
+        for key in keys:
+            yield key, side
+
+    merged = heapq.merge(*(numbered(side, keys) for side, keys in enumerate(sides)))
+    for _, same_key in groupby(merged, key=itemgetter(0)):
+        yield Counter(side for _, side in same_key)
 
 
 def _keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterator[bytes]:
