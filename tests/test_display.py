@@ -20,7 +20,6 @@ from amplitude_cohort_s3 import (
     RowSchema,
     UserProperty,
     diff_members,
-    plan_sync,
     read_history,
     sync_cohort,
 )
@@ -30,6 +29,7 @@ from amplitude_cohort_s3.history.events import ChurnTable
 from amplitude_cohort_s3.log.keys import LogEntry
 from amplitude_cohort_s3.log.listing import SyncState, UnpublishedSync
 from amplitude_cohort_s3.log.sync_log import SyncLog
+from amplitude_cohort_s3.sync import plan_sync
 
 
 class Reader(HTMLParser):
@@ -87,7 +87,7 @@ def test_a_plan_shows_counts_and_keys_but_no_user():
         )
     html = plan._repr_html_()
     assert "x/1_a_2026-11-23T14:05_entering_&lt;b&gt;.csv" in html
-    assert "0 → 1 members" in html
+    assert "0 -&gt; 1 members" in html
     assert "secret" not in html
     assert len(html) < 1000
 
@@ -163,7 +163,7 @@ def test_a_history_with_an_unreadable_log_can_still_be_shown():
 
 def test_an_empty_history_names_its_likely_cause_in_every_display_and_error():
     history = read_history(MemoryStorage(), CohortStream(project_id=1, cohort_id="typo"))
-    cause = "no whole sync: check project, cohort, path and routing key"
+    cause = "no complete sync. Check the project, cohort, path and routing key"
     assert cause in repr(history)
     assert cause in str(history)
     assert cause in history._repr_html_()

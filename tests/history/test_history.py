@@ -56,7 +56,7 @@ def test_between_two_syncs_the_members_are_those_of_the_earlier_one(cohorts, mea
 def test_members_before_the_first_sync_are_unknown(cohorts):
     storage, sync = build(cohorts, ExistingMeaning.MEMBERS, keep_log=True)
     history = read_history(storage, sync.stream)
-    with pytest.raises(NoSyncYetError, match="ask for a later time"):
+    with pytest.raises(NoSyncYetError, match="Pass a later time"):
         history.members_at(START - timedelta(seconds=1))
     with pytest.raises(NaiveDatetimeError):
         history.members_at(START.replace(tzinfo=None))

@@ -59,7 +59,7 @@ def test_the_plot_can_be_drawn_on_given_axes():
     assert not left.child_axes
 
 
-def test_a_missing_matplotlib_is_named_with_the_extra_that_installs_it(monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_matplotlib_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch):
     for name in [n for n in sys.modules if n.partition(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(errors.MissingExtraError, match=r"amplitude_cohort_s3\[plot\]"):

@@ -119,9 +119,9 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             key: The user's cell in the column that members are matched by.
 
         Raises:
-            WrongArgumentError: ``key`` is not a text.
+            ArgumentTypeError: ``key`` is not a text.
         """
-        check_kind("key", key, str, "give it as text, as it stands in the files")
+        check_kind("key", key, str, "pass it as text, as in the files")
         return list(self._named_stays(key))
 
     def _named_stays(self, key: str | None = None) -> Iterator[Stay]:
@@ -202,7 +202,7 @@ def detect_existing_meaning(history: CohortHistory) -> frozenset[ExistingMeaning
 
     Raises:
         MalformedCsvError: A file is not valid CSV of a cohort.
-        WrongArgumentError: ``history`` is not a history.
+        ArgumentTypeError: ``history`` is not a history.
     """
     check_is_history(history)
     complete = [sync for sync in history if not sync.missing]
@@ -214,6 +214,6 @@ def check_is_history(value: object) -> None:
     """Raise unless an argument ``history`` is one.
 
     Raises:
-        WrongArgumentError: The value is a storage, a stream, or something else.
+        ArgumentTypeError: The value is a storage, a stream, or something else.
     """
-    check_kind("history", value, CohortHistory, "give read_history(storage, sync.stream)")
+    check_kind("history", value, CohortHistory, "pass read_history(storage, sync.stream)")

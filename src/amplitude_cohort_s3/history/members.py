@@ -65,7 +65,7 @@ class Members(ArrowTable):
         """Iterate over the rows in the order of the key.
 
         Raises:
-            DigestMismatchError: The bytes of a file differ from the record; at the end.
+            ObjectChangedError: The bytes of a file differ from the record; at the end.
         """
         return self.csv_source(self.schema).rows_of(self.schema)
 

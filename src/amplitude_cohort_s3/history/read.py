@@ -15,12 +15,12 @@ from ..log.listing import (
     StreamFile,
     StreamOverview,
     overview,
-    parse_listing,
 )
+from ..log.location import StreamLocation
 from ..log.records import SyncRecord
-from ..log.stream import CohortStream, check_is_stream
-from ..log.sync_log import SyncLog, read_log
-from ..storage.capabilities import check_is_storage, log_storage
+from ..log.stream import CohortStream
+from ..log.sync_log import SyncLog
+from ..storage.capabilities import check_is_storage
 from ..storage.protocol import ObjectInfo, Storage
 from .history import CohortHistory
 from .replay import CHANGES, removed_files
@@ -47,26 +47,35 @@ def read_history(
 
     Raises:
         RecordFormatError: The log can't be read.
-        WrongArgumentError: An argument has the wrong type.
+        ArgumentTypeError: An argument has the wrong type.
     """
-    log = log_storage(storage, log)
-    check_is_stream(stream)
-    found = _list_syncs(storage, stream, log)
+    location = StreamLocation.of(storage, stream, log)
+    return read_location(location, match_by=match_by, work_dir=work_dir)
+
+
+def read_location(
+    location: StreamLocation,
+    *,
+    match_by: str | None = None,
+    work_dir: str | PathLike[str] | None = None,
+) -> CohortHistory:
+    """Return the history of a stream: see :func:`read_history`."""
+    found = _list_syncs(location)
     if found.lacks_files:
         # Perhaps it was published between our two listings; then its files are there now.
-        found = _list_syncs(storage, stream, log)
+        found = _list_syncs(location)
     if match_by is None:
         head = found.log.head
         match_by = "amplitude_id" if head is None else head.schema.key
     return CohortHistory(
-        stream=stream,
+        stream=location.stream,
         syncs=found.syncs,
         skipped=found.skipped,
         match_by=match_by,
         work_dir=work_dir,
         partial=found.partial,
         log=found.log,
-        open=storage.open,
+        open=location.data.open,
     )
 
 
@@ -78,7 +87,7 @@ def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
         path: The folder to list, with all folders below it; by default the whole bucket.
 
     Raises:
-        WrongArgumentError: ``storage`` is not a storage.
+        ArgumentTypeError: ``storage`` is not a storage.
     """
     check_is_storage("storage", storage)
     return overview(storage.list_objects(f"{path}/" if path else ""))
@@ -100,22 +109,22 @@ class _Syncs:
         return bool(missing) and not missing <= removed_files(self.log)
 
 
-def _list_syncs(storage: Storage, stream: CohortStream, log: Storage) -> _Syncs:
+def _list_syncs(location: StreamLocation) -> _Syncs:
     # The data is listed before the log. So a sync that the log shows as published is complete
     # in the data, or was published between the listings. In the other order, the data could
     # show files of which the log knows nothing yet.
-    listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
-    sync_log = read_log(log, stream)
+    listed = list(location.list_files())
+    log = location.read_log()
     skipped = [item for item in listed if isinstance(item, SkippedObject)]
     by_time = dict[datetime, list[StreamFile]]()
     for item in listed:
         if isinstance(item, StreamFile):
             by_time.setdefault(item.name.synced_at, []).append(item)
-    unpublished = cache(lambda: {record.synced_at for record, _ in sync_log.unpublished()})
+    unpublished = cache(lambda: {record.synced_at for record, _ in log.unpublished()})
     syncs, partial = list[BucketSync](), list[BucketSync]()
     for synced_at, files in sorted(by_time.items()):
         is_complete = len(DiffType) == len(files) == len({f.name.diff_type for f in files})
-        record = None if is_complete else sync_log.published_at(synced_at)
+        record = None if is_complete else log.published_at(synced_at)
         chosen, others = _choose_files(files, record)
         skipped += others
         sync = BucketSync(synced_at=synced_at, files=chosen)
@@ -124,7 +133,7 @@ def _list_syncs(storage: Storage, stream: CohortStream, log: Storage) -> _Syncs:
             # The changes are enough, unless they are all that an unpublished sync left.
             is_known = synced_at not in unpublished()
         (syncs if is_known else partial).append(sync)
-    return _Syncs(syncs=tuple(syncs), partial=tuple(partial), skipped=tuple(skipped), log=sync_log)
+    return _Syncs(syncs=tuple(syncs), partial=tuple(partial), skipped=tuple(skipped), log=log)
 
 
 def _choose_files(

@@ -167,7 +167,7 @@ class Replay:
 
         Raises:
             NaiveDatetimeError: ``when`` has no time zone.
-            WrongArgumentError: ``when`` is a text, a date or a number.
+            ArgumentTypeError: ``when`` is a text, a date or a number.
             NoSyncYetError: The first sync is later.
         """
         index = self._index(when)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
-from ..errors import CohortS3Error, DigestMismatchError
+from ..errors import CohortS3Error, ObjectChangedError
 from ..format.columns import ID_COLUMNS
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType
@@ -97,7 +97,7 @@ def _file_findings(replay: Replay, sync: BucketSync) -> Iterator[Finding]:
             key, detail = info.key, ""
             try:
                 count = sum(1 for _ in replay.rows(sync, diff_type))
-            except DigestMismatchError:
+            except ObjectChangedError:
                 kind = FindingKind.EDITED_FILE
             except (CohortS3Error, zlib.error, EOFError) as error:
                 kind, detail = FindingKind.UNREADABLE_FILE, str(error)
