@@ -232,8 +232,7 @@ class Replay:
     def _replayed(self, index: int) -> CsvSource:
         """Return the members at a sync that is not a snapshot.
 
-        An earlier snapshot is preferred to a later one, because its properties are closer
-        to those at the sync.
+        An earlier snapshot is preferred, because a later one shows later properties.
         """
         snapshots = [n for n, sync in enumerate(self.syncs) if self.has_snapshot(sync)]
         earlier = [n for n in snapshots if n < index]
@@ -269,13 +268,7 @@ class Replay:
         return self.has_known_start or any(map(self.has_snapshot, self.syncs[:number]))
 
     def _changed_rows(self, number: int, diff_type: DiffType, schema: RowSchema) -> Iterator[Row]:
-        """Yield the rows of the users who entered or exited at a sync.
-
-        Args:
-            number: The index of the sync.
-            diff_type: ``ENTERING`` or ``EXITING``.
-            schema: The columns of the rows.
-        """
+        """Yield the rows of the users who entered or exited at a sync."""
         sync = self.syncs[number]
         if self.is_derived(sync, diff_type):
             before, now = (
@@ -322,7 +315,11 @@ class Replay:
             yield row[schema.key_index].encode(), number, ChangeKind.PRESENT, row
 
 
-def removed_files(log: SyncLog) -> frozenset[tuple[datetime, DiffType]]:
+Files = frozenset[tuple[datetime, DiffType]]
+"""Files of a stream, each by the time of its sync and its type."""
+
+
+def removed_files(log: SyncLog) -> Files:
     """Return the files that were removed according to the log, or are being removed."""
     pending = log.pending
     keys = log.removed.union(() if pending is None else pending.removed)

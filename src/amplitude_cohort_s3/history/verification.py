@@ -15,7 +15,7 @@ from ..format.schema import RowSchema
 from ..log.listing import SAME_SYNC, BucketSync, SyncState
 from ._external_sort import external_sort
 from .findings import Finding, FindingKind
-from .replay import CHANGES, Replay, removed_files
+from .replay import CHANGES, Files, Replay, removed_files
 
 
 def verify(replay: Replay) -> tuple[Finding, ...]:
@@ -25,7 +25,8 @@ def verify(replay: Replay) -> tuple[Finding, ...]:
         for sync in replay.unpublished
         if sync.files or sync.state is SyncState.IN_DOUBT
     ]
-    findings += _log_findings(replay)
+    removed = removed_files(replay.log)
+    findings += _log_findings(replay, removed)
     findings += [
         _finding(FindingKind.DUPLICATE_FILE, skipped.key)
         for skipped in replay.skipped
@@ -33,7 +34,7 @@ def verify(replay: Replay) -> tuple[Finding, ...]:
     ]
     was_readable = True
     for number, sync in enumerate(replay.syncs):
-        of_files = list(_file_findings(replay, sync))
+        of_files = list(_file_findings(replay, sync, removed))
         readable = all(f.kind is FindingKind.MISSING_FILE for f in of_files)
         findings += of_files
         if readable and was_readable:
@@ -49,7 +50,7 @@ _UNPUBLISHED = {
 }
 
 
-def _log_findings(replay: Replay) -> Iterator[Finding]:
+def _log_findings(replay: Replay, removed: Files) -> Iterator[Finding]:
     """Yield the faults of the log, and the published syncs that are missing entirely."""
     log = replay.log
     if log.pending is not None:
@@ -65,7 +66,6 @@ def _log_findings(replay: Replay) -> Iterator[Finding]:
     for record in log.broken_links():
         yield Finding(kind=FindingKind.BROKEN_CHAIN, synced_at=record.synced_at, key=record.key)
     visible = {sync.synced_at for sync in replay.syncs}
-    removed = removed_files(log)
     for record in log.published():
         if record.synced_at not in visible:
             for diff_type, file in record.files.items():
@@ -79,11 +79,10 @@ def _finding(kind: FindingKind, key: str, detail: str = "") -> Finding:
     return Finding(kind=kind, synced_at=name.synced_at, key=key, detail=detail)
 
 
-def _file_findings(replay: Replay, sync: BucketSync) -> Iterator[Finding]:
+def _file_findings(replay: Replay, sync: BucketSync, removed: Files) -> Iterator[Finding]:
     """Yield the faults of the single files of a sync."""
     record = replay.record(sync)
     changing = _changing(replay)
-    removed = removed_files(replay.log)
     for diff_type in DiffType:
         info = sync.files.get(diff_type)
         if info is None:
