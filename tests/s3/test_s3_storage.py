@@ -414,3 +414,16 @@ def test_clean_up_uploads_aborts_only_old_uploads_below_the_path(
         "cohorts-of-others/a": StagedState.STAGED,
         "a": StagedState.STAGED,
     }
+
+
+@pytest.mark.servers
+def test_a_stream_seeks_without_reading_what_is_before(storage: S3Storage):
+    data = os.urandom(3 * MIB)
+    storage.create("key", data)
+    with storage.open("key") as stream:
+        assert stream.seekable()
+        for start in (2 * MIB + 1, 7, len(data), 2 * MIB):
+            assert stream.seek(start) == start
+            assert stream.read(100) == data[start : start + 100]
+        assert stream.seek(-5, os.SEEK_END) == len(data) - 5
+        assert stream.read() == data[-5:]

@@ -1,18 +1,17 @@
 """A stream over one version of an object, which continues after a broken connection."""
 
 import io
+import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
+from typing_extensions import Buffer, override
 from urllib3.exceptions import HTTPError
 
 from ...errors import ObjectChangedError, StoreUnavailableError
 from .errors import error_code, translated
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 BUFFER_BYTES = 1 << 20
 
@@ -23,8 +22,8 @@ _PAUSES = (1, 2, 4, 8)
 class ObjectReader(io.RawIOBase):
     """The bytes of an object, read from a single response while its connection lasts.
 
-    If the connection breaks, the reader requests the rest of the object with ``Range``. The
-    condition ``If-Match`` makes sure that the rest is of the same version.
+    If the connection breaks, or after a seek, the reader requests the rest of the object with
+    ``Range``. The condition ``If-Match`` makes sure that the rest is of the same version.
 
     Args:
         get_object: The client's method, with bucket and key.
@@ -41,13 +40,34 @@ class ObjectReader(io.RawIOBase):
         self._key = key
         self._position = 0
         self._body: Any = None
-        self._etag = self._send()["ETag"]
+        answer = self._send()
+        self._etag = answer["ETag"]
+        self._size: int = answer.get("ContentLength", sys.maxsize)
 
+    @override
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "Buffer", /) -> int:
+    @override
+    def seekable(self) -> bool:
+        return True
+
+    @override
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        position = max(0, start + offset)
+        if position != self._position:
+            self._release()
+            self._position = position
+        return position
+
+    @override
+    def readinto(self, buffer: Buffer, /) -> int:
         view = memoryview(buffer).cast("B")
+        if self._body is None:
+            if self._position >= self._size:
+                return 0
+            self._continue()
         broken: Exception | None = None
         for pause in (None, *_PAUSES):
             if pause is not None:
@@ -66,13 +86,18 @@ class ObjectReader(io.RawIOBase):
                 return len(data)
         raise StoreUnavailableError(self._bucket, "GetObject broke off") from broken
 
+    @override
     def close(self) -> None:
-        if self._body is not None:
-            self._body.close()
+        self._release()
         super().close()
 
+    def _release(self) -> None:
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
     def _continue(self) -> None:
-        self._body.close()
+        self._release()
         rest = {"Range": f"bytes={self._position}-"} if self._position else {}
         answer = self._send(IfMatch=self._etag, **rest)
         if rest and not answer.get("ContentRange", "").startswith(f"bytes {self._position}-"):
