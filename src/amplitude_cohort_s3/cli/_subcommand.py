@@ -1,0 +1,50 @@
+"""The form of a subcommand, and types of arguments that several of them share."""
+
+import argparse
+from collections.abc import Callable
+from datetime import datetime
+
+from attrs import frozen
+
+from .exit_codes import ExitCode
+
+
+@frozen
+class Subcommand:
+    """A subcommand of the command.
+
+    Attributes:
+        name: The word on the command line.
+        help: A line for ``--help``.
+        run: The function that runs it with the parsed options.
+        add_arguments: The function that adds its own arguments to its parser.
+        has_config: Whether it reads the configuration file.
+    """
+
+    name: str
+    help: str
+    run: Callable[[argparse.Namespace], ExitCode]
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    has_config: bool = True
+
+
+def add_sync_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="name of the sync in the configuration file")
+
+
+def add_sync_names(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="name", help="only these syncs (default: all)")
+
+
+def aware_time(text: str) -> datetime:
+    """Return the time that an argument names."""
+    example = "2026-11-23T06:30Z"
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        fault = f"invalid time {text!r}; use ISO 8601 with a time zone, e.g. {example}"
+        raise argparse.ArgumentTypeError(fault) from None
+    if when.tzinfo is None:
+        fault = f"{text!r} has no time zone; add Z for UTC: {text}Z"
+        raise argparse.ArgumentTypeError(fault)
+    return when
