@@ -13,14 +13,17 @@ from typing import Literal, Self, get_args
 from attrs import define, evolve, field
 
 from .._arguments import check_kind
+from .._bytes import Hashed
 from .._html import html_table
-from ..errors import ConfigurationError, DiskFullError, WrongArgumentError
+from ..errors import ConfigurationError, DiskFullError, PlanMismatchError, WrongArgumentError
 from ..format.columns import Row
+from ..format.compression import stage_csv
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..sources.protocol import MemberSource
 from ..sources.rows import as_csv
+from ..storage.protocol import StagedObject, Storage
 from .engine import PartitionEngine
 from .progress import Progress, TqdmProgress
 from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates
@@ -77,8 +80,28 @@ class CohortDiff:
         """The rows of one file, in order."""
         return self.schema.decode(self.report.files[diff_type].chunks(), canonical=True)
 
+    def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:
+        """Stage one of the files: see ``StageableDiff``.
+
+        Raises:
+            DiffClosedError: The diff is closed.
+            PlanMismatchError: The file was changed since it was computed.
+        """
+        file = self.report.files[diff_type]
+        if key.endswith(".gz"):
+            hashed = Hashed(file.chunks())
+            staged = stage_csv(storage, key, hashed)
+            sha256: str | None = hashed.sha256
+        else:
+            staged = stage_csv(storage, key, file.chunks())
+            sha256 = staged.sha256  # The storage computes it anyway.
+        if sha256 != file.sha256:
+            storage.discard(staged)
+            raise PlanMismatchError(f"the file {diff_type.value} was changed since")
+        return staged
+
     def close(self) -> None:
-        """Removes the files. A second call does nothing."""
+        """Remove the files. A second call does nothing."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -126,7 +149,8 @@ def diff_members(
     Raises:
         EmptyKeyError: Rows have no Amplitude id and members are matched by it.
         DuplicateKeyError: Different rows share a key, and are refused.
-        MalformedCsvError, MissingColumnsError, UnsupportedValueError, InvalidTextError:
+        MalformedCsvError,
+    PlanMismatchError, MissingColumnsError, UnsupportedValueError, InvalidTextError:
             The members can't be read as the schema's rows.
         DiskFullError: There is no room for temporary files; none is left behind.
         MissingExtraError: ``progress=True`` without tqdm.

@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from os import PathLike
 
 from .._time import to_utc
+from ..log.location import StreamLocation
 from ..log.stream import CohortStream
-from ..storage.capabilities import log_storage, replacing
+from ..storage.capabilities import require_replace
 from ..storage.protocol import Storage
-from ..sync.recover import recover
+from ..sync.recover import recover_location
 from ._rewrite import amend_log, replace_unlogged
 from ._search import search
 from .forget_report import ForgetPlan, ForgetReceipt
@@ -49,7 +50,9 @@ def plan_forget(
         MissingColumnsError: No file has the column ``by``.
         DigestMismatchError, MalformedCsvError: A file can't be trusted or read.
     """
-    return search(storage, stream, people, by=by, log=log, work_dir=work_dir).plan
+    location = StreamLocation.of(storage, stream, log)
+    require_replace(storage, "forget")
+    return search(location, people, by=by, work_dir=work_dir).plan
 
 
 def forget(
@@ -103,18 +106,18 @@ def forget(
     >>> receipt.people, len(receipt.files)
     (1, 2)
     """
-    log = log_storage(storage, log)
-    replacing(storage, "forget")
-    recover(storage, stream, log=log)
-    found = search(storage, stream, people, by=by, log=log, work_dir=work_dir)
+    location = StreamLocation.of(storage, stream, log)
+    require_replace(storage, "forget")
+    recover_location(location)
+    found = search(location, people, by=by, work_dir=work_dir)
     now = to_utc(clock(), "clock()")
     number = None
     if found.plan.files:
         head = found.history.log.head
         if head is None:
-            replace_unlogged(storage, found)
+            replace_unlogged(location, found)
         else:
-            number = amend_log(storage, log, found, head, now)
+            number = amend_log(location, found, head, now)
     return ForgetReceipt(
         stream=stream,
         forgotten_at=now,
