@@ -933,7 +933,7 @@ class SyncTimeError(CohortS3Error, ValueError):
                 return f"the stream has a different sync at {at}. The next free time is {other}"
 
 
-@define(slots=False)
+@define(slots=False, init=False)
 class SyncTimeTakenError(SyncTimeError, FileExistsError):
     """A time at which the stream has a different sync.
 

@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 from .._arguments import check_kind
 from .._bytes import Hashed
 from .._html import html_table
-from ..errors import ConfigurationError, DiskFullError, PlanMismatchError, WrongArgumentError
+from ..errors import ArgumentTypeError, ConfigurationError, DiskFullError, UnusableDiffError
 from ..format.columns import Row
 from ..format.compression import stage_csv
 from ..format.existing_meaning import ExistingMeaning
@@ -85,7 +85,7 @@ class CohortDiff:
 
         Raises:
             DiffClosedError: The diff is closed.
-            PlanMismatchError: The file was changed since it was computed.
+            UnusableDiffError: The file was changed since it was computed.
         """
         file = self.report.files[diff_type]
         if key.endswith(".gz"):
@@ -97,7 +97,9 @@ class CohortDiff:
             sha256 = staged.sha256  # The storage computes it anyway.
         if sha256 != file.sha256:
             storage.discard(staged)
-            raise PlanMismatchError(f"the file {diff_type.value} was changed since")
+            raise UnusableDiffError(
+                f"its file {diff_type.value!r} was changed since", "Compute the diff again"
+            )
         return staged
 
     def close(self) -> None:
@@ -154,7 +156,7 @@ def diff_members(
             The members can't be read as the schema's rows.
         DiskFullError: There is no room for temporary files; none is left behind.
         MissingExtraError: ``progress=True`` without tqdm.
-        WrongArgumentError: An argument is of another type: members that are one text, a
+        ArgumentTypeError: An argument is of another type: members that are one text, a
             query that did not run yet.
         ConfigurationError: ``duplicates`` is none of its values, ``work_dir`` no folder.
 
@@ -168,7 +170,7 @@ def diff_members(
     check_kind("existing", existing, ExistingMeaning, "give one, such as ExistingMeaning.MEMBERS")
     check_kind("engine", engine, DiffEngine | None, "give one, such as PartitionEngine(workers=2)")
     if isinstance(engine, type):  # which has the method too
-        raise WrongArgumentError("engine", "type", f"give an object of it: {engine.__name__}()")
+        raise ArgumentTypeError("engine", "type", f"give an object of it: {engine.__name__}()")
     if duplicates not in get_args(Duplicates):
         fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
         raise ConfigurationError("diff_members", (fault,))

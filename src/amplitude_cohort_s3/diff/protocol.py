@@ -123,7 +123,7 @@ class StageableDiff(Protocol):
             key: The key under which the file will appear; ``.gz`` means compressed.
 
         Raises:
-            PlanMismatchError: The bytes are not those of the report; nothing is staged.
+            UnusableDiffError: The bytes are not those of the report; nothing is staged.
         """
         ...
 

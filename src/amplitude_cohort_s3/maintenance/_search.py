@@ -7,7 +7,7 @@ from os import PathLike
 from attrs import field, frozen
 
 from .._arguments import check_kind
-from ..errors import MissingColumnsError, UnfinishedSyncError, WrongArgumentError
+from ..errors import ArgumentTypeError, MissingColumnsError, UnfinishedSyncError
 from ..format.cells import to_text
 from ..format.columns import ID_COLUMNS, Row
 from ..format.reader import read_table
@@ -71,7 +71,7 @@ def search(
     cure = "give a list of ids"
     check_kind("people", people, Iterable, cure)
     if isinstance(people, str | bytes):
-        raise WrongArgumentError("people", type(people).__name__, cure)
+        raise ArgumentTypeError("people", type(people).__name__, cure)
     history = read_location(location, work_dir=work_dir)
     if history.log.unfinished is not None:
         raise UnfinishedSyncError(history.log.unfinished.key)

@@ -43,12 +43,12 @@ def plan_forget(
         work_dir: Where temporary files go.
 
     Raises:
-        MissingPowerError: The storage can't replace files.
+        MissingCapabilityError: The storage can't replace files.
         UnfinishedSyncError: A sync is at work, or died; ``recover`` finishes it.
-        WrongArgumentError: ``people`` is one text, or another argument of another type.
-        UnsupportedValueError: ``people`` holds what is no id.
+        ArgumentTypeError: ``people`` is one text, or another argument of another type.
+        InvalidCellError: ``people`` holds what is no id.
         MissingColumnsError: No file has the column ``by``.
-        DigestMismatchError, MalformedCsvError: A file can't be trusted or read.
+        ObjectChangedError, MalformedCsvError: A file can't be trusted or read.
     """
     location = StreamLocation.of(storage, stream, log)
     require_replace(storage, "forget")
@@ -86,16 +86,16 @@ def forget(
         clock: Gives the time; for tests.
 
     Raises:
-        MissingPowerError: The storage can't replace files.
+        MissingCapabilityError: The storage can't replace files.
         ConcurrentSyncError: A sync came first; nothing is changed, run it again.
-        TooManyFilesError: They are in more files than one entry of the log can hold, some
+        LogLimitError: They are in more files than one entry of the log can hold, some
             15,000; nothing is changed.
         StagedGoneError: Some of the new files were removed before they came into place;
             the others are done, run it again.
-        WrongArgumentError: ``people`` is one text, or another argument of another type.
-        UnsupportedValueError: ``people`` holds what is no id.
+        ArgumentTypeError: ``people`` is one text, or another argument of another type.
+        InvalidCellError: ``people`` holds what is no id.
         MissingColumnsError: No file has the column ``by``.
-        DigestMismatchError, MalformedCsvError: A file can't be trusted or read.
+        ObjectChangedError, MalformedCsvError: A file can't be trusted or read.
         UnknownOutcomeError: The storage did not say what became of a write; run it again.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort

@@ -105,11 +105,11 @@ def plan_prune(
         log: Where the log is, if not in ``storage``.
 
     Raises:
-        MissingPowerError: The storage can't delete.
+        MissingCapabilityError: The storage can't delete.
         NaiveDatetimeError: ``before`` has no time zone.
         UnfinishedSyncError: A sync is at work, or died; ``recover`` finishes it.
         ConfigurationError: ``keep`` is none of its values.
-        WrongArgumentError: An argument is of another type.
+        ArgumentTypeError: An argument is of another type.
     """
     location = StreamLocation.of(storage, stream, log)
     require_delete(storage, "prune")
@@ -141,14 +141,14 @@ def prune(
         clock: Gives the time; for tests.
 
     Raises:
-        MissingPowerError: The storage can't delete.
+        MissingCapabilityError: The storage can't delete.
         NaiveDatetimeError: ``before`` has no time zone.
         ConcurrentSyncError: A sync came first; nothing is deleted, run it again.
-        TooManyFilesError: There are more than one entry of the log can hold; nothing is
+        LogLimitError: There are more than one entry of the log can hold; nothing is
             deleted, take an earlier time first.
         UnknownOutcomeError: The storage did not say what became of a write; run it again.
         ConfigurationError: ``keep`` is none of its values.
-        WrongArgumentError: An argument is of another type.
+        ArgumentTypeError: An argument is of another type.
     """
     location = StreamLocation.of(storage, stream, log)
     remover = require_delete(storage, "prune")

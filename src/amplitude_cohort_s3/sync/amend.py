@@ -1,6 +1,6 @@
 """Recording an amendment and carrying it out."""
 
-from ..errors import ConcurrentSyncError, TooManyFilesError
+from ..errors import ConcurrentSyncError, LogLimitError
 from ..log.amendments import Amendment
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
@@ -17,14 +17,17 @@ def amend(location: StreamLocation, amendment: Amendment) -> Outcome:
 
     Raises:
         ConcurrentSyncError: A sync or another amendment came first; nothing is changed.
-        TooManyFilesError: The amendment is larger than an entry of the log may be.
-        MissingPowerError: The storage can't replace or delete.
+        LogLimitError: The amendment is larger than an entry of the log may be.
+        MissingCapabilityError: The storage can't replace or delete.
         UnknownOutcomeError: The storage did not answer a write; run it again.
     """
     if len(amendment.to_bytes()) > MAX_ENTRY_BYTES:
         _discard(location, amendment)
         files = len(amendment.replaced) + len(amendment.removed)
-        raise TooManyFilesError(files, amendment.purpose)
+        raise LogLimitError(
+            f"it would name {files:,} files, more than one entry can hold; nothing was changed",
+            f"Prune old syncs first, in several steps, then run {amendment.purpose} again",
+        )
     if (other := create_record(location, amendment)) is not None:
         outcome_of(location, other)
         _discard(location, amendment)

@@ -61,14 +61,14 @@ def commit(
         log: The storage of the log, if it is not ``storage``.
 
     Raises:
-        PlanMismatchError: The plan was made from another diff, or the diff's files changed.
-        DiffClosedError: The diff is closed.
-        LogFullError: The log has no number left.
+        UnusableDiffError: The plan was made from another diff, the diff is closed, or its
+            files were changed.
+        LogLimitError: The log has no number left.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         SyncVoidError: A staged file disappeared, or another object took a name.
         UnknownOutcomeError: The storage did not answer a write; run it again.
-        ConfigurationError, MissingPowerError: The files can't be composed in this storage.
-        WrongArgumentError: An argument is of another type.
+        ConfigurationError, MissingCapabilityError: The files can't be composed in this storage.
+        ArgumentTypeError: An argument is of another type.
     """
     check_kind("plan", plan, SyncPlan, "make it with plan_sync(sync, diff, ...)")
     plan.check_diff(diff)

@@ -11,14 +11,14 @@ from .._html import html_table
 from .._time import to_utc
 from ..diff.protocol import StageableDiff
 from ..errors import (
+    ArgumentTypeError,
     ConfigurationError,
-    LogFullError,
+    LogLimitError,
     MassExitError,
     MatchByChangedError,
-    PlanMismatchError,
-    SyncOrderError,
+    SyncTimeError,
     SyncTimeTakenError,
-    WrongArgumentError,
+    UnusableDiffError,
 )
 from ..format.filename import DiffType, NameStyle
 from ..log.keys import MAX_NUMBER
@@ -87,10 +87,13 @@ class SyncPlan(SyncFacts):
         """Return the record of this plan, once its files are staged.
 
         Raises:
-            LogFullError: The log has no number left.
+            LogLimitError: The log has no number left.
         """
         if number > MAX_NUMBER:
-            raise LogFullError(self.sync.stream.log_prefix)
+            raise LogLimitError(
+                f"the last number under {self.sync.stream.log_prefix!r} is used",
+                "Begin another stream: set another path in the Destination, or another routing key",
+            )
         return SyncRecord(
             **_facts(self) | {"number": number},
             stream=self.sync.stream,
@@ -108,17 +111,24 @@ class SyncPlan(SyncFacts):
         """Raise unless this plan was made from the diff.
 
         Raises:
-            PlanMismatchError: A file differs.
-            WrongArgumentError: It is not a diff.
+            UnusableDiffError: A file differs.
+            ArgumentTypeError: It is not a diff.
         """
         _check_is_diff(diff)
         for diff_type, file in self.files.items():
             if diff.report.files[diff_type].sha256 != file.sha256:
-                raise PlanMismatchError(f"the file {diff_type.value} has other bytes")
+                raise _mismatch(f"the file {diff_type.value} has other bytes")
 
 
 def _facts(sync: SyncFacts) -> dict[str, Any]:
     return {field.name: getattr(sync, field.name) for field in fields(SyncFacts)}
+
+
+def _mismatch(difference: str) -> UnusableDiffError:
+    """Return the error of a diff that is not the diff of a plan."""
+    return UnusableDiffError(
+        f"it is not the diff of the plan: {difference}", "Make a new plan from this diff"
+    )
 
 
 def plan_sync(
@@ -147,10 +157,10 @@ def plan_sync(
         NaiveDatetimeError: A time has no time zone.
         MassExitError: More members would leave than the guard allows.
         SyncTimeTakenError: The stream already has files with this time.
-        SyncOrderError: The head is newer.
+        SyncTimeError: The head is newer.
         MatchByChangedError: The stream matches members by another column.
-        PlanMismatchError: The diff has another schema or another meaning of ``existing``.
-        WrongArgumentError: An argument is of another type.
+        UnusableDiffError: The diff has another schema or another meaning of ``existing``.
+        ArgumentTypeError: An argument is of another type.
         ConfigurationError: ``max_exits`` is negative.
     """
     check_is_sync(sync)
@@ -161,13 +171,13 @@ def plan_sync(
     requested_at = synced_at if requested_at is None else to_utc(requested_at, "requested_at")
     synced_at = sync.name_style.floor(synced_at)
     if diff.schema != sync.schema:
-        raise PlanMismatchError("it was made with another schema")
+        raise _mismatch("it was made with another schema")
     if diff.existing_meaning is not sync.destination.existing:
-        raise PlanMismatchError("it was made with another meaning of existing")
+        raise _mismatch("it was made with another meaning of existing")
     check_match_by(sync, previous)
     if previous is not None:
         if synced_at < previous.record.synced_at:
-            raise SyncOrderError(synced_at, previous.record.synced_at)
+            raise SyncTimeError("order", synced_at, previous.record.synced_at)
         if synced_at in previous.occupied_times:
             free = next_free_time(sync.name_style, synced_at, previous, previous.occupied_times)
             raise SyncTimeTakenError(synced_at, free)
@@ -299,13 +309,13 @@ def check_max_exits(max_exits: int | None) -> None:
     """Raise unless the argument is None or a number that is not negative.
 
     Raises:
-        WrongArgumentError: It is of another type.
+        ArgumentTypeError: It is of another type.
         ConfigurationError: It is negative.
     """
     cure = "give a number, or None for the exit guard"
     check_kind("max_exits", max_exits, int | None, cure)
     if isinstance(max_exits, bool):  # an int to Python
-        raise WrongArgumentError("max_exits", "bool", cure)
+        raise ArgumentTypeError("max_exits", "bool", cure)
     if max_exits is not None and max_exits < 0:
         fault = f"max_exits must not be negative, and is {max_exits}"
         raise ConfigurationError("plan_sync", (fault,))

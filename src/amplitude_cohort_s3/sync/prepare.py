@@ -13,14 +13,7 @@ from .._time import to_utc
 from ..diff.cohort_diff import CohortDiff, diff_members
 from ..diff.progress import Progress
 from ..diff.protocol import DiffEngine, Duplicates, StageableDiff
-from ..errors import (
-    ClockSkewError,
-    ConfigurationError,
-    FutureTimeError,
-    SyncOrderError,
-    SyncTimeTakenError,
-    UnfinishedSyncError,
-)
+from ..errors import ConfigurationError, SyncTimeError, SyncTimeTakenError, UnfinishedSyncError
 from ..history.members import needed_files
 from ..log.amendments import Amendment, LogRecord
 from ..log.location import StreamLocation
@@ -104,14 +97,14 @@ class SyncStart:
 
         Raises:
             SyncTimeTakenError: The earlier sync with this time is different.
-            SyncOrderError: There is no sync with this time, and the head is newer.
+            SyncTimeError: There is no sync with this time, and the head is newer.
         """
         head = self.head
         if head is None or self.synced_at > head.record.synced_at:
             return None
         earlier = head.log.published_at(self.synced_at)
         if earlier is None:
-            raise SyncOrderError(self.synced_at, head.record.synced_at)
+            raise SyncTimeError("order", self.synced_at, head.record.synced_at)
         if earlier.identity != identity_of(self.sync, members_sha256(), self.synced_at):
             raise SyncTimeTakenError(self.synced_at, self._next_free_time())
         return earlier
@@ -123,7 +116,7 @@ class SyncStart:
 
         Raises:
             MassExitError: More members would leave than the exit guard allows.
-            SyncTimeTakenError, SyncOrderError: As :meth:`find_repeated_sync`; or a void
+            SyncTimeTakenError, SyncTimeError: As :meth:`find_repeated_sync`; or a void
                 sync left files with this time.
         """
         repeated = self.find_repeated_sync(lambda: diff.report.members_sha256)
@@ -146,8 +139,8 @@ class SyncStart:
 
         Raises:
             ConfigurationError: The sync was begun as a dry run.
-            ConcurrentSyncError, SyncVoidError, UnknownOutcomeError, DiffClosedError,
-                LogFullError, PlanMismatchError: As ``commit``.
+            ConcurrentSyncError, SyncVoidError, UnknownOutcomeError, UnusableDiffError,
+                LogLimitError: As ``commit``.
         """
         if self.dry_run:
             fault = "a dry run can't be committed: prepare the sync without dry_run"
@@ -187,8 +180,8 @@ class PreparedSync:
 
         Raises:
             ConfigurationError: The sync was prepared as a dry run.
-            ConcurrentSyncError, SyncVoidError, UnknownOutcomeError, DiffClosedError,
-                LogFullError, PlanMismatchError: As ``commit``.
+            ConcurrentSyncError, SyncVoidError, UnknownOutcomeError, UnusableDiffError,
+                LogLimitError: As ``commit``.
         """
         return self._start.commit(self.plan, self.diff)
 
@@ -221,10 +214,10 @@ def prepare_sync(
         The prepared sync. Its diff has temporary files, which are removed at the end.
 
     Raises:
-        MassExitError, SyncTimeTakenError, SyncOrderError, FutureTimeError, ClockSkewError,
+        MassExitError, SyncTimeTakenError, SyncTimeError, SyncTimeError, SyncTimeError,
             UnloggedSyncsError, HeadFilesMissingError, MatchByChangedError, EmptyKeyError,
             DuplicateKeyError, MalformedCsvError, MissingColumnsError,
-            UnsupportedValueError, InvalidTextError, WrongArgumentError: As ``sync_cohort``.
+            InvalidCellError, InvalidCellError, ArgumentTypeError: As ``sync_cohort``.
         UnfinishedSyncError: A dry run can't tell the members of an unfinished sync.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
@@ -274,14 +267,14 @@ def begin_sync(
         clock: A function that returns the time; for tests.
 
     Raises:
-        FutureTimeError, ClockSkewError, SyncTimeTakenError: The time can't be that of the
+        SyncTimeError, SyncTimeError, SyncTimeTakenError: The time can't be that of the
             next sync.
         UnloggedSyncsError, HeadFilesMissingError: The state of the stream is undecided.
         MatchByChangedError: The stream matches members by another column.
         UnfinishedSyncError: A dry run can't tell the members of an unfinished sync.
         ConfigurationError: The sync's bucket is not that of the storage, or ``max_exits`` is
             negative.
-        WrongArgumentError: An argument is of another type.
+        ArgumentTypeError: An argument is of another type.
     """
     check_max_exits(max_exits)
     location = StreamLocation.of(storage, check_is_sync(sync).stream, log)
@@ -305,7 +298,7 @@ def begin_at(
     if synced_at is not None:
         synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
         if synced_at > now + CLOCK_TOLERANCE:
-            raise FutureTimeError(synced_at, now)
+            raise SyncTimeError("future", synced_at, now)
     state = read_state(location, partial(_readable if dry_run else finish, location))
     check_match_by(sync, state.head)
     if synced_at is None:
@@ -326,7 +319,7 @@ def begin_at(
 
 def _time_from_now(sync: CohortSync, state: StreamState, now: datetime) -> datetime:
     if state.head is not None and now + CLOCK_TOLERANCE < state.head.record.synced_at:
-        raise ClockSkewError(now, state.head.record.synced_at)
+        raise SyncTimeError("clock", now, state.head.record.synced_at)
     return next_free_time(sync.name_style, now, state.head, state.occupied_times)
 
 

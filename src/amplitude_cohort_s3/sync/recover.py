@@ -43,8 +43,8 @@ def recover(
     Raises:
         RecordFormatError: The log can't be read.
         UnknownOutcomeError: The storage did not answer a write; run it again.
-        MissingPowerError: ``forget`` or ``prune`` was begun, which this storage can't finish.
-        WrongArgumentError: An argument is of another type.
+        MissingCapabilityError: ``forget`` or ``prune`` was begun, which this storage can't finish.
+        ArgumentTypeError: An argument is of another type.
     """
     return recover_location(StreamLocation.of(storage, stream, log))
 

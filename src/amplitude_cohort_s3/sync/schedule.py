@@ -18,7 +18,7 @@ from .._arguments import check_kind
 from .._html import html_table
 from .._time import to_utc
 from ..diff.progress import Progress
-from ..errors import CohortS3Error, WrongArgumentError
+from ..errors import ArgumentTypeError, CohortS3Error
 from ..format.filename import DiffType
 from ..log.location import StreamLocation
 from ..log.records import SyncRecord
@@ -190,7 +190,7 @@ def run_due(
 
     Raises:
         NaiveDatetimeError: ``now`` has no time zone.
-        WrongArgumentError: An argument, or one of the jobs, is of another type.
+        ArgumentTypeError: An argument, or one of the jobs, is of another type.
 
     >>> from amplitude_cohort_s3 import Cadence, Destination, MemoryStorage
     >>> sync = CohortSync(destination=Destination(name="warehouse"), project_id=1,
@@ -234,7 +234,7 @@ def run_due(
 def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:
     check_kind("each of jobs", job, Sequence, _JOBS_CURE)
     if len(job) != 2:  # noqa: PLR2004 -- a pair
-        raise WrongArgumentError("each of jobs", f"{type(job).__name__} of {len(job)}", _JOBS_CURE)
+        raise ArgumentTypeError("each of jobs", f"{type(job).__name__} of {len(job)}", _JOBS_CURE)
     check_is_sync(job[0])
     return job
 

@@ -92,7 +92,7 @@ def sync_cohort(
 
     Raises:
         MassExitError: So many members would leave that the source looks broken.
-        SyncTimeTakenError, SyncOrderError, FutureTimeError, ClockSkewError: The time can't
+        SyncTimeTakenError, SyncTimeError, SyncTimeError, SyncTimeError: The time can't
             be that of the next sync.
         UnloggedSyncsError, HeadFilesMissingError: The state of the stream is undecided.
         UnfinishedSyncError: A dry run can't tell the members of an interrupted sync.
@@ -100,8 +100,8 @@ def sync_cohort(
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         UnknownOutcomeError: The storage did not answer a write.
         EmptyKeyError, DuplicateKeyError, MalformedCsvError, MissingColumnsError,
-            UnsupportedValueError, InvalidTextError: The members can't be synced.
-        WrongArgumentError: An argument is of another type.
+            InvalidCellError, InvalidCellError: The members can't be synced.
+        ArgumentTypeError: An argument is of another type.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
     >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
