@@ -9,16 +9,25 @@ import subprocess
 import sys
 import termios
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from amplitude_cohort_s3 import LocalStorage, errors, list_streams
+from amplitude_cohort_s3 import (
+    LocalStorage,
+    MemoryStorage,
+    errors,
+    list_streams,
+    sync_cohort,
+)
 from amplitude_cohort_s3.cli._output import COMMAND
 from amplitude_cohort_s3.cli._setup import CONFIG_FILE
+from amplitude_cohort_s3.cli.config import Config
 from amplitude_cohort_s3.cli.exit_codes import ExitCode, exit_code
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
+from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 
 # The script is installed beside the Python interpreter.
 SCRIPT = Path(sys.executable).with_name(COMMAND)
@@ -146,15 +155,34 @@ def test_a_mass_exit_has_its_own_exit_code_and_an_option_that_allows_it(folder):
     run("sync", "actives", "--max-exits", "2")
 
 
-def test_a_dry_run_names_the_way_to_finish_an_unfinished_sync(folder):
+def test_a_dry_run_previews_what_follows_an_unfinished_sync_and_does_not_finish_it(folder):
     sync_at(0)
     (outcome,) = folder.rglob("*.end.json")
     outcome.unlink()
-    for subcommand in (("sync", "actives"), ("run", "actives")):
-        looked = run(*subcommand, "--dry-run", code=ExitCode.RETRY)
-        assert "(here: run it without --dry-run)" in looked.stdout + looked.stderr
+    previewed = run("sync", "actives", "--at", "2026-11-02T06:30Z", "--dry-run").stdout
+    assert previewed.startswith("sync of 2026-11-02T06:30:00+00:00: 2 -> 2 members")
+    assert "due" in run("run", "actives", "--dry-run").stdout
+    assert not outcome.exists()
+
+
+def test_a_dry_run_that_needs_unpublished_files_names_the_way_to_publish_them(folder):
+    die_before_publishing(folder)
+    refused = run("sync", "actives", "--dry-run", code=ExitCode.RETRY)
+    assert refused.stderr.endswith("(here: run it without --dry-run)\n")
     assert sync_at(1).stdout.splitlines()[0].endswith("done")
     run("sync", "actives", "--dry-run")
+
+
+def die_before_publishing(folder):
+    """Leave the first sync recorded and staged, as a writer that died does."""
+    config = Config.from_toml((folder / CONFIG_FILE).read_text(), name=CONFIG_FILE)
+    sync, members = config.syncs["actives"].sync, [("1", "ann", "pro")]
+    counting = Fault()
+    sync_cohort(sync, members, FaultyStorage(MemoryStorage(), counting), synced_at=DAY)
+    fault = Fault(at=counting.calls.index("publish"))
+    with suppress(Death):
+        storage = FaultyStorage(LocalStorage(folder / "bucket"), fault)
+        sync_cohort(sync, members, storage, synced_at=DAY)
 
 
 def test_run_syncs_what_is_due_from_files_and_from_amplitude(folder):
@@ -191,7 +219,7 @@ def test_the_exit_code_of_a_run_is_that_of_its_failure(folder):
     environment = {**os.environ, "TEST_API_KEY": "a", "TEST_SECRET_KEY": "b"}
     (folder / "actives.csv").unlink()
     ended = run("run", "actives", code=ExitCode.FAILED, env=environment)
-    assert "MemberFileNotFoundError: there is no file 'actives.csv'" in ended.stdout
+    assert "MemberFileNotFoundError: the member file 'actives.csv' does not exist" in ended.stdout
     assert ended.stderr == "amplitude-cohort-s3: 1 of 1 failed\n"
 
 
@@ -215,7 +243,9 @@ def test_policy_and_parse_name_need_no_aws_account():
     ]
     (parsed,) = json.loads(run("parse-name", "a_2026-11-23T14-05_exiting.csv", "--json").stdout)
     assert (parsed["project_id"], parsed["routing_key"]) == (None, None)
-    assert "not a cohort file name" in run("parse-name", "x.csv", code=ExitCode.FAILED).stderr
+    assert (
+        "not the name of a cohort file" in run("parse-name", "x.csv", code=ExitCode.FAILED).stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -263,10 +293,11 @@ def test_errors_that_a_retry_may_solve_have_the_exit_code_for_a_retry():
         errors.UnknownOutcomeError("k", "r"),
         errors.StoreUnavailableError("b", "r"),
         errors.AmplitudeUnavailableError("s", "r"),
+        errors.AmplitudeTimeoutError("s", 1.0),
     ):
         assert exit_code(error) is ExitCode.RETRY
-    assert exit_code(errors.DownloadQuotaError(500, 500, None)) is ExitCode.FAILED
-    assert exit_code(errors.MissingRoutingKeyError("s", ("f",))) is ExitCode.USAGE
+    assert exit_code(errors.AmplitudeLimitError("downloads", 500, 500)) is ExitCode.FAILED
+    assert exit_code(errors.ConfigurationError("s", ("f",))) is ExitCode.USAGE
 
 
 # --- Interruptions and terminals ---------------------------------------------------------

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 
-from ..errors import MassExitError, UnfinishedSyncError
+from ..errors import DiskFullError, DuplicateKeyError, MassExitError, UnfinishedSyncError
 
 COMMAND = "amplitude-cohort-s3"
 
@@ -37,11 +37,15 @@ def print_table(
 
 
 def command_hint(error: BaseException | None) -> str:
-    """Return what to do on the command line, for errors that explain it in Python's terms."""
+    """Return what to do on the command line, if the error's message names something in Python."""
     match error:
         case MassExitError():
             return f" (here: {COMMAND} sync NAME --max-exits {error.exits})"
         case UnfinishedSyncError():
             return " (here: run it without --dry-run)"
+        case DuplicateKeyError():
+            return " (here: --duplicates keep_smallest)"
+        case DiskFullError():
+            return " (here: set the environment variable TMPDIR to the folder)"
         case _:
             return ""

@@ -2,19 +2,15 @@
 
 import argparse
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from ..diff.cohort_diff import diff_members
-from ..diff.protocol import Duplicates
 from ..errors import CohortS3Error
 from ..log.records import SyncRecord
-from ..settings.cohort_sync import CohortSync
 from ..sources import MemberFile
 from ..sources.protocol import MemberSource
-from ..storage import Storage
-from ..sync.head import read_head
-from ..sync.plan import SyncPlan, next_free_moment, plan_sync
+from ..sync.commit import SyncResult
+from ..sync.plan import SyncPlan
 from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
 from ._output import command_hint, print_json, print_message, print_result, print_table
@@ -65,11 +61,11 @@ def _sync(options: argparse.Namespace) -> ExitCode:
     else:
         members = setup.members(options.name)
     storage, log = setup.storages(config.destination)
-    if options.dry_run:
-        return _plan(options, config.sync, members, storage, log)
+    found: SyncResult | SyncPlan
     try:
         with progress_bar() as progress:
-            result = sync_cohort(
+            sync_now = partial(
+                sync_cohort,
                 config.sync,
                 members,
                 storage,
@@ -79,51 +75,30 @@ def _sync(options: argparse.Namespace) -> ExitCode:
                 log=log,
                 progress=progress,
             )
+            found = sync_now(dry_run=True) if options.dry_run else sync_now()
     except CohortS3Error as error:
         if options.json:
-            failed = JobResult(sync=config.sync, outcome=JobOutcome.FAILED, error=error)
-            print_json(_job_json(options.name, failed))
+            failed = {"sync": options.name, "outcome": JobOutcome.FAILED.value}
+            print_json(failed | {"error": _error_json(error)})
         raise
-    outcome = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
     if options.json:
-        done = JobResult(sync=config.sync, outcome=outcome, result=result)
-        print_json(_job_json(options.name, done))
-    else:
-        print_result(str(result))
-        if result.ignored_columns:
-            ignored = ", ".join(result.ignored_columns)
-            print_message(f"ignored columns that the sync does not have: {ignored}")
+        facts = found if isinstance(found, SyncPlan) else found.record
+        print_json(
+            {"sync": options.name, "outcome": _outcome(found).value}
+            | _sync_json(facts, found.ignored_columns)
+        )
+        return ExitCode.DONE
+    print_result(str(found))
+    if found.ignored_columns:
+        ignored = ", ".join(found.ignored_columns)
+        print_message(f"ignored columns that the sync does not have: {ignored}")
     return ExitCode.DONE
 
 
-def _plan(
-    options: argparse.Namespace,
-    sync: CohortSync,
-    members: MemberSource,
-    storage: Storage,
-    log: Storage | None,
-) -> ExitCode:
-    head = read_head(storage, sync.stream, log=log)
-    when = options.at or next_free_moment(sync, head, datetime.now(UTC))
-    duplicates: Duplicates = options.duplicates
-    with (
-        progress_bar() as progress,
-        diff_members(
-            () if head is None else head.members(),
-            members,
-            schema=sync.schema,
-            existing=sync.destination.existing,
-            duplicates=duplicates,
-            progress=progress,
-        ) as diff,
-    ):
-        plan = plan_sync(sync, diff, synced_at=when, previous=head, max_exits=options.max_exits)
-    if options.json:
-        due = {"sync": options.name, "outcome": JobOutcome.DUE.value}
-        print_json(due | _sync_json(plan, plan.ignored_columns))
-    else:
-        print_result(str(plan))
-    return ExitCode.DONE
+def _outcome(found: SyncResult | SyncPlan) -> JobOutcome:
+    if found.already_done:
+        return JobOutcome.ALREADY_DONE
+    return JobOutcome.DUE if isinstance(found, SyncPlan) else JobOutcome.DONE
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -176,14 +151,18 @@ def _job_json(name: str, job: JobResult) -> dict[str, Any]:
     if job.result is not None:
         found |= _sync_json(job.result.record, job.result.ignored_columns)
     if job.error is not None:
-        kind = type(job.error).__name__
-        found["error"] = {
-            "type": kind,
-            # The messages of other packages may contain user ids.
-            "message": str(job.error) if isinstance(job.error, CohortS3Error) else kind,
-            "exit_code": int(exit_code(job.error)),
-        }
+        found["error"] = _error_json(job.error)
     return found
+
+
+def _error_json(error: Exception) -> dict[str, Any]:
+    kind = type(error).__name__
+    return {
+        "type": kind,
+        # The messages of other packages may contain user ids.
+        "message": str(error) if isinstance(error, CohortS3Error) else kind,
+        "exit_code": int(exit_code(error)),
+    }
 
 
 def _sync_json(sync: SyncRecord | SyncPlan, ignored_columns: Iterable[str]) -> dict[str, Any]:

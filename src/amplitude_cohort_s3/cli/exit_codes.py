@@ -2,22 +2,7 @@
 
 from enum import IntEnum
 
-from ..errors import (
-    AmplitudeBusyError,
-    AmplitudeUnavailableError,
-    ConcurrentSyncError,
-    ConfigurationError,
-    ExportChangedError,
-    ExportExpiredError,
-    ExportFailedError,
-    ExportIncompleteError,
-    ExportTimeoutError,
-    MassExitError,
-    StoreUnavailableError,
-    SyncVoidError,
-    UnfinishedSyncError,
-    UnknownOutcomeError,
-)
+from ..errors import ConfigurationError, MassExitError, RetryableError
 
 
 class ExitCode(IntEnum):
@@ -43,22 +28,6 @@ class ExitCode(IntEnum):
     """SIGTERM, handled like Ctrl-C."""
 
 
-_RETRY = (
-    AmplitudeBusyError,
-    AmplitudeUnavailableError,
-    ConcurrentSyncError,
-    ExportChangedError,
-    ExportExpiredError,
-    ExportFailedError,
-    ExportIncompleteError,
-    ExportTimeoutError,
-    StoreUnavailableError,
-    SyncVoidError,
-    UnfinishedSyncError,
-    UnknownOutcomeError,
-)
-
-
 def exit_code(error: BaseException) -> ExitCode:
     """Return the exit code for an error.
 
@@ -72,4 +41,4 @@ def exit_code(error: BaseException) -> ExitCode:
         return ExitCode.USAGE
     if isinstance(error, MassExitError):
         return ExitCode.MASS_EXIT
-    return ExitCode.RETRY if isinstance(error, _RETRY) else ExitCode.FAILED
+    return ExitCode.RETRY if isinstance(error, RetryableError) else ExitCode.FAILED

@@ -111,10 +111,14 @@ class StagedRows:
                 failed.append(error)
                 raise
 
-        columns = dict.fromkeys(self.members.schema.columns, "text")
+        table = RowTable(
+            columns=dict.fromkeys(self.members.schema.columns, "text"),
+            rows=lambda: (),
+            csv=watched,
+        )
         driver: Any = connection.connection.driver_connection
         view = f"{self._table.name}_rows"
-        driver.register(view, RowTable(columns=columns, rows=lambda: (), csv=watched))
+        driver.register(view, table)
         try:
             command = f"INSERT INTO {self._table.name} SELECT * FROM {view}"
             rows = connection.exec_driver_sql(command).rowcount

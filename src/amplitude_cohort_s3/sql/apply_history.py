@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import evolve, frozen
 
-from ..errors import MembersMismatchError, SyncGapError
+from ..errors import TablesError
 from ..format.filename import DiffType
 from ..format.reader import read_table
 from ..format.schema import RowSchema
@@ -62,10 +62,10 @@ def apply(
     Raises:
         MissingExtraError: SQLAlchemy is not installed, or pyarrow is not and the database is
             DuckDB.
-        SyncGapError: A sync does not follow the last one that was applied.
-        MembersMismatchError: The changes of a sync do not lead to its members.
-        DigestMismatchError, MalformedCsvError: A file is damaged.
-        WrongArgumentError: ``history`` is not a ``CohortHistory``.
+        TablesError: A sync does not follow the last one that was applied, or its changes do not
+            lead to its members.
+        ObjectChangedError, MalformedCsvError: A file is damaged.
+        ArgumentTypeError: ``history`` is not a ``CohortHistory``.
 
     >>> import sqlalchemy as sa
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
@@ -129,7 +129,7 @@ class _SyncApplication:
         connection, stream = self.stays.connection, self.stays.stream
         try:
             return in_transaction(connection, stream, self._apply)
-        except (SyncGapError, MembersMismatchError) as error:
+        except TablesError as error:
             if not reconcile:
                 raise
             # The transaction was rolled back, so the repair starts from the state before it.
@@ -144,7 +144,7 @@ class _SyncApplication:
         record = self.history.record(self.sync)
         gap = None if last is None else self._gap(record, last)
         if gap is not None and self.repair is None:
-            raise SyncGapError(stays.stream, when, gap)
+            raise TablesError(stays.stream, when, gap)
 
         # All tables are created first, because some databases commit when one is created.
         staged = {
@@ -240,8 +240,8 @@ class _SyncApplication:
     def _expect(self, what: str, expected: int, found: int) -> None:
         is_repaired = self.repair is not None and what in ("entering", "exiting")
         if expected != found and not is_repaired:
-            stream, when = self.stays.stream, self.sync.synced_at
-            raise MembersMismatchError(stream, when, what, expected, found)
+            reason = f"{what}: {expected:,} expected, {found:,} found"
+            raise TablesError(self.stays.stream, self.sync.synced_at, reason)
 
     def _run_on_applied(self, applied: AppliedSync) -> None:
         if callable(self.on_applied):
