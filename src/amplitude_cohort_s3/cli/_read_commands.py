@@ -9,10 +9,15 @@ from attrs import asdict
 
 from ..format.filename import CohortFileName
 from ..policy.bucket_policy import bucket_policy
+from ._arguments import add_sync_name, add_sync_names, aware_time
 from ._output import print_json, print_result, print_table
 from ._setup import Setup
-from ._subcommand import Subcommand, add_sync_name, add_sync_names, aware_time
 from .exit_codes import ExitCode
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_history)
+    add_sync_name(parser)
 
 
 def _history(options: argparse.Namespace) -> ExitCode:
@@ -32,7 +37,8 @@ def _history(options: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-def _add_members_arguments(parser: argparse.ArgumentParser) -> None:
+def add_members(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_members)
     add_sync_name(parser)
     parser.add_argument(
         "--at", type=aware_time, metavar="TIME", help="as of this time (default: the newest sync)"
@@ -50,6 +56,11 @@ def _members(options: argparse.Namespace) -> ExitCode:
     for chunk in members.csv_source(members.schema).chunks():
         sys.stdout.buffer.write(chunk)
     return ExitCode.DONE
+
+
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_verify)
+    add_sync_names(parser)
 
 
 def _verify(options: argparse.Namespace) -> ExitCode:
@@ -72,7 +83,8 @@ def _verify(options: argparse.Namespace) -> ExitCode:
     return ExitCode.FINDINGS if found else ExitCode.DONE
 
 
-def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:
+def add_policy(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_policy)
     parser.add_argument("name", help="name of the destination in the configuration file")
     parser.add_argument(
         "--principal",
@@ -105,7 +117,8 @@ def _policy(options: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-def _add_parse_name_arguments(parser: argparse.ArgumentParser) -> None:
+def add_parse_name(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_parse_name)
     parser.add_argument("keys", nargs="+", metavar="name", help="file name or whole key")
 
 
@@ -126,16 +139,3 @@ def _parse_name(options: argparse.Namespace) -> ExitCode:
     else:
         print_table([*parsed[0]], [[str(v or "") for v in name.values()] for name in parsed])
     return ExitCode.DONE
-
-
-HISTORY = Subcommand("history", "print size and changes over time", _history, add_sync_name)
-MEMBERS = Subcommand("members", "print the members as CSV", _members, _add_members_arguments)
-VERIFY = Subcommand("verify", "check that all files agree", _verify, add_sync_names)
-POLICY = Subcommand("policy", "print a bucket policy as JSON", _policy, _add_policy_arguments)
-PARSE_NAME = Subcommand(
-    "parse-name",
-    "print what file names contain",
-    _parse_name,
-    _add_parse_name_arguments,
-    has_config=False,
-)

@@ -13,13 +13,14 @@ from ..sync.commit import SyncResult
 from ..sync.plan import SyncPlan
 from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
+from ._arguments import add_sync_name, add_sync_names, aware_time
 from ._output import command_hint, print_json, print_message, print_result, print_table
 from ._setup import Setup, progress_bar, standard_input
-from ._subcommand import Subcommand, add_sync_name, add_sync_names, aware_time
 from .exit_codes import ExitCode, exit_code
 
 
-def _add_sync_arguments(parser: argparse.ArgumentParser) -> None:
+def add_sync(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_sync)
     add_sync_name(parser)
     parser.add_argument(
         "--members",
@@ -101,7 +102,8 @@ def _outcome(found: SyncResult | SyncPlan) -> JobOutcome:
     return JobOutcome.DUE if isinstance(found, SyncPlan) else JobOutcome.DONE
 
 
-def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_run)
     add_sync_names(parser)
     parser.add_argument("--dry-run", action="store_true", help="print what is due, write nothing")
 
@@ -180,7 +182,3 @@ def _sync_json(sync: SyncRecord | SyncPlan, ignored_columns: Iterable[str]) -> d
             for t, file in sync.files.items()
         },
     }
-
-
-SYNC = Subcommand("sync", "sync one cohort now", _sync, _add_sync_arguments)
-RUN = Subcommand("run", "sync all cohorts that are due", _run, _add_run_arguments)

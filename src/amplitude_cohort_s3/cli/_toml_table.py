@@ -60,6 +60,21 @@ class TomlTable:
         value = self.values.get(key)
         return None if value is None else self._convert(key, value, kind)
 
+    def require(self, key: str, kind: Any) -> Any:
+        """Return the value of a key as ``get`` does; a missing one is a fault."""
+        if key not in self.values:
+            self.fault(key, "is missing")
+        return self.get(key, kind)
+
+    def reference(self, key: str, kind: str, found: Mapping[str, object]) -> str:
+        """Return the value of a key that must be the name of a table ``[<kind>.<name>]``."""
+        name: str | None = self.require(key, str)
+        if name is not None and name not in found:
+            tables = ", ".join(f"[{kind}.{one}]" for one in found) or "none"
+            rule = f"is {name!r}, but there is no [{kind}.{name}]; the file has: {tables}"
+            self.fault(key, rule)
+        return name or ""
+
     def build(self, cls: type[T], **given: object) -> T | None:
         """Return an instance made of the keys and of given fields; its faults become the file's."""
         arguments = dict(given)
@@ -67,11 +82,10 @@ class TomlTable:
         for field in attrs.fields(cls):  # type: ignore[arg-type]
             if field.name in given or field.name in _WITHOUT_KEY.get(cls, ()):
                 continue
-            value = self.get(field.name, kinds[field.name])
-            if value is None and field.default is attrs.NOTHING:
-                if field.name not in self.values:
-                    self.fault(field.name, "is missing")
-                value = _PLACEHOLDERS[kinds[field.name]]
+            kind, is_required = kinds[field.name], field.default is attrs.NOTHING
+            value = (self.require if is_required else self.get)(field.name, kind)
+            if value is None and is_required:
+                value = _PLACEHOLDERS[kind]
             if value is not None:
                 arguments[field.name] = value
         try:

@@ -187,11 +187,7 @@ def _sync(
     amplitude: Mapping[str, AmplitudeConfig],
     folder: str | os.PathLike[str],
 ) -> SyncConfig | None:
-    destination = table.get("destination", str) or ""
-    if "destination" not in table.values:
-        table.fault("destination", "is missing")
-    elif destination:
-        _check_is_named(table, "destination", destination, "destinations", destinations)
+    destination = table.reference("destination", "destinations", destinations)
     config = destinations.get(destination)
     # The faults of a destination are not repeated for each of its syncs.
     stand_in = Destination(name="?") if config is None else config.destination
@@ -211,26 +207,18 @@ def _members(
         return None if location is None else MemberFile(_resolve(location, folder))
     sync.get("members", dict)
     table = sync.inner("members")
-    location, project = table.get("file", str), table.get("amplitude", str)
     if ("file" in table.values) == ("amplitude" in table.values):
         table.faults.append(f"{table.place} must have either file or amplitude")
-    members: MemberFile | AmplitudeMembersConfig | None = None
-    if project is None:
-        members = table.build(MemberFile, location=_resolve(location or "", folder))
+    members: MemberFile | AmplitudeMembersConfig | None
+    location = table.get("file", str) or ""
+    if "amplitude" not in table.values:
+        members = table.build(MemberFile, location=_resolve(location, folder))
     else:
-        _check_is_named(table, "amplitude", project, "amplitude", amplitude)
+        project = table.reference("amplitude", "amplitude", amplitude)
         cohort_id = table.get("cohort_id", str) or sync.values.get("cohort_id")
         members = table.build(AmplitudeMembersConfig, amplitude=project, cohort_id=cohort_id)
     table.end()
     return members
-
-
-def _check_is_named(
-    table: TomlTable, key: str, name: str, kind: str, found: Mapping[str, object]
-) -> None:
-    if name not in found:
-        tables = ", ".join(f"[{kind}.{one}]" for one in found) or "none"
-        table.fault(key, f"is {name!r}, but there is no [{kind}.{name}]; the file has: {tables}")
 
 
 def _resolve(location: str, folder: str | os.PathLike[str]) -> str:

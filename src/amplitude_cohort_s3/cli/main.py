@@ -15,12 +15,21 @@ from typing import Any, NoReturn
 
 from ..errors import CohortS3Error, ConfigurationError
 from ._output import COMMAND, command_hint, print_message
-from ._read_commands import HISTORY, MEMBERS, PARSE_NAME, POLICY, VERIFY
+from ._read_commands import add_history, add_members, add_parse_name, add_policy, add_verify
 from ._setup import CONFIG_FILE
-from ._sync_commands import RUN, SYNC
+from ._sync_commands import add_run, add_sync
 from .exit_codes import ExitCode, exit_code
 
-_SUBCOMMANDS = (SYNC, RUN, HISTORY, MEMBERS, VERIFY, POLICY, PARSE_NAME)
+# For each subcommand its help, and the function that adds its arguments to its parser.
+_SUBCOMMANDS = {
+    "sync": ("sync one cohort now", add_sync),
+    "run": ("sync all cohorts that are due", add_run),
+    "history": ("print size and changes over time", add_history),
+    "members": ("print the members as CSV", add_members),
+    "verify": ("check that all files agree", add_verify),
+    "policy": ("print a bucket policy as JSON", add_policy),
+    "parse-name": ("print what file names contain", add_parse_name),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,13 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         "help": f"the TOML file with destinations and syncs (default: {CONFIG_FILE})",
     }
     parser.add_argument("--config", default=Path(CONFIG_FILE), **config)
-    parsers = parser.add_subparsers(title="subcommands", required=True, metavar="SUBCOMMAND")
-    for subcommand in _SUBCOMMANDS:
-        inner = parsers.add_parser(subcommand.name, help=subcommand.help)
-        inner.add_argument("--json", action="store_true", help="print JSON")
-        if subcommand.has_config:
+    subparsers = parser.add_subparsers(title="subcommands", required=True, metavar="SUBCOMMAND")
+    for name, (text, add_arguments) in _SUBCOMMANDS.items():
+        subparser = subparsers.add_parser(name, help=text)
+        subparser.add_argument("--json", action="store_true", help="print JSON")
+        if name != "parse-name":
             # Without a default, which would replace a file that is named before the subcommand.
-            inner.add_argument("--config", default=argparse.SUPPRESS, **config)
-        subcommand.add_arguments(inner)
-        inner.set_defaults(run=subcommand.run)
+            subparser.add_argument("--config", default=argparse.SUPPRESS, **config)
+        add_arguments(subparser)
     return parser

@@ -1,31 +1,7 @@
-"""The form of a subcommand, and types of arguments that several of them share."""
+"""Arguments that several subcommands share."""
 
 import argparse
-from collections.abc import Callable
 from datetime import datetime
-
-from attrs import frozen
-
-from .exit_codes import ExitCode
-
-
-@frozen
-class Subcommand:
-    """A subcommand of the command.
-
-    Attributes:
-        name: The word on the command line.
-        help: A line for ``--help``.
-        run: The function that runs it with the parsed options.
-        add_arguments: The function that adds its own arguments to its parser.
-        has_config: Whether it reads the configuration file.
-    """
-
-    name: str
-    help: str
-    run: Callable[[argparse.Namespace], ExitCode]
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    has_config: bool = True
 
 
 def add_sync_name(parser: argparse.ArgumentParser) -> None:
