@@ -1,4 +1,4 @@
-"""The one conversion of times: aware datetimes to UTC."""
+"""Conversion of aware datetimes to UTC."""
 
 from datetime import UTC, datetime
 
@@ -7,15 +7,15 @@ from .errors import NaiveDatetimeError
 
 
 def to_utc(when: datetime, argument: str) -> datetime:
-    """The same instant in UTC.
+    """Return the same instant in UTC.
 
     Args:
         when: An aware datetime of any time zone.
-        argument: Its name, for the error.
+        argument: The name of the argument, for the error.
 
     Raises:
         NaiveDatetimeError: It has no time zone.
-        WrongArgumentError: It is text, a date, a number.
+        ArgumentTypeError: It is not a datetime.
     """
     cure = 'give an aware datetime, as datetime.fromisoformat("2026-11-23T14:05Z") makes of text'
     check_kind(argument, when, datetime, cure)

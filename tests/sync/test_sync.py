@@ -46,7 +46,6 @@ from amplitude_cohort_s3.errors import (
     MassExitError,
     MatchByChangedError,
     MissingColumnsError,
-    MissingRoutingKeyError,
     NaiveDatetimeError,
     NoSyncYetError,
     NothingToAdoptError,
@@ -751,7 +750,7 @@ def test_naive_datetimes_are_refused(storage):
 
 
 def test_a_missing_routing_key_is_refused_before_there_is_a_sync():
-    with pytest.raises(MissingRoutingKeyError):
+    with pytest.raises(ConfigurationError, match="requires a routing key"):
         to(require_suffix=True)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from attrs import asdict
 
 from ..format.filename import CohortFileName
-from ..policy.bucket_policy import bucket_policy
+from ..policy import PURPOSES, bucket_policy
 from ._arguments import add_sync_name, add_sync_names, aware_time
 from ._output import print_json, print_result, print_table
 from ._setup import Setup
@@ -95,7 +95,7 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--purpose",
-        choices=("write", "amplitude", "read", "maintain"),
+        choices=PURPOSES,
         default="write",
         help="what the principal does: sync with this command (default), sync with Amplitude, "
         "read, or remove stale uploads",
