@@ -87,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", default=Path(CONFIG_FILE), **config)
     subparsers = parser.add_subparsers(title="subcommands", required=True, metavar="SUBCOMMAND")
     for name, (text, add_arguments) in _SUBCOMMANDS.items():
-        subparser = subparsers.add_parser(name, help=text)
+        description = f"{text[0].upper()}{text[1:]}."
+        subparser = subparsers.add_parser(name, help=text, description=description)
         subparser.add_argument("--json", action="store_true", help="print JSON")
         if name != "parse-name":
             # Without a default, which would replace a file that is named before the subcommand.
