@@ -1,4 +1,4 @@
-"""Optional packages, imported when they are needed."""
+"""Imports of optional packages."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -11,7 +11,7 @@ def load(module: str, extra: str | None = None) -> Any:
     """Import and return a module of an optional package.
 
     Args:
-        module: The name of the module.
+        module: The module's full name.
         extra: The extra of this library that installs the package, if there is one.
 
     Raises:
