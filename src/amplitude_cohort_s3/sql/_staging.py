@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from ..format.columns import Row
 from ..format.schema import RowSchema
 from ..history.members import Members
-from ..history.tables import RowTable
+from ..history.tables import csv_reader
 from .tables import PROPERTIES
 
 _BATCH_ROWS = 5000
@@ -111,11 +111,7 @@ class StagedRows:
                 failed.append(error)
                 raise
 
-        table = RowTable(
-            columns=dict.fromkeys(self.members.schema.columns, "text"),
-            rows=lambda: (),
-            csv=watched,
-        )
+        table = csv_reader(watched(), self.members.schema.columns)
         driver: Any = connection.connection.driver_connection
         view = f"{self._table.name}_rows"
         driver.register(view, table)

@@ -201,7 +201,8 @@ class _SyncApplication:
         else:
             properties = read_table(source.chunks()).properties
             schema = RowSchema(properties=properties, key=self.history.match_by)
-        return Members(schema=schema, sources={DiffType.EXISTING: source})
+        sources = {DiffType.EXISTING: source}
+        return Members(schema=schema, sources=sources, work_dir=self.history.work_dir)
 
     def _change(
         self, staged: dict[str, StagedRows], loaded: dict[str, int], *, is_first: bool
