@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3._html import Report, html_table
+from amplitude_cohort_s3._html import html_table
 from amplitude_cohort_s3.errors import NoSyncYetError, RecordFormatError
 from amplitude_cohort_s3.history.events import ChurnTable
 from amplitude_cohort_s3.log.keys import LogEntry
@@ -58,23 +58,6 @@ def test_every_text_of_a_table_is_escaped(title: str, rows: list[tuple[str, str]
     reader.close()
     assert reader.texts == [title, "<a>", "&b", *[cell for row in rows for cell in row]]
     assert set(reader.tags) <= {"table", "caption", "thead", "tbody", "tr", "th", "td"}
-
-
-@frozen
-class Sizes(Report):
-    """A report of two columns."""
-
-    files: tuple[tuple[str, int], ...]
-
-    def _report(self):
-        return f"{len(self.files)} files", ("file", "bytes"), self.files
-
-
-def test_a_report_is_the_same_table_as_text_and_in_a_notebook():
-    sizes = Sizes((("entering", 7), ("a", 12000)))
-    assert str(sizes) == "2 files\nentering       7\na         12,000"
-    assert sizes._repr_html_() == html_table("2 files", ("file", "bytes"), sizes.files)
-    assert str(Sizes(())) == "0 files"
 
 
 def test_a_plan_shows_counts_and_keys_but_no_user():

@@ -1,39 +1,8 @@
-"""Values as text and as the tables of notebooks."""
+"""Values as the tables of notebooks."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import cast
-
-
-class Report(ABC):
-    """A value that prints as lines and that a notebook shows as a table.
-
-    Reports are stored and sent around, so they show counts, times and keys, but no users.
-    """
-
-    __slots__ = ()
-
-    @abstractmethod
-    def _report(self) -> tuple[str, Sequence[str], Sequence[Sequence[object]]]:
-        """Return the title, the names of the columns, and the cells of each row."""
-
-    def __str__(self) -> str:
-        """Return the title, then one line for each row, in aligned columns."""
-        title, _, rows = self._report()
-        cells = [[f"{c:,}" if _is_count(c) else str(c) for c in row] for row in rows]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(
-                text.rjust(width) if _is_count(cell) else text.ljust(width)
-                for text, cell, width in zip(texts, row, widths, strict=True)
-            ).rstrip()
-            for texts, row in zip(cells, rows, strict=True)
-        ]
-        return "\n".join([title, *lines])
-
-    def _repr_html_(self) -> str:
-        return html_table(*self._report())
 
 
 def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
