@@ -1237,11 +1237,6 @@ def _positions(lines: tuple[int, ...], unit: str, count: int) -> str:
 # nothing uses them. They are not documented.
 
 WrongArgumentError = ArgumentTypeError
-ExportTimeoutError = AmplitudeTimeoutError
-
-
-class MissingRoutingKeyError(ConfigurationError):
-    """An old name, now ``ConfigurationError``."""
 
 
 class MalformedGzipError(CompressionError):
@@ -1299,60 +1294,3 @@ class PlanMismatchError(UnusableDiffError):
 
 class DigestMismatchError(ObjectChangedError, ValueError):
     """An old name, now ``ObjectChangedError``."""
-
-
-class DownloadQuotaError(AmplitudeLimitError):
-    """An old name, now ``AmplitudeLimitError``."""
-
-    def __init__(self, used: int, limit: int, resets_at: datetime | None) -> None:
-        super().__init__("downloads", used, limit, resets_at=resets_at)
-        self.used = used
-        self.args = (used, limit, resets_at)
-
-
-class AmplitudeBusyError(AmplitudeTimeoutError):
-    """An old name, now ``AmplitudeTimeoutError``."""
-
-    def __init__(self, step: str, seconds: float) -> None:
-        super().__init__(step, seconds, rate_limited=True)
-        self.args = (step, seconds)
-
-
-class ExportExpiredError(ExportFailedError, LookupError):
-    """An old name, now ``ExportFailedError``."""
-
-    def __init__(self, cohort_id: str) -> None:
-        super().__init__(cohort_id, "Amplitude, which keeps an export for 7 days, has it no more")
-        self.args = (cohort_id,)
-
-
-class ExportIncompleteError(ExportFailedError):
-    """An old name, now ``ExportFailedError``."""
-
-    def __init__(self, cohort_id: str, rows: int, size: int) -> None:
-        reason = f"it has {rows:,} rows, but the cohort has {size:,} users"
-        super().__init__(cohort_id, reason, rows, size)
-        self.args = (cohort_id, rows, size)
-
-
-class ExportChangedError(ExportFailedError):
-    """An old name, now ``ExportFailedError``."""
-
-    def __init__(self, cohort_id: str) -> None:
-        super().__init__(cohort_id, "its download broke off, and the file has changed since")
-        self.args = (cohort_id,)
-
-
-class SyncGapError(TablesError, LookupError):
-    """An old name, now ``TablesError``."""
-
-
-class MembersMismatchError(TablesError):
-    """An old name, now ``TablesError``."""
-
-    def __init__(
-        self, stream: str, synced_at: datetime, what: str, expected: int, found: int
-    ) -> None:
-        super().__init__(stream, synced_at, f"{what}: {expected:,} expected, {found:,} found")
-        self.what, self.expected, self.found = what, expected, found
-        self.args = (stream, synced_at, what, expected, found)
