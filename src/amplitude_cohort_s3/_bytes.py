@@ -1,14 +1,50 @@
-"""Byte streams in chunks."""
+"""Byte streams in chunks, and their size and digest."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 CHUNK_BYTES = 1 << 20
-"""How much a stream is read at a time."""
+"""The number of bytes that are read from a stream at a time."""
 
 
 def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """The bytes of a stream in chunks of a MiB; it is closed at the end."""
+    """Yield the bytes of a stream in chunks of a MiB, and close it at the end."""
     with stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk
+
+
+class Hashed:
+    """The chunks of a byte stream, counted and hashed while they are iterated.
+
+    Iterate it once; ``size`` and ``sha256`` cover the chunks that have been passed on.
+    A writer that pushes its chunks calls ``update`` instead.
+
+    Attributes:
+        size: The number of bytes so far.
+
+    >>> content = Hashed([b"a", b"b"])
+    >>> list(content), content.size, content.sha256[:8]
+    ([b'a', b'b'], 2, 'fb8e20fc')
+    """
+
+    def __init__(self, chunks: Iterable[bytes] = ()) -> None:
+        self._chunks = chunks
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.update(chunk)
+            yield chunk
+
+    def update(self, chunk: bytes) -> None:
+        """Count and hash a chunk."""
+        self._digest.update(chunk)
+        self.size += len(chunk)
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the bytes so far, in hex."""
+        return self._digest.hexdigest()
