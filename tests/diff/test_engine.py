@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amplitude_cohort_s3.diff._spill import Ranges
+from amplitude_cohort_s3.diff._boundaries import Boundaries
 from amplitude_cohort_s3.diff._workers import run_tasks
 from amplitude_cohort_s3.diff.cohort_diff import diff_members
 from amplitude_cohort_s3.diff.engine import PartitionEngine
@@ -166,7 +166,7 @@ def test_says_that_a_worker_died():
 
 @given(st.lists(st.text(max_size=5)), st.integers(1, 50))
 def test_two_keys_make_two_ranges_that_split_them(keys, count):
-    ranges = Ranges.from_sample(keys, count)
+    ranges = Boundaries.from_sample(keys, count)
     distinct = sorted({*keys} - {""})
     assert list(ranges.splitters) == sorted({*ranges.splitters})
     assert all(len(splitter) <= ranges.width for splitter in ranges.splitters)
