@@ -132,7 +132,7 @@ INVALID = [
     ("1_a_2026-11-23T14:05_entering_k.CSV", "end in .csv"),
     ("1_a_2026-11-23T14:05_entering_k.tar.gz", "end in .csv"),
     ("1_a_2026-11-23T14:05_entering_k.csv.bz2", "end in .csv"),
-    ("1_a_2026-11-23T14:05_entering.x.csv", "the extension, or _"),
+    ("1_a_2026-11-23T14:05_entering.x.csv", "the extension, or by _"),
     ("p/1_a_2026-11-23T14:05_entering.csv", "belongs to the path"),
     ("1_a_2026-11-23T14:05_entering_a/b.csv", "belongs to the path"),
     ("1_a_2026-11-23T14:05_entering.csv\n", "control character"),

@@ -1,16 +1,17 @@
-"""The text of one cell: from Python values, and quoted for CSV."""
+"""The text of a cell: from Python values, and quoted for CSV."""
 
 from collections.abc import Iterable
 
-from ..errors import UnsupportedValueError
+from ..errors import MalformedCsvError, UnsupportedValueError
 from .columns import ID_COLUMNS
 
 
 def to_text(value: object, column: str) -> str:
-    """A cell as text, where there is one faithful text.
+    """Return the text of a value. None and NaN are empty.
 
     Raises:
-        UnsupportedValueError: The value is a float, a bool, a date or no scalar.
+        UnsupportedValueError: There is more than one way to write the value, as for a
+            float, a bool or a date, or it is not a scalar.
     """
     match value:
         case str():
@@ -35,7 +36,10 @@ def to_text(value: object, column: str) -> str:
 
 
 def encode_text(cells: Iterable[str]) -> str:
-    """One canonical line; a lone CR is quoted too, since readers take it for a line end."""
+    """Return the canonical line of some cells.
+
+    A cell with a lone CR is quoted too, because some readers take a CR for a line end.
+    """
     return (
         ",".join(
             [
@@ -50,7 +54,7 @@ def encode_text(cells: Iterable[str]) -> str:
 
 
 def broken_rule(text: str) -> str | None:
-    """By which rule a text can't stand in a file, or None."""
+    """Return the reason why a text can't be written to a file, or None."""
     if "\0" in text:
         return "holds a NUL, which ends a text for many databases"
     try:
@@ -58,3 +62,16 @@ def broken_rule(text: str) -> str | None:
     except UnicodeEncodeError:
         return "holds half of a surrogate pair, which UTF-8 can't write"
     return None
+
+
+def merge_repeated(columns: Iterable[str], cells: Iterable[str], line: int) -> dict[str, str]:
+    """Return the cell of each column. A repeated column must have equal cells.
+
+    Raises:
+        MalformedCsvError: A column occurs twice with different cells.
+    """
+    merged = dict[str, str]()
+    for column, cell in zip(columns, cells, strict=True):
+        if merged.setdefault(column, cell) != cell:
+            raise MalformedCsvError(line, f"the column {column} stands twice and differs")
+    return merged
