@@ -178,7 +178,7 @@ class CohortFileName:
         if self.routing_key == "":
             return "a routing key can't be empty; use None"
         if self.routing_key is not None and self.style.empty_routing_key:
-            return "the style has an empty routing key, but there is a routing key"
+            return "the style has an empty routing key, but there is one"
         if self.style.floor(self.synced_at) != self.synced_at:
             return "the style can't write this time; use style.floor(synced_at)"
         return None
