@@ -98,9 +98,9 @@ class Job:
         """Return the rows in portions that may be loaded at once.
 
         A range exceeds ``max_bytes`` only if it could not be split, because nearly all of
-        its rows have one key and are equal. Batch by batch, equal rows are dropped.
+        its rows have one key. Equal rows are dropped after each portion.
         """
-        return rows.in_batches() if rows.size > self.max_bytes else (rows,)
+        return rows.in_portions() if rows.size > self.max_bytes else (rows,)
 
 
 @frozen
@@ -158,11 +158,7 @@ class RangeJoin:
     existing: ExistingMeaning
 
     def __call__(self, job: Job) -> RangeResult:
-        """Join one range.
-
-        Raises:
-            MalformedCsvError: The previous rows are not as a canonical file should be.
-        """
+        """Join one range."""
         try:
             return self._join(_load(job, keyed=False))
         except KeysNeeded:
@@ -200,8 +196,8 @@ class RangeJoinToFile:
     main process has read the results of the others.
 
     Attributes:
-        join: The join.
-        path: The file.
+        join: The join in memory.
+        path: The file that this worker writes.
     """
 
     join: RangeJoin
@@ -209,12 +205,7 @@ class RangeJoinToFile:
     _size: int = field(default=0, init=False)
 
     def __call__(self, job: Job) -> RangeResult:
-        """Join one range.
-
-        Raises:
-            DiskFullError: The rows do not fit on the disk.
-            MalformedCsvError: The previous rows are not as a canonical file should be.
-        """
+        """Join one range."""
         result = self.join(job)
         return evolve(
             result,
@@ -237,7 +228,6 @@ def _load(job: Job, *, keyed: bool) -> RangeRecords:
 
     Raises:
         KeysNeeded: Plain records are impossible, or might not be in the order of their keys.
-        MalformedCsvError: The previous rows are not as a canonical file should be.
     """
     bounds = (job.begin or "") + (job.end or "")
     if not keyed and (job.current.keyed or BELOW_COMMA.search(bounds)):

@@ -28,7 +28,7 @@ _MIN_BATCH_BYTES = 1 << 20
 _BATCH_BYTES_PER_RANGE = 8 << 10
 """Spans of this average size are read at the full speed of a disk."""
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", Block, RangeRows)
 
 
 @frozen(kw_only=True)
@@ -68,19 +68,13 @@ class Partitioner:
         return self._file.write(map(self._reader.lines, blocks))
 
 
-def block_batches(blocks: Iterable[Block], size: int) -> Iterator[list[Block]]:
-    """Yield lists of consecutive blocks that have about ``size`` bytes each."""
-    return _batches(blocks, size, lambda block: len(block.data))
-
-
-def _batches(
-    items: Iterable[Item], size: int, size_of: Callable[[Item], int]
-) -> Iterator[list[Item]]:
+def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of consecutive items that have about ``size`` bytes each."""
     batch = list[Item]()
     gathered = 0
     for item in items:
         batch.append(item)
-        gathered += size_of(item)
+        gathered += item.size
         if gathered >= size:
             yield batch
             batch, gathered = [], 0
@@ -128,16 +122,12 @@ def partition(
         limits: The limits.
         path: The spill file without its suffix; each process writes one.
         progress: A callback for the number of rows so far.
-
-    Raises:
-        DiskFullError: The rows do not fit on the disk.
-        MalformedCsvError: The rows are not valid CSV.
     """
     index = RangeIndex(len(boundaries))
     partitioners = [
         Partitioner(reader, boundaries, path.with_suffix(f".{n}")) for n in range(limits.workers)
     ]
-    batches = block_batches(blocks, limits.batch_bytes_for(boundaries))
+    batches = in_batches(blocks, limits.batch_bytes_for(boundaries))
     for layout in run_tasks(partitioners, batches):
         index.add(layout)
         if progress is not None:
@@ -150,8 +140,8 @@ class KeyRange:
     """A range of keys, and the rows in it.
 
     Attributes:
-        begin: The first possible key; None in the first range.
-        end: The first key after the range; None in the last range.
+        begin: The first possible key; None for no lower bound.
+        end: The first possible key after the range; None for no upper bound.
         current: The current rows.
         previous: The previous rows, if they were partitioned.
     """
@@ -205,13 +195,13 @@ def initial_key_ranges(
 
 
 def _sample_keys(rows: RangeRows, count: int) -> list[str]:
-    """Return keys from all batches, so that the order of the rows does not matter."""
-    batches = list(rows.in_batches())
-    per_batch = max(2, count * _SAMPLED_KEYS_PER_RANGE // len(batches))
+    """Return keys from all portions, so that the order of the rows does not matter."""
+    portions = list(rows.in_portions())
+    share = max(2, count * _SAMPLED_KEYS_PER_RANGE // len(portions))
     sample = list[str]()
-    for batch in batches:
-        keys = _as_lines(batch).key_list()
-        sample += keys[:: max(1, len(keys) // per_batch)]
+    for portion in portions:
+        keys = _as_lines(portion).key_list()
+        sample += keys[:: max(1, len(keys) // share)]
     return sample
 
 
@@ -220,7 +210,7 @@ def _partition_again(
 ) -> RangeIndex:
     index = RangeIndex(len(boundaries))
     file = SpillFile(folder / f"again-{sum(1 for _ in folder.iterdir())}", boundaries)
-    for batch in _batches(rows.in_batches(), limits.batch_bytes, lambda part: part.size):
+    for batch in in_batches(rows.in_portions(), limits.batch_bytes):
         index.add(file.write(map(_as_lines, batch)))
     return index
 
@@ -256,16 +246,16 @@ def jobs_with_sorted_previous(
     overlapping = list[Block]()
     for range_ in ranges:
         begin = range_.begin
-        size = sum(len(block.data) for block in overlapping)
+        size = sum(block.size for block in overlapping)
         while following is not None and (range_.end is None or following[0] < range_.end):
             first_key, block = following
             if size >= limits.max_range_bytes and begin != first_key:
                 previous = SortedPrevious(tuple(overlapping), reader)
                 yield range_.job(previous, limits, begin, first_key)
                 begin, overlapping = first_key, overlapping[-1:]
-                size = len(overlapping[0].data)
+                size = overlapping[0].size
             overlapping.append(block)
-            size += len(block.data)
+            size += block.size
             following = next(upcoming, None)
         previous = SortedPrevious(tuple(overlapping), reader)
         yield range_.job(previous, limits, begin, range_.end)

@@ -96,6 +96,11 @@ class FileSpans:
         """The number of bytes of all spans."""
         return sum(self.spans[1::2])
 
+    def __iter__(self) -> Iterator["FileSpans"]:
+        """Yield each span by itself."""
+        for i in range(0, len(self.spans), 2):
+            yield FileSpans(self.path, self.spans[i : i + 2])
+
     def read(self) -> Iterator[bytes]:
         """Yield the bytes of each span."""
         spans = iter(self.spans)
@@ -103,11 +108,6 @@ class FileSpans:
             for offset, length in zip(spans, spans, strict=True):
                 file.seek(offset)
                 yield file.read(length)
-
-    def each(self) -> Iterator["FileSpans"]:
-        """Yield each span by itself."""
-        for i in range(0, len(self.spans), 2):
-            yield FileSpans(self.path, self.spans[i : i + 2])
 
 
 @frozen
@@ -145,12 +145,12 @@ class RangeRows:
             records += more
         return records
 
-    def in_batches(self) -> Iterator["RangeRows"]:
+    def in_portions(self) -> Iterator["RangeRows"]:
         """Yield the same rows in portions, each from one batch that was written."""
         for spans in self.plain:
-            yield from (RangeRows(plain=(span,)) for span in spans.each())
+            yield from (RangeRows(plain=(span,)) for span in spans)
         for spans in self.keyed:
-            yield from (RangeRows(keyed=(span,)) for span in spans.each())
+            yield from (RangeRows(keyed=(span,)) for span in spans)
 
 
 def _read_text(files: Iterable[FileSpans]) -> str:
@@ -191,11 +191,7 @@ class SpillFile:
         self._keyed = _RangeLists(boundaries, key_end=SEPARATOR)
 
     def write(self, batch: Iterable[Lines]) -> BatchLayout:
-        """Write a batch of rows.
-
-        Raises:
-            DiskFullError: The rows do not fit on the disk.
-        """
+        """Write a batch of rows."""
         rows = 0
         for part in batch:
             rows += len(part.lines)

@@ -31,8 +31,8 @@ from ._error_rows import first_conflicts, first_without_key
 from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
 from ._partition import (
     Limits,
-    block_batches,
     choose_boundaries,
+    in_batches,
     initial_key_ranges,
     jobs_with_partitioned_previous,
     jobs_with_sorted_previous,
@@ -146,10 +146,10 @@ class PartitionEngine:
             range_bytes=self.range_bytes,
             batch_bytes=-(-self.batch_bytes // self.workers),
         )
-        sample = next(block_batches(blocks, limits.batch_bytes), list[Block]())
+        sample = next(in_batches(blocks, limits.batch_bytes), list[Block]())
         following = list(islice(blocks, 1))
         if not following:
-            total = sum(len(block.data) for block in sample)
+            total = sum(block.size for block in sample)
             limits = evolve(limits, workers=1)
         elif current.size is not None:
             total = current.size

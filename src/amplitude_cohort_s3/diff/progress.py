@@ -1,7 +1,6 @@
 """Progress callbacks, and a progress bar."""
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from .._optional import load
@@ -35,12 +34,7 @@ class TqdmProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._close()
 
 

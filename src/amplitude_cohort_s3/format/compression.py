@@ -4,7 +4,7 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, Protocol, cast
+from typing import Any
 
 from .._bytes import CHUNK_BYTES
 from .._optional import load
@@ -17,11 +17,6 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 _FAST_LEVEL = 2
-
-
-class _Compressor(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
-    def flush(self) -> bytes: ...
 
 
 def compress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -125,9 +120,9 @@ def _zstd() -> Any:
     return load("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstd")
 
 
-def _compressor() -> _Compressor:
+def _compressor() -> Any:
     try:
         isal = load("isal.isal_zlib", "fast")
     except MissingExtraError:
         return zlib.compressobj(wbits=_GZIP_WINDOW)
-    return cast("_Compressor", isal.compressobj(_FAST_LEVEL, wbits=_GZIP_WINDOW))
+    return isal.compressobj(_FAST_LEVEL, wbits=_GZIP_WINDOW)

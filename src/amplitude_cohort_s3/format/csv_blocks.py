@@ -3,7 +3,8 @@
 The csv module splits a row at a lone CR, limits cells to 128 KiB by a setting of the whole
 process, and does not know the line at which a row begins. So the rules are implemented
 here: RFC 4180 with LF or CRLF. A quote is allowed only around a cell, or doubled inside a
-quoted cell. A CR that is not followed by LF is data.
+quoted cell. A CR that is not followed by LF is data. Bytes that break these rules, contain
+a NUL or are not UTF-8 raise ``MalformedCsvError``, with the line.
 """
 
 import pickle
@@ -52,6 +53,11 @@ class Block:
     first_line: int
     data: bytes
 
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return len(self.data)
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         # The pipe to a worker can then take the bytes without a copy.
         return Block, (self.first_line, pickle.PickleBuffer(self.data))
@@ -66,9 +72,6 @@ class Block:
 
         Args:
             width: The number of cells of a row, two or more.
-
-        Raises:
-            MalformedCsvError: The block contains a NUL or is not UTF-8.
 
         >>> Block(1, b'"1","a"\r\n"2",""\r\n').as_plain(2)
         '1,a\n2,\n'
@@ -101,11 +104,7 @@ class Block:
         return Block(self.first_line, data).text()
 
     def text(self) -> str:
-        """Return the block as text.
-
-        Raises:
-            MalformedCsvError: The block contains a NUL or is not UTF-8.
-        """
+        """Return the block as text."""
         nul = self.data.find(b"\0")
         if nul >= 0:
             raise MalformedCsvError(self._line_at(nul), "it holds a NUL")
@@ -116,12 +115,7 @@ class Block:
             raise MalformedCsvError(line, "it is not UTF-8", cure) from None
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the first line and the cells of each record; blank lines are skipped.
-
-        Raises:
-            MalformedCsvError: The block contains a NUL, is not UTF-8, or has a quote in
-                the wrong place.
-        """
+        """Yield the first line and the cells of each record; blank lines are skipped."""
         line = self.first_line
         begun = list[str]()
         quoted = False
@@ -149,11 +143,7 @@ class Block:
         return Block(self.first_line, self.data[:end])
 
     def split_header(self) -> tuple[int, list[str], "Block"]:
-        """Return the line and cells of the first record that is not blank, and the other records.
-
-        Raises:
-            MalformedCsvError: The record is malformed: see :meth:`records`.
-        """
+        """Return the line and cells of the first record that is not blank, and the rest."""
         header = self.first_record()
         end = len(header.data)
         rest = Block(self._line_at(end), self.data[end:])
@@ -209,9 +199,6 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
 
 def split_record(record: str, line: int) -> list[str]:
     """Return the cells of one record without its line end.
-
-    Raises:
-        MalformedCsvError: A quote is in the wrong place.
 
     >>> split_record('1,"a ""b"", c",', 1)
     ['1', 'a "b", c', '']

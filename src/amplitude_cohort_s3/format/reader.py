@@ -169,11 +169,7 @@ class LineReader:
     key: int
 
     def lines(self, block: Block) -> Lines:
-        """Return the canonical lines of a block's rows.
-
-        Raises:
-            MalformedCsvError: The rows are not valid CSV: see :func:`read_table`.
-        """
+        """Return the canonical lines of a block's rows."""
         text = self.reader.plain(block)
         if text is not None:
             lines = text[:-1].split("\n")
@@ -194,11 +190,7 @@ class LineReader:
         )
 
     def first_key(self, block: Block) -> str | None:
-        """Return the key of a block's first row, or None if it has no row.
-
-        Raises:
-            MalformedCsvError: The row is not valid CSV: see :func:`read_table`.
-        """
+        """Return the key of a block's first row, or None if it has no row."""
         head = block.first_record()
         return next((self.select(row)[self.key] for _, row in self.reader.numbered(head)), None)
 
