@@ -20,7 +20,6 @@ from amplitude_cohort_s3 import (
     RowSchema,
     UserProperty,
     diff_members,
-    plan_sync,
     read_history,
     sync_cohort,
 )
@@ -30,6 +29,7 @@ from amplitude_cohort_s3.history.events import ChurnTable
 from amplitude_cohort_s3.log.keys import LogEntry
 from amplitude_cohort_s3.log.listing import SyncState, UnpublishedSync
 from amplitude_cohort_s3.log.sync_log import SyncLog
+from amplitude_cohort_s3.sync import plan_sync
 
 
 class Reader(HTMLParser):

@@ -6,135 +6,27 @@ A page says what it wants in a line of its own::
     % errors
 
 The first becomes the descriptions of the public names that are defined in these modules,
-in this order, the second every error with its cure. A module with public names that no
-page names is a warning, and so an error.
+in this order, the second every error with an example of its message. A module with public
+names that no page names is a warning, and so an error.
 """
 
-import ast
 import inspect
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import attrs
+from error_reference import error_lines
 from sphinx.application import Sphinx
 from sphinx.util.logging import getLogger
 
 import amplitude_cohort_s3
-from amplitude_cohort_s3 import errors
 
 PACKAGE = amplitude_cohort_s3.__name__
 PLACEHOLDER = re.compile(r"^% (public-names|errors)\b *(.*)$", re.MULTILINE)
-
-# Facts as they may be, by the name of the field: what the errors say is shown with them.
-SAMPLES: dict[str, Any] = {
-    "action": "s3:PutObject",
-    "argument": "synced_at",
-    "bucket": "my-bucket",
-    "code": "InvalidRequest",
-    "cohort_id": "26umsb5",
-    "column": "amplitude_id",
-    "columns": ("plan",),
-    "count": 2,
-    "cure": "format it as text",
-    "difference": "the file entering has other bytes",
-    "exit_code": -9,
-    "exits": 900,
-    "expected": 1000,
-    "extra": "plot",
-    "faults": ("name must not be empty",),
-    "folder": "/tmp",  # noqa: S108 - a text
-    "found": 998,
-    "head": datetime(2026, 11, 23, 6, 30, tzinfo=UTC),
-    "host": "amplitude.com",
-    "key": "cohorts/123_26umsb5_2026-11-23T06:30_existing.csv",
-    "keys": ("cohorts/123_26umsb5_2026-11-23T06:30_existing.csv",),
-    "lacks": "upload_id",
-    "limit": 500,
-    "line": 17,
-    "lines": (17, 40),
-    "location": "s3://my-bucket/members.csv",
-    "log_prefix": "cohorts/_syncs/123_26umsb5/",
-    "members_before": 1000,
-    "name": "123_26umsb5_2026-11-23_entering.csv",
-    "names": ("cohorts/123_26umsb5_2026-11-23T06:30_existing.csv",),
-    "next_free": datetime(2026, 11, 23, 6, 31, tzinfo=UTC),
-    "now": datetime(2026, 11, 22, 6, 30, tzinfo=UTC),
-    "operation": "PutObject",
-    "package": "matplotlib",
-    "parts": 12000,
-    "prefix": "cohorts/_syncs/123_26umsb5/",
-    "reason": "ReadTimeout",
-    "record_key": "cohorts/_syncs/123_26umsb5/99999997-00000002.json",
-    "recorded": "amplitude_id",
-    "region": "eu-west-1",
-    "requested": "user_id",
-    "rule": "the rule that is broken",
-    "rows": 990,
-    "seconds": 600.0,
-    "size": 20500,
-    "step": "the download",
-    "store": "the store of the bucket 'my-bucket'",
-    "stream": "cohorts/123_26umsb5",
-    "subject": "Destination ''",
-    "synced_at": datetime(2026, 11, 23, 6, 30, tzinfo=UTC),
-    "type_name": "float",
-    "unit": "line",
-    "used": 500,
-    "what": "members",
-    "when": datetime(2026, 11, 1, tzinfo=UTC),
-    "first": datetime(2026, 11, 22, 6, 30, tzinfo=UTC),
-    "winner": datetime(2026, 11, 23, 6, 30, tzinfo=UTC),
-}
-
-BY_TYPE: dict[Any, Any] = {str: "…", int: 2, float: 60.0, bool: True}
-
-# Where the name alone would tell a wrong story.
-SAMPLES_OF: dict[str, dict[str, Any]] = {
-    "ArchiveLimitError": {"limit": "68,719,476,736 bytes"},
-    "InvalidKeyError": {"key": "cohorts//name.csv", "rule": "a segment is empty"},
-    "InvalidFileNameError": {"rule": "the time must look like YYYY-MM-DDTHH:MM"},
-    "InvalidTextError": {"column": "plan", "rule": "holds a NUL"},
-    "KmsAccessDeniedError": {"action": "kms:GenerateDataKey"},
-    "MalformedCsvError": {
-        "rule": "the row has 2 cells and the header 4",
-        "cure": "Repair the file, or leave it out",
-        "file": "members.csv",
-    },
-    "MissingRoutingKeyError": {
-        "subject": "CohortSync of '26umsb5'",
-        "faults": ("the destination 'warehouse' requires a routing key, none is given",),
-    },
-    "NothingToAdoptError": {
-        "reason": "there is no complete sync",
-        "cure": "check project, cohort, path and routing key",
-    },
-    "PolicyTooLargeError": {"limit": 20480},
-    "AmplitudeRefusedError": {"status": 418},
-    "CohortTooLargeError": {"size": 3_000_000, "limit": 2_000_000},
-    "ExportFailedError": {"status": "JOB FAILED"},
-    "ExportIncompleteError": {"size": 1000},
-    "MemberFileError": {"reason": "PermissionError"},
-    "MemberFileNotFoundError": {"reason": "404"},
-    "TooManyPartsError": {"limit": 10_000},
-    "ObjectTooLargeError": {"limit": 5 << 40},
-    "StorageUnsuitableError": {
-        "lacks": "conditional writes",
-        "cure": "Use another store, or pass accept_unconditional_writes=True "
-        "if the bucket has one writer only",
-    },
-    "SyncOrderError": {"synced_at": datetime(2026, 11, 20, 6, 30, tzinfo=UTC)},
-    "UnsupportedValueError": {"column": "amplitude_id"},
-    "WrongArgumentError": {
-        "argument": "stream",
-        "type_name": "CohortSync",
-        "cure": "give a CohortStream; that of a sync is sync.stream",
-    },
-}
 
 
 def expand(_: Sphinx, docname: str, source: list[str]) -> None:
@@ -251,46 +143,6 @@ def value_of(name: str) -> Any:
     """What a whole name stands for."""
     module, _, last = name.rpartition(".")
     return getattr(import_module(module), last)
-
-
-def error_lines() -> Iterator[str]:
-    """Every error by its section of ``errors.py``: when it is raised, its fields, its text."""
-    source = inspect.getsource(errors)
-    section_of = {
-        number: found[1]
-        for number, line in enumerate(source.splitlines(), 1)
-        if (found := re.fullmatch(r"# --- (.+?) -+", line))
-    }
-    shown = ""
-    for node in ast.parse(source).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        section = next((t for n, t in reversed(section_of.items()) if n < node.lineno), "The root")
-        if section != shown:
-            yield f"\n## {section}\n"
-            shown = section
-        yield "```{eval-rst}"
-        yield f".. autoexception:: {PACKAGE}.errors.{node.name}"
-        yield "   :show-inheritance:"
-        yield ""
-        if attrs.has(cls := getattr(errors, node.name)):
-            yield "   .. code-block:: text"
-            yield "      :class: message"
-            yield ""
-            yield f"      {sample(cls)}"
-        yield "```"
-
-
-def sample(cls: type) -> object:
-    """An error of the class, with facts as they may be."""
-    own = SAMPLES_OF.get(cls.__name__, {})
-
-    def fact(field: Any) -> Any:
-        found = own.get(field.name, SAMPLES.get(field.name))
-        fits = not isinstance(field.type, type) or isinstance(found, field.type)
-        return found if fits else BY_TYPE.get(field.type)
-
-    return cls(**{field.alias: fact(field) for field in attrs.fields(cls)})
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -7,7 +7,7 @@ neither boto3 nor smart_open nor urllib3.
 from typing import TYPE_CHECKING
 
 from ._optional import exports_on_demand
-from .diff import CohortDiff, DiffEngine, diff_members
+from .diff import CohortDiff, diff_members
 from .errors import CohortS3Error
 from .format import CohortFileName, DiffType, ExistingMeaning, Member, NameStyle, RowSchema
 from .history import (
@@ -20,17 +20,17 @@ from .history import (
 )
 from .log import CohortStream, SyncRecord
 from .maintenance import forget, plan_forget, plan_prune, prune
-from .policy import BucketPolicy, bucket_policy, lifecycle_rules
+from .policy import BucketPolicy, bucket_policy
 from .settings import Cadence, CohortSync, Destination, ExitGuard, UserProperty
 from .sources import CsvSource, MemberFile
 from .storage import LocalStorage, MemoryStorage, ObjectInfo, Storage, open_storage
 from .sync import (
     Head,
+    PreparedSync,
     SyncPlan,
     SyncResult,
     adopt,
-    commit,
-    plan_sync,
+    prepare_sync,
     read_head,
     recover,
     run_due,
@@ -54,7 +54,6 @@ __all__ = [
     "CohortSync",
     "CsvSource",
     "Destination",
-    "DiffEngine",
     "DiffType",
     "ExistingMeaning",
     "ExitGuard",
@@ -67,6 +66,7 @@ __all__ = [
     "MemoryStorage",
     "NameStyle",
     "ObjectInfo",
+    "PreparedSync",
     "RowSchema",
     "S3Storage",
     "Storage",
@@ -78,16 +78,14 @@ __all__ = [
     "apply_bucket_policy",
     "bucket_policy",
     "check_access",
-    "commit",
     "detect_existing_meaning",
     "diff_members",
     "forget",
-    "lifecycle_rules",
     "list_streams",
     "open_storage",
     "plan_forget",
     "plan_prune",
-    "plan_sync",
+    "prepare_sync",
     "prune",
     "read_head",
     "read_history",

@@ -21,7 +21,7 @@ def check_kind(argument: str, value: object, kind: type | UnionType, cure: str) 
     >>> check_kind("key", 42, str, "give it as text")
     Traceback (most recent call last):
     ...
-    amplitude_cohort_s3.errors.WrongArgumentError: key can't be of type int: give it as text
+    amplitude_cohort_s3.errors.WrongArgumentError: key has the wrong type int: give it as text
     """
     if not isinstance(value, kind):
         raise WrongArgumentError(argument, type(value).__name__, cure)

@@ -1,765 +1,970 @@
-"""Every exception of the library, on one page.
+"""All exceptions of the library.
 
-Each class stands for one cause. It carries the facts as fields, also inherits
-from the builtin that fits (so ``except FileNotFoundError`` works), pickles, and
-its text says what is wrong, by which rule, and ends with the cure. People are
-counted and never named: no field and no text holds a user id or a secret.
+.. code-block:: text
+
+    CohortS3Error
+        [ArgumentError]
+            ArgumentTypeError (TypeError)
+            ConfigurationError (ValueError)
+            NaiveDatetimeError (ValueError)
+            InvalidFileNameError (ValueError)
+            InvalidKeyError (ValueError)
+            InvalidPolicyError (ValueError)
+            InvalidNotificationError (ValueError)
+            UnusableDiffError (ValueError)
+            MissingExtraError (ImportError)
+        [MembersError]
+            MalformedCsvError (ValueError)
+            CompressionError (ValueError)
+            InvalidArchiveError (ValueError)
+            MemberFileError (OSError)
+                MemberFileNotFoundError (FileNotFoundError)
+            MissingColumnsError (ValueError)
+            InvalidCellError (ValueError)
+            EmptyKeyError (ValueError)
+            DuplicateKeyError (ValueError)
+        [StorageError]
+            ObjectNotFoundError (FileNotFoundError)
+            ObjectExistsError (FileExistsError)
+            ObjectChangedError (OSError)
+            ObjectTooLargeError (ValueError)
+            StagedGoneError (FileNotFoundError)
+            UnknownOutcomeError (OSError) *
+            UnsuitableStorageError (OSError)
+            MissingCapabilityError (TypeError)
+            BucketNotFoundError (FileNotFoundError)
+            AccessDeniedError (PermissionError)
+            CredentialsError (PermissionError)
+            StoreUnavailableError (ConnectionError) *
+            StoreRefusedError (OSError)
+            DiskFullError (OSError)
+        [AmplitudeError]
+            AmplitudeAccessDeniedError (PermissionError)
+            UnknownCohortError (LookupError)
+            AmplitudeLimitError (OSError)
+            AmplitudeUnavailableError (ConnectionError) *
+            AmplitudeTimeoutError (TimeoutError) *
+            AmplitudeRefusedError (OSError)
+            ExportFailedError (OSError) *
+        SyncTimeError (ValueError)
+            SyncTimeTakenError (FileExistsError)
+        [StreamStateError]
+            MassExitError (ValueError)
+            MatchByChangedError (ValueError)
+            UnfinishedSyncError (OSError) *
+            ConcurrentSyncError (FileExistsError) *
+            SyncVoidError (OSError) *
+            HeadFilesMissingError (FileNotFoundError)
+            UnloggedSyncsError (ValueError)
+            NothingToAdoptError (ValueError)
+            NoSyncYetError (LookupError)
+        [LogError]
+            RecordFormatError (ValueError)
+            LogLimitError (ValueError)
+        TablesError (ValueError)
+        WorkerDiedError (OSError)
+
+Every class has one cause. The classes in brackets are families: catch them, they are never
+raised themselves. Each raised class also derives from the builtin in parentheses, so
+``except FileNotFoundError`` works. Those marked with ``*`` derive from ``RetryableError``
+too: nothing was half done, and the same call may succeed later. The facts are fields, and
+every exception can be pickled. No field and no message contains a user id or a secret.
 """
 
 from datetime import datetime
+from typing import Literal
 
 from attrs import define
 
 
 class CohortS3Error(Exception):
-    """The root: ``except CohortS3Error`` catches everything the library raises."""
+    """The root: ``except CohortS3Error`` catches everything that the library raises."""
 
 
-# --- Names, configurations, keys ---------------------------------------------------
+class RetryableError(CohortS3Error):
+    """A mark of the errors after which the same call may succeed later.
+
+    The cause is temporary: another writer, the store or Amplitude. The command ends with
+    exit code 75 after them.
+    """
+
+
+# --- Arguments -----------------------------------------------------------------------
+
+
+class ArgumentError(CohortS3Error):
+    """The family of wrong calls: an argument, a setting or the installation is wrong."""
 
 
 @define(slots=False)
-class WrongArgumentError(CohortS3Error, TypeError):
-    """A function was given something of another kind than it takes."""
+class ArgumentTypeError(ArgumentError, TypeError):
+    """An argument of a type that the function does not take.
+
+    Example: ``stream has the wrong type CohortSync: pass sync.stream, its CohortStream``
+    """
 
     argument: str
     type_name: str
-    cure: str
+    hint: str
 
     def __str__(self) -> str:
-        return f"{self.argument} can't be of type {self.type_name}: {self.cure}"
+        return f"{self.argument} has the wrong type {self.type_name}: {self.hint}"
 
 
 @define(slots=False)
-class InvalidFileNameError(CohortS3Error, ValueError):
-    """A text is not the name of a cohort file, or parts can't form one."""
+class ConfigurationError(ArgumentError, ValueError):
+    """A value that breaks the rules of its setting. All faults are reported at once.
 
-    name: str
-    rule: str
-
-    def __str__(self) -> str:
-        return (
-            f"not a cohort file name: {self.rule}: {self.name!r}. "
-            "Names look like 123_26umsb5_2026-11-23T14:05_entering_key.csv"
-        )
-
-
-@define(slots=False)
-class NaiveDatetimeError(CohortS3Error, ValueError):
-    """A ``datetime`` without a time zone was given where an instant is needed."""
-
-    argument: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.argument} has no time zone, so it is not an instant: "
-            "give an aware datetime, for example datetime.now(timezone.utc)"
-        )
-
-
-@define(slots=False)
-class ConfigurationError(CohortS3Error, ValueError):
-    """A value of the configuration breaks its rules; all faults are reported at once."""
+    Example: ``Destination '': name must not be empty; compression must be 'gzip' or None, not
+    'zip'``
+    """
 
     subject: str
     faults: tuple[str, ...]
 
     def __str__(self) -> str:
-        listed = "; ".join(self.faults)
-        these = "this" if len(self.faults) == 1 else f"these {len(self.faults)}"
-        return f"{self.subject}: {listed}. Correct {these} and try again"
-
-
-class MissingRoutingKeyError(ConfigurationError):
-    """The destination requires a routing key ("require suffix") and the sync has none."""
+        return f"{self.subject}: {'; '.join(self.faults)}"
 
 
 @define(slots=False)
-class InvalidKeyError(CohortS3Error, ValueError):
-    """A storage key breaks the rules that hold for every storage, or this one's."""
+class NaiveDatetimeError(ArgumentError, ValueError):
+    """A ``datetime`` without a time zone.
+
+    Example: ``synced_at has no time zone: pass an aware datetime, for example
+    datetime.now(timezone.utc)``
+    """
+
+    argument: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.argument} has no time zone: pass an aware datetime, "
+            "for example datetime.now(timezone.utc)"
+        )
+
+
+@define(slots=False)
+class InvalidFileNameError(ArgumentError, ValueError):
+    """A text that is not the name of a cohort file, or parts that can't form one.
+
+    Example: ``'members.csv' is not the name of a cohort file: there are 0 underscores, not 3 or 4.
+    Names look like 123_26umsb5_2026-11-23T14:05_entering_key.csv``
+    """
+
+    name: str
+    rule: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name!r} is not the name of a cohort file: {self.rule}. "
+            "Names look like 123_26umsb5_2026-11-23T14:05_entering_key.csv"
+        )
+
+
+@define(slots=False)
+class InvalidKeyError(ArgumentError, ValueError):
+    """A storage key that breaks the rules of all storages, or of this one.
+
+    Example: ``'cohorts//name.csv' can't be used as a storage key: a segment is empty. Use a
+    relative path such as cohorts/name.csv, at most 1024 bytes of UTF-8``
+    """
 
     key: str
     rule: str
 
     def __str__(self) -> str:
         return (
-            f"not a usable storage key: {self.rule}: {self.key!r}. "
-            "Keys are relative paths such as cohorts/name.csv, at most 1024 bytes of UTF-8"
+            f"{self.key!r} can't be used as a storage key: {self.rule}. "
+            "Use a relative path such as cohorts/name.csv, at most 1024 bytes of UTF-8"
         )
 
 
-# --- Rows ----------------------------------------------------------------------------
+@define(slots=False)
+class InvalidPolicyError(ArgumentError, ValueError):
+    """A bucket policy that can't be merged into, or that is larger than S3 accepts.
+
+    Example: ``the bucket policy can't be used: it is not JSON. Pass the bucket's policy as
+    GetBucketPolicy returns it, or None if the bucket has none``
+    """
+
+    rule: str
+    hint: str = (
+        "Pass the bucket's policy as GetBucketPolicy returns it, or None if the bucket has none"
+    )
+
+    def __str__(self) -> str:
+        return f"the bucket policy can't be used: {self.rule}. {self.hint}"
 
 
 @define(slots=False)
-class MalformedCsvError(CohortS3Error, ValueError):
-    """The bytes are not a cohort's CSV."""
+class InvalidNotificationError(ArgumentError, ValueError):
+    """A payload that neither S3 nor a service which forwards its events sends.
 
-    line: int
-    """The line of the file, counted from 1, at which the faulty row begins."""
+    Example: ``the payload is not a notification of S3: it is not JSON. Pass the complete message
+    as it was received``
+    """
+
     rule: str
-    cure: str = "Repair the file, or leave it out"
+
+    def __str__(self) -> str:
+        return (
+            f"the payload is not a notification of S3: {self.rule}. "
+            "Pass the complete message as it was received"
+        )
+
+
+@define(slots=False)
+class UnusableDiffError(ArgumentError, ValueError):
+    """A diff that is closed already, or that the plan was not made from.
+
+    Example: ``the diff can't be used: it is not the diff of the plan. Make a new plan from this
+    diff``
+    """
+
+    rule: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"the diff can't be used: {self.rule}. {self.hint}"
+
+
+@define(slots=False)
+class MissingExtraError(ArgumentError, ImportError):
+    """An optional package that is not installed.
+
+    Example: ``the package matplotlib is not installed. Run pip install
+    "amplitude_cohort_s3[plot]"``
+    """
+
+    package: str
+    extra: str | None = None
+    """The extra of this library that installs it, if there is one."""
+
+    def __str__(self) -> str:
+        wanted = self.package if self.extra is None else f"amplitude_cohort_s3[{self.extra}]"
+        return f'the package {self.package} is not installed. Run pip install "{wanted}"'
+
+
+# --- Members -------------------------------------------------------------------------
+
+
+class MembersError(CohortS3Error):
+    """The family of faults in the data: files, rows and values of members."""
+
+
+@define(slots=False)
+class MalformedCsvError(MembersError, ValueError):
+    """A row or a file that is not the CSV of a cohort.
+
+    Example: ``line 17 of 'members.csv': the row has 2 cells and the header 4. Repair the file, or
+    leave it out``
+    """
+
+    line: int | None
+    """The number of the faulty row's first line, from 1; None if it is not known."""
+    rule: str
+    hint: str = "Repair the file, or leave it out"
     file: str | None = None
-    """Which file, where it is known: its location without credentials, or its key."""
+    """The file's location without credentials, or its key, if it is known."""
+    unit: str = "line"
+    """The unit of ``line``: ``line`` of a file, or ``row`` of an iterable."""
 
     def __str__(self) -> str:
-        of = "" if self.file is None else f" of {self.file!r}"
-        return f"line {self.line}{of}: {self.rule}. {self.cure}"
+        where = [] if self.line is None else [f"{self.unit} {self.line}"]
+        where += [] if self.file is None else [repr(self.file)]
+        return f"{' of '.join(where) or 'the members'}: {self.rule}. {self.hint}"
 
 
 @define(slots=False)
-class MalformedGzipError(CohortS3Error, ValueError):
-    """The bytes of a compressed file are not gzip, are damaged or cut off."""
+class CompressionError(MembersError, ValueError):
+    """A compressed file that is damaged or cut off.
 
+    Example: ``the bytes are not one complete gzip file: the data ends too early. Download or
+    restore the file again``
+    """
+
+    compression: Literal["gzip", "Zstandard"]
     rule: str
 
     def __str__(self) -> str:
-        return f"the bytes are not one whole gzip file: {self.rule}. Fetch or restore it anew"
+        return (
+            f"the bytes are not one complete {self.compression} file: {self.rule}. "
+            "Download or restore the file again"
+        )
 
 
 @define(slots=False)
-class MalformedZstdError(CohortS3Error, ValueError):
-    """The bytes of a file compressed with Zstandard are damaged or cut off."""
+class InvalidArchiveError(MembersError, ValueError):
+    """A ``.tar.gz`` archive that is damaged, or that is too large. Nothing of it was stored.
+
+    Example: ``the archive can't be read: it ends before its end mark. Download it again, or unpack
+    it yourself``
+    """
 
     rule: str
+    over_limit: bool = False
+    """Whether the archive is larger than any archive of cohort files."""
 
     def __str__(self) -> str:
-        return f"the bytes are not one whole Zstandard file: {self.rule}. Fetch or restore it anew"
+        hint = (
+            "It may be made to fill the disk. If you trust it, pass a larger max_bytes"
+            if self.over_limit
+            else "Download it again"
+        )
+        return f"the archive can't be read: {self.rule}. {hint}, or unpack it yourself"
 
 
 @define(slots=False)
-class MemberFileError(CohortS3Error, OSError):
-    """A file of members can't be read."""
+class MemberFileError(MembersError, OSError):
+    """A file of members that can't be read.
+
+    Example: ``the member file 's3://my-bucket/members.csv' can't be read (AccessDenied). Check its
+    location and its credentials, and that it is complete``
+    """
 
     location: str
-    """Where it is, without credentials and signatures."""
+    """The file's path or URL, without credentials and signatures."""
     reason: str
 
     def __str__(self) -> str:
         return (
-            f"the members in {self.location!r} can't be read ({self.reason}): "
-            "check the location, its credentials and that the file is whole"
+            f"the member file {self.location!r} can't be read ({self.reason}). "
+            "Check its location and its credentials, and that it is complete"
         )
 
 
 @define(slots=False)
 class MemberFileNotFoundError(MemberFileError, FileNotFoundError):
-    """There is no file of members at this location."""
+    """A file of members that does not exist.
+
+    Example: ``the member file 's3://my-bucket/members.csv' does not exist (NoSuchKey). Check its
+    location``
+    """
 
     def __str__(self) -> str:
-        return f"there is no file {self.location!r} ({self.reason}): check the location"
+        return (
+            f"the member file {self.location!r} does not exist ({self.reason}). Check its location"
+        )
 
 
 @define(slots=False)
-class MissingColumnsError(CohortS3Error, ValueError):
-    """Members lack columns that the sync's schema declares."""
+class MissingColumnsError(MembersError, ValueError):
+    """Columns that the sync's schema needs and the members do not have.
+
+    Example: ``the members have no column 'plan'. The data has: 'amplitude_id', 'Email', 'Tier'.
+    Rename the columns of the data (MemberFile has columns= for that), remove the property from
+    user_properties, or set another match_by in the Destination``
+    """
 
     columns: tuple[str, ...]
     number: int | None = None
-    """Of the row that lacks them, from 1, where each row of an iterable has its own."""
+    """The number of the row that lacks them, from 1, if each row has columns of its own."""
+    found: tuple[str, ...] = ()
+    """The columns that the members have, if they are known."""
 
     def __str__(self) -> str:
-        who = "the members lack" if self.number is None else f"row {self.number} lacks"
+        where = "the members have" if self.number is None else f"row {self.number} has"
+        there = f". The data has: {_listed(self.found)}" if self.found else ""
+        noun = "column" if len(self.columns) == 1 else "columns"
         return (
-            f"{who} the columns {', '.join(map(repr, self.columns))}: add them, or "
-            "rename what holds them (MemberFile has columns= for that); the sync can do without "
-            "a property, and match by another column (match_by of its destination)"
+            f"{where} no {noun} {_listed(self.columns)}{there}. Rename the columns of the data "
+            "(MemberFile has columns= for that), remove the property from user_properties, or set "
+            "another match_by in the Destination"
         )
 
 
 @define(slots=False)
-class UnsupportedValueError(CohortS3Error, TypeError):
-    """A cell or a row is of a type that has no faithful text."""
+class InvalidCellError(MembersError, ValueError):
+    """A value that can't be written to a CSV file without changing it.
 
-    column: str
-    type_name: str
-    cure: str
-
-    def __str__(self) -> str:
-        return f"{self.column} holds a {self.type_name}, which has no one text form: {self.cure}"
-
-
-@define(slots=False)
-class InvalidTextError(CohortS3Error, ValueError):
-    """A cell's text can't stand in a CSV file of UTF-8."""
+    Example: ``a value in the column 'amplitude_id' is a float: read it as text or as an integer``
+    """
 
     column: str
     rule: str
+    """The fault, such as "is a float"."""
+    hint: str
 
     def __str__(self) -> str:
-        return f"a cell of {self.column} {self.rule}: clean it before the sync"
+        return f"a value in the column {self.column!r} {self.rule}: {self.hint}"
 
 
 @define(slots=False)
-class EmptyKeyError(CohortS3Error, ValueError):
-    """Rows have no Amplitude id although members are matched by it."""
+class EmptyKeyError(MembersError, ValueError):
+    """Rows without an Amplitude id, although members are matched by it.
+
+    Example: ``2 rows have an empty amplitude_id, by which members are matched (lines 17 and 40).
+    Fill it in, or match by another column``
+    """
 
     column: str
     count: int
     lines: tuple[int, ...]
+    """The lines or rows of the first ones."""
     unit: str = "line"
-    """What ``lines`` counts: lines of a file, or rows of an iterable, from 1."""
+    """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
 
     def __str__(self) -> str:
+        rows = "1 row has" if self.count == 1 else f"{self.count:,} rows have"
         return (
-            f"{self.count} rows have an empty {self.column}, which members are matched by "
-            f"(first at {_positions(self.lines, self.unit)}): fill it in, "
-            "or match by another column"
+            f"{rows} an empty {self.column}, by which members are matched"
+            f"{_positions(self.lines, self.unit, self.count)}. "
+            "Fill it in, or match by another column"
         )
 
 
 @define(slots=False)
-class DuplicateKeyError(CohortS3Error, ValueError):
-    """Different rows share one key, so which of them is the member is undecided."""
+class DuplicateKeyError(MembersError, ValueError):
+    """Different rows with the same key.
+
+    Example: ``2 values appear more than once in the column 'amplitude_id', with different data
+    (rows 3 and 4). Remove the duplicates, or pass duplicates="keep_smallest" to keep the row that
+    sorts first``
+    """
 
     column: str
     count: int
     lines: tuple[int, ...]
-    """Where the first rows stand that differ from an earlier one of their key."""
+    """The lines or rows of the first ones that differ from an earlier one of their key."""
     unit: str = "line"
+    """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
 
     def __str__(self) -> str:
+        keys = "1 value appears" if self.count == 1 else f"{self.count:,} values appear"
         return (
-            f"{self.count} values of {self.column} stand on rows that differ "
-            f"(first at {_positions(self.lines, self.unit)}): remove the surplus rows, "
-            'or pass duplicates="keep_smallest" to keep the row with the smaller bytes'
+            f"{keys} more than once in the column {self.column!r}, with different data"
+            f"{_positions(self.lines, self.unit, self.count)}. Remove the duplicates, or pass "
+            'duplicates="keep_smallest" to keep the row that sorts first'
         )
 
 
-# --- The diff ------------------------------------------------------------------------
+# --- Storages ------------------------------------------------------------------------
+
+
+class StorageError(CohortS3Error):
+    """The family of faults of a storage: its objects, the store behind it, the disk."""
 
 
 @define(slots=False)
-class DiskFullError(CohortS3Error, OSError):
-    """The temporary files of a diff don't fit on the disk; they are removed."""
+class ObjectNotFoundError(StorageError, FileNotFoundError):
+    """A key under which no object is visible.
 
-    folder: str
-
-    def __str__(self) -> str:
-        return (
-            f"no room for the temporary files in {self.folder!r}: free some, or pass "
-            "work_dir, a folder on a disk with twice the bytes of the members before and now"
-        )
-
-
-@define(slots=False)
-class DiffClosedError(CohortS3Error, ValueError):
-    """A file of a diff is wanted after the diff was closed, which removes its files."""
-
-    name: str
-    """Which of the three."""
-
-    def __str__(self) -> str:
-        return (
-            f"the file {self.name!r} of the diff is gone, for the diff is closed: read it, and "
-            "call commit, inside of the with"
-        )
-
-
-@define(slots=False)
-class PartOrderError(CohortS3Error, ValueError):
-    """Parts of a file are not in the order of the members' key."""
-
-    key: str
-    """Of the part whose first or a later key is not above the one before it."""
-
-    def __str__(self) -> str:
-        return (
-            f"the rows of the part {self.key!r} are not in ascending order of their key, each "
-            "once, behind those of the part before it: give rows sorted by the bytes of the key"
-        )
-
-
-@define(slots=False)
-class WorkerDiedError(CohortS3Error, OSError):
-    """A worker process of a diff ended before its work did."""
-
-    exit_code: int
-
-    def __str__(self) -> str:
-        return (
-            f"a worker process ended with code {self.exit_code} (a negative one is a signal; "
-            "-9 is often a lack of memory): try again with fewer workers"
-        )
-
-
-@define(slots=False)
-class MissingExtraError(CohortS3Error, ImportError):
-    """Something was asked for that needs a package which is not installed."""
-
-    package: str
-    extra: str | None = None
-    """The extra of ours that brings it, if one does."""
-
-    def __str__(self) -> str:
-        wanted = self.package if self.extra is None else f"amplitude_cohort_s3[{self.extra}]"
-        return f'{self.package} is not installed: pip install "{wanted}" brings it'
-
-
-@define(slots=False)
-class InvalidArchiveError(CohortS3Error, ValueError):
-    """The bytes are not a whole ``.tar.gz``; nothing of it was stored."""
-
-    rule: str
-
-    def __str__(self) -> str:
-        return f"not a whole .tar.gz: {self.rule}. Fetch it again, or unpack it by hand"
-
-
-@define(slots=False)
-class ArchiveLimitError(CohortS3Error, ValueError):
-    """An archive is larger than one of cohort files ever is; nothing of it was stored."""
-
-    limit: str
-
-    def __str__(self) -> str:
-        return (
-            f"the archive holds more than {self.limit}: it may be made to fill the disk. "
-            "If you trust it, pass a larger max_bytes or unpack it by hand"
-        )
-
-
-@define(slots=False)
-class InvalidNotificationError(CohortS3Error, ValueError):
-    """A payload is not a message that S3 or a service behind it sends."""
-
-    rule: str
-
-    def __str__(self) -> str:
-        return f"not a notification: {self.rule}. Pass the message whole, as it was received"
-
-
-# --- Storage -------------------------------------------------------------------------
-
-
-@define(slots=False)
-class ObjectNotFoundError(CohortS3Error, FileNotFoundError):
-    """No object is visible under this key."""
+    Example: ``there is no object 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv'. List the
+    storage to see which keys it has``
+    """
 
     key: str
 
     def __str__(self) -> str:
-        return f"no object under {self.key!r}: list the storage to see what is there"
+        return f"there is no object {self.key!r}. List the storage to see which keys it has"
 
 
 @define(slots=False)
-class ObjectExistsError(CohortS3Error, FileExistsError):
-    """Another object is already visible under this key; nothing is ever overwritten."""
+class ObjectExistsError(StorageError, FileExistsError):
+    """A key under which another object is visible. Nothing is ever overwritten.
+
+    Example: ``another object already has the key
+    'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv'. Choose a free key``
+    """
 
     key: str
 
     def __str__(self) -> str:
-        return f"another object is already under {self.key!r}: choose a key that is free"
+        return f"another object already has the key {self.key!r}. Choose a free key"
 
 
 @define(slots=False)
-class StagedGoneError(CohortS3Error, FileNotFoundError):
-    """A staged object was discarded, by us, by a recovery or by a rule of the store."""
+class ObjectChangedError(StorageError, OSError):
+    """An object whose bytes are not those that its record describes, or changed on the way.
+
+    Example: ``the bytes of 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' are not those that
+    were written. Restore the original; if users were forgotten meanwhile, read the history again``
+    """
 
     key: str
+    while_reading: bool = False
+    """Whether it was replaced while it was read or copied."""
 
     def __str__(self) -> str:
-        return f"what was staged for {self.key!r} is gone: run recover(), then sync again"
-
-
-@define(slots=False)
-class ForeignHandleError(CohortS3Error, ValueError):
-    """What a record names as staged was not staged by this kind of storage."""
-
-    key: str
-    lacks: str
-
-    def __str__(self) -> str:
+        if self.while_reading:
+            return (
+                f"{self.key!r} was replaced while it was read. Find out which program overwrites "
+                "objects here, and read it again"
+            )
         return (
-            f"the handle of what was staged for {self.key!r} has no {self.lacks!r}: "
-            "use the kind of storage that the sync was begun with, and finish it there"
+            f"the bytes of {self.key!r} are not those that were written. Restore the original; "
+            "if users were forgotten meanwhile, read the history again"
         )
 
 
 @define(slots=False)
-class UnknownOutcomeError(CohortS3Error, OSError):
-    """A write may or may not have happened; the storage could not be asked."""
+class ObjectTooLargeError(StorageError, ValueError):
+    """An object that is larger, or has more parts, than the store accepts.
+
+    Example: ``'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' would have 12,000 parts, but the
+    store accepts at most 10,000. Pass fewer, larger parts``
+    """
+
+    key: str
+    limit: int
+    unit: Literal["bytes", "parts"] = "bytes"
+    found: int | None = None
+    """The size of the object in this unit, if it is known."""
+
+    def __str__(self) -> str:
+        has = f"more than {self.limit:,}" if self.found is None else f"{self.found:,}"
+        hint = (
+            "Split the cohort, or sync fewer columns"
+            if self.unit == "bytes"
+            else "Pass fewer, larger parts"
+        )
+        return (
+            f"{self.key!r} would have {has} {self.unit}, but the store accepts at most "
+            f"{self.limit:,}. {hint}"
+        )
+
+
+@define(slots=False)
+class StagedGoneError(StorageError, FileNotFoundError):
+    """A staged object that was discarded by a recovery or by a lifecycle rule of the store.
+
+    Example: ``the staged object for 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' no longer
+    exists. Call recover(), then sync again``
+    """
+
+    key: str
+
+    def __str__(self) -> str:
+        return (
+            f"the staged object for {self.key!r} no longer exists. Call recover(), then sync again"
+        )
+
+
+@define(slots=False)
+class UnknownOutcomeError(StorageError, RetryableError, OSError):
+    """A write that may or may not have happened, because the storage could not be asked.
+
+    Example: ``it is unknown whether 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' was
+    written (ReadTimeout). Run the same sync again: it finds out and finishes the work``
+    """
 
     key: str
     reason: str
 
     def __str__(self) -> str:
         return (
-            f"it is unknown whether {self.key!r} was written ({self.reason}): "
-            "run the same sync again, it finds out and finishes"
+            f"it is unknown whether {self.key!r} was written ({self.reason}). "
+            "Run the same sync again: it finds out and finishes the work"
         )
 
 
 @define(slots=False)
-class StorageUnsuitableError(CohortS3Error, OSError):
-    """The store lacks a power that the promises of a Storage need."""
+class UnsuitableStorageError(StorageError, OSError):
+    """A storage that lacks what the guarantees of a sync need.
 
-    store: str
+    Example: ``the directory bucket 'b--x-s3' lacks sorted listings. Use a general purpose bucket``
+    """
+
+    subject: str
+    """The store, or a part of it."""
     lacks: str
-    cure: str
+    hint: str
 
     def __str__(self) -> str:
-        return f"{self.store} can't be used: it lacks {self.lacks}. {self.cure}"
+        return f"{self.subject} lacks {self.lacks}. {self.hint}"
 
 
 @define(slots=False)
-class MissingPowerError(CohortS3Error, TypeError):
-    """A storage lacks an optional verb that forgetting or pruning needs."""
+class MissingCapabilityError(StorageError, TypeError):
+    """A storage without an optional method that this call needs.
+
+    Example: ``ReadOnlyStorage has no method delete(), which prune needs. Use a storage that has
+    it, or add the method to yours``
+    """
 
     storage: str
-    verb: str
+    method: str
     purpose: str
 
     def __str__(self) -> str:
         return (
-            f"a {self.storage} has no {self.verb}(), which {self.purpose} needs: syncs do without, "
-            f"so it is optional. Use a storage that has it, or give yours the verb {self.verb}"
+            f"{self.storage} has no method {self.method}(), which {self.purpose} needs. "
+            "Use a storage that has it, or add the method to yours"
         )
 
 
 @define(slots=False)
-class BucketNotFoundError(CohortS3Error, FileNotFoundError):
-    """The bucket does not exist, or not for these credentials' endpoint."""
+class BucketNotFoundError(StorageError, FileNotFoundError):
+    """A bucket that does not exist, or that is in another region.
+
+    Example: ``there is no bucket 'my-bucket'. Check its name, region and endpoint``
+    """
 
     bucket: str
+    elsewhere: bool = False
+    """Whether the store says that the bucket is in another region."""
+    region: str | None = None
+    """The bucket's region, if the store names it."""
 
     def __str__(self) -> str:
-        return f"there is no bucket {self.bucket!r} here: check its name, region and endpoint"
+        if not self.elsewhere:
+            return f"there is no bucket {self.bucket!r}. Check its name, region and endpoint"
+        if self.region is None:
+            return f"the bucket {self.bucket!r} is in another region. Pass region="
+        return f"the bucket {self.bucket!r} is in {self.region}. Pass region={self.region!r}"
 
 
 @define(slots=False)
-class WrongRegionError(CohortS3Error, ValueError):
-    """The bucket lives in another region than the one that was asked."""
+class AccessDeniedError(StorageError, PermissionError):
+    """A permission that the credentials lack, or that a policy denies.
 
-    bucket: str
-    region: str | None
-    """Where the bucket is, if the store says so."""
-
-    def __str__(self) -> str:
-        where = f"in {self.region}" if self.region else "in another region"
-        cure = f"region={self.region!r}" if self.region else "the bucket's region"
-        return f"the bucket {self.bucket!r} is {where}: pass {cure}"
-
-
-@define(slots=False)
-class AccessDeniedError(CohortS3Error, PermissionError):
-    """The credentials lack a permission, or a policy denies it."""
+    Example: ``s3:PutObject of 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' in the bucket
+    'my-bucket' is denied. Allow it in the policy of the bucket, which bucket_policy() writes, and
+    of the role``
+    """
 
     bucket: str
     key: str | None
     action: str
-    """The IAM action that was refused, such as ``s3:PutObject``."""
+    """The denied IAM action, such as ``s3:PutObject`` or, for the bucket's key, ``kms:Decrypt``."""
+
+    @property
+    def is_kms(self) -> bool:
+        """Whether S3 allows the request and the KMS key of the bucket does not."""
+        return self.action.lower().startswith("kms")
 
     def __str__(self) -> str:
-        what = "" if self.key is None else f" of {self.key!r}"
+        if self.is_kms:
+            return (
+                f"{self.action} is denied on the KMS key of the bucket {self.bucket!r}. Allow "
+                "kms:GenerateDataKey and kms:Decrypt to writers and kms:Decrypt to readers, in "
+                "the policy of the key and of the role"
+            )
+        of = "" if self.key is None else f" of {self.key!r}"
         also = (
-            " (a key that is not there also reads as denied where s3:ListBucket is missing)"
+            " (without s3:ListBucket, S3 answers this for a missing key too)"
             if self.action == "s3:GetObject"
             else ""
         )
         return (
-            f"{self.action}{what} in the bucket {self.bucket!r} is denied{also}: "
-            "allow it in the bucket's policy, which bucket_policy() writes, and in the role's"
-        )
-
-
-class KmsAccessDeniedError(AccessDeniedError):
-    """S3 would allow it, but the key that encrypts the object may not be used."""
-
-    def __str__(self) -> str:
-        return (
-            f"{self.action} is denied on the KMS key that encrypts the bucket {self.bucket!r}: "
-            "allow kms:GenerateDataKey and kms:Decrypt to writers and kms:Decrypt to readers, "
-            "in the key's policy and in the role's"
+            f"{self.action}{of} in the bucket {self.bucket!r} is denied{also}. Allow it in the "
+            "policy of the bucket, which bucket_policy() writes, and of the role"
         )
 
 
 @define(slots=False)
-class CredentialsError(CohortS3Error, PermissionError):
-    """There are no credentials, or they are expired or unknown to the store."""
+class CredentialsError(StorageError, PermissionError):
+    """Credentials of the store that are missing, expired or unknown.
+
+    Example: ``the AWS credentials are not accepted (ExpiredToken). Renew them, for example with
+    aws sso login, or set AWS_PROFILE``
+    """
 
     reason: str
 
     def __str__(self) -> str:
         if self.reason == "NoCredentialsError":  # botocore's name for it
             return (
-                "no AWS credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                "or AWS_PROFILE for one of ~/.aws/config, or give the machine a role; these are "
-                "the places where boto3 looks"
+                "boto3 found no AWS credentials. Set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY, set AWS_PROFILE to a profile of ~/.aws/config, or give "
+                "the machine a role"
             )
         return (
-            f"the credentials can't be used ({self.reason}): "
-            "renew them, for example with aws sso login, or set AWS_PROFILE"
+            f"the AWS credentials are not accepted ({self.reason}). "
+            "Renew them, for example with aws sso login, or set AWS_PROFILE"
         )
 
 
 @define(slots=False)
-class StoreClockSkewError(CohortS3Error, OSError):
-    """The store refuses the request because this machine's clock is wrong."""
+class StoreUnavailableError(StorageError, RetryableError, ConnectionError):
+    """A store that could not be reached, or that failed at every try.
 
-    bucket: str
-
-    def __str__(self) -> str:
-        return (
-            f"the store of {self.bucket!r} says that this machine's clock is more than "
-            "15 minutes off: set the clock right"
-        )
-
-
-@define(slots=False)
-class StoreUnavailableError(CohortS3Error, ConnectionError):
-    """The store could not be reached, or failed, however often it was asked."""
+    Example: ``the store of the bucket 'my-bucket' is not available (SlowDown). Check its endpoint,
+    or run the same again later: it continues where this run stopped``
+    """
 
     bucket: str
     reason: str
 
     def __str__(self) -> str:
         return (
-            f"the store of {self.bucket!r} does not answer as it should ({self.reason}): "
-            "check its endpoint, or try again later; the same call goes on where this one stopped"
+            f"the store of the bucket {self.bucket!r} is not available ({self.reason}). "
+            "Check its endpoint, or run the same again later: it continues where this run stopped"
         )
 
 
 @define(slots=False)
-class StoreRefusedError(CohortS3Error, OSError):
-    """The store refuses a request for a reason of its own."""
+class StoreRefusedError(StorageError, OSError):
+    """A request that the store refuses for a reason of its own.
+
+    Example: ``the store refuses PutObject of 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv'
+    in the bucket 'my-bucket' with the code InvalidRequest. Check the name of the bucket, then look
+    up the code in the store's documentation``
+    """
 
     bucket: str
     key: str | None
     operation: str
     code: str
-    """The store's own word, such as ``InvalidRequest``."""
+    """The store's error code, such as ``InvalidRequest``."""
 
     def __str__(self) -> str:
-        what = "" if self.key is None else f" of {self.key!r}"
+        of = "" if self.key is None else f" of {self.key!r}"
+        hint = (
+            "The clock of this machine is more than 15 minutes off: set it"
+            if self.code == "RequestTimeTooSkewed"
+            else "Check the name of the bucket, then look up the code in the store's documentation"
+        )
         return (
-            f"the store refuses {self.operation}{what} in {self.bucket!r} with {self.code}: check "
-            "the bucket's name (it has no scheme and no path), else look the code up in the "
-            "store's documentation"
+            f"the store refuses {self.operation}{of} in the bucket {self.bucket!r} with the code "
+            f"{self.code}. {hint}"
         )
 
 
 @define(slots=False)
-class ObjectTooLargeError(CohortS3Error, ValueError):
-    """The object is larger than the store takes."""
+class DiskFullError(StorageError, OSError):
+    """A disk without space for the temporary files of a diff. They have been removed.
 
-    key: str
-    limit: int
-    """In bytes."""
+    Example: ``the temporary files in '/tmp' do not fit on the disk. Free some space, or pass as
+    work_dir a folder on a disk with twice the size of the members before and now``
+    """
 
-    def __str__(self) -> str:
-        return (
-            f"{self.key!r} is larger than the {self.limit} bytes the store takes: "
-            "split the cohort, or sync fewer columns"
-        )
-
-
-@define(slots=False)
-class TooManyPartsError(CohortS3Error, ValueError):
-    """An object would be put together from more parts than the store takes."""
-
-    key: str
-    parts: int
-    limit: int
+    folder: str
 
     def __str__(self) -> str:
         return (
-            f"{self.key!r} would consist of {self.parts} parts, the store takes {self.limit}: "
-            "give fewer and larger ones"
-        )
-
-
-@define(slots=False)
-class ObjectChangedError(CohortS3Error, OSError):
-    """An object was replaced while it was read or copied, so its pieces would not fit."""
-
-    key: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.key!r} was replaced while it was read: find out who overwrites objects "
-            "in this bucket, and read it again"
+            f"the temporary files in {self.folder!r} do not fit on the disk. Free some space, or "
+            "pass as work_dir a folder on a disk with twice the size of the members before and now"
         )
 
 
 # --- Amplitude's API -----------------------------------------------------------------
 
 
+class AmplitudeError(CohortS3Error):
+    """The family of faults while members are downloaded from Amplitude. Nothing was synced."""
+
+
 @define(slots=False)
-class AmplitudeAccessDeniedError(CohortS3Error, PermissionError):
-    """Amplitude refuses the key pair: a key is wrong, or the project is in another region."""
+class AmplitudeAccessDeniedError(AmplitudeError, PermissionError):
+    """A key pair that Amplitude refuses: a key is wrong, or the project is in another region.
+
+    Example: ``https://amplitude.com refuses the API key and the secret key. Check both in the
+    settings of the project, and pass region="eu" for a project in the EU data center, else
+    region="us"``
+    """
 
     host: str
 
     def __str__(self) -> str:
         return (
-            f"{self.host} refuses the API key and secret key: check both in the project's "
-            'settings, and pass region="eu" if it is in the EU data center, region="us" if not'
+            f"{self.host} refuses the API key and the secret key. Check both in the settings of "
+            'the project, and pass region="eu" for a project in the EU data center, else '
+            'region="us"'
         )
 
 
 @define(slots=False)
-class UnknownCohortError(CohortS3Error, LookupError):
-    """The project has no such cohort, or it can't be discovered."""
+class UnknownCohortError(AmplitudeError, LookupError):
+    """A cohort that the project does not have, or that is not discoverable.
+
+    Example: ``the project has no discoverable cohort '26umsb5'. Compare the id with the cohort's
+    URL, and publish the cohort; list_cohorts() lists all discoverable ones``
+    """
 
     cohort_id: str
 
     def __str__(self) -> str:
         return (
-            f"the project has no discoverable cohort {self.cohort_id!r}: check the id, which "
-            "stands in the cohort's URL, and publish the cohort; list_cohorts() shows all"
+            f"the project has no discoverable cohort {self.cohort_id!r}. Compare the id with the "
+            "cohort's URL, and publish the cohort; list_cohorts() lists all discoverable ones"
         )
 
 
 @define(slots=False)
-class CohortTooLargeError(CohortS3Error, ValueError):
-    """The cohort has more users than Amplitude lets anyone download."""
+class AmplitudeLimitError(AmplitudeError, OSError):
+    """A limit of Amplitude's API: the users of a cohort, or the downloads of a month.
 
-    cohort_id: str
-    size: int
+    Example: ``the cohort '26umsb5' has 3,000,000 users, but Amplitude exports at most 2,000,000.
+    Split it into smaller cohorts, or let Amplitude sync it to a bucket and read that``
+    """
+
+    limit_of: Literal["users", "downloads"]
+    found: int
+    """The number of users of the cohort, or of downloads that were used."""
     limit: int
+    cohort_id: str | None = None
+    resets_at: datetime | None = None
+    """The time at which Amplitude counts the downloads from zero, if it says so."""
 
     def __str__(self) -> str:
-        return (
-            f"the cohort {self.cohort_id!r} has {self.size} users, Amplitude's API gives "
-            f"{self.limit} at most; nothing was asked for. Divide it into smaller cohorts, "
-            "or sync it inside Amplitude and read that bucket"
-        )
-
-
-@define(slots=False)
-class DownloadQuotaError(CohortS3Error, OSError):
-    """The downloads of this month are used up; this one was not asked for."""
-
-    used: int
-    limit: int
-    resets_at: datetime | None
-    """When the count begins anew, where Amplitude says so."""
-
-    def __str__(self) -> str:
+        if self.limit_of == "users":
+            return (
+                f"the cohort {self.cohort_id!r} has {self.found:,} users, but Amplitude exports at "
+                f"most {self.limit:,}. Split it into smaller cohorts, or let Amplitude sync it to "
+                "a bucket and read that"
+            )
         when = self.resets_at.isoformat() if self.resets_at else "the first of next month, UTC"
         return (
-            f"{self.used} of {self.limit} downloads of this month are used: wait until {when}, "
-            "sync less often, or leave out cohorts that have not changed"
+            f"{self.found:,} of {self.limit:,} downloads of this month are used. Wait until "
+            f"{when}, sync less often, or skip cohorts that have not changed"
         )
 
 
 @define(slots=False)
-class AmplitudeBusyError(CohortS3Error, OSError):
-    """A limit of Amplitude's API would hold the request back for longer than the deadline."""
+class AmplitudeUnavailableError(AmplitudeError, RetryableError, ConnectionError):
+    """A request that failed at every try, at Amplitude or the store of its exports.
 
-    step: str
-    seconds: float
-
-    def __str__(self) -> str:
-        return (
-            f"Amplitude's limits hold back {self.step} for another {self.seconds:.0f} seconds, "
-            "longer than the deadline: try again later, or make fewer downloads at a time"
-        )
-
-
-@define(slots=False)
-class AmplitudeUnavailableError(CohortS3Error, ConnectionError):
-    """Amplitude, or the store that its exports are in, failed however often it was asked."""
+    Example: ``the download of '26umsb5' failed at every try (HTTP 503). Run the same again later``
+    """
 
     step: str
     reason: str
 
     def __str__(self) -> str:
+        return f"{self.step} failed at every try ({self.reason}). Run the same again later"
+
+
+@define(slots=False)
+class AmplitudeTimeoutError(AmplitudeError, RetryableError, TimeoutError):
+    """A deadline that passed, or that would pass while a rate limit is waited for.
+
+    Example: ``the download of '26umsb5' was not done within 600 seconds. Run the same again, pass
+    a longer deadline, or request fewer properties``
+    """
+
+    step: str
+    seconds: float
+    """The length of the deadline, or the wait that the rate limit asks for."""
+    rate_limited: bool = False
+    """Whether a rate limit of Amplitude is the cause."""
+
+    def __str__(self) -> str:
+        if self.rate_limited:
+            return (
+                f"Amplitude's rate limit delays {self.step} by {self.seconds:.0f} seconds, longer "
+                "than the deadline. Run the same again later, or download fewer cohorts at a time"
+            )
         return (
-            f"{self.step} failed again and again ({self.reason}); nothing was synced. "
-            "Try again later"
+            f"{self.step} was not done within {self.seconds:.0f} seconds. Run the same again, "
+            "pass a longer deadline, or request fewer properties"
         )
 
 
 @define(slots=False)
-class AmplitudeRefusedError(CohortS3Error, OSError):
-    """Amplitude answers with a status that its documentation does not explain."""
+class AmplitudeRefusedError(AmplitudeError, OSError):
+    """A response whose HTTP status Amplitude's documentation does not explain.
+
+    Example: ``Amplitude answers the download of '26umsb5' with HTTP 418. Check the ids and
+    properties that were requested; if they are right, ask Amplitude's support``
+    """
 
     step: str
     status: int
 
     def __str__(self) -> str:
         return (
-            f"Amplitude answers {self.step} with HTTP {self.status}: check what was asked for, "
-            "and ask Amplitude's support with the time of this message"
+            f"Amplitude answers {self.step} with HTTP {self.status}. Check the ids and properties "
+            "that were requested; if they are right, ask Amplitude's support"
         )
 
 
 @define(slots=False)
-class ExportTimeoutError(CohortS3Error, TimeoutError):
-    """The deadline passed before everything had arrived."""
+class ExportFailedError(AmplitudeError, RetryableError, OSError):
+    """An export that failed, expired, changed, or has too few rows.
 
-    step: str
-    seconds: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.step} was not done within {self.seconds:.0f} seconds; nothing was synced. "
-            "Try again, pass a longer deadline, or ask for fewer properties"
-        )
-
-
-@define(slots=False)
-class ExportFailedError(CohortS3Error, OSError):
-    """Amplitude could not make the export, which is never taken for an empty cohort."""
+    Example: ``the export of the cohort '26umsb5' failed: it has 990 rows, but the cohort has 1,000
+    users. Sync again; if the numbers really differ, pass max_missing=10``
+    """
 
     cohort_id: str
-    status: str
-    """Amplitude's own word for the job's state."""
+    reason: str
+    rows: int | None = None
+    """The number of rows of the export, if there are too few."""
+    size: int | None = None
+    """The number of users that Amplitude reports for the cohort, if there are too few rows."""
 
     def __str__(self) -> str:
-        return (
-            f"Amplitude's export of {self.cohort_id!r} failed with {self.status!r}; nothing was "
-            "synced. Try again, or ask for fewer properties"
-        )
+        hint = "Sync again"
+        if self.rows is not None and self.size is not None:
+            hint += f"; if the numbers really differ, pass max_missing={self.size - self.rows}"
+        return f"the export of the cohort {self.cohort_id!r} failed: {self.reason}. {hint}"
+
+
+# --- The time of a sync --------------------------------------------------------------
 
 
 @define(slots=False)
-class ExportExpiredError(CohortS3Error, LookupError):
-    """Amplitude no longer has the export; it keeps one for seven days."""
+class SyncTimeError(CohortS3Error, ValueError):
+    """A time at which the stream can't have a sync.
 
-    cohort_id: str
+    Example: ``2026-11-23T14:05:00+00:00 is before the newest sync (2026-11-23T15:00:00+00:00).
+    Pass a later time, or leave out synced_at``
+    """
+
+    problem: Literal["future", "order", "clock", "taken"]
+    """``future``: later than the clock; ``order``: before the newest sync; ``clock``: the
+    clock itself is before the newest sync; ``taken``: a different sync has the time."""
+    synced_at: datetime
+    """The time that was passed; after ``clock`` the time of the clock."""
+    other: datetime
+    """The clock's time after ``future``, the newest sync's after ``order`` and ``clock``, and
+    the next free time after ``taken``."""
 
     def __str__(self) -> str:
-        return f"the export of {self.cohort_id!r} has expired: sync again, which makes a new one"
+        at, other = self.synced_at.isoformat(), self.other.isoformat()
+        match self.problem:
+            case "future":
+                return (
+                    f"{at} is more than 15 minutes later than the clock ({other}), and would "
+                    "block every sync until then. Pass a time that has passed"
+                )
+            case "order":
+                return (
+                    f"{at} is before the newest sync ({other}). Pass a later time, or leave out "
+                    "synced_at"
+                )
+            case "clock":
+                return (
+                    f"the clock ({at}) is far behind the newest sync ({other}). Set the clock, or "
+                    "pass synced_at"
+                )
+            case "taken":
+                return f"the stream has a different sync at {at}. The next free time is {other}"
+
+
+@define(slots=False, init=False)
+class SyncTimeTakenError(SyncTimeError, FileExistsError):
+    """A time at which the stream has a different sync.
+
+    Example: ``the stream has a different sync at 2026-11-23T14:05:00+00:00. The next free time is
+    2026-11-23T14:06:00+00:00``
+    """
+
+    def __init__(self, synced_at: datetime, next_free: datetime) -> None:
+        super().__init__("taken", synced_at, next_free)
+        self.args = (synced_at, next_free)  # for pickle
+
+    @property
+    def next_free(self) -> datetime:
+        """The next time that no sync has."""
+        return self.other
+
+
+# --- The state of a stream -----------------------------------------------------------
+
+
+class StreamStateError(CohortS3Error):
+    """The family of states of a stream in which the call can't be carried out."""
 
 
 @define(slots=False)
-class ExportIncompleteError(CohortS3Error, OSError):
-    """The export has fewer rows than Amplitude says the cohort has users."""
+class MassExitError(StreamStateError, ValueError):
+    """More members that would leave than the exit guard allows. Nothing was stored.
 
-    cohort_id: str
-    rows: int
-    size: int
-
-    def __str__(self) -> str:
-        return (
-            f"the export of {self.cohort_id!r} has {self.rows} rows, the cohort {self.size} users; "
-            "nothing was synced. Try again; if they really differ, pass "
-            f"max_missing={self.size - self.rows}"
-        )
-
-
-@define(slots=False)
-class ExportChangedError(CohortS3Error, OSError):
-    """A download had to begin again and was another one, so the rest would not fit."""
-
-    cohort_id: str
-
-    def __str__(self) -> str:
-        return (
-            f"the export of {self.cohort_id!r} broke off and was another one the next time: "
-            "sync again"
-        )
-
-
-# --- Syncs ---------------------------------------------------------------------------
-
-
-@define(slots=False)
-class MassExitError(CohortS3Error, ValueError):
-    """The exit guard: so many members would leave that the source is likely broken."""
+    Example: ``900 of 1,000 members would exit, but the exit guard allows 500; nothing was stored.
+    Check the source of the members; if they really left, pass max_exits=900``
+    """
 
     members_before: int
     exits: int
@@ -767,247 +972,215 @@ class MassExitError(CohortS3Error, ValueError):
 
     def __str__(self) -> str:
         return (
-            f"{self.exits} of {self.members_before} members would exit, the guard allows "
-            f"{self.limit}; nothing was stored. Check the source; if they really left, "
-            f"pass max_exits={self.exits}"
+            f"{self.exits:,} of {self.members_before:,} members would exit, but the exit guard "
+            f"allows {self.limit:,}; nothing was stored. Check the source of the members; if "
+            f"they really left, pass max_exits={self.exits}"
         )
 
 
 @define(slots=False)
-class SyncTimeTakenError(CohortS3Error, FileExistsError):
-    """A sync of this time exists and says something else."""
+class MatchByChangedError(StreamStateError, ValueError):
+    """A ``match_by`` that differs from the stream's. The change would replace every member.
 
-    synced_at: datetime
-    next_free: datetime
-
-    def __str__(self) -> str:
-        return (
-            f"the stream already has a different sync at {self.synced_at.isoformat()}: "
-            f"the next free moment is {self.next_free.isoformat()}"
-        )
-
-
-@define(slots=False)
-class SyncOrderError(CohortS3Error, ValueError):
-    """The time is older than the newest sync; a history is only ever added to."""
-
-    synced_at: datetime
-    head: datetime
-
-    def __str__(self) -> str:
-        return (
-            f"{self.synced_at.isoformat()} is older than the newest sync, "
-            f"{self.head.isoformat()}: give a later time, or none at all"
-        )
-
-
-@define(slots=False)
-class ClockSkewError(CohortS3Error, ValueError):
-    """The clock is far behind the newest sync."""
-
-    now: datetime
-    head: datetime
-
-    def __str__(self) -> str:
-        return (
-            f"the clock says {self.now.isoformat()}, but the newest sync is of "
-            f"{self.head.isoformat()}: set the clock right, or pass synced_at"
-        )
-
-
-@define(slots=False)
-class FutureTimeError(CohortS3Error, ValueError):
-    """The time lies ahead of the clock and would block the syncs until then."""
-
-    synced_at: datetime
-    now: datetime
-
-    def __str__(self) -> str:
-        return (
-            f"{self.synced_at.isoformat()} is more than 15 minutes ahead of the clock, "
-            f"{self.now.isoformat()}, and would block every earlier sync: give a time that has come"
-        )
-
-
-@define(slots=False)
-class MatchByChangedError(CohortS3Error, ValueError):
-    """The stream's members are matched by another column; a change would swap everyone."""
+    Example: ``the stream matches members by 'amplitude_id', not by 'user_id'. Set
+    match_by='amplitude_id', or sync to another path or routing key``
+    """
 
     recorded: str
     requested: str
 
     def __str__(self) -> str:
         return (
-            f"the stream matches members by {self.recorded!r}, not by {self.requested!r}: "
-            "keep it, or sync to another path or routing key, which is a stream of its own"
+            f"the stream matches members by {self.recorded!r}, not by {self.requested!r}. Set "
+            f"match_by={self.recorded!r}, or sync to another path or routing key"
         )
 
 
 @define(slots=False)
-class UnloggedSyncsError(CohortS3Error, ValueError):
-    """Files of this stream exist that its log does not know, so the state is undecided."""
+class UnfinishedSyncError(StreamStateError, RetryableError, OSError):
+    """A newest record without an outcome: its writer is still at work, or has died.
 
-    log_prefix: str
-    names: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"{len(self.names)} files of the stream, first {self.names[0]!r}, are in no record "
-            f"under {self.log_prefix!r}. If Amplitude wrote them, call adopt(storage, stream) "
-            "once; else remove what does not belong"
-        )
-
-
-@define(slots=False)
-class NothingToAdoptError(CohortS3Error, ValueError):
-    """The stream has no complete sync that could become the baseline, or has a log already."""
-
-    log_prefix: str
-    reason: str
-    cure: str
-
-    def __str__(self) -> str:
-        return f"can't adopt into {self.log_prefix!r}: {self.reason}; {self.cure}"
-
-
-@define(slots=False)
-class NoSyncYetError(CohortS3Error, LookupError):
-    """The members were asked for at a time before the first sync."""
-
-    when: datetime
-    first: datetime | None
-
-    def __str__(self) -> str:
-        if self.first is None:
-            return "the stream has no whole sync: check project, cohort, path and routing key"
-        return (
-            f"the first sync is of {self.first.isoformat()}, after {self.when.isoformat()}: "
-            "who was a member before is not recorded; ask for a later time"
-        )
-
-
-@define(slots=False)
-class UnfinishedSyncError(CohortS3Error, OSError):
-    """The newest record has no outcome yet: its writer is at work, or died."""
+    Example: ``the sync recorded in 'cohorts/_syncs/123_26umsb5/99999997-00000002.json' is not
+    finished. Call recover() first``
+    """
 
     record_key: str
 
     def __str__(self) -> str:
-        return f"what is recorded in {self.record_key!r} is not finished: call recover() first"
+        return f"the sync recorded in {self.record_key!r} is not finished. Call recover() first"
 
 
 @define(slots=False)
-class HeadFilesMissingError(CohortS3Error, FileNotFoundError):
-    """Files of the newest published sync are gone, so there is no state to continue from."""
+class ConcurrentSyncError(StreamStateError, RetryableError, FileExistsError):
+    """Another writer (a sync, ``forget`` or ``prune``) that came first. Nothing was changed.
 
-    keys: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return (
-            f"the newest sync lacks {', '.join(map(repr, self.keys))}: restore these files "
-            "(bucket versioning may still hold them); an older sync is never taken instead"
-        )
-
-
-@define(slots=False)
-class ConcurrentSyncError(CohortS3Error, FileExistsError):
-    """Another writer came first (a sync, ``forget`` or ``prune``); this one changed nothing."""
+    Example: ``another writer created 'cohorts/_syncs/123_26umsb5/99999997-00000002.json' first,
+    for the sync of 2026-11-23T14:05:00+00:00; nothing of this run is visible. Run it again``
+    """
 
     record_key: str
     winner: datetime
 
     def __str__(self) -> str:
         return (
-            f"another writer recorded the sync of {self.winner.isoformat()} in "
-            f"{self.record_key!r} first; nothing of this run is visible. Run it again"
+            f"another writer created {self.record_key!r} first, for the sync of "
+            f"{self.winner.isoformat()}; nothing of this run is visible. Run it again"
         )
 
 
 @define(slots=False)
-class TooManyFilesError(CohortS3Error, ValueError):
-    """What is to be forgotten or pruned at once concerns more files than one decision can name."""
+class SyncVoidError(StreamStateError, RetryableError, OSError):
+    """A recorded sync that could not be published completely, and is void.
 
-    files: int
-    purpose: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.files:,} files are more than one entry of the log can hold, so nothing was "
-            "changed: prune old syncs first, step by step by the time, and then run "
-            f"{self.purpose} again"
-        )
-
-
-@define(slots=False)
-class SyncVoidError(CohortS3Error, OSError):
-    """The recorded sync could not be published whole and was declared void."""
+    Example: ``the sync of 2026-11-23T14:05:00+00:00 in
+    'cohorts/_syncs/123_26umsb5/99999997-00000002.json' is void: a staged file no longer exists, or
+    a file name is occupied. Sync again at a later time``
+    """
 
     record_key: str
     synced_at: datetime
 
     def __str__(self) -> str:
         return (
-            f"the sync of {self.synced_at.isoformat()} recorded in {self.record_key!r} is void: "
-            "its staged files were gone or its names taken. Sync again at a later moment"
+            f"the sync of {self.synced_at.isoformat()} in {self.record_key!r} is void: a staged "
+            "file no longer exists, or a file name is occupied. Sync again at a later time"
         )
 
 
 @define(slots=False)
-class PlanMismatchError(CohortS3Error, ValueError):
-    """The diff is not the one that the plan was made from."""
+class HeadFilesMissingError(StreamStateError, FileNotFoundError):
+    """Files of the newest published sync that no longer exist.
 
-    difference: str
+    Example: ``the newest sync has lost its file
+    'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv'. Restore it, for example from an older
+    object version``
+    """
+
+    keys: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"the diff is not the plan's: {self.difference}. Plan again from this diff"
+        files = "file" if len(self.keys) == 1 else "files"
+        return (
+            f"the newest sync has lost its {files} {_listed(self.keys)}. Restore "
+            f"{'it' if len(self.keys) == 1 else 'them'}, for example from an older object version"
+        )
 
 
 @define(slots=False)
-class RecordFormatError(CohortS3Error, ValueError):
-    """A record of the log is not what this library wrote: damaged, edited or newer."""
+class UnloggedSyncsError(StreamStateError, ValueError):
+    """Files of the stream that its log does not contain.
+
+    Example: ``the file 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' is in no record under
+    'cohorts/_syncs/123_26umsb5/'. If Amplitude wrote the files, call adopt(storage, stream) once;
+    otherwise remove them``
+    """
+
+    log_prefix: str
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        files = (
+            f"the file {self.names[0]!r} is"
+            if len(self.names) == 1
+            else f"{len(self.names):,} files of the stream, first {self.names[0]!r}, are"
+        )
+        return (
+            f"{files} in no record under {self.log_prefix!r}. If Amplitude wrote the files, call "
+            "adopt(storage, stream) once; otherwise remove them"
+        )
+
+
+@define(slots=False)
+class NothingToAdoptError(StreamStateError, ValueError):
+    """A stream without a complete sync to begin a log with, or with a log already.
+
+    Example: ``the log 'cohorts/_syncs/123_26umsb5/' can't be begun: the stream has a log already.
+    Sync without adopt()``
+    """
+
+    log_prefix: str
+    reason: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"the log {self.log_prefix!r} can't be begun: {self.reason}. {self.hint}"
+
+
+@define(slots=False)
+class NoSyncYetError(StreamStateError, LookupError):
+    """A time before the first sync of the stream, or a stream without syncs.
+
+    Example: ``the members at 2026-11-23T14:05:00+00:00 are unknown: the first sync is of
+    2026-11-23T15:00:00+00:00. Pass a later time``
+    """
+
+    when: datetime
+    first: datetime | None
+    """The time of the first sync; None if there is none."""
+
+    def __str__(self) -> str:
+        if self.first is None:
+            return (
+                "the stream has no complete sync. Check the project, cohort, path and routing key"
+            )
+        return (
+            f"the members at {self.when.isoformat()} are unknown: the first sync is of "
+            f"{self.first.isoformat()}. Pass a later time"
+        )
+
+
+# --- The log -------------------------------------------------------------------------
+
+
+class LogError(CohortS3Error):
+    """The family of faults of a stream's log."""
+
+
+@define(slots=False)
+class RecordFormatError(LogError, ValueError):
+    """An entry of the log that is damaged, edited, or of a newer version of the library.
+
+    Example: ``'cohorts/_syncs/123_26umsb5/99999997-00000002.json' is not a valid entry of the log:
+    it is not JSON. Restore it from a backup or an older object version, or update the library if a
+    newer version wrote it``
+    """
 
     key: str
     rule: str
 
     def __str__(self) -> str:
         return (
-            f"{self.key!r} is not a readable record: {self.rule}. Restore it from a backup or an "
-            "older version, or update the library if a newer one wrote it"
+            f"{self.key!r} is not a valid entry of the log: {self.rule}. Restore it from a backup "
+            "or an older object version, or update the library if a newer version wrote it"
         )
 
 
 @define(slots=False)
-class LogFullError(CohortS3Error, ValueError):
-    """The log has had its last number, so the stream can't be continued."""
+class LogLimitError(LogError, ValueError):
+    """A log that has used its last number, or an entry that is too large for a log.
 
-    prefix: str
+    Example: ``the log can't take the entry: its last number is used. Set another path in the
+    Destination``
+    """
+
+    rule: str
+    hint: str
 
     def __str__(self) -> str:
-        return (
-            f"the log below {self.prefix!r} has had its last number: give the destination another "
-            "path or the sync another routing key, which begins another stream"
-        )
+        return f"the log can't take the entry: {self.rule}. {self.hint}"
+
+
+# --- Tables of a database ------------------------------------------------------------
 
 
 @define(slots=False)
-class DigestMismatchError(CohortS3Error, ValueError):
-    """The bytes of a file are not those that its record vouches for."""
+class TablesError(CohortS3Error, ValueError):
+    """A sync that does not follow the state of the tables, or does not lead to its members.
 
-    key: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.key!r} was changed or damaged since it was written: restore the original, or "
-            "read the history again, if people were forgotten meanwhile"
-        )
-
-
-# --- Tables of a database -------------------------------------------------------------
-
-
-@define(slots=False)
-class SyncGapError(CohortS3Error, LookupError):
-    """A sync does not follow on the one that was applied to the tables last."""
+    Example: ``the sync of 2026-11-23T14:05:00+00:00 does not match the tables of
+    'cohorts/123_26umsb5': members: 1,000 expected, 998 found. Nothing was changed. Call apply with
+    reconcile=True to take the members from the snapshot of the sync``
+    """
 
     stream: str
     synced_at: datetime
@@ -1015,69 +1188,301 @@ class SyncGapError(CohortS3Error, LookupError):
 
     def __str__(self) -> str:
         return (
-            f"the sync of {self.synced_at.isoformat()} does not follow on the tables of "
-            f"{self.stream!r}: {self.reason}. Give the whole history, or call apply with "
-            "reconcile=True to take the members from its snapshot"
+            f"the sync of {self.synced_at.isoformat()} does not match the tables of "
+            f"{self.stream!r}: {self.reason}. Nothing was changed. Call apply with reconcile=True "
+            "to take the members from the snapshot of the sync"
         )
+
+
+# --- Processes -----------------------------------------------------------------------
 
 
 @define(slots=False)
-class MembersMismatchError(CohortS3Error, ValueError):
-    """The changes of a sync, made to the tables, do not lead to its members."""
+class WorkerDiedError(CohortS3Error, OSError):
+    """A worker process of a diff that ended before its work was done.
 
-    stream: str
-    synced_at: datetime
-    what: str
-    """``entering`` and ``exiting``: rows and stays; ``existing``, ``members``: after all."""
-    expected: int
-    found: int
+    Example: ``a worker process ended with the exit code -9, the signal 9 (often a lack of memory).
+    Run it again with fewer workers``
+    """
 
-    @property
-    def reason(self) -> str:
-        """What does not agree."""
-        return f"{self.what}: {self.expected} expected, {self.found} found"
+    exit_code: int
 
     def __str__(self) -> str:
+        signal = f", the signal {-self.exit_code}" if self.exit_code < 0 else ""
+        memory = " (often a lack of memory)" if self.exit_code == -9 else ""  # noqa: PLR2004 -- SIGKILL
         return (
-            f"the sync of {self.synced_at.isoformat()} does not agree with the tables of "
-            f"{self.stream!r}: {self.reason}. Call apply with reconcile=True to take the members "
-            "from its snapshot, or find out with history.verify() what is wrong with the files"
+            f"a worker process ended with the exit code {self.exit_code}{signal}{memory}. "
+            "Run it again with fewer workers"
         )
 
 
-# --- Bucket policies -----------------------------------------------------------------
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(map(repr, names))
 
 
-@define(slots=False)
-class PolicyFormatError(CohortS3Error, ValueError):
-    """What is to be merged into is not a policy, or not one that ours can join."""
+def _positions(lines: tuple[int, ...], unit: str, count: int) -> str:
+    """Return the positions in parentheses; nothing if the source could not be read again."""
+    if not lines:
+        return ""
+    first = "first at " if count > len(lines) else ""
+    unit += "" if len(lines) == 1 else "s"
+    *others, last = map(str, lines)
+    listed = f"{', '.join(others)} and {last}" if others else last
+    return f" ({first}{unit} {listed})"
 
-    rule: str
 
-    def __str__(self) -> str:
-        return (
-            f"can't merge into this policy: {self.rule}. Give the bucket's policy as "
-            "GetBucketPolicy returns it, or None where the bucket has none"
+# --- Names of the transition ---------------------------------------------------------
+#
+# Names that were merged into the classes above, each with its constructor as it was, until
+# nothing uses them. They are not documented.
+
+WrongArgumentError = ArgumentTypeError
+MissingPowerError = MissingCapabilityError
+StorageUnsuitableError = UnsuitableStorageError
+ExportTimeoutError = AmplitudeTimeoutError
+
+
+class MissingRoutingKeyError(ConfigurationError):
+    """An old name, now ``ConfigurationError``."""
+
+
+class MalformedGzipError(CompressionError):
+    """An old name, now ``CompressionError``."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__("gzip", rule)
+        self.args = (rule,)
+
+
+class MalformedZstdError(CompressionError):
+    """An old name, now ``CompressionError``."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__("Zstandard", rule)
+        self.args = (rule,)
+
+
+class UnsupportedValueError(InvalidCellError, TypeError):
+    """An old name, now ``InvalidCellError``."""
+
+    def __init__(self, column: str, type_name: str, cure: str) -> None:
+        super().__init__(column, f"is of type {type_name}", cure)
+        self.args = (column, type_name, cure)
+
+
+class InvalidTextError(InvalidCellError):
+    """An old name, now ``InvalidCellError``."""
+
+    def __init__(self, column: str, rule: str) -> None:
+        super().__init__(column, rule, "remove it before the sync")
+        self.args = (column, rule)
+
+
+class PartOrderError(MalformedCsvError):
+    """An old name, now ``MalformedCsvError``."""
+
+    def __init__(self, key: str) -> None:
+        rule = "the rows are not in ascending order of their key, after those of the part before"
+        super().__init__(None, rule, "Sort all rows by the bytes of the key", key)
+        self.args = (key,)
+
+
+class DiffClosedError(UnusableDiffError):
+    """An old name, now ``UnusableDiffError``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"it is closed, and its file {name!r} is removed",
+            "Read the files, and call commit, inside the with block",
         )
+        self.args = (name,)
 
 
-@define(slots=False)
-class PolicyTooLargeError(CohortS3Error, ValueError):
-    """The whole policy is larger than S3 takes."""
+class PlanMismatchError(UnusableDiffError):
+    """An old name, now ``UnusableDiffError``."""
 
-    size: int
-    """In bytes, written without spaces."""
-    limit: int
-
-    def __str__(self) -> str:
-        return (
-            f"the bucket policy would have {self.size} bytes, {self.size - self.limit} more than "
-            f"S3's limit of {self.limit}: remove statements that are no longer needed, "
-            "or move readers to access points, which have policies of their own"
+    def __init__(self, difference: str) -> None:
+        super().__init__(
+            f"it is not the diff of the plan: {difference}", "Make a new plan from this diff"
         )
+        self.args = (difference,)
 
 
-def _positions(lines: tuple[int, ...], unit: str) -> str:
-    if not lines:  # the source was not the same when it was read again
-        return f"a {unit} that is not known"
-    return f"{unit} {', '.join(map(str, lines))}"
+class ArchiveLimitError(InvalidArchiveError):
+    """An old name, now ``InvalidArchiveError``."""
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(f"it holds more than {limit}", over_limit=True)
+        self.args = (limit,)
+
+
+class ForeignHandleError(UnsuitableStorageError, ValueError):
+    """An old name, now ``UnsuitableStorageError``."""
+
+    def __init__(self, key: str, lacks: str) -> None:
+        super().__init__(
+            f"the handle of the staged object for {key!r}",
+            repr(lacks),
+            "Finish the sync with the kind of storage that it was begun with",
+        )
+        self.args = (key, lacks)
+
+
+class WrongRegionError(BucketNotFoundError, ValueError):
+    """An old name, now ``BucketNotFoundError``."""
+
+    def __init__(self, bucket: str, region: str | None) -> None:
+        super().__init__(bucket, elsewhere=True, region=region)
+        self.args = (bucket, region)
+
+
+class KmsAccessDeniedError(AccessDeniedError):
+    """An old name, now ``AccessDeniedError``."""
+
+
+class StoreClockSkewError(StoreRefusedError):
+    """An old name, now ``StoreRefusedError``."""
+
+    def __init__(self, bucket: str) -> None:
+        super().__init__(bucket, None, "the request", "RequestTimeTooSkewed")
+        self.args = (bucket,)
+
+
+class TooManyPartsError(ObjectTooLargeError):
+    """An old name, now ``ObjectTooLargeError``."""
+
+    def __init__(self, key: str, parts: int, limit: int) -> None:
+        super().__init__(key, limit, "parts", parts)
+        self.args = (key, parts, limit)
+
+
+class DigestMismatchError(ObjectChangedError, ValueError):
+    """An old name, now ``ObjectChangedError``."""
+
+
+class CohortTooLargeError(AmplitudeLimitError, ValueError):
+    """An old name, now ``AmplitudeLimitError``."""
+
+    def __init__(self, cohort_id: str, size: int, limit: int) -> None:
+        super().__init__("users", size, limit, cohort_id)
+        self.size = size
+        self.args = (cohort_id, size, limit)
+
+
+class DownloadQuotaError(AmplitudeLimitError):
+    """An old name, now ``AmplitudeLimitError``."""
+
+    def __init__(self, used: int, limit: int, resets_at: datetime | None) -> None:
+        super().__init__("downloads", used, limit, resets_at=resets_at)
+        self.used = used
+        self.args = (used, limit, resets_at)
+
+
+class AmplitudeBusyError(AmplitudeTimeoutError):
+    """An old name, now ``AmplitudeTimeoutError``."""
+
+    def __init__(self, step: str, seconds: float) -> None:
+        super().__init__(step, seconds, rate_limited=True)
+        self.args = (step, seconds)
+
+
+class ExportExpiredError(ExportFailedError, LookupError):
+    """An old name, now ``ExportFailedError``."""
+
+    def __init__(self, cohort_id: str) -> None:
+        super().__init__(cohort_id, "Amplitude, which keeps an export for 7 days, has it no more")
+        self.args = (cohort_id,)
+
+
+class ExportIncompleteError(ExportFailedError):
+    """An old name, now ``ExportFailedError``."""
+
+    def __init__(self, cohort_id: str, rows: int, size: int) -> None:
+        reason = f"it has {rows:,} rows, but the cohort has {size:,} users"
+        super().__init__(cohort_id, reason, rows, size)
+        self.args = (cohort_id, rows, size)
+
+
+class ExportChangedError(ExportFailedError):
+    """An old name, now ``ExportFailedError``."""
+
+    def __init__(self, cohort_id: str) -> None:
+        super().__init__(cohort_id, "its download broke off, and the file has changed since")
+        self.args = (cohort_id,)
+
+
+class SyncOrderError(SyncTimeError):
+    """An old name, now ``SyncTimeError``."""
+
+    def __init__(self, synced_at: datetime, head: datetime) -> None:
+        super().__init__("order", synced_at, head)
+        self.args = (synced_at, head)
+
+
+class ClockSkewError(SyncTimeError):
+    """An old name, now ``SyncTimeError``."""
+
+    def __init__(self, now: datetime, head: datetime) -> None:
+        super().__init__("clock", now, head)
+        self.args = (now, head)
+
+
+class FutureTimeError(SyncTimeError):
+    """An old name, now ``SyncTimeError``."""
+
+    def __init__(self, synced_at: datetime, now: datetime) -> None:
+        super().__init__("future", synced_at, now)
+        self.args = (synced_at, now)
+
+
+class LogFullError(LogLimitError):
+    """An old name, now ``LogLimitError``."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(
+            f"the last number under {prefix!r} is used",
+            "Begin another stream: set another path in the Destination, or another routing key",
+        )
+        self.args = (prefix,)
+
+
+class TooManyFilesError(LogLimitError):
+    """An old name, now ``LogLimitError``."""
+
+    def __init__(self, files: int, purpose: str) -> None:
+        super().__init__(
+            f"it would name {files:,} files, more than one entry can hold; nothing was changed",
+            f"Prune old syncs first, in several steps, then run {purpose} again",
+        )
+        self.args = (files, purpose)
+
+
+class SyncGapError(TablesError, LookupError):
+    """An old name, now ``TablesError``."""
+
+
+class MembersMismatchError(TablesError):
+    """An old name, now ``TablesError``."""
+
+    def __init__(
+        self, stream: str, synced_at: datetime, what: str, expected: int, found: int
+    ) -> None:
+        super().__init__(stream, synced_at, f"{what}: {expected:,} expected, {found:,} found")
+        self.what, self.expected, self.found = what, expected, found
+        self.args = (stream, synced_at, what, expected, found)
+
+
+class PolicyFormatError(InvalidPolicyError):
+    """An old name, now ``InvalidPolicyError``."""
+
+
+class PolicyTooLargeError(InvalidPolicyError):
+    """An old name, now ``InvalidPolicyError``."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"it would have {size:,} bytes, {size - limit:,} more than S3's limit of {limit:,}",
+            "Remove statements that are no longer needed, or move readers to access points, "
+            "which have policies of their own",
+        )
+        self.args = (size, limit)

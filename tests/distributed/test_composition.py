@@ -15,8 +15,6 @@ from amplitude_cohort_s3 import (
     MemoryStorage,
     RowSchema,
     SyncRecord,
-    commit,
-    plan_sync,
     read_head,
     read_history,
     sync_cohort,
@@ -36,7 +34,7 @@ from amplitude_cohort_s3.errors import (
     SyncTimeTakenError,
 )
 from amplitude_cohort_s3.format.content import ContentPart, FileContent, verified
-from amplitude_cohort_s3.sync.sync_cohort import begin_sync, done_before
+from amplitude_cohort_s3.sync import begin_sync, commit, plan_sync
 from amplitude_cohort_s3.testing.invariants import assert_invariants
 from amplitude_cohort_s3.testing.small_cohort import SYNC, clock_at, moment
 
@@ -80,14 +78,10 @@ def sync_with(existing, **more):
 
 
 def sync_parts(sync, storage, minute, *, each=2, run="a"):
-    head, synced_at = begin_sync(sync, storage, synced_at=moment(minute), now=moment(minute))
+    start = begin_sync(sync, storage, synced_at=moment(minute), clock=clock_at(moment(minute)))
     meaning = sync.destination.existing
     diff = composed(storage, files_of(meaning), meaning, each=each, run=run)
-    done = done_before(sync, head, synced_at, lambda: diff.report.members_sha256)
-    if done is not None:
-        return done
-    plan = plan_sync(sync, diff, synced_at=synced_at, previous=head)
-    return commit(plan, diff, storage).record
+    return start.commit(start.plan(diff), diff).record
 
 
 def data_files(storage):
@@ -108,7 +102,7 @@ def test_a_composed_sync_is_one_like_any_other(existing, each):
     assert data_files(storage) == data_files(whole)
     assert SyncRecord.from_bytes(record.to_bytes(), key=record.key) == record
     assert (record.members_before, record.members) == (3, 4)
-    assert all(file.sha256 is None and file.parts for file in record.files.values())
+    assert all(file.parts for file in record.files.values())
     assert_invariants(storage, sync.stream)
     # A one-machine sync continues it, and a reader finds nothing wrong.
     sync_cohort(sync, BEFORE, storage, synced_at=moment(2), clock=clock_at(moment(2)))
@@ -125,7 +119,9 @@ def test_a_repeated_run_is_known_however_it_was_divided(existing):
     assert sync_parts(sync, storage, 1, each=3, run="b") == first
     assert read_head(storage, sync.stream).record == first
     with pytest.raises(SyncTimeTakenError):
-        done_before(sync, read_head(storage, sync.stream), moment(1), lambda: "0" * 64)
+        begin_sync(
+            sync, storage, synced_at=moment(1), clock=clock_at(moment(1))
+        ).find_repeated_sync(lambda: "0" * 64)
 
 
 @given(st.lists(st.tuples(st.text(), st.text())), st.randoms())
@@ -146,7 +142,7 @@ def test_each_byte_of_a_composed_file_is_verified(pieces, cuts, data):
     content = FileContent(
         rows=0,
         size=len(whole),
-        sha256=None,
+        sha256=hashlib.sha256(whole).hexdigest(),
         parts=tuple(ContentPart(len(p), hashlib.sha256(p).hexdigest()) for p in pieces),
     )
 

@@ -20,9 +20,7 @@ from amplitude_cohort_s3 import (
     LocalStorage,
     RowSchema,
     UserProperty,
-    commit,
     diff_members,
-    plan_sync,
     read_head,
     read_history,
     sync_cohort,
@@ -35,6 +33,7 @@ from amplitude_cohort_s3.errors import (
     MissingColumnsError,
     UnsupportedValueError,
 )
+from amplitude_cohort_s3.sync import commit, plan_sync
 from amplitude_cohort_s3.testing.small_cohort import clock_at, moment
 
 COLUMNS = ("amplitude_id", "user_id")

@@ -424,7 +424,7 @@ def test_a_value_without_one_faithful_text_is_refused_with_a_cure(value):
         PLAN.row(("1", "", value))
     assert isinstance(caught.value, TypeError)
     assert caught.value.column == "plan"
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("member", ["1", b"1", 1, None, ("1",), ("1", "a", "p", "x")], ids=repr)

@@ -270,7 +270,7 @@ def test_two_records_that_say_the_same_differ_only_in_who_wrote_them():
     said_again = attrs.evolve(
         RECORD, number=3, writer="x", requested_at=AT, source={}, previous=None
     )
-    assert said_again.statement == RECORD.statement
+    assert said_again.identity == RECORD.identity
     for change in (
         {"members_sha256": "e" * 64},
         {"existing": ExistingMeaning.STAYED},
@@ -278,7 +278,7 @@ def test_two_records_that_say_the_same_differ_only_in_who_wrote_them():
         {"schema": attrs.evolve(RECORD.schema, header_style="api")},
         {"synced_at": AT.replace(hour=15)},
     ):
-        assert attrs.evolve(RECORD, **change).statement != RECORD.statement
+        assert attrs.evolve(RECORD, **change).identity != RECORD.identity
 
 
 # --- Amendments --------------------------------------------------------------------------------

@@ -163,7 +163,7 @@ def test_forgetting_is_as_if_they_had_never_been_there(cohorts, gone, meaning):
         for diff_type in DiffType:
             assert list(history.rows(one, diff_type)) == list(expected.rows(other, diff_type))
         ours, theirs = history.record(one), expected.record(other)
-        for name in ("members", "members_before", "members_sha256", "statement"):
+        for name in ("members", "members_before", "members_sha256", "identity"):
             assert getattr(ours, name) == getattr(theirs, name)
     assert history.verify() == ()
     assert_invariants(storage, STREAM)

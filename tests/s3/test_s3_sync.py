@@ -17,15 +17,14 @@ from amplitude_cohort_s3 import (
     ExistingMeaning,
     MemoryStorage,
     S3Storage,
-    commit,
     detect_existing_meaning,
     diff_members,
-    plan_sync,
     read_head,
     read_history,
     recover,
     sync_cohort,
 )
+from amplitude_cohort_s3.sync import commit, plan_sync
 from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
 
 pytestmark = pytest.mark.servers

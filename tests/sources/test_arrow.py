@@ -341,7 +341,7 @@ def test_what_has_no_one_text_is_refused_with_a_cure(values: Any, type_name: str
     with pytest.raises(errors.UnsupportedValueError) as caught:
         read_back(table, RowSchema())
     assert (caught.value.column, caught.value.type_name) == ("user_id", type_name)
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ def test_what_is_no_csv_is_named_with_what_to_do(data, rule, cure, tmp_path):
         rows_of(MemberFile(path), RowSchema())
     assert caught.value.file == str(path)
     assert f"of {str(path)!r}: " in str(caught.value)
-    assert re.search(cure, caught.value.cure)
+    assert re.search(cure, caught.value.hint)
     assert pickle.loads(pickle.dumps(caught.value)).file == str(path)
 
 

@@ -17,9 +17,7 @@ from amplitude_cohort_s3 import (
     NameStyle,
     RowSchema,
     UserProperty,
-    commit,
     diff_members,
-    plan_sync,
     read_head,
 )
 from amplitude_cohort_s3.errors import (
@@ -31,7 +29,8 @@ from amplitude_cohort_s3.errors import (
     SyncTimeTakenError,
 )
 from amplitude_cohort_s3.storage import StagedObject
-from amplitude_cohort_s3.sync.plan import next_free_moment
+from amplitude_cohort_s3.sync import commit, plan_sync
+from amplitude_cohort_s3.sync.plan import next_free_time
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -121,7 +120,7 @@ def test_an_older_time_is_refused(head):
 
 
 def test_a_time_that_is_taken_is_refused_and_the_next_free_one_named(head):
-    head = attrs.evolve(head, taken={AT + MINUTE, AT + 2 * MINUTE})
+    head = attrs.evolve(head, occupied_times=frozenset({AT, AT + MINUTE, AT + 2 * MINUTE}))
     for taken in (AT, AT + timedelta(seconds=59), AT + MINUTE, AT + 2 * MINUTE):
         with pytest.raises(SyncTimeTakenError) as caught:
             plan(before=members(1, 2, 3), now=members(1), at=taken, previous=head)
@@ -141,8 +140,8 @@ def test_a_time_that_is_taken_is_refused_and_the_next_free_one_named(head):
 )
 def test_the_first_free_moment(head, style, not_before, free):
     sync = attrs.evolve(SYNC, destination=Destination(name="d", path="p", name_style=style))
-    assert next_free_moment(sync, head, not_before) == free
-    assert next_free_moment(sync, None, not_before) == style.floor(not_before)
+    assert next_free_time(style, not_before, head, head.occupied_times) == free
+    assert next_free_time(style, not_before, None, frozenset()) == style.floor(not_before)
 
 
 # --- What a plan refuses -------------------------------------------------------------------------

@@ -13,15 +13,14 @@ from amplitude_cohort_s3 import (
     LocalStorage,
     MemoryStorage,
     Storage,
-    commit,
     diff_members,
-    plan_sync,
     read_head,
     read_history,
     recover,
 )
 from amplitude_cohort_s3.errors import ConcurrentSyncError
 from amplitude_cohort_s3.storage.local import STAGING_FOLDER
+from amplitude_cohort_s3.sync import commit, plan_sync
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.invariants import assert_invariants
 from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, ids_of, moment, rows, sync_ids

@@ -25,9 +25,7 @@ from amplitude_cohort_s3 import (
     Storage,
     UserProperty,
     adopt,
-    commit,
     diff_members,
-    plan_sync,
     read_head,
     read_history,
     recover,
@@ -64,6 +62,7 @@ from amplitude_cohort_s3.errors import (
 )
 from amplitude_cohort_s3.log import SyncState
 from amplitude_cohort_s3.log.keys import outcome_key, record_key
+from amplitude_cohort_s3.sync import commit, plan_sync
 from amplitude_cohort_s3.testing import strategies
 from amplitude_cohort_s3.testing.faulty_storage import Fault, FaultyStorage
 

@@ -15,7 +15,6 @@ from amplitude_cohort_s3 import (
     CohortSync,
     CsvSource,
     Destination,
-    DiffEngine,
     DiffType,
     ExistingMeaning,
     ExitGuard,
@@ -33,16 +32,15 @@ from amplitude_cohort_s3 import (
     SyncResult,
     UserProperty,
     adopt,
-    commit,
     diff_members,
     forget,
-    plan_sync,
     prune,
     read_head,
     read_history,
     recover,
     sync_cohort,
 )
+from amplitude_cohort_s3.diff import DiffEngine
 from amplitude_cohort_s3.errors import CohortS3Error, MassExitError, SyncTimeTakenError
 from amplitude_cohort_s3.history import Churn, MembershipEvent, Stay, ValueTable
 from amplitude_cohort_s3.log import BucketSync, Outcome
@@ -50,7 +48,7 @@ from amplitude_cohort_s3.maintenance import ForgetReceipt, PruneReceipt
 from amplitude_cohort_s3.sources.amplitude import AmplitudeCohort, DownloadUsage
 from amplitude_cohort_s3.sources.protocol import SupportsUnchanged
 from amplitude_cohort_s3.storage import StagedObject, StagedState, SupportsDelete, SupportsReplace
-from amplitude_cohort_s3.sync import RecoveryReport
+from amplitude_cohort_s3.sync import RecoveryReport, commit, plan_sync
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 

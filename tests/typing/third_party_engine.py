@@ -10,7 +10,8 @@ import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from amplitude_cohort_s3 import CsvSource, DiffEngine, DiffType, ExistingMeaning, RowSchema
+from amplitude_cohort_s3 import CsvSource, DiffType, ExistingMeaning, RowSchema
+from amplitude_cohort_s3.diff import DiffEngine
 from amplitude_cohort_s3.diff.progress import Progress
 from amplitude_cohort_s3.diff.protocol import DiffFile, DiffReport, Duplicates
 from amplitude_cohort_s3.errors import DuplicateKeyError, EmptyKeyError, MalformedCsvError

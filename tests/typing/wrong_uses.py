@@ -13,7 +13,6 @@ from amplitude_cohort_s3 import (
     CohortSync,
     CsvSource,
     Destination,
-    DiffEngine,
     DiffType,
     ExistingMeaning,
     Member,
@@ -25,18 +24,18 @@ from amplitude_cohort_s3 import (
     UserProperty,
     bucket_policy,
     check_access,
-    commit,
     diff_members,
-    plan_sync,
     prune,
     read_head,
     read_history,
     recover,
     sync_cohort,
 )
+from amplitude_cohort_s3.diff import DiffEngine
 from amplitude_cohort_s3.diff.protocol import DiffFile, Duplicates
 from amplitude_cohort_s3.sources import SupportsCsv
 from amplitude_cohort_s3.storage import StagedObject, StagedState, SupportsDelete
+from amplitude_cohort_s3.sync import commit, plan_sync
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 STORAGE = MemoryStorage()

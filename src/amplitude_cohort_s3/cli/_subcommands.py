@@ -5,7 +5,6 @@ import json
 import sys
 from datetime import UTC, datetime
 
-from ..diff.cohort_diff import diff_members
 from ..diff.protocol import Duplicates
 from ..errors import CohortS3Error
 from ..format.filename import CohortFileName
@@ -15,8 +14,6 @@ from ..sources import MemberFile
 from ..sources.protocol import MemberSource
 from ..storage import Storage
 from ..sync.commit import SyncResult
-from ..sync.head import read_head
-from ..sync.plan import next_free_moment, plan_sync
 from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
 from ._output import cure, job_json, name_json, put, put_json, put_table, say, sync_json
@@ -79,21 +76,19 @@ def _plan(
     storage: Storage,
     log: Storage | None,
 ) -> ExitCode:
-    head = read_head(storage, sync.stream, log=log)
-    when = options.at or next_free_moment(sync, head, datetime.now(UTC))
     duplicates: Duplicates = options.duplicates
-    with (
-        progress_bar() as progress,
-        diff_members(
-            () if head is None else head.members(),
+    with progress_bar() as progress:
+        plan = sync_cohort(
+            sync,
             members,
-            schema=sync.schema,
-            existing=sync.destination.existing,
+            storage,
+            synced_at=options.at,
+            max_exits=options.max_exits,
             duplicates=duplicates,
+            log=log,
             progress=progress,
-        ) as diff,
-    ):
-        plan = plan_sync(sync, diff, synced_at=when, previous=head, max_exits=options.max_exits)
+            dry_run=True,
+        )
     if options.json:
         due = {"sync": options.name, "outcome": JobOutcome.DUE.value}
         put_json(due | sync_json(plan, plan.ignored_columns))

@@ -3,15 +3,17 @@
 from .cohort_diff import CohortDiff, diff_members
 from .engine import PartitionEngine
 from .progress import Progress
-from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates
+from .protocol import DiffEngine, DiffFile, DiffReport, DiffSummary, Duplicates, StageableDiff
 
 __all__ = [
     "CohortDiff",
     "DiffEngine",
     "DiffFile",
     "DiffReport",
+    "DiffSummary",
     "Duplicates",
     "PartitionEngine",
     "Progress",
+    "StageableDiff",
     "diff_members",
 ]

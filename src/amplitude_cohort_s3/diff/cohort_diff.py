@@ -13,14 +13,17 @@ from typing import Literal, Self, get_args
 from attrs import define, evolve, field
 
 from .._arguments import check_kind
+from .._bytes import Hashed
 from .._html import html_table
-from ..errors import ConfigurationError, DiskFullError, WrongArgumentError
+from ..errors import ArgumentTypeError, ConfigurationError, DiskFullError, UnusableDiffError
 from ..format.columns import Row
+from ..format.compression import stage_csv
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..sources.protocol import MemberSource
 from ..sources.rows import as_csv
+from ..storage.protocol import StagedObject, Storage
 from .engine import PartitionEngine
 from .progress import Progress, TqdmProgress
 from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates
@@ -77,8 +80,30 @@ class CohortDiff:
         """The rows of one file, in order."""
         return self.schema.decode(self.report.files[diff_type].chunks(), canonical=True)
 
+    def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:
+        """Stage one of the files: see ``StageableDiff``.
+
+        Raises:
+            DiffClosedError: The diff is closed.
+            UnusableDiffError: The file was changed since it was computed.
+        """
+        file = self.report.files[diff_type]
+        if key.endswith(".gz"):
+            hashed = Hashed(file.chunks())
+            staged = stage_csv(storage, key, hashed)
+            sha256: str | None = hashed.sha256
+        else:
+            staged = stage_csv(storage, key, file.chunks())
+            sha256 = staged.sha256  # The storage computes it anyway.
+        if sha256 != file.sha256:
+            storage.discard(staged)
+            raise UnusableDiffError(
+                f"its file {diff_type.value!r} was changed since", "Compute the diff again"
+            )
+        return staged
+
     def close(self) -> None:
-        """Removes the files. A second call does nothing."""
+        """Remove the files. A second call does nothing."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -126,11 +151,12 @@ def diff_members(
     Raises:
         EmptyKeyError: Rows have no Amplitude id and members are matched by it.
         DuplicateKeyError: Different rows share a key, and are refused.
-        MalformedCsvError, MissingColumnsError, UnsupportedValueError, InvalidTextError:
+        MalformedCsvError,
+    PlanMismatchError, MissingColumnsError, UnsupportedValueError, InvalidTextError:
             The members can't be read as the schema's rows.
         DiskFullError: There is no room for temporary files; none is left behind.
         MissingExtraError: ``progress=True`` without tqdm.
-        WrongArgumentError: An argument is of another type: members that are one text, a
+        ArgumentTypeError: An argument is of another type: members that are one text, a
             query that did not run yet.
         ConfigurationError: ``duplicates`` is none of its values, ``work_dir`` no folder.
 
@@ -144,7 +170,7 @@ def diff_members(
     check_kind("existing", existing, ExistingMeaning, "give one, such as ExistingMeaning.MEMBERS")
     check_kind("engine", engine, DiffEngine | None, "give one, such as PartitionEngine(workers=2)")
     if isinstance(engine, type):  # which has the method too
-        raise WrongArgumentError("engine", "type", f"give an object of it: {engine.__name__}()")
+        raise ArgumentTypeError("engine", "type", f"give an object of it: {engine.__name__}()")
     if duplicates not in get_args(Duplicates):
         fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
         raise ConfigurationError("diff_members", (fault,))

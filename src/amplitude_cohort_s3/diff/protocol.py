@@ -5,10 +5,9 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, Generic, Literal, Protocol, runtime_checkable
+from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
-from typing_extensions import TypeVar
 
 from .._bytes import read_chunks
 from ..errors import DiffClosedError
@@ -17,6 +16,7 @@ from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
+from ..storage.protocol import StagedObject, Storage
 from .progress import Progress
 
 Duplicates = Literal["refuse", "keep_smallest"]
@@ -33,7 +33,6 @@ class DiffFile(FileContent):
     """
 
     path: Path = field(repr=False)
-    sha256: str
 
     def open(self) -> BinaryIO:
         """Open a stream of the bytes, which the caller closes.
@@ -55,32 +54,78 @@ class DiffFile(FileContent):
         yield from read_chunks(self.open())
 
 
-F_co = TypeVar("F_co", bound=FileContent, default=DiffFile, covariant=True)
-
-
 @frozen(kw_only=True)
-class DiffReport(Generic[F_co]):
-    """What an engine hands back: the files that it wrote, and what it counted.
+class DiffSummary:
+    """The counts of a diff, and the contents of its three files.
 
     Attributes:
-        files: Entering, exiting, existing.
-        members_before: Rows of the previous side.
-        members_now: Rows of the current side, after the rules for keys.
-        members_sha256: The digest of a file of all current members in canonical order,
-            with its header: the same whatever ``existing`` means. Where no process
-            has seen them all, that of ``composition.members_digest``.
-        skipped: Current rows without a key, where that is no error.
-        collapsed: Current rows that repeat another, or that lost to a smaller one.
-        ignored_columns: Columns of the current side that the schema lacks.
+        files: The files ``entering``, ``exiting`` and ``existing``.
+        members_before: The number of members before.
+        members_now: The number of members now, after the rules for keys.
+        members_sha256: The digest of the members now: the SHA-256 of a file of all of them
+            in canonical order, with its header. It does not depend on the meaning of
+            ``existing``.
+        skipped: The number of current rows without a key.
+        collapsed: The number of current rows that repeat another, or lost to a smaller one.
+        ignored_columns: The columns of the current side that the schema does not have.
     """
 
-    files: Mapping[DiffType, F_co]
+    files: Mapping[DiffType, FileContent]
     members_before: int
     members_now: int
     members_sha256: str
     skipped: int = 0
     collapsed: int = 0
     ignored_columns: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class DiffReport(DiffSummary):
+    """The result of a diff engine: a summary whose files are on the local disk."""
+
+    files: Mapping[DiffType, DiffFile]
+
+
+@runtime_checkable
+class StageableDiff(Protocol):
+    """A diff whose files can be staged in a storage: all that a sync needs of a diff.
+
+    ``CohortDiff`` is one. ``distributed.ComposedDiff`` is another, whose files are composed
+    of parts that many machines wrote.
+    """
+
+    @property
+    def schema(self) -> RowSchema:
+        """The columns and the key of its rows."""
+        ...
+
+    @property
+    def existing_meaning(self) -> ExistingMeaning:
+        """The users that its file ``existing`` contains."""
+        ...
+
+    @property
+    def report(self) -> DiffSummary:
+        """Its counts and its files."""
+        ...
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """The description that the source of the current members gives of itself."""
+        ...
+
+    def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:
+        """Stage one of the three files: see ``Storage.stage``.
+
+        Args:
+            diff_type: The file.
+            storage: The storage of the data.
+            key: The key under which the file will appear; ``.gz`` means compressed.
+
+        Raises:
+            UnusableDiffError: The bytes are not those of the report; nothing is staged.
+        """
+        ...
 
 
 @runtime_checkable

@@ -12,14 +12,14 @@ from typing import Self
 
 from attrs import field, frozen
 
-from ..diff.protocol import DiffReport
-from ..errors import PartOrderError
+from ..diff.protocol import DiffSummary
+from ..errors import ConfigurationError, MissingPowerError, PartOrderError
 from ..format.columns import Row
 from ..format.content import ContentPart, FileContent
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
-from ..storage.protocol import ObjectInfo, Storage
+from ..storage.protocol import ObjectInfo, StagedObject, Storage, SupportsCompose
 
 _BATCH_ROWS = 1 << 14
 
@@ -52,17 +52,17 @@ class ComposedFile(FileContent):
     """One of the three files before it is composed.
 
     Attributes:
-        stored: The objects to put behind the header, in order.
+        stored: The objects that follow the header, in order.
     """
 
     stored: tuple[ObjectInfo, ...]
 
     @classmethod
     def of_parts(cls, parts: Sequence[Part], schema: RowSchema) -> Self:
-        """The file that a header and these parts make.
+        """Return the file that a header and these parts make.
 
         Raises:
-            PartOrderError: A part does not begin behind the one before it.
+            PartOrderError: A part does not begin after the end of the one before it.
         """
         for before, part in pairwise(parts):
             if part.first_key <= before.last_key:
@@ -70,13 +70,21 @@ class ComposedFile(FileContent):
         header = schema.header_line
         content = [ContentPart(len(header), hashlib.sha256(header).hexdigest())]
         content += [ContentPart(part.stored.size, part.sha256) for part in parts]
+        listed = "".join(f"{part.size} {part.sha256}\n" for part in content)
         return cls(
             rows=sum(part.rows for part in parts),
             size=sum(part.size for part in content),
-            sha256=None,
+            sha256=hashlib.sha256(listed.encode()).hexdigest(),
             parts=tuple(content),
             stored=tuple(part.stored for part in parts),
         )
+
+
+@frozen(kw_only=True)
+class ComposedReport(DiffSummary):
+    """The summary of a diff whose files will be composed."""
+
+    files: Mapping[DiffType, ComposedFile]
 
 
 @frozen(kw_only=True)
@@ -85,14 +93,14 @@ class ComposedDiff:
 
     Attributes:
         schema: The columns and the key.
-        existing_meaning: Which rows the file ``existing`` has.
-        report: The files and the counts.
-        origin: What the source of the current members says of itself.
+        existing_meaning: The users that the file ``existing`` contains.
+        report: The counts and the files.
+        origin: The description that the source of the current members gives of itself.
     """
 
     schema: RowSchema
     existing_meaning: ExistingMeaning
-    report: DiffReport[ComposedFile]
+    report: ComposedReport
     origin: Mapping[str, str] = field(factory=dict[str, str])
 
     @classmethod
@@ -107,41 +115,63 @@ class ComposedDiff:
         ignored_columns: Iterable[str] = (),
         origin: Mapping[str, str] | None = None,
     ) -> Self:
-        """The diff that these parts make.
+        """Return the diff that these parts make.
 
         Args:
-            parts: Of each of the three files, in the order of the key; none for a file
-                without rows.
+            parts: The parts of each of the three files, in the order of the key; none for a
+                file without rows.
             schema: The columns and the key of the rows.
-            existing: Which rows the parts of ``existing`` have.
-            skipped: Current rows without a key, which were left out.
-            collapsed: Current rows that repeated another.
-            ignored_columns: Columns of the source that the schema lacks.
-            origin: What the source says of itself, for the record. No secrets.
+            existing: The users that the parts of ``existing`` contain.
+            skipped: The number of current rows that were left out because they had no key.
+            collapsed: The number of current rows that repeated another.
+            ignored_columns: The columns of the source that the schema does not have.
+            origin: A description of the source, for the record. No secrets.
 
         Raises:
             PartOrderError: Parts of one file are not in order.
         """
         files = {t: ComposedFile.of_parts(parts[t], schema) for t in DiffType}
-        rows = {t: files[t].rows for t in DiffType}
-        digests = {t: sum(part.rows_digest for part in parts[t]) for t in DiffType}
-        now = existing.member_total(**{t.value: n for t, n in rows.items()})
+        rows = {t.value: files[t].rows for t in DiffType}
+        digests = {t.value: sum(part.rows_digest for part in parts[t]) for t in DiffType}
+        now = existing.member_total(**rows)
         return cls(
             schema=schema,
             existing_meaning=existing,
-            report=DiffReport(
+            report=ComposedReport(
                 files=files,
-                members_before=now - rows[DiffType.ENTERING] + rows[DiffType.EXITING],
+                members_before=now - rows["entering"] + rows["exiting"],
                 members_now=now,
-                members_sha256=members_digest(
-                    schema, existing.member_total(**{t.value: n for t, n in digests.items()})
-                ),
+                members_sha256=members_digest(schema, existing.member_total(**digests)),
                 skipped=skipped,
                 collapsed=collapsed,
                 ignored_columns=tuple(sorted(ignored_columns)),
             ),
             origin=dict(origin or {}),
         )
+
+    def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:
+        """Compose one of the files of its parts: see ``StageableDiff``.
+
+        Raises:
+            MissingPowerError: The storage can't compose.
+            ConfigurationError: The file is to be compressed, and its parts are not.
+        """
+        if key.endswith(".gz"):
+            fault = "files that are composed of parts can't be compressed: leave compression out"
+            raise ConfigurationError("the destination", (fault,))
+        parts = self.report.files[diff_type].stored
+        return require_compose(storage).compose(key, parts, header=self.schema.header_line)
+
+
+def require_compose(storage: Storage) -> SupportsCompose:
+    """Return the storage as one that can compose.
+
+    Raises:
+        MissingPowerError: It can't.
+    """
+    if not isinstance(storage, SupportsCompose):
+        raise MissingPowerError(type(storage).__name__, "compose", "a sync of parts")
+    return storage
 
 
 def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSchema) -> Part:

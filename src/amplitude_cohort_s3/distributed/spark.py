@@ -13,26 +13,23 @@ from typing import Any
 from uuid import uuid4
 
 from .._optional import load
-from .._time import to_utc
 from ..errors import ConfigurationError, DuplicateKeyError, ObjectTooLargeError, TooManyPartsError
 from ..format.filename import DiffType
 from ..settings.cohort_sync import CohortSync
+from ..storage.compose import MAX_PARTS
 from ..storage.protocol import Storage, SupportsDelete
-from ..sync.commit import SyncResult, commit, composing
-from ..sync.plan import check_exits, plan_sync
-from ..sync.sync_cohort import begin_sync, done_before
+from ..sync.commit import SyncResult
+from ..sync.plan import check_exits, keys_of
+from ..sync.prepare import begin_sync
 from ._read import previous_members
 from ._tasks import OpenStorage, errors_of_tasks
 from ._text_frames import as_text, frame_names, size_of
 from ._write import PartWriter, digest_of, write_parts
-from .composition import ComposedDiff
+from .composition import ComposedDiff, require_compose
 from .frames import FrameDiff, diff_frames
 
 PART_BYTES = 256 << 20
 """About how large a part is: ten thousand of these, the most that S3 joins, are 2.5 TiB."""
-
-
-_MAX_PARTS = 10_000
 
 
 def sync_frames(
@@ -88,37 +85,35 @@ def sync_frames(
     functions = load("pyspark.sql.functions", "spark")
     driver = storage()
     _check_staging(sync, staging, part_bytes)
-    limit = composing(sync, driver).max_object_bytes
-    now = to_utc(clock(), "clock()")
-    head, synced_at = begin_sync(sync, driver, synced_at=synced_at, now=now, log=log)
+    limit = require_compose(driver).max_object_bytes
+    start = begin_sync(sync, driver, synced_at=synced_at, max_exits=max_exits, log=log, clock=clock)
     current, ignored = as_text(functions, members, sync.schema)
     spark = members.sparkSession
     with errors_of_tasks():
-        before = previous_members(spark, head, storage, sync.schema)
+        before = previous_members(spark, start.head, storage, sync.schema)
         diff = _diff(sync, before, current)
+        repeated = start.find_repeated_sync(lambda: digest_of(diff, sync.schema))
+        if repeated is not None:
+            return SyncResult(record=repeated, already_done=True, ignored_columns=ignored)
         frames = {
             DiffType.ENTERING: diff.entering,
             DiffType.EXITING: diff.exiting,
             DiffType.EXISTING: diff.existing,
         }
-        done = done_before(sync, head, synced_at, lambda: digest_of(diff, sync.schema))
-        if done is not None:
-            return SyncResult(record=done, already_done=True, ignored_columns=ignored)
         sizes = {t: size_of(functions, frame, sync.schema) for t, frame in frames.items()}
         check_exits(
             sync,
-            before=diff.members_before,
-            now=diff.members_now,
+            members_before=diff.members_before,
+            members_now=diff.members_now,
             exits=sizes[DiffType.EXITING].rows,
             max_exits=max_exits,
         )
-        for diff_type, size in sizes.items():
-            name = sync.stream.name(synced_at, diff_type, sync.name_style)
-            key = name.key(sync.destination.path)
+        for diff_type, key in keys_of(sync, start.synced_at).items():
+            size = sizes[diff_type]
             if size.bytes > limit:
                 raise ObjectTooLargeError(key, limit)
-            if size.divisions(part_bytes) > _MAX_PARTS:
-                raise TooManyPartsError(key, size.divisions(part_bytes), _MAX_PARTS)
+            if size.divisions(part_bytes) > MAX_PARTS:
+                raise TooManyPartsError(key, size.divisions(part_bytes), MAX_PARTS)
         with _staged(driver, f"{staging}/{uuid4().hex}/") as run:
             parts = {
                 t: write_parts(
@@ -137,15 +132,7 @@ def sync_frames(
                 ignored_columns=ignored,
                 origin={"engine": f"Spark {spark.version}"},
             )
-            plan = plan_sync(
-                sync,
-                composed,
-                synced_at=synced_at,
-                previous=head,
-                requested_at=now,
-                max_exits=max_exits,
-            )
-            return commit(plan, composed, driver, log=log)
+            return start.commit(start.plan(composed), composed)
 
 
 def _diff(sync: CohortSync, before: Any, current: Any) -> FrameDiff:
@@ -163,6 +150,8 @@ def _check_staging(sync: CohortSync, staging: str, part_bytes: int) -> None:
     faults = list[str]()
     if not staging.strip("/") or f"{staging}/".startswith(sync.stream.data_prefix):
         faults.append("staging must be a prefix of its own, where no consumer looks")
+    if sync.destination.compression is not None:
+        faults.append("files that are composed of parts can't be compressed")
     if part_bytes < 1:
         faults.append("part_bytes must be at least 1")
     if faults:

@@ -9,6 +9,7 @@ from typing import Any
 from .._bytes import CHUNK_BYTES
 from .._optional import load
 from ..errors import MalformedGzipError, MalformedZstdError, MissingExtraError
+from ..storage.protocol import StagedObject, Storage
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -126,3 +127,15 @@ def _compressor() -> Any:
     except MissingExtraError:
         return zlib.compressobj(wbits=_GZIP_WINDOW)
     return isal.compressobj(_FAST_LEVEL, wbits=_GZIP_WINDOW)
+
+
+def stage_csv(storage: Storage, key: str, chunks: Iterable[bytes]) -> StagedObject:
+    """Stage a cohort file, compressed if its key ends with ``.gz``.
+
+    Args:
+        storage: The storage of the data.
+        key: The key under which the file will appear.
+        chunks: The CSV, not compressed.
+    """
+    stored = compress_chunks(chunks) if key.endswith(".gz") else chunks
+    return storage.stage(key, stored, content_type=content_type_of(key))

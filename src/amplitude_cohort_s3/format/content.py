@@ -1,4 +1,4 @@
-"""What a cohort file holds, and the digests that vouch for it."""
+"""The rows, bytes and digests of a cohort file, and the check of its bytes against them."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -10,11 +10,11 @@ from ..errors import DigestMismatchError
 
 @frozen
 class ContentPart:
-    """One of the pieces that a file was composed of.
+    """A part of a file that was composed of several.
 
     Attributes:
-        size: Bytes.
-        sha256: Of these bytes, in hex.
+        size: The number of its bytes.
+        sha256: The SHA-256 of its bytes, in hex.
     """
 
     size: int
@@ -23,30 +23,31 @@ class ContentPart:
 
 @frozen(kw_only=True)
 class FileContent:
-    """How many rows and bytes a file has, and the digests that vouch for them.
+    """The numbers of rows and bytes of a file, and its digests.
 
-    A file that one process wrote has one digest. No process has seen all bytes of a file
-    that was composed of parts, and a sha256 can't be put together from others: its parts
-    have one each, which their writers computed. They cover the file from its first byte,
-    the header, to its last, and each begins at the beginning of a row; so whoever knows
-    them can read and verify the file in parallel.
+    A file that one process wrote has one digest. A file that was composed of parts was
+    never seen whole by any process, and the SHA-256 of a whole does not follow from those
+    of its parts. Such a file lists its parts, from the header to its last byte, each with
+    the digest that its writer computed. Each part begins at the beginning of a row, so
+    that readers can read and verify parts in parallel.
 
     Attributes:
-        rows: How many, without the header.
-        size: Bytes of the CSV, before compression.
-        sha256: Of these bytes, in hex; None where the file was composed of parts.
-        parts: What it was composed of, in order; empty otherwise.
+        rows: The number of rows, without the header.
+        size: The number of bytes of the CSV, before compression.
+        sha256: The SHA-256 of these bytes, in hex; of a composed file, that of the list of
+            its parts.
+        parts: The parts of a composed file, in order; otherwise empty.
     """
 
     rows: int
     size: int
-    sha256: str | None
+    sha256: str
     parts: tuple[ContentPart, ...] = ()
 
     @property
     def expected(self) -> tuple[ContentPart, ...]:
-        """All of its bytes, as what vouches for them: the parts, or the file as one."""
-        return self.parts if self.sha256 is None else (ContentPart(self.size, self.sha256),)
+        """The digests that cover the file: one per part, or one for the whole."""
+        return self.parts or (ContentPart(self.size, self.sha256),)
 
 
 def verified(chunks: Iterable[bytes], allowed: Iterable[FileContent], key: str) -> Iterator[bytes]:

@@ -13,11 +13,11 @@ from ..log.listing import (
     StreamFile,
     StreamOverview,
     overview,
-    parse_listing,
 )
-from ..log.stream import CohortStream, check_is_stream
-from ..log.sync_log import OpenObject, SyncLog, read_log
-from ..storage.capabilities import check_is_storage, log_storage
+from ..log.location import StreamLocation
+from ..log.stream import CohortStream
+from ..log.sync_log import OpenObject, SyncLog
+from ..storage.capabilities import check_is_storage
 from ..storage.protocol import ObjectInfo, Storage
 from .history import _CHANGES, CohortHistory
 
@@ -89,53 +89,58 @@ def read_history(
     log: Storage | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
-    """All syncs of a stream, whoever wrote them: from listings alone, no file is read.
+    """Return all syncs of a stream, whoever wrote them. Only listings are read, no file.
 
     Args:
-        storage: Where the data is.
-        stream: Whose syncs.
-        match_by: The column by which members are told apart; by default the log's, or
-            the Amplitude id where there is none.
-        log: Where the log is, if not in ``storage``; a stream that Amplitude wrote has none.
-        work_dir: Where temporary files go.
+        storage: The storage of the data.
+        stream: The stream.
+        match_by: The column that members are matched by. Default: the log's, or the
+            Amplitude id if there is no log.
+        log: The storage of the log, if it is not ``storage``. A stream that Amplitude wrote
+            has no log.
+        work_dir: The folder for temporary files. Default: the system's.
 
     Raises:
         RecordFormatError: The log can't be read.
         WrongArgumentError: An argument is of another type.
     """
-    log = log_storage(storage, log)
-    check_is_stream(stream)
-    history = _list_history(storage, stream, match_by=match_by, log=log, work_dir=work_dir)
+    location = StreamLocation.of(storage, stream, log)
+    return read_location(location, match_by=match_by, work_dir=work_dir)
+
+
+def read_location(
+    location: StreamLocation,
+    *,
+    match_by: str | None = None,
+    work_dir: str | PathLike[str] | None = None,
+) -> CohortHistory:
+    """Return the history of a stream: see :func:`read_history`."""
+    history = _list_history(location, match_by=match_by, work_dir=work_dir)
     if any(sync.missing for sync in history):
         # Perhaps it was published between our two listings; then its files are there now.
-        history = _list_history(storage, stream, match_by=match_by, log=log, work_dir=work_dir)
+        history = _list_history(location, match_by=match_by, work_dir=work_dir)
     return history
 
 
+def _list_history(
+    location: StreamLocation, *, match_by: str | None, work_dir: str | PathLike[str] | None
+) -> CohortHistory:
+    # The data before the log: a sync that the log calls published is then complete, or was
+    # published in between. The other way round, a listed file could be unknown to the log.
+    listed = list(location.list_files())
+    log = location.read_log()
+    return build_history(listed, log, location.data.open, match_by=match_by, work_dir=work_dir)
+
+
 def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
-    """The streams of a bucket, whoever wrote them, from one listing.
+    """Return the streams of a bucket, whoever wrote them, from one listing.
 
     Args:
-        storage: Where the data is.
-        path: The folder to look in, with all below it; by default the whole bucket.
+        storage: The storage of the data.
+        path: The folder to look in, with everything below it. Default: the whole bucket.
 
     Raises:
-        WrongArgumentError: ``storage`` is none.
+        WrongArgumentError: ``storage`` is not a storage.
     """
     check_is_storage("storage", storage)
     return overview(storage.list_objects(f"{path}/" if path else ""))
-
-
-def _list_history(
-    storage: Storage,
-    stream: CohortStream,
-    *,
-    match_by: str | None,
-    log: Storage,
-    work_dir: str | PathLike[str] | None,
-) -> CohortHistory:
-    # The data before the log: what the log calls published is then whole, or was published
-    # in between; the other way round, what is listed could be unknown to the log.
-    listed = list(parse_listing(stream, storage.list_objects(stream.data_prefix)))
-    found = read_log(log, stream)
-    return build_history(listed, found, storage.open, match_by=match_by, work_dir=work_dir)

@@ -5,7 +5,7 @@ from .listing import BucketSync, StreamOverview, SyncState, UnpublishedSync
 from .outcomes import Outcome
 from .records import RecordedFile, SyncRecord
 from .stream import CohortStream
-from .sync_log import SyncLog, read_log
+from .sync_log import SyncLog
 
 __all__ = [
     "Amendment",
@@ -18,5 +18,4 @@ __all__ = [
     "SyncRecord",
     "SyncState",
     "UnpublishedSync",
-    "read_log",
 ]

@@ -60,7 +60,7 @@ def check_form(encoded: bytes, data: bytes) -> None:
         raise ValueError(msg)
 
 
-def a(kind: type[T], value: object) -> T:
+def expect(kind: type[T], value: object) -> T:
     """The value, if it is of the type; a bool is no number."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         msg = f"{kind.__name__} expected, {type(value).__name__} found"
@@ -74,18 +74,18 @@ def staged_object(value: Mapping[str, Any]) -> StagedObject:
     count(staged.size)
     digest_or_none(staged.sha256)
     for found in (staged.key, *staged.handle, *staged.handle.values()):
-        a(str, found)
+        expect(str, found)
     return staged
 
 
 def text_or_none(value: object) -> str | None:
     """A text, or null."""
-    return None if value is None else a(str, value)
+    return None if value is None else expect(str, value)
 
 
 def count(value: object) -> int:
     """A number that is not negative."""
-    number = a(int, value)
+    number = expect(int, value)
     if number < 0:
         msg = f"a number is negative: {number}"
         raise ValueError(msg)
@@ -94,7 +94,7 @@ def count(value: object) -> int:
 
 def digest(value: object) -> str:
     """A sha256 in hex."""
-    text = a(str, value)
+    text = expect(str, value)
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         msg = "a sha256 is not 64 hexadecimal digits"
         raise ValueError(msg)
@@ -108,7 +108,7 @@ def digest_or_none(value: object) -> str | None:
 
 def instant(value: object) -> datetime:
     """A time, in UTC."""
-    return to_utc(datetime.fromisoformat(a(str, value)), "a time of the record")
+    return to_utc(datetime.fromisoformat(expect(str, value)), "a time of the record")
 
 
 def stream_to_json(stream: CohortStream) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def stream_to_json(stream: CohortStream) -> dict[str, Any]:
 def stream_from_json(value: Mapping[str, Any]) -> CohortStream:
     return CohortStream(
         project_id=None if value["project_id"] is None else count(value["project_id"]),
-        cohort_id=a(str, value["cohort_id"]),
-        path=a(str, value["path"]),
+        cohort_id=expect(str, value["cohort_id"]),
+        path=expect(str, value["path"]),
         routing_key=text_or_none(value["routing_key"]),
     )

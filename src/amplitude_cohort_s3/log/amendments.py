@@ -9,9 +9,9 @@ from attrs import asdict, evolve, field, frozen
 from ..format.filename import CohortFileName
 from ._json import (
     SCHEMA_VERSION,
-    a,
     count,
     digest,
+    expect,
     instant,
     stream_from_json,
     stream_to_json,
@@ -147,10 +147,10 @@ class Amendment:
             requested_at=instant(value["requested_at"]),
             purpose=purpose,
             replaced={file.key: file for file in files},
-            removed=tuple(a(str, key) for key in value["removed"]),
+            removed=tuple(expect(str, key) for key in value["removed"]),
             counts={int(n): AmendedCounts.from_json(c) for n, c in value["counts"].items()},
             earlier=None if value["earlier"] is None else count(value["earlier"]),
-            writer=a(str, value["writer"]),
+            writer=expect(str, value["writer"]),
         )
         amendment._check()
         return amendment

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from attrs import frozen
 
-from ._json import SCHEMA_VERSION, a, check_form, count, parse, reading, to_bytes
+from ._json import SCHEMA_VERSION, check_form, count, expect, parse, reading, to_bytes
 from .records import SyncRecord
 
 
@@ -57,7 +57,7 @@ class Outcome:
                 published=value["outcome"] == "published",
                 head=None if head is None else SyncRecord.from_json(head),
                 amended=value["outcome"] == "amended",
-                lost=tuple(a(str, key) for key in value.get("lost", ())),
+                lost=tuple(expect(str, key) for key in value.get("lost", ())),
             )
             outcome._check_head()
             check_form(outcome.to_bytes(), data)

@@ -17,11 +17,10 @@ from ..format.schema import RowSchema
 from ..storage.protocol import StagedObject
 from ._json import (
     SCHEMA_VERSION,
-    a,
     check_form,
     count,
     digest,
-    digest_or_none,
+    expect,
     instant,
     parse,
     reading,
@@ -36,15 +35,36 @@ from .stream import CohortStream
 
 
 @frozen(kw_only=True)
-class RecordedFile(FileContent):
-    """One of the three files of a recorded sync.
+class PlannedFile(FileContent):
+    """A file that a sync will make visible, or has made visible.
 
     Attributes:
-        key: Where it is, or will be once published.
-        staged: The handle to publish it; None in a baseline, whose files were there.
+        key: The object's key.
     """
 
     key: str
+
+    @classmethod
+    def of(cls, key: str, content: FileContent) -> Self:
+        """Return the file with a key and a content."""
+        return cls(
+            key=key,
+            rows=content.rows,
+            size=content.size,
+            sha256=content.sha256,
+            parts=content.parts,
+        )
+
+
+@frozen(kw_only=True)
+class RecordedFile(PlannedFile):
+    """One of the three files of a recorded sync.
+
+    Attributes:
+        staged: The handle by which any process can publish the file; None in an adopted
+            sync, whose files were already visible.
+    """
+
     staged: StagedObject | None
 
     @property
@@ -53,25 +73,27 @@ class RecordedFile(FileContent):
         return self.key.endswith(".gz")
 
     def to_json(self) -> dict[str, Any]:
-        """The file as JSON values."""
-        return {
+        """Return the file as JSON values."""
+        parts = {"parts": [[part.size, part.sha256] for part in self.parts]} if self.parts else {}
+        return parts | {
             "key": self.key,
             "rows": self.rows,
             "size": self.size,
             "sha256": self.sha256,
-            "parts": [[part.size, part.sha256] for part in self.parts],
             "staged": None if self.staged is None else self.staged.to_json(),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`; what is wrong comes out as any builtin error."""
+        """Return the inverse of :meth:`to_json`; a fault raises any builtin error."""
         return cls(
-            key=a(str, value["key"]),
+            key=expect(str, value["key"]),
             rows=count(value["rows"]),
             size=count(value["size"]),
-            sha256=digest_or_none(value["sha256"]),
-            parts=tuple(ContentPart(count(n), digest(sha256)) for n, sha256 in value["parts"]),
+            sha256=digest(value["sha256"]),
+            parts=tuple(
+                ContentPart(count(size), digest(sha256)) for size, sha256 in value.get("parts", ())
+            ),
             staged=None if value["staged"] is None else staged_object(value["staged"]),
         )
 
@@ -94,8 +116,8 @@ class RecordRef:
 
 
 @frozen(kw_only=True)
-class SyncStatement:
-    """What a sync says: two that say the same are one, so that schedulers may retry.
+class SyncIdentity:
+    """The values by which a repeated run is recognised, so that schedulers may retry.
 
     Attributes:
         synced_at: The time in the names, in UTC.
@@ -113,51 +135,59 @@ class SyncStatement:
 
 
 @frozen(kw_only=True)
-class SyncRecord:
-    """One sync as it was decided: everything needed to finish, read and verify it.
-
-    Law: ``SyncRecord.from_bytes(record.to_bytes()) == record``.
+class SyncFacts:
+    """The facts that a planned sync and its record share.
 
     Attributes:
-        number: Its place in the log, from 1.
+        number: The record's number in the log, from 1.
         previous: The published record that this sync is the difference to, or None.
-        stream: Whose log it is.
-        bucket: Where the data is, if the destination named a bucket.
-        synced_at: The time in the names, in UTC.
+        synced_at: The time in the file names, in UTC.
         requested_at: The exact time of the request, in UTC.
-        existing: What the file ``existing`` holds.
-        schema: The columns of the files, and the key that members are matched by.
-        files: The three files.
-        members: How many there are at this sync.
-        members_before: How many there were at the previous one.
-        members_sha256: The digest of a file of all members at this sync; that of
-            ``composition.members_digest`` where the files were composed of parts.
-        skipped: Rows of the source without a key.
-        collapsed: Rows of the source that repeated another.
-        adopted: Whether it is a baseline: files that were there before the log.
-        source: What the source of the members says of itself.
-        writer: A token of the commit that made it.
-        amendment: The number of the newest amendment that it takes account of, or None.
+        members: The number of members at this sync.
+        members_before: The number of members at the previous sync.
+        members_sha256: The digest of the members at this sync: see ``DiffSummary``.
+        skipped: The number of source rows without a key.
+        collapsed: The number of source rows that repeated another.
+        source: The description that the source of the members gives of itself.
+        amendment: The number of the newest amendment before this sync, or None.
     """
 
     number: int
     previous: RecordRef | None
-    stream: CohortStream
-    bucket: str | None
     synced_at: datetime
     requested_at: datetime
-    existing: ExistingMeaning
-    schema: RowSchema
-    files: Mapping[DiffType, RecordedFile]
     members: int
     members_before: int
     members_sha256: str
     skipped: int = 0
     collapsed: int = 0
-    adopted: bool = False
     source: Mapping[str, str] = field(factory=dict[str, str])
-    writer: str
     amendment: int | None = None
+
+
+@frozen(kw_only=True)
+class SyncRecord(SyncFacts):
+    """One sync as it was decided: everything needed to finish, read and verify it.
+
+    Law: ``SyncRecord.from_bytes(record.to_bytes()) == record``.
+
+    Attributes:
+        stream: The stream whose log contains the record.
+        bucket: The bucket of the data, if the destination named one.
+        existing: The users that the file ``existing`` contains.
+        schema: The columns of the files, and the key that members are matched by.
+        files: The three files.
+        adopted: Whether the files existed before the log: see ``adopt``.
+        writer: A random token of the commit that made the record.
+    """
+
+    stream: CohortStream
+    bucket: str | None
+    existing: ExistingMeaning
+    schema: RowSchema
+    files: Mapping[DiffType, RecordedFile]
+    adopted: bool = False
+    writer: str
 
     @property
     def ref(self) -> RecordRef:
@@ -175,9 +205,9 @@ class SyncRecord:
         return {file.key for file in self.files.values()}
 
     @property
-    def statement(self) -> "SyncStatement":
+    def identity(self) -> "SyncIdentity":
         """What the sync says, whoever wrote it."""
-        return SyncStatement(
+        return SyncIdentity(
             synced_at=self.synced_at,
             members_sha256=self.members_sha256,
             schema=self.schema,
@@ -244,8 +274,8 @@ class SyncRecord:
             requested_at=instant(value["requested_at"]),
             existing=ExistingMeaning(value["existing"]),
             schema=RowSchema(
-                properties=[a(str, name) for name in value["properties"]],
-                key=a(str, value["match_by"]),
+                properties=[expect(str, name) for name in value["properties"]],
+                key=expect(str, value["match_by"]),
                 header_style=value["header_style"],
             ),
             files={DiffType(t): RecordedFile.from_json(file) for t, file in files.items()},
@@ -254,9 +284,9 @@ class SyncRecord:
             members_sha256=digest(value["members_sha256"]),
             skipped=count(value["skipped"]),
             collapsed=count(value["collapsed"]),
-            adopted=a(bool, value["adopted"]),
-            source={a(str, name): a(str, text) for name, text in value["source"].items()},
-            writer=a(str, value["writer"]),
+            adopted=expect(bool, value["adopted"]),
+            source={expect(str, name): expect(str, text) for name, text in value["source"].items()},
+            writer=expect(str, value["writer"]),
             amendment=count(value["amendment"]) if "amendment" in value else None,
         )
         record._check_number()
@@ -282,7 +312,6 @@ class SyncRecord:
                 or (file.staged is None) > self.adopted
                 or (self.adopted and self.amendment is None and file.staged is not None)
                 or (file.staged is not None and file.staged.key != file.key)
-                or (file.sha256 is None) != bool(file.parts)
             ):
                 msg = f"its file {diff_type.value} is not one of this sync"
                 raise ValueError(msg)

@@ -35,7 +35,7 @@ class CohortStream:
     Raises:
         ConfigurationError: The path ends in a slash; no file would ever be found there.
         InvalidFileNameError: Another part can't stand in a name.
-        WrongArgumentError: A part is of another type.
+        ArgumentTypeError: A part is of another type.
     """
 
     project_id: int | None
@@ -115,7 +115,7 @@ def check_is_stream(value: object) -> None:
     """That an argument ``stream`` is one.
 
     Raises:
-        WrongArgumentError: It is a sync, or anything else.
+        ArgumentTypeError: It is a sync, or anything else.
     """
     cure = "give a CohortStream; that of a sync is sync.stream"
     check_kind("stream", value, CohortStream, cure)

@@ -18,13 +18,13 @@ from typing import BinaryIO, Self
 from attrs import field, frozen
 
 from ..errors import RecordFormatError
-from ..storage.protocol import ObjectInfo, Storage
+from ..storage.protocol import ObjectInfo
 from ._json import check_form, parse, reading
 from .amendments import Amendment, LogRecord
 from .keys import LogEntry, outcome_key, parse_log_key, record_key
 from .outcomes import Outcome
 from .records import SyncRecord
-from .stream import CohortStream, check_is_stream
+from .stream import CohortStream
 
 OpenObject = Callable[[str], BinaryIO]
 """Opens an object by its key: ``Storage.open``."""
@@ -108,6 +108,13 @@ class SyncLog:
         """The log that a listing of ``stream.log_prefix`` shows; it takes the first entry only."""
         entries = (parse_log_key(stream, info.key) for info in listing)
         return cls(stream, next((e for e in entries if e is not None), None), open_object)
+
+    def with_outcome(self, outcome: Outcome) -> Self:
+        """Return the log as it will be once its unfinished record has this outcome."""
+        log = type(self)(self.stream, LogEntry(outcome.number, is_outcome=True), self._open)
+        log._outcomes.update(self._outcomes)
+        log._outcomes[outcome.number] = outcome
+        return log
 
     def record(self, number: int) -> LogRecord:
         """A record, whatever became of it: see :func:`read_record`."""
@@ -250,17 +257,3 @@ def _read(open_object: OpenObject, key: str) -> bytes:
     if len(data) > MAX_ENTRY_BYTES:
         raise RecordFormatError(key, f"it has over {MAX_ENTRY_BYTES >> 20} MiB")
     return data
-
-
-def read_log(log: Storage, stream: CohortStream) -> SyncLog:
-    """The log of a stream as one listing shows it.
-
-    Args:
-        log: Where it is.
-        stream: Whose.
-
-    Raises:
-        WrongArgumentError: ``stream`` is none.
-    """
-    check_is_stream(stream)
-    return SyncLog.from_listing(stream, log.list_objects(stream.log_prefix), log.open)

@@ -12,17 +12,18 @@ from attrs import define
 
 from ..errors import StagedGoneError
 from ..format.columns import ID_COLUMNS, Row
+from ..format.compression import stage_csv
 from ..format.filename import DiffType
 from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..history.members import needed_files
 from ..log.amendments import AmendedCounts, Amendment
 from ..log.listing import BucketSync
+from ..log.location import StreamLocation
 from ..log.records import RecordedFile, SyncRecord
-from ..storage.capabilities import replacing
-from ..storage.protocol import StagedObject, Storage
+from ..storage.capabilities import require_replace
+from ..storage.protocol import StagedObject
 from ..sync.amend import amend
-from ..sync.protocol import stage_csv
 from ._search import File, Found, Who
 
 # --- Doing ---------------------------------------------------------------------------
@@ -77,23 +78,23 @@ def _own_schema(file: File) -> RowSchema:
     )
 
 
-def replace_unlogged(storage: Storage, found: Found) -> None:
+def replace_unlogged(location: StreamLocation, found: Found) -> None:
     """Without a log each file is for itself, and a rerun sees which are still to do."""
-    store = replacing(storage, "forget")
+    store = require_replace(location.data, "forget")
     for affected in found.plan.files:
         rewriting = _Rewriting(found.files[affected.key], found.who)
-        store.replace(stage_csv(storage, affected.key, rewriting.chunks()))
+        store.replace(stage_csv(location.data, affected.key, rewriting.chunks()))
 
 
-def amend_log(storage: Storage, log: Storage, found: Found, head: SyncRecord, now: datetime) -> int:
+def amend_log(location: StreamLocation, found: Found, head: SyncRecord, now: datetime) -> int:
     """Stages the new files, records them, puts them in place; the number of the amendment."""
     with ExitStack() as discarding:
         replaced = dict[str, RecordedFile]()
         for affected in found.plan.files:
             key = affected.key
             rewriting = _Rewriting(found.files[key], found.who)
-            staged = stage_csv(storage, key, rewriting.chunks())
-            discarding.callback(storage.discard, staged)
+            staged = stage_csv(location.data, key, rewriting.chunks())
+            discarding.callback(location.data.discard, staged)
             replaced[key] = rewriting.recorded(staged)
         amendment = Amendment(
             number=found.history.log.last_ended + 1,
@@ -107,7 +108,7 @@ def amend_log(storage: Storage, log: Storage, found: Found, head: SyncRecord, no
             writer=uuid.uuid4().hex,
         )
         discarding.pop_all()
-    outcome = amend(amendment, storage, log)
+    outcome = amend(location, amendment)
     if outcome.lost:
         raise StagedGoneError(outcome.lost[0])
     return amendment.number
@@ -179,8 +180,9 @@ def _members(
     if needed_files(record) == (DiffType.EXISTING,):
         file = record.files[DiffType.EXISTING]
         file = replaced.get(file.key, file)
-        # What was composed of parts has none, and was not replaced.
-        return file.rows if count else members, file.sha256 or record.members_sha256
+        # The digest of a composed file is not that of its bytes; it was not replaced.
+        sha256 = record.members_sha256 if file.parts else file.sha256
+        return file.rows if count else members, sha256
     goes = found.who.tester(record.schema.columns)
     kept = [0]
 

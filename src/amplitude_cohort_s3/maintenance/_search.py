@@ -7,19 +7,17 @@ from os import PathLike
 from attrs import field, frozen
 
 from .._arguments import check_kind
-from ..errors import MissingColumnsError, UnfinishedSyncError, WrongArgumentError
+from ..errors import ArgumentTypeError, MissingColumnsError, UnfinishedSyncError
 from ..format.cells import to_text
 from ..format.columns import ID_COLUMNS, Row
 from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..history.history import CohortHistory
 from ..history.members import object_source, recorded_source
-from ..history.read import read_history
-from ..log.listing import StreamFile, parse_listing
-from ..log.stream import CohortStream
+from ..history.read import read_location
+from ..log.listing import StreamFile
+from ..log.location import StreamLocation
 from ..sources.protocol import CsvSource
-from ..storage.capabilities import replacing
-from ..storage.protocol import Storage
 from .forget_report import AffectedFile, ForgetPlan
 
 # --- Looking -------------------------------------------------------------------------
@@ -64,23 +62,20 @@ class Found:
 
 
 def search(
-    storage: Storage,
-    stream: CohortStream,
+    location: StreamLocation,
     people: Iterable[str | int],
     *,
     by: str | None,
-    log: Storage | None,
     work_dir: str | PathLike[str] | None,
 ) -> Found:
-    replacing(storage, "forget")
     cure = "give a list of ids"
     check_kind("people", people, Iterable, cure)
     if isinstance(people, str | bytes):
-        raise WrongArgumentError("people", type(people).__name__, cure)
-    history = read_history(storage, stream, log=log, work_dir=work_dir)
+        raise ArgumentTypeError("people", type(people).__name__, cure)
+    history = read_location(location, work_dir=work_dir)
     if history.log.unfinished is not None:
         raise UnfinishedSyncError(history.log.unfinished.key)
-    files = {file.key: file for file in _files(storage, history)}
+    files = {file.key: file for file in _files(location, history)}
     column = history.match_by if by is None else by
     # An empty id is nobody's: it stands where there is none.
     ids = frozenset(to_text(one, column) for one in people) - {""}
@@ -98,22 +93,22 @@ def search(
             affected.append(AffectedFile(key=key, rows=counts.total()))
     everyone = frozenset[str]().union(*keys_in.values()) - {""}
     plan = ForgetPlan(
-        stream=stream, people=len(everyone), files=tuple(affected), files_read=len(files)
+        stream=location.stream, people=len(everyone), files=tuple(affected), files_read=len(files)
     )
     return Found(history=history, who=who, files=files, plan=plan, keys_in=keys_in)
 
 
-def _files(storage: Storage, history: CohortHistory) -> Iterator[File]:
+def _files(location: StreamLocation, history: CohortHistory) -> Iterator[File]:
     """Every file of the stream, of void syncs, of doubled names and of none too."""
-    for item in parse_listing(history.stream, storage.list_objects(history.stream.data_prefix)):
+    for item in location.list_files():
         if not isinstance(item, StreamFile):
             continue
         name, key = item.name, item.info.key
         record = history.log.published_at(name.synced_at)
         if record is None or key not in record.keys:
-            source, schema = object_source(key, storage.open), None
+            source, schema = object_source(key, location.data.open), None
         else:
-            source = recorded_source(record, name.diff_type, storage.open)
+            source = recorded_source(record, name.diff_type, location.data.open)
             schema = None if record.adopted else record.schema
         yield File(key=key, source=source, schema=schema)
 

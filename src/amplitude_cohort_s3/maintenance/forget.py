@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from os import PathLike
 
 from .._time import to_utc
+from ..log.location import StreamLocation
 from ..log.stream import CohortStream
-from ..storage.capabilities import log_storage, replacing
+from ..storage.capabilities import require_replace
 from ..storage.protocol import Storage
-from ..sync.recover import recover
+from ..sync.recover import recover_location
 from ._rewrite import amend_log, replace_unlogged
 from ._search import search
 from .forget_report import ForgetPlan, ForgetReceipt
@@ -42,14 +43,16 @@ def plan_forget(
         work_dir: Where temporary files go.
 
     Raises:
-        MissingPowerError: The storage can't replace files.
+        MissingCapabilityError: The storage can't replace files.
         UnfinishedSyncError: A sync is at work, or died; ``recover`` finishes it.
-        WrongArgumentError: ``people`` is one text, or another argument of another type.
-        UnsupportedValueError: ``people`` holds what is no id.
+        ArgumentTypeError: ``people`` is one text, or another argument of another type.
+        InvalidCellError: ``people`` holds what is no id.
         MissingColumnsError: No file has the column ``by``.
-        DigestMismatchError, MalformedCsvError: A file can't be trusted or read.
+        ObjectChangedError, MalformedCsvError: A file can't be trusted or read.
     """
-    return search(storage, stream, people, by=by, log=log, work_dir=work_dir).plan
+    location = StreamLocation.of(storage, stream, log)
+    require_replace(storage, "forget")
+    return search(location, people, by=by, work_dir=work_dir).plan
 
 
 def forget(
@@ -83,16 +86,16 @@ def forget(
         clock: Gives the time; for tests.
 
     Raises:
-        MissingPowerError: The storage can't replace files.
+        MissingCapabilityError: The storage can't replace files.
         ConcurrentSyncError: A sync came first; nothing is changed, run it again.
-        TooManyFilesError: They are in more files than one entry of the log can hold, some
+        LogLimitError: They are in more files than one entry of the log can hold, some
             15,000; nothing is changed.
         StagedGoneError: Some of the new files were removed before they came into place;
             the others are done, run it again.
-        WrongArgumentError: ``people`` is one text, or another argument of another type.
-        UnsupportedValueError: ``people`` holds what is no id.
+        ArgumentTypeError: ``people`` is one text, or another argument of another type.
+        InvalidCellError: ``people`` holds what is no id.
         MissingColumnsError: No file has the column ``by``.
-        DigestMismatchError, MalformedCsvError: A file can't be trusted or read.
+        ObjectChangedError, MalformedCsvError: A file can't be trusted or read.
         UnknownOutcomeError: The storage did not say what became of a write; run it again.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
@@ -103,18 +106,18 @@ def forget(
     >>> receipt.people, len(receipt.files)
     (1, 2)
     """
-    log = log_storage(storage, log)
-    replacing(storage, "forget")
-    recover(storage, stream, log=log)
-    found = search(storage, stream, people, by=by, log=log, work_dir=work_dir)
+    location = StreamLocation.of(storage, stream, log)
+    require_replace(storage, "forget")
+    recover_location(location)
+    found = search(location, people, by=by, work_dir=work_dir)
     now = to_utc(clock(), "clock()")
     number = None
     if found.plan.files:
         head = found.history.log.head
         if head is None:
-            replace_unlogged(storage, found)
+            replace_unlogged(location, found)
         else:
-            number = amend_log(storage, log, found, head, now)
+            number = amend_log(location, found, head, now)
     return ForgetReceipt(
         stream=stream,
         forgotten_at=now,

@@ -16,14 +16,15 @@ from .._time import to_utc
 from ..errors import ConfigurationError, UnfinishedSyncError
 from ..format.filename import DiffType
 from ..history.history import CohortHistory
-from ..history.read import read_history
+from ..history.read import read_location
 from ..log.amendments import Amendment
-from ..log.listing import StreamFile, parse_listing
+from ..log.listing import StreamFile
+from ..log.location import StreamLocation
 from ..log.stream import CohortStream
-from ..storage.capabilities import deleting, log_storage
+from ..storage.capabilities import require_delete
 from ..storage.protocol import ObjectInfo, Storage
 from ..sync.amend import amend
-from ..sync.recover import recover
+from ..sync.recover import recover_location
 
 Keep = Literal["changes", "nothing"]
 """What to keep of old syncs: who entered and exited, or nothing."""
@@ -104,13 +105,15 @@ def plan_prune(
         log: Where the log is, if not in ``storage``.
 
     Raises:
-        MissingPowerError: The storage can't delete.
+        MissingCapabilityError: The storage can't delete.
         NaiveDatetimeError: ``before`` has no time zone.
         UnfinishedSyncError: A sync is at work, or died; ``recover`` finishes it.
         ConfigurationError: ``keep`` is none of its values.
-        WrongArgumentError: An argument is of another type.
+        ArgumentTypeError: An argument is of another type.
     """
-    plan, _ = _plan(storage, stream, before=before, keep=keep, log=log)
+    location = StreamLocation.of(storage, stream, log)
+    require_delete(storage, "prune")
+    plan, _ = _plan(location, before=before, keep=keep)
     return plan
 
 
@@ -138,19 +141,19 @@ def prune(
         clock: Gives the time; for tests.
 
     Raises:
-        MissingPowerError: The storage can't delete.
+        MissingCapabilityError: The storage can't delete.
         NaiveDatetimeError: ``before`` has no time zone.
         ConcurrentSyncError: A sync came first; nothing is deleted, run it again.
-        TooManyFilesError: There are more than one entry of the log can hold; nothing is
+        LogLimitError: There are more than one entry of the log can hold; nothing is
             deleted, take an earlier time first.
         UnknownOutcomeError: The storage did not say what became of a write; run it again.
         ConfigurationError: ``keep`` is none of its values.
-        WrongArgumentError: An argument is of another type.
+        ArgumentTypeError: An argument is of another type.
     """
-    log = log_storage(storage, log)
-    remover = deleting(storage, "prune")
-    recover(storage, stream, log=log)
-    plan, history = _plan(storage, stream, before=before, keep=keep, log=log)
+    location = StreamLocation.of(storage, stream, log)
+    remover = require_delete(storage, "prune")
+    recover_location(location)
+    plan, history = _plan(location, before=before, keep=keep)
     now = to_utc(clock(), "clock()")
     head = history.log.head
     number = None
@@ -166,7 +169,7 @@ def prune(
             earlier=head.amendment,
             writer=uuid.uuid4().hex,
         )
-        amend(amendment, storage, log)
+        amend(location, amendment)
     else:
         for info in plan.files:
             remover.delete(info.key)
@@ -174,14 +177,13 @@ def prune(
 
 
 def _plan(
-    storage: Storage, stream: CohortStream, *, before: datetime, keep: Keep, log: Storage | None
+    location: StreamLocation, *, before: datetime, keep: Keep
 ) -> tuple[PrunePlan, CohortHistory]:
-    deleting(storage, "prune")
     if keep not in get_args(Keep):
         fault = f"keep must be one of {', '.join(get_args(Keep))}, not {keep!r}"
         raise ConfigurationError("prune", (fault,))
     before = to_utc(before, "before")
-    history = read_history(storage, stream, log=log)
+    history = read_location(location)
     if history.log.unfinished is not None:
         raise UnfinishedSyncError(history.log.unfinished.key)
     begin = history[0].synced_at if history else None
@@ -190,15 +192,16 @@ def _plan(
     else:
         told = (s.synced_at for s in history if s.synced_at <= before and history.has_snapshot(s))
         start = max(told, default=None)
-        listing = parse_listing(stream, storage.list_objects(stream.data_prefix))
         files = tuple(
             item.info
-            for item in listing
+            for item in location.list_files()
             if isinstance(item, StreamFile) and start is not None and item.name.synced_at < start
         )
         begin = start or begin
     return (
-        PrunePlan(stream=stream, before=before, keep=keep, files=files, replays_from=begin),
+        PrunePlan(
+            stream=location.stream, before=before, keep=keep, files=files, replays_from=begin
+        ),
         history,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import cast
 
 from attrs import evolve, field, frozen
 
@@ -150,11 +151,12 @@ class CohortSync:
         return self.cadence.is_due(last_synced_at, now)
 
 
-def check_is_sync(value: object) -> None:
-    """That an argument ``sync`` is one.
+def check_is_sync(value: object) -> CohortSync:
+    """Return the argument ``sync``, if it is one.
 
     Raises:
         WrongArgumentError: It is a destination, a stream, or anything else.
     """
     cure = "give CohortSync(destination=…, project_id=…, cohort_id=…)"
     check_kind("sync", value, CohortSync, cure)
+    return cast("CohortSync", value)

@@ -21,40 +21,38 @@ def check_is_storage(argument: str, value: object) -> None:
         raise WrongArgumentError(argument, type(value).__name__, cure)
 
 
-def log_storage(storage: Storage, log: Storage | None) -> Storage:
-    """Where the log is; whoever takes the two has them looked at here.
+def check_storages(storage: Storage, log: Storage | None) -> tuple[Storage, Storage]:
+    """Return the storages of the data and of the log, which is ``storage`` by default.
 
     Raises:
-        WrongArgumentError: One of them is no storage.
+        WrongArgumentError: One of them is not a storage.
     """
     check_is_storage("storage", storage)
     if log is None:
-        return storage
+        return storage, storage
     check_is_storage("log", log)
-    return log
+    return storage, log
 
 
-def replacing(storage: Storage, purpose: str) -> SupportsReplace:
+def require_replace(storage: Storage, purpose: str) -> SupportsReplace:
     """The storage, as one that can replace.
 
     Raises:
         MissingPowerError: It can't.
         WrongArgumentError: It is no storage.
     """
-    check_is_storage("storage", storage)
     if not isinstance(storage, SupportsReplace):
         raise MissingPowerError(type(storage).__name__, "replace", purpose)
     return storage
 
 
-def deleting(storage: Storage, purpose: str) -> SupportsDelete:
+def require_delete(storage: Storage, purpose: str) -> SupportsDelete:
     """The storage, as one that can delete.
 
     Raises:
         MissingPowerError: It can't.
         WrongArgumentError: It is no storage.
     """
-    check_is_storage("storage", storage)
     if not isinstance(storage, SupportsDelete):
         raise MissingPowerError(type(storage).__name__, "delete", purpose)
     return storage

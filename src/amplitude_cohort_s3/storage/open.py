@@ -44,7 +44,7 @@ def open_storage(place: str | os.PathLike[str] | InBucket, /) -> Storage:
     Traceback (most recent call last):
     ...
     amplitude_cohort_s3.errors.ConfigurationError: the place of a storage: a storage is a whole \
-bucket: open 's3://my-bucket' and give the rest as Destination.path. Correct this and try again
+bucket: open 's3://my-bucket' and give the rest as Destination.path
     """
     if isinstance(place, os.PathLike):
         return LocalStorage(place)

@@ -4,6 +4,7 @@ from .adopt import adopt
 from .commit import SyncResult, commit
 from .head import Head, read_head
 from .plan import SyncPlan, plan_sync
+from .prepare import PreparedSync, SyncStart, begin_sync, prepare_sync
 from .recover import RecoveryReport, recover
 from .schedule import JobOutcome, JobResult, RunReport, run_due
 from .sync_cohort import sync_cohort
@@ -12,13 +13,17 @@ __all__ = [
     "Head",
     "JobOutcome",
     "JobResult",
+    "PreparedSync",
     "RecoveryReport",
     "RunReport",
     "SyncPlan",
     "SyncResult",
+    "SyncStart",
     "adopt",
+    "begin_sync",
     "commit",
     "plan_sync",
+    "prepare_sync",
     "read_head",
     "recover",
     "run_due",

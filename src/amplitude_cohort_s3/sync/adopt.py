@@ -1,74 +1,23 @@
-"""The first record of a log, for a stream that had none."""
+"""Adopting a stream that Amplitude wrote, so that it can be continued."""
 
-import hashlib
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from .._bytes import Hashed
 from .._time import to_utc
 from ..errors import ConcurrentSyncError, NothingToAdoptError
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..history.history import CohortHistory
-from ..history.read import read_history
+from ..history.read import read_location
 from ..log.listing import BucketSync
+from ..log.location import StreamLocation
 from ..log.records import RecordedFile, SyncRecord
 from ..log.stream import CohortStream
-from ..log.sync_log import read_log
-from ..storage.capabilities import log_storage
 from ..storage.protocol import Storage
+from .commit_protocol import carry_out, create_record
 from .head import Head
-from .protocol import create_record, settle
-
-
-def baseline(history: CohortHistory, *, now: datetime, writer: str) -> SyncRecord:
-    """The record that makes the newest sync of an unlogged history the first of a log.
-
-    Args:
-        history: Its newest sync is whole.
-        now: The time of the request, in UTC.
-        writer: A token of the caller.
-
-    Raises:
-        MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
-    """
-    sync = history[-1]
-    members = history.members_at(sync)
-    digest = hashlib.sha256()
-    for chunk in members.csv_source(members.schema).chunks():
-        digest.update(chunk)
-    return SyncRecord(
-        number=1,
-        previous=None,
-        stream=history.stream,
-        bucket=None,
-        synced_at=sync.synced_at,
-        requested_at=now,
-        # The reader's formula holds under every meaning, so none is claimed.
-        existing=ExistingMeaning.MEMBERS,
-        schema=members.schema,
-        files={diff_type: _recorded(history, sync, diff_type) for diff_type in DiffType},
-        members=sum(1 for _ in members),
-        members_before=0,
-        members_sha256=digest.hexdigest(),
-        adopted=True,
-        writer=writer,
-    )
-
-
-def _recorded(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> RecordedFile:
-    digest = hashlib.sha256()
-    size = 0
-    for chunk in history.source(sync, diff_type).chunks():
-        digest.update(chunk)
-        size += len(chunk)
-    return RecordedFile(
-        key=sync.files[diff_type].key,
-        rows=sum(1 for _ in history.rows(sync, diff_type)),
-        size=size,
-        sha256=digest.hexdigest(),
-        staged=None,
-    )
 
 
 def adopt(
@@ -79,31 +28,31 @@ def adopt(
     log: Storage | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Head:
-    """Takes over a stream that Amplitude wrote: its newest complete sync becomes the baseline.
+    """Make the newest complete sync of a stream without a log the first record of a log.
 
-    Nothing of the data is touched; the log begins with a record of these files.
+    The data is not touched. Afterwards ``sync_cohort`` continues the stream.
 
     Args:
-        storage: Where the data is.
-        stream: Whose syncs.
-        match_by: The column by which members are told apart: an id column or the name
-            of a property's column.
-        log: Where the log goes, if not in ``storage``.
-        clock: Gives the time; for tests.
+        storage: The storage of the data.
+        stream: The stream.
+        match_by: The column that members are matched by: an id column or the column of a
+            property.
+        log: The storage of the log, if it is not ``storage``.
+        clock: A function that returns the time; for tests.
 
     Raises:
-        NothingToAdoptError: There is a log already, no complete sync, or a newer one
-            that is not complete.
+        NothingToAdoptError: There is a log already, there is no complete sync, or a newer
+            sync is incomplete.
         ConcurrentSyncError: Another process began a log at the same time.
         MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
-        WrongArgumentError: An argument is of another type.
+        ArgumentTypeError: An argument is of another type.
     """
-    log = log_storage(storage, log)
-    if read_log(log, stream).newest is not None:
+    location = StreamLocation.of(storage, stream, log)
+    if location.read_log().newest is not None:
         raise NothingToAdoptError(
             stream.log_prefix, "the stream has a log already", "sync without adopt()"
         )
-    history = read_history(storage, stream, match_by=match_by, log=log)
+    history = read_location(location, match_by=match_by)
     if not history or history[-1].missing:
         raise NothingToAdoptError(
             stream.log_prefix,
@@ -114,10 +63,51 @@ def adopt(
         raise NothingToAdoptError(
             stream.log_prefix,
             "a sync newer than the newest complete one lacks files",
-            "wait until it is whole, or remove what there is of it",
+            "wait until it is complete, or remove its files",
         )
-    record = baseline(history, now=to_utc(clock(), "clock()"), writer=uuid.uuid4().hex)
-    if (other := create_record(log, record)) is not None:
+    record = _baseline(history, now=to_utc(clock(), "clock()"))
+    if (other := create_record(location, record)) is not None:
         raise ConcurrentSyncError(other.key, other.synced_at)
-    settle(record, storage, log)
-    return Head(record=record, log=read_log(log, stream), open=storage.open)
+    carry_out(location, record)
+    occupied = frozenset({record.synced_at})
+    log_now = location.read_log()
+    return Head(record=record, log=log_now, occupied_times=occupied, open=storage.open)
+
+
+def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
+    """Return the record that makes the newest sync of a history the first of a log."""
+    sync = history[-1]
+    members = history.members_at(sync)
+    content = Hashed(members.csv_source(members.schema).chunks())
+    for _ in content:
+        pass
+    return SyncRecord(
+        number=1,
+        previous=None,
+        stream=history.stream,
+        bucket=None,
+        synced_at=sync.synced_at,
+        requested_at=now,
+        # Unknown, but an adopted record makes no claim: its readers use all three files.
+        existing=ExistingMeaning.MEMBERS,
+        schema=members.schema,
+        files={diff_type: _recorded(history, sync, diff_type) for diff_type in DiffType},
+        members=sum(1 for _ in members),
+        members_before=0,
+        members_sha256=content.sha256,
+        adopted=True,
+        writer=uuid.uuid4().hex,
+    )
+
+
+def _recorded(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> RecordedFile:
+    content = Hashed(history.source(sync, diff_type).chunks())
+    for _ in content:
+        pass
+    return RecordedFile(
+        key=sync.files[diff_type].key,
+        rows=sum(1 for _ in history.rows(sync, diff_type)),
+        size=content.size,
+        sha256=content.sha256,
+        staged=None,
+    )

@@ -1,38 +1,40 @@
-"""Recording and carrying out an amendment."""
+"""Recording an amendment and carrying it out."""
 
-from ..errors import ConcurrentSyncError, TooManyFilesError
+from ..errors import ConcurrentSyncError, LogLimitError
 from ..log.amendments import Amendment
+from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.sync_log import MAX_ENTRY_BYTES
-from ..storage.protocol import Storage
-from .protocol import create_record, outcome_of, settle, staged_of
+from .commit_protocol import carry_out, create_record, outcome_of, replacement
 
 
-def amend(amendment: Amendment, storage: Storage, log: Storage) -> Outcome:
-    """Records an amendment and carries it out, or does nothing.
+def amend(location: StreamLocation, amendment: Amendment) -> Outcome:
+    """Record an amendment and carry it out, or change nothing.
 
     Args:
-        amendment: It continues the head of the log.
-        storage: Where the data is.
-        log: Where the log is.
+        location: The stream.
+        amendment: The amendment; it continues the head of the log.
 
     Raises:
         ConcurrentSyncError: A sync or another amendment came first; nothing is changed.
-        TooManyFilesError: It would be larger than an entry of the log may be.
-        MissingPowerError: The storage can't do it.
-        UnknownOutcomeError: The storage did not say what became of a write; run again.
+        LogLimitError: The amendment is larger than an entry of the log may be.
+        MissingCapabilityError: The storage can't replace or delete.
+        UnknownOutcomeError: The storage did not answer a write; run it again.
     """
     if len(amendment.to_bytes()) > MAX_ENTRY_BYTES:
-        _discard(amendment, storage)
+        _discard(location, amendment)
         files = len(amendment.replaced) + len(amendment.removed)
-        raise TooManyFilesError(files, amendment.purpose)
-    if (other := create_record(log, amendment)) is not None:
-        outcome_of(other, storage, log)
-        _discard(amendment, storage)
+        raise LogLimitError(
+            f"it would name {files:,} files, more than one entry can hold; nothing was changed",
+            f"Prune old syncs first, in several steps, then run {amendment.purpose} again",
+        )
+    if (other := create_record(location, amendment)) is not None:
+        outcome_of(location, other)
+        _discard(location, amendment)
         raise ConcurrentSyncError(other.key, other.synced_at)
-    return settle(amendment, storage, log)
+    return carry_out(location, amendment)
 
 
-def _discard(amendment: Amendment, storage: Storage) -> None:
+def _discard(location: StreamLocation, amendment: Amendment) -> None:
     for file in amendment.replaced.values():
-        storage.discard(staged_of(file))
+        location.data.discard(replacement(file))

@@ -1,111 +1,126 @@
-"""The newest published sync of a stream."""
+"""The head of a stream: its newest published sync, which the next one continues."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 from attrs import field, frozen
 
 from ..errors import HeadFilesMissingError, UnfinishedSyncError, UnloggedSyncsError
 from ..history.members import Members
-from ..log.keys import record_key
-from ..log.listing import StreamFile, parse_listing
+from ..log.amendments import LogRecord
+from ..log.listing import StreamFile
+from ..log.location import StreamLocation
+from ..log.outcomes import Outcome
 from ..log.records import SyncRecord
 from ..log.stream import CohortStream
-from ..log.sync_log import OpenObject, SyncLog, read_log
-from ..storage.capabilities import log_storage
+from ..log.sync_log import OpenObject, SyncLog
 from ..storage.protocol import Storage
-from .recover import recover
 
 
 @frozen(kw_only=True)
 class Head:
-    """The newest published sync of a stream: the state that the next one continues.
+    """The newest published sync of a stream: the state that the next sync continues.
 
     Attributes:
-        record: What was recorded of it.
-        log: The log that it was found in; void records may stand behind it.
-        taken: The times, after it, under which a void sync left files.
+        record: The record of the sync.
+        log: The log in which it was found; void records may follow it.
+        occupied_times: The times from this sync on that visible files have in their names:
+            its own, and those of void syncs that left files.
     """
 
     record: SyncRecord
     log: SyncLog = field(repr=False)
-    taken: frozenset[datetime] = frozenset()
+    occupied_times: frozenset[datetime] = frozenset()
     _open: OpenObject = field(repr=False, alias="open")
 
     def members(self) -> Members:
-        """The members at this sync."""
+        """Return the members at this sync."""
         return Members.of_record(self.record, self._open)
 
-    def is_taken(self, when: datetime) -> bool:
-        """Whether files of the stream are visible under this time."""
-        return when == self.record.synced_at or when in self.taken
+
+@frozen(kw_only=True)
+class StreamState:
+    """A stream between two syncs.
+
+    Attributes:
+        head: The newest published sync, or None before the first.
+        occupied_times: The times from the head on that visible files have in their names.
+        last_number: The number of the newest entry of the log, or 0.
+    """
+
+    head: Head | None
+    occupied_times: frozenset[datetime]
+    last_number: int
 
 
 def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = None) -> Head | None:
-    """The newest published sync, or None before the first.
+    """Return the newest published sync of a stream, or None before the first.
 
     Args:
-        storage: Where the data is.
-        stream: Whose head.
-        log: Where the log is, if not in ``storage``.
+        storage: The storage of the data.
+        stream: The stream.
+        log: The storage of the log, if it is not ``storage``.
 
     Raises:
-        UnfinishedSyncError: The newest record has no outcome; ``recover`` gives it one.
+        UnfinishedSyncError: The newest record has no outcome yet; call ``recover``.
         HeadFilesMissingError: Files of the newest published sync are gone.
-        UnloggedSyncsError: Files of the stream, as new as the head, are in no record.
+        UnloggedSyncsError: No record names some files that are as new as the head.
         RecordFormatError: The log can't be read.
-        WrongArgumentError: An argument is of another type.
+        ArgumentTypeError: An argument is of another type.
     """
-    head, _ = _read_head(storage, stream, log_storage(storage, log))
-    return head
+
+    def refuse(record: LogRecord) -> Outcome:
+        raise UnfinishedSyncError(record.key)
+
+    return read_state(StreamLocation.of(storage, stream, log), refuse).head
 
 
-def finished_head(
-    storage: Storage, stream: CohortStream, log: Storage
-) -> tuple[Head | None, frozenset[datetime]]:
+def read_state(location: StreamLocation, finish: Callable[[LogRecord], Outcome]) -> StreamState:
+    """Return the state of a stream, once its newest record has an outcome.
+
+    The visible files must agree with the log: all files of the head exist, and every file
+    that is as new as the head belongs to a record. Anything else means that somebody
+    removed files, or that another tool writes into the stream.
+
+    Args:
+        location: The stream.
+        finish: A function that is called if the newest record has no outcome yet, and
+            returns one. It may recover the record, predict its outcome, or raise.
+
+    Raises:
+        HeadFilesMissingError: Files of the newest published sync are gone.
+        UnloggedSyncsError: No record names some files that are as new as the head.
+        RecordFormatError: The log can't be read.
+    """
     while True:
-        try:
-            return _read_head(storage, stream, log)
-        except UnfinishedSyncError:
-            recover(storage, stream, log=log)
-
-
-# --- Reading the log and the names ---------------------------------------------------
-
-
-def _read_head(
-    storage: Storage, stream: CohortStream, log: Storage
-) -> tuple[Head | None, frozenset[datetime]]:
-    """The head, and the times from it on under which void syncs left files."""
-    while True:
-        found = read_log(log, stream)
-        if found.is_unfinished:
-            raise UnfinishedSyncError(record_key(stream, found.last_ended + 1))
-        record = found.head
-        times = _keys_from(storage, stream, record)
-        recorded = set[str]() if record is None else record.keys
-        missing = tuple(sorted(recorded - times.keys()))
-        unknown = times.keys() - recorded
-        taken = frozenset[datetime]()
-        if unknown:
-            strangers = _unrecorded(found, unknown)
-            taken = frozenset(times[key] for key in unknown - strangers)
-            unknown = strangers
-        if (missing or unknown) and read_log(log, stream).newest != found.newest:
-            continue  # Another writer went on between our two listings.
+        found = log = location.read_log()
+        if found.unfinished is not None:
+            log = found.with_outcome(finish(found.unfinished))
+        record = log.head
+        visible = _visible_files(location, record)
+        expected = set[str]() if record is None else record.keys
+        missing = expected - visible.keys()
+        others = visible.keys() - expected
+        unlogged = _unlogged(log, others)
+        # The data was listed after the log: another writer may have published in between.
+        if (missing or unlogged) and location.read_log().newest not in (found.newest, log.newest):
+            continue
         if missing:
-            raise HeadFilesMissingError(missing)
-        if unknown:
-            raise UnloggedSyncsError(stream.log_prefix, tuple(sorted(unknown)))
-        if record is None:
-            return None, taken
-        return Head(record=record, log=found, taken=taken, open=storage.open), taken
+            raise HeadFilesMissingError(tuple(sorted(missing)))
+        if unlogged:
+            raise UnloggedSyncsError(location.stream.log_prefix, tuple(sorted(unlogged)))
+        occupied = frozenset(visible.values())
+        head = None
+        if record is not None:
+            head = Head(record=record, log=log, occupied_times=occupied, open=location.data.open)
+        return StreamState(head=head, occupied_times=occupied, last_number=log.last_ended)
 
 
-def _unrecorded(log: SyncLog, keys: set[str]) -> set[str]:
-    """Those keys that no record names.
+def _unlogged(log: SyncLog, keys: set[str]) -> set[str]:
+    """Return the keys that no record names.
 
-    From the newest record down, until all are found: a void sync that left files may
-    have a later time than the head, and yet a smaller number.
+    The search goes down from the newest record until all keys are found: a void sync that
+    left files may have a later time than the head, but a smaller number.
     """
     number = log.last_ended
     while keys and number:
@@ -116,19 +131,16 @@ def _unrecorded(log: SyncLog, keys: set[str]) -> set[str]:
     return keys
 
 
-def _keys_from(
-    storage: Storage, stream: CohortStream, record: SyncRecord | None
-) -> dict[str, datetime]:
-    """The keys of the stream's visible files, and their times, from a record's time on."""
+def _visible_files(location: StreamLocation, record: SyncRecord | None) -> dict[str, datetime]:
+    """Return the times of the stream's visible files from a record's time on, by their keys."""
     start_after = None
     if record is not None:
-        # Names of one stream sort by their date and hour, whatever their style.
+        # Whatever their style, the names of one stream sort by their date and hour.
         hour = record.synced_at.isoformat()[: len("YYYY-MM-DDTHH")]
-        start_after = stream.data_prefix + hour
-    listing = storage.list_objects(stream.data_prefix, start_after=start_after)
+        start_after = location.stream.data_prefix + hour
     return {
         item.info.key: item.name.synced_at
-        for item in parse_listing(stream, listing)
+        for item in location.list_files(start_after=start_after)
         if isinstance(item, StreamFile)
         and (record is None or item.name.synced_at >= record.synced_at)
     }

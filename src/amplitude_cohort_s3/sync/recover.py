@@ -1,25 +1,24 @@
-"""Finishing a sync whose writer did not."""
+"""Recovering a sync, or an amendment, whose writer did not finish it."""
 
 from typing import Literal
 
 from attrs import frozen
 
 from ..log.amendments import Amendment
+from ..log.location import StreamLocation
 from ..log.records import SyncRecord
 from ..log.stream import CohortStream
-from ..log.sync_log import read_log
-from ..storage.capabilities import log_storage
 from ..storage.protocol import Storage
-from .protocol import finish
+from .commit_protocol import finish
 
 
 @frozen(kw_only=True)
 class RecoveryReport:
-    """What ``recover`` found and did.
+    """The result of ``recover``.
 
     Attributes:
-        outcome: ``"nothing"`` was unfinished, or the unfinished sync is now ``"published"``
-            or ``"void"``, or what ``forget`` or ``prune`` had begun is done: ``"amended"``.
+        outcome: ``"nothing"`` if nothing was unfinished; ``"published"`` or ``"void"`` for a
+            sync; ``"amended"`` for what ``forget`` or ``prune`` had begun.
         record: The sync that was unfinished, or None.
     """
 
@@ -30,28 +29,32 @@ class RecoveryReport:
 def recover(
     storage: Storage, stream: CohortStream, *, log: Storage | None = None
 ) -> RecoveryReport:
-    """Finishes the newest sync if its writer did not: any process may, at any time.
+    """Finish the newest entry of the log if its writer did not.
 
-    It becomes published if all its files still can be, and void otherwise. A writer
-    that is still at work is not disturbed: both write the same.
+    A sync becomes published if all its files can still be published, and void otherwise.
+    Any process may call this at any time: a writer that is still at work is not disturbed,
+    because both write the same.
 
     Args:
-        storage: Where the data is.
-        stream: Whose newest sync.
-        log: Where the log is, if not in ``storage``.
+        storage: The storage of the data.
+        stream: The stream.
+        log: The storage of the log, if it is not ``storage``.
 
     Raises:
         RecordFormatError: The log can't be read.
-        UnknownOutcomeError: The storage did not say what became of a write; run again.
-        MissingPowerError: What ``forget`` or ``prune`` began needs a storage that can do it.
-        WrongArgumentError: An argument is of another type.
+        UnknownOutcomeError: The storage did not answer a write; run it again.
+        MissingCapabilityError: ``forget`` or ``prune`` was begun, which this storage can't finish.
+        ArgumentTypeError: An argument is of another type.
     """
-    log = log_storage(storage, log)
-    found = read_log(log, stream)
-    record = found.unfinished
+    return recover_location(StreamLocation.of(storage, stream, log))
+
+
+def recover_location(location: StreamLocation) -> RecoveryReport:
+    """Finish the newest entry of a log: see :func:`recover`."""
+    record = location.read_log().unfinished
     if record is None:
         return RecoveryReport(outcome="nothing")
-    outcome = finish(record, storage, log)
+    outcome = finish(location, record)
     if isinstance(record, Amendment):
         return RecoveryReport(outcome="amended")
     return RecoveryReport(outcome="published" if outcome.published else "void", record=record)

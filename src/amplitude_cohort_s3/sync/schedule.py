@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from os import PathLike
 from typing import cast, overload
 
@@ -17,17 +18,18 @@ from .._arguments import check_kind
 from .._html import html_table
 from .._time import to_utc
 from ..diff.progress import Progress
-from ..errors import CohortS3Error, WrongArgumentError
+from ..errors import ArgumentTypeError, CohortS3Error
 from ..format.filename import DiffType
+from ..log.location import StreamLocation
 from ..log.records import SyncRecord
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..sources.protocol import MemberSource, SupportsArrow, SupportsCsv, SupportsUnchanged
-from ..storage.capabilities import log_storage
+from ..storage.capabilities import check_storages
 from ..storage.protocol import Storage
 from .commit import SyncResult
-from .head import read_head
-from .recover import recover
-from .sync_cohort import sync_cohort
+from .commit_protocol import finish, predict
+from .head import read_state
+from .prepare import begin_at
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
 """What ``sync_cohort`` takes; or a function that fetches it, called only if the sync is due."""
@@ -188,7 +190,7 @@ def run_due(
 
     Raises:
         NaiveDatetimeError: ``now`` has no time zone.
-        WrongArgumentError: An argument, or one of the jobs, is of another type.
+        ArgumentTypeError: An argument, or one of the jobs, is of another type.
 
     >>> from amplitude_cohort_s3 import Cadence, Destination, MemoryStorage
     >>> sync = CohortSync(destination=Destination(name="warehouse"), project_id=1,
@@ -201,33 +203,24 @@ def run_due(
     1 sync: 1 not due
     not due      warehouse 26umsb5
     """
-    log = log_storage(storage, log)
+    storages = check_storages(storage, log)
+    check_kind("jobs", jobs, Iterable, _JOBS_CURE)
     if now is not None:
         now = to_utc(now, "now")
 
-    def clock() -> datetime:
-        return datetime.now(UTC) if now is None else now
-
     def run(sync: CohortSync, members: JobMembers) -> JobResult:
-        if not dry_run:
-            recover(storage, sync.stream, log=log)
-        head = read_head(storage, sync.stream, log=log)
-        outcome = choose(sync, members, None if head is None else head.record, clock())
+        time = datetime.now(UTC) if now is None else now
+        location = StreamLocation(*storages, sync.stream)
+        head = read_state(location, partial(predict if dry_run else finish, location)).head
+        outcome = due_outcome(sync, members, None if head is None else head.record, time)
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
-        result = sync_cohort(
-            sync,
-            _fetched(members),
-            storage,
-            log=log,
-            work_dir=work_dir,
-            progress=progress,
-            clock=clock,
-        )
+        start = begin_at(sync, location, synced_at=None, max_exits=None, now=time, dry_run=False)
+        with start.diff(_fetched(members), work_dir=work_dir, progress=progress) as diff:
+            result = start.commit(start.plan(diff), diff)
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
         return JobResult(sync=sync, outcome=done, result=result)
 
-    check_kind("jobs", jobs, Iterable, _JOBS_CURE)
     results = list[JobResult]()
     for job in jobs:
         sync, members = _pair(job)
@@ -241,12 +234,12 @@ def run_due(
 def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:
     check_kind("each of jobs", job, Sequence, _JOBS_CURE)
     if len(job) != 2:  # noqa: PLR2004 -- a pair
-        raise WrongArgumentError("each of jobs", f"{type(job).__name__} of {len(job)}", _JOBS_CURE)
+        raise ArgumentTypeError("each of jobs", f"{type(job).__name__} of {len(job)}", _JOBS_CURE)
     check_is_sync(job[0])
     return job
 
 
-def choose(
+def due_outcome(
     sync: CohortSync, members: JobMembers, newest: SyncRecord | None, now: datetime
 ) -> JobOutcome:
     """Whether a sync is due, not due, or due but unchanged. Only a source is asked.

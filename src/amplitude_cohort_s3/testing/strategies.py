@@ -258,7 +258,7 @@ def records(draw: st.DrawFn) -> SyncRecord:
             key=key,
             rows=draw(counts),
             size=size,
-            sha256=None if parts else draw(digests()),
+            sha256=draw(digests()),
             parts=tuple(parts),
             staged=None if adopted else staged,
         )

@@ -21,6 +21,7 @@ from amplitude_cohort_s3 import (
     UserProperty,
 )
 from amplitude_cohort_s3.distributed.spark import sync_frames
+from amplitude_cohort_s3.sync import SyncStart
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -206,14 +207,13 @@ def speculating_driver(root, master):
 
 def killed_driver(root):
     """A driver that dies when the parts are there: it is killed where it would commit."""
-    import amplitude_cohort_s3.distributed.spark as module  # noqa: PLC0415
 
     def killed(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    module.commit = killed
+    SyncStart.commit = killed
     spark = new_session("local[2]")
-    module.sync_frames(
+    sync_frames(
         a_sync(),
         frame(spark, 100, 1100),
         partial(LocalStorage, root),

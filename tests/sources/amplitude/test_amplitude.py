@@ -355,7 +355,7 @@ def test_a_job_that_fails_is_never_an_empty_cohort(amplitude, fake, state):
     fake.final_state = state
     with failing(fake, errors.ExportFailedError) as caught:
         download(amplitude)
-    assert caught.value.status in state
+    assert caught.value.reason in state
     assert count(fake, FILE) == 0
 
 

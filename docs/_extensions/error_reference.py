@@ -1,0 +1,22 @@
+"""The description of every error, for the page of the errors."""
+
+import inspect
+import re
+from collections.abc import Iterator
+
+from amplitude_cohort_s3 import errors
+
+
+def error_lines() -> Iterator[str]:
+    """Yield the lines that document every error, under the headings of ``errors.py``."""
+    source = inspect.getsource(errors).partition("# --- Names of the transition")[0]
+    heading = re.compile(r"# --- (.+?) -+$|^class (\w+)", re.MULTILINE)
+    yield "\n## The root\n"
+    for found in heading.finditer(source):
+        if found[1]:
+            yield f"\n## {found[1]}\n"
+        else:
+            yield "```{eval-rst}"
+            yield f".. autoexception:: {errors.__name__}.{found[2]}"
+            yield "   :show-inheritance:"
+            yield "```"

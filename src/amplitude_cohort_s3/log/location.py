@@ -1,0 +1,55 @@
+"""The place of a stream: the storage of its data and the storage of its log."""
+
+from collections.abc import Iterator
+from typing import Self
+
+from attrs import field, frozen
+
+from ..storage.capabilities import check_storages
+from ..storage.protocol import Storage
+from .listing import SkippedObject, StreamFile, parse_listing
+from .stream import CohortStream, check_is_stream
+from .sync_log import SyncLog
+
+
+@frozen
+class StreamLocation:
+    """A stream together with the storages that contain its data and its log.
+
+    Every public function that takes ``storage``, ``stream`` and ``log`` makes one of these
+    first; nothing below it checks the three again.
+
+    Attributes:
+        data: The storage of the three files of each sync.
+        log: The storage of the log; the same as ``data`` unless the caller chose another.
+        stream: The stream.
+    """
+
+    data: Storage = field(repr=False)
+    log: Storage = field(repr=False)
+    stream: CohortStream
+
+    @classmethod
+    def of(cls, storage: Storage, stream: CohortStream, log: Storage | None) -> Self:
+        """Return the location that a caller's arguments name.
+
+        Raises:
+            ArgumentTypeError: An argument is of another type.
+        """
+        storages = check_storages(storage, log)
+        check_is_stream(stream)
+        return cls(*storages, stream)
+
+    def read_log(self) -> SyncLog:
+        """Return the log as one listing shows it."""
+        listing = self.log.list_objects(self.stream.log_prefix)
+        return SyncLog.from_listing(self.stream, listing, self.log.open)
+
+    def list_files(self, *, start_after: str | None = None) -> Iterator[StreamFile | SkippedObject]:
+        """Yield the stream's visible files, and the other objects below its prefix.
+
+        Args:
+            start_after: Objects whose keys sort up to this one are left out.
+        """
+        listing = self.data.list_objects(self.stream.data_prefix, start_after=start_after)
+        return parse_listing(self.stream, listing)
