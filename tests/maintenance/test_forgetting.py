@@ -33,12 +33,12 @@ from amplitude_cohort_s3 import (
 from amplitude_cohort_s3.errors import (
     ConcurrentSyncError,
     DigestMismatchError,
+    InvalidCellError,
     MissingColumnsError,
     MissingPowerError,
     SyncTimeTakenError,
     TooManyFilesError,
     UnfinishedSyncError,
-    UnsupportedValueError,
     WrongArgumentError,
 )
 from amplitude_cohort_s3.history.findings import FindingKind
@@ -211,7 +211,7 @@ def test_by_another_column_all_rows_of_the_person_go():
 def test_one_text_is_not_taken_for_its_letters():
     with pytest.raises(WrongArgumentError, match="list of ids"):
         forget(MemoryStorage(), STREAM, "12")
-    with pytest.raises(UnsupportedValueError):
+    with pytest.raises(InvalidCellError):
         forget(MemoryStorage(), STREAM, [1.5])
 
 

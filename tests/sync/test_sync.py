@@ -41,6 +41,7 @@ from amplitude_cohort_s3.errors import (
     EmptyKeyError,
     FutureTimeError,
     HeadFilesMissingError,
+    InvalidCellError,
     LogFullError,
     MalformedCsvError,
     MassExitError,
@@ -58,7 +59,6 @@ from amplitude_cohort_s3.errors import (
     SyncVoidError,
     UnfinishedSyncError,
     UnloggedSyncsError,
-    UnsupportedValueError,
 )
 from amplitude_cohort_s3.log import SyncState
 from amplitude_cohort_s3.log.keys import outcome_key, record_key
@@ -710,7 +710,7 @@ def test_recovery_declares_void_what_lost_a_file_and_leaves_existing_invisible(s
 FAULTY_MEMBERS = [
     pytest.param([("", "a"), ("1", "b")], EmptyKeyError, id="an empty key"),
     pytest.param([("1", "a"), ("1", "b")], DuplicateKeyError, id="different rows of one key"),
-    pytest.param([(1.5, "a")], UnsupportedValueError, id="a float"),
+    pytest.param([(1.5, "a")], InvalidCellError, id="a float"),
     pytest.param([{"user_id": "a"}], MissingColumnsError, id="a missing column"),
     pytest.param(["1", "2"], TypeError, id="texts"),
     pytest.param([], MassExitError, id="an empty source"),

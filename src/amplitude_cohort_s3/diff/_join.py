@@ -58,9 +58,8 @@ class SortedPrevious:
             record for part in parts for record in keyed_records(part.key_list(), part.lines)
         ]
         if not is_ascending(records):
-            raise MalformedCsvError(
-                self._first_misplaced_line(), "a row is not in the order of the key, as it once was"
-            )
+            line, rule = self._first_misplaced_line(), "the rows are not in the order of the key"
+            raise MalformedCsvError(line, rule, "Restore the file that the sync wrote")
         return records
 
     def _first_misplaced_line(self) -> int:

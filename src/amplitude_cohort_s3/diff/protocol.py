@@ -10,7 +10,7 @@ from typing import BinaryIO, Literal, Protocol, runtime_checkable
 from attrs import field, frozen
 
 from .._bytes import read_chunks
-from ..errors import DiffClosedError
+from ..errors import UnusableDiffError
 from ..format.content import FileContent
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
@@ -38,18 +38,20 @@ class DiffFile(FileContent):
         """Open a stream of the bytes, which the caller closes.
 
         Raises:
-            DiffClosedError: The diff is closed.
+            UnusableDiffError: The diff is closed.
         """
         try:
             return self.path.open("rb")
         except FileNotFoundError:
-            raise DiffClosedError(self.path.stem) from None
+            rule = f"it is closed, and its file {self.path.stem!r} is removed"
+            hint = "Read the files, and call commit, inside the with block"
+            raise UnusableDiffError(rule, hint) from None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes in chunks of a MiB.
 
         Raises:
-            DiffClosedError: The diff is closed.
+            UnusableDiffError: The diff is closed.
         """
         yield from read_chunks(self.open())
 

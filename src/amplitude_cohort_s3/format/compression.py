@@ -8,7 +8,7 @@ from typing import Any
 
 from .._bytes import CHUNK_BYTES
 from .._optional import load
-from ..errors import MalformedGzipError, MalformedZstdError, MissingExtraError
+from ..errors import CompressionError, MissingExtraError
 from ..storage.protocol import StagedObject, Storage
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -40,7 +40,7 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     A MiB of gzip may hold a GiB of text, so the chunks are at most a MiB.
 
     Raises:
-        MalformedGzipError: The bytes are not gzip, are damaged or end too early.
+        CompressionError: The bytes are not gzip, are damaged or end too early.
     """
     codec = zlib.decompressobj(wbits=_GZIP_WINDOW)
     complete = False
@@ -53,11 +53,11 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
             try:
                 yield codec.decompress(data, CHUNK_BYTES)
             except zlib.error as error:
-                raise MalformedGzipError(str(error)) from error
+                raise CompressionError("gzip", str(error)) from error
             complete = codec.eof
             data = codec.unused_data.lstrip(b"\0") if complete else codec.unconsumed_tail
     if not complete:
-        raise MalformedGzipError("they end too early")
+        raise CompressionError("gzip", "the data ends too early")
 
 
 def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -67,7 +67,7 @@ def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     extra ``zstd``.
 
     Raises:
-        MalformedGzipError, MalformedZstdError: The file is damaged or ends too early.
+        CompressionError: The file is damaged or ends too early.
         MissingExtraError: It is Zstandard and the extra is not installed.
 
     >>> b"".join(unpack_chunks(compress_chunks([b"a", b"b"]))), list(unpack_chunks([b"ab"]))
@@ -110,10 +110,10 @@ def _decompress_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
             try:
                 yield codec.decompress(data, CHUNK_BYTES)
             except zstd.ZstdError as error:
-                raise MalformedZstdError(str(error)) from error
+                raise CompressionError("Zstandard", str(error)) from error
             data = codec.unused_data if codec.eof else b""
     if not codec.eof:
-        raise MalformedZstdError("they end too early")
+        raise CompressionError("Zstandard", "the data ends too early")
 
 
 def _zstd() -> Any:

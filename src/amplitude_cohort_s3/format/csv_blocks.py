@@ -107,12 +107,12 @@ class Block:
         """Return the block as text."""
         nul = self.data.find(b"\0")
         if nul >= 0:
-            raise MalformedCsvError(self._line_at(nul), "it holds a NUL")
+            raise MalformedCsvError(self._line_at(nul), "it contains a NUL")
         try:
             return self.data.decode()
         except UnicodeDecodeError as error:
-            line, cure = self._line_at(error.start), "Save the file as UTF-8"
-            raise MalformedCsvError(line, "it is not UTF-8", cure) from None
+            line = self._line_at(error.start)
+            raise MalformedCsvError(line, "it is not UTF-8", "Save the file as UTF-8") from None
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the first line and the cells of each record; blank lines are skipped."""
@@ -174,15 +174,15 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
     chunks = _even_chunks(source, size)
     # Two chunks, as the first may consist of the byte order mark only.
     more = b"".join(islice(chunks, 2)).removeprefix(_BOM)
-    for magic, (rule, cure) in _OTHER_FORMATS.items():
+    for magic, (rule, hint) in _OTHER_FORMATS.items():
         if more.startswith(magic):
-            raise MalformedCsvError(line, rule, cure)
+            raise MalformedCsvError(line, rule, hint)
     while more:
         data = rest + more
         end = _end_of_records(data)
         if len(data) - end > MAX_ROW_BYTES:
             raise MalformedCsvError(
-                line + data.count(b"\n", 0, end), f"a row has over {MAX_ROW_BYTES >> 20} MiB"
+                line + data.count(b"\n", 0, end), f"the row has more than {MAX_ROW_BYTES >> 20} MiB"
             )
         if end:
             yield Block(line, data[:end])
@@ -219,7 +219,9 @@ def split_record(record: str, line: int) -> list[str]:
         if record[position] != ",":
             break
         position += 1
-    raise MalformedCsvError(line, "a quote stands inside a cell that is not quoted, or behind one")
+    raise MalformedCsvError(
+        line, "a quote is inside a cell that is not quoted, or text follows a quoted cell"
+    )
 
 
 @cache
@@ -271,7 +273,7 @@ def _even_chunks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
     ready = 0
     for chunk in chunks:
         if not gathered:  # Only the first is checked: the others have its type.
-            check_kind("a chunk", chunk, bytes, "chunks are bytes: encode text, as UTF-8")
+            check_kind("a chunk", chunk, bytes, "encode text as UTF-8")
         gathered.append(chunk)
         ready += len(chunk)
         if ready >= size:

@@ -142,7 +142,7 @@ class CohortFileName:
         InvalidFileNameError: A part breaks its rule, or the style can't write the time
             (``style.floor(synced_at)`` is a time that it can write).
         NaiveDatetimeError: ``synced_at`` has no time zone.
-        WrongArgumentError: A part has the wrong type.
+        ArgumentTypeError: A part has the wrong type.
 
     >>> name = CohortFileName.parse("123_26umsb5_2026-11-23T14:05_entering_vip_eu.csv")
     >>> name.routing_key, name.diff_type.value, name.synced_at.isoformat()
@@ -159,9 +159,9 @@ class CohortFileName:
     style: NameStyle = NameStyle()
 
     def __attrs_post_init__(self) -> None:
-        check_kind("project_id", self.project_id, int | None, "give a number, or None")
-        check_kind("cohort_id", self.cohort_id, str, "give it as text")
-        check_kind("routing_key", self.routing_key, str | None, "give it as text, or None")
+        check_kind("project_id", self.project_id, int | None, "pass a number or None")
+        check_kind("cohort_id", self.cohort_id, str, "pass text")
+        check_kind("routing_key", self.routing_key, str | None, "pass text or None")
         text = str(self)
         rule = self._broken_rule()
         if rule is None and (_is_too_long(text) or not _grammar.FILE_NAME.fullmatch(text)):

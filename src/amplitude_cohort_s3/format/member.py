@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from attrs import field, frozen
 
-from ..errors import UnsupportedValueError
+from ..errors import ArgumentTypeError, MalformedCsvError
 from .cells import merge_repeated, to_text
 from .columns import id_column
 
@@ -42,8 +42,9 @@ def cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, An
         columns: The columns of a sequence.
 
     Raises:
-        UnsupportedValueError: It is not a member, or a sequence of another length.
-        MalformedCsvError: A mapping has an id column in two spellings that differ.
+        ArgumentTypeError: It is not a member.
+        MalformedCsvError: A sequence has another length, or a mapping has an id column in
+            two spellings with different values.
     """
     match member:
         case Member():
@@ -54,8 +55,8 @@ def cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, An
                     "user_id": member.user_id,
                 }
             except TypeError:  # A check before it would slow down every row.
-                found, cure = type(member.properties).__name__, "give a mapping by column"
-                raise UnsupportedValueError("properties", found, cure) from None
+                found = type(member.properties).__name__
+                raise ArgumentTypeError("properties", found, "pass a mapping by column") from None
         case Mapping():
             named = cast("Mapping[str, Any]", member)
             given = {id_column(name) or name: cell for name, cell in named.items()}
@@ -65,10 +66,11 @@ def cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, An
             return given
         case list() | tuple():
             cells = cast("Sequence[Any]", member)
-            if len(cells) == len(columns):
-                return dict(zip(columns, cells, strict=True))
-            found, cure = f"sequence of {len(cells)} cells", f"give those of {', '.join(columns)}"
+            if len(cells) != len(columns):
+                values = "1 value" if len(cells) == 1 else f"{len(cells)} values"
+                rule = f"it has {values}, but the sync has {len(columns)} columns"
+                raise MalformedCsvError(None, rule, f"Pass {', '.join(columns)}", unit="row")
+            return dict(zip(columns, cells, strict=True))
         case _:
-            found = type(member).__name__
-            cure = "give a Member, a mapping by column, or a sequence of cells"
-    raise UnsupportedValueError("members", found, cure)
+            hint = "pass a Member, a mapping by column, or a sequence of values"
+            raise ArgumentTypeError("a member", type(member).__name__, hint)

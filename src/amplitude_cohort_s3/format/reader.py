@@ -83,8 +83,8 @@ def read_table(source: Iterable[bytes], *, canonical: bool = False) -> Table:
     blocks = read_blocks(source)
     first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
     if first is None:
-        cure = "Give it a header, also where it has no members"
-        raise MalformedCsvError(1, "the file is empty, it lacks even a header", cure)
+        hint = "Write a header, even if there are no members"
+        raise MalformedCsvError(1, "the file is empty and has no header", hint)
     line, header, rest = first.split_header()
     tabs = not canonical and bool(header) and all(cell.startswith("\t") for cell in header)
     names = [cell[1:] if tabs else cell for cell in header]
@@ -98,12 +98,12 @@ def read_table(source: Iterable[bytes], *, canonical: bool = False) -> Table:
 
 def _no_id_column(line: int, names: list[str]) -> MalformedCsvError:
     # The header is not shown: in a file without a header it is a member.
-    cure = "Begin the file with a header; MemberFile takes other names by columns="
+    hint = "Add a header, or map other names with columns= of MemberFile"
     if len(names) == 1:
         for mark, name in {";": "semicolons", "\t": "TABs"}.items():
             if mark in names[0]:
-                cure = f"Save the file with commas between the cells, not {name}"
-    return MalformedCsvError(line, "no column is named amplitude_id or user_id", cure)
+                hint = f"Save the file with commas between the cells, not {name}"
+    return MalformedCsvError(line, "no column is named amplitude_id or user_id", hint)
 
 
 @frozen

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from .._arguments import kind_faults
 from .._bytes import CHUNK_BYTES
-from ..errors import ConfigurationError, InvalidTextError, MissingColumnsError
+from ..errors import ConfigurationError, InvalidCellError, MissingColumnsError
 from .cells import broken_rule, encode_text, to_text
 from .columns import ID_COLUMNS, Row, id_column
 from .member import MemberLike, cells_by_column
@@ -25,7 +25,7 @@ _BATCH_ROWS = 4096
 
 def _as_names(names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
-        fault = f"properties must be several names, ({names!r},) for one"
+        fault = f"properties must be a sequence of names, for example ({names!r},)"
         raise ConfigurationError("RowSchema", (fault,))
     return tuple(names)
 
@@ -37,9 +37,9 @@ def _property_fault(name: str, earlier: Sequence[str]) -> str | None:
     if not name:
         return "a property's column has no name"
     if (column := id_column(name)) is not None:
-        return f"the property column {name!r} reads as the column {column}"
+        return f"the property column {name!r} has the name of the id column {column}"
     if name in earlier:
-        return f"two properties share the column {name!r}"
+        return f"two properties have the column {name!r}"
     rule = broken_rule(name)
     return None if rule is None else f"the property column {name!r} {rule}"
 
@@ -78,7 +78,7 @@ class RowSchema:
             if (fault := _property_fault(name, self.properties[:position])) is not None
         ]
         if self.key not in self.columns:
-            faults.append(f"the key {self.key!r} is none of the columns")
+            faults.append(f"the key {self.key!r} is not a column")
         if self.header_style not in _WRITTEN_IDS:
             faults.append(f"header_style must be 'documented' or 'api', not {self.header_style!r}")
         if faults:
@@ -114,7 +114,7 @@ class RowSchema:
             Chunks of about a MiB; a small file is a single chunk.
 
         Raises:
-            InvalidTextError: A cell contains a NUL or a lone surrogate.
+            InvalidCellError: A cell contains a NUL or a lone surrogate.
             ValueError: A row has another number of cells than the schema has columns.
         """
         chunk = [self.header_line]
@@ -157,7 +157,7 @@ class RowSchema:
             for column, cell in zip(self.columns, row, strict=True)
             if (rule := broken_rule(cell)) is not None
         )
-        raise InvalidTextError(column, rule)
+        raise InvalidCellError(column, rule, "remove it before the sync")
 
     def decode(
         self, source: Iterable[bytes], *, canonical: bool = False, fill: bool = False
@@ -212,7 +212,7 @@ class RowSchema:
         required = (self.key,) if fill else (self.key, *self.properties)
         missing = [column for column in required if column not in columns]
         if missing:
-            raise MissingColumnsError(tuple(dict.fromkeys(missing)))
+            raise MissingColumnsError(tuple(dict.fromkeys(missing)), found=tuple(columns))
 
     def row(self, member: MemberLike, *, fill: bool = False) -> Row:
         """Return the row of a member.
@@ -225,8 +225,10 @@ class RowSchema:
 
         Raises:
             MissingColumnsError: The key or, without ``fill``, a property is missing.
-            UnsupportedValueError: A value is a float, a bool, a date or not a scalar.
-            MalformedCsvError: A mapping has an id column in two spellings that differ.
+            InvalidCellError: A value is a float, a bool, a date or not a scalar.
+            MalformedCsvError: A sequence has another length, or a mapping has an id column
+                in two spellings with different values.
+            ArgumentTypeError: It is not a member.
 
         >>> RowSchema(properties=("plan",)).row({"amplitudeID": 42, "plan": None})
         ('42', '', '')
