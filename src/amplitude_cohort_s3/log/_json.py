@@ -1,4 +1,4 @@
-"""The JSON of the log: one form for equal values, and a strict reading of it."""
+"""The JSON of the log: the same bytes for equal values, and a strict parser."""
 
 import hashlib
 import json
@@ -14,21 +14,21 @@ from ..storage.protocol import StagedObject
 from .stream import CohortStream
 
 SCHEMA_VERSION = 1
-"""The version of the records' form; a reader refuses those of a later one."""
+"""The version of the form of the records. A reader refuses later versions."""
 
 
 T = TypeVar("T")
 
 
 def to_bytes(value: dict[str, Any]) -> bytes:
-    """JSON that holds its own digest: not every store checks what it reads, and a bit may flip."""
+    """Return JSON with its own digest, since a bit may flip and not every store checks reads."""
     sha256 = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
     return (json.dumps({**value, "sha256": sha256}, indent=1, sort_keys=True) + "\n").encode()
 
 
 @contextmanager
-def reading(key: str) -> Generator[None]:
-    """Turns whatever is wrong with foreign JSON into our one error for it."""
+def as_record_error(key: str) -> Generator[None]:
+    """Turn every error that foreign JSON can cause into a ``RecordFormatError``."""
     try:
         yield
     except (
@@ -45,7 +45,7 @@ def reading(key: str) -> Generator[None]:
 
 
 def parse(data: bytes) -> Mapping[str, Any]:
-    """The JSON object, if it is of this version of the form."""
+    """Return the JSON object, if it has this version of the form."""
     value: dict[str, Any] = json.loads(data)
     if value["schema_version"] != SCHEMA_VERSION:
         msg = f"its schema_version is {value['schema_version']!r}, not {SCHEMA_VERSION}"
@@ -54,14 +54,14 @@ def parse(data: bytes) -> Mapping[str, Any]:
 
 
 def check_form(encoded: bytes, data: bytes) -> None:
-    """Refuses a change of a single bit, unknown fields and other spellings."""
+    """Raise unless the bytes are exactly those that this library writes for the value."""
     if encoded != data:
         msg = "it is not, byte for byte, what this library wrote"
         raise ValueError(msg)
 
 
 def expect(kind: type[T], value: object) -> T:
-    """The value, if it is of the type; a bool is no number."""
+    """Return the value, if it has the type; a bool is not a number."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         msg = f"{kind.__name__} expected, {type(value).__name__} found"
         raise TypeError(msg)
@@ -69,7 +69,7 @@ def expect(kind: type[T], value: object) -> T:
 
 
 def staged_object(value: Mapping[str, Any]) -> StagedObject:
-    """A handle."""
+    """Return the handle of a staged object."""
     staged = StagedObject.from_json(value)
     count(staged.size)
     digest_or_none(staged.sha256)
@@ -79,12 +79,12 @@ def staged_object(value: Mapping[str, Any]) -> StagedObject:
 
 
 def text_or_none(value: object) -> str | None:
-    """A text, or null."""
+    """Return a text, or None."""
     return None if value is None else expect(str, value)
 
 
 def count(value: object) -> int:
-    """A number that is not negative."""
+    """Return a number that is not negative."""
     number = expect(int, value)
     if number < 0:
         msg = f"a number is negative: {number}"
@@ -93,7 +93,7 @@ def count(value: object) -> int:
 
 
 def digest(value: object) -> str:
-    """A sha256 in hex."""
+    """Return a SHA-256 in hex."""
     text = expect(str, value)
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         msg = "a sha256 is not 64 hexadecimal digits"
@@ -102,16 +102,17 @@ def digest(value: object) -> str:
 
 
 def digest_or_none(value: object) -> str | None:
-    """A sha256 in hex, or null."""
+    """Return a SHA-256 in hex, or None."""
     return None if value is None else digest(value)
 
 
 def instant(value: object) -> datetime:
-    """A time, in UTC."""
+    """Return a time in UTC."""
     return to_utc(datetime.fromisoformat(expect(str, value)), "a time of the record")
 
 
 def stream_to_json(stream: CohortStream) -> dict[str, Any]:
+    """Return a stream as JSON values."""
     return {
         "project_id": stream.project_id,
         "cohort_id": stream.cohort_id,
@@ -121,6 +122,7 @@ def stream_to_json(stream: CohortStream) -> dict[str, Any]:
 
 
 def stream_from_json(value: Mapping[str, Any]) -> CohortStream:
+    """Return the inverse of :func:`stream_to_json`."""
     return CohortStream(
         project_id=None if value["project_id"] is None else count(value["project_id"]),
         cohort_id=expect(str, value["cohort_id"]),

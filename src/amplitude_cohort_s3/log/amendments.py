@@ -24,7 +24,7 @@ from .stream import CohortStream
 
 @frozen(kw_only=True)
 class AmendedCounts:
-    """The numbers of a sync after an amendment: see ``SyncRecord``."""
+    """The counts of a sync after an amendment: see ``SyncRecord``."""
 
     members: int
     members_before: int
@@ -32,7 +32,7 @@ class AmendedCounts:
 
     @classmethod
     def of(cls, record: SyncRecord) -> Self:
-        """The numbers that a record has."""
+        """Return the counts of a record."""
         return cls(
             members=record.members,
             members_before=record.members_before,
@@ -41,7 +41,7 @@ class AmendedCounts:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of ``asdict``; what is wrong comes out as any builtin error."""
+        """Return the inverse of ``asdict``; a fault raises any builtin error."""
         return cls(
             members=count(value["members"]),
             members_before=count(value["members_before"]),
@@ -51,24 +51,24 @@ class AmendedCounts:
 
 @frozen(kw_only=True)
 class Amendment:
-    """A numbered entry of the log that is no sync: it changes or removes files of earlier ones.
+    """An entry of the log that replaces or removes files of earlier syncs.
 
-    It takes a number like a sync, so the two can't cross, and whoever finds it without an
-    outcome finishes it, from what it says alone. Records are never changed: a reader
-    applies the amendments that came after them. It holds no user ids.
-    Law: ``read_record`` gives back what ``to_bytes`` wrote.
+    It takes a number like a sync, so that the two can't cross. Any process that finds it
+    without an outcome can finish it from its own contents. Records never change: readers
+    apply the amendments that came after a record. An amendment contains no user ids.
+    Law: ``read_record`` returns what ``to_bytes`` wrote.
 
     Attributes:
-        number: Its place in the log.
+        number: The amendment's number in the log.
         previous: The head before it.
-        stream: Whose log it is.
-        requested_at: When, in UTC.
-        purpose: What for.
+        stream: The stream whose log contains it.
+        requested_at: The time of the request, in UTC.
+        purpose: Why files are changed.
         replaced: The files that get other bytes, by their keys.
-        removed: The keys of the files that are deleted, of syncs older than the head.
-        counts: The numbers of the syncs that change, by the numbers of their records.
-        earlier: The number of the amendment before it, or None.
-        writer: A token of the caller that made it.
+        removed: The keys of the files that are deleted, all of syncs older than the head.
+        counts: The new counts of changed syncs, by the numbers of their records.
+        earlier: The number of the previous amendment, or None.
+        writer: A random token of the process that made it.
     """
 
     number: int
@@ -84,16 +84,16 @@ class Amendment:
 
     @property
     def key(self) -> str:
-        """Where it is in the log."""
+        """The key of the amendment in the log."""
         return record_key(self.stream, self.number)
 
     @property
     def synced_at(self) -> datetime:
-        """Its time, as other records of the log have one."""
+        """The time of the request; a sync has this attribute too."""
         return self.requested_at
 
     def applied_to(self, record: SyncRecord, lost: Collection[str] = ()) -> SyncRecord:
-        """An earlier record as it is after this amendment.
+        """Return an earlier record as it is after this amendment.
 
         Args:
             record: The record, with the amendments before this one applied.
@@ -115,7 +115,7 @@ class Amendment:
         )
 
     def to_bytes(self) -> bytes:
-        """The amendment as it is stored: JSON, one form for equal ones."""
+        """Return the stored form: JSON, the same bytes for equal amendments."""
         return to_bytes(
             {
                 "schema_version": SCHEMA_VERSION,
@@ -134,7 +134,7 @@ class Amendment:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """What ``to_bytes`` wrote; what is wrong comes out as any builtin error."""
+        """Return what ``to_bytes`` wrote; a fault raises any builtin error."""
         files = [RecordedFile.from_json(file) for file in value["replaced"]]
         purpose = value["purpose"]
         if purpose not in ("forget", "prune"):
@@ -156,7 +156,7 @@ class Amendment:
         return amendment
 
     def _check(self) -> None:
-        """That it names its own stream's files only: it decides what is overwritten."""
+        """Raise unless it names files of its own stream only: it decides what is overwritten."""
         earlier = self.earlier or 0
         if not self.previous.number < self.number <= MAX_NUMBER or not earlier < self.number:
             msg = f"the amendment {self.number} can't follow what it names"
@@ -171,4 +171,4 @@ class Amendment:
 
 
 LogRecord = SyncRecord | Amendment
-"""What a number of the log can stand for."""
+"""The two kinds of entries that have a number in the log."""

@@ -7,10 +7,11 @@ from attrs import frozen
 from .stream import CohortStream
 
 MAX_NUMBER = 99_999_999
+"""The last number of a log: 190 years of one sync per minute."""
 
 
 def record_key(stream: CohortStream, number: int) -> str:
-    """Where record ``number`` of a stream is.
+    """Return the key of record ``number`` of a stream.
 
     >>> record_key(CohortStream(project_id=1, cohort_id="a"), 1)
     '_syncs/1_a/99999998-00000001.json'
@@ -19,7 +20,7 @@ def record_key(stream: CohortStream, number: int) -> str:
 
 
 def outcome_key(stream: CohortStream, number: int) -> str:
-    """Where the outcome of record ``number`` is; it sorts right before the record."""
+    """Return the key of the outcome of record ``number``; it sorts right before the record."""
     return record_key(stream, number).removesuffix(".json") + ".end.json"
 
 
@@ -28,14 +29,14 @@ _LOG_KEY = re.compile(r"(?P<down>[0-9]{8})-(?P<up>[0-9]{8})(?P<end>\.end)?\.json
 
 @frozen
 class LogEntry:
-    """A key of the log, read: which record it belongs to, and whether it is the outcome."""
+    """A parsed key of the log: the record's number, and whether the key is its outcome's."""
 
     number: int
     is_outcome: bool
 
 
 def parse_log_key(stream: CohortStream, key: str) -> LogEntry | None:
-    """The inverse of :func:`record_key` and :func:`outcome_key`; None for a stranger.
+    """Return the inverse of :func:`record_key` and :func:`outcome_key`; None for other keys.
 
     >>> stream = CohortStream(project_id=1, cohort_id="a")
     >>> parse_log_key(stream, outcome_key(stream, 7))

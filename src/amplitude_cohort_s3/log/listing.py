@@ -1,4 +1,4 @@
-"""What a listing of a bucket shows: streams, their files, and which of them are one sync."""
+"""The streams and syncs that a listing of a bucket shows."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -12,13 +12,13 @@ from ..format.filename import CohortFileName, DiffType
 from ..storage.protocol import ObjectInfo
 from .stream import CohortStream
 
-SAME_SYNC = "another name says the same"
-"""Why a file of the stream is skipped: two spellings of one name stand side by side."""
+SAME_SYNC = "another object is the same file of the same sync"
+"""Why a file is skipped: its name is another spelling of the name of a listed file."""
 
 
 @frozen
 class StreamFile:
-    """An object in a listing that is a file of the stream."""
+    """A listed object that is a file of the stream."""
 
     info: ObjectInfo
     name: CohortFileName
@@ -26,7 +26,7 @@ class StreamFile:
 
 @frozen
 class SkippedObject:
-    """An object in a listing that is none, and why."""
+    """A listed object that is not a file of the stream, and the reason."""
 
     key: str
     reason: str
@@ -35,11 +35,11 @@ class SkippedObject:
 def parse_listing(
     stream: CohortStream, listing: Iterable[ObjectInfo]
 ) -> Iterator[StreamFile | SkippedObject]:
-    """Tells a stream's files from strangers; it never raises.
+    """Yield each listed object as a file of the stream or as a skipped object.
 
     Args:
-        stream: Whose files.
-        listing: Of ``stream.data_prefix``.
+        stream: The stream.
+        listing: A listing of ``stream.data_prefix``.
     """
     for info in listing:
         try:
@@ -66,14 +66,14 @@ def _html(title: str, files: Mapping[DiffType, ObjectInfo]) -> str:
 
 
 class SyncState(Enum):
-    """What is known of a sync that is not whole."""
+    """Why a sync is not part of the history."""
 
     INCOMPLETE = "incomplete"
-    """No log knows it, and it lacks files from which its members could be told."""
+    """It has no record, and its files do not suffice to tell its members."""
     IN_DOUBT = "in doubt"
-    """It is recorded and has no outcome yet: ``recover`` gives it one."""
+    """It has a record and no outcome yet; ``recover`` creates one."""
     VOID = "void"
-    """It never happened; it may have left the files entering or exiting."""
+    """It was never published; it may have left the files entering or exiting."""
 
 
 @frozen(kw_only=True)
@@ -81,8 +81,8 @@ class BucketSync:
     """One sync as a listing shows it.
 
     Attributes:
-        synced_at: The time in its names.
-        files: Its visible files. Older syncs may lack ``existing``: pruned, or lost.
+        synced_at: The time in the file names.
+        files: The visible files. An older sync may lack ``existing``: pruned, or lost.
     """
 
     synced_at: datetime
@@ -93,18 +93,18 @@ class BucketSync:
 
     @property
     def missing(self) -> tuple[DiffType, ...]:
-        """The files that it lacks."""
+        """The types of the files that are not visible."""
         return tuple(t for t in DiffType if t not in self.files)
 
 
 @frozen(kw_only=True)
 class UnpublishedSync:
-    """A sync that is not part of the history, and why.
+    """A sync that is not part of the history.
 
     Attributes:
-        synced_at: The time in its names.
-        state: What is known of it.
-        files: Its visible files.
+        synced_at: The time in the file names.
+        state: The reason.
+        files: The visible files.
     """
 
     synced_at: datetime
@@ -121,11 +121,11 @@ class StreamOverview:
     """One stream as the listing of a bucket shows it.
 
     Attributes:
-        stream: Its identity: what ``read_history`` takes.
-        first: The time of its first sync.
-        last: The time of its newest sync.
-        syncs: How many times there are files of.
-        files: How many files.
+        stream: The stream, for ``read_history``.
+        first: The time of the first sync.
+        last: The time of the newest sync.
+        syncs: The number of syncs, counted by their times.
+        files: The number of files.
         has_log: Whether there is a log beside the data.
     """
 
@@ -138,10 +138,10 @@ class StreamOverview:
 
 
 def overview(listing: Iterable[ObjectInfo]) -> Iterator[StreamOverview]:
-    """The streams that a listing shows, by their paths, projects and cohorts.
+    """Yield the streams that a listing shows, sorted by path, project and cohort.
 
     Args:
-        listing: Of a whole bucket, or of a folder in it.
+        listing: A listing of a bucket or of a folder in it.
     """
     times = dict[CohortStream, list[datetime]]()
     logs = set[str]()

@@ -1,27 +1,27 @@
-"""How a record of the log ended."""
+"""The outcomes of the log: how each record ended."""
 
 from typing import Any, Self
 
 from attrs import frozen
 
-from ._json import SCHEMA_VERSION, check_form, count, expect, parse, reading, to_bytes
+from ._json import SCHEMA_VERSION, as_record_error, check_form, count, expect, parse, to_bytes
 from .records import SyncRecord
 
 
 @frozen(kw_only=True)
 class Outcome:
-    """How a record ended: its sync is visible whole, or never happened; or it amended others.
+    """The end of a record: published, void, or amended.
 
-    Its bytes follow from the log alone, so whoever finishes a sync writes the same.
-    Law: ``Outcome.from_bytes(outcome.to_bytes()) == outcome``.
+    Its bytes follow from the log alone, so every process that finishes a record writes the
+    same outcome. Law: ``Outcome.from_bytes(outcome.to_bytes()) == outcome``.
 
     Attributes:
-        number: The record's.
+        number: The record's number.
         published: Whether all three files are visible; otherwise the sync is void.
-        head: The newest published record after this: the record itself, or for a void
-            one its predecessor, or None. After an amendment, the head as amended.
-        amended: Whether the record is an amendment, which is carried out.
-        lost: The keys that the amendment could not replace: what was staged is gone.
+        head: The newest published record after this one: the record itself; after a void
+            sync its predecessor, or None; after an amendment the amended head.
+        amended: Whether the record is an amendment that was carried out.
+        lost: The keys that the amendment could not replace, because the staged file is gone.
     """
 
     number: int
@@ -31,7 +31,7 @@ class Outcome:
     lost: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """The outcome as it is stored."""
+        """Return the stored form: JSON, the same bytes for equal outcomes."""
         value: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "number": self.number,
@@ -44,12 +44,12 @@ class Outcome:
 
     @classmethod
     def from_bytes(cls, data: bytes, *, key: str) -> Self:
-        """The inverse of :meth:`to_bytes`.
+        """Return the inverse of :meth:`to_bytes`.
 
         Raises:
             RecordFormatError: They are not what this library writes.
         """
-        with reading(key):
+        with as_record_error(key):
             value = parse(data)
             head = value["head"]
             outcome = cls(
@@ -64,7 +64,7 @@ class Outcome:
         return outcome
 
     def _check_head(self) -> None:
-        """That its head can be the newest published record after this one."""
+        """Raise unless its head can be the newest published record after this one."""
         number = 0 if self.head is None else self.head.number
         amends_nothing = self.amended and self.head is None
         if amends_nothing or (number != self.number if self.published else number >= self.number):

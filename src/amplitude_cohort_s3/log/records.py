@@ -1,7 +1,4 @@
-"""What the log of a stream holds: records, their outcomes, and amendments; as JSON, and by key.
-
-Record n is under ``<99999999-n>-<n>.json``, its outcome under ``<99999999-n>-<n>.end.json``.
-"""
+"""The records of the log: one per sync, as JSON."""
 
 import hashlib
 from collections.abc import Mapping
@@ -17,13 +14,13 @@ from ..format.schema import RowSchema
 from ..storage.protocol import StagedObject
 from ._json import (
     SCHEMA_VERSION,
+    as_record_error,
     check_form,
     count,
     digest,
     expect,
     instant,
     parse,
-    reading,
     staged_object,
     stream_from_json,
     stream_to_json,
@@ -100,18 +97,18 @@ class RecordedFile(PlannedFile):
 
 @frozen(kw_only=True)
 class RecordRef:
-    """A record by its number and the digest of its bytes, which nobody can change unseen."""
+    """A reference to a record: its number, and the digest of its bytes."""
 
     number: int
     sha256: str
 
     def to_json(self) -> dict[str, Any]:
-        """The reference as JSON values."""
+        """Return the reference as JSON values."""
         return {"number": self.number, "sha256": self.sha256}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`; what is wrong comes out as any builtin error."""
+        """Return the inverse of :meth:`to_json`; a fault raises any builtin error."""
         return cls(number=count(value["number"]), sha256=digest(value["sha256"]))
 
 
@@ -121,9 +118,9 @@ class SyncIdentity:
 
     Attributes:
         synced_at: The time in the names, in UTC.
-        members_sha256: The digest of a file of all members.
+        members_sha256: The digest of the members.
         schema: The columns, and the key that members are matched by.
-        existing: What the file ``existing`` holds.
+        existing: The users that the file ``existing`` contains.
         keys: The keys of the three files.
     """
 
@@ -191,22 +188,22 @@ class SyncRecord(SyncFacts):
 
     @property
     def ref(self) -> RecordRef:
-        """How a successor names this record."""
+        """The reference by which a successor names this record."""
         return RecordRef(number=self.number, sha256=hashlib.sha256(self.to_bytes()).hexdigest())
 
     @property
     def key(self) -> str:
-        """Where the record is in the log."""
+        """The key of the record in the log."""
         return record_key(self.stream, self.number)
 
     @property
     def keys(self) -> set[str]:
-        """The keys of its three files."""
+        """The keys of the three files."""
         return {file.key for file in self.files.values()}
 
     @property
     def identity(self) -> "SyncIdentity":
-        """What the sync says, whoever wrote it."""
+        """The values by which a repeated run is recognised."""
         return SyncIdentity(
             synced_at=self.synced_at,
             members_sha256=self.members_sha256,
@@ -216,27 +213,27 @@ class SyncRecord(SyncFacts):
         )
 
     def to_bytes(self) -> bytes:
-        """The record as it is stored: JSON, one form for equal records."""
+        """Return the stored form: JSON, the same bytes for equal records."""
         return to_bytes(self.to_json())
 
     @classmethod
     def from_bytes(cls, data: bytes, *, key: str) -> Self:
-        """The inverse of :meth:`to_bytes`.
+        """Return the inverse of :meth:`to_bytes`.
 
         Args:
             data: The stored bytes.
-            key: Where they were read, for the error.
+            key: The key of the object, for the error.
 
         Raises:
-            RecordFormatError: They are not what this library writes.
+            RecordFormatError: This library does not write these bytes.
         """
-        with reading(key):
+        with as_record_error(key):
             record = cls.from_json(parse(data))
             check_form(record.to_bytes(), data)
         return record
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON values."""
+        """Return the record as JSON values."""
         amended = {} if self.amendment is None else {"amendment": self.amendment}
         return amended | {
             "schema_version": SCHEMA_VERSION,
@@ -263,7 +260,7 @@ class SyncRecord(SyncFacts):
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`; what is wrong comes out as any builtin error."""
+        """Return the inverse of :meth:`to_json`; a fault raises any builtin error."""
         previous, files = value["previous"], value["files"]
         record = cls(
             number=count(value["number"]),
@@ -300,7 +297,7 @@ class SyncRecord(SyncFacts):
             raise ValueError(msg)
 
     def _check_files(self) -> None:
-        """That the record names its own stream's files only: it decides what is published."""
+        """Raise unless it names files of its own sync only: it decides what is published."""
         if set(self.files) != set(DiffType):
             msg = "it does not have the three files"
             raise ValueError(msg)

@@ -11,30 +11,30 @@ from ..errors import ConfigurationError
 from ..format.filename import CohortFileName, DiffType, NameStyle
 
 LOG_FOLDER = "_syncs"
-"""The folder below a destination's path that holds the logs. Tools that read whole
+"""The folder below a destination's path that contains the logs. Tools that read whole
 folders (Spark, Athena, Hive) skip names that begin with ``_``."""
 
 
 _LONGEST_ENCODED = 128
-"""How much of a log's folder an encoded routing key may take: file systems have segments of
-255 bytes at most, and a cohort's id stands in it too."""
+"""The longest encoded routing key in a folder name. File systems allow 255 bytes per
+segment, and the cohort's id is in the name too."""
 
 
 @frozen(kw_only=True)
 class CohortStream:
-    """The identity of a series of syncs: each is the difference to the one before.
+    """The identity of a series of syncs, each of which is the difference to the previous one.
 
-    Another path or another routing key is another stream.
+    Syncs with another path or another routing key belong to another stream.
 
     Attributes:
-        project_id: The number of the Amplitude project; None where names lack it.
+        project_id: The number of the Amplitude project; None if file names do not have it.
         cohort_id: The cohort.
-        path: The folder prefix of the files.
-        routing_key: The routing key, or None. Names with an empty one belong to None.
+        path: The folder of the files.
+        routing_key: The routing key, or None. An empty one in a name means None.
 
     Raises:
-        ConfigurationError: The path ends in a slash; no file would ever be found there.
-        InvalidFileNameError: Another part can't stand in a name.
+        ConfigurationError: The path ends in a slash, so no file would ever be found.
+        InvalidFileNameError: Another part can't be in a file name.
         ArgumentTypeError: A part is of another type.
     """
 
@@ -51,10 +51,10 @@ class CohortStream:
         self.name(datetime.min.replace(tzinfo=UTC), DiffType.EXISTING, NameStyle())
 
     def name(self, synced_at: datetime, diff_type: DiffType, style: NameStyle) -> CohortFileName:
-        """The name of one of the stream's files.
+        """Return the name of one of the stream's files.
 
         Raises:
-            InvalidFileNameError: The style can't spell the time.
+            InvalidFileNameError: The style can't express the time.
         """
         return CohortFileName(
             project_id=self.project_id,
@@ -66,7 +66,7 @@ class CohortStream:
         )
 
     def owns(self, path: str, name: CohortFileName) -> bool:
-        """Whether a file belongs to this stream."""
+        """Return whether a file belongs to this stream."""
         return (path, name.project_id, name.cohort_id, name.routing_key) == (
             self.path,
             self.project_id,
@@ -76,13 +76,13 @@ class CohortStream:
 
     @property
     def data_prefix(self) -> str:
-        """With what the keys of the stream's files begin; those of other routing keys too."""
+        """Key prefix of the stream's files; streams with other routing keys share it."""
         project = "" if self.project_id is None else f"{self.project_id}_"
         return _below(self.path, f"{project}{self.cohort_id}_")
 
     @property
     def log_prefix(self) -> str:
-        """With what the keys of the stream's log begin, up to a slash.
+        """Key prefix of the stream's log, with a slash at its end.
 
         >>> CohortStream(project_id=1, cohort_id="a", path="p", routing_key="v_x").log_prefix
         'p/_syncs/1_a_v%5Fx/'
@@ -99,10 +99,10 @@ def _below(path: str, rest: str) -> str:
 
 
 def _encode_routing_key(routing_key: str) -> str:
-    """A routing key as a part of a folder's name, on any file system.
+    """Return a routing key in a form that any file system allows in a folder name.
 
-    One that would be too long for a segment is represented by its digest; ``~`` can't
-    come out of the encoding, so the two forms never meet.
+    A key that is too long is represented by its digest. The encoding never contains ``~``,
+    so the two forms can't be confused.
     """
     encoded = quote(routing_key, safe="").replace("_", "%5F").replace(".", "%2E")
     encoded = encoded.replace("~", "%7E")
@@ -112,7 +112,7 @@ def _encode_routing_key(routing_key: str) -> str:
 
 
 def check_is_stream(value: object) -> None:
-    """That an argument ``stream`` is one.
+    """Raise unless the argument ``stream`` is a stream.
 
     Raises:
         ArgumentTypeError: It is a sync, or anything else.

@@ -1,13 +1,12 @@
-"""The log of a stream: one record per sync, one outcome per record, and their keys.
+"""The log of a stream, read as it is needed.
 
-The log makes three files one decision. Under ``CohortStream.log_prefix`` each sync has
+Under ``CohortStream.log_prefix`` each sync has two objects, each created once:
 
-- ``<99999999-n>-<n>.json``, record n: what was decided. It is created once, and that
-  one write is the decision.
-- ``<99999999-n>-<n>.end.json``, its outcome: published or void. It is created once too.
+- ``<99999999-n>-<n>.json``, record n. Creating it is the decision to sync.
+- ``<99999999-n>-<n>.end.json``, its outcome: published or void.
 
-The first number counts down, so the first key of a listing is the newest record, or its
-outcome: finding the head costs one listing and one read, however long the history is.
+The first number counts down, so the first key of a listing is the newest record or its
+outcome. Finding the head takes one listing and one read, however long the history is.
 """
 
 from bisect import bisect_left
@@ -19,7 +18,7 @@ from attrs import field, frozen
 
 from ..errors import RecordFormatError
 from ..storage.protocol import ObjectInfo
-from ._json import check_form, parse, reading
+from ._json import as_record_error, check_form, parse
 from .amendments import Amendment, LogRecord
 from .keys import LogEntry, outcome_key, parse_log_key, record_key
 from .outcomes import Outcome
@@ -27,28 +26,28 @@ from .records import SyncRecord
 from .stream import CohortStream
 
 OpenObject = Callable[[str], BinaryIO]
-"""Opens an object by its key: ``Storage.open``."""
+"""A function that opens an object by its key: ``Storage.open``."""
 
 
 MAX_ENTRY_BYTES = 16 << 20
-"""What is larger is no entry; so the memory for reading one is bounded."""
+"""The size limit of an entry, so that reading one takes bounded memory."""
 
 
 def read_record(open_object: OpenObject, stream: CohortStream, number: int) -> LogRecord:
-    """A record, whatever became of it.
+    """Return a record, whatever its outcome.
 
     Args:
         open_object: ``open`` of the log's storage.
-        stream: Whose log.
-        number: The record's.
+        stream: The stream.
+        number: The number of the record.
 
     Raises:
-        RecordFormatError: It is damaged.
-        ObjectNotFoundError: There is none.
+        RecordFormatError: The record is damaged.
+        ObjectNotFoundError: There is no such record.
     """
     key = record_key(stream, number)
     data = _read(open_object, key)
-    with reading(key):
+    with as_record_error(key):
         value = parse(data)
         kind = Amendment if "purpose" in value else SyncRecord
         record = kind.from_json(value)
@@ -59,16 +58,16 @@ def read_record(open_object: OpenObject, stream: CohortStream, number: int) -> L
 
 
 def read_outcome(open_object: OpenObject, stream: CohortStream, number: int) -> Outcome:
-    """The outcome of a record.
+    """Return the outcome of a record.
 
     Args:
         open_object: ``open`` of the log's storage.
-        stream: Whose log.
-        number: The record's.
+        stream: The stream.
+        number: The number of the record.
 
     Raises:
-        RecordFormatError: It is damaged.
-        ObjectNotFoundError: There is none.
+        RecordFormatError: The outcome is damaged.
+        ObjectNotFoundError: The record has no outcome yet.
     """
     key = outcome_key(stream, number)
     outcome = Outcome.from_bytes(_read(open_object, key), key=key)
@@ -79,13 +78,13 @@ def read_outcome(open_object: OpenObject, stream: CohortStream, number: int) -> 
 
 @frozen
 class SyncLog:
-    """A stream's log, read as it is needed, each outcome once.
+    """The log of a stream. Entries are read when they are needed, each outcome once.
 
-    Numbers have no gaps, so the newest entry of a listing tells all that there are.
+    Numbers have no gaps, so the newest entry of a listing determines all others.
 
     Attributes:
-        stream: Whose log.
-        newest: Its newest entry, or None where there is no log.
+        stream: The stream.
+        newest: The newest entry, or None if there is no log.
     """
 
     stream: CohortStream
@@ -105,7 +104,7 @@ class SyncLog:
     def from_listing(
         cls, stream: CohortStream, listing: Iterable[ObjectInfo], open_object: OpenObject
     ) -> Self:
-        """The log that a listing of ``stream.log_prefix`` shows; it takes the first entry only."""
+        """Return the log that a listing of ``stream.log_prefix`` shows, from its first entry."""
         entries = (parse_log_key(stream, info.key) for info in listing)
         return cls(stream, next((e for e in entries if e is not None), None), open_object)
 
@@ -117,25 +116,25 @@ class SyncLog:
         return log
 
     def record(self, number: int) -> LogRecord:
-        """A record, whatever became of it: see :func:`read_record`."""
+        """Return a record, whatever its outcome: see :func:`read_record`."""
         return read_record(self._open, self.stream, number)
 
     def outcome(self, number: int) -> Outcome:
-        """The outcome of a record: see :func:`read_outcome`."""
+        """Return the outcome of a record: see :func:`read_outcome`."""
         if number not in self._outcomes:
             self._outcomes[number] = read_outcome(self._open, self.stream, number)
         return self._outcomes[number]
 
     @property
     def last_ended(self) -> int:
-        """The number of the newest record that has an outcome, or 0: at most one has none."""
+        """The number of the newest record with an outcome, or 0. At most one record has none."""
         if self.newest is None:
             return 0
         return self.newest.number if self.newest.is_outcome else self.newest.number - 1
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether the newest record has no outcome: its writer is at work, or died."""
+        """Whether the newest record has no outcome: its writer is still at work, or died."""
         return self.newest is not None and not self.newest.is_outcome
 
     @property
@@ -145,7 +144,7 @@ class SyncLog:
 
     @property
     def amendments(self) -> tuple[Amendment, ...]:
-        """Those that are carried out, oldest first; none costs no reading."""
+        """The amendments that were carried out, oldest first."""
         found = list[Amendment]()
         head = self.head
         number = None if head is None else head.amendment
@@ -156,12 +155,15 @@ class SyncLog:
 
     @property
     def pending(self) -> Amendment | None:
-        """An amendment without an outcome: its files may be as before or as after it."""
+        """The newest entry if it is an amendment without an outcome.
+
+        Each of its files may still be the old one, or already the new one.
+        """
         return self.unfinished if isinstance(self.unfinished, Amendment) else None
 
     @property
     def unfinished(self) -> LogRecord | None:
-        """The newest record, if it has no outcome; it is read once."""
+        """The newest record, if it has no outcome."""
         number = self.last_ended + 1
         if self.is_unfinished and number not in self._unfinished:
             self._unfinished[number] = self.record(number)
@@ -174,7 +176,7 @@ class SyncLog:
 
     @property
     def lost(self) -> frozenset[str]:
-        """The keys that an amendment could not replace, and no later one did."""
+        """The keys that an amendment could not replace, and no later one replaced."""
         lost = set[str]()
         for amendment in self.amendments:
             lost -= set(amendment.replaced)
@@ -190,16 +192,17 @@ class SyncLog:
         return self._amendments[number]
 
     def _amended(self, record: SyncRecord) -> SyncRecord:
-        """A record with all that came after it."""
+        """Return a record with all later amendments applied."""
         for amendment in self.amendments:
             if amendment.number > record.number:
                 record = amendment.applied_to(record, self.outcome(amendment.number).lost)
         return record
 
     def published_at(self, when: datetime) -> SyncRecord | None:
-        """The published record of a time, by binary search.
+        """Return the published record with a time, or None.
 
-        Each outcome holds the head after it, void or not, and that never grows older.
+        A binary search: every outcome contains the head after it, and the times of these
+        heads never decrease.
         """
 
         def time_after(number: int) -> datetime:
@@ -212,14 +215,14 @@ class SyncLog:
         return self._amended(head) if head is not None and head.synced_at == when else None
 
     def published(self) -> Iterator[SyncRecord]:
-        """Every published record, oldest first."""
+        """Yield every published record, oldest first."""
         for number in range(1, self.last_ended + 1):
             outcome = self.outcome(number)
             if outcome.published and outcome.head is not None:
                 yield self._amended(outcome.head)
 
     def unpublished(self) -> Iterator[tuple[SyncRecord, bool]]:
-        """Every other sync that is recorded, and whether it is void; else it has no outcome yet."""
+        """Yield (record, is_void) for every sync that is not published."""
         for number in range(1, self.last_ended + 1):
             outcome = self.outcome(number)
             if not outcome.published and not outcome.amended:
@@ -234,7 +237,7 @@ class SyncLog:
         return record
 
     def broken_links(self) -> Iterator[LogRecord]:
-        """The records that do not follow the head before them, or whose outcome is another's."""
+        """Yield the records that do not continue the head before them, or whose outcome does not fit."""
         head: SyncRecord | None = None
         for number in range(1, self.last_ended + 1):
             record, outcome = self.record(number), self.outcome(number)
