@@ -250,6 +250,7 @@ def _load_current(job: Job, *, keyed: bool) -> tuple[dict[str, None], int]:
                 if (job.begin is None or job.begin <= key) and (job.end is None or key < job.end)
             ]
         count += len(records)
+        # There is only one portion, nearly always. To fill an empty dict would be slower.
         distinct = distinct | dict.fromkeys(records) if distinct else dict.fromkeys(records)
     return distinct, count
 

@@ -119,14 +119,17 @@ def match_records(records: RangeRecords) -> Match:
                 replaced[other] = record
         else:
             entered.append(record)
-    stayed = unchanged
-    if replaced:
-        stayed = [
-            replaced.get(record, record)
-            for record, missed in zip(previous, missing, strict=True)
-            if missed is None or record in replaced
-        ]
+    stayed = _stayed(previous, missing, replaced) if replaced else unchanged
     return Match(stayed, list(left.values()), entered, replaced, list(conflicts))
+
+
+def _stayed(previous: list[str], missing: list[str | None], replaced: dict[str, str]) -> list[str]:
+    """Return the current records of the members who stayed, in the order of the previous ones."""
+    return [
+        replaced.get(record, record)
+        for record, missed in zip(previous, missing, strict=True)
+        if missed is None or record in replaced
+    ]
 
 
 def _find_key(previous: list[str], key: str, *, keyed: bool) -> str | None:

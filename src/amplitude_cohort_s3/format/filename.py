@@ -255,7 +255,7 @@ _match = _grammar.FILE_NAME.fullmatch
 _cached_style = lru_cache(NameStyle)
 _DIFF_TYPES = {diff_type.value: diff_type for diff_type in DiffType}
 
-# The setters of the slots, which a frozen class does not prevent from being called.
+# The setters of the slots. A frozen class refuses assignments, but not calls of these.
 (
     _put_project_id,
     _put_cohort_id,

@@ -43,7 +43,7 @@ class Table:
     Attributes:
         columns: The id columns that the file has, as ``amplitude_id`` and ``user_id``,
             and the properties, in the file's own order, each once.
-        blocks: The blocks behind the header.
+        blocks: The blocks after the header.
         reader: The reader that turns blocks into rows.
     """
 
