@@ -1,4 +1,4 @@
-"""Messages of S3 in every wrapping, hostile ones too, and when a sync is whole."""
+"""Messages of S3 in all envelopes, malformed messages, and the completion of syncs."""
 
 import json
 import pickle
@@ -16,7 +16,7 @@ from amplitude_cohort_s3.notifications import (
     FileDeleted,
     PendingSyncs,
     SetupMessage,
-    Stranger,
+    UnrelatedEvent,
     parse,
 )
 
@@ -44,7 +44,7 @@ def sns(message: object) -> dict[str, Any]:
     return {"Type": "Notification", "MessageId": "m", "Message": json.dumps(message)}
 
 
-WRAPPINGS = {
+ENVELOPES = {
     "S3 to Lambda": s3(),
     "JSON text": json.dumps(s3()),
     "JSON bytes": json.dumps(s3()).encode(),
@@ -64,14 +64,14 @@ WRAPPINGS = {
 }
 
 
-@pytest.mark.parametrize("payload", WRAPPINGS.values(), ids=WRAPPINGS)
-def test_a_key_is_decoded_exactly_once_in_every_wrapping(payload: object):
+@pytest.mark.parametrize("payload", ENVELOPES.values(), ids=ENVELOPES)
+def test_a_key_is_decoded_exactly_once_in_every_envelope(payload: object):
     path, name = CohortFileName.from_key(KEY)
     stream = CohortStream(project_id=1, cohort_id="a", path=path, routing_key="my key+%3A")
     assert parse(payload) == (FileCreated(bucket="b", key=KEY, stream=stream, name=name),)
 
 
-def test_what_the_message_says_of_the_object_is_kept():
+def test_version_etag_and_sequencer_are_kept():
     (created,) = parse(s3(record(versionId="v", eTag="e", sequencer="0A", size=3)))
     assert isinstance(created, FileCreated)
     assert (created.version_id, created.etag, created.sequencer) == ("v", "e", "0A")
@@ -88,14 +88,14 @@ def test_what_the_message_says_of_the_object_is_kept():
         bridge(event="Object Deleted", **{"version-id": "v"}),
     ],
 )
-def test_deletions_are_told_apart(payload: object):
+def test_deletions_are_recognized(payload: object):
     (deleted,) = parse(payload)
     assert isinstance(deleted, FileDeleted)
     assert (deleted.key, deleted.version_id) == (KEY, "v")
 
 
 @pytest.mark.parametrize(
-    ("payload", "told"),
+    ("payload", "expected"),
     [
         (
             {"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"},
@@ -111,65 +111,65 @@ def test_deletions_are_told_apart(payload: object):
         ),
     ],
 )
-def test_messages_of_the_setup_are_told_apart(payload: object, told: SetupMessage):
-    assert parse(payload) == (told,)
+def test_setup_messages_are_recognized(payload: object, expected: SetupMessage):
+    assert parse(payload) == (expected,)
 
 
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        ({}, "no message of S3"),
-        ({"Records": None}, "no message of S3"),
-        ({"Records": [1]}, "it is a int"),
-        ({"Records": [None]}, "it is a NoneType"),
+        ({}, "not a message of S3"),
+        ({"Records": None}, "not a message of S3"),
+        ({"Records": [1]}, "its type is int"),
+        ({"Records": [None]}, "its type is NoneType"),
         ({"Records": [{"body": "not JSON"}]}, "not JSON"),
-        ({"Records": [{"body": 7}]}, "it is a int"),
-        ({"Records": [{"body": "7"}]}, "it is a int"),
+        ({"Records": [{"body": 7}]}, "its type is int"),
+        ({"Records": [{"body": "7"}]}, "its type is int"),
         ({"Records": [{"body": "[" * 100_000}]}, "not JSON"),
         ({"Records": [{"body": "9" * 5_000}]}, "not JSON"),
         ({"Records": [{"Sns": {"Message": "hello"}}]}, "not JSON"),
-        ({"Records": [{"Sns": []}]}, "no message of S3"),
+        ({"Records": [{"Sns": []}]}, "not a message of S3"),
         (s3({"s3": {"bucket": {"name": 5}, "object": {"key": "k"}}}), "no bucket or no key"),
         (s3({"s3": {"bucket": [], "object": {"key": "k"}}}), "no bucket or no key"),
         (s3({"s3": {"bucket": {"name": "b"}, "object": "k"}}), "no bucket or no key"),
         (s3(record("x/readme.txt")), "must begin with a project id"),
         (s3(record("x//1_a_2026-11-23T14:05_existing.csv")), "one slash"),
-        (s3(record("x" * 1000 + "/" + KEY)), "over 1024 bytes"),
+        (s3(record("x" * 1000 + "/" + KEY)), "more than 1024 bytes"),
         (bridge("\udc80/" + KEY), "not UTF-8"),
-        # Whole, but the name of its companion would be too long.
+        # A valid name, but the name of the other file would be too long.
         (bridge("1_a_2026-11-23T14:05_exiting_" + "k" * 991 + ".csv"), "1024 bytes"),
-        (s3(record(event="ObjectTagging:Put")), "no new and of no deleted"),
+        (s3(record(event="ObjectTagging:Put")), "neither a new nor a deleted"),
         (s3({"s3": {"bucket": {"name": "b"}, "object": {"key": "%FF" + KEY}}}), "not UTF-8"),
-        ({"detail-type": "AWS API Call via CloudTrail", "source": "aws.s3"}, "no message of S3"),
+        ({"detail-type": "AWS API Call via CloudTrail", "source": "aws.s3"}, "not a message of S3"),
     ],
 )
-def test_strangers_come_with_a_reason(payload: object, reason: str):
-    (stranger,) = parse(payload)
-    assert isinstance(stranger, Stranger)
-    assert reason in stranger.reason
+def test_an_unrelated_event_has_a_reason(payload: object, reason: str):
+    (unrelated,) = parse(payload)
+    assert isinstance(unrelated, UnrelatedEvent)
+    assert reason in unrelated.reason
 
 
 @pytest.mark.parametrize("payload", ["", "nope", b"\xff\xfe\xfd", "[" * 100_000, "1", 3, None])
-def test_a_payload_that_is_no_message_at_all_is_an_error_of_ours(payload: object):
+def test_a_payload_that_is_not_a_message_raises(payload: object):
     with pytest.raises(errors.InvalidNotificationError) as caught:
         parse(payload)
     assert pickle.loads(pickle.dumps(caught.value)).rule == caught.value.rule
 
 
-def test_a_damaged_message_does_not_hold_up_the_others():
-    told = parse([{"body": "{"}, {"body": json.dumps(s3(record(), record("y")))}])
-    assert [type(one) for one in told] == [Stranger, FileCreated, Stranger]
+def test_a_damaged_message_does_not_affect_the_others():
+    events = parse([{"body": "{"}, {"body": json.dumps(s3(record(), record("y")))}])
+    assert [type(event) for event in events] == [UnrelatedEvent, FileCreated, UnrelatedEvent]
 
 
-def test_endless_wrapping_ends():
+def test_endless_envelopes_are_not_followed():
     payload: object = s3()
     for _ in range(9):
         payload = {"body": payload}
-    (stranger,) = parse(payload)
-    assert isinstance(stranger, Stranger)
+    (unrelated,) = parse(payload)
+    assert isinstance(unrelated, UnrelatedEvent)
     circle: dict[str, Any] = {}
     circle["body"] = circle
-    assert isinstance(parse(circle)[0], Stranger)
+    assert isinstance(parse(circle)[0], UnrelatedEvent)
 
 
 JSON_VALUES = st.recursive(
@@ -208,19 +208,19 @@ JSON_VALUES = st.recursive(
 
 
 @given(JSON_VALUES | st.binary() | st.text())
-def test_nothing_but_our_own_error_comes_out(payload: object):
+def test_law_only_our_own_error_is_raised(payload: object):
     try:
-        told = parse(payload)
+        events = parse(payload)
     except errors.CohortS3Error:
         return
-    assert pickle.loads(pickle.dumps(told)) == told
+    assert pickle.loads(pickle.dumps(events)) == events
     pending = PendingSyncs()
-    for one in told:
-        pending.add(one)
+    for event in events:
+        pending.add(event)
 
 
 @given(JSON_VALUES)
-def test_text_and_value_say_the_same(payload: object):
+def test_law_text_and_parsed_json_give_the_same(payload: object):
     if isinstance(payload, dict | list):
         try:
             text = json.dumps(payload, allow_nan=False)
@@ -240,11 +240,13 @@ def files_of(*hours: int, bucket: str = "b", routing_key: str = "") -> list[File
     ]
     for message in messages:
         message["detail"]["bucket"]["name"] = bucket
-    return [told for told in parse(messages) if isinstance(told, FileCreated)]
+    return [event for event in parse(messages) if isinstance(event, FileCreated)]
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 3))
-def test_each_sync_comes_once_whatever_the_order_and_the_repeats(order: random.Random, times: int):
+def test_law_each_sync_is_reported_once_for_any_order_and_repetition(
+    order: random.Random, times: int
+):
     files = [
         *files_of(1, 2, 3),
         *files_of(1, bucket="c"),
@@ -265,12 +267,12 @@ def test_each_sync_comes_once_whatever_the_order_and_the_repeats(order: random.R
 
 
 @given(st.permutations(files_of(1, 2)), st.integers(1, 3))
-def test_in_our_buckets_existing_alone_makes_a_sync_whole(files: list[FileCreated], times: int):
+def test_law_in_our_buckets_existing_alone_completes_a_sync(files: list[FileCreated], times: int):
     pending = PendingSyncs(existing_is_last=True)
     for file in [f for f in files for _ in range(times)]:
         before = pickle.dumps(pending)
         sync = pending.add(file)
-        # Once: when the file is told of for the first time.
+        # The same event gives the same answer, so the state alone decides.
         again = pickle.loads(before)
         assert again.add(file) == sync
         if sync is not None:
@@ -281,36 +283,36 @@ def test_in_our_buckets_existing_alone_makes_a_sync_whole(files: list[FileCreate
     assert pending.forgotten == 0
 
 
-def test_what_is_no_new_file_changes_nothing():
+def test_only_new_files_change_anything():
     pending = PendingSyncs(existing_is_last=True)
     (deleted,) = parse(bridge(event="Object Deleted"))
     assert pending.add(deleted) is None
-    assert pending.add(Stranger(reason="")) is None
+    assert pending.add(UnrelatedEvent(reason="")) is None
     assert pending == PendingSyncs(existing_is_last=True)
 
 
-def test_the_memory_is_bounded_and_forgetting_is_counted():
+def test_the_number_of_remembered_syncs_is_bounded_and_forgotten_ones_are_counted():
     pending = PendingSyncs(limit=2)
     first, second, third = (files_of(hour) for hour in (1, 2, 3))
     for files in (first, second, third):
         assert pending.add(files[0]) is None
     assert pending.forgotten == 1
     assert [pending.add(file) for file in second[1:]][-1] is not None
-    # The first was forgotten while it waited: only all three files anew complete it.
+    # The first was forgotten while incomplete: only all three files complete it again.
     assert [pending.add(file) for file in first[1:]] == [None, None]
     assert pending.add(first[0]) is not None
     assert [pending.add(file) for file in third[1:]][-1] is not None
-    # Answered syncs are forgotten too, the longest untouched first.
+    # Reported syncs are forgotten too, the least recently mentioned first.
     assert pending.add(first[0]) is None
     assert len(pickle.dumps(pending)) < 5_000
 
 
-def test_a_limit_of_nothing_is_refused():
+def test_a_limit_of_zero_is_refused():
     with pytest.raises(errors.ConfigurationError, match="limit"):
         PendingSyncs(limit=0)
 
 
-def test_a_repeat_keeps_an_answered_sync_from_being_forgotten():
+def test_a_repeated_event_keeps_a_reported_sync_from_being_forgotten():
     pending = PendingSyncs(existing_is_last=True, limit=2)
     first, second, third = (files_of(hour)[-1] for hour in (1, 2, 3))
     assert pending.add(first)

@@ -39,11 +39,11 @@ from amplitude_cohort_s3 import (
 )
 from amplitude_cohort_s3.diff import PartitionEngine
 from amplitude_cohort_s3.errors import (
+    ArgumentTypeError,
     ConfigurationError,
-    DiffClosedError,
+    InvalidCellError,
     MissingColumnsError,
-    UnsupportedValueError,
-    WrongArgumentError,
+    UnusableDiffError,
 )
 from amplitude_cohort_s3.policy import lifecycle_rules
 from amplitude_cohort_s3.sources.protocol import CsvSource
@@ -73,7 +73,7 @@ def plan(diff):
 
 
 def raises(argument, cure):
-    return pytest.raises(WrongArgumentError, match=rf"^{argument} has the wrong type \w+: .*{cure}")
+    return pytest.raises(ArgumentTypeError, match=rf"^{argument} has the wrong type \w+: .*{cure}")
 
 
 NO_STORAGES = ["bucket", "s3://bucket", Path("folder"), THERE, SYNC, None, MEMBERS]
@@ -131,7 +131,7 @@ def test_a_storage_of_ones_own_is_told_what_it_lacks(storage):
         list_objects, open, create = storage.list_objects, storage.open, storage.create
         inspect, stage = storage.inspect, storage.stage
 
-    with raises("storage", r"give it publish\(\), discard\(\) as well"):
+    with raises("storage", r"add publish\(\), discard\(\) to it"):
         sync_cohort(SYNC, MEMBERS, Half())
 
 
@@ -144,9 +144,9 @@ def test_a_row_is_told_what_it_lacks():
 
 def test_a_property_that_is_a_float_is_no_id():
     schema = RowSchema(properties=("score",))
-    with pytest.raises(UnsupportedValueError, match=r"'score' is of type float: format it as"):
+    with pytest.raises(InvalidCellError, match=r"'score' is of type float: format it as"):
         schema.row(("1", "ann", 0.5))
-    with pytest.raises(UnsupportedValueError, match=r"'amplitude_id' is of type float.* lost digits"):
+    with pytest.raises(InvalidCellError, match=r"'amplitude_id' is of type float.* lost digits"):
         schema.row((1.0, "ann", ""))
 
 
@@ -275,7 +275,7 @@ def test_prune_never_guesses_what_to_keep(storage):
 
 @pytest.mark.parametrize("jobs", [SYNC, [SYNC], (SYNC, MEMBERS), {SYNC: MEMBERS}, [(SYNC,)]])
 def test_jobs_are_pairs(jobs, storage):
-    with pytest.raises(WrongArgumentError, match=r"pairs of a CohortSync and its members"):
+    with pytest.raises(ArgumentTypeError, match=r"pairs of a CohortSync and its members"):
         run_due(jobs, storage)
 
 
@@ -298,7 +298,7 @@ def test_other_arguments_of_another_type(storage):
         plan_forget(storage, STREAM, "ann")
     with raises("people", "list of ids"):
         plan_forget(storage, STREAM, 7)
-    with raises("location", "rows and tables are taken as they are"):
+    with raises("location", "rows and tables need no MemberFile"):
         MemberFile(MEMBERS)
     with raises("columns", "amplitude_id"):
         MemberFile("members.csv", columns=["id"])
@@ -338,9 +338,9 @@ def test_other_arguments_of_another_type(storage):
         (lambda: ExitGuard(share="half"), "share must be of type int or float, not 'half'"),
         (lambda: ExitGuard(number=None), "number must be of type int, not None"),
         (lambda: RowSchema(properties=[UserProperty("p")]), "of type str, not UserProperty"),
-        (lambda: open_storage(None), "give a URL, a folder or a destination, not a NoneType"),
-        (lambda: open_storage(SYNC), "give a URL, a folder or a destination, not a CohortSync"),
-        (lambda: S3Storage("s3://bucket"), "open_storage takes URLs"),
+        (lambda: open_storage(None), "pass a URL, a folder or a destination, not a NoneType"),
+        (lambda: open_storage(SYNC), "pass a URL, a folder or a destination, not a CohortSync"),
+        (lambda: S3Storage("s3://bucket"), "or use open_storage"),
         (lambda: S3Storage(None), "bucket must be of type str, not None"),
     ],
 )
@@ -361,7 +361,7 @@ def test_members_in_a_wrong_place_are_not_shown(storage):
         lambda: read_head(MEMBERS, STREAM),
     ]
     for use in uses:
-        with pytest.raises((ConfigurationError, WrongArgumentError)) as caught:
+        with pytest.raises((ConfigurationError, ArgumentTypeError)) as caught:
             use()
         assert "ann@example" not in str(caught.value)
 
@@ -378,7 +378,7 @@ def test_members_in_a_wrong_place_are_not_shown(storage):
     ],
 )
 def test_the_parts_of_a_name_are_a_number_and_texts(make, argument):
-    with raises(argument, "give"):
+    with raises(argument, "(number|text)"):
         make()
 
 
@@ -401,7 +401,7 @@ def test_what_others_write_gives_what_it_must(tmp_path):
     def diff(members, **settings):
         diff_members((), members, schema=SYNC.schema, work_dir=tmp_path, **settings)
 
-    with raises(r"what csv_source\(\) gives", "CsvSource"):
+    with raises(r"the result of csv_source\(\)", "CsvSource"):
         diff(Given(b"amplitude_id\n"))
     with raises("chunks", r"lambda: iter\(chunks\)"):
         CsvSource(chunks=[b"amplitude_id\n"])
@@ -412,7 +412,7 @@ def test_what_others_write_gives_what_it_must(tmp_path):
         diff(MEMBERS, engine=ForgetfulEngine())
     with raises("engine", r"PartitionEngine\(\)"):
         diff(MEMBERS, engine=PartitionEngine)
-    with pytest.raises(UnsupportedValueError, match=r"'properties' is of type str: give a mapping"):
+    with pytest.raises(TypeError, match=r"properties.* str: .*mapping"):
         diff([Member("1", "a", "pro")])
     assert list(tmp_path.iterdir()) == []
 
@@ -427,17 +427,17 @@ def test_a_temporary_folder_is_one(tmp_path):
 def test_a_diff_is_committed_before_it_is_closed(storage):
     with diff_members((), MEMBERS, schema=SYNC.schema) as diff:
         plan = plan_sync(SYNC, diff, synced_at=AT, previous=None)
-    with pytest.raises(DiffClosedError, match=r"commit, inside the with"):
+    with pytest.raises(UnusableDiffError, match=r"commit, inside the with"):
         commit(plan, diff, storage)
     assert list(storage.list_objects()) == []
-    with pytest.raises(DiffClosedError, match="'existing'"):
+    with pytest.raises(UnusableDiffError, match="'existing'"):
         list(diff.rows(DiffType.EXISTING))
 
 
 def test_a_folder_is_no_file(tmp_path):
     (tmp_path / "file").touch()
     for make in (LocalStorage, open_storage):
-        with pytest.raises(ConfigurationError, match="is a file: give a folder"):
+        with pytest.raises(ConfigurationError, match="is a file, not a folder"):
             make(tmp_path / "file")
 
 

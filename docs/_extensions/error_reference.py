@@ -8,9 +8,13 @@ from amplitude_cohort_s3 import errors
 
 
 def error_lines() -> Iterator[str]:
-    """Yield the lines that document every error, under the headings of ``errors.py``."""
+    """Yield the lines that document the tree, and then every error under its heading."""
     source = inspect.getsource(errors).partition("# --- Names of the transition")[0]
     heading = re.compile(r"# --- (.+?) -+$|^class (\w+)", re.MULTILINE)
+    yield "```{eval-rst}"
+    yield f".. automodule:: {errors.__name__}"
+    yield "   :no-members:"
+    yield "```"
     yield "\n## The root\n"
     for found in heading.finditer(source):
         if found[1]:

@@ -127,8 +127,11 @@ def rank(name: str) -> tuple[int, str, int]:
 
 
 def directive(name: str) -> str:
-    """The directive that describes a public name."""
-    return f".. auto{kind(name)}:: {name}"
+    """The directive that describes a public name, with what a class has from our own bases."""
+    bases = getattr(value_of(name), "__mro__", ())[1:]
+    inherits = any(b.__module__.startswith(PACKAGE) and not issubclass(b, Exception) for b in bases)
+    options = "\n   :inherited-members: Sequence, ABC, Protocol" if inherits else ""
+    return f".. auto{kind(name)}:: {name}{options}"
 
 
 def kind(name: str) -> str:

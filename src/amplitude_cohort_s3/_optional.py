@@ -1,4 +1,4 @@
-"""Packages that are used where they are installed and never required."""
+"""Imports of optional packages."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -8,14 +8,14 @@ from .errors import MissingExtraError
 
 
 def load(module: str, extra: str | None = None) -> Any:
-    """A module of another package, imported when it is needed.
+    """Import and return a module of an optional package.
 
     Args:
-        module: Its name.
-        extra: The extra of ours that brings its package, if one does.
+        module: The module's full name.
+        extra: The extra of this library that installs the package, if there is one.
 
     Raises:
-        MissingExtraError: It is not installed.
+        MissingExtraError: The package is not installed.
 
     >>> load("json").dumps([1])
     '[1]'

@@ -1,4 +1,4 @@
-"""The one conversion of times: aware datetimes to UTC."""
+"""Conversion of aware datetimes to UTC."""
 
 from datetime import UTC, datetime
 
@@ -7,18 +7,18 @@ from .errors import NaiveDatetimeError
 
 
 def to_utc(when: datetime, argument: str) -> datetime:
-    """The same instant in UTC.
+    """Return the same moment in UTC.
 
     Args:
-        when: An aware datetime of any time zone.
-        argument: Its name, for the error.
+        when: A datetime of any time zone.
+        argument: The parameter's name, for the message.
 
     Raises:
-        NaiveDatetimeError: It has no time zone.
-        WrongArgumentError: It is text, a date, a number.
+        NaiveDatetimeError: The datetime has no time zone.
+        ArgumentTypeError: The value is a text, a date or a number.
     """
-    cure = 'give an aware datetime, as datetime.fromisoformat("2026-11-23T14:05Z") makes of text'
-    check_kind(argument, when, datetime, cure)
+    hint = 'pass an aware datetime; from a text, datetime.fromisoformat("2026-11-23T14:05Z")'
+    check_kind(argument, when, datetime, hint)
     if when.tzinfo is None or when.utcoffset() is None:
         raise NaiveDatetimeError(argument)
     return when.astimezone(UTC)

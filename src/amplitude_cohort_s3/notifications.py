@@ -1,7 +1,7 @@
-"""Which cohort files S3 tells of, whichever way its message came; and when a sync is whole.
+"""Notifications of S3 about cohort files, and the syncs whose files have arrived.
 
-Messages reach a consumer straight from S3, in bodies of SQS, in envelopes of SNS, in
-both, or from EventBridge. They are delivered at least once and in any order.
+Messages reach a consumer directly from S3, in bodies of SQS, in envelopes of SNS, in both, or
+from EventBridge. They are delivered at least once and in any order.
 """
 
 import json
@@ -18,64 +18,59 @@ from .log.stream import CohortStream
 from .storage.keys import MAX_KEY_BYTES
 
 MAX_ENVELOPES = 8
-"""How deep messages may be wrapped. S3 in SNS in SQS in a batch is five."""
+"""The number of envelopes around a message that are opened. S3 in SNS in SQS in a batch has
+five."""
 
 MAX_PENDING = 10_000
-"""How many syncs ``PendingSyncs`` remembers at most, by default."""
+"""The default number of syncs that ``PendingSyncs`` remembers."""
 
 
 @frozen(kw_only=True)
-class FileCreated:
+class FileEvent:
+    """A change of a cohort file.
+
+    Attributes:
+        bucket: The bucket.
+        key: The file's whole key, decoded.
+        stream: The file's stream, as ``read_history`` takes it. Its path is the key's folder.
+        name: The parts of the file's name.
+        version_id: The version of the object, in a bucket that keeps versions. After a
+            deletion it is the deleted version or the delete marker.
+        sequencer: A hexadecimal number that grows with the events of one key.
+    """
+
+    bucket: str
+    key: str
+    stream: CohortStream
+    name: CohortFileName
+    version_id: str | None = None
+    sequencer: str | None = None
+
+
+@frozen(kw_only=True)
+class FileCreated(FileEvent):
     """A cohort file has become visible.
 
     Attributes:
-        bucket: Where.
-        key: Its whole key, decoded.
-        stream: Whose file it is, as ``read_history`` takes it; its path is the key's folder.
-        name: The parts of its name.
-        version_id: The object's version, in a bucket that keeps versions.
         etag: The store's digest of the object.
-        sequencer: Orders the events of one key: the greater hexadecimal number is later.
     """
 
-    bucket: str
-    key: str
-    stream: CohortStream
-    name: CohortFileName
-    version_id: str | None = None
     etag: str | None = None
-    sequencer: str | None = None
 
 
 @frozen(kw_only=True)
-class FileDeleted:
-    """A cohort file is gone, or a delete marker hides it.
-
-    Attributes:
-        bucket: Where.
-        key: Its whole key, decoded.
-        stream: Whose file it is, as ``read_history`` takes it; its path is the key's folder.
-        name: The parts of its name.
-        version_id: The version that was deleted, or that of the marker.
-        sequencer: As in :class:`FileCreated`.
-    """
-
-    bucket: str
-    key: str
-    stream: CohortStream
-    name: CohortFileName
-    version_id: str | None = None
-    sequencer: str | None = None
+class FileDeleted(FileEvent):
+    """A cohort file was deleted, or a delete marker hides it."""
 
 
 @frozen(kw_only=True)
 class SetupMessage:
-    """What AWS sends when notifications are set up; there is no file.
+    """A message that AWS sends when notifications are set up. It is not about a file.
 
     Attributes:
-        kind: ``s3:TestEvent``, or SNS's ``SubscriptionConfirmation`` and
+        kind: ``s3:TestEvent``, or SNS's ``SubscriptionConfirmation`` or
             ``UnsubscribeConfirmation``.
-        bucket: Of a test event.
+        bucket: The bucket of a test event.
     """
 
     kind: str
@@ -83,13 +78,13 @@ class SetupMessage:
 
 
 @frozen(kw_only=True)
-class Stranger:
-    """A message, or a part of one, that tells of no cohort file.
+class UnrelatedEvent:
+    """A message, or a part of one, that is not about a cohort file.
 
     Attributes:
-        reason: Why not.
-        bucket: Where it tells of an object.
-        key: The object's key; as it came, if it can't be decoded.
+        reason: The reason why it is not.
+        bucket: The bucket, if the message is about an object.
+        key: The object's key; if it can't be decoded, as it was sent.
     """
 
     reason: str
@@ -97,163 +92,150 @@ class Stranger:
     key: str | None = None
 
 
-Notification = FileCreated | FileDeleted | SetupMessage | Stranger
-"""What a message may tell."""
+Notification = FileCreated | FileDeleted | SetupMessage | UnrelatedEvent
+"""The content of a message."""
 
 
 def parse(payload: object, *, second_group: SecondGroup = "minutes") -> tuple[Notification, ...]:
-    """What a message tells of cohort files.
+    """Return the events about cohort files that a message holds.
 
-    Keys are URL-encoded in S3's own messages, with ``+`` for a blank, wherever these are
-    wrapped; in EventBridge's they are not. Each is decoded exactly once.
+    Keys are URL-encoded in S3's own messages, with ``+`` for a space, in any envelope; in
+    messages of EventBridge they are not. Each key is decoded exactly once.
 
     Args:
-        payload: What Lambda, SQS, SNS or EventBridge handed over: JSON as ``str`` or
+        payload: The message from Lambda, SQS, SNS or EventBridge: JSON as ``str`` or
             ``bytes``, a mapping, or a list of messages.
-        second_group: What the second of two groups in a name's time means: see
+        second_group: The meaning of the second of two groups in a name's time: see
             ``NameStyle``.
 
     Returns:
-        One value for each thing told, in the order of the message. A damaged message
-        among others is a ``Stranger``: it does not hold up the rest.
+        One value for each event, in the order of the message. A damaged message among others
+        is an ``UnrelatedEvent``, so the others are still returned.
 
     Raises:
-        InvalidNotificationError: The payload itself is no JSON object or list.
+        InvalidNotificationError: The payload is neither a JSON object nor a list.
 
     Sources: "Event message structure" and "EventBridge event message structure" in
     the S3 user guide.
 
-    >>> told = parse({"Records": [{"eventName": "ObjectCreated:Put", "s3": {
+    >>> event, = parse({"Records": [{"eventName": "ObjectCreated:Put", "s3": {
     ...     "bucket": {"name": "b"},
     ...     "object": {"key": "x/1_a_2026-11-23T14%3A05_existing_my+key.csv"}}}]})
-    >>> told[0].key, told[0].name.routing_key
+    >>> event.key, event.name.routing_key
     ('x/1_a_2026-11-23T14:05_existing_my key.csv', 'my key')
     """
-    return tuple(_read(_decoded(payload), 0, second_group))
+    return tuple(_events(_parse_json(payload), second_group))
 
 
-def _decoded(payload: object) -> object:
-    """The payload, where it is text the value of its JSON.
-
-    Raises:
-        InvalidNotificationError: It is neither JSON nor an object or a list.
-    """
+def _parse_json(payload: object) -> object:
+    """Return the payload, parsed if it is text."""
     if isinstance(payload, str | bytes | bytearray):
         try:
             payload = json.loads(payload)
-        # ValueError is bad JSON, bad UTF-8 and a number of too many digits.
+        # ValueError means malformed JSON, malformed UTF-8 or a number with too many digits.
         except (ValueError, RecursionError):
             raise InvalidNotificationError("it is not JSON") from None
     if not isinstance(payload, Mapping | list | tuple):
-        raise InvalidNotificationError(f"it is a {type(payload).__name__}, not an object or a list")
+        found = type(payload).__name__
+        raise InvalidNotificationError(f"its type is {found}, not an object or a list")
     return cast("object", payload)
 
 
-def _read(payload: Any, depth: int, second_group: SecondGroup) -> Iterator[Notification]:
+def _events(payload: object, second_group: SecondGroup, depth: int = 0) -> Iterator[Notification]:
+    """Yield the events in a message, opening its envelopes by recursion."""
     if depth > MAX_ENVELOPES:
-        yield Stranger(reason=f"it is wrapped more than {MAX_ENVELOPES} times")
+        yield UnrelatedEvent(reason=f"it is in more than {MAX_ENVELOPES} envelopes")
         return
-
-    def inner(content: object) -> Iterator[Notification]:
-        try:
-            content = _decoded(content)
-        except InvalidNotificationError as error:
-            yield Stranger(reason=error.rule)
-        else:
-            yield from _read(content, depth + 1, second_group)
-
-    match payload:
+    try:
+        content: Any = _parse_json(payload)
+    except InvalidNotificationError as error:
+        yield UnrelatedEvent(reason=error.rule)
+        return
+    match content:
         case [*messages] | {"Records": [*messages]} | {"Messages": [*messages]}:
             for message in messages:
-                yield from inner(message)
+                yield from _events(message, second_group, depth + 1)
         case {"Event": "s3:TestEvent"}:
-            yield SetupMessage(kind="s3:TestEvent", bucket=_text(payload, "Bucket"))
+            yield SetupMessage(kind="s3:TestEvent", bucket=_text(content, "Bucket"))
         case {"Type": "SubscriptionConfirmation" | "UnsubscribeConfirmation" as kind}:
             yield SetupMessage(kind=kind)
         case {"s3": {"bucket": bucket, "object": about}}:
-            event = (_text(payload, "eventName") or "").removeprefix("s3:")
-            yield _told(event, bucket, about, second_group, encoded=True)
+            event = (_text(content, "eventName") or "").removeprefix("s3:")
+            yield _parse_event(event, bucket, about, second_group, encoded=True)
         case {"source": "aws.s3", "detail": {"bucket": bucket, "object": about}}:
-            event = _text(payload, "detail-type") or ""
-            yield _told(event, bucket, about, second_group, encoded=False)
-        case {"Sns": {"Message": content}} | {"Type": "Notification", "Message": content}:
-            yield from inner(content)
-        case {"body": content} | {"Body": content}:
-            yield from inner(content)
+            event = _text(content, "detail-type") or ""
+            yield _parse_event(event, bucket, about, second_group, encoded=False)
+        case (
+            {"Sns": {"Message": inner}}
+            | {"Type": "Notification", "Message": inner}
+            | {"body": inner}
+            | {"Body": inner}
+        ):
+            yield from _events(inner, second_group, depth + 1)
         case _:
-            yield Stranger(reason="it is no message of S3, SQS, SNS or EventBridge")
+            yield UnrelatedEvent(reason="it is not a message of S3, SQS, SNS or EventBridge")
 
 
 _CREATED = ("ObjectCreated:", "Object Created")
 _DELETED = ("ObjectRemoved:", "LifecycleExpiration:", "Object Deleted")
 
 
-def _told(
-    event: str, bucket: object, about: object, second_group: SecondGroup, *, encoded: bool
+def _parse_event(
+    event: str, about_bucket: object, about: object, second_group: SecondGroup, *, encoded: bool
 ) -> Notification:
-    """What one message tells of one object."""
-    place, key = _text(bucket, "name"), _text(about, "key")
-    if place is None or key is None:
-        return Stranger(reason="it names no bucket or no key", bucket=place)
+    """Return the event that one message reports of one object."""
+    bucket, key = _text(about_bucket, "name"), _text(about, "key")
+    if bucket is None or key is None:
+        return UnrelatedEvent(reason="it has no bucket or no key", bucket=bucket)
     try:
-        key = _decoded_key(key) if encoded else key
+        # Strict, because a replacement character would make it another object's key.
+        key = unquote_plus(key, errors="strict") if encoded else key
         if len(key.encode()) > MAX_KEY_BYTES:
-            return Stranger(reason=f"its key has over {MAX_KEY_BYTES} bytes", bucket=place)
+            reason = f"its key has more than {MAX_KEY_BYTES} bytes"
+            return UnrelatedEvent(reason=reason, bucket=bucket)
         path, name = CohortFileName.from_key(key, second_group=second_group)
-        stream = CohortStream(
-            project_id=name.project_id,
-            cohort_id=name.cohort_id,
-            path=path,
-            routing_key=name.routing_key,
-        )
+        facts: dict[str, Any] = {
+            "bucket": bucket,
+            "key": key,
+            "stream": CohortStream(
+                project_id=name.project_id,
+                cohort_id=name.cohort_id,
+                path=path,
+                routing_key=name.routing_key,
+            ),
+            "name": name,
+            "version_id": _text(about, "versionId") or _text(about, "version-id"),
+            "sequencer": _text(about, "sequencer"),
+        }
+        if event.startswith(_CREATED):
+            return FileCreated(**facts, etag=_text(about, "eTag") or _text(about, "etag"))
+        if event.startswith(_DELETED):
+            return FileDeleted(**facts)
+        reason = "it reports neither a new nor a deleted object"
     except UnicodeError:
-        return Stranger(reason="its key is not UTF-8", bucket=place, key=key)
+        reason = "its key is not UTF-8"
     except InvalidFileNameError as error:
-        return Stranger(reason=error.rule, bucket=place, key=key)
-    version_id = _text(about, "versionId") or _text(about, "version-id")
-    sequencer = _text(about, "sequencer")
-    if event.startswith(_CREATED):
-        return FileCreated(
-            bucket=place,
-            key=key,
-            stream=stream,
-            name=name,
-            version_id=version_id,
-            etag=_text(about, "eTag") or _text(about, "etag"),
-            sequencer=sequencer,
-        )
-    if event.startswith(_DELETED):
-        return FileDeleted(
-            bucket=place,
-            key=key,
-            stream=stream,
-            name=name,
-            version_id=version_id,
-            sequencer=sequencer,
-        )
-    return Stranger(reason="it tells of no new and of no deleted object", bucket=place, key=key)
+        reason = error.rule
+    return UnrelatedEvent(reason=reason, bucket=bucket, key=key)
 
 
-def _decoded_key(key: str) -> str:
-    # Strict, since a replacement character would name another object.
-    return unquote_plus(key, errors="strict")
-
-
-def _text(of: object, name: str) -> str | None:
-    """A member of a JSON object, where it is text."""
-    value = cast("Mapping[str, Any]", of).get(name) if isinstance(of, Mapping) else None
+def _text(json_object: object, name: str) -> str | None:
+    """Return a member of a JSON object if it is text."""
+    if not isinstance(json_object, Mapping):
+        return None
+    value = cast("Mapping[str, Any]", json_object).get(name)
     return value if isinstance(value, str) else None
 
 
 @frozen(kw_only=True)
 class ArrivedSync:
-    """A sync whose three files are there.
+    """A sync whose three files have arrived.
 
     Attributes:
-        bucket: Where.
-        stream: Whose, as ``read_history`` takes it.
-        synced_at: The time in its names, in UTC.
-        files: The keys of the three.
+        bucket: The bucket.
+        stream: The sync's stream, as ``read_history`` takes it.
+        synced_at: The time in the file names, in UTC.
+        files: The keys of the three files.
     """
 
     bucket: str
@@ -267,22 +249,22 @@ _Identity = tuple[str, CohortStream, datetime]
 
 @define(kw_only=True)
 class PendingSyncs:
-    """Waits for the files of syncs, which arrive in any order and more than once.
+    """A collector that reports each sync once, when its files have arrived.
 
-    Feed it what :func:`parse` gives; it answers with a sync once, when that is whole.
-    It remembers a bounded number of syncs: of those that wait, and of those that it
-    answered with, the ones longest untouched are forgotten first. A sync forgotten
-    while it waited is never answered with (list the bucket to find it); one that is
-    forgotten afterwards could come again, so let a consumer be idempotent.
+    Files may arrive in any order and repeatedly. The collector remembers a bounded number of
+    incomplete syncs and as many reported ones, and forgets those first that were not mentioned
+    for the longest time. A sync that was forgotten while incomplete is never reported: list
+    the bucket to find it. One that was forgotten after it was reported may be reported again,
+    so a consumer must be idempotent.
 
-    Not for several threads at once. It pickles.
+    It can be pickled. It is not thread-safe.
 
     Attributes:
-        existing_is_last: That this library wrote the bucket: then ``existing`` appears
-            when its companions are there, and it alone makes a sync whole.
-            Amplitude promises no order.
-        limit: How many syncs it remembers, waiting and answered each.
-        forgotten: How many it forgot while they waited.
+        existing_is_last: True if this library wrote the bucket. Then ``existing`` appears
+            after the other two files, so it alone makes a sync complete. Amplitude does not
+            guarantee an order.
+        limit: The number of incomplete syncs, and of reported ones, that are remembered.
+        forgotten: The number of syncs that were forgotten while incomplete.
 
     Raises:
         ConfigurationError: ``limit`` is not positive.
@@ -290,8 +272,8 @@ class PendingSyncs:
     >>> pending = PendingSyncs(existing_is_last=True)
     >>> message = {"source": "aws.s3", "detail-type": "Object Created", "detail": {
     ...     "bucket": {"name": "b"}, "object": {"key": "x/1_a_2026-11-23T14:05_existing.csv"}}}
-    >>> for told in parse([message, message]):
-    ...     if (sync := pending.add(told)) is not None:
+    >>> for event in parse([message, message]):
+    ...     if (sync := pending.add(event)) is not None:
     ...         print(sync.files[DiffType.ENTERING])
     x/1_a_2026-11-23T14:05_entering.csv
     """
@@ -299,11 +281,11 @@ class PendingSyncs:
     existing_is_last: bool = False
     limit: int = MAX_PENDING
     forgotten: int = field(default=0, init=False)
-    # Insertion order is the order of the last touch: the first is forgotten first.
-    _waiting: dict[_Identity, dict[DiffType, str]] = field(
+    # Both are in the order in which the syncs were last mentioned, the oldest first.
+    _incomplete: dict[_Identity, dict[DiffType, str]] = field(
         factory=dict[_Identity, dict[DiffType, str]], init=False, repr=False
     )
-    _answered: dict[_Identity, None] = field(factory=dict[_Identity, None], init=False, repr=False)
+    _reported: dict[_Identity, None] = field(factory=dict[_Identity, None], init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.limit < 1:
@@ -311,29 +293,29 @@ class PendingSyncs:
             raise ConfigurationError("PendingSyncs", (fault,))
 
     def add(self, notification: Notification) -> ArrivedSync | None:
-        """Takes note of what was told; gives the sync that became whole by it, or None.
+        """Note an event, and return the sync that it completes, if any.
 
-        Everything but a created file changes nothing.
+        Only a :class:`FileCreated` changes anything.
         """
         if not isinstance(notification, FileCreated):
             return None
         file = notification
         identity = (file.bucket, file.stream, file.name.synced_at)
-        if identity in self._answered:
-            _put_last(self._answered, identity, None, self.limit)
+        if identity in self._reported:
+            _put_last(self._reported, identity, None, self.limit)
             return None
         if self.existing_is_last:
             if file.name.diff_type is not DiffType.EXISTING:
                 return None
             files = {t: evolve(file.name, diff_type=t).key(file.stream.path) for t in DiffType}
         else:
-            found = self._waiting.pop(identity, {})
+            found = self._incomplete.pop(identity, {})
             found.setdefault(file.name.diff_type, file.key)
             if len(found) < len(DiffType):
-                self.forgotten += _put_last(self._waiting, identity, found, self.limit)
+                self.forgotten += _put_last(self._incomplete, identity, found, self.limit)
                 return None
             files = {t: found[t] for t in DiffType}
-        _put_last(self._answered, identity, None, self.limit)
+        _put_last(self._reported, identity, None, self.limit)
         return ArrivedSync(
             bucket=file.bucket, stream=file.stream, synced_at=file.name.synced_at, files=files
         )
@@ -343,7 +325,7 @@ _T = TypeVar("_T")
 
 
 def _put_last(kept: dict[_Identity, _T], identity: _Identity, value: _T, limit: int) -> bool:
-    """Puts an entry at the end; returns whether that pushed the first one out."""
+    """Put an entry at the end, and return True if the first one had to be removed."""
     kept.pop(identity, None)
     kept[identity] = value
     if len(kept) <= limit:

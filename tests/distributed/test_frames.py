@@ -28,10 +28,11 @@ from amplitude_cohort_s3 import (
 from amplitude_cohort_s3.distributed.composition import ComposedDiff, write_part
 from amplitude_cohort_s3.distributed.frames import diff_frames
 from amplitude_cohort_s3.errors import (
+    ArgumentTypeError,
     DuplicateKeyError,
     EmptyKeyError,
+    InvalidCellError,
     MissingColumnsError,
-    UnsupportedValueError,
 )
 from amplitude_cohort_s3.sync import commit, plan_sync
 from amplitude_cohort_s3.testing.small_cohort import clock_at, moment
@@ -147,10 +148,10 @@ def test_a_lazy_query_is_evaluated_once():
 @pytest.mark.parametrize(
     ("previous", "current", "error"),
     [
-        (table([]), pl.DataFrame({"amplitude_id": ["1"]}), UnsupportedValueError),
-        ([("1", "a")], table([]), UnsupportedValueError),
-        (table([]), pa.table({"amplitude_id": [1.5]}), UnsupportedValueError),
-        (table([]), pa.table({"amplitude_id": [1]}), UnsupportedValueError),
+        (table([]), pl.DataFrame({"amplitude_id": ["1"]}), ArgumentTypeError),
+        ([("1", "a")], table([]), ArgumentTypeError),
+        (table([]), pa.table({"amplitude_id": [1.5]}), InvalidCellError),
+        (table([]), pa.table({"amplitude_id": [1]}), InvalidCellError),
         (table([]), pa.table({"user_id": ["1"]}), MissingColumnsError),
         (pa.table({"user_id": ["1"]}), table([]), MissingColumnsError),
     ],

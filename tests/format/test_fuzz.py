@@ -389,7 +389,7 @@ def test_any_key_stays_in_its_root(text, world):
 @pytest.mark.parametrize("storage", [MemoryStorage(), LocalStorage("nowhere")], ids=repr)
 def test_a_handle_of_another_kind_of_storage_is_refused(storage):
     for use in uses_of("key", {"upload_id": "u"})[4:]:
-        with pytest.raises(UnsuitableStorageError):
+        with pytest.raises(UnsuitableStorageError, match="handle"):
             use(storage)
 
 

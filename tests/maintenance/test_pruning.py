@@ -21,7 +21,7 @@ from amplitude_cohort_s3 import (
     recover,
     sync_cohort,
 )
-from amplitude_cohort_s3.errors import MissingPowerError, NaiveDatetimeError
+from amplitude_cohort_s3.errors import MissingCapabilityError, NaiveDatetimeError
 from amplitude_cohort_s3.history.findings import FindingKind
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.invariants import assert_invariants
@@ -188,7 +188,7 @@ def test_a_storage_that_can_not_delete_and_a_naive_time_are_refused():
         discard = storage.discard
 
     for run in (plan_prune, prune):
-        with pytest.raises(MissingPowerError, match="NoDelete has no delete"):
+        with pytest.raises(MissingCapabilityError, match="NoDelete has no method delete"):
             run(NoDelete(), STREAM, before=moment(9))
         with pytest.raises(NaiveDatetimeError):
             run(storage, STREAM, before=moment(9).replace(tzinfo=None))

@@ -1,4 +1,4 @@
-"""The requests that reach S3, as botocore sends them, and what IAM calls them."""
+"""The requests that botocore sends to S3, and their names in IAM."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -35,18 +35,18 @@ HEADERS = {
         "s3:x-amz-server-side-encryption-aws-kms-key-id"
     ),
 }
-"""The headers that conditions look at."""
+"""The headers that have condition keys."""
 
 
 @frozen(kw_only=True)
 class Call:
-    """A request to S3: no more of it than a policy can see.
+    """The parts of a request to S3 that a policy can see.
 
     Attributes:
-        operation: Such as ``PutObject``.
-        key: Of the object, None where the request is about the bucket.
-        prefix: Of a listing, None where none is sent.
-        headers: Those that conditions look at, by their small names.
+        operation: An operation such as ``PutObject``.
+        key: The object's key, or None if the request is about the bucket.
+        prefix: The prefix of a listing, or None.
+        headers: The headers that have condition keys, with lower-case names.
     """
 
     operation: str
@@ -63,7 +63,7 @@ class Call:
 
     @property
     def context(self) -> dict[str, str]:
-        """What conditions see of the request; TLS is the connection's matter."""
+        """The request's condition keys, except that for TLS, which depends on the connection."""
         context = {HEADERS[name]: value for name, value in self.headers}
         if self.prefix is not None and self.action == "s3:ListBucket":
             context["s3:prefix"] = self.prefix
@@ -72,7 +72,7 @@ class Call:
         return context
 
     def shape(self, path: str) -> tuple[str, str, frozenset[str]]:
-        """What kind of request it is, whatever stream and sync it was for."""
+        """Return the kind of request, independent of its stream and sync."""
         place = self.prefix if self.key is None else self.key
         folder = f"{path}/" if path else ""
         if place is None:
@@ -85,7 +85,7 @@ class Call:
 
 
 class CallRecorder:
-    """Notes what clients send.
+    """A recorder of the requests that clients send.
 
     >>> recorder = CallRecorder()
     >>> recorder.calls
@@ -96,14 +96,14 @@ class CallRecorder:
         self.calls = list[Call]()
 
     def watch(self, client: Any) -> None:
-        """Notes what a client sends from now on, repetitions too."""
-        # First, since a stand-in for the server answers there and ends the round.
+        """Record the requests of a client from now on, retries included."""
+        # First, because moto answers in the same event and ends it.
         client.meta.events.register_first("before-send.s3", self._note)
 
     def _note(self, request: Any, event_name: str, **_: object) -> None:
         url = urlsplit(request.url)
         query = parse_qs(url.query, keep_blank_values=True)
-        # Stores on an IP address are asked in path style: the bucket is the first segment.
+        # The URLs are in path style: the bucket is the first segment.
         key = unquote(url.path).lstrip("/").partition("/")[2]
         headers = {str(name).lower(): _text(value) for name, value in request.headers.items()}
         self.calls.append(
@@ -124,7 +124,7 @@ ONLY_NEW = frozenset({("if-none-match", "*")})
 
 
 def expected_calls(path: str) -> Mapping[str, Iterable[Call]]:
-    """What each purpose sends, written down; a test compares it with what was recorded."""
+    """Return the requests of each purpose. A test compares them with recorded ones."""
     below = f"{path}/" if path else ""
     data = f"{below}123_26umsb5_2026-11-23T14:05_existing.csv"
     log = f"{below}_syncs/123_26umsb5/"

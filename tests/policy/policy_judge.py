@@ -1,4 +1,4 @@
-"""The judge: what AWS would answer to a request, by a simulator that knows nothing of us."""
+"""The judge: AWS's answers to requests, by an independent simulator of IAM."""
 
 import functools
 import hashlib
@@ -24,14 +24,14 @@ ALLOW_ALL_OF_S3 = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
 
 @frozen(kw_only=True)
 class Request:
-    """What someone asks of S3 or KMS.
+    """A request to S3 or KMS.
 
     Attributes:
-        principal: An ARN, or None for nobody in particular.
-        action: An IAM action.
-        resource: An ARN.
-        context: What conditions look at.
-        own_policy: What the principal's own account lets it do.
+        principal: The ARN of the sender, or None for an anonymous request.
+        action: The IAM action.
+        resource: The resource's ARN.
+        context: The values of condition keys.
+        own_policy: The statements of the principal's own account.
     """
 
     principal: str | None
@@ -57,10 +57,10 @@ class Request:
 
 
 def judge(cases: Iterable[tuple[Mapping[str, Any], Request]]) -> list[str]:
-    """The verdicts on requests under policies: Allowed, ImplicitlyDenied, ExplicitlyDenied.
+    """Return the verdicts on requests: Allowed, ImplicitlyDenied or ExplicitlyDenied.
 
-    A request that AWS could not receive, or a condition on what it would not send, is
-    an error of the test.
+    A request that is impossible in AWS, or a condition on a key that the action does not have,
+    is an error of the test.
     """
     simulations = [request.to_simulation(policy) for policy, request in cases]
     done = subprocess.run(
@@ -79,7 +79,7 @@ def judge(cases: Iterable[tuple[Mapping[str, Any], Request]]) -> list[str]:
 
 @functools.cache
 def _installed() -> Path:
-    """The folder in which the simulator is installed, once for each version of it."""
+    """Return the folder of the simulator; install each version of it once."""
     if shutil.which("npm") is None:
         reason = "the policy's judge needs node and npm"
         if os.environ.get("CI"):

@@ -1,4 +1,4 @@
-"""Putting policies in force and trying permissions, against a server in this process."""
+"""Applying policies and trying permissions, against a server in this process."""
 
 import json
 from collections.abc import Iterator
@@ -9,14 +9,19 @@ import pytest
 from moto import mock_aws
 
 from amplitude_cohort_s3 import S3Storage
-from amplitude_cohort_s3.errors import AccessDeniedError, BucketNotFoundError, ConfigurationError
-from amplitude_cohort_s3.policy._purposes import Purpose
+from amplitude_cohort_s3.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    ConfigurationError,
+    StoreRefusedError,
+)
 from amplitude_cohort_s3.policy.access import (
     AccessReport,
     Verdict,
     apply_bucket_policy,
     check_access,
 )
+from amplitude_cohort_s3.policy.purposes import Purpose
 from amplitude_cohort_s3.settings.destination import Destination
 
 ROLE = "arn:aws:iam::111122223333:role/etl"
@@ -34,7 +39,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def deny(client: Any, *operations: str, code: str = "AccessDenied", message: str = "no") -> None:
-    """From now on the server refuses these operations."""
+    """Make the server refuse these operations from now on."""
     status = {"AccessDenied": 403, "403": 403}.get(code, 404)
 
     def refuse(model: Any, **_: object) -> tuple[Any, dict[str, Any]]:
@@ -49,7 +54,7 @@ def deny(client: Any, *operations: str, code: str = "AccessDenied", message: str
         client.meta.events.register(f"before-call.s3.{operation}", refuse)
 
 
-def told(report: Any) -> dict[str, str]:
+def verdicts(report: Any) -> dict[str, str]:
     return {p.action.removeprefix("s3:"): p.verdict.value for p in report.permissions}
 
 
@@ -79,7 +84,7 @@ def test_applying_to_a_bucket_without_a_policy(client: Any):
     assert len(change.added) == 4
 
 
-def test_what_can_not_be_read_is_never_overwritten(client: Any):
+def test_a_policy_that_cannot_be_read_is_never_overwritten(client: Any):
     deny(client, "GetBucketPolicy")
     with pytest.raises(AccessDeniedError):
         apply_bucket_policy(client, DESTINATION, principal=ROLE)
@@ -88,10 +93,10 @@ def test_what_can_not_be_read_is_never_overwritten(client: Any):
 
 
 @pytest.mark.parametrize("path", ["", "cohorts"])
-def test_trying_to_write_leaves_nothing_behind(client: Any, path: str):
+def test_trying_to_write_leaves_no_object_and_no_upload(client: Any, path: str):
     report = check_access(S3Storage("my-bucket", client=client), path=path)
-    assert set(told(report).values()) == {"granted"}
-    assert list(told(report)) == [
+    assert set(verdicts(report).values()) == {"granted"}
+    assert list(verdicts(report)) == [
         "ListBucket",
         "AbortMultipartUpload",
         "GetObject",
@@ -113,47 +118,53 @@ def test_trying_to_write_leaves_nothing_behind(client: Any, path: str):
         ("AbortMultipartUpload", "AbortMultipartUpload"),
     ],
 )
-def test_what_is_denied_is_told_alone(client: Any, operation: str, action: str):
+def test_only_the_denied_permission_is_reported_as_denied(client: Any, operation: str, action: str):
     deny(client, operation)
     report = checked(client)
-    assert {a for a, verdict in told(report).items() if verdict != "granted"} == {action}
+    assert {a for a, verdict in verdicts(report).items() if verdict != "granted"} == {action}
     assert [p.verdict for p in report.denied] == [Verdict.DENIED]
     assert f"denied: s3:{action} on arn:aws:s3:::my-bucket" in repr(report)
     assert "Please allow" in repr(report)
 
 
-def test_reading_with_and_without_a_file(client: Any):
+def test_reading_can_only_be_tried_if_there_is_a_file(client: Any):
     deny(client, "GetObject")
     empty = checked(client, "read")
-    assert told(empty) == {"ListBucket": "granted", "GetObject": "not testable"}
+    assert verdicts(empty) == {"ListBucket": "granted", "GetObject": "not testable"}
     client.put_object(Bucket="my-bucket", Key="cohorts/x", Body=b"")
-    assert told(checked(client, "read"))["GetObject"] == "denied"
+    assert verdicts(checked(client, "read"))["GetObject"] == "denied"
 
 
 def test_an_empty_file_is_readable(client: Any):
     client.put_object(Bucket="my-bucket", Key="cohorts/x", Body=b"")
-    assert told(checked(client, "read"))["GetObject"] == "granted"
+    assert verdicts(checked(client, "read"))["GetObject"] == "granted"
 
 
-def test_a_key_of_kms_that_denies_is_named(client: Any):
+def test_a_denial_by_the_kms_key_is_named(client: Any):
     deny(client, "UploadPart", message="not authorized to perform: kms:GenerateDataKey on x")
     (permission,) = checked(client).denied
     assert permission.action == "s3:PutObject"
     assert "kms:GenerateDataKey" in permission.reason
 
 
-def test_maintaining_and_amplitude(client: Any):
-    assert set(told(checked(client, "maintain")).values()) == {"granted"}
+def test_maintaining_can_be_tried_but_amplitudes_permissions_cannot(client: Any):
+    assert set(verdicts(checked(client, "maintain")).values()) == {"granted"}
     amplitude = checked(client, "amplitude")
-    assert set(told(amplitude).values()) == {"not testable"}
+    assert set(verdicts(amplitude).values()) == {"not testable"}
 
 
-def test_a_bucket_that_is_not_there_is_no_denial(client: Any):
+def test_a_missing_bucket_is_an_error_and_not_a_denial(client: Any):
     with pytest.raises(BucketNotFoundError):
         check_access(S3Storage("no-such-bucket", client=client))
 
 
-def test_an_access_point_is_named_by_its_own_arn(client: Any):
+def test_a_wrong_clock_is_an_error_and_not_a_denial(client: Any):
+    deny(client, "ListObjectsV2", code="RequestTimeTooSkewed")
+    with pytest.raises(StoreRefusedError, match="clock"):
+        checked(client)
+
+
+def test_the_resources_of_an_access_point_are_its_own_arn_and_objects(client: Any):
     arn = "arn:aws:s3:us-east-1:123456789012:accesspoint/my-ap"
     deny(client, "ListObjectsV2", "GetObject")
     report = check_access(S3Storage(arn, client=client), "read", path="p")

@@ -1,4 +1,4 @@
-"""Every statement in words that AWS knows: a linter, and a table of all actions and keys."""
+"""Every statement has only words that AWS knows, by a linter and a table of actions and keys."""
 
 import functools
 import itertools
@@ -23,7 +23,7 @@ OPTIONS = ("create_only", "organisation", "kms_key", "legacy_acl")
 
 
 def policies() -> Iterator[BucketPolicy]:
-    """All purposes with all options they take."""
+    """Yield a policy for every purpose and all options that it accepts."""
     for path, on in itertools.product(
         ("", "cohorts", "with space/ünïcode"), itertools.product((False, True), repeat=4)
     ):
@@ -53,7 +53,7 @@ def test_the_linter_finds_nothing():
         assert not findings, (policy, findings)
 
 
-def test_the_linter_can_find_something():
+def test_the_linter_finds_a_misspelled_action():
     broken = all_policies()[0].to_json().replace("s3:GetObject", "s3:GetObjekt")
     assert analyze_policy_string(broken, ignore_private_auditors=True).findings
 
@@ -72,7 +72,7 @@ def statements() -> Iterator[PolicyStatement]:
             yield policy.key_statement
 
 
-def test_each_condition_is_one_that_its_action_knows():
+def test_each_condition_key_is_valid_for_its_action():
     checked = set[str]()
     for statement in statements():
         for action, condition in itertools.product(statement.actions, statement.conditions):
@@ -92,5 +92,5 @@ def test_each_condition_is_one_that_its_action_knows():
 
 
 @pytest.mark.parametrize("policy", [max(all_policies(), key=lambda p: len(p.to_json()))])
-def test_the_longest_of_them_leaves_room_for_others(policy: BucketPolicy):
+def test_the_longest_policy_leaves_space_for_other_statements(policy: BucketPolicy):
     assert len(policy.to_json()) < 5000

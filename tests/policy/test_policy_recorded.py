@@ -1,4 +1,4 @@
-"""What is really sent is what the policies are made of: no call more, no call less."""
+"""The requests that the library really sends are exactly those that the policies allow."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,8 +12,8 @@ from policy_calls import Call, CallRecorder, expected_calls
 from policy_judge import ALLOW_ALL_OF_S3, Request, judge
 
 from amplitude_cohort_s3.history.read import list_streams, read_history
-from amplitude_cohort_s3.policy._purposes import Purpose
 from amplitude_cohort_s3.policy.bucket_policy import bucket_policy
+from amplitude_cohort_s3.policy.purposes import Purpose
 from amplitude_cohort_s3.settings.cohort_sync import CohortSync
 from amplitude_cohort_s3.settings.destination import Destination
 from amplitude_cohort_s3.storage.s3.storage import S3Storage
@@ -50,7 +50,7 @@ def storage(recorder: CallRecorder, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def _plain_bytes(request: Any, **_: object) -> None:
-    """The stand-in for the server takes no bytearray."""
+    """Convert the body, because moto does not accept a bytearray."""
     if isinstance(request.body, bytearray):
         request.body = bytes(request.body)
 
@@ -71,7 +71,7 @@ class _CutError(Exception):
 
 
 def writing(path: str, storage: Any) -> None:
-    """A first sync, one that dies after its record, a recovery, one more, a rerun, a loser."""
+    """Run syncs: a first one, crashes with recoveries, a rerun, and a create that loses."""
     run_sync(path, storage, 0, 10)
     publish = storage.publish
 
@@ -83,7 +83,7 @@ def writing(path: str, storage: Any) -> None:
         run_sync(path, storage, 1, 12)
     storage.publish = publish
     recover(storage, cohort(path).stream)
-    # A recovery whose uploads a bucket rule has taken.
+    # A recovery after a bucket rule has aborted an upload.
     storage.publish = cut
     with pytest.raises(_CutError):
         run_sync(path, storage, 2, 13)
@@ -121,10 +121,10 @@ def sent(recorder: CallRecorder, *, without: tuple[str, ...] = ()) -> set[Call]:
 
 
 def check(calls: set[Call], purpose: Purpose, path: str) -> None:
-    """What was sent is of the kinds that are written down, and the policy allows each."""
-    written_down = {call.shape(path) for call in expected_calls(path)[purpose]}
-    unforeseen = {call.shape(path) for call in calls} - written_down
-    assert not unforeseen
+    """Assert that all calls have an expected shape, and that the policy allows them."""
+    expected = {call.shape(path) for call in expected_calls(path)[purpose]}
+    unexpected = {call.shape(path) for call in calls} - expected
+    assert not unexpected
     for create_only in {False, purpose == "write"}:
         policy = bucket_policy(
             cohort(path).destination, principal=ROLE, purpose=purpose, create_only=create_only
@@ -144,11 +144,9 @@ def check(calls: set[Call], purpose: Purpose, path: str) -> None:
         assert not refused
 
 
-def test_what_is_sent_is_allowed_and_all_that_is_allowed_is_sent(
-    path: str, storage: Any, recorder: CallRecorder
-):
+def test_exactly_the_sent_requests_are_allowed(path: str, storage: Any, recorder: CallRecorder):
     writing(path, storage)
-    # The test itself asks for the uploads, to abort one as a bucket rule would.
+    # The test itself lists the uploads, to abort one as a bucket rule would.
     written = sent(recorder, without=("ListMultipartUploads",))
     check(written, "write", path)
     reading(path, storage)

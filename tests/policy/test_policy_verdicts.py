@@ -1,4 +1,4 @@
-"""What the policies allow and deny, by the judge."""
+"""The requests that the policies allow and deny, according to the judge."""
 
 import functools
 import json
@@ -13,12 +13,11 @@ from policy_judge import ALLOW_ALL_OF_S3, OWNER, Request, judge
 from policy_sentry.querying.actions import get_action_data
 from policy_sentry.querying.all import get_all_actions
 
-from amplitude_cohort_s3.policy._principals import partition_of
-from amplitude_cohort_s3.policy._purposes import OBJECT_ACTIONS, Purpose
+from amplitude_cohort_s3.policy._checks import partition_of
 from amplitude_cohort_s3.policy.bucket_policy import AMPLITUDE_ACCOUNTS, bucket_policy
+from amplitude_cohort_s3.policy.purposes import PURPOSES, Purpose
 from amplitude_cohort_s3.settings.destination import Destination
 
-PURPOSES: tuple[Purpose, ...] = tuple(OBJECT_ACTIONS)
 PATHS = (
     "",
     "cohorts",
@@ -52,7 +51,7 @@ def request_of(
     region: str = "us-east-1",
     context: Mapping[str, str] = SECURE,
 ) -> Request:
-    """The call, by someone whose own account lets them do everything."""
+    """Return the call as a request of a principal whose own account allows everything."""
     return Request(
         principal=principal,
         action=call.action,
@@ -69,7 +68,7 @@ def verdicts(policy: Mapping[str, Any], requests: list[Request]) -> list[str]:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("region", REGIONS)
 @pytest.mark.parametrize("create_only", [False, True])
-def test_each_purpose_may_send_all_of_its_calls(path: str, region: str, *, create_only: bool):
+def test_every_request_of_a_purpose_is_allowed(path: str, region: str, *, create_only: bool):
     calls = expected_calls(path)
     cases = [
         (policy.to_dict(), request_of(call, role(region), region))
@@ -89,7 +88,7 @@ def test_each_purpose_may_send_all_of_its_calls(path: str, region: str, *, creat
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_nothing_outside_the_path(path: str, purpose: Purpose):
+def test_requests_outside_the_path_are_denied(path: str, purpose: Purpose):
     if not path:
         pytest.skip("the empty path is the whole bucket")
     folder, last = path.rpartition("/")[0], path.rpartition("/")[2]
@@ -106,8 +105,8 @@ def test_nothing_outside_the_path(path: str, purpose: Purpose):
         "_syncs/.probe",
     ]
     if re.search(r"[*?$]", path):
-        # A pattern that takes *, ? or $ for a wildcard or a variable would open these. As the
-        # judge takes a resource with * or ? for a question about many, the rest is left out.
+        # These would be allowed if *, ? or $ in the path were a wildcard or began a variable.
+        # The others are left out: the judge reads * and ? in a resource as wildcards.
         outside = [re.sub(r"[*?]", "X", path.replace("${aws:username}", "etl")) + "/x"]
     policy = bucket_policy(destination(path), principal=role(), purpose=purpose).to_dict()
     requests = list[Request]()
@@ -124,7 +123,7 @@ def test_nothing_outside_the_path(path: str, purpose: Purpose):
 
 @pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize("path", ["", "cohorts"])
-def test_nobody_else(path: str, purpose: Purpose):
+def test_requests_of_other_principals_are_denied(path: str, purpose: Purpose):
     policy = bucket_policy(destination(path), principal=role(), purpose=purpose).to_dict()
     others = [
         role(name="etl2"),
@@ -142,9 +141,9 @@ def test_nobody_else(path: str, purpose: Purpose):
 
 
 def everything_in_s3(key: str) -> Iterator[tuple[str, str]]:
-    """Every S3 action on a resource of every type it knows: the object, the bucket, others.
+    """Yield every S3 action with each type of resource it has: the object, the bucket, others.
 
-    Of an action on something the table also has "on anything": * there.
+    For an action that has a resource, the table also has the resource ``*``.
     """
     for action in sorted(set(get_all_actions())):
         service, _, name = action.partition(":")
@@ -162,7 +161,7 @@ def everything_in_s3(key: str) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("path", ["", "cohorts"])
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_no_other_action_of_s3(path: str, purpose: Purpose):
+def test_every_other_action_of_s3_is_denied(path: str, purpose: Purpose):
     sent = {(c.action, c.resource(bucket_arn())) for c in expected_calls(path)[purpose]}
     key = next(c.key for c in expected_calls(path)[purpose] if c.key)
     context = {"s3:prefix": f"{path}/" if path else "", **SECURE}
@@ -185,31 +184,31 @@ def test_no_other_action_of_s3(path: str, purpose: Purpose):
             judged.add(request.action)
     assert {action for action, _ in allowed} == {action for action, _ in sent}
     assert allowed <= sent
-    # The judge refuses to judge an action on a resource of the wrong type; none is left out.
+    # The judge reports an error for a resource of the wrong type; every action was judged once.
     assert judged == {action for action, _ in everything_in_s3(key)}
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize("path", ["", "cohorts"])
-def test_without_tls_nobody_gets_anything(path: str, purpose: Purpose):
+def test_every_request_without_tls_is_denied(path: str, purpose: Purpose):
     policy = bucket_policy(destination(path), principal=role(), purpose=purpose).to_dict()
     calls = list(expected_calls(path)[purpose])
     owner = f"arn:aws:iam::{OWNER}:role/admin"
     ours = [request_of(call, role(), context=PLAIN) for call in calls]
-    # The owner's own policy would allow it, and the bucket's must win. The listing of uploads
-    # can't be limited to the path, so others keep theirs.
+    # The owner's own policy would allow the request, and the bucket's must override that. The
+    # listing of uploads can't be limited to the path, so other principals may still send it.
     below = [c for c in calls if c.action != "s3:ListBucketMultipartUploads"]
     owners = [request_of(call, owner, context=PLAIN) for call in below]
     assert set(verdicts(policy, ours + owners)) == {"ExplicitlyDenied"}
 
 
-def test_with_tls_the_owner_keeps_what_they_had():
+def test_the_owner_keeps_all_permissions_with_tls():
     policy = bucket_policy(destination(), principal=role(), create_only=True).to_dict()
     owner = f"arn:aws:iam::{OWNER}:role/admin"
     requests = [request_of(call, owner) for call in expected_calls("cohorts")["write"]]
     requests += [
         evolve(requests[0], action="s3:DeleteObject", resource=f"{bucket_arn()}/cohorts/x"),
-        # Elsewhere in the bucket nothing is forbidden to them, TLS or not.
+        # Outside the path everything stays allowed, even without TLS.
         request_of(Call(operation="PutObject", key="other/x"), owner, context=PLAIN),
         request_of(Call(operation="ListObjectsV2", prefix="other/"), owner, context=PLAIN),
     ]
@@ -217,7 +216,7 @@ def test_with_tls_the_owner_keeps_what_they_had():
     assert set(verdicts(policy, requests)) == {"Allowed"}
 
 
-def test_create_only_denies_writes_without_the_header_to_everyone():
+def test_create_only_denies_writes_without_if_none_match_to_everyone():
     policy = bucket_policy(destination(), principal=role(), create_only=True).to_dict()
     key = "cohorts/x"
     owner = f"arn:aws:iam::{OWNER}:role/admin"
@@ -238,7 +237,7 @@ def test_create_only_denies_writes_without_the_header_to_everyone():
 
 
 @pytest.mark.parametrize("data_region", AMPLITUDE_ACCOUNTS)
-def test_amplitude_as_an_account_and_as_a_role(data_region: str):
+def test_amplitude_can_be_an_account_or_a_role(data_region: str):
     account = AMPLITUDE_ACCOUNTS[data_region]
     one_role = role(name="s3-export/123", account=account)
     another = role(name="another", account=account)
@@ -259,17 +258,17 @@ def test_amplitude_as_an_account_and_as_a_role(data_region: str):
     assert judge(cases) == ["Allowed"] * 3 + ["ImplicitlyDenied"] * 3
 
 
-def test_several_principals_of_several_accounts_and_a_user_of_the_owner():
+def test_principals_of_several_accounts_and_of_the_owners_account():
     names = [role(), role(account="444455556666"), f"arn:aws:iam::{OWNER}:user/eve"]
     policy = bucket_policy(destination(), principal=names, purpose="read").to_dict()
     get = Call(operation="GetObject", key="cohorts/x")
     requests = [request_of(get, name) for name in names]
-    # In the owner's account the bucket's policy is enough.
+    # For a principal of the owner's account, the bucket's policy is enough.
     requests[-1] = evolve(requests[-1], own_policy=())
     assert verdicts(policy, requests) == ["Allowed"] * 3
 
 
-def test_organisation():
+def test_organisation_allows_only_its_principals():
     policy = bucket_policy(
         destination(), principal="111122223333", purpose="read", organisation="o-a1b2c3d4e5"
     ).to_dict()
@@ -282,7 +281,7 @@ def test_organisation():
     assert verdicts(policy, requests) == ["Allowed", "ImplicitlyDenied", "ImplicitlyDenied"]
 
 
-def test_a_service_on_behalf_of_one_account():
+def test_source_account_allows_a_service_only_on_its_behalf():
     service = "logging.s3.amazonaws.com"
     policy = bucket_policy(
         destination(), principal=service, purpose="read", source_account=OWNER
@@ -298,7 +297,7 @@ def test_a_service_on_behalf_of_one_account():
 KEY = f"arn:aws:kms:us-east-1:{OWNER}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 
-def test_encryption_with_the_key_or_by_the_default_of_the_bucket():
+def test_only_the_given_key_or_the_default_of_the_bucket_may_encrypt():
     policy = bucket_policy(destination(), principal=role(), kms_key=KEY).to_dict()
     sse, key_id = "x-amz-server-side-encryption", "x-amz-server-side-encryption-aws-kms-key-id"
 
@@ -317,11 +316,11 @@ def test_encryption_with_the_key_or_by_the_default_of_the_bucket():
 
 
 @pytest.mark.parametrize("purpose", ["write", "amplitude", "read"])
-def test_use_of_the_key(purpose: Purpose):
+def test_the_key_statement_allows_the_use_by_s3_for_the_path(purpose: Purpose):
     made = bucket_policy(destination(), principal=role(), purpose=purpose, kms_key=KEY)
     assert made.key_statement is not None
-    # The judge knows no key with a part of one's own, such as the encryption context has;
-    # another text stands in for it.
+    # The judge does not know condition keys with a variable part, such as the encryption
+    # context; another string key replaces it.
     known = json.dumps(made.key_statement.to_dict()).replace(
         "kms:EncryptionContext:aws:s3:arn", "aws:Referer"
     )
@@ -360,7 +359,7 @@ def test_use_of_the_key(purpose: Purpose):
         assert denied == "ImplicitlyDenied"
 
 
-def test_legacy_acl():
+def test_legacy_acl_allows_only_the_acl_for_the_bucket_owner():
     policy = bucket_policy(destination(), principal=role(), legacy_acl=True).to_dict()
 
     def put(acl: str | None, operation: str = "PutObject") -> Request:
@@ -409,7 +408,7 @@ OTHERS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_merged_with_other_policies_both_keep_their_meaning(path: str):
+def test_after_merging_both_policies_have_the_same_effect_as_before(path: str):
     before = {"Version": "2012-10-17", "Id": "theirs", "Statement": OTHERS}
     merged: dict[str, Any] = before
     for purpose in PURPOSES:
@@ -440,7 +439,7 @@ def test_merged_with_other_policies_both_keep_their_meaning(path: str):
     assert verdicts(merged, theirs) == verdicts(before, theirs)
 
 
-def test_two_destinations_of_one_bucket_stay_apart():
+def test_two_destinations_in_one_bucket_are_separate():
     one = bucket_policy(destination("one"), principal=role(name="one"))
     two = bucket_policy(destination("two"), principal=role(name="two"))
     merged = two.merge_into(one.merge_into(None))

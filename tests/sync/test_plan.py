@@ -24,9 +24,9 @@ from amplitude_cohort_s3.errors import (
     MassExitError,
     MatchByChangedError,
     NaiveDatetimeError,
-    PlanMismatchError,
-    SyncOrderError,
+    SyncTimeError,
     SyncTimeTakenError,
+    UnusableDiffError,
 )
 from amplitude_cohort_s3.storage import StagedObject
 from amplitude_cohort_s3.sync import commit, plan_sync
@@ -114,9 +114,10 @@ def test_naive_times_are_refused():
 
 
 def test_an_older_time_is_refused(head):
-    with pytest.raises(SyncOrderError) as caught:
+    with pytest.raises(SyncTimeError) as caught:
         plan(before=members(1, 2, 3), at=AT - MINUTE, previous=head)
-    assert (caught.value.synced_at, caught.value.head) == (AT - MINUTE, AT)
+    error = caught.value
+    assert (error.problem, error.synced_at, error.other) == ("order", AT - MINUTE, AT)
 
 
 def test_a_time_that_is_taken_is_refused_and_the_next_free_one_named(head):
@@ -196,7 +197,10 @@ def test_max_exits_is_a_ceiling_below_the_guard_too():
 )
 def test_a_diff_of_another_schema_or_meaning_is_refused(made_with):
     options = {"schema": SYNC.schema} | made_with
-    with diff_members((), members(1), **options) as diff, pytest.raises(PlanMismatchError):
+    with (
+        diff_members((), members(1), **options) as diff,
+        pytest.raises(UnusableDiffError, match="made with"),
+    ):
         plan_sync(SYNC, diff, synced_at=AT, previous=None)
 
 
@@ -204,7 +208,7 @@ def test_a_commit_of_another_diff_than_the_planned_one_is_refused_and_nothing_st
     storage = MemoryStorage()
     made = plan(now=members(1, 2))
     other = diff_members((), members(1, 3), schema=SYNC.schema)
-    with other as diff, pytest.raises(PlanMismatchError):
+    with other as diff, pytest.raises(UnusableDiffError, match="plan"):
         commit(made, diff, storage)
     assert list(storage.list_objects()) == []
 

@@ -1,4 +1,4 @@
-"""The sample bucket is sound, the same each time, and reads alike with a log and without."""
+"""The sample bucket is consistent and reproducible, and reads the same with and without a log."""
 
 import pytest
 
@@ -18,24 +18,24 @@ def logged():
     return storage, fill_bucket(storage, syncs=9, members=400)
 
 
-def test_its_syncs_are_whole_and_add_up(logged):
+def test_its_syncs_are_complete_and_consistent(logged):
     storage, stream = logged
     state = assert_invariants(storage, stream)
     assert len(state.published) == 9
     assert read_history(storage, stream).verify() == ()
 
 
-def test_it_has_what_a_reader_stumbles_over(logged):
+def test_it_has_the_cases_that_are_hard_for_readers(logged):
     storage, stream = logged
     churn = read_history(storage, stream).churn()
-    assert all(one.entered and one.exited for one in churn[1:])
-    assert any(one.returned for one in churn)
+    assert all(row.entered and row.exited for row in churn[1:])
+    assert any(row.returned for row in churn)
     data = contents(storage)[f"cohorts/123_26umsb5_2026-11-01T06:30_{DiffType.EXISTING}.csv"]
     assert b'"enterprise, annual"' in data
     assert '"Côte d""Ivoire"'.encode() in data
 
 
-def test_it_is_the_same_each_time_and_another_by_another_seed(logged):
+def test_it_is_reproducible_and_depends_on_the_seed(logged):
     storage, _ = logged
     same, other = MemoryStorage(), MemoryStorage()
     fill_bucket(same, syncs=9, members=400)
@@ -44,7 +44,7 @@ def test_it_is_the_same_each_time_and_another_by_another_seed(logged):
     assert contents(other) != contents(storage)
 
 
-def test_without_a_log_it_holds_the_same_files(logged):
+def test_it_has_the_same_files_without_a_log(logged):
     storage, stream = logged
     as_amplitude = MemoryStorage()
     assert fill_bucket(as_amplitude, syncs=9, members=400, logged=False) == stream

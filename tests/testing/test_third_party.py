@@ -1,4 +1,4 @@
-"""What others would write from the documentation works, and not only for type checkers."""
+"""Engines and sources that others write from the documentation work at run time too."""
 
 import importlib.util
 import re
@@ -19,14 +19,14 @@ def third_party(name):
     return module
 
 
-class TestAnEngineOfSomeoneElse(DiffEngineContract):
+class TestThirdPartyEngine(DiffEngineContract):
     @pytest.fixture
     def engine(self):
         return third_party("third_party_engine").DictEngine()
 
 
-class TestTheDocumentedEngine(DiffEngineContract):
-    """The one of docs/how-to/test_your_pipeline.md."""
+class TestDocumentedEngine(DiffEngineContract):
+    """The engine in docs/how-to/test_your_pipeline.md."""
 
     @pytest.fixture
     def engine(self):
@@ -39,7 +39,7 @@ class TestTheDocumentedEngine(DiffEngineContract):
         return names["DictEngine"]()
 
 
-def test_a_source_of_someone_else_is_synced(tmp_path):
+def test_a_third_party_source_is_synced(tmp_path):
     database = tmp_path / "crm.db"
     with sqlite3.connect(database) as connection:
         connection.execute("CREATE TABLE members (amplitude_id INTEGER, user_id TEXT, plan TEXT)")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import CohortS3Error, ConfigurationError
-from ..policy._purposes import OBJECT_ACTIONS
+from ..policy import PURPOSES
 from ._output import COMMAND, cure, say
 from ._setup import CONFIG_FILE
 from ._subcommands import _history, _members, _parse_name, _policy, _run, _sync, _verify
@@ -135,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     policy.add_argument(
         "--principal", action="append", required=True, metavar="ARN", help="who; may be repeated"
     )
-    policy.add_argument("--purpose", choices=[*OBJECT_ACTIONS], default="write", help="what for")
+    policy.add_argument("--purpose", choices=PURPOSES, default="write", help="what for")
     policy.add_argument("--create-only", action="store_true", help="deny to overwrite")
     policy.add_argument("--kms-key", metavar="ARN", help="deny to write with another key")
     policy.set_defaults(verb=_policy)

@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import frozen
 
-from ..errors import InvalidTextError, UnsupportedValueError
+from ..errors import InvalidCellError
 from ..format.columns import ID_COLUMNS, id_column
 from ..format.schema import RowSchema
 
@@ -28,8 +28,7 @@ def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[s
 
     Raises:
         MissingColumnsError: It lacks the key or a property.
-        UnsupportedValueError: A column holds what has no one text form.
-        InvalidTextError: A cell holds a NUL.
+        InvalidCellError: A column is neither text nor integers.
     """
     named = {id_column(name) or name: name for name in frame.columns}
     schema.check_columns(named, fill=False)
@@ -44,8 +43,7 @@ def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[s
         kind = types[name].simpleString()
         whole = kind.startswith("decimal") and kind.endswith(",0)")
         if kind not in ("string", "tinyint", "smallint", "int", "bigint", "void") and not whole:
-            cure = "cast it to text at the source"
-            raise UnsupportedValueError(column, kind, cure)
+            raise InvalidCellError(column, f"is of type {kind}", "cast it to text at the source")
         # In backquotes, as a dot would be taken for a field of a structure.
         cell = frame["`" + name.replace("`", "``") + "`"].cast("string")
         cells.append(functions.coalesce(cell, functions.lit("")).alias(names[column]))
@@ -68,7 +66,7 @@ def size_of(functions: Any, frame: Any, schema: RowSchema) -> Size:
     """The exact size of the file, before a byte of it is written.
 
     Raises:
-        InvalidTextError: A cell holds a NUL.
+        InvalidCellError: A cell holds a NUL.
     """
     size = functions.lit(len(schema.columns))  # commas and the line end
     nuls: list[Any] = []
@@ -82,5 +80,5 @@ def size_of(functions: Any, frame: Any, schema: RowSchema) -> Size:
     found = frame.agg(functions.count("*"), functions.sum(size.cast("long")), *nuls).collect()[0]
     for column, has_nul in zip(schema.columns, found[2:], strict=True):
         if has_nul:
-            raise InvalidTextError(column, "holds a NUL, which ends a text for many databases")
+            raise InvalidCellError(column, "holds a NUL character", "remove it before the sync")
     return Size(found[0], len(schema.header_line) + (found[1] or 0))

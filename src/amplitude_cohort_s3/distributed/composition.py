@@ -13,7 +13,7 @@ from typing import Self
 from attrs import field, frozen
 
 from ..diff.protocol import DiffSummary
-from ..errors import ConfigurationError, MissingPowerError, PartOrderError
+from ..errors import ConfigurationError, MalformedCsvError, MissingCapabilityError
 from ..format.columns import Row
 from ..format.content import ContentPart, FileContent
 from ..format.existing_meaning import ExistingMeaning
@@ -62,11 +62,11 @@ class ComposedFile(FileContent):
         """Return the file that a header and these parts make.
 
         Raises:
-            PartOrderError: A part does not begin after the end of the one before it.
+            MalformedCsvError: A part does not begin after the end of the one before it.
         """
         for before, part in pairwise(parts):
             if part.first_key <= before.last_key:
-                raise PartOrderError(part.stored.key)
+                raise _not_in_order(part.stored.key)
         header = schema.header_line
         content = [ContentPart(len(header), hashlib.sha256(header).hexdigest())]
         content += [ContentPart(part.stored.size, part.sha256) for part in parts]
@@ -128,7 +128,7 @@ class ComposedDiff:
             origin: A description of the source, for the record. No secrets.
 
         Raises:
-            PartOrderError: Parts of one file are not in order.
+            MalformedCsvError: Parts of one file are not in order.
         """
         files = {t: ComposedFile.of_parts(parts[t], schema) for t in DiffType}
         rows = {t.value: files[t].rows for t in DiffType}
@@ -153,7 +153,7 @@ class ComposedDiff:
         """Compose one of the files of its parts: see ``StageableDiff``.
 
         Raises:
-            MissingPowerError: The storage can't compose.
+            MissingCapabilityError: The storage can't compose.
             ConfigurationError: The file is to be compressed, and its parts are not.
         """
         if key.endswith(".gz"):
@@ -167,10 +167,10 @@ def require_compose(storage: Storage) -> SupportsCompose:
     """Return the storage as one that can compose.
 
     Raises:
-        MissingPowerError: It can't.
+        MissingCapabilityError: It can't.
     """
     if not isinstance(storage, SupportsCompose):
-        raise MissingPowerError(type(storage).__name__, "compose", "a sync of parts")
+        raise MissingCapabilityError(type(storage).__name__, "compose", "a sync of parts")
     return storage
 
 
@@ -190,8 +190,8 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
         The part, visible under its key.
 
     Raises:
-        PartOrderError: The keys do not ascend.
-        InvalidTextError: A cell holds a NUL or a lone surrogate.
+        MalformedCsvError: The keys are not in ascending order.
+        InvalidCellError: A cell holds a NUL or a lone surrogate.
         ObjectExistsError: Something is under the key.
         ValueError: There is no row.
 
@@ -213,9 +213,9 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
             if not count:
                 first = keys[0]
             elif keys[0] <= last:
-                raise PartOrderError(key)
+                raise _not_in_order(key)
             if any(after <= before for before, after in pairwise(keys)):
-                raise PartOrderError(key)
+                raise _not_in_order(key)
             last = keys[-1]
             data = b"".join(schema.encode(batch))[header:]
             count += len(batch)
@@ -268,3 +268,12 @@ def members_digest(schema: RowSchema, rows_digest: int) -> str:
     """
     total = (rows_digest % (1 << 256)).to_bytes(32, "big")
     return hashlib.sha256(schema.header_line + total).hexdigest()
+
+
+def _not_in_order(key: str) -> MalformedCsvError:
+    return MalformedCsvError(
+        None,
+        "the rows are not in strictly ascending order of their key, after those of the part before",
+        "Sort all rows by the bytes of the key",
+        key,
+    )

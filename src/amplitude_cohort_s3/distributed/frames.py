@@ -11,7 +11,13 @@ from uuid import uuid4
 from attrs import frozen
 
 from .._optional import load
-from ..errors import DuplicateKeyError, EmptyKeyError, MissingColumnsError, UnsupportedValueError
+from ..errors import (
+    ArgumentTypeError,
+    DuplicateKeyError,
+    EmptyKeyError,
+    InvalidCellError,
+    MissingColumnsError,
+)
 from ..format.existing_meaning import ExistingMeaning
 
 
@@ -71,8 +77,8 @@ def diff_frames(
     Raises:
         MissingExtraError: Narwhals is not installed.
         MissingColumnsError: A side lacks the column ``on``.
-        UnsupportedValueError: A side is no such frame, they are of two engines, or the
-            keys are not of one type, text or integers.
+        ArgumentTypeError: A side is not such a frame, or they are of two engines.
+        InvalidCellError: The keys are not of one type, text or integers.
         EmptyKeyError: Current rows have no Amplitude id, and it is the key. (Rows without
             another key are skipped and counted.)
         DuplicateKeyError: Different rows of one side share a key.
@@ -85,8 +91,8 @@ def diff_frames(
     nw = load("narwhals", "frames")
     before, now = _frame(nw, previous, "previous"), _frame(nw, current, "current")
     if (type(before), before.implementation) != (type(now), now.implementation):
-        cure = f"give both sides as {_kind(current)}"
-        raise UnsupportedValueError("previous", _kind(previous), cure)
+        hint = f"pass both sides as {_kind(current)}"
+        raise ArgumentTypeError("previous", _kind(previous), hint)
     _check_key(nw, before.collect_schema(), now.collect_schema(), on)
 
     columns = now.collect_schema().names()
@@ -135,21 +141,21 @@ def _kind(frame: object) -> str:
 def _frame(nw: Any, frame: Any, side: str) -> Any:
     found = nw.from_native(frame, pass_through=True)
     if not isinstance(found, (nw.DataFrame, nw.LazyFrame)):
-        cure = "give a data frame of pandas, Polars, pyarrow, DuckDB or PySpark"
-        raise UnsupportedValueError(side, _kind(frame), cure)
+        hint = "pass a data frame of pandas, Polars, pyarrow, DuckDB or PySpark"
+        raise ArgumentTypeError(side, _kind(frame), hint)
     return found
 
 
 def _check_key(nw: Any, before: Any, now: Any, on: str) -> None:
     for schema in (before, now):
         if on not in schema.names():
-            raise MissingColumnsError((on,))
+            raise MissingColumnsError((on,), found=tuple(schema.names()))
         if schema[on] != nw.String and not schema[on].is_integer():
-            cure = "make it text or integers at the source"
-            raise UnsupportedValueError(on, str(schema[on]), cure)
+            hint = "make the column text or integers at the source"
+            raise InvalidCellError(on, f"is of type {schema[on]}", hint)
     if (before[on] == nw.String) != (now[on] == nw.String):
-        cure = f"make it {now[on]} on both sides"
-        raise UnsupportedValueError(on, str(before[on]), cure)
+        rule = f"is of type {before[on]} in previous and {now[on]} in current"
+        raise InvalidCellError(on, rule, f"make it {now[on]} on both sides")
 
 
 def _counted(nw: Any, frame: Any, on: str, times: str) -> Any:
@@ -176,8 +182,8 @@ def _counted(nw: Any, frame: Any, on: str, times: str) -> Any:
             counted.to_native().query("members", query)
             return nw.from_native(native.query("members", f"from {table}"))
         case _:
-            cure = "collect it first, or give one of Polars, DuckDB or PySpark"
-            raise UnsupportedValueError("current", _kind(native), cure)
+            hint = "collect it first, or pass one of Polars, DuckDB or PySpark"
+            raise ArgumentTypeError("current", _kind(native), hint)
 
 
 def _in_columns(nw: Any, frame: Any, schema: Any) -> Any:

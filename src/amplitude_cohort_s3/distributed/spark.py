@@ -13,10 +13,10 @@ from typing import Any
 from uuid import uuid4
 
 from .._optional import load
-from ..errors import ConfigurationError, DuplicateKeyError, ObjectTooLargeError, TooManyPartsError
+from ..errors import ConfigurationError, DuplicateKeyError, ObjectTooLargeError
 from ..format.filename import DiffType
 from ..settings.cohort_sync import CohortSync
-from ..storage.compose import MAX_PARTS
+from ..storage.limits import MAX_PARTS
 from ..storage.protocol import Storage, SupportsDelete
 from ..sync.commit import SyncResult
 from ..sync.plan import check_exits, keys_of
@@ -68,14 +68,13 @@ def sync_frames(
 
     Raises:
         ConfigurationError: ``staging`` is where the files go, or these are compressed.
-        MissingPowerError: The storage does not compose.
-        ObjectTooLargeError, TooManyPartsError: A file would be larger than the storage
-            takes, or of more parts. It shows before anything is written.
-        MassExitError, SyncTimeTakenError, SyncOrderError, FutureTimeError, ClockSkewError,
-            UnloggedSyncsError, HeadFilesMissingError, MatchByChangedError,
-            ConcurrentSyncError, UnknownOutcomeError: As ``sync_cohort``.
-        EmptyKeyError, DuplicateKeyError, MissingColumnsError, UnsupportedValueError,
-            InvalidTextError: The members can't be synced.
+        MissingCapabilityError: The storage does not compose.
+        ObjectTooLargeError: A file would be larger, or have more parts, than the storage
+            accepts. Nothing has been written then.
+        MassExitError, SyncTimeError, UnloggedSyncsError, HeadFilesMissingError,
+            MatchByChangedError, ConcurrentSyncError, UnknownOutcomeError: As in ``sync_cohort``.
+        EmptyKeyError, DuplicateKeyError, MissingColumnsError, InvalidCellError: The members
+            can't be synced.
         MissingExtraError: PySpark, Narwhals or pyarrow is not installed.
 
     Example::
@@ -111,9 +110,9 @@ def sync_frames(
         for diff_type, key in keys_of(sync, start.synced_at).items():
             size = sizes[diff_type]
             if size.bytes > limit:
-                raise ObjectTooLargeError(key, limit)
+                raise ObjectTooLargeError(key, limit, found=size.bytes)
             if size.divisions(part_bytes) > MAX_PARTS:
-                raise TooManyPartsError(key, size.divisions(part_bytes), MAX_PARTS)
+                raise ObjectTooLargeError(key, MAX_PARTS, "parts", size.divisions(part_bytes))
         with _staged(driver, f"{staging}/{uuid4().hex}/") as run:
             parts = {
                 t: write_parts(

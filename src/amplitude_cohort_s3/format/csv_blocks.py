@@ -273,7 +273,7 @@ def _even_chunks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
     ready = 0
     for chunk in chunks:
         if not gathered:  # Only the first is checked: the others have its type.
-            check_kind("a chunk", chunk, bytes, "encode text as UTF-8")
+            check_kind("a chunk", chunk, bytes, "pass bytes; encode text as UTF-8")
         gathered.append(chunk)
         ready += len(chunk)
         if ready >= size:

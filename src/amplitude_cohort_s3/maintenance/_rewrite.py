@@ -1,6 +1,5 @@
 """Files rewritten without the rows of forgotten people."""
 
-import hashlib
 import re
 import uuid
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from itertools import chain
 
 from attrs import define
 
+from .._bytes import Hashed
 from ..errors import StagedGoneError
 from ..format.columns import ID_COLUMNS, Row
 from ..format.compression import stage_csv
@@ -22,43 +22,37 @@ from ..log.listing import BucketSync
 from ..log.location import StreamLocation
 from ..log.records import RecordedFile, SyncRecord
 from ..storage.capabilities import require_replace
-from ..storage.protocol import StagedObject
+from ..storage.protocol import Storage
 from ..sync.amend import amend
-from ._search import File, Found, Who
-
-# --- Doing ---------------------------------------------------------------------------
+from ..sync.commit_protocol import replacement
+from ._search import SearchedFile, SearchResult, Subjects
 
 
 @define
-class _Rewriting:
-    """The bytes of a file without those who go, and what they come to."""
+class _RewrittenFile:
+    """A file without the rows of subjects, counted while its bytes are produced."""
 
-    file: File
-    who: Who
+    file: SearchedFile
+    subjects: Subjects
     rows: int = 0
-    size: int = 0
-    sha256: str = ""
 
-    def chunks(self) -> Iterator[bytes]:
-        """The CSV that is left."""
-        digest = hashlib.sha256()
+    def staged(self, storage: Storage) -> RecordedFile:
+        """Stage the file in the place of the old one; return what the log records of it."""
         schema = self.file.schema or _own_schema(self.file)
-        for chunk in schema.encode(self._kept(schema)):
-            digest.update(chunk)
-            self.size += len(chunk)
-            yield chunk
-        self.sha256 = digest.hexdigest()
-
-    def recorded(self, staged: StagedObject) -> RecordedFile:
-        """What to record of the file, once its bytes are stored."""
+        content = Hashed(schema.encode(self._kept_rows(schema)))
+        staged = stage_csv(storage, self.file.key, content)
         return RecordedFile(
-            key=self.file.key, rows=self.rows, size=self.size, sha256=self.sha256, staged=staged
+            key=self.file.key,
+            rows=self.rows,
+            size=content.size,
+            sha256=content.sha256,
+            staged=staged,
         )
 
-    def _kept(self, schema: RowSchema) -> Iterator[Row]:
-        goes = self.who.tester(schema.columns)
+    def _kept_rows(self, schema: RowSchema) -> Iterator[Row]:
+        is_subject = self.subjects.matcher(schema.columns)
         for row in self.file.source.rows_of(schema, fill=True):
-            if not goes(row):
+            if not is_subject(row):
                 self.rows += 1
                 yield row
 
@@ -66,8 +60,8 @@ class _Rewriting:
 _API_HEADER = re.compile(rb"\b(amplitude_id|user_id)\b")
 
 
-def _own_schema(file: File) -> RowSchema:
-    """The columns of a file that somebody else wrote; it comes out in the canonical form."""
+def _own_schema(file: SearchedFile) -> RowSchema:
+    """Return the columns of a file that another tool wrote; it is rewritten in canonical form."""
     chunks = file.source.chunks()
     first = next(chunks, b"")
     table = read_table(chain([first], chunks))
@@ -78,24 +72,32 @@ def _own_schema(file: File) -> RowSchema:
     )
 
 
-def replace_unlogged(location: StreamLocation, found: Found) -> None:
-    """Without a log each file is for itself, and a rerun sees which are still to do."""
-    store = require_replace(location.data, "forget")
+def replace_unlogged(location: StreamLocation, found: SearchResult) -> None:
+    """Replace the affected files of a stream without a log; a rerun does those that are left."""
+    storage = require_replace(location.data, "forget")
     for affected in found.plan.files:
-        rewriting = _Rewriting(found.files[affected.key], found.who)
-        store.replace(stage_csv(location.data, affected.key, rewriting.chunks()))
+        rewritten = _RewrittenFile(found.files[affected.key], found.subjects)
+        storage.replace(replacement(rewritten.staged(location.data)))
 
 
-def amend_log(location: StreamLocation, found: Found, head: SyncRecord, now: datetime) -> int:
-    """Stages the new files, records them, puts them in place; the number of the amendment."""
+def amend_log(
+    location: StreamLocation, found: SearchResult, head: SyncRecord, now: datetime
+) -> int:
+    """Stage the new files, record them, and replace the old ones.
+
+    Returns:
+        The number of the amendment.
+
+    Raises:
+        StagedGoneError: Some of the new files were removed before they replaced the old.
+        ConcurrentSyncError, LogLimitError: As ``amend``.
+    """
     with ExitStack() as discarding:
         replaced = dict[str, RecordedFile]()
         for affected in found.plan.files:
-            key = affected.key
-            rewriting = _Rewriting(found.files[key], found.who)
-            staged = stage_csv(location.data, key, rewriting.chunks())
-            discarding.callback(location.data.discard, staged)
-            replaced[key] = rewriting.recorded(staged)
+            rewritten = _RewrittenFile(found.files[affected.key], found.subjects)
+            replaced[affected.key] = file = rewritten.staged(location.data)
+            discarding.callback(location.data.discard, replacement(file))
         amendment = Amendment(
             number=found.history.log.last_ended + 1,
             previous=head.ref,
@@ -103,7 +105,7 @@ def amend_log(location: StreamLocation, found: Found, head: SyncRecord, now: dat
             requested_at=now,
             purpose="forget",
             replaced=replaced,
-            counts=dict(_counts(found, replaced)),
+            counts=dict(_changed_counts(found, replaced)),
             earlier=head.amendment,
             writer=uuid.uuid4().hex,
         )
@@ -114,56 +116,63 @@ def amend_log(location: StreamLocation, found: Found, head: SyncRecord, now: dat
     return amendment.number
 
 
-def _counts(
-    found: Found, replaced: Mapping[str, RecordedFile]
+def _changed_counts(
+    found: SearchResult, replaced: Mapping[str, RecordedFile]
 ) -> Iterator[tuple[int, AmendedCounts]]:
-    """The numbers of the syncs that change."""
+    """Yield the new counts of each sync whose counts change, with the number of its record."""
     history = found.history
-    gone = frozenset[str]()
-    earlier = members = 0
+    subjects = frozenset[str]()
+    earlier = earlier_members = 0
     for sync in history:
-        gone = _gone_at(found, sync, gone)
+        subjects = _subjects_at(found, sync, subjects)
         record = history.record(sync)
         if record is None:
             continue
-        # Where an earlier amendment was carried out in part, its counts fit neither state.
+        # If an earlier amendment was carried out in part, its counts describe neither state.
         partial = bool(record.keys & history.log.lost)
-        sha256 = record.members_sha256
-        now = record.members - len(gone)
-        if gone or partial:
-            now, sha256 = _members(found, sync, record, replaced, now, count=partial)
+        members, sha256 = record.members - len(subjects), record.members_sha256
+        if subjects or partial:
+            members, sha256 = _members_left(found, sync, record, replaced, members, count=partial)
         if record.previous is None:
             members_before = record.members_before
         elif record.previous.number == earlier:
-            members_before = members
+            members_before = earlier_members
         else:
-            members_before = record.members_before - len(_gone_before(found, sync))
-        earlier, members = record.number, now
-        counts = AmendedCounts(members=now, members_before=members_before, members_sha256=sha256)
+            members_before = record.members_before - len(_subjects_before(found, sync))
+        earlier, earlier_members = record.number, members
+        counts = AmendedCounts(
+            members=members, members_before=members_before, members_sha256=sha256
+        )
         if counts != AmendedCounts.of(record):
             yield record.number, counts
 
 
-def _in(found: Found, sync: BucketSync, diff_type: DiffType) -> frozenset[str]:
-    info = sync.files.get(diff_type)
-    return frozenset() if info is None else found.keys_in.get(info.key, frozenset())
+def _subjects_in(
+    found: SearchResult, sync: BucketSync
+) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """Return the subjects in the files entering, exiting and existing of a sync."""
+    entering, exiting, existing = (
+        found.keys_in.get(sync.files[t].key, frozenset()) if t in sync.files else frozenset[str]()
+        for t in DiffType
+    )
+    return entering, exiting, existing
 
 
-def _gone_at(found: Found, sync: BucketSync, before: frozenset[str]) -> frozenset[str]:
-    """Which of the people were members at a sync."""
-    entering, exiting, existing = (_in(found, sync, t) for t in DiffType)
+def _subjects_at(found: SearchResult, sync: BucketSync, before: frozenset[str]) -> frozenset[str]:
+    """Return the subjects who were members at a sync."""
+    entering, exiting, existing = _subjects_in(found, sync)
     known = existing if found.history.has_snapshot(sync) else before
     return (entering | known) - exiting
 
 
-def _gone_before(found: Found, sync: BucketSync) -> frozenset[str]:
-    """Which of the people were members before a sync."""
-    entering, exiting, existing = (_in(found, sync, t) for t in DiffType)
+def _subjects_before(found: SearchResult, sync: BucketSync) -> frozenset[str]:
+    """Return the subjects who were members before a sync."""
+    entering, exiting, existing = _subjects_in(found, sync)
     return (existing - entering) | exiting
 
 
-def _members(
-    found: Found,
+def _members_left(
+    found: SearchResult,
     sync: BucketSync,
     record: SyncRecord,
     replaced: Mapping[str, RecordedFile],
@@ -171,9 +180,9 @@ def _members(
     *,
     count: bool,
 ) -> tuple[int, str]:
-    """The number of members without those who go, and the digest of a file of them.
+    """Return the number and the digest of the members without the subjects.
 
-    Where a pruned sync can't tell its members any more, the digest stays as it is.
+    If a sync is pruned and its members can't be told any more, its digest stays as it is.
     """
     if not found.history.has_snapshot(sync):
         return members, record.members_sha256
@@ -183,16 +192,17 @@ def _members(
         # The digest of a composed file is not that of its bytes; it was not replaced.
         sha256 = record.members_sha256 if file.parts else file.sha256
         return file.rows if count else members, sha256
-    goes = found.who.tester(record.schema.columns)
-    kept = [0]
+    is_subject = found.subjects.matcher(record.schema.columns)
+    left = 0
 
     def rows() -> Iterator[Row]:
+        nonlocal left
         for row in found.history.members_at(sync):
-            if not goes(row):
-                kept[0] += 1
+            if not is_subject(row):
+                left += 1
                 yield row
 
-    digest = hashlib.sha256()
-    for chunk in record.schema.encode(rows()):
-        digest.update(chunk)
-    return kept[0], digest.hexdigest()
+    content = Hashed(record.schema.encode(rows()))
+    for _ in content:
+        pass
+    return left, content.sha256

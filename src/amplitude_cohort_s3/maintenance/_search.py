@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .._arguments import check_kind
 from ..errors import ArgumentTypeError, MissingColumnsError, UnfinishedSyncError
@@ -20,45 +20,62 @@ from ..log.location import StreamLocation
 from ..sources.protocol import CsvSource
 from .forget_report import AffectedFile, ForgetPlan
 
-# --- Looking -------------------------------------------------------------------------
-
 
 @frozen(kw_only=True)
-class Who:
-    """Whose rows go: those with one of the keys, or with one of the ids in a column."""
+class Subjects:
+    """The people to forget: by their keys, and by their ids in another column.
+
+    Attributes:
+        key: The column that members are matched by.
+        keys: The subjects' values of this column.
+        by: The column of the ids that the caller gave.
+        ids: The ids.
+    """
 
     key: str
     keys: frozenset[str] = field(repr=False)
     by: str
     ids: frozenset[str] = field(repr=False)
 
-    def tester(self, columns: Sequence[str]) -> Callable[[Row], bool]:
-        """A function that says of rows with these columns whether they go."""
-        sets = [(self.key, self.keys), (self.by, self.ids)]
-        places = [(columns.index(name), ids) for name, ids in sets if name in columns]
-        return lambda row: any(row[place] in ids for place, ids in places)
+    def matcher(self, columns: Sequence[str]) -> Callable[[Row], bool]:
+        """Return a function that tells whether a row with these columns is a subject's."""
+        wanted = [(self.key, self.keys), (self.by, self.ids)]
+        positions = [(columns.index(name), ids) for name, ids in wanted if name in columns]
+        return lambda row: any(row[position] in ids for position, ids in positions)
 
 
 @frozen(kw_only=True)
-class File:
-    """One file of the stream, with what the log says of it."""
+class SearchedFile:
+    """A file of the stream.
+
+    Attributes:
+        key: The object's key.
+        source: The rows of the file.
+        schema: The recorded schema; None if no record of this library describes the file.
+    """
 
     key: str
     source: CsvSource
     schema: RowSchema | None
-    """Of a file that the library wrote; of others what their own header says."""
 
 
 @frozen(kw_only=True)
-class Found:
-    """What a search found."""
+class SearchResult:
+    """The files with rows of subjects.
+
+    Attributes:
+        history: The history in which they were searched.
+        subjects: The people to forget.
+        files: All files of the stream, by their keys.
+        plan: The counts.
+        keys_in: The subjects' keys in each affected file, by the file's key.
+    """
 
     history: CohortHistory
-    who: Who
-    files: Mapping[str, File]
+    subjects: Subjects
+    files: Mapping[str, SearchedFile]
     plan: ForgetPlan
     keys_in: Mapping[str, frozenset[str]] = field(repr=False)
-    """By the keys of files: the keys of the people in them."""
 
 
 def search(
@@ -67,39 +84,40 @@ def search(
     *,
     by: str | None,
     work_dir: str | PathLike[str] | None,
-) -> Found:
-    cure = "give a list of ids"
-    check_kind("people", people, Iterable, cure)
+) -> SearchResult:
+    """Search all files of a stream for people: see ``plan_forget``."""
+    hint = "give a list of ids"
+    check_kind("people", people, Iterable, hint)
     if isinstance(people, str | bytes):
-        raise ArgumentTypeError("people", type(people).__name__, cure)
+        raise ArgumentTypeError("people", type(people).__name__, hint)
     history = read_location(location, work_dir=work_dir)
     if history.log.unfinished is not None:
         raise UnfinishedSyncError(history.log.unfinished.key)
     files = {file.key: file for file in _files(location, history)}
     column = history.match_by if by is None else by
-    # An empty id is nobody's: it stands where there is none.
+    # An empty cell means that there is no id, so it matches nobody.
     ids = frozenset(to_text(one, column) for one in people) - {""}
     if column not in (*ID_COLUMNS, *history.columns):
-        raise MissingColumnsError((column,))
-    who = Who(key=history.match_by, keys=frozenset(), by=column, ids=ids)
+        raise MissingColumnsError((column,), found=history.columns)
+    subjects = Subjects(key=history.match_by, keys=frozenset(), by=column, ids=ids)
     if column != history.match_by and ids:
-        keys = {key for file in files.values() for key, _ in _matches(file, who)} - {""}
-        who = Who(key=history.match_by, keys=frozenset(keys), by=column, ids=ids)
+        keys = {key for file in files.values() for key in _count_rows(file, subjects)} - {""}
+        subjects = evolve(subjects, keys=frozenset(keys))
     affected, keys_in = list[AffectedFile](), dict[str, frozenset[str]]()
     for key, file in files.items():
-        counts = Counter(dict(_matches(file, who))) if ids else Counter[str]()
-        if counts:
-            keys_in[key] = frozenset(counts)
-            affected.append(AffectedFile(key=key, rows=counts.total()))
-    everyone = frozenset[str]().union(*keys_in.values()) - {""}
+        rows = _count_rows(file, subjects) if ids else Counter[str]()
+        if rows:
+            keys_in[key] = frozenset(rows)
+            affected.append(AffectedFile(key=key, rows=rows.total()))
+    found = frozenset[str]().union(*keys_in.values()) - {""}
     plan = ForgetPlan(
-        stream=location.stream, people=len(everyone), files=tuple(affected), files_read=len(files)
+        stream=location.stream, people=len(found), files=tuple(affected), files_read=len(files)
     )
-    return Found(history=history, who=who, files=files, plan=plan, keys_in=keys_in)
+    return SearchResult(history=history, subjects=subjects, files=files, plan=plan, keys_in=keys_in)
 
 
-def _files(location: StreamLocation, history: CohortHistory) -> Iterator[File]:
-    """Every file of the stream, of void syncs, of doubled names and of none too."""
+def _files(location: StreamLocation, history: CohortHistory) -> Iterator[SearchedFile]:
+    """Yield every file of the stream, also those that no published record names."""
     for item in location.list_files():
         if not isinstance(item, StreamFile):
             continue
@@ -110,16 +128,16 @@ def _files(location: StreamLocation, history: CohortHistory) -> Iterator[File]:
         else:
             source = recorded_source(record, name.diff_type, location.data.open)
             schema = None if record.adopted else record.schema
-        yield File(key=key, source=source, schema=schema)
+        yield SearchedFile(key=key, source=source, schema=schema)
 
 
-def _matches(file: File, who: Who) -> list[tuple[str, int]]:
-    """The keys of those in a file who are to go, and how many rows each has."""
+def _count_rows(file: SearchedFile, subjects: Subjects) -> Counter[str]:
+    """Return the number of subjects' rows in a file, by their keys."""
     found = Counter[str]()
     with file.source.reading():
         table = read_table(file.source.chunks(), canonical=file.source.canonical)
-        goes = who.tester(table.columns)
-        place = table.columns.index(who.key) if who.key in table.columns else None
+        is_subject = subjects.matcher(table.columns)
+        key = table.columns.index(subjects.key) if subjects.key in table.columns else None
         for rows in table.batches:
-            found.update("" if place is None else row[place] for row in rows if goes(row))
-    return list(found.items())
+            found.update("" if key is None else row[key] for row in rows if is_subject(row))
+    return found

@@ -1,10 +1,9 @@
-"""Forgetting people: the one exception to "no object under a cohort name ever changes".
+"""Forgetting people: the one exception to "a published object never changes".
 
-The files that hold them are written anew without them and put in the place of the old
-ones, each at once. Where the stream has a log, one entry of it, an ``Amendment``, is the
-decision: it has the new digests and counts and names nobody, takes a number like a sync
-so that the two can't cross, and can be finished by any process without knowing whom it
-was about.
+Every file with rows of these people is written again without them and replaces the old
+file, one file at a time. If the stream has a log, one entry of it, an ``Amendment``, is the
+decision: it contains the new digests and counts and names nobody. It takes a number like a
+sync, so that the two can't cross, and any process can finish it without knowing the people.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,22 +30,22 @@ def plan_forget(
     log: Storage | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> ForgetPlan:
-    """Looks which files hold people, and touches nothing.
+    """Return which files contain people, without changing anything.
 
     Args:
-        storage: Where the data is.
-        stream: Whose files.
-        people: Whom to forget: their ids.
-        by: The column of these ids; by default the one that members are matched by.
-            Whoever had such an id once is forgotten with all rows of the same key.
-        log: Where the log is, if not in ``storage``.
-        work_dir: Where temporary files go.
+        storage: The storage of the data.
+        stream: The stream.
+        people: The ids of the people to forget.
+        by: The column of these ids. Default: the column that members are matched by. A user
+            who had such an id in any file is forgotten with all rows of the same key.
+        log: The storage of the log, if it is not ``storage``.
+        work_dir: The folder for temporary files. Default: the system's.
 
     Raises:
         MissingCapabilityError: The storage can't replace files.
-        UnfinishedSyncError: A sync is at work, or died; ``recover`` finishes it.
-        ArgumentTypeError: ``people`` is one text, or another argument of another type.
-        InvalidCellError: ``people`` holds what is no id.
+        UnfinishedSyncError: A sync is running or died; ``recover`` finishes it.
+        ArgumentTypeError: ``people`` is a text, or another argument has another type.
+        InvalidCellError: ``people`` contains a value that is not an id.
         MissingColumnsError: No file has the column ``by``.
         ObjectChangedError, MalformedCsvError: A file can't be trusted or read.
     """
@@ -65,38 +64,38 @@ def forget(
     work_dir: str | PathLike[str] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ForgetReceipt:
-    """Takes people out of all files of a stream, of published syncs and of others.
+    """Remove people from all files of a stream, also from those of unpublished syncs.
 
-    Counts and digests of the log follow. A run that dies is completed by running it again,
-    or, once it is recorded, by ``recover`` and by the next sync. Each file changes at
-    once: whoever reads meanwhile sees some of them as before and some as after.
+    The counts and digests in the log are amended. If a run dies, run it again; once it is
+    recorded, ``recover`` and the next sync finish it too. Each file is replaced at once, so
+    that a reader in between sees some old and some new files.
 
-    Take the people out of the source of the next sync too, or they will enter again. They
-    do not show as exiting. Where there is no log, nothing keeps a writer from adding files
-    meanwhile: run it while none is at work, or twice.
+    Remove the people from the source of the next sync too, or they enter again. They are not
+    reported as exiting. Without a log, nothing stops a writer from adding files meanwhile:
+    run it while no writer runs, or run it twice.
 
     Args:
-        storage: Where the data is.
-        stream: Whose files; a person may be in several streams (see ``list_streams``).
-        people: Whom to forget: their ids.
-        by: The column of these ids; by default the one that members are matched by.
-            Whoever had such an id once is forgotten with all rows of the same key.
-        log: Where the log is, if not in ``storage``.
-        work_dir: Where temporary files go.
-        clock: Gives the time; for tests.
+        storage: The storage of the data.
+        stream: The stream; a person may be in several (see ``list_streams``).
+        people: The ids of the people to forget.
+        by: The column of these ids. Default: the column that members are matched by. A user
+            who had such an id in any file is forgotten with all rows of the same key.
+        log: The storage of the log, if it is not ``storage``.
+        work_dir: The folder for temporary files. Default: the system's.
+        clock: A function that returns the time; for tests.
 
     Raises:
         MissingCapabilityError: The storage can't replace files.
-        ConcurrentSyncError: A sync came first; nothing is changed, run it again.
-        LogLimitError: They are in more files than one entry of the log can hold, some
+        ConcurrentSyncError: A sync came first; nothing is changed. Run it again.
+        LogLimitError: They are in more files than one entry of the log can name, about
             15,000; nothing is changed.
-        StagedGoneError: Some of the new files were removed before they came into place;
-            the others are done, run it again.
-        ArgumentTypeError: ``people`` is one text, or another argument of another type.
-        InvalidCellError: ``people`` holds what is no id.
+        StagedGoneError: Some new files were removed before they replaced the old ones; the
+            others are done. Run it again.
+        ArgumentTypeError: ``people`` is a text, or another argument has another type.
+        InvalidCellError: ``people`` contains a value that is not an id.
         MissingColumnsError: No file has the column ``by``.
         ObjectChangedError, MalformedCsvError: A file can't be trusted or read.
-        UnknownOutcomeError: The storage did not say what became of a write; run it again.
+        UnknownOutcomeError: The storage did not answer a write. Run it again.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
     >>> bucket = MemoryStorage()

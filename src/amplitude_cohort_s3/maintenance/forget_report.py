@@ -1,4 +1,4 @@
-"""What forgetting people would do, and what it did."""
+"""The plan and the receipt of forgetting people."""
 
 from datetime import datetime
 
@@ -11,16 +11,16 @@ OTHER_COPIES = (
     "Older versions in a bucket that keeps versions, replicas, backups, what consumers have "
     "copied, and Amplitude itself may still hold these people"
 )
-"""What forgetting can't reach; receipts say it."""
+"""The copies that forgetting can't reach, for receipts."""
 
 
 @frozen(kw_only=True)
 class AffectedFile:
-    """A file that holds people who are to be forgotten.
+    """A file with rows of subjects: people who are to be forgotten.
 
     Attributes:
-        key: Where.
-        rows: How many of its rows go.
+        key: The object's key.
+        rows: The number of rows that are removed.
     """
 
     key: str
@@ -29,13 +29,13 @@ class AffectedFile:
 
 @frozen(kw_only=True)
 class ForgetPlan:
-    """What ``forget`` would do. It counts people and does not name them.
+    """The files that ``forget`` would change. It counts people and does not name them.
 
     Attributes:
-        stream: Whose files.
-        people: How many of those given the files hold, by the stream's key.
-        files: Those that hold them, in the order of their keys.
-        files_read: How many were looked through.
+        stream: The stream.
+        people: The number of given people who are in the files, by the stream's key.
+        files: The files with rows of them, in the order of their keys.
+        files_read: The number of files that were searched.
     """
 
     stream: CohortStream
@@ -44,14 +44,12 @@ class ForgetPlan:
     files_read: int
 
     def __str__(self) -> str:
-        """The counts, one file a line."""
-        lines = [f"{file.rows:>10,} {file.key}" for file in self.files]
-        return "\n".join([self._title, *lines])
+        """Return the counts, one file per line."""
+        return "\n".join([self._title, *_lines(self.files)])
 
     def _repr_html_(self) -> str:
-        return html_table(
-            self._title, ("rows to forget", "key"), [(f.rows, f.key) for f in self.files]
-        )
+        rows = [(file.rows, file.key) for file in self.files]
+        return html_table(self._title, ("rows to forget", "key"), rows)
 
     @property
     def _title(self) -> str:
@@ -60,14 +58,15 @@ class ForgetPlan:
 
 @frozen(kw_only=True)
 class ForgetReceipt:
-    """What ``forget`` did, to keep as evidence: it names nobody.
+    """The evidence of what ``forget`` did. It names nobody.
 
     Attributes:
-        stream: Whose files.
-        forgotten_at: When, in UTC.
-        people: How many were found and forgotten, by the stream's key.
-        files: The files that were replaced, and how many rows went.
-        number: Of the entry in the log; None where nothing was to do or there is no log.
+        stream: The stream.
+        forgotten_at: The time, in UTC.
+        people: The number of people who were found and forgotten, by the stream's key.
+        files: The files that were replaced, with the number of removed rows.
+        number: The number of the entry in the log; None if nothing was found or there is no
+            log.
     """
 
     stream: CohortStream
@@ -77,10 +76,13 @@ class ForgetReceipt:
     number: int | None
 
     def __str__(self) -> str:
-        """The counts, one file a line, and what was not reached."""
+        """Return the counts, one file per line, and the copies that were not reached."""
         title = (
             f"{self.forgotten_at.isoformat()}: forgot {self.people:,} people "
             f"in {len(self.files):,} files"
         )
-        lines = [f"{file.rows:>10,} {file.key}" for file in self.files]
-        return "\n".join([title, *lines, f"{OTHER_COPIES}."])
+        return "\n".join([title, *_lines(self.files), f"{OTHER_COPIES}."])
+
+
+def _lines(files: tuple[AffectedFile, ...]) -> list[str]:
+    return [f"{file.rows:>10,} {file.key}" for file in files]

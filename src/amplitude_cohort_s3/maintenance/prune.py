@@ -1,7 +1,7 @@
-"""Pruning: deleting old files so that what is left still tells who was a member when.
+"""Pruning: deleting old files from which nothing more is needed.
 
-Where the stream has a log, one entry of it, an ``Amendment``, is the decision, and tells
-readers later that the files were pruned and not lost. Keys of the log are never deleted.
+If the stream has a log, one entry of it, an ``Amendment``, is the decision. From it readers
+know later that the files were pruned and not lost. Keys of the log are never deleted.
 """
 
 import uuid
@@ -27,19 +27,19 @@ from ..sync.amend import amend
 from ..sync.recover import recover_location
 
 Keep = Literal["changes", "nothing"]
-"""What to keep of old syncs: who entered and exited, or nothing."""
+"""What is kept of old syncs: the files entering and exiting, or nothing."""
 
 
 @frozen(kw_only=True)
 class PrunePlan:
-    """What ``prune`` would do.
+    """The files that ``prune`` would delete.
 
     Attributes:
-        stream: Whose files.
+        stream: The stream.
         before: Syncs before this time are old, in UTC.
         keep: What is kept of them.
         files: The files to delete, in the order of their keys.
-        replays_from: The first sync of whose members one can still ask; None if there is none.
+        replays_from: The time of the first sync whose members can still be read, or None.
     """
 
     stream: CohortStream
@@ -50,11 +50,11 @@ class PrunePlan:
 
     @property
     def size(self) -> int:
-        """How many bytes the files take, as stored."""
+        """The number of bytes that the files take, as stored."""
         return sum(info.size for info in self.files)
 
     def __str__(self) -> str:
-        """The files and their sizes, one a line."""
+        """Return the files and their sizes, one per line."""
         return "\n".join([self._title, *(f"{i.size:>14,} {i.key}" for i in self.files)])
 
     def _repr_html_(self) -> str:
@@ -67,12 +67,13 @@ class PrunePlan:
 
 @frozen(kw_only=True)
 class PruneReceipt:
-    """What ``prune`` did.
+    """The evidence of what ``prune`` did.
 
     Attributes:
-        plan: What was planned, and is done.
-        pruned_at: When, in UTC.
-        number: Of the entry in the log; None where nothing was to do or there is no log.
+        plan: The plan that was carried out.
+        pruned_at: The time, in UTC.
+        number: The number of the entry in the log; None if nothing was deleted or there is
+            no log.
     """
 
     plan: PrunePlan
@@ -80,7 +81,7 @@ class PruneReceipt:
     number: int | None
 
     def __str__(self) -> str:
-        """When, and the files."""
+        """Return the time and the files."""
         return f"{self.pruned_at.isoformat()}: {self.plan}"
 
 
@@ -92,23 +93,24 @@ def plan_prune(
     keep: Keep = "changes",
     log: Storage | None = None,
 ) -> PrunePlan:
-    """Chooses which old files can go, and touches nothing.
+    """Return which old files can be deleted, without changing anything.
 
     Args:
-        storage: Where the data is.
-        stream: Whose files.
-        before: Syncs before this time are old; an aware datetime.
-        keep: ``"changes"`` deletes the files ``existing`` that nothing else needs: members
-            at every sync, events and stays remain; of properties, what entering and exiting
-            rows say. ``"nothing"`` deletes all files before the newest sync, not after
-            ``before``, whose own files tell its members: the history begins there.
-        log: Where the log is, if not in ``storage``.
+        storage: The storage of the data.
+        stream: The stream.
+        before: Syncs before this time are old (timezone-aware).
+        keep: ``"changes"`` deletes the files ``existing`` that are not needed to reconstruct
+            others: the members at every sync, events and stays remain, with the properties
+            that entering and exiting rows have. ``"nothing"`` deletes all files before the
+            newest sync up to ``before`` whose own files tell its members; the history then
+            begins with that sync.
+        log: The storage of the log, if it is not ``storage``.
 
     Raises:
         MissingCapabilityError: The storage can't delete.
         NaiveDatetimeError: ``before`` has no time zone.
-        UnfinishedSyncError: A sync is at work, or died; ``recover`` finishes it.
-        ConfigurationError: ``keep`` is none of its values.
+        UnfinishedSyncError: A sync is running or died; ``recover`` finishes it.
+        ConfigurationError: ``keep`` has another value.
         ArgumentTypeError: An argument is of another type.
     """
     location = StreamLocation.of(storage, stream, log)
@@ -126,28 +128,28 @@ def prune(
     log: Storage | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> PruneReceipt:
-    """Deletes old files of a stream; the newest sync is never touched.
+    """Delete old files of a stream. The newest sync is never touched.
 
-    A run that dies is completed by running it again, or, once it is recorded, by
-    ``recover`` and by the next sync. ``verify`` does not miss what was pruned by a log.
-    Where there is no log, it can't tell pruned files from lost ones.
+    If a run dies, run it again; once it is recorded, ``recover`` and the next sync finish it
+    too. ``verify`` does not report pruned files as missing. Without a log it can't
+    distinguish them from lost ones.
 
     Args:
-        storage: Where the data is.
-        stream: Whose files.
-        before: Syncs before this time are old; an aware datetime.
-        keep: What to keep of them: see :func:`plan_prune`.
-        log: Where the log is, if not in ``storage``.
-        clock: Gives the time; for tests.
+        storage: The storage of the data.
+        stream: The stream.
+        before: Syncs before this time are old (timezone-aware).
+        keep: What is kept of them: see :func:`plan_prune`.
+        log: The storage of the log, if it is not ``storage``.
+        clock: A function that returns the time; for tests.
 
     Raises:
         MissingCapabilityError: The storage can't delete.
         NaiveDatetimeError: ``before`` has no time zone.
-        ConcurrentSyncError: A sync came first; nothing is deleted, run it again.
-        LogLimitError: There are more than one entry of the log can hold; nothing is
-            deleted, take an earlier time first.
-        UnknownOutcomeError: The storage did not say what became of a write; run it again.
-        ConfigurationError: ``keep`` is none of its values.
+        ConcurrentSyncError: A sync came first; nothing is deleted. Run it again.
+        LogLimitError: There are more files than one entry of the log can name; nothing is
+            deleted. Prune to an earlier time first.
+        UnknownOutcomeError: The storage did not answer a write. Run it again.
+        ConfigurationError: ``keep`` has another value.
         ArgumentTypeError: An argument is of another type.
     """
     location = StreamLocation.of(storage, stream, log)
@@ -207,13 +209,13 @@ def _plan(
 
 
 def _needless_snapshots(history: CohortHistory, before: datetime) -> Iterator[ObjectInfo]:
-    """The old files ``existing`` whose content follows from the changes that are there."""
+    """Yield the old files ``existing`` whose contents follow from the changes that are left."""
     newest = max((n for n, sync in enumerate(history) if not sync.missing), default=0)
     for number, sync in enumerate(history[:newest]):
         info = sync.files.get(DiffType.EXISTING)
         if info is None or sync.synced_at >= before:
             continue
-        # What is derived at a sync comes from its own snapshot and from the one before.
+        # A missing change is derived from the snapshots at the sync and at the one before.
         near = history[number : number + 2]
         if not any(history.has_gap_before(s) or _lacks_changes(s.files) for s in near):
             yield info

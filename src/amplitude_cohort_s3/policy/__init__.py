@@ -1,25 +1,32 @@
-"""Bucket policies, lifecycle rules, and whether access suffices."""
+"""Bucket policies, access checks and lifecycle rules.
+
+In the order of reading: ``purposes`` (the actions), ``_statements`` and ``_statement_builder``,
+``bucket_policy``, ``_merge``; apart from them ``access`` and ``lifecycle``.
+"""
 
 from typing import TYPE_CHECKING
 
 from .._optional import exports_on_demand
 from .bucket_policy import AMPLITUDE_ACCOUNTS, BucketPolicy, bucket_policy
 from .lifecycle import lifecycle_rules
+from .purposes import PURPOSES, Purpose
 
 if TYPE_CHECKING:
     from .access import AccessReport, apply_bucket_policy, check_access
 
 __all__ = [
     "AMPLITUDE_ACCOUNTS",
+    "PURPOSES",
     "AccessReport",
     "BucketPolicy",
+    "Purpose",
     "apply_bucket_policy",
     "bucket_policy",
     "check_access",
     "lifecycle_rules",
 ]
 
-# It imports boto3, which takes 0.3 s.
+# Importing boto3 takes 0.3 s.
 __getattr__ = exports_on_demand(
     __name__,
     {

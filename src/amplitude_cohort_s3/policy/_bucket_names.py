@@ -1,9 +1,9 @@
-"""What S3 takes as a bucket: names, access points, their aliases.
+"""The names of buckets and of access points.
 
-Rules of https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html and
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-restrictions-limitations-naming-rules.html
-as of 2026. Buckets made before 2018 in us-east-1 may break them; AWS has refused to make
-such ones since, and nothing here is asked about a bucket that is only read or written.
+The rules are those of 2026 in
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html and
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-restrictions-limitations-naming-rules.html.
+A bucket made in us-east-1 before 2018 may break them. Reading and writing do not check names.
 """
 
 import re
@@ -13,32 +13,32 @@ _ACCESS_POINT = re.compile(
     r"(?:[a-z0-9-]+:[0-9]{12}:accesspoint[/:](?!xn--)[a-z0-9](?:[a-z0-9-]{1,48}[a-z0-9])"
     r"|:[0-9]{12}:accesspoint[/:][a-z0-9]+\.mrap)"
 )
-"""One region's access point, or a Multi-Region Access Point. Those of Object Lambda only
-read, and those of Outposts are another service: neither can hold a sync."""
+"""An access point of one region, or a Multi-Region Access Point. Access points of Object Lambda
+are read-only and those of Outposts belong to another service, so neither can hold a sync."""
 
 _ALIAS_SUFFIX = "-s3alias"
 _ALIAS = re.compile(rf"[a-z0-9][a-z0-9-]{{1,54}}{_ALIAS_SUFFIX}")
 
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")
 _RESERVED_SUFFIXES = {
-    _ALIAS_SUFFIX: "that of access point aliases",
-    "--ol-s3": "that of Object Lambda aliases",
-    ".mrap": "that of Multi-Region Access Points",
-    "--x-s3": "that of directory buckets, whose listings are in no order",
-    "--table-s3": "that of table buckets",
+    _ALIAS_SUFFIX: "aliases of access points",
+    "--ol-s3": "aliases of Object Lambda",
+    ".mrap": "Multi-Region Access Points",
+    "--x-s3": "directory buckets",
+    "--table-s3": "table buckets",
 }
 _ACCOUNT_REGIONAL = re.compile(r".+-[0-9]{12}-[a-z0-9-]+-an")
 
 
 def bucket_name_faults(name: str) -> tuple[str, ...]:
-    """By which rules a text is not the name of a general-purpose bucket; none if it is one.
+    """Return the rules that a name of a general-purpose bucket breaks.
 
     >>> bucket_name_faults("My_bucket")
     ("bucket 'My_bucket': only a-z, 0-9, - and . are allowed",)
     """
     rules = list[str]()
     if not 3 <= len(name) <= 63:  # noqa: PLR2004  the rule itself
-        rules.append(f"it must have 3 to 63 characters, and has {len(name)}")
+        rules.append(f"it must have 3 to 63 characters, but has {len(name)}")
     if not re.fullmatch(r"[a-z0-9.-]*", name):
         rules.append("only a-z, 0-9, - and . are allowed")
     elif not re.fullmatch(r"[a-z0-9](.*[a-z0-9])?", name):
@@ -49,20 +49,20 @@ def bucket_name_faults(name: str) -> tuple[str, ...]:
         rules.append("it must not look like an IP address")
     rules += [f"AWS reserves the prefix {p}" for p in _RESERVED_PREFIXES if name.startswith(p)]
     rules += [
-        f"AWS reserves the suffix {suffix}, {whose}"
-        for suffix, whose in _RESERVED_SUFFIXES.items()
+        f"AWS reserves the suffix {suffix} for {use}"
+        for suffix, use in _RESERVED_SUFFIXES.items()
         if name.endswith(suffix)
     ]
     if name.endswith("-an") and not _ACCOUNT_REGIONAL.fullmatch(name):
         rules.append(
-            "a name that ends with -an belongs to an account's own namespace and "
-            "ends with -<account>-<region>-an"
+            "a name that ends with -an is in the namespace of an account and must end with "
+            "-<account>-<region>-an"
         )
     return tuple(f"bucket {name!r}: {rule}" for rule in rules)
 
 
 def is_access_point(bucket: str) -> bool:
-    """Whether a text stands for an access point: its ARN, or its alias.
+    """Return True if a text is the ARN or the alias of an access point.
 
     >>> is_access_point("arn:aws:s3:eu-central-1:123456789012:accesspoint/cohorts")
     True

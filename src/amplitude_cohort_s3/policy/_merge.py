@@ -1,29 +1,34 @@
 """Merging statements into an existing bucket policy."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from attrs import frozen
 
-from ..errors import PolicyFormatError
+from ..errors import InvalidPolicyError
+from ._statements import PolicyStatement
+
+_VERSION = "2012-10-17"
+_OLD_VERSION = "2008-10-17"
 
 MAX_POLICY_BYTES = 20 * 1024
-"""The largest policy that S3 takes:
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html. Whether S3 counts
-spaces is not said; we send none."""
+"""The size of the largest policy that S3 accepts:
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html. The page does not
+say if spaces count; we send none."""
 
 
 @frozen(kw_only=True)
 class PolicyChange:
-    """What merging does to a policy, by the ids of our statements.
+    """The effect of a merge on a policy.
 
     Attributes:
-        before: The policy as it was; None where there was none.
-        after: The policy as it becomes.
-        added: Ids that are new.
-        replaced: Ids whose statements change.
-        removed: Ids that an earlier policy for the same path and purpose had.
+        before: The policy before the merge, or None if there was none.
+        after: The policy after the merge.
+        added: The ids of new statements.
+        replaced: The ids of statements whose content changes.
+        removed: The ids of statements that only an earlier policy for the same path and
+            purpose had.
     """
 
     before: Mapping[str, Any] | None
@@ -34,7 +39,7 @@ class PolicyChange:
 
     @property
     def changed(self) -> bool:
-        """Whether anything differs."""
+        """True if any statement is added, replaced or removed."""
         return bool(self.added or self.replaced or self.removed)
 
     def __repr__(self) -> str:
@@ -46,12 +51,53 @@ class PolicyChange:
         return "\n".join(["PolicyChange: " + ("" if lines else "nothing to change"), *lines])
 
 
+def merge_statements(
+    policy: Mapping[str, Any] | str | None, statements: Iterable[PolicyStatement], sid_prefix: str
+) -> PolicyChange:
+    """Merge our statements into a policy, in place of all whose ids begin with the prefix.
+
+    Raises:
+        InvalidPolicyError: The policy is malformed, its version is too old, or the result is
+            larger than S3 accepts.
+    """
+    before = _parse(policy)
+    ours = {statement.sid: statement.to_dict() for statement in statements}
+    _check_version(before, ours)
+    after: dict[str, Any] = {"Version": _VERSION} if before is None else dict(before)
+    old, others = dict[str, Any](), list[Any]()
+    for statement in _statements_of(after):
+        sid = str(statement.get("Sid", ""))
+        if sid.startswith(sid_prefix):
+            old[sid] = statement
+        else:
+            others.append(statement)
+    change = PolicyChange(
+        before=before,
+        after=after,
+        added=tuple(sid for sid in ours if sid not in old),
+        replaced=tuple(
+            sid for sid in ours if sid in old and _unordered(old[sid]) != _unordered(ours[sid])
+        ),
+        removed=tuple(sid for sid in old if sid not in ours),
+    )
+    if change.changed or before is None:
+        after["Statement"] = [*others, *ours.values()]
+    size = len(compact_json(after))
+    if size > MAX_POLICY_BYTES:
+        raise InvalidPolicyError(
+            f"it would have {size:,} bytes, but S3 accepts at most {MAX_POLICY_BYTES:,}",
+            "Remove statements that are no longer needed, or move readers to access points, "
+            "which have policies of their own",
+        )
+    return change
+
+
 def compact_json(policy: Mapping[str, Any]) -> str:
-    """A policy in the fewest bytes, as it is sent and measured."""
+    """Return a policy as the shortest JSON text, in which it is sent and measured."""
     return json.dumps(policy, separators=(",", ":"))
 
 
-def parse_policy(policy: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
+def _parse(policy: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
     if policy is None:
         return None
     parsed: object = policy
@@ -59,31 +105,36 @@ def parse_policy(policy: Mapping[str, Any] | str | None) -> dict[str, Any] | Non
         try:
             parsed = json.loads(policy)
         except ValueError:
-            raise PolicyFormatError("it is not JSON") from None
+            raise InvalidPolicyError("it is not JSON") from None
     if not isinstance(parsed, Mapping):
-        raise PolicyFormatError("it is not a JSON object")
+        raise InvalidPolicyError("it is not a JSON object")
     return dict(cast("Mapping[str, Any]", parsed))
 
 
-def merged_statements(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The statements of a policy, which may be a single one."""
+def _check_version(before: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> None:
+    """Raise if our statements use policy variables and the policy's version has none."""
+    version = _VERSION if before is None else before.get("Version", _OLD_VERSION)
+    if version not in (None, _VERSION) and "${" in json.dumps(ours):
+        raise InvalidPolicyError(
+            f"its version {version} has no policy variables, which a path with *, ? or $ needs",
+            f'Set its Version to "{_VERSION}"',
+        )
+
+
+def _statements_of(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     found: Any = policy.get("Statement", [])
-    listed = list[Any]()
     if isinstance(found, Mapping):
-        listed.append(found)
-    elif isinstance(found, list):
-        listed += found
-    else:
-        raise PolicyFormatError("its Statement is neither an object nor a list")
+        return [cast("Mapping[str, Any]", found)]
+    if not isinstance(found, list):
+        raise InvalidPolicyError("its Statement is neither an object nor a list")
+    listed = [*cast("Iterable[Any]", found)]
     if not all(isinstance(statement, Mapping) for statement in listed):
-        raise PolicyFormatError("one of its statements is not an object")
+        raise InvalidPolicyError("one of its statements is not an object")
     return listed
 
 
-def normal(value: Any) -> Any:
-    """A statement regardless of order, and of whether one value stands in a list."""
+def _unordered(value: Any) -> Any:
+    """Return a form of a statement for comparison: "a" equals ["a"], and lists are sorted."""
     if isinstance(value, Mapping):
-        return {k: normal(v) for k, v in cast("Mapping[str, Any]", value).items()}
-    if isinstance(value, str):
-        return (value,)
-    return tuple(sorted(map(str, value)))
+        return {k: _unordered(v) for k, v in cast("Mapping[str, Any]", value).items()}
+    return sorted(map(str, cast("Iterable[Any]", value) if isinstance(value, list) else [value]))

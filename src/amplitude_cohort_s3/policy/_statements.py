@@ -8,7 +8,6 @@ from attrs import field, frozen
 
 EVERYONE = ("*",)
 
-
 SERVICE = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.amazonaws\.(?:com(?:\.cn)?|eu)")
 
 
@@ -17,9 +16,9 @@ class Condition:
     """One condition of a statement.
 
     Attributes:
-        operator: Such as ``StringLike``.
-        key: Such as ``s3:prefix``.
-        values: Of which one must match.
+        operator: An operator such as ``StringLike``.
+        key: A key such as ``s3:prefix``.
+        values: The values, of which one must match.
     """
 
     operator: str
@@ -35,12 +34,12 @@ class PolicyStatement:
     """One statement of a policy.
 
     Attributes:
-        sid: Its id within the policy.
+        sid: The statement's id within the policy.
         effect: ``"Allow"`` or ``"Deny"``.
         principals: ARNs and services; ``("*",)`` is everyone.
-        actions: Such as ``s3:GetObject``.
-        resources: ARNs; ``*`` and ``?`` are wildcards.
-        conditions: All of them must hold.
+        actions: Actions such as ``s3:GetObject``.
+        resources: ARNs in which ``*`` and ``?`` are wildcards.
+        conditions: The conditions, all of which must hold.
     """
 
     sid: str
@@ -51,32 +50,30 @@ class PolicyStatement:
     conditions: tuple[Condition, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The statement as JSON values."""
-        services = [p for p in self.principals if SERVICE.fullmatch(p)]
-        arns = [p for p in self.principals if p not in services]
+        """Return the statement as JSON values."""
         principal: Any = "*"
         if self.principals != EVERYONE:
-            principal = {
-                kind: plain(names)
-                for kind, names in (("AWS", arns), ("Service", services))
-                if names
-            }
+            services = [p for p in self.principals if SERVICE.fullmatch(p)]
+            arns = [p for p in self.principals if p not in services]
+            kinds = (("AWS", arns), ("Service", services))
+            principal = {kind: _one_or_list(names) for kind, names in kinds if names}
         statement: dict[str, Any] = {
             "Sid": self.sid,
             "Effect": self.effect,
             "Principal": principal,
-            "Action": plain(self.actions),
-            "Resource": plain(self.resources),
+            "Action": _one_or_list(self.actions),
+            "Resource": _one_or_list(self.resources),
         }
         conditions = dict[str, dict[str, Any]]()
         for condition in self.conditions:
-            conditions.setdefault(condition.operator, {})[condition.key] = plain(condition.values)
+            of_operator = conditions.setdefault(condition.operator, {})
+            of_operator[condition.key] = _one_or_list(condition.values)
         if conditions:
             statement["Condition"] = conditions
         return statement
 
     def __str__(self) -> str:
-        """The statement as one line."""
+        """Return the statement as one line."""
         who = "everyone" if self.principals == EVERYONE else ", ".join(self.principals)
         line = f"{self.effect} {who}: {', '.join(self.actions)} on {', '.join(self.resources)}"
         if self.conditions:
@@ -84,5 +81,5 @@ class PolicyStatement:
         return line
 
 
-def plain(values: Sequence[str]) -> str | list[str]:
+def _one_or_list(values: Sequence[str]) -> str | list[str]:
     return values[0] if len(values) == 1 else list(values)

@@ -1,9 +1,9 @@
-"""Putting a bucket policy in force, and trying what is allowed: the part that asks S3.
+"""Putting a bucket policy in force, and trying which permissions the credentials have.
 
-Apart from ``policy``, so that nothing there can reach a network.
+Only this module of the folder sends requests.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Required, TypedDict, Unpack, cast
 
@@ -11,19 +11,14 @@ from attrs import field, frozen
 from botocore.client import BaseClient
 
 from .._arguments import check_kind
-from ..errors import (
-    AccessDeniedError,
-    KmsAccessDeniedError,
-    ObjectNotFoundError,
-    StoreRefusedError,
-)
+from ..errors import AccessDeniedError, ObjectNotFoundError, StoreRefusedError
 from ..log.stream import LOG_FOLDER
 from ..settings.destination import Destination
 from ..storage.s3.errors import translated
 from ..storage.s3.storage import S3Storage
 from ._merge import PolicyChange, compact_json
-from ._purposes import BUCKET_ACTIONS, OBJECT_ACTIONS, Purpose
 from .bucket_policy import bucket_policy
+from .purposes import ACTIONS, Purpose
 
 
 class PolicyOptions(TypedDict, total=False):
@@ -42,23 +37,20 @@ class PolicyOptions(TypedDict, total=False):
 def apply_bucket_policy(
     client: BaseClient, destination: Destination, **options: Unpack[PolicyOptions]
 ) -> PolicyChange:
-    """Reads the bucket's policy, merges ours into it and writes it back if it changed.
+    """Merge our statements into the bucket's policy, and write it back if it changed.
 
-    The second run changes nothing. S3 has no conditional write of a policy: an edit by
-    someone else between the reading and the writing is lost.
+    A second run changes nothing. S3 has no conditional write of a policy: if somebody else
+    edits the policy between our reading and our writing, that edit is lost.
 
     Args:
         client: A boto3 client for S3 that may get and put the bucket's policy.
         destination: As for :func:`bucket_policy`.
         **options: As for :func:`bucket_policy`.
 
-    Returns:
-        What changed.
-
     Raises:
-        ConfigurationError: Values break rules; nothing was read or written.
-        PolicyFormatError: The bucket's policy can't be merged into.
-        PolicyTooLargeError: The result is over S3's limit.
+        ConfigurationError: Arguments break rules; nothing was read or written.
+        InvalidPolicyError: The bucket's policy can't be merged into, or the result is larger
+            than S3 accepts.
         AccessDeniedError: The client may not get or put the policy.
 
     Example::
@@ -68,7 +60,7 @@ def apply_bucket_policy(
         )
     """
     policy = bucket_policy(destination, **options)
-    change = policy.compare(_policy_of(client, policy.bucket))
+    change = policy.compare(_read_policy(client, policy.bucket))
     if change.changed:
         with translated(policy.bucket):
             cast("Any", client).put_bucket_policy(
@@ -77,8 +69,19 @@ def apply_bucket_policy(
     return change
 
 
+def _read_policy(client: Any, bucket: str) -> str | None:
+    """Return the bucket's policy as text, or None if it has none."""
+    try:
+        with translated(bucket):
+            return str(client.get_bucket_policy(Bucket=bucket)["Policy"])
+    except StoreRefusedError as error:
+        if error.code != "NoSuchBucketPolicy":
+            raise
+        return None
+
+
 class Verdict(Enum):
-    """What trying a permission told."""
+    """The result of trying a permission."""
 
     GRANTED = "granted"
     DENIED = "denied"
@@ -90,10 +93,10 @@ class Permission:
     """A permission that was tried.
 
     Attributes:
-        action: Such as ``s3:PutObject``.
-        resource: The ARN it is needed on.
-        verdict: What trying it told.
-        reason: Why, if it was not granted.
+        action: An action such as ``s3:PutObject``.
+        resource: The ARN on which the action is needed.
+        verdict: The result.
+        reason: The reason, if the permission was not granted.
     """
 
     action: str
@@ -102,19 +105,19 @@ class Permission:
     reason: str = ""
 
     def __str__(self) -> str:
-        """The permission as a line of a letter."""
+        """Return the permission as one line."""
         reason = f" ({self.reason})" if self.reason else ""
         return f"{self.verdict.value}: {self.action} on {self.resource}{reason}"
 
 
 @frozen(kw_only=True, repr=False)
 class AccessReport:
-    """What the credentials at hand may do; its text can be sent to the bucket's owner.
+    """The permissions of some credentials. Its text can be sent to the bucket's owner.
 
     Attributes:
-        place: The URL of what was tried.
-        purpose: What for.
-        permissions: All that the purpose needs.
+        place: The URL of the bucket and folder.
+        purpose: The purpose whose permissions were tried.
+        permissions: All permissions that the purpose needs.
     """
 
     place: str
@@ -123,34 +126,35 @@ class AccessReport:
 
     @property
     def denied(self) -> tuple[Permission, ...]:
-        """What is missing."""
+        """The missing permissions."""
         return tuple(p for p in self.permissions if p.verdict is Verdict.DENIED)
 
     def __repr__(self) -> str:
         lines = [f"To {self.purpose} {self.place}:", *(f"- {p}" for p in self.permissions)]
         if self.denied:
             lines.append(
-                "Please allow what is denied in the bucket's policy, and in the role's own if "
-                "it is of another account; a statement that denies it would win over both."
+                "Please allow the denied actions in the bucket's policy. If the role belongs to "
+                "another account, its own policy must allow them too. A statement that denies "
+                "them overrides both."
             )
         return "\n".join(lines)
 
 
 def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = "") -> AccessReport:
-    """Tries what a purpose sends, with the credentials of a storage.
+    """Try the requests that a purpose sends, with the credentials of a storage.
 
-    Nothing becomes visible: to try writing, an upload is begun, filled with one byte, and
-    aborted. What ``"amplitude"`` needs can't be tried with other credentials than its own.
+    Nothing becomes visible: to try writing, it begins an upload, sends one byte, and aborts it.
+    Only Amplitude's own credentials could try the permissions of ``"amplitude"``.
 
     Args:
-        storage: A bucket.
+        storage: The bucket.
         purpose: As for :func:`bucket_policy`.
-        path: The destination's path in it.
+        path: The destination's path in the bucket.
 
     Raises:
-        StoreUnavailableError, BucketNotFoundError, WrongRegionError, CredentialsError:
-            The bucket can't be asked at all.
-        WrongArgumentError: ``storage`` is no bucket.
+        StoreUnavailableError, BucketNotFoundError, CredentialsError, StoreRefusedError:
+            No request can be tried.
+        ArgumentTypeError: ``storage`` is not an :class:`S3Storage`.
 
     Example::
 
@@ -160,21 +164,19 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
     """
     check_kind("storage", storage, S3Storage, 'open the bucket: S3Storage("my-bucket")')
     trial = _Trial(storage.client, storage.bucket, path)
-    match purpose:
-        case "amplitude":
-            for action in OBJECT_ACTIONS[purpose]:
-                trial.skip(action, "only Amplitude's own role can try it")
-        case "write":
-            trial.list_objects()
-            trial.read()
+    actions = ACTIONS[purpose]
+    if purpose == "amplitude":
+        for action in actions.objects:
+            trial.skip(action, "only Amplitude's own role can try it")
+    elif purpose == "maintain":
+        trial.list_uploads()
+        trial.end_upload(_NO_UPLOAD)
+    else:
+        trial.list_objects()
+        trial.read()
+        if purpose == "write":
             trial.upload()
-        case "read":
-            trial.list_objects()
-            trial.read()
-        case "maintain":
-            trial.list_uploads()
-            trial.end_upload(_NO_UPLOAD)
-    order = (*BUCKET_ACTIONS[purpose], *OBJECT_ACTIONS[purpose])
+    order = (*actions.bucket, *actions.objects)
     return AccessReport(
         place=f"s3://{storage.bucket}/{trial.folder}",
         purpose=purpose,
@@ -183,19 +185,14 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
 
 
 _NO_UPLOAD = "no-such-upload"
-"""S3 looks at permissions first, so an upload that does not exist tells them too."""
+"""S3 checks permissions first, so a request about a missing upload tries them too."""
 
-_GRANTED_TOO = {
-    "NoSuchKey",
-    "NoSuchUpload",
-    "InvalidRange",
-    "PreconditionFailed",
-}
-"""Errors of requests that were allowed."""
+_GRANTED_CODES = {"NoSuchKey", "NoSuchUpload", "InvalidRange", "PreconditionFailed"}
+"""The codes of errors that only an allowed request can get."""
 
 
 class _Trial:
-    """The requests, and what they told."""
+    """The requests that try permissions, and their results."""
 
     def __init__(self, client: Any, bucket: str, path: str) -> None:
         self._client = client
@@ -209,85 +206,56 @@ class _Trial:
         self.permissions = list[Permission]()
 
     def list_objects(self) -> None:
-        page = self._try(
-            "s3:ListBucket",
-            lambda: self._client.list_objects_v2(
-                Bucket=self._bucket, Prefix=self.folder, MaxKeys=1
-            ),
-        )
+        page = self._try("s3:ListBucket", "list_objects_v2", Prefix=self.folder, MaxKeys=1)
         self._found = next((found["Key"] for found in page.get("Contents", [])), None)
 
     def list_uploads(self) -> None:
-        self._try(
-            "s3:ListBucketMultipartUploads",
-            lambda: self._client.list_multipart_uploads(
-                Bucket=self._bucket, Prefix=self.folder, MaxUploads=1
-            ),
-        )
+        action = "s3:ListBucketMultipartUploads"
+        self._try(action, "list_multipart_uploads", Prefix=self.folder, MaxUploads=1)
 
     def read(self) -> None:
         key = self._found or self._key
-        self._try(
-            "s3:GetObject",
-            lambda: self._client.get_object(Bucket=self._bucket, Key=key, Range="bytes=0-0"),
-        )
-        last = self.permissions[-1]
-        if self._found is None and last.verdict is Verdict.DENIED:
-            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html: to those who
-            # may not list the whole bucket, S3 says 403 of a key that is not there.
+        self._try("s3:GetObject", "get_object", Key=key, Range="bytes=0-0")
+        if self._found is None and self.permissions[-1].verdict is Verdict.DENIED:
+            # S3 answers 403 for a missing key to anyone who may not list the whole bucket:
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html.
             self.permissions.pop()
-            self.skip("s3:GetObject", "no file to read is known; try again after the first sync")
+            self.skip("s3:GetObject", "there is no file to read; try again after the first sync")
 
     def upload(self) -> None:
-        begun = self._try(
-            "s3:PutObject",
-            lambda: self._client.create_multipart_upload(Bucket=self._bucket, Key=self._key),
-        )
+        action, key = "s3:PutObject", self._key
+        begun = self._try(action, "create_multipart_upload", Key=key)
         upload_id = begun.get("UploadId", _NO_UPLOAD)
         if begun:
-            # A part shows what beginning does not: whether the key of SSE-KMS may be used.
+            # Only the upload of a part needs the KMS key of the bucket's encryption.
             self.permissions.pop()
-            self._try(
-                "s3:PutObject",
-                lambda: self._client.upload_part(
-                    Bucket=self._bucket,
-                    Key=self._key,
-                    UploadId=upload_id,
-                    PartNumber=1,
-                    Body=b"1",
-                ),
-            )
+            part: dict[str, Any] = {"UploadId": upload_id, "PartNumber": 1, "Body": b"1"}
+            self._try(action, "upload_part", Key=key, **part)
         self.end_upload(upload_id)
 
     def end_upload(self, upload_id: str) -> None:
-        self._try(
-            "s3:ListMultipartUploadParts",
-            lambda: self._client.list_parts(
-                Bucket=self._bucket, Key=self._key, UploadId=upload_id, MaxParts=1
-            ),
-        )
-        self._try(
-            "s3:AbortMultipartUpload",
-            lambda: self._client.abort_multipart_upload(
-                Bucket=self._bucket, Key=self._key, UploadId=upload_id
-            ),
-        )
+        upload = {"Key": self._key, "UploadId": upload_id}
+        self._try("s3:ListMultipartUploadParts", "list_parts", **upload, MaxParts=1)
+        self._try("s3:AbortMultipartUpload", "abort_multipart_upload", **upload)
 
     def skip(self, action: str, reason: str) -> None:
         self._note(action, Verdict.NOT_TESTABLE, reason)
 
-    def _try(self, action: str, request: Callable[[], Any]) -> dict[str, Any]:
-        """Sends a request and notes what it told; its answer, empty after an error."""
+    def _try(self, action: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Send a request and note its verdict; return the answer, or {} after an error."""
         try:
             with translated(self._bucket, self._key):
-                answer: dict[str, Any] = request()
+                answer: dict[str, Any] = getattr(self._client, operation)(
+                    Bucket=self._bucket, **parameters
+                )
         except (AccessDeniedError, StoreRefusedError, ObjectNotFoundError) as error:
-            if isinstance(error, KmsAccessDeniedError):
-                self._note(action, Verdict.DENIED, f"the bucket's KMS key denies {error.action}")
-            elif isinstance(error, AccessDeniedError):
-                self._note(action, Verdict.DENIED, "AccessDenied")
-            elif isinstance(error, ObjectNotFoundError) or error.code in _GRANTED_TOO:
+            if isinstance(error, AccessDeniedError):
+                key_denies = f"the bucket's KMS key denies {error.action}"
+                self._note(action, Verdict.DENIED, key_denies if error.is_kms else "AccessDenied")
+            elif isinstance(error, ObjectNotFoundError) or error.code in _GRANTED_CODES:
                 self._note(action, Verdict.GRANTED)
+            elif error.code == "RequestTimeTooSkewed":  # no request can be tried
+                raise
             else:
                 self._note(action, Verdict.NOT_TESTABLE, error.code)
             return {}
@@ -300,14 +268,3 @@ class _Trial:
         self.permissions.append(
             Permission(action=action, resource=resource, verdict=verdict, reason=reason)
         )
-
-
-def _policy_of(client: Any, bucket: str) -> str | None:
-    """The bucket's policy as text; None where it has none."""
-    try:
-        with translated(bucket):
-            return str(client.get_bucket_policy(Bucket=bucket)["Policy"])
-    except StoreRefusedError as error:
-        if error.code != "NoSuchBucketPolicy":
-            raise
-        return None

@@ -1,11 +1,10 @@
-"""The bucket policy: who may do what below a destination's path, and nothing else.
+"""The bucket policy for one purpose below a destination's path.
 
-Amplitude shows its own text under "Copy Bucket Policy" and publishes none. This one is ours:
-the fewest actions that each purpose sends, each on nothing but the destination's path.
-Everything here is pure; ``access`` puts a policy in force and tries what it allows.
+Amplitude shows its own text under "Copy Bucket Policy" and does not publish it. Ours allows the
+fewest actions that each purpose needs, and only below the destination's path. This module is
+pure; ``access`` puts a policy in force and tries what it allows.
 
-Rules: https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html (the permissions
-of multipart uploads) and
+The actions, resources and condition keys are those of
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html.
 """
 
@@ -18,29 +17,30 @@ from attrs import frozen
 
 from .._arguments import check_kind
 from .._html import html_table
-from ..errors import ConfigurationError, PolicyFormatError, PolicyTooLargeError
+from ..errors import ConfigurationError
 from ..settings.destination import Destination, check_is_destination
-from ._merge import (
-    MAX_POLICY_BYTES,
-    PolicyChange,
-    compact_json,
-    merged_statements,
-    normal,
-    parse_policy,
+from ._checks import (
+    expand_principals,
+    key_faults,
+    origin_conditions,
+    origin_faults,
+    partition_of,
+    place_faults,
+    principal_faults,
 )
-from ._principals import check_key, check_origin, check_place, check_principals
-from ._purposes import OBJECT_ACTIONS, Purpose
-from ._scope import Scope, literal, statement_family
+from ._merge import PolicyChange, merge_statements
+from ._statement_builder import StatementBuilder, sid_prefix
 from ._statements import PolicyStatement
+from .purposes import PURPOSES, Purpose
 
 AMPLITUDE_ACCOUNTS: Final[Mapping[str, str]] = MappingProxyType(
     {"US": "358203115967", "EU": "202493300829"}
 )
-"""Amplitude's AWS accounts by its data region, for ``principal``.
+"""Amplitude's AWS accounts by data region, for ``principal``.
 
-Source: Amplitude's page on importing from S3, and for US those on Kinesis too. An account
-trusts every role in it: the form of destinations made before 2025. Newer ones have a role
-of their own, whose ARN Amplitude shows beside its policy; prefer it."""
+Source: Amplitude's page on importing from S3, and for US also its page on Kinesis. Destinations
+made before 2025 trust the whole account, so every role in it. Newer ones have a role of their
+own, whose ARN Amplitude shows beside its policy; prefer that."""
 
 
 @frozen(kw_only=True, repr=False)
@@ -48,11 +48,11 @@ class BucketPolicy:
     """The statements for one purpose below one path: see :func:`bucket_policy`.
 
     Attributes:
-        bucket: The bucket.
-        path: The folder prefix, as ``Destination.path``.
-        purpose: What it is for.
-        statements: Of the bucket's policy.
-        key_statement: Of the KMS key's policy, where a key was given.
+        bucket: The bucket's name.
+        path: The folder prefix, as in ``Destination.path``.
+        purpose: The policy's purpose.
+        statements: The statements for the bucket's policy.
+        key_statement: The statement for the KMS key's policy, if a key was given.
     """
 
     bucket: str
@@ -62,70 +62,33 @@ class BucketPolicy:
     key_statement: PolicyStatement | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """A whole policy that holds nothing but these statements, as JSON values."""
+        """Return a whole policy of only these statements, as JSON values."""
         return self.merge_into(None)
 
     def to_json(self) -> str:
-        """The same, ready to paste: ASCII, and equal for equal policies."""
+        """Return the same as ASCII text, ready to paste. Equal policies give equal texts."""
         return json.dumps(self.to_dict(), indent=2)
 
     def merge_into(self, policy: Mapping[str, Any] | str | None) -> dict[str, Any]:
-        """A policy with these statements in it, and all others as they were.
+        """Return a policy with these statements added and all others unchanged.
 
-        Statements of an earlier policy for the same path and purpose are replaced, so what
-        was dropped (a principal, an option) no longer holds. Idempotent:
+        Statements of an earlier policy for the same path and purpose are replaced, so a
+        principal or option that is no longer named loses its effect. Merging is idempotent:
         ``p.merge_into(p.merge_into(x)) == p.merge_into(x)``.
 
         Args:
-            policy: As ``GetBucketPolicy`` returns it, as text or parsed; None for none.
+            policy: The bucket's policy as ``GetBucketPolicy`` returns it, as text or parsed,
+                or None if it has none.
 
         Raises:
-            PolicyFormatError: It is not a policy, or of a version without policy variables
-                where the path needs them.
-            PolicyTooLargeError: The result is over S3's 20 KB.
+            InvalidPolicyError: The argument is not a policy, its version has no policy variables
+                and the path needs them, or the result is larger than the 20 KB that S3 accepts.
         """
         return dict(self.compare(policy).after)
 
     def compare(self, policy: Mapping[str, Any] | str | None) -> PolicyChange:
-        """What :meth:`merge_into` would change; the arguments and errors are the same."""
-        before = parse_policy(policy)
-        version = None if before is None else before.get("Version", "2008-10-17")
-        ours = {statement.sid: statement.to_dict() for statement in self.statements}
-        if version not in (None, "2012-10-17") and any(
-            "${" in json.dumps(s) for s in ours.values()
-        ):
-            raise PolicyFormatError(
-                f"its version {version} takes ${{*}}, by which a path with *, ? or $ is named, "
-                'word by word; set its Version to "2012-10-17"'
-            )
-        after: dict[str, Any] = {"Version": "2012-10-17"} if before is None else dict(before)
-        theirs = merged_statements(after)
-        family = statement_family(self.purpose, self.path)
-        merged, replaced, removed = list[Any](), list[str](), list[str]()
-        for statement in theirs:
-            sid = str(statement.get("Sid", ""))
-            if not sid.startswith(family):
-                merged.append(statement)
-            elif sid not in ours:
-                removed.append(sid)
-            elif normal(statement) == normal(ours[sid]):
-                merged.append(statement)
-                del ours[sid]
-            else:
-                merged.append(ours.pop(sid))
-                replaced.append(sid)
-        if ours or replaced or removed or before is None:
-            after["Statement"] = [*merged, *ours.values()]
-        size = len(compact_json(after))
-        if size > MAX_POLICY_BYTES:
-            raise PolicyTooLargeError(size, MAX_POLICY_BYTES)
-        return PolicyChange(
-            before=before,
-            after=after,
-            added=tuple(ours),
-            replaced=tuple(replaced),
-            removed=tuple(removed),
-        )
+        """Return what :meth:`merge_into` would change. Arguments and errors are the same."""
+        return merge_statements(policy, self.statements, sid_prefix(self.purpose, self.path))
 
     def __repr__(self) -> str:
         return "\n".join([self._title, *(f"  {s}" for s in self.statements)])
@@ -142,8 +105,8 @@ class BucketPolicy:
 
     @property
     def _title(self) -> str:
-        place = f"s3://{self.bucket}/{self.path}{'/' if self.path else ''}"
-        return f"BucketPolicy to {self.purpose} {place}"
+        folder = f"{self.path}/" if self.path else ""
+        return f"BucketPolicy to {self.purpose} s3://{self.bucket}/{folder}"
 
 
 def bucket_policy(
@@ -158,40 +121,41 @@ def bucket_policy(
     kms_key: str | None = None,
     legacy_acl: bool = False,
 ) -> BucketPolicy:
-    """The policy that lets principals do what a purpose needs, below the destination's path.
+    """Return the policy that allows principals what a purpose needs below a path.
 
-    What is allowed, is allowed to the principals. What an option denies, it denies to
-    everyone, and only below the path. A principal of another account also needs the same
-    actions in a policy of its own account.
+    Permissions are given to the principals only. The options that deny something deny it to
+    everyone, but only below the path. A principal of another account needs the same permissions
+    in a policy of its own account, too.
 
-    With listing limited to the path, S3 answers a question for a missing key with 403 and
-    not with 404, as it does to everyone who may not list the whole bucket.
+    Listing is limited to the path, and S3 answers 403 instead of 404 for a missing key to anyone
+    who may not list the whole bucket.
 
     Args:
-        destination: Where to; it needs ``bucket`` and ``region``. The bucket must be named
-            itself: an access point has a policy of its own.
-        principal: Who, one or several, and all of them: the ARN of a role or user, an account
-            of 12 digits (everyone its own policies let), a service such as
+        destination: The destination, which needs ``bucket`` and ``region``. The bucket can't be
+            an access point, which has a policy of its own.
+        principal: One or several principals: the ARN of a role or user, an account number of
+            12 digits (for all whom that account's own policies allow), or a service such as
             ``logging.s3.amazonaws.com``.
-        purpose: What for. ``"maintain"`` lists the unfinished uploads of the whole bucket,
-            since S3 has no condition to limit that.
+        purpose: The purpose. ``"maintain"`` may list the unfinished uploads of the whole
+            bucket, because S3 has no condition to limit that.
         tls_only: Deny requests without TLS.
-        create_only: Deny to overwrite: a write without ``If-None-Match`` fails, and so does
-            any copy to below the path. Only for ``"write"``: Amplitude is not known to send it.
+        create_only: Deny overwriting: a write without ``If-None-Match`` fails, and so does any
+            copy to a key below the path. Only for ``"write"``: it is not known if Amplitude
+            sends that header.
             https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
-        organisation: Allow only to principals of this organisation (``o-…``), or to services
-            on its behalf.
+        organisation: Allow only principals of this organisation (``o-…``), or services on its
+            behalf.
         source_account: Allow services only on behalf of this account of 12 digits.
-        kms_key: The ARN of the key that encrypts the files. Deny to write with another key or
-            without one; a request that leaves it to the bucket's default passes, so set that
-            to the same key. The statement for the key's policy is ``key_statement``.
-        legacy_acl: Allow to hand objects over to the bucket's owner, by the ACL
-            ``bucket-owner-full-control``, and deny any other. Only for buckets that still have
-            ACLs. A write without an ACL passes: the parts of an upload never carry one.
+        kms_key: The ARN of the KMS key that encrypts the files. Writing with another key or
+            another encryption is denied. A request that names no key uses the bucket's default,
+            so set that to the same key. ``key_statement`` is for the key's own policy.
+        legacy_acl: Allow the ACL ``bucket-owner-full-control``, which hands objects over to the
+            bucket's owner, and deny any other. Only for buckets that still have ACLs. Writes
+            without an ACL stay allowed, because the parts of an upload never have one.
 
     Raises:
-        ConfigurationError: Values break rules; all of them are named.
-        WrongArgumentError: ``destination`` or ``principal`` is of another type.
+        ConfigurationError: Arguments break rules; the error lists all of them.
+        ArgumentTypeError: ``destination`` or ``principal`` has another type.
 
     >>> destination = Destination(name="w", bucket="b-1", region="eu-central-1", path="cohorts")
     >>> bucket_policy(
@@ -205,41 +169,42 @@ StringLike 'cohorts/*'
     """
     check_is_destination(destination)
     check_kind("principal", principal, Iterable, "give one ARN or several, as text")
-    faults = list[str]()
-    if purpose not in OBJECT_ACTIONS:
-        raise ConfigurationError(
-            "bucket_policy", (f"purpose must be one of {', '.join(OBJECT_ACTIONS)}: {purpose!r}",)
-        )
-    partition = check_place(destination, faults)
-    principals = check_principals(principal, partition, faults)
-    only_for = check_origin(principals, organisation, source_account, faults)
+    if purpose not in PURPOSES:
+        fault = f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r}"
+        raise ConfigurationError("bucket_policy", (fault,))
+    partition = partition_of(destination.region)
+    principals = expand_principals(principal, partition)
+    faults = [
+        *place_faults(destination),
+        *principal_faults(principals, partition),
+        *origin_faults(principals, organisation, source_account),
+    ]
     if create_only and purpose != "write":
         faults.append(f'create_only is for purpose "write", not {purpose!r}')
     if legacy_acl and purpose not in ("write", "amplitude"):
         faults.append(f"legacy_acl is for purposes that write, not {purpose!r}")
     if kms_key is not None:
-        check_key(kms_key, destination, partition, purpose, faults)
+        faults += key_faults(kms_key, destination.region, partition, purpose)
     if faults:
         raise ConfigurationError("bucket_policy", tuple(faults))
-    scope = Scope(
-        family=statement_family(purpose, destination.path),
+    builder = StatementBuilder(
         purpose=purpose,
+        path=destination.path,
         region=str(destination.region),
-        bucket=f"arn:{partition}:s3:::{destination.bucket}",
-        below=f"{literal(destination.path)}/*" if destination.path else "*",
+        bucket_arn=f"arn:{partition}:s3:::{destination.bucket}",
         principals=principals,
-        only_for=only_for,
+        origin_conditions=tuple(origin_conditions(principals, organisation, source_account)),
     )
     return BucketPolicy(
         bucket=str(destination.bucket),
         path=destination.path,
         purpose=purpose,
         statements=(
-            *scope.grants(),
-            *(scope.owner_acl() if legacy_acl else ()),
-            *(scope.no_plain_http() if tls_only else ()),
-            *(scope.no_overwrite() if create_only else ()),
-            *(scope.no_other_key(kms_key) if kms_key and purpose != "read" else ()),
+            *builder.allow_purpose(),
+            *(builder.allow_owner_acl_only() if legacy_acl else ()),
+            *(builder.deny_plain_http() if tls_only else ()),
+            *(builder.deny_overwriting() if create_only else ()),
+            *(builder.deny_other_keys(kms_key) if kms_key and purpose != "read" else ()),
         ),
-        key_statement=scope.key_use() if kms_key else None,
+        key_statement=builder.allow_key() if kms_key else None,
     )

@@ -1,8 +1,8 @@
-"""Rules by which the bucket tidies up on its own.
+"""Lifecycle rules, by which the bucket removes stale uploads and old files itself.
 
-A rule knows a key's beginning and an object's age, not which sync is the newest. So what
-expires is told by the date in the files' names, up to a day that the caller takes from the
-newest sync: however old that one grows, no rule matches it.
+A rule selects objects by a key prefix and an age; it can't know which sync is the newest. So our
+rules expire files by the date in their names, and only dates before a day that the caller takes
+from the newest sync. However old that sync becomes, no rule matches it.
 
 Format: https://docs.aws.amazon.com/AmazonS3/latest/API/API_LifecycleRule.html.
 """
@@ -19,7 +19,7 @@ from ..log.stream import CohortStream
 from ..settings.destination import Destination, check_is_destination
 
 MAX_RULES = 1000
-"""How many rules a bucket may have:
+"""The number of rules that a bucket may have:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html."""
 
 # Amplitude was founded in 2012; names of earlier syncs need no rules.
@@ -33,28 +33,28 @@ def lifecycle_rules(
     newest: Mapping[CohortStream, datetime] | None = None,
     keep: timedelta = timedelta(0),
 ) -> list[dict[str, Any]]:
-    """Lifecycle rules for the bucket, for ``PutBucketLifecycleConfiguration``.
+    """Return lifecycle rules for ``PutBucketLifecycleConfiguration``.
 
-    That call replaces all rules of the bucket: join these with the others, by ``ID``.
+    That call replaces all rules of the bucket: join these with the existing ones, by ``ID``.
 
     Args:
-        destination: Whose path the rules are about.
-        abort_uploads_after_days: When an upload that was never finished is removed. A sync
-            that crashed can be recovered until then; later it becomes void.
-        newest: The time of the newest sync of each stream whose old files shall expire;
-            none expire by default. Names end with the routing key, so a rule can't tell
-            streams of one cohort apart: name all of them, and the oldest decides.
-        keep: Files of syncs at most this long before the newest stay. Whole days only:
-            those of the last day stay too.
+        destination: The destination to whose path the rules apply.
+        abort_uploads_after_days: The age in days at which an unfinished upload is removed.
+            Until then a sync that crashed can be recovered; later it becomes void.
+        newest: The time of the newest sync of each stream whose old files shall expire; by
+            default no files expire. File names end with the routing key, so a rule can't tell
+            streams of one cohort apart: name all of them, and the oldest time decides.
+        keep: The age up to which files stay, counted back from the newest sync in whole days:
+            all files of the last day stay.
 
     Returns:
-        Rules that take effect on days after the call. Logs never expire. Where the bucket
-        is versioned, what expires stays as a noncurrent version.
+        Rules that take effect on the days after the call. Logs never expire. In a versioned
+        bucket, expired files stay as noncurrent versions.
 
     Raises:
-        ConfigurationError: Values break rules; all of them are named.
-        NaiveDatetimeError: A time of ``newest`` has no time zone.
-        WrongArgumentError: ``destination`` or ``keep`` is of another type.
+        ConfigurationError: Arguments break rules; the error lists all of them.
+        NaiveDatetimeError: A time in ``newest`` has no time zone.
+        ArgumentTypeError: ``destination`` or ``keep`` has another type.
 
     >>> rules = lifecycle_rules(Destination(name="w", path="cohorts"))
     >>> rules[0]["Filter"], rules[0]["AbortIncompleteMultipartUpload"]
@@ -67,36 +67,34 @@ def lifecycle_rules(
         faults.append("abort_uploads_after_days must be at least 1")
     if keep < timedelta(0):
         faults.append("keep must not be negative: the newest sync never expires")
-    firsts = dict[str, datetime]()
+    newest_by_prefix = dict[str, datetime]()
     for stream, when in (newest or {}).items():
         if stream.path != destination.path:
             faults.append(f"a stream of path {stream.path!r} is not below {destination.path!r}")
         instant = to_utc(when, "newest")
-        firsts[stream.data_prefix] = min(instant, firsts.get(stream.data_prefix, instant))
+        prefix = stream.data_prefix
+        newest_by_prefix[prefix] = min(instant, newest_by_prefix.get(prefix, instant))
     if faults:
         raise ConfigurationError("lifecycle_rules", tuple(faults))
-    path = f"{destination.path}/" if destination.path else ""
+    folder = f"{destination.path}/" if destination.path else ""
+    abort = {"DaysAfterInitiation": abort_uploads_after_days}
     rules = [
-        _rule(
-            path,
-            {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": abort_uploads_after_days}},
-        )
+        _rule("abort", folder, AbortIncompleteMultipartUpload=abort),
+        *(
+            _rule("expire", prefix + dates, Expiration={"Days": 1})
+            for prefix, newest_time in sorted(newest_by_prefix.items())
+            for dates in _prefixes_before((newest_time - keep).date())
+        ),
     ]
-    for data_prefix, first in sorted(firsts.items()):
-        rules += [
-            _rule(data_prefix + days, {"Expiration": {"Days": 1}})
-            for days in _prefixes_before((first - keep).date())
-        ]
     if len(rules) > MAX_RULES:
-        raise ConfigurationError(
-            "lifecycle_rules",
-            (f"{len(rules)} rules, S3 takes {MAX_RULES} for a bucket: expire fewer cohorts",),
+        fault = (
+            f"{len(rules)} rules are more than the {MAX_RULES} of a bucket: expire fewer cohorts"
         )
+        raise ConfigurationError("lifecycle_rules", (fault,))
     return rules
 
 
-def _rule(prefix: str, action: Mapping[str, Any]) -> dict[str, Any]:
-    kind = "abort" if "AbortIncompleteMultipartUpload" in action else "expire"
+def _rule(kind: str, prefix: str, **action: dict[str, int]) -> dict[str, Any]:
     digest = hashlib.sha256(prefix.encode()).hexdigest()[:16]
     return {
         "ID": f"amplitude-cohort-{kind}-{digest}",
@@ -107,7 +105,7 @@ def _rule(prefix: str, action: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _prefixes_before(day: date) -> Iterator[str]:
-    """The fewest beginnings that all earlier dates have, and no other.
+    """Yield the fewest prefixes that match all earlier dates and no other.
 
     >>> list(_prefixes_before(date(2001, 2, 3)))
     ['2000', '2001-00', '2001-01', '2001-02-00', '2001-02-01', '2001-02-02']

@@ -1,4 +1,4 @@
-"""What is synced where, and when: Amplitude's own settings as frozen values."""
+"""Amplitude's settings of destinations and syncs, as frozen values."""
 
 from .cadence import Cadence
 from .cohort_sync import CohortSync

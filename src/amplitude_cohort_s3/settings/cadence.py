@@ -1,4 +1,4 @@
-"""How often a cohort is synced."""
+"""The cadence of a sync."""
 
 from datetime import datetime, timedelta
 from enum import Enum
@@ -7,21 +7,21 @@ from .._time import to_utc
 
 
 class Cadence(Enum):
-    """How often a cohort is synced, by Amplitude's words. Scheduling is the caller's."""
+    """The cadence of a sync, in Amplitude's words. The caller does the scheduling."""
 
     ONE_TIME = "one-time"
     HOURLY = "hourly"
     DAILY = "daily"
 
     def is_due(self, last_synced_at: datetime | None, now: datetime) -> bool:
-        """Whether a sync should run now.
+        """Return True if a sync should run now.
 
-        An hour or day of UTC counts as served by any sync within it, so a run that
-        came late does not make the next one late as well.
+        One sync is due in each hour or day of UTC. It may run at any moment of it, so a late
+        run does not delay the next one.
 
         Args:
-            last_synced_at: The newest sync, or None before the first.
-            now: An aware datetime.
+            last_synced_at: The time of the newest sync, or None before the first.
+            now: The present time.
 
         Raises:
             NaiveDatetimeError: A datetime has no time zone.
@@ -39,10 +39,7 @@ class Cadence(Enum):
             case Cadence.ONE_TIME:
                 return False
             case Cadence.HOURLY:
-                return now - _floor_to_hour(last) >= timedelta(hours=1)
+                hour = last.replace(minute=0, second=0, microsecond=0)
+                return now - hour >= timedelta(hours=1)
             case Cadence.DAILY:
                 return now.date() > last.date()
-
-
-def _floor_to_hour(when: datetime) -> datetime:
-    return when.replace(minute=0, second=0, microsecond=0)

@@ -2,20 +2,20 @@
 
 from attrs import frozen
 
-from .._arguments import kind_faults
 from ..errors import ConfigurationError
+from ._faults import type_faults
 
 
 @frozen(kw_only=True)
 class ExitGuard:
-    """When so many members leave at once that the source is probably broken.
+    """The number of leavers above which the source is probably broken.
 
-    An empty source where there were members always trips it; otherwise leavers must
-    exceed both the share and the number.
+    A source that becomes empty always trips the guard. Otherwise the leavers must exceed both
+    the share and the number.
 
     Attributes:
-        share: Of the members before, between 0 and 1.
-        number: Leavers that are always accepted.
+        share: The share of the previous members that may leave, between 0 and 1.
+        number: The number of members that may always leave.
 
     >>> ExitGuard().limit(members_before=1000, members_now=400)
     500
@@ -25,21 +25,17 @@ class ExitGuard:
     number: int = 100
 
     def __attrs_post_init__(self) -> None:
-        faults = [
-            *kind_faults("share", self.share, int | float),
-            *kind_faults("number", self.number, int),
-        ]
-        if faults:
-            raise ConfigurationError("ExitGuard", tuple(faults))
-        if not 0 <= self.share <= 1:
-            faults.append(f"share must be between 0 and 1, not {self.share!r}")
-        if self.number < 0:
-            faults.append(f"number must not be negative, and is {self.number!r}")
+        faults = type_faults(self, share=int | float, number=int)
+        if not faults:
+            if not 0 <= self.share <= 1:
+                faults.append(f"share must be between 0 and 1, not {self.share!r}")
+            if self.number < 0:
+                faults.append(f"number must not be negative, and is {self.number!r}")
         if faults:
             raise ConfigurationError("ExitGuard", tuple(faults))
 
     def limit(self, *, members_before: int, members_now: int) -> int:
-        """How many members may leave."""
+        """Return the number of members that may leave."""
         if members_before and not members_now:
             return 0
         return max(int(members_before * self.share), self.number)

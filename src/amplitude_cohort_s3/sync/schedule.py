@@ -1,7 +1,7 @@
-"""Syncs that run at a cadence: which are due, as the log says, and the loop that does them.
+"""Running all syncs that are due.
 
-No daemon and no state of its own: cron, Airflow or any other scheduler calls it now and
-then, and each call does what is due by then. A call that is repeated does nothing twice.
+There is no daemon and no state besides the log: cron, Airflow or any other scheduler calls
+``run_due`` regularly, and each call does the syncs that are due. Repeating a call is safe.
 """
 
 from collections import Counter
@@ -32,21 +32,22 @@ from .head import read_state
 from .prepare import begin_at
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
-"""What ``sync_cohort`` takes; or a function that fetches it, called only if the sync is due."""
+"""The members, as ``sync_cohort`` takes them; or a function that returns them, which is called
+only if the sync is due."""
 
 
 class JobOutcome(Enum):
-    """What became of one sync in a run."""
+    """The outcome of one sync in a run."""
 
     DUE = "due"
-    """In a dry run: it would be synced."""
+    """It would be synced (only in a dry run)."""
     NOT_DUE = "not due"
-    """Its hour or day has been served; the source was not asked."""
+    """There was a sync in its hour or day already; the source was not read."""
     UNCHANGED = "unchanged"
-    """It was due, but its source says that the members are still the same."""
+    """It was due, but according to its source the members are still the same."""
     DONE = "done"
     ALREADY_DONE = "already done"
-    """Another process did the same at the same time."""
+    """Another process did the same sync at the same time."""
     FAILED = "failed"
     """Nothing of it is visible; the next run tries again."""
 
@@ -56,10 +57,10 @@ class JobResult:
     """One sync of a run.
 
     Attributes:
-        sync: What is synced where.
-        outcome: What became of it.
-        result: The sync, where it is done.
-        error: What went wrong, where it failed.
+        sync: The cohort and its destination.
+        outcome: The outcome.
+        result: The result, if the sync was done.
+        error: The error, if it failed.
     """
 
     sync: CohortSync
@@ -69,7 +70,7 @@ class JobResult:
 
     @property
     def detail(self) -> str:
-        """Counts, or the error's text. Only our own errors are quoted: others may name users."""
+        """The counts, or the text of the error if it is ours: other errors may name users."""
         if self.result is not None:
             record = self.result.record
             entered, exited = (record.files[t].rows for t in _CHANGES)
@@ -86,10 +87,10 @@ _CHANGES = (DiffType.ENTERING, DiffType.EXITING)
 
 @frozen
 class RunReport(Sequence[JobResult]):
-    """What a run did, sync by sync, in the order of its jobs. No user is named.
+    """The results of a run, in the order of its jobs. It names no user.
 
     Attributes:
-        results: One for each job.
+        results: One result per job.
     """
 
     results: tuple[JobResult, ...]
@@ -106,21 +107,21 @@ class RunReport(Sequence[JobResult]):
 
     @property
     def failed(self) -> tuple[JobResult, ...]:
-        """Those that failed."""
+        """The results of the syncs that failed."""
         return tuple(one for one in self.results if one.outcome is JobOutcome.FAILED)
 
     def raise_failures(self) -> None:
-        """Raises what went wrong, so that a scheduler sees the run as failed.
+        """Raise the errors of the run, so that a scheduler sees it as failed.
 
         Raises:
-            ExceptionGroup: Syncs failed; it holds the error of each.
+            ExceptionGroup: Syncs failed; the group contains the error of each.
         """
         errors = [one.error for one in self.failed if one.error is not None]
         if errors:
             raise ExceptionGroup(f"{len(errors)} of {len(self)} syncs failed", errors)
 
     def __str__(self) -> str:
-        """A summary, one sync a line."""
+        """Return a summary, one sync per line."""
         return "\n".join(
             [
                 self._summary,
@@ -170,23 +171,23 @@ def run_due(
     work_dir: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
-    """Syncs the cohorts that are due by now, one after the other.
+    """Sync the cohorts that are due, one after the other.
 
-    What is due, the log says: see ``Cadence.is_due``. A source that knows that its members
-    are still those of the newest sync (``SupportsUnchanged``) is not read. A cohort that
-    fails does not stop the others: its error is in the report. Nothing is kept between
-    runs, so a scheduler may repeat a run as often as it likes.
+    Whether a sync is due follows from the log and its cadence: see ``Cadence.is_due``. A
+    source that knows that its members are still those of the newest sync
+    (``SupportsUnchanged``) is not read. If a cohort fails, the others go on; its error is in
+    the report.
 
     Args:
-        jobs: What is synced, and where its members come from: what ``sync_cohort`` takes,
-            or a function that fetches it, which is called only if the sync is due.
+        jobs: Pairs of a sync and its members. The members are what ``sync_cohort`` takes, or
+            a function that returns that and is called only if the sync is due.
         storage: The bucket or folder of all of them.
-        now: An aware datetime: the time of the run, and of its syncs. By default the
-            present, which each sync takes anew.
-        dry_run: Only say what is due; no sync is begun, and none that is unfinished is ended.
-        log: Another storage for the logs, where ``storage`` holds data files only.
-        work_dir: Where temporary files go.
-        progress: Told of the rows read so far, in each sync anew.
+        now: The time of the run and of its syncs (timezone-aware). Default: the present,
+            read again for each sync.
+        dry_run: Whether to report only what is due, and write nothing.
+        log: Another storage for the logs, so that ``storage`` contains data files only.
+        work_dir: The folder for temporary files. Default: the system's.
+        progress: A callback for the number of rows read, from 0 for each sync.
 
     Raises:
         NaiveDatetimeError: ``now`` has no time zone.
@@ -226,7 +227,7 @@ def run_due(
         sync, members = _pair(job)
         try:
             results.append(run(sync, members))
-        except Exception as error:  # noqa: BLE001 -- whatever a source raises, others go on
+        except Exception as error:  # noqa: BLE001 -- a source may raise anything; the other jobs go on
             results.append(JobResult(sync=sync, outcome=JobOutcome.FAILED, error=error))
     return RunReport(tuple(results))
 
@@ -242,20 +243,20 @@ def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:
 def due_outcome(
     sync: CohortSync, members: JobMembers, newest: SyncRecord | None, now: datetime
 ) -> JobOutcome:
-    """Whether a sync is due, not due, or due but unchanged. Only a source is asked.
+    """Return whether a sync is due, not due, or due but unchanged.
 
     Args:
-        sync: What is synced where.
-        members: Where its members come from.
+        sync: The cohort and its destination.
+        members: The source of its members.
         newest: The record of its newest sync, or None before the first.
-        now: An aware datetime.
+        now: The present (timezone-aware).
     """
     if not sync.is_due(None if newest is None else newest.synced_at, now):
         return JobOutcome.NOT_DUE
     if (
         newest is not None
         and isinstance(members, SupportsUnchanged)
-        # With other columns the same members make other files.
+        # The same members with other columns are a different sync.
         and newest.schema == sync.schema
         and newest.existing is sync.destination.existing
         and members.is_unchanged(newest.source)

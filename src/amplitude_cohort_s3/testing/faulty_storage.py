@@ -1,4 +1,4 @@
-"""A Storage that fails at a chosen call: the tool for proofs by exhaustion.
+"""A storage that fails at a chosen call, to test a program with a failure at every call.
 
 Count the calls of a run, then repeat the run once for each of them::
 
@@ -8,7 +8,7 @@ Count the calls of a run, then repeat the run once for each of them::
         store = MemoryStorage()
         with suppress(Death):
             work(FaultyStorage(store, Fault(at=call, when="after")))
-        ...  # look at what is in the store now
+        ...  # check the contents of the store
 """
 
 import io
@@ -18,7 +18,7 @@ from typing import BinaryIO, Literal, TypeVar
 
 from attrs import define, field
 
-from ..errors import MissingPowerError, UnknownOutcomeError
+from ..errors import MissingCapabilityError, UnknownOutcomeError
 from ..storage import (
     ObjectInfo,
     StagedObject,
@@ -31,31 +31,31 @@ from ..storage import (
 T = TypeVar("T")
 
 When = Literal["before", "midway", "after", "cut short", "flipped"]
-"""Where a call fails. ``"midway"`` stores or reads half of the bytes first. ``"cut short"``
-and ``"flipped"`` do not fail: they are lies of ``open``, which then gives half of the
-bytes, or all of them with one bit changed."""
+"""The moment at which a call fails. ``"midway"`` stores or reads half of the bytes first. With
+``"cut short"`` and ``"flipped"`` the call does not fail: ``open`` returns half of the bytes, or
+all bytes with one bit changed."""
 
 
 class Death(BaseException):
-    """The process died here: no ``except Exception`` sees it, as none would run."""
+    """The death of the process. ``except Exception`` does not catch it, as it would not run."""
 
 
 def unknown_outcome(key: str) -> UnknownOutcomeError:
-    """The error of a write whose answer was lost: for ``Fault.error``."""
-    return UnknownOutcomeError(key, "the answer was lost")
+    """Return the error of a write whose response was lost, for ``Fault.error``."""
+    return UnknownOutcomeError(key, "the response was lost")
 
 
 @define(kw_only=True, eq=False)
 class Fault:
-    """When to fail, and what was called: one for all storages of a run, which share its count.
+    """The call that fails, and the calls so far. All storages of a run can share one.
 
     Attributes:
-        at: The call that fails, counted from 0; None only counts.
-        when: Before the call reaches the store, after it, or in between.
-        error: Makes the exception of the key (or prefix) of the call.
-        forever: Whether every call from then on fails too, before it reaches the store.
-            A dead process is like that: its ``finally`` blocks and context managers do
-            nothing. A failure that the process survives is not.
+        at: The number of the call that fails, from 0; None only counts the calls.
+        when: The moment at which the call fails.
+        error: A function that makes the exception from the key (or prefix) of the call.
+        forever: True if every later call fails too, before it reaches the store. This is like
+            the death of the process, after which ``finally`` blocks and context managers do
+            nothing. False is like a failure that the process survives.
         calls: The names of the calls so far.
     """
 
@@ -68,11 +68,11 @@ class Fault:
 
     @property
     def happened(self) -> bool:
-        """Whether the call came that was to fail."""
+        """True if the call that fails was made."""
         return self.at is not None and len(self.calls) > self.at
 
     def begin(self, name: str, key: str) -> When | None:
-        """Counts a call, and fails it if it is to fail before; else says how it will."""
+        """Count a call. Raise if it fails before the store; otherwise return how it fails."""
         with self._lock:
             number = len(self.calls)
             self.calls.append(name)
@@ -83,17 +83,17 @@ class Fault:
         return self.when
 
     def end(self, when: When | None, key: str) -> None:
-        """Fails the call, unless it only lies."""
+        """Raise if the call fails now."""
         if when in ("midway", "after"):
             raise self.error(key)
 
 
 class FaultyStorage:
-    """A Storage around another one, which it lets fail.
+    """A storage that passes calls on to another one, and fails at a chosen call.
 
     Args:
-        inner: Where the calls go.
-        fault: Which of them fails, and how.
+        inner: The other storage.
+        fault: The call that fails.
 
     >>> from amplitude_cohort_s3 import MemoryStorage
     >>> store = MemoryStorage()
@@ -115,15 +115,15 @@ class FaultyStorage:
     def list_objects(
         self, prefix: str = "", /, *, start_after: str | None = None
     ) -> Iterator[ObjectInfo]:
-        """See ``Storage``; it lists at once, as a lazy listing might never get to its end."""
-
-        def listed() -> list[ObjectInfo]:
-            return list(self.inner.list_objects(prefix, start_after=start_after))
-
-        return iter(self._call("list_objects", prefix, listed))
+        """See ``Storage``. It lists eagerly: a lazy listing might never reach its end."""
+        return self._call(
+            "list_objects",
+            prefix,
+            lambda: iter([*self.inner.list_objects(prefix, start_after=start_after)]),
+        )
 
     def open(self, key: str, /) -> BinaryIO:
-        """See ``Storage``; ``"midway"`` fails while the stream is read."""
+        """See ``Storage``. ``"midway"`` fails while the stream is read."""
         when = self.fault.begin("open", key)
         stream = self.inner.open(key)
         if when is None:
@@ -146,7 +146,7 @@ class FaultyStorage:
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
-        """See ``Storage``; ``"midway"`` leaves half of the bytes staged, as a dead process may."""
+        """See ``Storage``. ``"midway"`` stages half of the bytes, as a dying process may."""
         when = self.fault.begin("stage", key)
         if when == "midway":
             data = b"".join(chunks)
@@ -171,14 +171,14 @@ class FaultyStorage:
         """See ``SupportsReplace``."""
         inner = self.inner
         if not isinstance(inner, SupportsReplace):
-            raise MissingPowerError(type(inner).__name__, "replace", "a test")
+            raise MissingCapabilityError(type(inner).__name__, "replace", "a test")
         return self._call("replace", staged.key, lambda: inner.replace(staged))
 
     def delete(self, key: str, /) -> None:
         """See ``SupportsDelete``."""
         inner = self.inner
         if not isinstance(inner, SupportsDelete):
-            raise MissingPowerError(type(inner).__name__, "delete", "a test")
+            raise MissingCapabilityError(type(inner).__name__, "delete", "a test")
         self._call("delete", key, lambda: inner.delete(key))
 
     def _call(self, name: str, key: str, act: Callable[[], T]) -> T:
@@ -189,7 +189,7 @@ class FaultyStorage:
 
 
 class _Breaking(io.BytesIO):
-    """A stream that breaks where it should end."""
+    """A stream that raises where it should end."""
 
     def __init__(self, data: bytes, error: BaseException) -> None:
         super().__init__(data)

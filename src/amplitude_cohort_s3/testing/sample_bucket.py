@@ -1,9 +1,9 @@
-"""A bucket with a believable history, to try a reader, a dashboard or a load job with.
+"""A bucket with a realistic history, to try out a reader, a dashboard or a load job.
 
 >>> from amplitude_cohort_s3 import MemoryStorage, read_history
 >>> storage = MemoryStorage()
 >>> stream = fill_bucket(storage, syncs=3, members=100)
->>> [one.members for one in read_history(storage, stream).churn()]
+>>> [row.members for row in read_history(storage, stream).churn()]
 [100, 101, 101]
 """
 
@@ -28,10 +28,10 @@ SYNC = CohortSync(
     cohort_id="26umsb5",
     user_properties=(UserProperty("plan"), UserProperty("country")),
 )
-"""What is synced by default."""
+"""The default of ``fill_bucket``."""
 
 FIRST = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
-"""The time of the first sync by default."""
+"""The default time of the first sync."""
 
 PLANS = ("free", "free", "free", "pro", "pro", "enterprise, annual", "")
 COUNTRIES = ("DE", "FR", "JP", "NG", "PL", "US", 'Côte d"Ivoire')
@@ -44,7 +44,7 @@ class SampleSync:
 
     Attributes:
         synced_at: The time.
-        members: Who is there, in no order.
+        members: The members, in random order.
     """
 
     synced_at: datetime
@@ -59,22 +59,24 @@ def sample_syncs(
     every: timedelta = timedelta(days=1),
     seed: int = 0,
 ) -> Iterator[SampleSync]:
-    """A cohort over time: it grows, some leave, most come back after a weekend, plans change.
+    """Yield the members of a cohort over time.
 
-    About one member in six is anonymous and has no user id. Equal arguments give equal members.
+    The cohort grows, some members leave, most of them come back after a weekend, and plans
+    change. About one member in six is anonymous, without a user id. Equal arguments give equal
+    members.
 
     Args:
-        syncs: How many times.
-        members: How many members there are at the first.
-        first: An aware datetime.
+        syncs: The number of syncs.
+        members: The number of members at the first sync.
+        first: The time of the first sync.
         every: The time between two syncs.
-        seed: Another one gives another cohort.
+        seed: The seed of the random choices.
 
-    >>> [len(one.members) for one in sample_syncs(syncs=3, members=100)]
+    >>> [len(sample.members) for sample in sample_syncs(syncs=3, members=100)]
     [100, 101, 101]
     """
-    chance = random.Random(seed)  # noqa: S311 - made-up data
-    known = [_made_up(number, chance) for number in range(members)]
+    chance = random.Random(seed)  # noqa: S311 - test data
+    known = [_random_member(number, chance) for number in range(members)]
     away = set[int]()
     for number in range(syncs):
         when = first + number * every
@@ -85,14 +87,14 @@ def sample_syncs(
             back = {i for i in away if chance.random() < returning}
             away |= {i for i in present if chance.random() < leaving}
             away -= back
-            born = range(len(known), len(known) + round(len(known) * chance.uniform(0.01, 0.03)))
-            known += [_made_up(i, chance) for i in born]
+            new = range(len(known), len(known) + round(len(known) * chance.uniform(0.01, 0.03)))
+            known += [_random_member(i, chance) for i in new]
             for i in chance.sample(range(len(known)), len(known) // 100):
                 plan = chance.choice(PLANS)
                 known[i] = evolve(known[i], properties={**known[i].properties, "plan": plan})
-        there = [member for i, member in enumerate(known) if i not in away]
-        chance.shuffle(there)
-        yield SampleSync(synced_at=when, members=tuple(there))
+        current = [member for i, member in enumerate(known) if i not in away]
+        chance.shuffle(current)
+        yield SampleSync(synced_at=when, members=tuple(current))
 
 
 def fill_bucket(
@@ -106,20 +108,17 @@ def fill_bucket(
     seed: int = 0,
     logged: bool = True,
 ) -> CohortStream:
-    """Syncs :func:`sample_syncs` into a storage, as this library or as Amplitude does.
+    """Sync :func:`sample_syncs` into a storage, and return the stream for ``read_history``.
 
     Args:
-        storage: Where to.
-        sync: What is synced; it needs the properties ``plan`` and ``country`` or fewer.
-        syncs: How many times.
-        members: How many members there are at the first.
-        first: An aware datetime; the last sync must not lie in the future.
-        every: The time between two syncs.
-        seed: Another one gives another cohort.
-        logged: Whether there is a log beside the files; Amplitude writes none.
-
-    Returns:
-        The stream, for ``read_history``.
+        storage: The storage to write to.
+        sync: The cohort and its destination. Its properties can be ``plan`` and ``country``.
+        syncs: As for :func:`sample_syncs`.
+        members: As for :func:`sample_syncs`.
+        first: As for :func:`sample_syncs`. The last sync must not be in the future.
+        every: As for :func:`sample_syncs`.
+        seed: As for :func:`sample_syncs`.
+        logged: False writes no log, like Amplitude.
     """
     samples = sample_syncs(syncs=syncs, members=members, first=first, every=every, seed=seed)
     before: tuple[Member, ...] = ()
@@ -131,7 +130,7 @@ def fill_bucket(
                 storage,
                 synced_at=sample.synced_at,
                 max_exits=len(before),
-                clock=_stopped(sample.synced_at),
+                clock=_stopped_clock(sample.synced_at),
             )
         else:
             _write_files(storage, sync, sample, before)
@@ -139,8 +138,7 @@ def fill_bucket(
     return sync.stream
 
 
-def _stopped(now: datetime) -> Callable[[], datetime]:
-    """A clock that stands: the times of the syncs may be any."""
+def _stopped_clock(now: datetime) -> Callable[[], datetime]:
     return lambda: now
 
 
@@ -156,7 +154,7 @@ def _write_files(
             storage.create(name.key(sync.destination.path), b"".join(chunks))
 
 
-def _made_up(number: int, chance: random.Random) -> Member:
+def _random_member(number: int, chance: random.Random) -> Member:
     return Member(
         str(300_000_000_000 + number * 7919),
         "" if chance.random() < 1 / 6 else f"user-{number:06}",

@@ -1,4 +1,4 @@
-"""The small cohort that the proofs sync, and a form of a bucket that reruns must reproduce."""
+"""A small cohort for tests, and the contents of its bucket in a form that reruns reproduce."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -24,17 +24,17 @@ START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 
 
 def moment(minute: int) -> datetime:
-    """A time so many minutes after the start."""
+    """Return the time that is some minutes after ``START``."""
     return START + timedelta(minutes=minute)
 
 
 def rows(ids: Iterable[int]) -> list[tuple[str, str]]:
-    """The members of these numbers."""
+    """Return a member for each number."""
     return [(str(i), f"user {i}") for i in ids]
 
 
 def clock_at(when: datetime) -> Callable[[], datetime]:
-    """A clock that stands still."""
+    """Return a clock that always shows the same time."""
     return lambda: when
 
 
@@ -46,7 +46,7 @@ def sync_ids(
     log: Storage | None = None,
     now: int | None = None,
 ) -> SyncResult:
-    """One sync of these members; by ``minute`` None at the first free moment from now on."""
+    """Sync a member for each number; ``minute=None`` means the next free time."""
     return sync_cohort(
         SYNC,
         rows(ids),
@@ -59,16 +59,16 @@ def sync_ids(
 
 
 def ids_of(members: Iterable[tuple[str, ...]]) -> set[int]:
-    """The numbers of these members."""
+    """Return the numbers of members."""
     return {int(row[0]) for row in members}
 
 
 def content(storage: Storage, log: Storage | None = None) -> dict[str, bytes]:
-    """Every visible object: byte for byte the same after a rerun as without the crash.
+    """Return every visible object, so that a rerun after a crash gives the same bytes.
 
-    Three things of a record name the run and not the sync: the writer's token, the
-    handles of what it staged, and with them the digest of the record before. They are
-    put to one constant, and nothing else is.
+    Three parts of a record belong to the run and not to the sync: the writer's token, the
+    handles of staged files, and therefore the digest of the previous record. Only these are
+    replaced by constants.
     """
     found = dict[str, bytes]()
     for store in (storage, log or MemoryStorage()):
@@ -77,14 +77,14 @@ def content(storage: Storage, log: Storage | None = None) -> dict[str, bytes]:
                 found[info.key] = stream.read()
     for key, data in found.items():
         if "/_syncs/" in key:
-            found[key] = json.dumps(_without_run(json.loads(data)), indent=1).encode()
+            found[key] = json.dumps(_without_run_facts(json.loads(data)), indent=1).encode()
     return found
 
 
-def _without_run(value: dict[str, Any]) -> dict[str, Any]:
+def _without_run_facts(value: dict[str, Any]) -> dict[str, Any]:
     if "outcome" in value:
         head = value["head"]
-        return {**value, "head": head and _without_run(head), "sha256": ""}
+        return {**value, "head": head and _without_run_facts(head), "sha256": ""}
     previous = value["previous"] and {**value["previous"], "sha256": ""}
     files: dict[str, Any] = {
         name: {**file, "staged": {**file["staged"], "handle": {}}}

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ..errors import (
-    ClockSkewError,
     CohortS3Error,
     ConcurrentSyncError,
+    SyncTimeError,
     SyncVoidError,
     UnfinishedSyncError,
 )
@@ -202,9 +202,14 @@ class _Pause(Fault):
         return None
 
 
-# What may become of a sync while its writer sleeps: another was faster, what it staged was
-# discarded, or its clock is behind by now. Anything else is a fault of ours.
-_OVERTAKEN = (ConcurrentSyncError, SyncVoidError, ClockSkewError)
+def _is_overtaken(error: BaseException) -> bool:
+    """Return whether an error is normal for a writer that slept while others worked.
+
+    Another writer was faster, its staged files were discarded, or its clock is behind now.
+    """
+    if isinstance(error, SyncTimeError):
+        return error.problem == "clock"
+    return isinstance(error, ConcurrentSyncError | SyncVoidError)
 
 
 class _Sleeper:
@@ -222,10 +227,9 @@ class _Sleeper:
     def _run(self) -> None:
         try:
             self._result = self._work()
-        except _OVERTAKEN:
-            pass
         except BaseException as error:  # noqa: BLE001 -- it is raised by wake_up()
-            self._error = error
+            if not _is_overtaken(error):
+                self._error = error
         self._pause.asleep.set()
 
     def wake_up(self) -> SyncResult | None:

@@ -1,0 +1,22 @@
+"""Type checks of settings, for classes that report all faults at once."""
+
+from types import UnionType
+
+from .._arguments import kind_faults
+
+_EXAMPLES = {
+    "cadence": "Cadence.DAILY",
+    "existing": "ExistingMeaning.MEMBERS",
+    "exit_guard": "ExitGuard(share=0.5)",
+    "name_style": "NameStyle(seconds=True)",
+    "user_property": 'UserProperty("plan")',
+}
+
+
+def type_faults(settings: object, **kinds: type | UnionType) -> list[str]:
+    """Return a fault for each of the settings that has another type."""
+    faults = list[str]()
+    for name, kind in kinds.items():
+        cure = f"give one, such as {_EXAMPLES[name]}" if name in _EXAMPLES else None
+        faults += kind_faults(name, getattr(settings, name), kind, cure)
+    return faults
