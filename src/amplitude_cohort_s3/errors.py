@@ -1237,8 +1237,6 @@ def _positions(lines: tuple[int, ...], unit: str, count: int) -> str:
 # nothing uses them. They are not documented.
 
 WrongArgumentError = ArgumentTypeError
-MissingPowerError = MissingCapabilityError
-StorageUnsuitableError = UnsuitableStorageError
 ExportTimeoutError = AmplitudeTimeoutError
 
 
@@ -1278,15 +1276,6 @@ class InvalidTextError(InvalidCellError):
         self.args = (column, rule)
 
 
-class PartOrderError(MalformedCsvError):
-    """An old name, now ``MalformedCsvError``."""
-
-    def __init__(self, key: str) -> None:
-        rule = "the rows are not in ascending order of their key, after those of the part before"
-        super().__init__(None, rule, "Sort all rows by the bytes of the key", key)
-        self.args = (key,)
-
-
 class DiffClosedError(UnusableDiffError):
     """An old name, now ``UnusableDiffError``."""
 
@@ -1308,65 +1297,8 @@ class PlanMismatchError(UnusableDiffError):
         self.args = (difference,)
 
 
-class ArchiveLimitError(InvalidArchiveError):
-    """An old name, now ``InvalidArchiveError``."""
-
-    def __init__(self, limit: str) -> None:
-        super().__init__(f"it holds more than {limit}", over_limit=True)
-        self.args = (limit,)
-
-
-class ForeignHandleError(UnsuitableStorageError, ValueError):
-    """An old name, now ``UnsuitableStorageError``."""
-
-    def __init__(self, key: str, lacks: str) -> None:
-        super().__init__(
-            f"the handle of the staged object for {key!r}",
-            repr(lacks),
-            "Finish the sync with the kind of storage that it was begun with",
-        )
-        self.args = (key, lacks)
-
-
-class WrongRegionError(BucketNotFoundError, ValueError):
-    """An old name, now ``BucketNotFoundError``."""
-
-    def __init__(self, bucket: str, region: str | None) -> None:
-        super().__init__(bucket, elsewhere=True, region=region)
-        self.args = (bucket, region)
-
-
-class KmsAccessDeniedError(AccessDeniedError):
-    """An old name, now ``AccessDeniedError``."""
-
-
-class StoreClockSkewError(StoreRefusedError):
-    """An old name, now ``StoreRefusedError``."""
-
-    def __init__(self, bucket: str) -> None:
-        super().__init__(bucket, None, "the request", "RequestTimeTooSkewed")
-        self.args = (bucket,)
-
-
-class TooManyPartsError(ObjectTooLargeError):
-    """An old name, now ``ObjectTooLargeError``."""
-
-    def __init__(self, key: str, parts: int, limit: int) -> None:
-        super().__init__(key, limit, "parts", parts)
-        self.args = (key, parts, limit)
-
-
 class DigestMismatchError(ObjectChangedError, ValueError):
     """An old name, now ``ObjectChangedError``."""
-
-
-class CohortTooLargeError(AmplitudeLimitError, ValueError):
-    """An old name, now ``AmplitudeLimitError``."""
-
-    def __init__(self, cohort_id: str, size: int, limit: int) -> None:
-        super().__init__("users", size, limit, cohort_id)
-        self.size = size
-        self.args = (cohort_id, size, limit)
 
 
 class DownloadQuotaError(AmplitudeLimitError):
@@ -1411,52 +1343,6 @@ class ExportChangedError(ExportFailedError):
         self.args = (cohort_id,)
 
 
-class SyncOrderError(SyncTimeError):
-    """An old name, now ``SyncTimeError``."""
-
-    def __init__(self, synced_at: datetime, head: datetime) -> None:
-        super().__init__("order", synced_at, head)
-        self.args = (synced_at, head)
-
-
-class ClockSkewError(SyncTimeError):
-    """An old name, now ``SyncTimeError``."""
-
-    def __init__(self, now: datetime, head: datetime) -> None:
-        super().__init__("clock", now, head)
-        self.args = (now, head)
-
-
-class FutureTimeError(SyncTimeError):
-    """An old name, now ``SyncTimeError``."""
-
-    def __init__(self, synced_at: datetime, now: datetime) -> None:
-        super().__init__("future", synced_at, now)
-        self.args = (synced_at, now)
-
-
-class LogFullError(LogLimitError):
-    """An old name, now ``LogLimitError``."""
-
-    def __init__(self, prefix: str) -> None:
-        super().__init__(
-            f"the last number under {prefix!r} is used",
-            "Begin another stream: set another path in the Destination, or another routing key",
-        )
-        self.args = (prefix,)
-
-
-class TooManyFilesError(LogLimitError):
-    """An old name, now ``LogLimitError``."""
-
-    def __init__(self, files: int, purpose: str) -> None:
-        super().__init__(
-            f"it would name {files:,} files, more than one entry can hold; nothing was changed",
-            f"Prune old syncs first, in several steps, then run {purpose} again",
-        )
-        self.args = (files, purpose)
-
-
 class SyncGapError(TablesError, LookupError):
     """An old name, now ``TablesError``."""
 
@@ -1470,19 +1356,3 @@ class MembersMismatchError(TablesError):
         super().__init__(stream, synced_at, f"{what}: {expected:,} expected, {found:,} found")
         self.what, self.expected, self.found = what, expected, found
         self.args = (stream, synced_at, what, expected, found)
-
-
-class PolicyFormatError(InvalidPolicyError):
-    """An old name, now ``InvalidPolicyError``."""
-
-
-class PolicyTooLargeError(InvalidPolicyError):
-    """An old name, now ``InvalidPolicyError``."""
-
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(
-            f"it would have {size:,} bytes, {size - limit:,} more than S3's limit of {limit:,}",
-            "Remove statements that are no longer needed, or move readers to access points, "
-            "which have policies of their own",
-        )
-        self.args = (size, limit)
