@@ -3,8 +3,8 @@
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Literal, Self, get_args
@@ -167,9 +167,32 @@ def diff_members(
     if duplicates not in get_args(Duplicates):
         fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
         raise ConfigurationError("diff_members", (fault,))
-    chosen = PartitionEngine() if engine is None else engine
     before = as_csv(previous, schema, fill=True)
     now = as_csv(current, schema, fill=False)
+    with _as_callback(progress) as callback, _kept_if_successful(work_dir) as folder:
+        report = (engine or PartitionEngine()).diff(
+            before,
+            now,
+            schema=schema,
+            existing=existing,
+            duplicates=duplicates,
+            folder=folder,
+            progress=callback,
+        )
+        check_kind("the result of the engine", report, DiffReport, "return a DiffReport")
+    ignored = {*report.ignored_columns, *now.ignored}
+    return CohortDiff(
+        schema=schema,
+        existing_meaning=existing,
+        report=evolve(report, ignored_columns=tuple(sorted(ignored))),
+        origin=now.origin,
+        folder=folder,
+    )
+
+
+@contextmanager
+def _kept_if_successful(work_dir: str | PathLike[str] | None) -> Generator[Path]:
+    """Make a folder for temporary files; remove it if an error is raised within the block."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="cohort-diff-", dir=work_dir))
     except OSError as error:
@@ -180,28 +203,10 @@ def diff_members(
             raise ConfigurationError("diff_members", (fault,)) from None
         raise
     try:
-        with _as_callback(progress) as callback:
-            report = chosen.diff(
-                before,
-                now,
-                schema=schema,
-                existing=existing,
-                duplicates=duplicates,
-                folder=folder,
-                progress=callback,
-            )
-        check_kind("the result of the engine", report, DiffReport, "return a DiffReport")
+        yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    report = evolve(report, ignored_columns=tuple(sorted({*report.ignored_columns, *now.ignored})))
-    return CohortDiff(
-        schema=schema,
-        existing_meaning=existing,
-        report=report,
-        origin=now.origin,
-        folder=folder,
-    )
 
 
 def _as_callback(
