@@ -23,7 +23,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3._html import html_table
+from amplitude_cohort_s3._display import html_table
 from amplitude_cohort_s3.errors import NoSyncYetError, RecordFormatError
 from amplitude_cohort_s3.history.events import ChurnTable
 from amplitude_cohort_s3.log.keys import LogEntry

@@ -16,7 +16,7 @@ def check_kind(argument: str, value: object, kind: type | UnionType, hint: str) 
         hint: What to pass instead, for the message.
 
     Raises:
-        ArgumentTypeError: The argument has another type.
+        ArgumentTypeError: The argument has the wrong type.
 
     >>> check_kind("key", 42, str, "pass text")
     Traceback (most recent call last):

@@ -35,7 +35,7 @@ def exports_on_demand(
         package: The module's ``__name__``.
         modules: The relative module that defines each name.
         requires: A module of another package that these names need, and the extra that
-            brings it.
+            installs it.
     """
 
     def get(name: str) -> Any:

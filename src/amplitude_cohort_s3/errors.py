@@ -198,7 +198,7 @@ class InvalidPolicyError(ArgumentError, ValueError):
 
 @define(slots=False)
 class InvalidNotificationError(ArgumentError, ValueError):
-    """A payload that neither S3 nor a service which forwards its events sends.
+    """A payload that is not a message about events of S3.
 
     Example: ``the payload is not a notification of S3: it is not JSON. Pass the complete message
     as it was received``
@@ -442,7 +442,7 @@ class DuplicateKeyError(MembersError, ValueError):
 
 
 class StorageError(CohortS3Error):
-    """The family of faults of a storage: its objects, the store behind it, the disk."""
+    """The family of faults of a storage: its objects, its store, or the disk."""
 
 
 @define(slots=False)
@@ -542,7 +542,7 @@ class StagedGoneError(StorageError, FileNotFoundError):
 
 @define(slots=False)
 class UnknownOutcomeError(StorageError, RetryableError, OSError):
-    """A write that may or may not have happened, because the storage could not be asked.
+    """A write that may or may not have happened, because the storage failed afterwards, too.
 
     Example: ``it is unknown whether 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' was
     written (ReadTimeout). Run the same sync again: it finds out and finishes the work``
@@ -602,7 +602,7 @@ class BucketNotFoundError(StorageError, FileNotFoundError):
 
     bucket: str
     elsewhere: bool = False
-    """Whether the store says that the bucket is in another region."""
+    """Whether the bucket is in another region."""
     region: str | None = None
     """The bucket's region, if the store names it."""
 
@@ -610,7 +610,7 @@ class BucketNotFoundError(StorageError, FileNotFoundError):
         if not self.elsewhere:
             return f"there is no bucket {self.bucket!r}. Check its name, region and endpoint"
         if self.region is None:
-            return f"the bucket {self.bucket!r} is in another region. Pass region="
+            return f"the bucket {self.bucket!r} is in another region. Pass it as region="
         return f"the bucket {self.bucket!r} is in {self.region}. Pass region={self.region!r}"
 
 
@@ -666,8 +666,8 @@ class CredentialsError(StorageError, PermissionError):
         if self.reason == "NoCredentialsError":  # botocore's name for it
             return (
                 "boto3 found no AWS credentials. Set AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY, set AWS_PROFILE to a profile of ~/.aws/config, or give "
-                "the machine a role"
+                "AWS_SECRET_ACCESS_KEY, set AWS_PROFILE to a profile of ~/.aws/config, or attach "
+                "a role to the machine"
             )
         return (
             f"the AWS credentials are not accepted ({self.reason}). "
@@ -711,7 +711,7 @@ class StoreRefusedError(StorageError, OSError):
     def __str__(self) -> str:
         of = "" if self.key is None else f" of {self.key!r}"
         hint = (
-            "The clock of this machine is more than 15 minutes off: set it"
+            "Set the clock of this machine: it is more than 15 minutes off"
             if self.code == "RequestTimeTooSkewed"
             else "Check the name of the bucket, then look up the code in the store's documentation"
         )
@@ -795,7 +795,7 @@ class AmplitudeLimitError(AmplitudeError, OSError):
     limit: int
     cohort_id: str | None = None
     resets_at: datetime | None = None
-    """The time at which Amplitude counts the downloads from zero, if it says so."""
+    """The time at which Amplitude resets the count of downloads, if it is known."""
 
     def __str__(self) -> str:
         if self.limit_of == "users":
@@ -835,7 +835,7 @@ class AmplitudeTimeoutError(AmplitudeError, RetryableError, TimeoutError):
 
     step: str
     seconds: float
-    """The length of the deadline, or the wait that the rate limit asks for."""
+    """The length of the deadline, or the wait that the rate limit requires."""
     rate_limited: bool = False
     """Whether a rate limit of Amplitude is the cause."""
 

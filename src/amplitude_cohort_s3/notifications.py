@@ -82,7 +82,7 @@ class UnrelatedEvent:
     """A message, or a part of one, that is not about a cohort file.
 
     Attributes:
-        reason: The reason why it is not.
+        reason: The reason why the message is unrelated.
         bucket: The bucket, if the message is about an object.
         key: The object's key; if it can't be decoded, as it was sent.
     """
@@ -251,11 +251,11 @@ _Identity = tuple[str, CohortStream, datetime]
 class PendingSyncs:
     """A collector that reports each sync once, when its files have arrived.
 
-    Files may arrive in any order and repeatedly. The collector remembers a bounded number of
-    incomplete syncs and as many reported ones, and forgets those first that were not mentioned
-    for the longest time. A sync that was forgotten while incomplete is never reported: list
-    the bucket to find it. One that was forgotten after it was reported may be reported again,
-    so a consumer must be idempotent.
+    Files may arrive in any order and repeatedly. The collector remembers at most ``limit``
+    incomplete syncs and ``limit`` reported ones, and forgets the least recently mentioned
+    first. A sync that was forgotten while incomplete is never reported: list the bucket to
+    find it. One that was forgotten after it was reported may be reported again, so a consumer
+    must be idempotent.
 
     It can be pickled. It is not thread-safe.
 
@@ -289,7 +289,7 @@ class PendingSyncs:
 
     def __attrs_post_init__(self) -> None:
         if self.limit < 1:
-            fault = f"limit must be 1 or more, and is {self.limit!r}"
+            fault = f"limit must be at least 1, not {self.limit!r}"
             raise ConfigurationError("PendingSyncs", (fault,))
 
     def add(self, notification: Notification) -> ArrivedSync | None:

@@ -57,10 +57,10 @@ def test_a_path_or_a_file_url_is_a_folder(place: str | Path):
         ("s3://AK:secret@bucket", "name of a bucket"),
         ("file://host/x", "absolute path"),
         ("gs://bucket", "begin with s3://"),
-        ("s3:my-bucket", "a bucket is s3://my-bucket"),
-        ("s3:AK:secret@bucket", "a bucket is s3://my-bucket"),
+        ("s3:my-bucket", "write s3://my-bucket for a bucket"),
+        ("s3:AK:secret@bucket", "write s3://my-bucket for a bucket"),
         ("file:/tmp", "no // after"),
-        ("cohorts:v2", "a folder .* ./name"),
+        ("cohorts:v2", "./name:with-a-colon for a folder"),
         (Place(None), "has no bucket"),
     ],
 )

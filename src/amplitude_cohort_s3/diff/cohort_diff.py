@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 
 from .._arguments import check_kind
 from .._bytes import Hashed
-from .._html import html_table
+from .._display import html_table
 from ..errors import ArgumentTypeError, ConfigurationError, DiskFullError, UnusableDiffError
 from ..format.columns import Row
 from ..format.compression import stage_csv
@@ -135,7 +135,7 @@ def diff_members(
         existing: The meaning of the file ``existing``.
         duplicates: The treatment of different rows with one key.
         engine: An engine to use instead of the default one.
-        work_dir: The folder for temporary files; by default that of the system.
+        work_dir: The folder for temporary files. Default: the system's.
         progress: A callback for the number of rows read so far; ``True`` shows a tqdm bar.
 
     Returns:

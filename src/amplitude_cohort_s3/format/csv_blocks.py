@@ -162,7 +162,7 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
 
     Args:
         source: The bytes.
-        size: The approximate size of a block; by default ``BLOCK_BYTES``.
+        size: The approximate size of a block. Default: ``BLOCK_BYTES``.
 
     Raises:
         MalformedCsvError: A quote is never closed, a row exceeds ``MAX_ROW_BYTES``, or the

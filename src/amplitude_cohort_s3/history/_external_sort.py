@@ -33,7 +33,7 @@ def external_sort(
 
     Args:
         items: Tuples that begin with a key and end with a row of texts.
-        work_dir: The folder for temporary files; by default the system's.
+        work_dir: The folder for temporary files. Default: the system's.
         run_bytes: The approximate size of a run in memory.
 
     >>> list(external_sort([(b"2", ("2", "b")), (b"1", ("1", "a"))]))

@@ -26,7 +26,7 @@ def plot_history(points: Iterable[HistoryPoint], ax: Any = None) -> Any:
 
     Args:
         points: One point for each sync, in order of time.
-        ax: The axes to draw on, which are divided in two; by default a new figure.
+        ax: The axes to draw on, which are divided in two. Default: a new figure.
 
     Returns:
         The axes of the size; its figure is ``ax.figure``.

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 from attrs import field, frozen
 
-from .._html import html_table
+from .._display import html_table
 from ..format.columns import Row
 from ..format.filename import DiffType
 from .tables import ArrowTable, CellType, row_batches

@@ -8,7 +8,7 @@ from typing import Any, overload
 from attrs import frozen
 
 from .._arguments import check_kind
-from .._html import html_table
+from .._display import html_table
 from ..errors import CohortS3Error, NoSyncYetError
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
@@ -175,7 +175,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         """Draw the size over time, with entries and exits. Needs the extra ``plot``.
 
         Args:
-            ax: The matplotlib axes to draw on; by default those of a new figure.
+            ax: The matplotlib axes to draw on. Default: those of a new figure.
 
         Returns:
             The axes of the size.

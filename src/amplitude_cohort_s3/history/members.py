@@ -10,7 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from .._bytes import read_chunks
-from .._html import html_columns
+from .._display import html_columns
 from ..errors import EmptyKeyError
 from ..format.columns import Row
 from ..format.compression import decompress_chunks

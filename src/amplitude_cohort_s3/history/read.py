@@ -39,11 +39,11 @@ def read_history(
     Args:
         storage: The storage of the data.
         stream: The stream to read.
-        match_by: The column by which members are matched; by default the log's column, or
+        match_by: The column by which members are matched. Default: the log's column, or
             the Amplitude id if there is no log.
         log: The storage of the log, if it is another one; a stream that Amplitude wrote
             has no log.
-        work_dir: The folder for temporary files; by default the system's.
+        work_dir: The folder for temporary files. Default: the system's.
 
     Raises:
         RecordFormatError: The log can't be read.
@@ -84,7 +84,7 @@ def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
 
     Args:
         storage: The storage to list.
-        path: The folder to list, with all folders below it; by default the whole bucket.
+        path: The folder to list, with all folders below it. Default: the whole bucket.
 
     Raises:
         ArgumentTypeError: ``storage`` is not a storage.

@@ -59,7 +59,7 @@ class Replay:
         skipped: Objects in the listing that are not files of the stream, with the reasons.
         match_by: The column by which members are matched.
         log: The log of the stream, read on demand; empty if the stream has none.
-        work_dir: The folder for temporary files; by default the system's.
+        work_dir: The folder for temporary files. Default: the system's.
     """
 
     stream: CohortStream

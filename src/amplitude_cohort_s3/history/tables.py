@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from attrs import field, frozen
 
-from .._html import html_columns
+from .._display import html_columns
 from .._optional import load
 from ..format.columns import ID_COLUMNS, id_column
 from ..format.csv_blocks import read_blocks
@@ -78,7 +78,7 @@ class ArrowTable(ABC):
         """Return the rows as a relation of DuckDB, which reads them again for each query.
 
         Args:
-            connection: A connection of DuckDB; by default its module's.
+            connection: A connection of DuckDB. Default: its module's.
         """
         return (connection or load("duckdb")).from_arrow(self)
 

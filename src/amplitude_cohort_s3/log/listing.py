@@ -6,7 +6,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from .._html import html_table
+from .._display import html_table
 from ..errors import InvalidFileNameError
 from ..format.filename import CohortFileName, DiffType
 from ..storage.protocol import ObjectInfo

@@ -34,7 +34,7 @@ class StreamLocation:
         """Return the location that a caller's arguments name.
 
         Raises:
-            ArgumentTypeError: An argument is of another type.
+            ArgumentTypeError: An argument has the wrong type.
         """
         storages = check_storages(storage, log)
         check_is_stream(stream)

@@ -35,7 +35,7 @@ class CohortStream:
     Raises:
         ConfigurationError: The path ends in a slash, so no file would ever be found.
         InvalidFileNameError: Another part can't be in a file name.
-        ArgumentTypeError: A part is of another type.
+        ArgumentTypeError: A part has the wrong type.
     """
 
     project_id: int | None

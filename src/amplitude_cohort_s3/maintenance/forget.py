@@ -44,7 +44,7 @@ def plan_forget(
     Raises:
         MissingCapabilityError: The storage can't replace files.
         UnfinishedSyncError: A sync is running or died; ``recover`` finishes it.
-        ArgumentTypeError: ``people`` is a text, or another argument has another type.
+        ArgumentTypeError: ``people`` is a text, or another argument has the wrong type.
         InvalidCellError: ``people`` contains a value that is not an id.
         MissingColumnsError: No file has the column ``by``.
         ObjectChangedError, MalformedCsvError: A file can't be trusted or read.
@@ -91,7 +91,7 @@ def forget(
             15,000; nothing is changed.
         StagedGoneError: Some new files were removed before they replaced the old ones; the
             others are done. Run it again.
-        ArgumentTypeError: ``people`` is a text, or another argument has another type.
+        ArgumentTypeError: ``people`` is a text, or another argument has the wrong type.
         InvalidCellError: ``people`` contains a value that is not an id.
         MissingColumnsError: No file has the column ``by``.
         ObjectChangedError, MalformedCsvError: A file can't be trusted or read.

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from attrs import frozen
 
-from .._html import html_table
+from .._display import html_table
 from ..log.stream import CohortStream
 
 OTHER_COPIES = (

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from attrs import frozen
 
-from .._html import html_table
+from .._display import html_table
 from .._time import to_utc
 from ..errors import ConfigurationError, UnfinishedSyncError
 from ..format.filename import DiffType
@@ -111,7 +111,7 @@ def plan_prune(
         NaiveDatetimeError: ``before`` has no time zone.
         UnfinishedSyncError: A sync is running or died; ``recover`` finishes it.
         ConfigurationError: ``keep`` has another value.
-        ArgumentTypeError: An argument is of another type.
+        ArgumentTypeError: An argument has the wrong type.
     """
     location = StreamLocation.of(storage, stream, log)
     require_delete(storage, "prune")
@@ -150,7 +150,7 @@ def prune(
             deleted. Prune to an earlier time first.
         UnknownOutcomeError: The storage did not answer a write. Run it again.
         ConfigurationError: ``keep`` has another value.
-        ArgumentTypeError: An argument is of another type.
+        ArgumentTypeError: An argument has the wrong type.
     """
     location = StreamLocation.of(storage, stream, log)
     remover = require_delete(storage, "prune")

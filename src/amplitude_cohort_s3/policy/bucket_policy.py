@@ -16,7 +16,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from .._arguments import check_kind
-from .._html import html_table
+from .._display import html_table
 from ..errors import ConfigurationError
 from ..settings.destination import Destination, check_is_destination
 from ._checks import (
@@ -156,7 +156,7 @@ def bucket_policy(
 
     Raises:
         ConfigurationError: Arguments break rules; the error lists all of them.
-        ArgumentTypeError: ``destination`` or ``principal`` has another type.
+        ArgumentTypeError: ``destination`` or ``principal`` has the wrong type.
 
     >>> destination = Destination(name="w", bucket="b-1", region="eu-central-1", path="cohorts")
     >>> bucket_policy(

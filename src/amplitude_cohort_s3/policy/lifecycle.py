@@ -54,7 +54,7 @@ def lifecycle_rules(
     Raises:
         ConfigurationError: Arguments break rules; the error lists all of them.
         NaiveDatetimeError: A time in ``newest`` has no time zone.
-        ArgumentTypeError: ``destination`` or ``keep`` has another type.
+        ArgumentTypeError: ``destination`` or ``keep`` has the wrong type.
 
     >>> rules = lifecycle_rules(Destination(name="w", path="cohorts"))
     >>> rules[0]["Filter"], rules[0]["AbortIncompleteMultipartUpload"]

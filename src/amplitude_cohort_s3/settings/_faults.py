@@ -14,7 +14,7 @@ _EXAMPLES = {
 
 
 def type_faults(settings: object, **kinds: type | UnionType) -> list[str]:
-    """Return a fault for each of the settings that has another type."""
+    """Return a fault for each of the settings that has the wrong type."""
     faults = list[str]()
     for name, kind in kinds.items():
         cure = f"give one, such as {_EXAMPLES[name]}" if name in _EXAMPLES else None

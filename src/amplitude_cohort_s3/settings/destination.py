@@ -21,7 +21,7 @@ class UserProperty:
         name: The property's name in Amplitude and in the source of the members.
         source_app: The app whose value it is, for portfolio projects: each app has a column
             of its own. Amplitude does not document the names of these columns.
-        header: The column's name in the file; by default ``name``, or ``name_app``.
+        header: The column's name in the file. Default: ``name``, or ``name_app``.
 
     >>> UserProperty("plan", source_app="ios").column
     'plan_ios'

@@ -11,9 +11,9 @@ MAX_KEY_BYTES = 1024
 def check_key(key: str) -> str:
     """Return the key if every storage accepts it.
 
-    S3 itself allows more. Refused are keys that break other tools (an empty segment, a
-    slash at the end), that lead out of a folder (``..``) or that can't be printed
-    (control characters).
+    S3 itself allows more. This function refuses keys that break other tools (an empty
+    segment, a slash at the end), that lead out of a folder (``..``), or that can't be
+    printed (control characters).
 
     Args:
         key: The key of an object.

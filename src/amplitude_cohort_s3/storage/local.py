@@ -1,4 +1,4 @@
-"""A folder as a storage: it needs no account, and survives power cuts as well as the disk."""
+"""A storage in a local folder. It needs no account, and a power cut does not damage it."""
 
 import contextlib
 import errno
@@ -85,7 +85,7 @@ class LocalStorage(ComposeByReading):
                 raise
         finally:
             temporary.unlink()
-        # Also after another's link: that writer may have died before this.
+        # Also if another writer made the link: it may have died before it flushed the folder.
         _sync_folder(path.parent)
         return self._info(key)
 
@@ -123,7 +123,7 @@ class LocalStorage(ComposeByReading):
                 raise StagedGoneError(staged.key) from None
             if not published:
                 raise ObjectExistsError(staged.key) from None
-        # Also after another's link: that writer may have died before this.
+        # Also if another writer made the link: it may have died before it flushed the folder.
         _sync_folder(path.parent)
         temporary.unlink(missing_ok=True)
         return self._info(staged.key)

@@ -60,8 +60,8 @@ bucket: open 's3://my-bucket' and set Destination.path to the rest
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", place):  # one letter is a drive of Windows
             # The argument is not shown: it may contain credentials.
             raise _error(
-                "the URL has no // after its scheme: a bucket is s3://my-bucket, and a folder "
-                "with such a name is ./name:with-a-colon"
+                "the URL has no // after its scheme: write s3://my-bucket for a bucket, and "
+                "./name:with-a-colon for a folder"
             )
         return LocalStorage(place)
     match scheme.lower():
@@ -69,7 +69,7 @@ bucket: open 's3://my-bucket' and set Destination.path to the rest
             bucket, _, path = rest.partition("/")
             if not re.fullmatch(r"[A-Za-z0-9._-]+", bucket):
                 # The argument is not shown: it may contain credentials.
-                raise _error("an S3 URL is s3:// and the name of a bucket, nothing else")
+                raise _error("an S3 URL must be s3:// and the name of a bucket, nothing else")
             if path:
                 raise _error(
                     f"a storage is a whole bucket: open {f's3://{bucket}'!r} and set "
@@ -81,7 +81,9 @@ bucket: open 's3://my-bucket' and set Destination.path to the rest
 
             parts = urlsplit(place)
             if parts.netloc not in ("", "localhost") or not parts.path:
-                raise _error("a file URL is file:// and an absolute path: file:///data/bucket")
+                raise _error(
+                    "a file URL must be file:// and an absolute path, as in file:///data/bucket"
+                )
             return LocalStorage(url2pathname(parts.path))
         case _:
             raise _error("the URL must begin with s3:// or file://")

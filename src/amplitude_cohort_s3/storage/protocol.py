@@ -30,10 +30,10 @@ class ObjectInfo:
 
 @frozen(kw_only=True)
 class StagedObject:
-    """A stored object that nobody can see yet: the ticket to publish or discard it.
+    """A stored object that nobody can see yet, and all that is needed to publish or discard it.
 
-    The ticket is JSON and complete: after a crash, another process can publish or discard
-    the object with nothing else. Law: ``StagedObject.from_json(staged.to_json()) == staged``.
+    It can be written as JSON: after a crash, another process can publish or discard the
+    object with nothing else. Law: ``StagedObject.from_json(staged.to_json()) == staged``.
 
     Attributes:
         key: The key under which the object will become visible.
@@ -123,7 +123,7 @@ class Storage(Protocol):
     **Rules for every method.**
 
     - It may be called by any thread of any process, also on an object that another process
-      staged. Each call asks the store; nothing is answered from memory.
+      staged. Each call looks at the store; no answer comes from a cache.
     - A visible object never changes. Only the optional ``replace`` and ``delete`` of
       :class:`SupportsReplace` and :class:`SupportsDelete` change or remove it.
     - A write is atomic: readers see the whole object or none. It is also conditional: of
@@ -262,7 +262,7 @@ class SupportsCompose(Protocol):
             ObjectChangedError: A part has another size than stated, or was replaced during
                 the call.
             ObjectTooLargeError: The result would exceed ``max_object_bytes``, or the store
-                can't join so many parts. Nothing has been written.
+                can't join this many parts. Nothing has been written.
         """
         ...
 

@@ -45,7 +45,7 @@ def adopt(
             sync is incomplete.
         ConcurrentSyncError: Another process began a log at the same time.
         MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
-        ArgumentTypeError: An argument is of another type.
+        ArgumentTypeError: An argument has the wrong type.
     """
     location = StreamLocation.of(storage, stream, log)
     if location.read_log().newest is not None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from attrs import frozen
 
 from .._arguments import check_kind
-from .._html import html_table
+from .._display import html_table
 from ..diff.protocol import StageableDiff
 from ..errors import ConcurrentSyncError, SyncVoidError
 from ..format.filename import DiffType
@@ -68,7 +68,7 @@ def commit(
         SyncVoidError: A staged file disappeared, or another object took a name.
         UnknownOutcomeError: The storage did not answer a write; run it again.
         ConfigurationError, MissingCapabilityError: The files can't be composed in this storage.
-        ArgumentTypeError: An argument is of another type.
+        ArgumentTypeError: An argument has the wrong type.
     """
     check_kind("plan", plan, SyncPlan, "make it with plan_sync(sync, diff, ...)")
     plan.check_diff(diff)

@@ -66,7 +66,7 @@ def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = N
         HeadFilesMissingError: Files of the newest published sync are gone.
         UnloggedSyncsError: No record names some files that are as new as the head.
         RecordFormatError: The log can't be read.
-        ArgumentTypeError: An argument is of another type.
+        ArgumentTypeError: An argument has the wrong type.
     """
 
     def refuse(record: LogRecord) -> Outcome:

@@ -7,7 +7,7 @@ from typing import Any, Self
 from attrs import asdict, fields, frozen
 
 from .._arguments import check_kind
-from .._html import html_table
+from .._display import html_table
 from .._time import to_utc
 from ..diff.protocol import StageableDiff
 from ..errors import (
@@ -160,7 +160,7 @@ def plan_sync(
         SyncTimeError: The head is newer.
         MatchByChangedError: The stream matches members by another column.
         UnusableDiffError: The diff has another schema or another meaning of ``existing``.
-        ArgumentTypeError: An argument is of another type.
+        ArgumentTypeError: An argument has the wrong type.
         ConfigurationError: ``max_exits`` is negative.
     """
     check_is_sync(sync)
@@ -309,7 +309,7 @@ def check_max_exits(max_exits: int | None) -> None:
     """Raise unless the argument is None or a number that is not negative.
 
     Raises:
-        ArgumentTypeError: It is of another type.
+        ArgumentTypeError: It has the wrong type.
         ConfigurationError: It is negative.
     """
     cure = "give a number, or None for the exit guard"

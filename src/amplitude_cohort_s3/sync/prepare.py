@@ -274,7 +274,7 @@ def begin_sync(
         UnfinishedSyncError: A dry run can't tell the members of an unfinished sync.
         ConfigurationError: The sync's bucket is not that of the storage, or ``max_exits`` is
             negative.
-        ArgumentTypeError: An argument is of another type.
+        ArgumentTypeError: An argument has the wrong type.
     """
     check_max_exits(max_exits)
     location = StreamLocation.of(storage, check_is_sync(sync).stream, log)

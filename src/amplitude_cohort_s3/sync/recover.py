@@ -44,7 +44,7 @@ def recover(
         RecordFormatError: The log can't be read.
         UnknownOutcomeError: The storage did not answer a write; run it again.
         MissingCapabilityError: ``forget`` or ``prune`` was begun, which this storage can't finish.
-        ArgumentTypeError: An argument is of another type.
+        ArgumentTypeError: An argument has the wrong type.
     """
     return recover_location(StreamLocation.of(storage, stream, log))
 

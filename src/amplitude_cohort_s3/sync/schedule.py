@@ -15,7 +15,7 @@ from typing import cast, overload
 from attrs import field, frozen
 
 from .._arguments import check_kind
-from .._html import html_table
+from .._display import html_table
 from .._time import to_utc
 from ..diff.progress import Progress
 from ..errors import ArgumentTypeError, CohortS3Error
@@ -191,7 +191,7 @@ def run_due(
 
     Raises:
         NaiveDatetimeError: ``now`` has no time zone.
-        ArgumentTypeError: An argument, or one of the jobs, is of another type.
+        ArgumentTypeError: An argument, or one of the jobs, has the wrong type.
 
     >>> from amplitude_cohort_s3 import Cadence, Destination, MemoryStorage
     >>> sync = CohortSync(destination=Destination(name="warehouse"), project_id=1,

@@ -101,7 +101,7 @@ def sync_cohort(
         UnknownOutcomeError: The storage did not answer a write.
         EmptyKeyError, DuplicateKeyError, MalformedCsvError, MissingColumnsError,
             InvalidCellError, InvalidCellError: The members can't be synced.
-        ArgumentTypeError: An argument is of another type.
+        ArgumentTypeError: An argument has the wrong type.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
     >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")

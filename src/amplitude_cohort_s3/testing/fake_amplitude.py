@@ -163,7 +163,7 @@ class FakeAmplitude:
             members: ``Member`` objects, mappings, or pairs of both ids, in an iterable that
                 can be read repeatedly. Properties that a member lacks are empty.
             name: The name that people see.
-            size: The size in the list of cohorts; by default the number of members.
+            size: The size in the list of cohorts. Default: the number of members.
 
         Returns:
             The cohort, whose attributes may be changed.

@@ -1,4 +1,4 @@
-"""Finding out, before the first write, if a store honours conditional writes.
+"""A test, before the first write, that a store honours conditional writes.
 
 Some stores that speak S3's protocol accept ``If-None-Match: *`` and overwrite the object
 nevertheless. With them two writers would destroy each other's data without an error. So the

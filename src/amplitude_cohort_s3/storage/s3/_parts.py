@@ -8,8 +8,8 @@ from attrs import frozen
 
 from ..limits import MAX_PART_BYTES, MIN_PART_BYTES
 
-# A handle of up to so many parts names each of them, and publishing is one request. Beyond,
-# it holds a digest of the parts, and publishing asks the store for the list.
+# A handle of at most this many parts names each of them, and publishing is one request. A
+# handle of more parts holds their digest, and publishing also requests the list of parts.
 _PARTS_IN_HANDLE = 32
 
 

@@ -76,7 +76,7 @@ class ObjectReader(io.RawIOBase):
             try:
                 data = self._body.read(min(len(view), BUFFER_BYTES))
             except FlexibleChecksumError as error:
-                # The bytes have been passed on already, so reading again can't repair them.
+                # The caller has these bytes already, so reading again can't repair them.
                 raise ObjectChangedError(self._key) from error
             except (OSError, BotoCoreError, HTTPError) as error:
                 broken = error

@@ -2,9 +2,9 @@
 
 A write is one HTTP request, and its response can get lost: the connection breaks, or a proxy
 answers 503 after S3 has carried the request out. Then nobody knows if the object exists.
-Repeating the request does not tell either. ``412 PreconditionFailed`` says that the key is
+Repeating the request does not show it either. ``412 PreconditionFailed`` says that the key is
 taken, but perhaps by our own first request, and botocore repeats requests by itself without
-telling us. So a failure alone proves nothing, and each write follows these steps
+any sign. So a failure alone proves nothing, and each write follows these steps
 (``_write_once``):
 
 1. **Write**, with the condition ``If-None-Match: *`` ("only if the key is free"). If S3
@@ -21,14 +21,14 @@ telling us. So a failure alone proves nothing, and each write follows these step
 
 An object is ours if it has our bytes (``create``), or if its metadata contains the token that
 ``stage`` put into the upload (``publish``, ``replace``). An upload ends when its object
-appears. So an absent object is believed only if it is looked for after the upload was found
-to have ended: in the other order, a publication in between would show neither. An upload
-that has ended without an object was discarded. But some stores show a new object late, so
-it counts as gone only if the object stays absent for the settling time.
+appears. So the storage looks for the upload first, and for the object only after the upload
+was found to have ended: in the other order, it could see neither if the object was published
+in between. An upload that has ended without an object was discarded. But some stores show a
+new object late, so it counts as gone only if the object stays absent for the settling time.
 
 Some stores ignore the condition: Ceph before version 18 does for uploads, and others are used
-only if the caller accepts it. Then a look comes before the first step. It protects objects
-that were written earlier, but not from writers at the same time.
+only if the caller accepts it. With them the storage looks before the first step. This protects
+objects that were written earlier, but not those of writers at the same time.
 """
 
 import time
@@ -50,7 +50,7 @@ from ..protocol import StagedObject, StagedState
 from ._bucket import Bucket
 from .errors import UPLOAD_ENDED, BotoError, error_code, is_refusal, translate
 
-# The failures of a conditional write that say nothing about whose object is under the key.
+# The failures of a conditional write after which the key may have our object or another one.
 # 409 ConditionalRequestConflict means that another request interfered.
 _CONTESTED = {"PreconditionFailed", "ConditionalRequestConflict", *UPLOAD_ENDED}
 
@@ -61,7 +61,8 @@ class WriteOnce:
 
     Attributes:
         bucket: The requests to the bucket.
-        settling_time: The seconds for which absence is doubted and a write is tried again.
+        settling_time: The seconds for which an object must stay absent before it counts as
+            gone, and for which a contested write is tried again.
     """
 
     bucket: Bucket
@@ -160,7 +161,7 @@ class WriteOnce:
                 write()
             except BotoError as error:
                 contested = error_code(error) in _CONTESTED
-                # A refusal says nothing about an earlier request that may still arrive.
+                # An earlier request may still arrive, although this one was refused.
                 if failure is None and not contested and is_refusal(error):
                     raise translate(error, self.bucket.name, key) from error
                 failure = error
@@ -190,13 +191,13 @@ class WriteOnce:
             with suppress(ObjectChangedError):
                 if read() == data:
                     return True
-            # Read again before calling it another's: a bit may have flipped on the way.
+            # Read again before blaming another writer: a bit may have flipped on the way.
             return read() == data
         except ObjectNotFoundError:
             return None
 
     def _is_published_finally(self, staged: StagedObject) -> bool | None:
-        """Return what ``is_published`` does, and None only if the absence lasts."""
+        """Return the result of ``is_published``, but None only if the absence lasts."""
         for pause in self.pauses():
             published = self.bucket.is_published(staged)
             if published is not None:
@@ -205,7 +206,7 @@ class WriteOnce:
         return self.bucket.is_published(staged)
 
     def _is_published_or_pending(self, staged: StagedObject) -> bool | None:
-        """Return what ``is_published`` does, and None only if the upload can be completed."""
+        """Return the result of ``is_published``, but None only if the upload can be completed."""
         published = self.bucket.is_published(staged)
         if published is None and not self.bucket.is_staged(staged):
             published = self._is_published_finally(staged)

@@ -51,9 +51,9 @@ class S3Storage:
             ``session``, ``endpoint_url`` and ``region`` can't be given too.
         session: The boto3 session to make the client from.
         endpoint_url: The URL of a store other than AWS, such as ``http://127.0.0.1:9000``.
-        region: The bucket's region; by default the session's.
-        kms_key_id: The KMS key that encrypts new objects; by default the bucket's setting
-            applies. If the bucket is another account's, give the key's ARN.
+        region: The bucket's region. Default: the session's.
+        kms_key_id: The KMS key that encrypts new objects. Default: the bucket's setting
+            applies. If the bucket is another account's, pass the key's ARN.
         expected_bucket_owner: The account that must own the bucket, 12 digits.
         acl: The ACL of new objects, for a bucket of another account that still uses ACLs:
             without it the bucket's owner can't read what you write.
@@ -191,7 +191,7 @@ class S3Storage:
             header=header,
             sources=parts,
             content_type=content_type,
-            # The store copies, so no memory is needed here: one for each connection.
+            # The store copies the bytes, so this needs no memory: use every connection.
             concurrency=max(10, self._concurrency),
         )
 
@@ -219,12 +219,12 @@ class S3Storage:
         """Abort old uploads below a path, which cost money although nobody sees them.
 
         A process that dies while it stages leaves them. If a record names one, its sync
-        becomes void: so recover unfinished syncs first, or leave writers time to return.
+        becomes void, so recover unfinished syncs first.
 
         Args:
             path: The destination's path. Nothing outside this folder is touched.
             older_than: The smallest age of an upload; a day is plenty.
-            now: The present, an aware datetime; by default the clock's.
+            now: The present, an aware datetime. Default: the clock's.
 
         Returns:
             The keys of the aborted uploads, in the order of the listing.
@@ -263,7 +263,7 @@ class S3Storage:
 def _find_faults(bucket: str, part_size: int, concurrency: int, owner: str | None) -> list[str]:
     faults = kind_faults("bucket", bucket, str)
     if bucket == "":
-        faults.append("the bucket has no name")
+        faults.append("bucket must not be empty")
     elif not faults and "://" in bucket:
         faults.append(f"bucket {bucket!r} is a URL: pass the name alone, or use open_storage")
     if not MIN_PART_BYTES <= part_size <= MAX_PART_BYTES:

@@ -1,8 +1,17 @@
-"""Values as the tables of notebooks."""
+"""Counts as text, and values as the tables of notebooks."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import cast
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "row"), counted(1200, "row"), counted(2, "person", "people")
+    ('1 row', '1,200 rows', '2 people')
+    """
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
 def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -11,16 +20,16 @@ def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     Args:
         title: The caption.
         columns: The names of the columns.
-        rows: The cells. Integers are grouped by thousands and aligned to the right. The
-            elements of a tuple appear below each other. No cell may show a user, because
-            notebooks are stored and sent around.
+        rows: The values. Integers are grouped by thousands and aligned to the right. The
+            elements of a tuple appear below each other. No value may show a user, because
+            notebooks get shared.
 
     >>> html_table("a < b", ["n"], [[1200]])
     '<table><caption>a &lt; b</caption><thead><tr><th>n</th></tr></thead><tbody>\
 <tr><td align="right">1,200</td></tr></tbody></table>'
     """
     head = "".join([f"<th>{escape(column)}</th>" for column in columns])
-    body = "".join(["<tr>" + "".join(map(_html_cell, row)) + "</tr>" for row in rows])
+    body = "".join(["<tr>" + "".join(map(_html_value, row)) + "</tr>" for row in rows])
     return (
         f"<table><caption>{escape(title)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -40,7 +49,7 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _html_cell(value: object) -> str:
+def _html_value(value: object) -> str:
     if _is_count(value):
         return f'<td align="right">{value:,}</td>'
     lines = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
