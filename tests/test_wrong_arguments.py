@@ -221,7 +221,7 @@ def test_what_is_made_by_hand_goes_in_its_place(storage, diff, plan):
     for wrong in ("all", True):
         with raises("max_exits", "a number"):
             plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits=wrong)
-    with pytest.raises(ConfigurationError, match="max_exits must not be negative, and is -1"):
+    with pytest.raises(ConfigurationError, match="max_exits must be 0 or more, not -1"):
         plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits=-1)
     for wrong in (SYNC, MEMBERS, storage, diff.report):
         with raises("diff", "diff_members"):
@@ -325,12 +325,12 @@ def test_other_arguments_of_another_type(storage):
         (lambda: sync_of(project_id="123"), "project_id must be of type int, not '123'"),
         (lambda: sync_of(cohort_id=7), "cohort_id must be of type str, not 7"),
         (lambda: sync_of(routing_key=7), "routing_key must be of type str or None, not 7"),
-        (lambda: sync_of(cadence="hourly"), r"not 'hourly': give one, such as Cadence\.DAILY"),
-        (lambda: sync_of(exit_guard=0.5), r"not 0\.5: give one, such as ExitGuard\(share=0\.5\)"),
-        (lambda: Destination(name="d", path="/a/b/"), "slashes at the ends, 'a/b'"),
+        (lambda: sync_of(cadence="hourly"), r"not 'hourly': pass one, such as Cadence\.DAILY"),
+        (lambda: sync_of(exit_guard=0.5), r"not 0\.5: pass one, such as ExitGuard\(share=0\.5\)"),
+        (lambda: Destination(name="d", path="/a/b/"), "no slash at its ends: set it to 'a/b'"),
         (lambda: Destination(name="d", path="s3://b/a"), "bucket='my-bucket' and path='cohorts'"),
         (lambda: Destination(name="d", existing="members"), r"such as ExistingMeaning\.MEMBERS"),
-        (lambda: sync_of(user_properties=["plan"]), r"not 'plan': give UserProperty\(\"plan"),
+        (lambda: sync_of(user_properties=["plan"]), r"not 'plan': pass UserProperty\(\"plan"),
         (lambda: sync_of(user_properties="plan"), r"\[UserProperty\('plan'\)\] for one"),
         (lambda: sync_of(user_properties=None), "user_properties must be of type Iterable"),
         (lambda: UserProperty(7), "name must be of type str, not 7"),
@@ -420,7 +420,9 @@ def test_what_others_write_gives_what_it_must(tmp_path):
 def test_a_temporary_folder_is_one(tmp_path):
     (tmp_path / "file").touch()
     for wrong in (tmp_path / "none", tmp_path / "file"):
-        with pytest.raises(ConfigurationError, match=r"work_dir .* is not a folder: create it first"):
+        with pytest.raises(
+            ConfigurationError, match=r"work_dir .* is not a folder: create it first"
+        ):
             diff_members((), MEMBERS, schema=SYNC.schema, work_dir=wrong)
 
 

@@ -201,7 +201,7 @@ def test_run_syncs_what_is_due_from_files_and_from_amplitude(folder):
         assert [line.split(maxsplit=2) for line in done.stdout.splitlines()] == [
             ["sync", "outcome"],
             ["actives", "done", "2 members, 2 entered, 0 exited"],
-            ["payers", "done", "1 members, 1 entered, 0 exited"],
+            ["payers", "done", "1 member, 1 entered, 0 exited"],
         ]
         again = json.loads(run("run", "payers", "--json", env=environment).stdout)
         assert again == [{"sync": "payers", "outcome": "not due"}]

@@ -207,7 +207,7 @@ def test_values_with_times_are_a_data_frame_too():
         values=lambda: iter(rows),
         value_columns={"entered": "timestamp", "exited": "timestamp"},
         row_columns=lambda: ["user_id"],
-        cells=lambda row: row,
+        row=lambda row: row,
     )
     assert table.to_list() == rows
     arrow = pa.table(table)
@@ -227,7 +227,7 @@ def test_a_property_keeps_its_name_beside_a_column_of_the_same_name():
         values=lambda: iter([(None, "", "yesterday", "never")]),
         value_columns={"entered": "timestamp"},
         row_columns=lambda: ["user_id", "entered", "entered_"],
-        cells=lambda row: row,
+        row=lambda row: row,
     )
     assert table.to_arrow().column_names == ["entered__", "user_id", "entered", "entered_"]
 

@@ -102,7 +102,7 @@ INVALID_DESTINATIONS = [
     ({"path": "a/.hidden"}, ["hide"]),
     ({"match_by": "email"}, ["match_by"]),
     ({"user_property": "plan"}, ["user_property"]),
-    ({"bucket": "s3://my-bucket/cohorts"}, ["only its name"]),
+    ({"bucket": "s3://my-bucket/cohorts"}, ["only a name"]),
     ({"existing": "members"}, ["existing"]),
     ({"name_style": NameStyle(second_group="seconds")}, ["minutes"]),
     ({"name_style": NameStyle(empty_routing_key=True)}, ["empty routing key"]),

@@ -120,10 +120,10 @@ def test_one_that_fails_does_not_stop_the_others_and_is_tried_again():
         assert "RuntimeError" in shown
     assert str(report).splitlines() == [
         "4 syncs: 2 done, 2 failed",
-        "done         d a  1 members, 1 entered, 0 exited",
+        "done         d a  1 member, 1 entered, 0 exited",
         "failed       d b  RuntimeError",
         f"failed       d c  MissingColumnsError: {report[2].error}",
-        "done         d d  1 members, 1 entered, 0 exited",
+        "done         d d  1 member, 1 entered, 0 exited",
     ]
     with pytest.raises(ExceptionGroup, match="2 of 4 syncs failed") as caught:
         report.raise_failures()

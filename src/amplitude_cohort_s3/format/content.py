@@ -84,7 +84,7 @@ class _ContentCheck:
         self._left = 0 if self._part is None else self._part.size
 
     def _end_complete_parts(self) -> None:
-        """Check the digests of complete parts, and go on to the part of the next byte."""
+        """Check the digests of complete parts, and begin the part of the next byte."""
         while self._part is not None and not self._left:
             self._failed |= self._digest.hexdigest() != self._part.sha256
             self._begin_part()

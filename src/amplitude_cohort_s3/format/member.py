@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from attrs import field, frozen
 
+from .._display import counted
 from ..errors import ArgumentTypeError, MalformedCsvError
 from .cells import merge_repeated, to_text
 from .columns import id_column
@@ -27,7 +28,7 @@ class Member:
     properties: Mapping[str, str] = field(factory=dict[str, str])
 
     def __repr__(self) -> str:
-        return f"Member(<{len(self.properties)} properties>)"
+        return f"Member(<{counted(len(self.properties), 'property', 'properties')}>)"
 
 
 MemberLike = Member | Mapping[str, Any] | tuple[Any, ...] | list[Any]
@@ -67,7 +68,7 @@ def cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, An
         case list() | tuple():
             cells = cast("Sequence[Any]", member)
             if len(cells) != len(columns):
-                values = "1 value" if len(cells) == 1 else f"{len(cells)} values"
+                values = counted(len(cells), "value")
                 rule = f"it has {values}, but the sync has {len(columns)} columns"
                 raise MalformedCsvError(None, rule, f"Pass {', '.join(columns)}", unit="row")
             return dict(zip(columns, cells, strict=True))

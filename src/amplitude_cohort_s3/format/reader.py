@@ -2,7 +2,7 @@
 
 A file is read in blocks of whole records. Blocks are turned into rows by a
 :class:`RowReader`, or into canonical lines of a schema by a :class:`LineReader`. Both treat
-a block as a whole if they can, which is many times as fast as to take its rows apart.
+a block as a whole if they can, which is many times faster than row by row.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,6 +10,7 @@ from itertools import chain
 
 from attrs import field, frozen
 
+from .._display import counted
 from ..errors import MalformedCsvError
 from .cells import encode_text, merge_repeated
 from .columns import ID_COLUMNS, Row, id_column
@@ -142,7 +143,8 @@ class RowReader:
     def _row(self, cells: list[str], line: int) -> Row:
         if len(cells) != len(self.columns):
             raise MalformedCsvError(
-                line, f"the row has {len(cells)} cells and the header {len(self.columns)}"
+                line,
+                f"the row has {counted(len(cells), 'cell')} and the header {len(self.columns)}",
             )
         if self.tabs:
             cells = [cell.removeprefix("\t") for cell in cells]

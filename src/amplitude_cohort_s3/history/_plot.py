@@ -11,7 +11,7 @@ HistoryPoint = tuple[datetime, int, int, int]
 """The time of a sync, and the numbers of members, of entries and of exits."""
 
 MAX_POINTS = 60
-"""The highest number of syncs that are each marked by a point."""
+"""The largest number of syncs for which each is marked by a point."""
 
 # Blue, green and vermilion of Okabe and Ito, which colour-blind people can distinguish.
 _SIZE, _ENTERED, _EXITED = "#0072B2", "#009E73", "#D55E00"
@@ -115,6 +115,6 @@ def _marker_size(syncs: int) -> int:
 
 
 def _bar_width(days: list[float]) -> float:
-    """Return a part of the median distance of two syncs, so that no bar hides another."""
+    """Return a fraction of the median distance of two syncs, so that no bar hides another."""
     gaps = sorted(later - earlier for earlier, later in pairwise(days))
     return 0.8 * gaps[len(gaps) // 2] if gaps else 0.05

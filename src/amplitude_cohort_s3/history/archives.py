@@ -1,9 +1,9 @@
 """Cohort files from a ``.tar.gz``, the form in which one public consumer received them.
 
-An archive may be hostile or damaged, so only the parser of single headers is that of
-:mod:`tarfile`. Its reader loads extended headers whole, however long they claim to be, calls
-itself once more for each global header, ignores damaged extended headers, and takes a damaged
-header in the middle for the end of the archive.
+An archive may be hostile or damaged, so :mod:`tarfile` is used only to parse single headers.
+Its reader loads extended headers whole, however long they are, calls itself recursively for
+each global header, ignores damaged extended headers, and treats a damaged header in the middle
+as the end of the archive.
 """
 
 import gzip
@@ -116,7 +116,7 @@ def unpack_archive(
                 continue
             name = _name_of(member, path, second_group)
             if isinstance(name, CohortFileName) and name in staged:
-                name = "the archive holds this name twice"
+                name = "the archive contains this name twice"
             if not isinstance(name, CohortFileName):
                 skipped.append(SkippedMember(_printable(member.name), name))
                 continue

@@ -7,10 +7,10 @@ from typing import Any, overload
 
 from attrs import field, frozen
 
-from .._display import html_table
+from .._display import counted, html_table
 from ..format.columns import Row
 from ..format.filename import DiffType
-from .tables import ArrowTable, CellType, row_batches
+from .tables import ArrowTable, ColumnType, row_batches
 
 
 @frozen
@@ -66,14 +66,14 @@ class Churn:
 
 
 MAX_CHURNS = 100
-"""The number of syncs, the newest, that a notebook shows of a churn."""
+"""The number of syncs that a notebook shows of a churn: the newest ones."""
 
-_COLUMNS: dict[str, CellType] = {
+_COLUMNS: dict[str, ColumnType] = {
     "synced_at": "timestamp",
     **dict.fromkeys(("members", "entered", "exited", "returned"), "integer"),
 }
 
-_cells = attrgetter(*_COLUMNS)
+_table_row = attrgetter(*_COLUMNS)
 
 
 def _as_tuple(churns: Iterable[Churn]) -> tuple[Churn, ...]:
@@ -113,11 +113,11 @@ class ChurnTable(ArrowTable, Sequence[Churn]):
     def _repr_html_(self) -> str:
         shown = self.syncs[-MAX_CHURNS:]
         newest = f", the newest {len(shown)}" if len(shown) < len(self) else ""
-        title = f"churn of {len(self):,} syncs{newest}"
-        return html_table(title, tuple(_COLUMNS), map(_cells, shown))
+        title = f"churn of {counted(len(self), 'sync')}{newest}"
+        return html_table(title, tuple(_COLUMNS), map(_table_row, shown))
 
-    def _columns(self) -> Mapping[str, CellType]:
+    def _columns(self) -> Mapping[str, ColumnType]:
         return _COLUMNS
 
     def _batches(self, schema: Any) -> Iterator[Any]:
-        return row_batches(map(_cells, self.syncs), schema)
+        return row_batches(map(_table_row, self.syncs), schema)

@@ -16,8 +16,8 @@ class FindingKind(Enum):
     EDITED_FILE = "a file differs from its record"
     UNREADABLE_FILE = "a file cannot be read"
     DUPLICATE_KEY = "a user appears twice in a file"
-    ENTERED_TWICE = "a user enters who was already a member"
-    EXITED_UNSEEN = "a user exits who was not a member"
+    ENTERED_TWICE = "a user who was already a member enters"
+    EXITED_UNSEEN = "a user who was not a member exits"
     LOST_MEMBER = "a member disappeared without exiting"
     UNEXPLAINED_MEMBER = "a member appeared without entering"
     MEANING_BROKEN = "existing does not have the recorded meaning"
@@ -30,7 +30,7 @@ class FindingKind(Enum):
 
 @frozen(kw_only=True)
 class Finding:
-    """One fault in a history. It counts users and does not show them.
+    """One fault in a history. It counts users and does not name them.
 
     Attributes:
         kind: The kind of fault.

@@ -8,7 +8,7 @@ from typing import Any, overload
 from attrs import frozen
 
 from .._arguments import check_kind
-from .._display import html_table
+from .._display import counted, html_table
 from ..errors import CohortS3Error, NoSyncYetError
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
@@ -22,7 +22,7 @@ from .tables import ValueTable
 from .verification import possible_meanings, verify
 
 MAX_ROWS = 10
-"""The number of syncs, the newest, that a notebook shows."""
+"""The number of syncs that a notebook shows: the newest ones."""
 
 
 @frozen(kw_only=True)
@@ -48,7 +48,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         summary = NO_SYNC
         if self.syncs:
             first, last = self.syncs[0].synced_at, self.syncs[-1].synced_at
-            summary = f"{len(self.syncs):,} syncs, {first} to {last}"
+            summary = f"{counted(len(self.syncs), 'sync')}, {first} to {last}"
         rows = [
             (
                 sync.synced_at,
@@ -83,7 +83,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             values=self._events,
             value_columns={"synced_at": "timestamp", "diff_type": "text"},
             row_columns=lambda: self.columns,
-            cells=lambda event: (event.synced_at, event.diff_type.value, *event.row),
+            row=lambda event: (event.synced_at, event.diff_type.value, *event.row),
         )
 
     def _events(self) -> Iterator[MembershipEvent]:
@@ -109,7 +109,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             values=self._named_stays,
             value_columns={"entered": "timestamp", "exited": "timestamp"},
             row_columns=lambda: self.columns,
-            cells=lambda stay: (stay.entered, stay.exited, *stay.row),
+            row=lambda stay: (stay.entered, stay.exited, *stay.row),
         )
 
     def member_history(self, key: str) -> list[Stay]:
@@ -138,7 +138,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         return None if number is None else self.syncs[number].synced_at
 
     def churn(self) -> ChurnTable:
-        """Return one entry for each sync: the members, and who entered, exited and returned.
+        """Return the numbers of members, and of users who entered, exited and returned, by sync.
 
         Raises:
             MalformedCsvError: A file is not valid CSV of a cohort.

@@ -1,4 +1,4 @@
-"""The members at one sync, as rows that can be read again and again."""
+"""The members at one sync, as rows that can be read repeatedly."""
 
 import heapq
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from .._bytes import read_chunks
-from .._display import html_columns
+from .._display import counted, html_columns
 from ..errors import EmptyKeyError
 from ..format.columns import Row
 from ..format.compression import decompress_chunks
@@ -21,7 +21,7 @@ from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
 from ._external_sort import external_sort
-from .tables import ArrowTable, CellType, csv_batches
+from .tables import ArrowTable, ColumnType, csv_batches
 
 
 @frozen(kw_only=True)
@@ -74,10 +74,10 @@ class Members(ArrowTable):
         return list(self)
 
     def _repr_html_(self) -> str:
-        count = "" if self.rows is None else f"{self.rows:,} "
-        return html_columns(f"{count}members", self.schema.columns)
+        title = "members" if self.rows is None else counted(self.rows, "member")
+        return html_columns(title, self.schema.columns)
 
-    def _columns(self) -> Mapping[str, CellType]:
+    def _columns(self) -> Mapping[str, ColumnType]:
         return dict.fromkeys(self.schema.columns, "text")
 
     def _batches(self, schema: Any) -> Iterator[Any]:

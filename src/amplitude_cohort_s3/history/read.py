@@ -38,11 +38,10 @@ def read_history(
 
     Args:
         storage: The storage of the data.
-        stream: The stream to read.
+        stream: The stream.
         match_by: The column by which members are matched. Default: the log's column, or
             the Amplitude id if there is no log.
-        log: The storage of the log, if it is another one; a stream that Amplitude wrote
-            has no log.
+        log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: the system's.
 
     Raises:
@@ -104,7 +103,7 @@ class _Syncs:
 
     @property
     def lacks_files(self) -> bool:
-        """True if a file is missing that, according to the log, was not removed."""
+        """True if a file is missing, although the log does not show that it was removed."""
         missing = {(sync.synced_at, t) for sync in self.syncs for t in sync.missing}
         return bool(missing) and not missing <= removed_files(self.log)
 

@@ -159,8 +159,8 @@ class Replay:
         """Return the members at the newest sync that is not after a time.
 
         They come from the files of that sync. If it has no ``existing``, they are replayed
-        from the nearest earlier snapshot and the changes since. Properties are then as of
-        that snapshot, or as of the user's entry.
+        from the nearest earlier snapshot and the changes since. Each user then has the
+        properties from that snapshot or from the entry after it.
 
         Args:
             when: An aware datetime, or one of the syncs.

@@ -1,4 +1,4 @@
-"""Stays: the times from which to which users were members, computed from changes."""
+"""Stays: the periods in which users were members, computed from changes."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -12,7 +12,7 @@ from ..format.columns import Row
 
 
 class ChangeKind(IntEnum):
-    """The statement of a file about a user, in the order in which one sync's apply."""
+    """The change of a user that a file shows, in the order in which those of one sync apply."""
 
     EXITED = 0
     ENTERED = 1
@@ -25,7 +25,7 @@ Change = tuple[bytes, int, ChangeKind, Row]
 
 @frozen(kw_only=True)
 class Stay:
-    """One uninterrupted time for which one user was a member. The repr does not show the user.
+    """An uninterrupted period in which one user was a member. The repr does not show the user.
 
     Attributes:
         entered: The time of the sync at which the user entered; None if the user was
@@ -44,7 +44,7 @@ class Stay:
 
 @frozen(kw_only=True)
 class NumberedStay:
-    """A stay between numbers of syncs instead of times; ``is_return`` if it is not the first."""
+    """A stay with numbers of syncs as its times; ``is_return`` if it is not the user's first."""
 
     entered: int | None
     exited: int | None

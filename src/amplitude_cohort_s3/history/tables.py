@@ -1,4 +1,4 @@
-"""Answers of a history as Arrow tables, for every data frame library."""
+"""Results of a history as Arrow tables, for every data frame library."""
 
 import io
 from abc import ABC, abstractmethod
@@ -16,10 +16,10 @@ from ..format.csv_blocks import read_blocks
 from ..format.reader import RowReader
 from ..sources.arrow import BATCH_ROWS
 
-CellType = Literal["text", "timestamp", "integer"]
+ColumnType = Literal["text", "timestamp", "integer"]
 """Text, never null; a time in UTC to the microsecond, or null; a count."""
 
-Cells = tuple[str | datetime | int | None, ...]
+TableRow = tuple[str | datetime | int | None, ...]
 """One row of a table."""
 
 BATCH_BYTES = 1 << 20
@@ -31,7 +31,7 @@ V = TypeVar("V")
 
 
 class ArrowTable(ABC):
-    """An answer that is also a data frame. It is read again each time, in bounded batches.
+    """A result that is also a data frame. It is read again each time, in bounded batches.
 
     ``pyarrow.table(t)``, ``polars.DataFrame(t)``, ``pandas.DataFrame.from_arrow(t)`` and
     DuckDB's SQL over a variable ``t`` accept it. ``pandas.DataFrame(t)`` does not look for
@@ -44,8 +44,8 @@ class ArrowTable(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def _columns(self) -> Mapping[str, CellType]:
-        """Return the type of the cells for the name of each column."""
+    def _columns(self) -> Mapping[str, ColumnType]:
+        """Return the type of each column, by its name."""
 
     @abstractmethod
     def _batches(self, schema: Any) -> Iterator[Any]:
@@ -85,7 +85,7 @@ class ArrowTable(ABC):
 
 @frozen(kw_only=True)
 class ValueTable(ArrowTable, Generic[V]):
-    """Values about users that can be iterated again and again; also a data frame.
+    """Values about users that can be iterated repeatedly; also a data frame.
 
     Each iteration and each data frame reads the bucket again. The repr and a notebook show
     the class of the values and the columns, the properties as ``...``; that reads nothing.
@@ -93,9 +93,9 @@ class ValueTable(ArrowTable, Generic[V]):
 
     _kind: type[V] = field(alias="kind")
     _values: Callable[[], Iterator[V]] = field(alias="values")
-    _value_columns: Mapping[str, CellType] = field(alias="value_columns")
+    _value_columns: Mapping[str, ColumnType] = field(alias="value_columns")
     _row_columns: Callable[[], Sequence[str]] = field(alias="row_columns")
-    _cells: Callable[[V], Cells] = field(alias="cells")
+    _row: Callable[[V], TableRow] = field(alias="row")
 
     def __iter__(self) -> Iterator[V]:
         return self._values()
@@ -114,9 +114,9 @@ class ValueTable(ArrowTable, Generic[V]):
         """Return all values."""
         return list(self)
 
-    def _columns(self) -> Mapping[str, CellType]:
+    def _columns(self) -> Mapping[str, ColumnType]:
         of_row = self._row_columns()
-        columns: dict[str, CellType] = {}
+        columns: dict[str, ColumnType] = {}
         for name, kind in self._value_columns.items():
             free = name
             while free in of_row:  # a property of the same name keeps it
@@ -126,10 +126,10 @@ class ValueTable(ArrowTable, Generic[V]):
         return columns
 
     def _batches(self, schema: Any) -> Iterator[Any]:
-        return row_batches(map(self._cells, self._values()), schema)
+        return row_batches(map(self._row, self._values()), schema)
 
 
-def arrow_schema(columns: Mapping[str, CellType]) -> Any:
+def arrow_schema(columns: Mapping[str, ColumnType]) -> Any:
     """Return the columns as a ``pyarrow.Schema``."""
     pa = load("pyarrow", "arrow")
     types = {
@@ -140,12 +140,12 @@ def arrow_schema(columns: Mapping[str, CellType]) -> Any:
     return pa.schema([(name, types[kind]) for name, kind in columns.items()])
 
 
-def row_batches(rows: Iterable[Cells], schema: Any) -> Iterator[Any]:
+def row_batches(rows: Iterable[TableRow], schema: Any) -> Iterator[Any]:
     """Yield rows as record batches of a ``pyarrow.Schema``."""
     pa, iterator = load("pyarrow", "arrow"), iter(rows)
     while batch := list(islice(iterator, BATCH_ROWS)):
-        cells = zip(*batch, strict=True)
-        arrays = [pa.array(column, kind) for column, kind in zip(cells, schema.types, strict=True)]
+        columns = zip(*batch, strict=True)
+        arrays = [pa.array(one, kind) for one, kind in zip(columns, schema.types, strict=True)]
         yield pa.record_batch(arrays, schema=schema)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
+from .._display import counted
 from ..errors import CohortS3Error, ObjectChangedError
 from ..format.columns import ID_COLUMNS
 from ..format.existing_meaning import ExistingMeaning
@@ -70,7 +71,7 @@ def _log_findings(replay: Replay, removed: Files) -> Iterator[Finding]:
         if record.synced_at not in visible:
             for diff_type, file in record.files.items():
                 if (record.synced_at, diff_type) not in removed:
-                    detail = f"{diff_type.value}, with the whole sync"
+                    detail = f"{diff_type.value}; the whole sync is missing"
                     yield _finding(FindingKind.MISSING_FILE, file.key, detail)
 
 
@@ -103,7 +104,7 @@ def _file_findings(replay: Replay, sync: BucketSync, removed: Files) -> Iterator
             else:
                 if record is None or key in changing or count == record.files[diff_type].rows:
                     continue
-                kind, detail = FindingKind.EDITED_FILE, f"{count} rows"
+                kind, detail = FindingKind.EDITED_FILE, counted(count, "row")
         yield Finding(kind=kind, synced_at=sync.synced_at, key=key, detail=detail)
 
 

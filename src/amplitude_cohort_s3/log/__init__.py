@@ -1,4 +1,4 @@
-"""The log of a stream: which syncs were recorded, and how each ended."""
+"""The log of a stream: the recorded syncs, and the outcome of each."""
 
 from .amendments import Amendment
 from .listing import BucketSync, StreamOverview, SyncState, UnpublishedSync

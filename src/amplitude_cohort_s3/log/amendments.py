@@ -53,17 +53,17 @@ class AmendedCounts:
 class Amendment:
     """An entry of the log that replaces or removes files of earlier syncs.
 
-    It takes a number like a sync, so that the two can't cross. Any process that finds it
-    without an outcome can finish it from its own contents. Records never change: readers
-    apply the amendments that came after a record. An amendment contains no user ids.
-    Law: ``read_record`` returns what ``to_bytes`` wrote.
+    It gets a number like a sync, so that an amendment and a sync can't interfere. Any process
+    that finds it without an outcome can finish it from its own contents. Records never
+    change: readers apply the amendments that came after a record. An amendment contains no
+    user ids. Law: ``read_record`` returns the amendment that ``to_bytes`` wrote.
 
     Attributes:
         number: The amendment's number in the log.
         previous: The head before it.
         stream: The stream whose log contains it.
         requested_at: The time of the request, in UTC.
-        purpose: Why files are changed.
+        purpose: The reason for the change.
         replaced: The files that get other bytes, by their keys.
         removed: The keys of the files that are deleted, all of syncs older than the head.
         counts: The new counts of changed syncs, by the numbers of their records.
@@ -134,7 +134,7 @@ class Amendment:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return what ``to_bytes`` wrote; a fault raises any builtin error."""
+        """Return the inverse of :meth:`to_bytes`; a fault raises any builtin error."""
         files = [RecordedFile.from_json(file) for file in value["replaced"]]
         purpose = value["purpose"]
         if purpose not in ("forget", "prune"):
@@ -156,10 +156,10 @@ class Amendment:
         return amendment
 
     def _check(self) -> None:
-        """Raise unless it names files of its own stream only: it decides what is overwritten."""
+        """Raise unless it names only files of its own stream, because it overwrites them."""
         earlier = self.earlier or 0
         if not self.previous.number < self.number <= MAX_NUMBER or not earlier < self.number:
-            msg = f"the amendment {self.number} can't follow what it names"
+            msg = f"the amendment {self.number} can't follow the records that it names"
             raise ValueError(msg)
         for key in (*self.replaced, *self.removed):
             if not self.stream.owns(*CohortFileName.from_key(key)):

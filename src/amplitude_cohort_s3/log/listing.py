@@ -13,7 +13,7 @@ from ..storage.protocol import ObjectInfo
 from .stream import CohortStream
 
 SAME_SYNC = "another object is the same file of the same sync"
-"""Why a file is skipped: its name is another spelling of the name of a listed file."""
+"""The reason for skipping a file whose name is another spelling of a listed file's name."""
 
 
 @frozen
@@ -66,10 +66,10 @@ def _html(title: str, files: Mapping[DiffType, ObjectInfo]) -> str:
 
 
 class SyncState(Enum):
-    """Why a sync is not part of the history."""
+    """The reason why a sync is not part of the history."""
 
     INCOMPLETE = "incomplete"
-    """It has no record, and its files do not suffice to tell its members."""
+    """It has no record, and its files are not enough to know its members."""
     IN_DOUBT = "in doubt"
     """It has a record and no outcome yet; ``recover`` creates one."""
     VOID = "void"

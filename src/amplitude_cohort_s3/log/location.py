@@ -1,4 +1,4 @@
-"""The place of a stream: the storage of its data and the storage of its log."""
+"""The location of a stream: the storages of its data and of its log."""
 
 from collections.abc import Iterator
 from typing import Self
@@ -21,7 +21,7 @@ class StreamLocation:
 
     Attributes:
         data: The storage of the three files of each sync.
-        log: The storage of the log; the same as ``data`` unless the caller chose another.
+        log: The storage of the log, which may be the same.
         stream: The stream.
     """
 

@@ -1,4 +1,4 @@
-"""The outcomes of the log: how each record ended."""
+"""The outcomes of the log's records."""
 
 from typing import Any, Self
 
@@ -47,7 +47,7 @@ class Outcome:
         """Return the inverse of :meth:`to_bytes`.
 
         Raises:
-            RecordFormatError: They are not what this library writes.
+            RecordFormatError: This library does not write these bytes.
         """
         with as_record_error(key):
             value = parse(data)

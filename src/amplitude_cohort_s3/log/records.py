@@ -297,7 +297,7 @@ class SyncRecord(SyncFacts):
             raise ValueError(msg)
 
     def _check_files(self) -> None:
-        """Raise unless it names files of its own sync only: it decides what is published."""
+        """Raise unless it names only files of its own sync, because it publishes them."""
         if set(self.files) != set(DiffType):
             msg = "it does not have the three files"
             raise ValueError(msg)

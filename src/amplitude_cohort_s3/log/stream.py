@@ -44,7 +44,7 @@ class CohortStream:
     routing_key: str | None = None
 
     def __attrs_post_init__(self) -> None:
-        check_kind("path", self.path, str, 'give it as text, such as "cohorts/vip"')
+        check_kind("path", self.path, str, 'pass text, such as "cohorts/vip"')
         if self.path.endswith("/"):
             fault = f"path {self.path!r} must not end in a slash"
             raise ConfigurationError(f"CohortStream of {self.cohort_id!r}", (fault,))
@@ -76,13 +76,13 @@ class CohortStream:
 
     @property
     def data_prefix(self) -> str:
-        """Key prefix of the stream's files; streams with other routing keys share it."""
+        """The key prefix of the stream's files; streams with other routing keys share it."""
         project = "" if self.project_id is None else f"{self.project_id}_"
         return _below(self.path, f"{project}{self.cohort_id}_")
 
     @property
     def log_prefix(self) -> str:
-        """Key prefix of the stream's log, with a slash at its end.
+        """The key prefix of the stream's log, with a slash at its end.
 
         >>> CohortStream(project_id=1, cohort_id="a", path="p", routing_key="v_x").log_prefix
         'p/_syncs/1_a_v%5Fx/'
@@ -117,5 +117,4 @@ def check_is_stream(value: object) -> None:
     Raises:
         ArgumentTypeError: It is a sync, or anything else.
     """
-    cure = "give a CohortStream; that of a sync is sync.stream"
-    check_kind("stream", value, CohortStream, cure)
+    check_kind("stream", value, CohortStream, "pass a CohortStream, such as sync.stream")

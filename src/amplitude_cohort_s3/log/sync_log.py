@@ -176,7 +176,7 @@ class SyncLog:
 
     @property
     def lost(self) -> frozenset[str]:
-        """The keys that an amendment could not replace, and no later one replaced."""
+        """The keys of the files that no amendment could replace, although one should."""
         lost = set[str]()
         for amendment in self.amendments:
             lost -= set(amendment.replaced)
@@ -187,7 +187,7 @@ class SyncLog:
         if number not in self._amendments:
             record = self.record(number)
             if not isinstance(record, Amendment):
-                raise RecordFormatError(record.key, "another record calls it an amendment")
+                raise RecordFormatError(record.key, "another record refers to it as an amendment")
             self._amendments[number] = record
         return self._amendments[number]
 
@@ -233,7 +233,7 @@ class SyncLog:
     def _sync(self, number: int) -> SyncRecord:
         record = self.record(number)
         if not isinstance(record, SyncRecord):
-            raise RecordFormatError(record.key, "it is an amendment, and its outcome a sync's")
+            raise RecordFormatError(record.key, "it is an amendment, but has the outcome of a sync")
         return record
 
     def broken_links(self) -> Iterator[LogRecord]:

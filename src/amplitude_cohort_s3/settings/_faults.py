@@ -14,9 +14,9 @@ _EXAMPLES = {
 
 
 def type_faults(settings: object, **kinds: type | UnionType) -> list[str]:
-    """Return a fault for each of the settings that has the wrong type."""
+    """Return a fault for each setting that has the wrong type."""
     faults = list[str]()
     for name, kind in kinds.items():
-        cure = f"give one, such as {_EXAMPLES[name]}" if name in _EXAMPLES else None
-        faults += kind_faults(name, getattr(settings, name), kind, cure)
+        hint = f"pass one, such as {_EXAMPLES[name]}" if name in _EXAMPLES else None
+        faults += kind_faults(name, getattr(settings, name), kind, hint)
     return faults

@@ -69,14 +69,14 @@ class CohortSync:
         )
         for one in self.user_properties:
             faults += kind_faults(
-                "each of user_properties", one, UserProperty, 'give UserProperty("plan")'
+                "each of user_properties", one, UserProperty, 'pass UserProperty("plan")'
             )
         return faults
 
     def _value_faults(self) -> list[str]:
         faults = list[str]()
         if self.project_id < 0:
-            faults.append(f"project_id must be 0 or more, and is {self.project_id}")
+            faults.append(f"project_id must be 0 or more, not {self.project_id}")
         # A name reports only the first rule that it breaks, so each part is tried by itself.
         for part, cohort_id, routing_key in (
             ("cohort_id", self.cohort_id, None),
@@ -137,7 +137,7 @@ class CohortSync:
 
     @property
     def name_style(self) -> NameStyle:
-        """The form of the sync's file names."""
+        """The style of the sync's file names."""
         compressed = self.destination.compression is not None
         return evolve(self.destination.name_style, extension=".csv.gz" if compressed else ".csv")
 
@@ -147,7 +147,7 @@ class CohortSync:
 
 
 def check_is_sync(value: object) -> CohortSync:
-    """Return the argument ``sync`` if it is one; otherwise raise ArgumentTypeError."""
-    cure = "give CohortSync(destination=…, project_id=…, cohort_id=…)"
-    check_kind("sync", value, CohortSync, cure)
+    """Return the argument ``sync`` if it is a ``CohortSync``; otherwise raise ArgumentTypeError."""
+    hint = "pass CohortSync(destination=…, project_id=…, cohort_id=…)"
+    check_kind("sync", value, CohortSync, hint)
     return cast("CohortSync", value)

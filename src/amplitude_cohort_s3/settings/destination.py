@@ -1,4 +1,4 @@
-"""The destination of syncs, and the user properties that its files hold."""
+"""The destination of syncs, and the user properties that its files contain."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -58,9 +58,9 @@ class Destination:
         match_by: The column that identifies a member: ``"amplitude_id"``, ``"user_id"`` or a
             property ("Select the Amplitude user property to match users").
         require_suffix: True if each sync must have a routing key ("Require suffix").
-        user_property: A property that the files of every sync hold.
+        user_property: A property that the files of every sync contain.
         existing: The contents of the file ``existing``.
-        name_style: The form of the time in file names.
+        name_style: The style of the file names.
         header_style: ``"documented"`` writes ``amplitudeID`` and ``userID``, like Amplitude's
             page; ``"api"`` writes ``amplitude_id`` and ``user_id``, like its API.
         compression: ``"gzip"`` writes ``.csv.gz``.
@@ -110,7 +110,7 @@ class Destination:
                 f"not {self.match_by!r}"
             )
         if self.bucket is not None and "://" in self.bucket:
-            yield f"bucket {self.bucket!r}: give only its name; path is for a folder in it"
+            yield f"bucket must be only a name, not {self.bucket!r}: set path to the folder in it"
         yield from type_faults(self, existing=ExistingMeaning)
         if self.name_style.second_group != "minutes":
             yield "name_style: times without minutes can be read, but not written"
@@ -127,11 +127,11 @@ class Destination:
 def _path_faults(path: str) -> Iterator[str]:
     if "://" in path:
         # The URL is not shown, because it may contain credentials.
-        yield "path is a URL: split it, as in bucket='my-bucket' and path='cohorts'"
+        yield "path is a URL: set bucket='my-bucket' and path='cohorts' instead"
         return
     inner = path.strip("/")
     if inner != path:
-        yield f"path {path!r}: give it without slashes at the ends, {inner!r}"
+        yield f"path {path!r} must have no slash at its ends: set it to {inner!r}"
     if not inner:
         return
     try:
@@ -143,6 +143,6 @@ def _path_faults(path: str) -> Iterator[str]:
 
 
 def check_is_destination(value: object) -> None:
-    """Raise ArgumentTypeError unless the argument ``destination`` is one."""
-    cure = "give a Destination; that of a sync is sync.destination"
-    check_kind("destination", value, Destination, cure)
+    """Raise ArgumentTypeError unless the argument ``destination`` is a ``Destination``."""
+    hint = "pass a Destination, such as sync.destination"
+    check_kind("destination", value, Destination, hint)

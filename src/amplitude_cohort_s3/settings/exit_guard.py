@@ -30,7 +30,7 @@ class ExitGuard:
             if not 0 <= self.share <= 1:
                 faults.append(f"share must be between 0 and 1, not {self.share!r}")
             if self.number < 0:
-                faults.append(f"number must not be negative, and is {self.number!r}")
+                faults.append(f"number must be 0 or more, not {self.number!r}")
         if faults:
             raise ConfigurationError("ExitGuard", tuple(faults))
 

@@ -28,7 +28,7 @@ def adopt(
     log: Storage | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Head:
-    """Make the newest complete sync of a stream without a log the first record of a log.
+    """Begin the log of a stream with its newest complete sync.
 
     The data is not touched. Afterwards ``sync_cohort`` continues the stream.
 
@@ -50,20 +50,20 @@ def adopt(
     location = StreamLocation.of(storage, stream, log)
     if location.read_log().newest is not None:
         raise NothingToAdoptError(
-            stream.log_prefix, "the stream has a log already", "sync without adopt()"
+            stream.log_prefix, "the stream has a log already", "Sync without adopt()"
         )
     history = read_location(location, match_by=match_by)
     if not history or history[-1].missing:
         raise NothingToAdoptError(
             stream.log_prefix,
             "there is no complete sync",
-            "check project, cohort, path and routing key; a new stream is synced without adopt()",
+            "Check the project, cohort, path and routing key; sync a new stream without adopt()",
         )
     if any(sync.synced_at > history[-1].synced_at for sync in history.unpublished):
         raise NothingToAdoptError(
             stream.log_prefix,
             "a sync newer than the newest complete one lacks files",
-            "wait until it is complete, or remove its files",
+            "Wait until it is complete, or remove its files",
         )
     record = _baseline(history, now=to_utc(clock(), "clock()"))
     if (other := create_record(location, record)) is not None:

@@ -70,7 +70,7 @@ def commit(
         ConfigurationError, MissingCapabilityError: The files can't be composed in this storage.
         ArgumentTypeError: An argument has the wrong type.
     """
-    check_kind("plan", plan, SyncPlan, "make it with plan_sync(sync, diff, ...)")
+    check_kind("plan", plan, SyncPlan, "pass the result of plan_sync(sync, diff, ...)")
     plan.check_diff(diff)
     location = StreamLocation.of(storage, plan.sync.stream, log)
     check_bucket(plan.sync, storage)

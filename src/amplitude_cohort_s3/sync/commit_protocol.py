@@ -21,8 +21,8 @@ The order of two rules matters. A staged file is discarded, which revokes it for
 nothing is discarded before another writer's record has been *read* under our number: if the
 answer to our own write was lost, our record may well exist.
 
-An amendment (see ``Amendment``) is an entry of the log too. It takes a number like a sync,
-so that the two can't cross, and is finished in the same way.
+An amendment (see ``Amendment``) is an entry of the log too. It gets a number like a sync, so
+that an amendment and a sync can't interfere, and is finished in the same way.
 """
 
 from ..errors import ObjectExistsError, ObjectNotFoundError, RecordFormatError, StagedGoneError
@@ -53,9 +53,9 @@ def create_record(location: StreamLocation, record: LogRecord) -> LogRecord | No
 
 
 def carry_out(location: StreamLocation, record: LogRecord) -> Outcome:
-    """Publish or amend what a record says, and create its outcome.
+    """Publish the files of a record, or carry out its amendment, and create its outcome.
 
-    The writer of the record and every process that recovers it end up here.
+    The writer of the record calls this, and every process that recovers it.
     """
     if isinstance(record, Amendment):
         outcome = _amend(location.data, record, _head_before(location, record))

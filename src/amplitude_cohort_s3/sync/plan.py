@@ -165,7 +165,7 @@ def plan_sync(
     """
     check_is_sync(sync)
     _check_is_diff(diff)
-    check_kind("previous", previous, Head | None, "give read_head(storage, sync.stream)")
+    check_kind("previous", previous, Head | None, "pass read_head(storage, sync.stream)")
     check_max_exits(max_exits)
     synced_at = to_utc(synced_at, "synced_at")
     requested_at = synced_at if requested_at is None else to_utc(requested_at, "requested_at")
@@ -283,7 +283,7 @@ def next_free_time(
 def check_exits(
     sync: CohortSync, *, members_before: int, members_now: int, exits: int, max_exits: int | None
 ) -> None:
-    """Raise if more members would leave than the exit guard, or ``max_exits``, allows.
+    """Raise if more members would leave than ``max_exits`` or the exit guard allows.
 
     Raises:
         MassExitError: More members would leave.
@@ -312,12 +312,12 @@ def check_max_exits(max_exits: int | None) -> None:
         ArgumentTypeError: It has the wrong type.
         ConfigurationError: It is negative.
     """
-    cure = "give a number, or None for the exit guard"
-    check_kind("max_exits", max_exits, int | None, cure)
+    hint = "pass a number, or None for the exit guard"
+    check_kind("max_exits", max_exits, int | None, hint)
     if isinstance(max_exits, bool):  # an int to Python
-        raise ArgumentTypeError("max_exits", "bool", cure)
+        raise ArgumentTypeError("max_exits", "bool", hint)
     if max_exits is not None and max_exits < 0:
-        fault = f"max_exits must not be negative, and is {max_exits}"
+        fault = f"max_exits must be 0 or more, not {max_exits}"
         raise ConfigurationError("plan_sync", (fault,))
 
 
@@ -329,9 +329,9 @@ def check_bucket(sync: CohortSync, storage: Storage) -> None:
     """
     wanted, given = sync.destination.bucket, getattr(storage, "bucket", None)
     if wanted is not None and given is not None and wanted != given:
-        fault = f"its bucket is {wanted!r}, and the storage's {given!r}"
+        fault = f"its bucket is {wanted!r}, but that of the storage is {given!r}"
         raise ConfigurationError(f"Destination {sync.destination.name!r}", (fault,))
 
 
 def _check_is_diff(value: object) -> None:
-    check_kind("diff", value, StageableDiff, "make it with diff_members(...)")
+    check_kind("diff", value, StageableDiff, "pass the result of diff_members(...)")

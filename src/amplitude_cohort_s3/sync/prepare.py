@@ -37,7 +37,7 @@ from .plan import (
 )
 
 CLOCK_TOLERANCE = timedelta(minutes=15)
-"""How far a clock may be off. S3 refuses requests whose clock is further off than this."""
+"""The time by which a clock may be wrong. S3 refuses requests if it is more."""
 
 
 @frozen(kw_only=True)
@@ -214,11 +214,10 @@ def prepare_sync(
         The prepared sync. Its diff has temporary files, which are removed at the end.
 
     Raises:
-        MassExitError, SyncTimeTakenError, SyncTimeError, SyncTimeError, SyncTimeError,
-            UnloggedSyncsError, HeadFilesMissingError, MatchByChangedError, EmptyKeyError,
-            DuplicateKeyError, MalformedCsvError, MissingColumnsError,
-            InvalidCellError, InvalidCellError, ArgumentTypeError: As ``sync_cohort``.
-        UnfinishedSyncError: A dry run can't tell the members of an unfinished sync.
+        MassExitError, SyncTimeTakenError, SyncTimeError, UnloggedSyncsError,
+            HeadFilesMissingError, MatchByChangedError, UnfinishedSyncError, EmptyKeyError,
+            DuplicateKeyError, MalformedCsvError, MissingColumnsError, InvalidCellError,
+            ArgumentTypeError: As ``sync_cohort``.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
     >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
@@ -267,11 +266,10 @@ def begin_sync(
         clock: A function that returns the time; for tests.
 
     Raises:
-        SyncTimeError, SyncTimeError, SyncTimeTakenError: The time can't be that of the
-            next sync.
-        UnloggedSyncsError, HeadFilesMissingError: The state of the stream is undecided.
+        SyncTimeError, SyncTimeTakenError: The stream can't have a sync at this time.
+        UnloggedSyncsError, HeadFilesMissingError: The files do not agree with the log.
         MatchByChangedError: The stream matches members by another column.
-        UnfinishedSyncError: A dry run can't tell the members of an unfinished sync.
+        UnfinishedSyncError: A dry run can't read the members of an unfinished sync.
         ConfigurationError: The sync's bucket is not that of the storage, or ``max_exits`` is
             negative.
         ArgumentTypeError: An argument has the wrong type.

@@ -15,7 +15,7 @@ from typing import cast, overload
 from attrs import field, frozen
 
 from .._arguments import check_kind
-from .._display import html_table
+from .._display import counted, html_table
 from .._time import to_utc
 from ..diff.progress import Progress
 from ..errors import ArgumentTypeError, CohortS3Error
@@ -40,7 +40,7 @@ class JobOutcome(Enum):
     """The outcome of one sync in a run."""
 
     DUE = "due"
-    """It would be synced (only in a dry run)."""
+    """It is due, but this is a dry run."""
     NOT_DUE = "not due"
     """There was a sync in its hour or day already; the source was not read."""
     UNCHANGED = "unchanged"
@@ -74,13 +74,14 @@ class JobResult:
         if self.result is not None:
             record = self.result.record
             entered, exited = (record.files[t].rows for t in _CHANGES)
-            return f"{record.members:,} members, {entered:,} entered, {exited:,} exited"
+            members = counted(record.members, "member")
+            return f"{members}, {entered:,} entered, {exited:,} exited"
         if isinstance(self.error, CohortS3Error):
             return f"{type(self.error).__name__}: {self.error}"
         return "" if self.error is None else type(self.error).__name__
 
 
-_JOBS_CURE = "give pairs of a CohortSync and its members: [(sync, members), …]"
+_JOBS_HINT = "pass pairs of a CohortSync and its members: [(sync, members), …]"
 
 _CHANGES = (DiffType.ENTERING, DiffType.EXITING)
 
@@ -152,8 +153,7 @@ class RunReport(Sequence[JobResult]):
     def _summary(self) -> str:
         counts = Counter(one.outcome.value for one in self.results)
         listed = ", ".join(f"{counts[o.value]} {o.value}" for o in JobOutcome if counts[o.value])
-        syncs = "1 sync" if len(self) == 1 else f"{len(self)} syncs"
-        return f"{syncs}: {listed or 'nothing to do'}"
+        return f"{counted(len(self), 'sync')}: {listed or 'nothing to do'}"
 
 
 def _label(sync: CohortSync) -> str:
@@ -181,13 +181,13 @@ def run_due(
     Args:
         jobs: Pairs of a sync and its members. The members are what ``sync_cohort`` takes, or
             a function that returns that and is called only if the sync is due.
-        storage: The bucket or folder of all of them.
+        storage: The storage of the data.
         now: The time of the run and of its syncs (timezone-aware). Default: the present,
             read again for each sync.
         dry_run: Whether to report only what is due, and write nothing.
-        log: Another storage for the logs, so that ``storage`` contains data files only.
+        log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: the system's.
-        progress: A callback for the number of rows read, from 0 for each sync.
+        progress: A callback for the number of rows read so far, from 0 for each sync.
 
     Raises:
         NaiveDatetimeError: ``now`` has no time zone.
@@ -199,13 +199,13 @@ def run_due(
     >>> jobs, storage = [(sync, [("42", "ann")])], MemoryStorage()
     >>> print(run_due(jobs, storage, datetime(2026, 11, 23, 14, 5, tzinfo=UTC)))
     1 sync: 1 done
-    done         warehouse 26umsb5  1 members, 1 entered, 0 exited
+    done         warehouse 26umsb5  1 member, 1 entered, 0 exited
     >>> print(run_due(jobs, storage, datetime(2026, 11, 23, 14, 59, tzinfo=UTC)))
     1 sync: 1 not due
     not due      warehouse 26umsb5
     """
     storages = check_storages(storage, log)
-    check_kind("jobs", jobs, Iterable, _JOBS_CURE)
+    check_kind("jobs", jobs, Iterable, _JOBS_HINT)
     if now is not None:
         now = to_utc(now, "now")
 
@@ -233,9 +233,9 @@ def run_due(
 
 
 def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:
-    check_kind("each of jobs", job, Sequence, _JOBS_CURE)
+    check_kind("each of jobs", job, Sequence, _JOBS_HINT)
     if len(job) != 2:  # noqa: PLR2004 -- a pair
-        raise ArgumentTypeError("each of jobs", f"{type(job).__name__} of {len(job)}", _JOBS_CURE)
+        raise ArgumentTypeError("each of jobs", f"{type(job).__name__} of {len(job)}", _JOBS_HINT)
     check_is_sync(job[0])
     return job
 

@@ -71,36 +71,35 @@ def sync_cohort(
     Args:
         sync: The cohort and its destination.
         members: The members of the cohort now: an iterable of ``Member``, mappings or
-            sequences; a data frame that supports Arrow; an object that gives CSV; or the
+            sequences; a data frame that supports Arrow; an object that provides CSV; or the
             location of a file, as for ``MemberFile``.
-        storage: The bucket or folder.
+        storage: The storage of the data.
         synced_at: When the cohort was computed (timezone-aware). Rounded down to the
             precision of the file names, by default the minute. Default: now, or the first
             free time after it.
-        max_exits: The number of members that may leave; overrides the sync's exit guard.
-        duplicates: What happens if one key has different rows.
-        engine: A diff engine other than the default one.
+        max_exits: The number of members that may leave; overrides the exit guard.
+        duplicates: The treatment of different rows with one key.
+        engine: An engine to use instead of the default one.
         work_dir: The folder for temporary files. Default: the system's.
-        log: Another storage for the log, so that ``storage`` contains data files only.
-        progress: A callback for the number of rows read; ``True`` draws a bar with tqdm.
+        log: The storage of the log, if it is not ``storage``.
+        progress: A callback for the number of rows read so far; ``True`` shows a tqdm bar.
         dry_run: Whether to return the plan and write nothing, not even the recovery of an
-            interrupted sync.
+            unfinished sync.
         clock: A function that returns the time; for tests.
 
     Returns:
         The result; with ``dry_run`` the plan.
 
     Raises:
-        MassExitError: So many members would leave that the source looks broken.
-        SyncTimeTakenError, SyncTimeError, SyncTimeError, SyncTimeError: The time can't
-            be that of the next sync.
-        UnloggedSyncsError, HeadFilesMissingError: The state of the stream is undecided.
-        UnfinishedSyncError: A dry run can't tell the members of an interrupted sync.
+        MassExitError: More members would leave than the exit guard allows.
+        SyncTimeError, SyncTimeTakenError: The stream can't have a sync at this time.
+        UnloggedSyncsError, HeadFilesMissingError: The files do not agree with the log.
+        UnfinishedSyncError: A dry run can't read the members of an unfinished sync.
         MatchByChangedError: The stream matches members by another column.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         UnknownOutcomeError: The storage did not answer a write.
         EmptyKeyError, DuplicateKeyError, MalformedCsvError, MissingColumnsError,
-            InvalidCellError, InvalidCellError: The members can't be synced.
+            InvalidCellError: The members can't be synced.
         ArgumentTypeError: An argument has the wrong type.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
