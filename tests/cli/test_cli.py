@@ -220,7 +220,7 @@ def test_the_exit_code_of_a_run_is_that_of_its_failure(folder):
     (folder / "actives.csv").unlink()
     ended = run("run", "actives", code=ExitCode.FAILED, env=environment)
     assert "MemberFileNotFoundError: the member file 'actives.csv' does not exist" in ended.stdout
-    assert ended.stderr == "amplitude-cohort-s3: 1 of 1 failed\n"
+    assert ended.stderr == "amplitude-cohort-s3: 1 of 1 syncs failed\n"
 
 
 def test_members_can_be_read_from_standard_input(folder):

@@ -90,7 +90,7 @@ def test_the_frames_are_of_the_kind_of_the_input(engine):
     diff = diff_frames(frame, frame, on="amplitude_id")
     for found in (diff.entering, diff.exiting, diff.existing, diff.current):
         assert type(found) is type(frame)
-    assert repr(diff) == "FrameDiff(<1 members before, 1 now>)"
+    assert repr(diff) == "FrameDiff(<1 to 1 members>)"
 
 
 @each_engine

@@ -186,7 +186,7 @@ def test_all_faults_are_reported_at_once():
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"principal": ()}, "name at least one"),
+        ({"principal": ()}, "must name at least one"),
         ({"principal": "*"}, "without wildcards"),
         ({"principal": "arn:aws:iam::111122223333:group/x"}, "without wildcards"),
         ({"principal": "arn:aws-cn:iam::111122223333:role/x"}, "no access across partitions"),
@@ -483,5 +483,5 @@ def test_more_rules_than_a_bucket_may_have_are_refused():
         )
         for n in range(40)
     }
-    with pytest.raises(ConfigurationError, match="more than the 1000"):
+    with pytest.raises(ConfigurationError, match="can have 1,000 rules"):
         lifecycle_rules(destination(), newest=many)

@@ -37,7 +37,7 @@ def print_table(
 
 
 def command_hint(error: BaseException | None) -> str:
-    """Return what to do on the command line, if the error's message names something in Python."""
+    """Return the remedy on the command line, if the error's message has one in Python."""
     match error:
         case MassExitError():
             return f" (here: {COMMAND} sync NAME --max-exits {error.exits})"

@@ -1,4 +1,4 @@
-"""The storages and members that the configuration file and the environment lead to."""
+"""The storages and members that the configuration file and the environment describe."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @frozen
 class Setup:
-    """A configuration and what it leads to. Storages and projects are opened once, on demand."""
+    """A configuration, whose storages and projects are opened once, on demand."""
 
     config: Config
     file: Path

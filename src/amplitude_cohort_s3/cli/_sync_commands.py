@@ -121,7 +121,7 @@ def _run(options: argparse.Namespace) -> ExitCode:
         print_table(("sync", "outcome", ""), rows)
     errors = [job.error for job in results.values() if job.error is not None]
     if errors:
-        print_message(f"{len(errors)} of {len(results)} failed")
+        print_message(f"{len(errors)} of {len(results)} syncs failed")
     codes = {exit_code(error) for error in errors}
     if len(codes) > 1:
         return ExitCode.FAILED
@@ -168,7 +168,7 @@ def _error_json(error: Exception) -> dict[str, Any]:
 
 
 def _sync_json(sync: SyncRecord | SyncPlan, ignored_columns: Iterable[str]) -> dict[str, Any]:
-    """Return the same fields for a sync that is done and for the plan of one."""
+    """Return the fields of a sync or of a plan; they are the same."""
     return {
         "synced_at": sync.synced_at,
         "members": sync.members,

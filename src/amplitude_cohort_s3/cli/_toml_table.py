@@ -1,8 +1,8 @@
 """Build values of attrs classes from TOML tables, and collect everything that is wrong.
 
-The keys of a table are the fields of the class, and their annotations say what a value may be.
-Reading goes on after a fault, so that one run of the command names all of them. A value of a wrong
-kind is never shown: it may be a secret.
+The keys of a table are the fields of the class, and their annotations determine the allowed
+values. Reading goes on after a fault, so that one run of the command reports all of them. A value
+of a wrong kind is never shown: it may be a secret.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Destinations and syncs from one TOML file, which the command works with.
+"""The command's TOML file, with destinations and syncs.
 
 Reading is a function of the text: it looks up no environment variable and opens nothing.
 The file never contains secrets.
@@ -78,8 +78,8 @@ class AmplitudeMembersConfig:
     Attributes:
         amplitude: The name of the table with the project.
         cohort_id: The id of the cohort in that project.
-        columns: The sync's names of properties by Amplitude's names.
-        max_missing: The number of rows that may be missing from an export.
+        columns: The names of properties in the sync, by their names in Amplitude.
+        max_missing: The number of users of the cohort that may be missing from the export.
     """
 
     amplitude: str
@@ -128,8 +128,8 @@ class Config:
 
         Raises:
             ConfigurationError: The text is not valid TOML, or tables, keys and values break
-                rules. All faults are named. A value of a wrong kind is not shown, since it may
-                be a secret.
+                rules; the error lists all of them. A value of a wrong kind is not shown, since it
+                may be a secret.
 
         >>> config = Config.from_toml('''
         ...     [destinations.warehouse]

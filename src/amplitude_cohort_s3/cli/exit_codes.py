@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
     """Ctrl-C. No sync is partly visible, and the next run continues."""
     BROKEN_PIPE = 141
-    """The end of the program that read the output."""
+    """A closed pipe: the program that read the output has ended."""
     TERMINATED = 143
     """SIGTERM, handled like Ctrl-C."""
 

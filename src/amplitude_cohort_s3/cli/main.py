@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_message("interrupted; no sync is partly visible, and the next run continues")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Otherwise Python flushes standard output at its end and reports the error again.
+        # Otherwise Python flushes standard output when it ends, and reports the error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.BROKEN_PIPE
     return code

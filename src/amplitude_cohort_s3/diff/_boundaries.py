@@ -15,8 +15,8 @@ class Boundaries:
 
     Attributes:
         splitters: The first possible key of each range except the first, ascending.
-        width: The length of the longest splitter; only this many characters of a key
-            decide in which range it is.
+        width: The length of the longest splitter. The first characters of a key, up to this
+            length, decide on its range.
     """
 
     splitters: tuple[str, ...] = ()
@@ -26,8 +26,8 @@ class Boundaries:
     def from_sample(cls, keys: Iterable[str], count: int) -> "Boundaries":
         """Return boundaries of about ``count`` ranges with equal shares of a sample of keys.
 
-        A sample with two different keys gives at least two ranges. Keys with a long
-        common prefix may give fewer ranges than ``count``.
+        A sample with two different keys has at least two ranges. Keys with a long common
+        prefix may have fewer ranges than ``count``.
         """
         ordered = sorted({*keys} - {""})
         count = min(count, len(ordered))
@@ -58,5 +58,5 @@ class Boundaries:
 
 
 def _distinguishing_length(a: str, b: str) -> int:
-    """Return how many characters are needed to tell two texts apart."""
+    """Return the number of characters that distinguish two texts."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a)) + 1

@@ -1,6 +1,6 @@
 """The line numbers of faulty rows, found by reading the source a second time.
 
-To remember the line of every row would slow down all diffs for the few that fail.
+Remembering the line of every row would slow down all diffs for the few that fail.
 """
 
 from collections.abc import Callable, Iterator

@@ -50,7 +50,7 @@ class SortedPrevious:
             if any(part.keys is not None for part in parts):
                 raise KeysNeeded
             records = [line for part in parts for line in part.lines]
-            # To sort a list that is in order takes no longer than to compare its items.
+            # Sorting a list that is in order takes no longer than comparing its items.
             if sorted(records) != records:
                 raise KeysNeeded
             return records
@@ -130,7 +130,8 @@ class RangeResult:
         members: The rows of all current members; None if ``existing`` has just these.
         members_before: The number of previous members.
         members_now: The number of current members.
-        collapsed: The number of current rows that repeat another one or lost to it.
+        collapsed: The number of current rows that were dropped: they repeat another row, or a
+            smaller row has their key.
         conflicts: The number of keys with different current rows.
         conflicting_keys: Some of these keys.
     """
@@ -250,7 +251,7 @@ def _load_current(job: Job, *, keyed: bool) -> tuple[dict[str, None], int]:
                 if (job.begin is None or job.begin <= key) and (job.end is None or key < job.end)
             ]
         count += len(records)
-        # There is only one portion, nearly always. To fill an empty dict would be slower.
+        # There is nearly always only one portion. Filling an empty dict would be slower.
         distinct = distinct | dict.fromkeys(records) if distinct else dict.fromkeys(records)
     return distinct, count
 

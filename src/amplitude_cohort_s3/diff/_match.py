@@ -17,7 +17,7 @@ The result has to be in the order of the keys. Keyed records always are, because
 after the key is smaller than any other character. Plain records, in which a comma ends
 the key, are not always: ``a+b,`` comes before ``a,``, because ``+`` is smaller than a
 comma, but the key ``a`` comes before the key ``a+b``. Plain records are nevertheless tried
-first, as they are faster. As soon as they might give another order than the keys,
+first, as they are faster. As soon as they might be in another order than the keys,
 ``KeysNeeded`` is raised, and the range is joined again with keyed records.
 """
 
@@ -83,7 +83,7 @@ class Match:
 
 
 def match_records(records: RangeRecords) -> Match:
-    """Match the records of a range; ``records.current`` is empty or useless afterwards.
+    """Match the records of a range; ``records.current`` is used up.
 
     Raises:
         KeysNeeded: The records are plain and might not be in the order of their keys.

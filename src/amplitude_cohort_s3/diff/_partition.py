@@ -1,7 +1,7 @@
 """Partitioning: rows in any order are written into key ranges that fit in memory.
 
-The boundaries of the ranges are chosen from the first rows. Those may say little about
-the others, for example if the file is sorted, so a range that turns out too large is
+The boundaries of the ranges are chosen from the first rows. These may differ from the
+others, for example if the file is sorted, so a range that turns out too large is
 partitioned again before it is joined.
 """
 
@@ -235,7 +235,7 @@ def jobs_with_sorted_previous(
 
     Both the ranges and the blocks of the previous file are in key order, so the file is
     streamed: each job gets the blocks that overlap its range. A block that overlaps
-    several ranges is given to the job of each, so that no job depends on another one.
+    several ranges is part of the job of each, so that no job depends on another one.
 
     A range has few current rows, but may have very many previous ones, if nearly all of
     its members have left. It is then cut in front of a block: each job gets the same

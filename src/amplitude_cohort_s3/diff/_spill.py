@@ -220,8 +220,8 @@ class SpillFile:
 class _RangeLists:
     """One list of records for each key range, and a last one for rows without a key.
 
-    To find the list of a record costs one look into a dict from the first characters of
-    a record to the ``append`` of its list. Only a prefix that is not in the dict yet is
+    Finding the list of a record takes one lookup in a dict, from the first characters of a
+    record to the ``append`` of its list. Only a prefix that is not in the dict yet is
     searched among the splitters.
     """
 

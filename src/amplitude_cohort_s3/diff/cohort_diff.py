@@ -43,7 +43,7 @@ class CohortDiff:
         schema: The columns and the key.
         existing_meaning: The users that the file ``existing`` contains.
         report: The files and the counts.
-        origin: The description that the source of the current members gives of itself.
+        origin: The ``origin`` of the current members: see ``CsvSource``.
     """
 
     schema: RowSchema
@@ -96,7 +96,7 @@ class CohortDiff:
         if sha256 != file.sha256:
             storage.discard(staged)
             raise UnusableDiffError(
-                f"its file {diff_type.value!r} was changed since", "Compute the diff again"
+                f"its file {diff_type.value!r} was changed on the disk", "Compute the diff again"
             )
         return staged
 
@@ -159,7 +159,7 @@ def diff_members(
     ...     diff.entering.rows, list(diff.rows(DiffType.EXITING))
     (1, [('1', 'ann')])
     """
-    check_kind("schema", schema, RowSchema, "pass that of the sync: sync.schema")
+    check_kind("schema", schema, RowSchema, "pass a RowSchema, such as sync.schema")
     check_kind("existing", existing, ExistingMeaning, "pass one, such as ExistingMeaning.MEMBERS")
     check_kind("engine", engine, DiffEngine | None, "pass one, such as PartitionEngine(workers=2)")
     if isinstance(engine, type):  # A class has the method too.

@@ -68,7 +68,8 @@ class DiffSummary:
             in canonical order, with its header. It does not depend on the meaning of
             ``existing``.
         skipped: The number of current rows without a key.
-        collapsed: The number of current rows that repeat another, or lost to a smaller one.
+        collapsed: The number of current rows that were dropped: they repeat another row, or a
+            smaller row has their key.
         ignored_columns: The columns of the current side that the schema does not have.
     """
 
@@ -90,7 +91,7 @@ class DiffReport(DiffSummary):
 
 @runtime_checkable
 class StageableDiff(Protocol):
-    """A diff whose files can be staged in a storage: all that a sync needs of a diff.
+    """A diff whose files can be staged in a storage. A sync needs nothing else.
 
     ``CohortDiff`` is one. ``distributed.ComposedDiff`` is another, whose files are composed
     of parts that many machines wrote.
@@ -113,7 +114,7 @@ class StageableDiff(Protocol):
 
     @property
     def origin(self) -> Mapping[str, str]:
-        """The description that the source of the current members gives of itself."""
+        """The ``origin`` of the current members: see ``CsvSource``."""
         ...
 
     def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:

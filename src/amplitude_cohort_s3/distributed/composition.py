@@ -50,14 +50,14 @@ class StoredPart:
 
 @frozen(kw_only=True)
 class ComposedDiff:
-    """The difference of two sets of members, as parts that are in the storage already.
+    """The difference of two sets of members, as parts that are already in the storage.
 
     Attributes:
         schema: The columns and the key.
         existing_meaning: The users that the file ``existing`` contains.
         report: The counts, and the contents of the three files.
         parts: The objects that each file consists of, after its header.
-        origin: The description that the source of the current members gives of itself.
+        origin: The ``origin`` of the current members: see ``CsvSource``.
     """
 
     schema: RowSchema
@@ -121,7 +121,7 @@ class ComposedDiff:
             ConfigurationError: The file is to be compressed, and its parts are not.
         """
         if key.endswith(".gz"):
-            fault = "files that are composed of parts can't be compressed: leave compression out"
+            fault = "files that are composed of parts can't be compressed: set compression=None"
             raise ConfigurationError("the destination", (fault,))
         header = self.schema.header_line
         return require_compose(storage).compose(key, self.parts[diff_type], header=header)
@@ -230,7 +230,7 @@ def row_digest(row: Row) -> int:
     Args:
         row: The cells in the order of the schema's columns.
     """
-    # No cell contains a NUL, so that different rows give different bytes.
+    # No cell contains a NUL, so different rows have different bytes.
     return int.from_bytes(hashlib.sha256("\0".join(row).encode()).digest(), "big")
 
 

@@ -1,6 +1,6 @@
-"""The diff over the user's own data frames, computed by the engine that the frames belong to.
+"""The diff of the user's own data frames, computed by the engine of the frames.
 
-Narwhals gives pandas, Polars, pyarrow, DuckDB and PySpark one interface. Needs the extra
+Narwhals is one interface to pandas, Polars, pyarrow, DuckDB and PySpark. Needs the extra
 ``frames``.
 """
 
@@ -30,8 +30,8 @@ class FrameDiff:
 
     Attributes:
         entering: The current rows whose key is new.
-        exiting: The previous rows whose key is gone, in the columns of the current ones: a
-            new column is null, and a removed one is left out.
+        exiting: The previous rows whose key is not in the current ones, in the columns of the
+            current ones: a new column is null, and a removed one is left out.
         existing: The rows that ``ExistingMeaning`` chooses.
         current: All current members, each once.
         members_before: The number of members before.
@@ -50,7 +50,7 @@ class FrameDiff:
     collapsed: int
 
     def __repr__(self) -> str:
-        return f"FrameDiff(<{self.members_before} members before, {self.members_now} now>)"
+        return f"FrameDiff(<{self.members_before} to {self.members_now} members>)"
 
 
 def diff_frames(
@@ -60,11 +60,11 @@ def diff_frames(
     on: str,
     existing: ExistingMeaning = ExistingMeaning.MEMBERS,
 ) -> FrameDiff:
-    """Compute who entered, who exited and who exists, with the engine of the frames.
+    """Compute the users who entered, exited and exist, with the engine of the frames.
 
     Keys follow the rules of ``diff_members``, and a null key is an empty one. A member whose
-    properties alone changed neither enters nor exits. Each side is evaluated once, at once,
-    because a query that is evaluated three times may give three cohorts. Polars collects the
+    properties alone changed neither enters nor exits. Each side is evaluated once, immediately,
+    because a query that is evaluated three times may return three cohorts. Polars collects the
     rows, DuckDB keeps them in temporary tables of the connection, PySpark in local checkpoints.
 
     Args:
@@ -72,7 +72,7 @@ def diff_frames(
         current: The current members: a frame of pandas, Polars (eager or lazy) or PySpark, a
             table of pyarrow, or a relation of DuckDB.
         on: The key, a column of text or integers.
-        existing: The rows that ``existing`` gets.
+        existing: The meaning of ``existing``.
 
     Raises:
         MissingExtraError: Narwhals is not installed.
@@ -201,7 +201,7 @@ def _distinct_rows(nw: Any, frame: Any, on: str, count_column: str) -> Any:
         case nw.Implementation.POLARS:
             return distinct.collect().lazy()
         case nw.Implementation.DUCKDB:
-            # A relation gives access to its connection only through its queries.
+            # The connection of a relation can be reached only through its queries.
             table = f"cohort_{uuid4().hex}"
             distinct.to_native().query("members", f"create temp table {table} as from members")
             return nw.from_native(native.query("members", f"from {table}"))

@@ -50,8 +50,8 @@ def sync_frames(
     rows do not pass through the driver.
 
     The parts are below ``staging`` until the sync is published. They are then deleted, if the
-    storage supports that. A driver that dies leaves its parts: give the bucket a lifecycle
-    rule that expires objects with that prefix after some days.
+    storage supports that. A driver that dies leaves its parts: add a lifecycle rule to the
+    bucket that expires objects with that prefix after some days.
 
     Args:
         sync: The cohort and its destination.
@@ -62,7 +62,7 @@ def sync_frames(
         max_exits: As for ``sync_cohort``.
         staging: The prefix of the parts, which no consumer reads.
         part_bytes: The approximate size of a part.
-        log: The storage of the log, if it is not that of the data.
+        log: The storage of the log, if it is not ``storage``.
         clock: A function that returns the time; for tests.
 
     Raises:

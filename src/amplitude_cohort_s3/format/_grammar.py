@@ -1,7 +1,7 @@
 r"""The grammar of file names: one pattern for each part, with its source and our decision.
 
 "The page" is Amplitude's documentation of its destination "Amazon S3 (Cohort)".
-It gives ``path/integer_cohortID_YYYY-MM-DDTHH:SS_difftype_routingkey.csv``.
+Its pattern is ``path/integer_cohortID_YYYY-MM-DDTHH:SS_difftype_routingkey.csv``.
 All character classes are ASCII, because ``\d`` also matches digits of other scripts.
 The patterns are used with ``fullmatch`` only, because ``$`` also matches before a newline
 at the end.
@@ -72,4 +72,4 @@ RULES = (
     (FILE_NAME,
      "the difftype must be followed by the extension, or by _ and a routing key"),
 )  # fmt: skip
-"""The rules of a name, from left to right: an error gives the first one that is broken."""
+"""The rules of a name, from left to right: an error reports the first one that is broken."""

@@ -38,7 +38,7 @@ def to_text(value: object, column: str) -> str:
 def encode_text(cells: Iterable[str]) -> str:
     """Return the canonical line of some cells.
 
-    A cell with a lone CR is quoted too, because some readers take a CR for a line end.
+    A cell with a lone CR is quoted too, because some readers treat a CR as a line end.
     """
     return (
         ",".join(

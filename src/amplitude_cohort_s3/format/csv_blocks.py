@@ -188,8 +188,8 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
             yield Block(line, data[:end])
             line += data.count(b"\n", 0, end)
         rest = data[end:]
-        # For a long row, as many bytes are read again as it has so far, so that its bytes
-        # are searched only a few times.
+        # Read a long row in steps that double, so that its bytes are searched only a few
+        # times.
         more = b"".join(islice(chunks, 1 + len(rest) // size))
     if rest.count(b'"') % 2:
         raise MalformedCsvError(line, "a quoted cell is never closed")

@@ -33,15 +33,15 @@ class DiffType(StrEnum):
 
 @frozen(kw_only=True)
 class NameStyle:
-    """The spelling of a file name: with the parts of a name, it gives the exact text.
+    """The spelling of a file name: with the parts of a name, it determines the exact text.
 
     Attributes:
         separator: The separator between hours and minutes: ``:`` as in Amplitude's
             pattern, or ``-`` for tools in which a colon has a meaning (Spark, Windows).
         seconds: Whether the time has seconds.
         second_group: The meaning of the second group of two digits. Amplitude's page has
-            ``HH:SS``, but with hours and seconds only, times could not be sorted or told
-            apart. It is therefore read as minutes unless you choose ``"seconds"``. The
+            ``HH:SS``, but with hours and seconds only, times could not be sorted or
+            distinguished. It is therefore read as minutes unless you choose ``"seconds"``. The
             library never writes such names.
         zulu: Whether a ``Z`` follows the time.
         empty_routing_key: Whether the name has an empty routing key (``_entering_.csv``),

@@ -49,7 +49,7 @@ class RowSchema:
     r"""The columns of a sync's files, and the codec of their rows.
 
     Laws: ``list(schema.decode(schema.encode(rows))) == rows``, and equal rows in equal
-    order give equal bytes. The canonical bytes are UTF-8 without a byte order mark. They
+    order have equal bytes. The canonical bytes are UTF-8 without a byte order mark. They
     always begin with a header. Cells are separated by ``,`` and rows end with LF. A cell
     is quoted only if it contains ``,`` ``"`` CR or LF; a quote in it is doubled.
 

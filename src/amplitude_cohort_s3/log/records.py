@@ -145,7 +145,7 @@ class SyncFacts:
         members_sha256: The digest of the members at this sync: see ``DiffSummary``.
         skipped: The number of source rows without a key.
         collapsed: The number of source rows that repeated another.
-        source: The description that the source of the members gives of itself.
+        source: The ``origin`` of the members: see ``CsvSource``.
         amendment: The number of the newest amendment before this sync, or None.
     """
 

@@ -237,7 +237,7 @@ class SyncLog:
         return record
 
     def broken_links(self) -> Iterator[LogRecord]:
-        """Yield the records that do not continue the head before them, or whose outcome does not fit."""
+        """Yield the records that do not fit to the head before them, or to their outcome."""
         head: SyncRecord | None = None
         for number in range(1, self.last_ended + 1):
             record, outcome = self.record(number), self.outcome(number)

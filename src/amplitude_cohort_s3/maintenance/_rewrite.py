@@ -37,7 +37,7 @@ class _RewrittenFile:
     rows: int = 0
 
     def staged(self, storage: Storage) -> RecordedFile:
-        """Stage the file in the place of the old one; return what the log records of it."""
+        """Stage the file in the place of the old one, and return its description for the log."""
         schema = self.file.schema or _own_schema(self.file)
         content = Hashed(schema.encode(self._kept_rows(schema)))
         staged = stage_csv(storage, self.file.key, content)
@@ -73,7 +73,7 @@ def _own_schema(file: SearchedFile) -> RowSchema:
 
 
 def replace_unlogged(location: StreamLocation, found: SearchResult) -> None:
-    """Replace the affected files of a stream without a log; a rerun does those that are left."""
+    """Replace the affected files of a stream without a log; a rerun replaces the rest."""
     storage = require_replace(location.data, "forget")
     for affected in found.plan.files:
         rewritten = _RewrittenFile(found.files[affected.key], found.subjects)
@@ -182,7 +182,7 @@ def _members_left(
 ) -> tuple[int, str]:
     """Return the number and the digest of the members without the subjects.
 
-    If a sync is pruned and its members can't be told any more, its digest stays as it is.
+    If the members of a pruned sync are no longer known, its digest stays as it is.
     """
     if not found.history.has_snapshot(sync):
         return members, record.members_sha256

@@ -38,7 +38,7 @@ class Subjects:
     ids: frozenset[str] = field(repr=False)
 
     def matcher(self, columns: Sequence[str]) -> Callable[[Row], bool]:
-        """Return a function that tells whether a row with these columns is a subject's."""
+        """Return a function that tests whether a row with these columns is a subject's."""
         wanted = [(self.key, self.keys), (self.by, self.ids)]
         positions = [(columns.index(name), ids) for name, ids in wanted if name in columns]
         return lambda row: any(row[position] in ids for position, ids in positions)
@@ -86,7 +86,7 @@ def search(
     work_dir: str | PathLike[str] | None,
 ) -> SearchResult:
     """Search all files of a stream for people: see ``plan_forget``."""
-    hint = "give a list of ids"
+    hint = "pass a list of ids"
     check_kind("people", people, Iterable, hint)
     if isinstance(people, str | bytes):
         raise ArgumentTypeError("people", type(people).__name__, hint)

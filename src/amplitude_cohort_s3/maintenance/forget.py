@@ -2,8 +2,8 @@
 
 Every file with rows of these people is written again without them and replaces the old
 file, one file at a time. If the stream has a log, one entry of it, an ``Amendment``, is the
-decision: it contains the new digests and counts and names nobody. It takes a number like a
-sync, so that the two can't cross, and any process can finish it without knowing the people.
+decision: it contains the new digests and counts, and names nobody. It gets a number like a
+sync, so that the two can't interfere, and any process can finish it without knowing the people.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ def plan_forget(
     log: Storage | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> ForgetPlan:
-    """Return which files contain people, without changing anything.
+    """Return the files that contain people, without changing anything.
 
     Args:
         storage: The storage of the data.
@@ -47,7 +47,7 @@ def plan_forget(
         ArgumentTypeError: ``people`` is a text, or another argument has the wrong type.
         InvalidCellError: ``people`` contains a value that is not an id.
         MissingColumnsError: No file has the column ``by``.
-        ObjectChangedError, MalformedCsvError: A file can't be trusted or read.
+        ObjectChangedError, MalformedCsvError: A file was changed, or can't be read.
     """
     location = StreamLocation.of(storage, stream, log)
     require_replace(storage, "forget")
@@ -76,7 +76,7 @@ def forget(
 
     Args:
         storage: The storage of the data.
-        stream: The stream; a person may be in several (see ``list_streams``).
+        stream: The stream. A person may be in several: see ``list_streams``.
         people: The ids of the people to forget.
         by: The column of these ids. Default: the column that members are matched by. A user
             who had such an id in any file is forgotten with all rows of the same key.
@@ -94,7 +94,7 @@ def forget(
         ArgumentTypeError: ``people`` is a text, or another argument has the wrong type.
         InvalidCellError: ``people`` contains a value that is not an id.
         MissingColumnsError: No file has the column ``by``.
-        ObjectChangedError, MalformedCsvError: A file can't be trusted or read.
+        ObjectChangedError, MalformedCsvError: A file was changed, or can't be read.
         UnknownOutcomeError: The storage did not answer a write. Run it again.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort

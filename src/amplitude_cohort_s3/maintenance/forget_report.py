@@ -4,14 +4,14 @@ from datetime import datetime
 
 from attrs import frozen
 
-from .._display import html_table
+from .._display import counted, html_table
 from ..log.stream import CohortStream
 
 OTHER_COPIES = (
     "Older versions in a bucket that keeps versions, replicas, backups, what consumers have "
     "copied, and Amplitude itself may still hold these people"
 )
-"""The copies that forgetting can't reach, for receipts."""
+"""The copies that ``forget`` can't reach, for receipts."""
 
 
 @frozen(kw_only=True)
@@ -53,7 +53,8 @@ class ForgetPlan:
 
     @property
     def _title(self) -> str:
-        return f"forget {self.people:,} people in {len(self.files):,} of {self.files_read:,} files"
+        people = counted(self.people, "person", "people")
+        return f"forget {people} in {len(self.files):,} of {counted(self.files_read, 'file')}"
 
 
 @frozen(kw_only=True)
@@ -78,8 +79,8 @@ class ForgetReceipt:
     def __str__(self) -> str:
         """Return the counts, one file per line, and the copies that were not reached."""
         title = (
-            f"{self.forgotten_at.isoformat()}: forgot {self.people:,} people "
-            f"in {len(self.files):,} files"
+            f"{self.forgotten_at.isoformat()}: forgot {counted(self.people, 'person', 'people')} "
+            f"in {counted(len(self.files), 'file')}"
         )
         return "\n".join([title, *_lines(self.files), f"{OTHER_COPIES}."])
 

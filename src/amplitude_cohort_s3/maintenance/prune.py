@@ -1,4 +1,4 @@
-"""Pruning: deleting old files from which nothing more is needed.
+"""Pruning: deleting old files that are no longer needed.
 
 If the stream has a log, one entry of it, an ``Amendment``, is the decision. From it readers
 know later that the files were pruned and not lost. Keys of the log are never deleted.
@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from attrs import frozen
 
-from .._display import html_table
+from .._display import counted, html_table
 from .._time import to_utc
 from ..errors import ConfigurationError, UnfinishedSyncError
 from ..format.filename import DiffType
@@ -62,7 +62,7 @@ class PrunePlan:
 
     @property
     def _title(self) -> str:
-        return f"prune {len(self.files):,} files of {self.size:,} bytes"
+        return f"prune {counted(len(self.files), 'file')} of {counted(self.size, 'byte')}"
 
 
 @frozen(kw_only=True)
@@ -93,7 +93,7 @@ def plan_prune(
     keep: Keep = "changes",
     log: Storage | None = None,
 ) -> PrunePlan:
-    """Return which old files can be deleted, without changing anything.
+    """Return the old files that can be deleted, without changing anything.
 
     Args:
         storage: The storage of the data.
@@ -102,8 +102,8 @@ def plan_prune(
         keep: ``"changes"`` deletes the files ``existing`` that are not needed to reconstruct
             others: the members at every sync, events and stays remain, with the properties
             that entering and exiting rows have. ``"nothing"`` deletes all files before the
-            newest sync up to ``before`` whose own files tell its members; the history then
-            begins with that sync.
+            newest sync up to ``before`` whose own files are enough to know its members; the
+            history then begins with that sync.
         log: The storage of the log, if it is not ``storage``.
 
     Raises:

@@ -79,12 +79,12 @@ def expand_principals(principal: str | Iterable[str], partition: str | None) -> 
 def principal_faults(principals: tuple[str, ...], partition: str | None) -> Iterator[str]:
     """Yield the faults of expanded principals."""
     if not principals:
-        yield "principal is empty: name at least one"
+        yield "principal must name at least one"
     for one in principals:
         arn = _PRINCIPAL_ARN.fullmatch(one)
         if arn is None and not SERVICE.fullmatch(one):
             yield (
-                f"principal {one!r}: give the ARN of a role, a user or an account without "
+                f"principal {one!r} must be the ARN of a role, a user or an account without "
                 "wildcards, an account number of 12 digits, or a service"
             )
         elif arn is not None and partition and arn["partition"] != partition:
@@ -111,7 +111,7 @@ def origin_faults(
         if not _ORGANISATION.fullmatch(organisation):
             yield f"organisation must look like o-a1b2c3d4e5, not {organisation!r}"
         if 0 < services < len(principals):
-            yield "organisation: make one policy for services and another one for ARNs"
+            yield "organisation: make one policy for the services and another one for the ARNs"
     if source_account is not None:
         if not _ACCOUNT.fullmatch(source_account):
             yield f"source_account must be 12 digits, not {source_account!r}"

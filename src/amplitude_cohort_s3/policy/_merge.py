@@ -15,7 +15,7 @@ _OLD_VERSION = "2008-10-17"
 MAX_POLICY_BYTES = 20 * 1024
 """The size of the largest policy that S3 accepts:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html. The page does not
-say if spaces count; we send none."""
+state if spaces count; we send none."""
 
 
 @frozen(kw_only=True)

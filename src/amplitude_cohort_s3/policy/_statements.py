@@ -74,8 +74,9 @@ class PolicyStatement:
 
     def __str__(self) -> str:
         """Return the statement as one line."""
-        who = "everyone" if self.principals == EVERYONE else ", ".join(self.principals)
-        line = f"{self.effect} {who}: {', '.join(self.actions)} on {', '.join(self.resources)}"
+        principals = "everyone" if self.principals == EVERYONE else ", ".join(self.principals)
+        line = f"{self.effect} {principals}: {', '.join(self.actions)}"
+        line += f" on {', '.join(self.resources)}"
         if self.conditions:
             line += f" if {' and '.join(map(str, self.conditions))}"
         return line

@@ -1,4 +1,4 @@
-"""Putting a bucket policy in force, and trying which permissions the credentials have.
+"""Applying a bucket policy, and trying the permissions of credentials.
 
 Only this module of the folder sends requests.
 """

@@ -2,7 +2,7 @@
 
 Amplitude shows its own text under "Copy Bucket Policy" and does not publish it. Ours allows the
 fewest actions that each purpose needs, and only below the destination's path. This module is
-pure; ``access`` puts a policy in force and tries what it allows.
+pure; ``access`` applies a policy and tries the permissions.
 
 The actions, resources and condition keys are those of
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html.
@@ -67,7 +67,7 @@ class BucketPolicy:
         return self.merge_into(None)
 
     def to_json(self) -> str:
-        """Return the same as ASCII text, ready to paste. Equal policies give equal texts."""
+        """Return the same as ASCII text, ready to paste. Equal policies have equal texts."""
         return json.dumps(self.to_dict(), indent=2)
 
     def merge_into(self, policy: Mapping[str, Any] | str | None) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def bucket_policy(
 ) -> BucketPolicy:
     """Return the policy that allows principals what a purpose needs below a path.
 
-    Permissions are given to the principals only. The options that deny something deny it to
+    Only the principals get permissions. The options that deny something deny it to
     everyone, but only below the path. A principal of another account needs the same permissions
     in a policy of its own account, too.
 
@@ -135,7 +135,7 @@ def bucket_policy(
         destination: The destination, which needs ``bucket`` and ``region``. The bucket can't be
             an access point, which has a policy of its own.
         principal: One or several principals: the ARN of a role or user, an account number of
-            12 digits (for all whom that account's own policies allow), or a service such as
+            12 digits (for everyone whom the account's own policies allow), or a service such as
             ``logging.s3.amazonaws.com``.
         purpose: The purpose. ``"maintain"`` may list the unfinished uploads of the whole
             bucket, because S3 has no condition to limit that.
@@ -169,7 +169,7 @@ def bucket_policy(
 StringLike 'cohorts/*'
     """
     check_is_destination(destination)
-    check_kind("principal", principal, Iterable, "give one ARN or several, as text")
+    check_kind("principal", principal, Iterable, "pass one ARN or several, as text")
     if purpose not in PURPOSES:
         fault = f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r}"
         raise ConfigurationError("bucket_policy", (fault,))

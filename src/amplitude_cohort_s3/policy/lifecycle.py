@@ -1,4 +1,4 @@
-"""Lifecycle rules, by which the bucket removes stale uploads and old files itself.
+"""Lifecycle rules, with which the bucket removes stale uploads and old files itself.
 
 A rule selects objects by a key prefix and an age; it can't know which sync is the newest. So our
 rules expire files by the date in their names, and only dates before a day that the caller takes
@@ -41,9 +41,9 @@ def lifecycle_rules(
         destination: The destination to whose path the rules apply.
         abort_uploads_after_days: The age in days at which an unfinished upload is removed.
             Until then a sync that crashed can be recovered; later it becomes void.
-        newest: The time of the newest sync of each stream whose old files shall expire; by
-            default no files expire. File names end with the routing key, so a rule can't tell
-            streams of one cohort apart: name all of them, and the oldest time decides.
+        newest: The time of the newest sync of each stream whose old files are to expire; by
+            default no files expire. File names end with the routing key, so a rule can't
+            distinguish streams of one cohort: name all of them, and the oldest time decides.
         keep: The age up to which files stay, counted back from the newest sync in whole days:
             all files of the last day stay.
 
@@ -61,7 +61,7 @@ def lifecycle_rules(
     ({'Prefix': 'cohorts/'}, {'DaysAfterInitiation': 7})
     """
     check_is_destination(destination)
-    check_kind("keep", keep, timedelta, "give a length of time, such as timedelta(days=30)")
+    check_kind("keep", keep, timedelta, "pass a length of time, such as timedelta(days=30)")
     faults = list[str]()
     if abort_uploads_after_days < 1:
         faults.append("abort_uploads_after_days must be at least 1")
@@ -88,7 +88,8 @@ def lifecycle_rules(
     ]
     if len(rules) > MAX_RULES:
         fault = (
-            f"{len(rules)} rules are more than the {MAX_RULES} of a bucket: expire fewer cohorts"
+            f"a bucket can have {MAX_RULES:,} rules, but these are {len(rules):,}: "
+            "pass fewer streams in newest"
         )
         raise ConfigurationError("lifecycle_rules", (fault,))
     return rules

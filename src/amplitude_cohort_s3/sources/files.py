@@ -191,7 +191,7 @@ def _seekable(stream: BinaryIO, first: bytes, location: str) -> Generator[Binary
 def _check_renamed(columns: Mapping[str, str], names: Sequence[str]) -> None:
     missing = columns.keys() - set(names)
     if missing:
-        # A file without a header has a user in its first line, who must not be in a message.
+        # In a file without a header, the first line is a user: keep it out of the message.
         is_header = any(name in columns or id_column(name) for name in names)
         raise MissingColumnsError(tuple(sorted(missing)), found=tuple(names) if is_header else ())
 

@@ -45,7 +45,7 @@ class CsvSource:
             the rows of an iterable.
         file: The name of the file in errors: its location without credentials, or its key
             in the storage.
-        origin: A description of the source for the record of the sync. It must not hold
+        origin: A description of the source for the record of the sync. It must not contain
             secrets.
         ignored: A set that is filled, while the source is read, with the columns that the
             source has and the bytes lack.
@@ -129,4 +129,4 @@ class SupportsUnchanged(Protocol):
 
 
 MemberSource = CsvSource | SupportsCsv | SupportsArrow | Iterable[MemberLike]
-"""Everything that is accepted as members."""
+"""Anything that a sync accepts as members."""

@@ -68,7 +68,7 @@ class StagedRows:
         return cls(members=members, rows=rows, table=table)
 
     def drop(self, connection: sa.Connection) -> None:
-        """Drop the table, unless the end of the transaction does."""
+        """Drop the table, unless the database does at the end of the transaction."""
         if connection.dialect.name != "postgresql":
             connection.execute(sa.schema.DropTable(self._table))
 

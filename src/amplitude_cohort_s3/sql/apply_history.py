@@ -2,7 +2,7 @@
 
 A sync is applied by its two small files: the rows of ``exiting`` end stays and the rows of
 ``entering`` begin stays. The snapshot, that is the members after the sync, is read only if the
-changes do not say enough or can't be trusted: see ``_SyncApplication._needs_snapshot``. With
+changes are not enough or can't be trusted: see ``_SyncApplication._needs_snapshot``. With
 ``reconcile`` it replaces changes that do not fit the tables.
 """
 
@@ -114,7 +114,7 @@ class _SyncApplication:
         sync: The sync.
         refresh: Whether to update the properties of all members.
         on_applied: The caller's SQL or function.
-        repair: Why the snapshot replaces the changes, or None if they are applied.
+        repair: The reason why the snapshot replaces the changes; None if they are applied.
     """
 
     stays: Stays
@@ -165,10 +165,10 @@ class _SyncApplication:
         return applied
 
     def _gap(self, record: SyncRecord | None, last: sa.Row[Any]) -> str | None:
-        """Return why the sync does not follow the one applied last, or None if it does."""
+        """Return the reason why the sync does not follow the one applied last, or None."""
         missing = [t.value for t in _CHANGES if t in self.sync.missing]
         if missing:
-            return f"it lacks its file {' and '.join(missing)}"
+            return f"it lacks its file{'s' * (len(missing) > 1)} {' and '.join(missing)}"
         if record is None or record.adopted or last.writer is None:
             return None  # Without two records, a gap shows when the members are compared.
         if record.previous is None:
@@ -238,10 +238,10 @@ class _SyncApplication:
             repaired=self.repair,
         )
 
-    def _expect(self, what: str, expected: int, found: int) -> None:
-        is_repaired = self.repair is not None and what in ("entering", "exiting")
+    def _expect(self, subject: str, expected: int, found: int) -> None:
+        is_repaired = self.repair is not None and subject in ("entering", "exiting")
         if expected != found and not is_repaired:
-            reason = f"{what}: {expected:,} expected, {found:,} found"
+            reason = f"{subject}: {expected:,} expected, {found:,} found"
             raise TablesError(self.stays.stream, self.sync.synced_at, reason)
 
     def _run_on_applied(self, applied: AppliedSync) -> None:

@@ -14,12 +14,12 @@ class AppliedSync:
     Attributes:
         stream: The name of the stream in the tables.
         synced_at: The time of the sync.
-        entered: The number of stays that began by the file ``entering``.
-        exited: The number of stays that ended by the file ``exiting``.
+        entered: The number of stays that the file ``entering`` began.
+        exited: The number of stays that the file ``exiting`` ended.
         members: The number of members after the sync.
         opened: The number of stays that began because only the snapshot has them.
         closed: The number of stays that ended because the snapshot does not have them.
-        repaired: Why the snapshot replaced the changes, or None if they were correct.
+        repaired: The reason why the snapshot replaced the changes; None if they were correct.
     """
 
     stream: str

@@ -1,4 +1,4 @@
-"""SQL as text that loads a sync into a warehouse: warehouses read S3 themselves."""
+"""SQL as text with which a warehouse loads a sync from S3 itself."""
 
 import json
 import re

@@ -9,7 +9,7 @@ from .protocol import ObjectInfo, StagedObject, Storage
 
 
 class ComposeByReading:
-    """A mix-in that gives a storage ``SupportsCompose``: it reads the parts and stages them."""
+    """A mix-in that adds ``SupportsCompose`` to a storage: it reads the parts and stages them."""
 
     @property
     def max_object_bytes(self) -> int:

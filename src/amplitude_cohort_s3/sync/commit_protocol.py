@@ -8,7 +8,7 @@ No store publishes three objects at once, so each sync is one entry of the strea
    and its predecessor. If two writers race, the store lets one of them create the object;
    the other discards what it staged.
 3. **Publish.** The files become visible: entering, exiting, and ``existing`` last.
-4. **Outcome.** A second small object says ``published``, or ``void`` if a staged file was
+4. **Outcome.** A second small object records ``published``, or ``void`` if a staged file was
    gone or its name was taken.
 
 A writer may die between any two of these steps, or within one. A record without an outcome

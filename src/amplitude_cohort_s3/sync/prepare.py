@@ -112,7 +112,7 @@ class SyncStart:
     def plan(self, diff: StageableDiff) -> SyncPlan:
         """Return the plan of the sync, with a diff to the members of the head.
 
-        If an earlier run did the same sync, the plan says so and shows that run.
+        If an earlier run did the same sync, the plan is that of this run, with ``already_done``.
 
         Raises:
             MassExitError: More members would leave than the exit guard allows.

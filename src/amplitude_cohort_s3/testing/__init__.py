@@ -1,4 +1,4 @@
-"""Tools to prove a Storage or an engine of one's own, and pipelines built on them.
+"""Tools to test your own storage or engine, and pipelines that use them.
 
 Needs the extra ``testing`` (pytest and hypothesis).
 """

@@ -1,4 +1,4 @@
-"""A fake of Amplitude's Behavioral Cohorts API on this machine, to try a sync with.
+"""A fake of Amplitude's Behavioral Cohorts API on this machine, for trying out a sync.
 
 It is written from the API's documentation and needs only the standard library. It has the
 three steps of a download with their states, the redirect to a URL that is signed for one
@@ -100,7 +100,7 @@ class FakeAmplitude:
         window_limit: The limit of downloads started within 10 minutes.
         parallel_limit: The limit of exports of the last minute that are in progress.
         max_users: The size of the largest cohort that can be exported.
-        retry_after: The seconds that a 429 asks to wait, or None.
+        retry_after: The seconds to wait in the header of a 429, or None for no header.
         url_seconds: The lifetime of a pre-signed URL.
         export_days: The lifetime of an export.
         limited: The limit that caused each 429, in order.
@@ -205,7 +205,7 @@ class FakeAmplitude:
         self._proxy.be_honest()
 
     def start(self) -> Self:
-        """Start to answer. A ``with`` block calls it, and :meth:`stop` at its end."""
+        """Start the server. A ``with`` block calls this, and :meth:`stop` at its end."""
         self._thread.start()
         self._proxy.__enter__()
         return self

@@ -37,7 +37,7 @@ all bytes with one bit changed."""
 
 
 class Death(BaseException):
-    """The death of the process. ``except Exception`` does not catch it, as it would not run."""
+    """A simulated death of the process. ``except Exception`` must not catch it."""
 
 
 def unknown_outcome(key: str) -> UnknownOutcomeError:
@@ -72,7 +72,7 @@ class Fault:
         return self.at is not None and len(self.calls) > self.at
 
     def begin(self, name: str, key: str) -> When | None:
-        """Count a call. Raise if it fails before the store; otherwise return how it fails."""
+        """Count a call. Raise if it fails now; otherwise return the later moment, if any."""
         with self._lock:
             number = len(self.calls)
             self.calls.append(name)
@@ -189,7 +189,7 @@ class FaultyStorage:
 
 
 class _Breaking(io.BytesIO):
-    """A stream that raises where it should end."""
+    """A stream that raises an error at its end."""
 
     def __init__(self, data: bytes, error: BaseException) -> None:
         super().__init__(data)

@@ -62,8 +62,8 @@ def sample_syncs(
     """Yield the members of a cohort over time.
 
     The cohort grows, some members leave, most of them come back after a weekend, and plans
-    change. About one member in six is anonymous, without a user id. Equal arguments give equal
-    members.
+    change. About one member in six is anonymous, without a user id. Equal arguments have equal
+    results.
 
     Args:
         syncs: The number of syncs.
@@ -111,7 +111,7 @@ def fill_bucket(
     """Sync :func:`sample_syncs` into a storage, and return the stream for ``read_history``.
 
     Args:
-        storage: The storage to write to.
+        storage: The storage of the data.
         sync: The cohort and its destination. Its properties can be ``plan`` and ``country``.
         syncs: As for :func:`sample_syncs`.
         members: As for :func:`sample_syncs`.

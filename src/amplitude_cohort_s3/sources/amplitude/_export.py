@@ -1,4 +1,4 @@
-"""One export of a cohort: requested once, and read whole over connections that break."""
+"""One export of a cohort: requested once, and read completely although connections break."""
 
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -73,7 +73,7 @@ class Export:
         """Poll until the export is complete; raise if it failed or expired."""
         pause = _FIRST_POLL
         while True:
-            status, answer = self._session.ask(path, budget)
+            status, answer = self._session.get_json(path, budget)
             if status in GONE:
                 raise ExportFailedError(self._cohort_id, _EXPIRED)
             if status not in (OK, ACCEPTED):
@@ -112,7 +112,7 @@ class Export:
 # A download that breaks off is resumed where it broke off, if the store supports ranges and
 # a strong ETag shows that the file is still the same. Otherwise it starts again, and must
 # begin with the bytes that were delivered already: their size and digest are kept for that.
-# So the caller gets the whole file or an error, and never sees an early end as the end.
+# So the caller gets the whole file or an error, never a part that looks like the whole.
 
 OpenFile = Callable[[Mapping[str, str]], Response]
 """A function that opens an export's file with these headers."""
@@ -124,7 +124,7 @@ def read_export(open_file: OpenFile, budget: RetryBudget, cohort_id: str) -> Ite
     restarts = evolve(budget)
     while True:
         response = open_file({})
-        # Some answers are gzip without a header that says so.
+        # Some responses are gzip without the header for it.
         is_gzip = response.headers.get("Content-Encoding") == "gzip"
         unpack = decompress_chunks if is_gzip else unpack_chunks
         try:

@@ -1,7 +1,7 @@
 """GET requests with retries and a deadline; no secret reaches an exception or a log.
 
 The requests go through ``http.client`` and not through urllib3. urllib3 writes the target
-of every request to its debug log, cannot be told not to, and quotes URLs in its exceptions;
+of every request to its debug log, cannot be configured not to, and quotes URLs in its exceptions;
 the query of a pre-signed URL is as good as a password. Its ``Retry`` also sleeps without
 regard to a deadline.
 """
@@ -49,7 +49,7 @@ class RetryBudget:
         ends_at: The reading of ``monotonic`` at which the time is up.
         monotonic: A clock that never jumps.
         sleep: A function that waits for a number of seconds.
-        tries: The number of failures in a row at which the step is given up.
+        tries: The number of failures in a row after which the step fails.
     """
 
     step: str
@@ -73,7 +73,7 @@ class RetryBudget:
             raise AmplitudeTimeoutError(self.step, self.seconds)
         self.sleep(seconds)
 
-    def failed(self, reason: str, *, asked: float | None = None) -> None:
+    def failed(self, reason: str, *, retry_after: float | None = None) -> None:
         """Wait before the next try, or raise AmplitudeUnavailableError after too many.
 
         The reason holds neither a URL nor text of the server.
@@ -82,11 +82,11 @@ class RetryBudget:
         if self._failures >= self.tries:
             raise AmplitudeUnavailableError(self.step, reason)
         pause = min(2.0 ** (self._failures - 1), _LONGEST_PAUSE)
-        self.pause(max(pause, asked or 0.0))
+        self.pause(max(pause, retry_after or 0.0))
 
-    def limited(self, asked: float | None) -> None:
+    def limited(self, retry_after: float | None) -> None:
         """Wait for a rate limit, which is not a failure, unless it outlasts the deadline."""
-        pause = _LONGEST_PAUSE / 2 if asked is None else max(asked, 1.0)
+        pause = _LONGEST_PAUSE / 2 if retry_after is None else max(retry_after, 1.0)
         if pause >= self.remaining():
             raise AmplitudeTimeoutError(self.step, pause, rate_limited=True)
         self.sleep(pause)
@@ -134,8 +134,8 @@ class Response:
 class Http:
     """GET requests that are repeated until the server answers.
 
-    Each takes a connection of its own: a sync makes about twenty, most of them seconds apart.
-    Redirects are not followed, because the caller decides which headers go along.
+    Each uses a connection of its own: a sync makes about twenty, most of them seconds apart.
+    Redirects are not followed, because the caller decides which headers to send.
     """
 
     def __init__(self, *, timeout: float, clock: Callable[[], datetime]) -> None:
@@ -168,7 +168,7 @@ class Http:
                 budget.limited(self._retry_after(response))
             elif response.status >= _SERVER_ERROR:
                 response.close()
-                budget.failed(f"HTTP {response.status}", asked=self._retry_after(response))
+                budget.failed(f"HTTP {response.status}", retry_after=self._retry_after(response))
             else:
                 return response
 
@@ -187,8 +187,8 @@ class Http:
         connection = HTTPConnection(host, parts.port, timeout=seconds)
         if parts.scheme == "https":
             connection = HTTPSConnection(host, parts.port, timeout=seconds, context=self._tls)
-        connection.set_debuglevel(0)  # a level that is set for all would print the headers
-        # What is quoted already stays as it is.
+        connection.set_debuglevel(0)  # a global debug level would print the headers
+        # The percent sign is safe, so that existing escapes stay as they are.
         target = quote(f"{parts.path or '/'}?{parts.query}".removesuffix("?"), safe=punctuation)
         try:
             connection.request("GET", target, headers={**sent, "Connection": "close"})

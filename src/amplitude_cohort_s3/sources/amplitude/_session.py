@@ -61,7 +61,7 @@ class Session:
         ends_at = self._monotonic() + self._deadline
         return RetryBudget(step, self._deadline, ends_at, self._monotonic, self._sleep)
 
-    def ask(
+    def get_json(
         self, path: str, budget: RetryBudget, *, before_try: Callable[[], None] | None = None
     ) -> tuple[int, Any]:
         """Return the status, and the JSON of a success."""
@@ -90,10 +90,10 @@ class Session:
         return response
 
     def request_download(self, path: str, budget: RetryBudget) -> tuple[int, Any]:
-        """Call :meth:`ask` as soon as the limits on downloads admit one more."""
+        """Call :meth:`get_json` as soon as the limits on downloads allow one more."""
         # One at a time, so that each is counted before the next is admitted.
         with self._admitting:
-            return self.ask(
+            return self.get_json(
                 path, budget, before_try=lambda: self.limits.admit(self.usage(budget), budget)
             )
 
@@ -123,7 +123,7 @@ class Session:
         """Return the month's usage as the API reports it, or else as it was counted here."""
         budget = evolve(budget, step="the usage", tries=2)
         try:
-            status, answer = self.ask("/api/3/cohorts/usage", budget)
+            status, answer = self.get_json("/api/3/cohorts/usage", budget)
         except AmplitudeUnavailableError:
             status, answer = 0, None
         reported = parse_usage(answer) if status == OK else None
@@ -140,7 +140,7 @@ class Session:
 
 
 def is_safe(url: str) -> bool:
-    """Return whether a URL is private on its way (HTTPS or local) and holds no password."""
+    """Return whether a URL uses HTTPS or is local, and contains no password."""
     try:
         parts = urlsplit(url)
         local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")

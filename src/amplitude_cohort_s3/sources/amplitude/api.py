@@ -95,7 +95,7 @@ class AmplitudeCohorts:
 
         Raises:
             AmplitudeAccessDeniedError: A key or the region is wrong.
-            AmplitudeError: The API cannot be asked.
+            AmplitudeError: The API can't be reached, or refuses the request.
         """
         return list_cohorts(self._session)
 
@@ -104,7 +104,7 @@ class AmplitudeCohorts:
 
         Raises:
             AmplitudeAccessDeniedError: A key or the region is wrong.
-            AmplitudeTimeoutError: The API cannot be asked.
+            AmplitudeTimeoutError: The API does not answer in time.
         """
         return self._session.usage(self._session.budget("the usage"))
 
@@ -121,10 +121,9 @@ class AmplitudeCohorts:
 
         Args:
             cohort_id: The id in the cohort's URL.
-            columns: The sync's names of properties that have another name in Amplitude, by
-                Amplitude's name. Other properties are requested by the names of their columns.
-            max_missing: The number of rows that the export may be shorter than the cohort.
-                By default a shorter export is an error.
+            columns: The names of properties in the sync, by their names in Amplitude, for
+                those that differ.
+            max_missing: The number of users of the cohort that may be missing from the export.
         """
         return AmplitudeMembers(
             cohort_id, columns=columns or {}, max_missing=max_missing, session=self._session

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from attrs import field, frozen
 
+from ..._display import counted
 from ...errors import (
     AmplitudeLimitError,
     AmplitudeRefusedError,
@@ -50,7 +51,7 @@ class AmplitudeCohort:
 def list_cohorts(session: Session) -> tuple[AmplitudeCohort, ...]:
     """Return all cohorts that can be discovered: see ``AmplitudeCohorts.list_cohorts``."""
     budget = session.budget("the list of cohorts")
-    status, answer = session.ask("/api/3/cohorts", budget)
+    status, answer = session.get_json("/api/3/cohorts", budget)
     listed = object_or_empty(answer).get("cohorts")
     if not isinstance(listed, list):
         raise AmplitudeRefusedError(budget.step, status)
@@ -78,8 +79,9 @@ class AmplitudeMembers:
 
     Attributes:
         cohort_id: The cohort.
-        columns: The sync's names of properties that have another name in Amplitude.
-        max_missing: The number of rows that the export may be shorter than the cohort.
+        columns: The names of properties in the sync, by their names in Amplitude, for those that
+            differ.
+        max_missing: The number of users of the cohort that may be missing from the export.
     """
 
     cohort_id: str
@@ -93,7 +95,7 @@ class AmplitudeMembers:
         Raises:
             UnknownCohortError: There is no such cohort.
             AmplitudeLimitError: The cohort is larger than the API allows.
-            AmplitudeError: The API cannot be asked.
+            AmplitudeError: The API can't be reached, or refuses the request.
         """
         cohort = self._cohort()
         if cohort.size is not None and cohort.size > _MAX_USERS:
@@ -107,7 +109,8 @@ class AmplitudeMembers:
             count = RowCount(export.chunks())
             yield from (renamed(count, renaming) if renaming else count)
             if self._falls_short(count.rows, cohort):
-                reason = f"it has {count.rows:,} rows, but the cohort has {cohort.size:,} users"
+                found = counted(count.rows, "row")
+                reason = f"it has {found}, but the cohort has {cohort.size:,} users"
                 raise ExportFailedError(cohort.id, reason, count.rows, cohort.size)
 
         return CsvSource(chunks=chunks, rows=cohort.size, origin=self._origin(cohort))
@@ -123,7 +126,7 @@ class AmplitudeMembers:
 
         Raises:
             UnknownCohortError: There is no such cohort.
-            AmplitudeError: The API cannot be asked.
+            AmplitudeError: The API can't be reached, or refuses the request.
         """
         cohort = self._cohort()
         return cohort.last_computed is not None and self._origin(cohort) == origin
@@ -174,7 +177,7 @@ class RowCount:
 
     @property
     def rows(self) -> int:
-        """The rows so far, without the header."""
+        """The number of rows so far, without the header."""
         return max(0, self._line_ends + self._open_line - 1)
 
     def __iter__(self) -> Iterator[bytes]:

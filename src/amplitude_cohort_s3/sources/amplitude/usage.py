@@ -22,11 +22,11 @@ _MONTHLY_DOWNLOADS = 500
 
 @frozen(kw_only=True)
 class DownloadUsage:
-    """The number of this month's downloads that are spent.
+    """The use of this month's downloads.
 
     Attributes:
-        used: The downloads that were requested.
-        limit: The downloads that are allowed.
+        used: The number of downloads that were requested.
+        limit: The number of downloads that are allowed.
         resets_at: The time at which the count starts again, if Amplitude reports it.
     """
 
@@ -62,7 +62,7 @@ class DownloadLimits:
 
     @contextmanager
     def slot(self, budget: RetryBudget) -> Generator[None]:
-        """Wait until fewer than the allowed downloads run, and count as one of them."""
+        """Wait until another download may run, and count this one while the block lasts."""
         while not self._slots.acquire(blocking=False):
             budget.pause(1.0)
         try:

@@ -28,8 +28,8 @@ class ConditionalWriteSupport:
     """The writes whose condition a store honours.
 
     Attributes:
-        puts: True if it refuses to put an object where one exists.
-        completions: True if it refuses to complete an upload where an object exists.
+        puts: True if it refuses to put an object under a key that has one.
+        completions: True if it refuses to complete an upload to such a key.
     """
 
     puts: bool

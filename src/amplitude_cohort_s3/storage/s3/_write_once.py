@@ -2,7 +2,7 @@
 
 A write is one HTTP request, and its response can get lost: the connection breaks, or a proxy
 answers 503 after S3 has carried the request out. Then nobody knows if the object exists.
-Repeating the request does not show it either. ``412 PreconditionFailed`` says that the key is
+Repeating the request does not show it either. ``412 PreconditionFailed`` means that the key is
 taken, but perhaps by our own first request, and botocore repeats requests by itself without
 any sign. So a failure alone proves nothing, and each write follows these steps
 (``_write_once``):

@@ -48,7 +48,7 @@ class S3Storage:
     Args:
         bucket: The bucket's name, or the ARN or alias of an access point.
         client: A boto3 client for S3 of your own. It has its own configuration, so
-            ``session``, ``endpoint_url`` and ``region`` can't be given too.
+            ``session``, ``endpoint_url`` and ``region`` can't be passed too.
         session: The boto3 session to make the client from.
         endpoint_url: The URL of a store other than AWS, such as ``http://127.0.0.1:9000``.
         region: The bucket's region. Default: the session's.
