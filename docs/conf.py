@@ -16,7 +16,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
-    "house",
+    "reference",
 ]
 exclude_patterns = ["_build", "README.md", "explanation/bench_table.md"]
 nitpicky = True
