@@ -65,7 +65,10 @@ def lowest(session: nox.Session) -> None:
 
 # The tests that need nothing but the package and its own dependencies.
 _UNITS = [
-    "tests/sources/amplitude/test_amplitude.py",
+    *(
+        f"tests/sources/amplitude/test_amplitude_{topic}.py"
+        for topic in ("failures", "limits", "members", "secrets")
+    ),
     *(
         f"tests/test_{name}.py"
         for name in (

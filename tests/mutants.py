@@ -32,7 +32,7 @@ class Mutant:
 
 
 CUT = "sync/test_cut_matrix.py::TestMemoryCut"
-STORAGE = "storage/test_storage.py"
+STORAGE = "storage"
 NETWORK = "s3/test_s3_network.py"
 
 MUTANTS = (
@@ -152,7 +152,7 @@ MUTANTS = (
         "a created name is on the disk",
         "storage/local.py",
         "            temporary.unlink()\n"
-        "        # After another's link too: it may have died before this.\n"
+        "        # Also after another's link: that writer may have died before this.\n"
         "        _sync_folder(path.parent)\n",
         "            temporary.unlink()\n",
         STORAGE,
@@ -194,42 +194,45 @@ MUTANTS = (
     ),
     Mutant(
         "create has a condition (S3)",
-        "storage/s3/_requests.py",
+        "storage/s3/_bucket.py",
         '    return {"IfNoneMatch": "*"} if conditional else {}',
         "    return {}",
         "s3/test_s3_contract.py::TestMinistack",
     ),
     Mutant(
         "a contested write is looked after (S3)",
-        "storage/s3/storage.py",
-        "            if ours:\n                return\n",
-        "",
+        "storage/s3/_write_once.py",
+        "            if ours:\n                return\n"
+        "            if ours is not None:\n"
+        "                raise ObjectExistsError(key) from failure\n",
+        "            if ours is not None:\n"
+        "                raise ObjectExistsError(key) from failure\n",
         NETWORK,
     ),
     Mutant(
         "a refusal after a lost answer is no refusal (S3)",
-        "storage/s3/storage.py",
-        "if reason is None and not contested and is_refusal(error):",
+        "storage/s3/_write_once.py",
+        "if failure is None and not contested and is_refusal(error):",
         "if not contested and is_refusal(error):",
         "s3/test_s3_faults.py",
     ),
     Mutant(
         "an answer without ETag is no object (S3)",
-        "storage/s3/_reading.py",
-        '    if "ETag" not in answer:',
+        "storage/s3/_reader.py",
+        '    if "ETag" not in response:',
         "    if False:",
         NETWORK,
     ),
     Mutant(
         "what differs from ours is read twice (S3)",
-        "storage/s3/storage.py",
-        "for _ in range(2))\n        except ObjectNotFoundError",
-        "for _ in range(1))\n        except ObjectNotFoundError",
+        "storage/s3/_write_once.py",
+        "            return read() == data\n",
+        "            return False\n",
         NETWORK,
     ),
     Mutant(
         "an absence must last (S3)",
-        "storage/s3/storage.py",
+        "storage/s3/_write_once.py",
         "            if published is not None:\n                return published\n"
         "            time.sleep(pause)\n",
         "            return published\n",

@@ -1,4 +1,4 @@
-"""What a notebook is given: small, escaped, whole."""
+"""Values in texts and notebooks: small, escaped, complete, and without users."""
 
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -52,7 +52,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0
 
 
 @given(TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3))
-def test_every_text_is_escaped_and_comes_back(title: str, rows: list[tuple[str, str]]):
+def test_every_text_of_a_table_is_escaped(title: str, rows: list[tuple[str, str]]):
     reader = Reader()
     reader.feed(html_table(title, ("<a>", "&b"), rows))
     reader.close()
@@ -60,7 +60,7 @@ def test_every_text_is_escaped_and_comes_back(title: str, rows: list[tuple[str, 
     assert set(reader.tags) <= {"table", "caption", "thead", "tbody", "tr", "th", "td"}
 
 
-def test_a_plan_shows_counts_and_keys_and_no_user():
+def test_a_plan_shows_counts_and_keys_but_no_user():
     sync = CohortSync(
         destination=Destination(name="d", path="x"), project_id=1, cohort_id="a", routing_key="<b>"
     )
@@ -70,12 +70,12 @@ def test_a_plan_shows_counts_and_keys_and_no_user():
         )
     html = plan._repr_html_()
     assert "x/1_a_2026-11-23T14:05_entering_&lt;b&gt;.csv" in html
-    assert "0 → 1 members" in html
+    assert "0 -&gt; 1 members" in html
     assert "secret" not in html
     assert len(html) < 1000
 
 
-def test_a_result_and_a_history_show_counts_and_no_user():
+def test_a_result_and_a_history_show_counts_but_no_user():
     storage = MemoryStorage()
     sync = CohortSync(
         destination=Destination(name="d", path="x"), project_id=1, cohort_id="a", routing_key="<b>"
@@ -94,13 +94,13 @@ def test_a_result_and_a_history_show_counts_and_no_user():
     assert "12 syncs, 2026-01-01" in shown[1]
     assert shown[1].count("<tr>") == 1 + 10
     assert shown[1].count('+00:00</td><td align="right">1</td>') == 10  # the members
-    # Of the log, and each once: the ten that are shown, and the way to the first of them.
+    # Only the log is read, each entry once: the ten shown, and the search for the first of them.
     assert all("/_syncs/" in key for key in storage.opened)
     assert len(storage.opened) == len(set(storage.opened)) <= 12
 
 
 class Recorder(MemoryStorage):
-    """Another look at a storage, which tells what is opened."""
+    """Another view of a storage, with a list of the keys that are opened."""
 
     def __init__(self, storage: MemoryStorage) -> None:
         self.__dict__.update(storage.__dict__)
@@ -130,12 +130,12 @@ def short_history(**keywords: Any) -> CohortHistory:
     return read_history(*short_bucket(), **keywords)
 
 
-def test_where_no_log_tells_the_members_a_history_shows_bytes_alone():
+def test_a_history_without_a_log_shows_bytes_only():
     html = short_history(log=MemoryStorage())._repr_html_()
     assert html.count("+00:00</td><td>-</td>") == 3
 
 
-def test_a_log_that_cannot_be_read_is_no_reason_to_show_no_history():
+def test_a_history_with_an_unreadable_log_can_still_be_shown():
     history = short_history()
     log = SyncLog(history.stream, LogEntry(3, is_outcome=True), lambda _: BytesIO())
     broken = evolve(history, log=log)
@@ -144,19 +144,19 @@ def test_a_log_that_cannot_be_read_is_no_reason_to_show_no_history():
     assert broken._repr_html_().count("+00:00</td><td>-</td>") == 3
 
 
-def test_an_empty_history_says_what_is_wrong_wherever_it_is_seen():
+def test_an_empty_history_names_its_likely_cause_in_every_display_and_error():
     history = read_history(MemoryStorage(), CohortStream(project_id=1, cohort_id="typo"))
-    said = "no whole sync: check project, cohort, path and routing key"
-    assert said in repr(history)
-    assert said in str(history)
-    assert said in history._repr_html_()
+    cause = "no complete sync. Check the project, cohort, path and routing key"
+    assert cause in repr(history)
+    assert cause in str(history)
+    assert cause in history._repr_html_()
     for asked in (history.plot, lambda: history.members_at(datetime(2026, 1, 1, tzinfo=UTC))):
-        with pytest.raises(NoSyncYetError, match=said):
+        with pytest.raises(NoSyncYetError, match=cause):
             asked()
     assert list(history) == list(history.events()) == list(history.churn()) == []
 
 
-def test_tables_of_users_show_columns_and_no_user_and_read_nothing():
+def test_tables_of_users_show_their_columns_but_no_user_and_read_nothing():
     storage, stream = short_bucket()
     history = read_history(storage, stream)
     ids = "amplitude_id, user_id"
@@ -179,12 +179,13 @@ def test_tables_of_users_show_columns_and_no_user_and_read_nothing():
         reader = Reader()
         reader.feed(html)
         caption, *heads = reader.texts
-        assert caption.startswith(f"{title}; not shown here: take .to_pandas()")
+        assert caption.startswith(f"{title}. Rows are hidden because notebooks get shared.")
+        assert "Use .to_pandas()" in caption
         assert ", ".join(heads) == columns
     assert not storage.opened
 
 
-def test_a_churn_is_a_table():
+def test_a_churn_shows_its_numbers():
     churn = short_history().churn()
     assert repr(churn) == "ChurnTable(syncs=<3: synced_at, members, entered, exited, returned>)"
     reader = Reader()
@@ -196,7 +197,7 @@ def test_a_churn_is_a_table():
     assert "churn of 300 syncs, the newest 100" in long._repr_html_()
 
 
-def test_a_sync_of_a_bucket_and_a_diff_show_their_files_and_no_user():
+def test_a_sync_of_a_bucket_and_a_diff_show_their_files_but_no_user():
     sync = short_history()[1]
     assert repr(sync).endswith("files=<entering, exiting, existing>)")
     html = sync._repr_html_()

@@ -19,6 +19,7 @@ import attrs
 import pytest
 
 import amplitude_cohort_s3
+from amplitude_cohort_s3 import errors
 
 PACKAGE = amplitude_cohort_s3.__name__
 ROOT = Path(amplitude_cohort_s3.__file__).parent
@@ -195,8 +196,13 @@ def public():
 
 
 def members(value):
-    """What a class defines itself, public names only."""
-    for name, member in sorted(vars(value).items()):
+    """The public names that a class defines, itself or in a base that is not public."""
+    found = {}
+    for cls in reversed(value.__mro__):
+        own = cls is value or cls.__name__ not in amplitude_cohort_s3.__all__
+        if own and cls.__module__.startswith(PACKAGE) and cls.__module__ != errors.__name__:
+            found |= vars(cls)
+    for name, member in sorted((found | dict(vars(value))).items()):
         if not name.startswith("_"):
             yield name, member
 

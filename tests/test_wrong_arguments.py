@@ -131,7 +131,7 @@ def test_a_storage_of_ones_own_is_told_what_it_lacks(storage):
         list_objects, open, create = storage.list_objects, storage.open, storage.create
         inspect, stage = storage.inspect, storage.stage
 
-    with raises("storage", r"give it publish\(\), discard\(\) as well"):
+    with raises("storage", r"add publish\(\), discard\(\) to it"):
         sync_cohort(SYNC, MEMBERS, Half())
 
 
@@ -298,7 +298,7 @@ def test_other_arguments_of_another_type(storage):
         plan_forget(storage, STREAM, "ann")
     with raises("people", "list of ids"):
         plan_forget(storage, STREAM, 7)
-    with raises("location", "rows and tables are taken as they are"):
+    with raises("location", "rows and tables need no MemberFile"):
         MemberFile(MEMBERS)
     with raises("columns", "amplitude_id"):
         MemberFile("members.csv", columns=["id"])
@@ -338,9 +338,9 @@ def test_other_arguments_of_another_type(storage):
         (lambda: ExitGuard(share="half"), "share must be of type int or float, not 'half'"),
         (lambda: ExitGuard(number=None), "number must be of type int, not None"),
         (lambda: RowSchema(properties=[UserProperty("p")]), "of type str, not UserProperty"),
-        (lambda: open_storage(None), "give a URL, a folder or a destination, not a NoneType"),
-        (lambda: open_storage(SYNC), "give a URL, a folder or a destination, not a CohortSync"),
-        (lambda: S3Storage("s3://bucket"), "open_storage takes URLs"),
+        (lambda: open_storage(None), "pass a URL, a folder or a destination, not a NoneType"),
+        (lambda: open_storage(SYNC), "pass a URL, a folder or a destination, not a CohortSync"),
+        (lambda: S3Storage("s3://bucket"), "or use open_storage"),
         (lambda: S3Storage(None), "bucket must be of type str, not None"),
     ],
 )
@@ -401,7 +401,7 @@ def test_what_others_write_gives_what_it_must(tmp_path):
     def diff(members, **settings):
         diff_members((), members, schema=SYNC.schema, work_dir=tmp_path, **settings)
 
-    with raises(r"what csv_source\(\) gives", "CsvSource"):
+    with raises(r"the result of csv_source\(\)", "CsvSource"):
         diff(Given(b"amplitude_id\n"))
     with raises("chunks", r"lambda: iter\(chunks\)"):
         CsvSource(chunks=[b"amplitude_id\n"])
@@ -437,7 +437,7 @@ def test_a_diff_is_committed_before_it_is_closed(storage):
 def test_a_folder_is_no_file(tmp_path):
     (tmp_path / "file").touch()
     for make in (LocalStorage, open_storage):
-        with pytest.raises(ConfigurationError, match="is a file: give a folder"):
+        with pytest.raises(ConfigurationError, match="is a file, not a folder"):
             make(tmp_path / "file")
 
 

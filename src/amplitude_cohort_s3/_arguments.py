@@ -1,42 +1,36 @@
-"""Arguments of another kind than a function takes: in a notebook no type checker says it."""
+"""Type checks at run time, for callers without a type checker, as in a notebook."""
 
 from types import UnionType
 from typing import cast, get_args
 
-from .errors import WrongArgumentError
+from .errors import ArgumentTypeError
 
 
-def check_kind(argument: str, value: object, kind: type | UnionType, cure: str) -> None:
-    """That a value is of the kind that a function takes.
+def check_kind(argument: str, value: object, kind: type | UnionType, hint: str) -> None:
+    """Raise unless an argument has the type that a function accepts.
 
     Args:
-        argument: Its name in the signature.
-        value: What was given.
-        kind: A class, a protocol, or several of them.
-        cure: What to give instead.
+        argument: The name in the signature, for the message.
+        value: The value that was passed.
+        kind: A class, a protocol, or a union of them.
+        hint: What to pass instead, for the message.
 
     Raises:
-        WrongArgumentError: It is of another kind.
+        ArgumentTypeError: The argument has another type.
 
-    >>> check_kind("key", 42, str, "give it as text")
+    >>> check_kind("key", 42, str, "pass text")
     Traceback (most recent call last):
     ...
-    amplitude_cohort_s3.errors.WrongArgumentError: key has the wrong type int: give it as text
+    amplitude_cohort_s3.errors.ArgumentTypeError: key has the wrong type int: pass text
     """
     if not isinstance(value, kind):
-        raise WrongArgumentError(argument, type(value).__name__, cure)
+        raise ArgumentTypeError(argument, type(value).__name__, hint)
 
 
 def kind_faults(
-    name: str, value: object, kind: type | UnionType, cure: str | None = None
+    name: str, value: object, kind: type | UnionType, hint: str | None = None
 ) -> list[str]:
-    """The fault of a setting of another kind, for those who report all faults at once.
-
-    Args:
-        name: The setting's.
-        value: What was given.
-        kind: A class, or several.
-        cure: What to give instead, where the kind alone does not say it.
+    """Return the fault of a setting that has the wrong type, for a list of all faults.
 
     >>> kind_faults("routing_key", 7, str | None)
     ['routing_key must be of type str or None, not 7']
@@ -44,8 +38,8 @@ def kind_faults(
     if isinstance(value, kind):
         return []
     kinds: tuple[type, ...] = get_args(kind) or (cast("type", kind),)
-    wanted = " or ".join(one.__name__ for one in kinds).replace("NoneType", "None")
-    # Anything else may hold users: members that were given in the wrong place.
+    expected = " or ".join(one.__name__ for one in kinds).replace("NoneType", "None")
+    # Other values are not shown: members passed by mistake would put users into a message.
     shown = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
-    fault = f"{name} must be of type {wanted}, not {shown}"
-    return [fault if cure is None else f"{fault}: {cure}"]
+    fault = f"{name} must be of type {expected}, not {shown}"
+    return [fault if hint is None else f"{fault}: {hint}"]

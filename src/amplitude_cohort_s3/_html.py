@@ -1,4 +1,4 @@
-"""Values as notebooks show them."""
+"""Values as the tables of notebooks."""
 
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -6,21 +6,21 @@ from typing import cast
 
 
 def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A small table for a ``_repr_html_``: every text escaped, no style, no ids.
+    """Return a small HTML table with every text escaped, without styles and ids.
 
     Args:
         title: The caption.
-        columns: The heads of the columns.
-        rows: The cells; integers are grouped by thousands and set to the right, those of
-            a tuple stand below each other. Counts, times and keys: a notebook is stored
-            and sent around, so no users.
+        columns: The names of the columns.
+        rows: The cells. Integers are grouped by thousands and aligned to the right. The
+            elements of a tuple appear below each other. No cell may show a user, because
+            notebooks are stored and sent around.
 
     >>> html_table("a < b", ["n"], [[1200]])
     '<table><caption>a &lt; b</caption><thead><tr><th>n</th></tr></thead><tbody>\
 <tr><td align="right">1,200</td></tr></tbody></table>'
     """
     head = "".join([f"<th>{escape(column)}</th>" for column in columns])
-    body = "".join(["<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows])
+    body = "".join(["<tr>" + "".join(map(_html_cell, row)) + "</tr>" for row in rows])
     return (
         f"<table><caption>{escape(title)}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -28,18 +28,20 @@ def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
 
 
 def html_columns(title: str, columns: Sequence[str]) -> str:
-    """A table of users as a ``_repr_html_``: its columns, and how to see what is in it.
-
-    Args:
-        title: What the rows are.
-        columns: The heads of the columns.
-    """
-    ways = ".to_pandas(), .to_polars(), .to_arrow() or .to_duckdb()"
-    return html_table(f"{title}; not shown here: take {ways}, or iterate", columns, ())
+    """Return the HTML of a table of users: its columns, and how to see its rows."""
+    hint = (
+        "Rows are hidden because notebooks get shared. "
+        "Use .to_pandas(), .to_polars(), .to_arrow() or .to_duckdb() to see them."
+    )
+    return html_table(f"{title}. {hint}", columns, ())
 
 
-def _cell(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _html_cell(value: object) -> str:
+    if _is_count(value):
         return f'<td align="right">{value:,}</td>'
     lines = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     return f"<td>{'<br>'.join(escape(str(line)) for line in lines)}</td>"

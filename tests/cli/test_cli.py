@@ -126,7 +126,7 @@ def test_verify_finds_and_says_so_by_its_code(folder):
     file.chmod(0o644)
     file.write_text(file.read_text().replace("ann", "eve"))
     found = run("verify", "actives", code=ExitCode.FINDINGS).stdout
-    assert found.startswith("actives: 2026-11-01 06:30:00: a file is not what was recorded")
+    assert found.startswith("actives: 2026-11-01 06:30:00: a file differs from its record")
     assert "eve" not in found
     (finding,) = json.loads(run("verify", "--json", code=ExitCode.FINDINGS).stdout)
     assert (finding["sync"], finding["kind"]) == ("actives", "edited_file")

@@ -26,11 +26,11 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.errors import (
-    ForeignHandleError,
     InvalidFileNameError,
     InvalidKeyError,
     MalformedCsvError,
     RecordFormatError,
+    UnsuitableStorageError,
 )
 from amplitude_cohort_s3.format.compression import compress_chunks, decompress_chunks
 from amplitude_cohort_s3.format.reader import read_table
@@ -389,7 +389,7 @@ def test_any_key_stays_in_its_root(text, world):
 @pytest.mark.parametrize("storage", [MemoryStorage(), LocalStorage("nowhere")], ids=repr)
 def test_a_handle_of_another_kind_of_storage_is_refused(storage):
     for use in uses_of("key", {"upload_id": "u"})[4:]:
-        with pytest.raises(ForeignHandleError):
+        with pytest.raises(UnsuitableStorageError, match="handle"):
             use(storage)
 
 

@@ -1,4 +1,4 @@
-"""The picture of a history: what it shows, from the axes themselves."""
+"""The plot of a history, checked through the axes that matplotlib draws."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -20,46 +20,46 @@ POINTS: list[HistoryPoint] = [
 
 
 @pytest.fixture(autouse=True)
-def closed():
+def close_figures():
     yield
     matplotlib.pyplot.close("all")
 
 
-def test_it_shows_sizes_entries_and_exits():
+def test_the_plot_shows_sizes_entries_and_exits():
     size = plot_history(iter(POINTS))
     assert list(size.lines[0].get_ydata()) == [1000, 1010, 1005]
     (changes,) = [ax for ax in size.figure.axes[0].child_axes if ax is not size]
     assert [bar.get_height() for bar in changes.patches] == [1000, 30, 0, 0, -20, -5]
     size.figure.draw_without_rendering()
     assert {t.get_text() for t in changes.get_legend().get_texts()} == {"entered", "exited"}
-    # No count is negative, and none is a fraction.
+    # No label is negative or a fraction.
     labels = [label.get_text() for label in changes.get_yticklabels()]
     assert all(label.replace(",", "").isdigit() for label in labels)
 
 
-def test_the_first_sync_does_not_hide_the_others():
+def test_the_bar_of_the_first_sync_does_not_hide_the_others():
     size = plot_history(POINTS)
     (changes,) = [ax for ax in size.figure.axes[0].child_axes if ax is not size]
     assert changes.get_ylim()[1] < 40
     assert [text.get_text() for text in changes.texts] == ["first sync: 1,000"]
-    # A history that begins later has no such bar.
+    # A history that begins later does not have this bar.
     later = plot_history(POINTS[1:])
     (changes,) = [ax for ax in later.figure.axes[0].child_axes if ax is not later]
     assert not changes.texts
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
-def test_short_histories_are_drawn(count: int):
+def test_short_histories_can_be_drawn(count: int):
     plot_history(POINTS[:count]).figure.draw_without_rendering()
 
 
-def test_it_draws_into_given_axes():
+def test_the_plot_can_be_drawn_on_given_axes():
     _, (left, right) = matplotlib.pyplot.subplots(1, 2)
     assert plot_history(POINTS, ax=right).figure is right.figure
     assert not left.child_axes
 
 
-def test_a_missing_matplotlib_is_named(monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_matplotlib_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch):
     for name in [n for n in sys.modules if n.partition(".")[0] == "matplotlib"]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(errors.MissingExtraError, match=r"amplitude_cohort_s3\[plot\]"):

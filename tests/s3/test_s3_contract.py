@@ -1,4 +1,4 @@
-"""The whole storage contract on every server, a fresh bucket for each test."""
+"""The storage contract on every server, with a new bucket for each test."""
 
 import pytest
 from servers import Server
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.servers
 
 
 class S3Contract(StorageContract):
-    """The contract with looks through the back door of a bucket."""
+    """The contract, which also lists the uploads of the bucket."""
 
     def reopen(self, storage: Storage) -> Storage:
         assert isinstance(storage, S3Storage)
@@ -40,8 +40,8 @@ class TestRadosgw(S3Contract):
         return fresh(radosgw)
 
     @pytest.mark.xfail(reason="Ceph 16 ignores the condition on a completion", strict=False)
-    def test_of_racing_publishers_one_wins(self, storage: Storage) -> None:
-        super().test_of_racing_publishers_one_wins(storage)
+    def test_one_of_racing_publishers_wins(self, storage: Storage) -> None:
+        super().test_one_of_racing_publishers_wins(storage)
 
 
 class TestMinistack(S3Contract):

@@ -1,11 +1,13 @@
-"""What the storage says when answers are lost, late, invented or damaged.
+"""The results of S3Storage if responses are lost, late, invented or damaged.
 
-moto is the server and a lying proxy stands before it, so every verdict here can
-be compared with what the server really holds.
+A lying proxy is between the client and moto, so every result can be compared with what
+the server really stores.
 """
 
+import base64
 import hashlib
 import os
+import zlib
 from collections.abc import Generator, Iterable
 
 import pytest
@@ -33,7 +35,7 @@ def proxy(moto: Server) -> Generator[LyingProxy]:
 
 @pytest.fixture(params=[1, 3], ids=["one attempt", "botocore retries"])
 def storage(request: pytest.FixtureRequest, moto: Server, proxy: LyingProxy) -> S3Storage:
-    """Behind the proxy and past its probe."""
+    """A bucket that is reached through the proxy, after the probe."""
     client = moto.client(
         proxy.url,
         retries={"total_max_attempts": request.param, "mode": "standard"},
@@ -56,7 +58,7 @@ def read(storage: S3Storage, key: str = "key") -> bytes:
         return stream.read()
 
 
-def test_a_write_that_nobody_can_settle_is_of_unknown_outcome(
+def test_a_write_has_an_unknown_outcome_if_looking_fails_too(
     storage: S3Storage, truth: S3Storage, proxy: LyingProxy
 ):
     staged = storage.stage("key", [b"mine"])
@@ -74,7 +76,7 @@ def test_a_write_that_nobody_can_settle_is_of_unknown_outcome(
     assert storage.create("other key", b"mine").size == 4
 
 
-def test_denied_access_is_never_gone(storage: S3Storage, proxy: LyingProxy):
+def test_denied_access_is_never_reported_as_gone(storage: S3Storage, proxy: LyingProxy):
     staged = storage.stage("key", [b"mine"])
     storage.discard(staged)
     proxy.lie(Lie.ERROR_BEFORE, **HEAD, times=99, status=403, code="AccessDenied")
@@ -88,7 +90,7 @@ def test_denied_access_is_never_gone(storage: S3Storage, proxy: LyingProxy):
         storage.publish(staged)
 
 
-def test_an_absence_that_does_not_last_is_not_gone(
+def test_a_short_absence_is_not_reported_as_gone(
     storage: S3Storage, truth: S3Storage, proxy: LyingProxy
 ):
     staged = storage.stage("key", [b"mine"])
@@ -105,7 +107,9 @@ def test_a_refused_write_did_not_happen(storage: S3Storage, proxy: LyingProxy):
     assert "bucket_policy" in str(caught.value)
 
 
-def test_a_refusal_after_a_lost_answer_is_of_unknown_outcome(storage: S3Storage, proxy: LyingProxy):
+def test_a_refusal_after_a_lost_response_is_an_unknown_outcome(
+    storage: S3Storage, proxy: LyingProxy
+):
     """The first try may arrive yet: credentials expire while a network is down."""
     for lie in (Lie.RESET_BEFORE, Lie.LOSE_ANSWER):
         proxy.be_honest()
@@ -134,7 +138,7 @@ def in_pieces(storage: S3Storage) -> Iterable[bytes]:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_broken_read_goes_on_at_the_right_byte(
+def test_a_broken_read_continues_at_the_right_byte(
     storage: S3Storage, large: bytes, proxy: LyingProxy, times: int
 ):
     proxy.lie(Lie.CUT_BODY, **GET, times=times)
@@ -142,7 +146,7 @@ def test_a_broken_read_goes_on_at_the_right_byte(
     assert len([r for r in proxy.seen if r.startswith("GET")]) == 1 + times
 
 
-def test_a_read_does_not_go_on_in_another_object(
+def test_a_broken_read_never_continues_in_another_object(
     storage: S3Storage, truth: S3Storage, large: bytes, proxy: LyingProxy
 ):
     proxy.lie(Lie.CUT_BODY, **GET)
@@ -161,7 +165,22 @@ def test_a_flipped_bit_shows_in_the_digest(storage: S3Storage, large: bytes, pro
     assert digest.hexdigest() != hashlib.sha256(large).hexdigest()
 
 
-def test_a_read_is_one_request(storage: S3Storage, large: bytes, proxy: LyingProxy):
+@pytest.mark.parametrize("damaged", [False, True], ids=["intact", "damaged"])
+def test_a_read_is_compared_with_the_checksum_of_the_store(
+    storage: S3Storage, proxy: LyingProxy, *, damaged: bool
+):
+    storage.create("key", b"data" * 1000)
+    sent = b"atad" if damaged else b"data"
+    checksum = base64.b64encode(zlib.crc32(sent * 1000).to_bytes(4, "big")).decode()
+    proxy.lie(Lie.ADD_HEADERS, **GET, headers={"x-amz-checksum-crc32": checksum})
+    if not damaged:
+        assert read(storage) == b"data" * 1000
+        return
+    with pytest.raises(errors.ObjectChangedError):
+        read(storage)
+
+
+def test_a_read_needs_one_request(storage: S3Storage, large: bytes, proxy: LyingProxy):
     assert read(storage) == large
     assert len(proxy.seen) == 1
     storage.create("empty", b"")
@@ -173,7 +192,7 @@ def test_a_read_is_one_request(storage: S3Storage, large: bytes, proxy: LyingPro
 # --- staging -------------------------------------------------------------------------
 
 
-def test_a_part_whose_answer_is_lost_is_sent_again(moto: Server, proxy: LyingProxy):
+def test_a_part_whose_response_is_lost_is_sent_again(moto: Server, proxy: LyingProxy):
     storage = S3Storage(moto.new_bucket(), client=moto.client(proxy.url), part_size=5 << 20)
     proxy.lie(Lie.LOSE_ANSWER, method="PUT", path="partNumber=2")
     data = os.urandom(12 << 20)
@@ -181,7 +200,7 @@ def test_a_part_whose_answer_is_lost_is_sent_again(moto: Server, proxy: LyingPro
     assert read(storage) == data
 
 
-def test_a_part_that_fails_for_good_leaves_nothing(storage: S3Storage, proxy: LyingProxy):
+def test_a_part_that_keeps_failing_leaves_no_upload(storage: S3Storage, proxy: LyingProxy):
     proxy.lie(Lie.ERROR_BEFORE, method="PUT", path="partNumber=", times=99)
     with pytest.raises(errors.StoreUnavailableError):
         storage.stage("key", [b"data"])
@@ -200,7 +219,7 @@ def test_an_upload_that_a_rule_aborts_soon_is_refused(
     if not refused:
         storage.stage("key", [b"data"])
         return
-    with pytest.raises(errors.StorageUnsuitableError, match="tidy"):
+    with pytest.raises(errors.UnsuitableStorageError, match="tidy"):
         storage.stage("key", [b"data"])
     assert "Uploads" not in storage.client.list_multipart_uploads(Bucket=storage.bucket)
 
@@ -208,7 +227,7 @@ def test_an_upload_that_a_rule_aborts_soon_is_refused(
 # --- the probe -----------------------------------------------------------------------
 
 
-def test_the_probe_is_asked_once_and_hidden(moto: Server, proxy: LyingProxy):
+def test_the_probe_is_written_once_and_hidden(moto: Server, proxy: LyingProxy):
     storage = S3Storage(moto.new_bucket(), client=moto.client(proxy.url))
     storage.create("a", b"")
     storage.create("b", b"")
@@ -223,7 +242,7 @@ def test_the_probe_is_asked_once_and_hidden(moto: Server, proxy: LyingProxy):
 def test_a_store_without_conditional_writes_is_refused(moto: Server, proxy: LyingProxy):
     storage = S3Storage(moto.new_bucket(), client=moto.client(proxy.url))
     proxy.lie(Lie.ERROR_BEFORE, method="PUT", times=9, status=501, code="NotImplemented")
-    with pytest.raises(errors.StorageUnsuitableError, match="accept_unconditional_writes"):
+    with pytest.raises(errors.UnsuitableStorageError, match="accept_unconditional_writes"):
         storage.create("a", b"")
 
 
@@ -231,7 +250,7 @@ def test_rclone_ignores_conditions_and_is_refused(rclone: Server):
     bucket = rclone.new_bucket()
     storage = S3Storage(bucket, client=rclone.client())
     for write in (lambda: storage.create("a", b""), lambda: storage.stage("a", [])):
-        with pytest.raises(errors.StorageUnsuitableError, match="If-None-Match"):
+        with pytest.raises(errors.UnsuitableStorageError, match="If-None-Match"):
             write()
     accepted = S3Storage(bucket, client=rclone.client(), accept_unconditional_writes=True)
     accepted.create("a", b"first")

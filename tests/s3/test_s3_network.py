@@ -300,7 +300,9 @@ def proxy(moto: Server) -> Generator[LyingProxy]:
 def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore sleeps up to a second before each retry."""
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
-    monkeypatch.setattr("smart_open.s3.time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(
+        "amplitude_cohort_s3.storage.s3._reader.time", SimpleNamespace(sleep=lambda _: None)
+    )
 
 
 @pytest.mark.usefixtures("without_backoff")

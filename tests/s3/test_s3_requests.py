@@ -1,4 +1,4 @@
-"""How many requests each verb costs, and which: users pay for them and allow them."""
+"""The requests that each method sends: users pay for them and must allow them."""
 
 from collections.abc import Generator
 from typing import Any
@@ -34,7 +34,7 @@ def counted(moto: Server) -> Generator[Counted]:
     return counted
 
 
-def test_a_sync_of_three_small_files_is_fifteen_requests(counted: Counted):
+def test_a_sync_of_three_small_files_needs_fifteen_requests(counted: Counted):
     storage = counted.storage
     assert list(storage.list_objects("cohorts/")) == []
     staged = [storage.stage(f"cohorts/{name}", [b"id\n"]) for name in ("en", "ex", "all")]
@@ -53,7 +53,7 @@ def test_a_sync_of_three_small_files_is_fifteen_requests(counted: Counted):
     ]
 
 
-def test_what_the_rarer_verbs_cost(counted: Counted):
+def test_requests_of_discard_inspect_and_repeated_create(counted: Counted):
     storage = counted.storage
     staged = storage.stage("a", [b"x"])
     counted.take()
@@ -72,7 +72,7 @@ def test_what_the_rarer_verbs_cost(counted: Counted):
     assert counted.take() == ["PutObject", "GetObject"]
 
 
-def test_the_first_key_of_a_long_listing_is_one_request(counted: Counted):
+def test_the_first_key_of_a_long_listing_needs_one_request(counted: Counted):
     for n in range(3):
         counted.storage.create(f"many/{n}", b"")
     counted.take()

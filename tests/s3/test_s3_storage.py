@@ -1,4 +1,4 @@
-"""What is S3's own: parts, options, errors, cleaning up."""
+"""S3Storage: parts, options, errors, and the clean-up of uploads."""
 
 import contextlib
 import os
@@ -16,12 +16,11 @@ from servers import Server
 
 from amplitude_cohort_s3 import errors
 from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState
-from amplitude_cohort_s3.storage.compose import upload_parts
 from amplitude_cohort_s3.storage.s3 import _parts
 from amplitude_cohort_s3.storage.s3 import errors as s3_errors
 from amplitude_cohort_s3.storage.s3 import storage as module
 from amplitude_cohort_s3.storage.s3._conditional_writes import PROBE_NAME
-from amplitude_cohort_s3.storage.s3._parts import part_size_of, split_into_parts
+from amplitude_cohort_s3.storage.s3._parts import part_size_of, plan_parts, split_into_parts
 from amplitude_cohort_s3.storage.s3.errors import translate
 from amplitude_cohort_s3.storage.s3.storage import S3Storage
 
@@ -33,7 +32,7 @@ MIB = 1 << 20
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5, 7, 100])
 @pytest.mark.parametrize("size", [0, 1, 3, 4, 8, 9])
-def test_parts_are_all_of_one_size_but_the_last(chunk: int, size: int):
+def test_all_parts_but_the_last_have_the_same_size(chunk: int, size: int):
     data = bytes(range(size))
     chunks = [data[at : at + chunk] for at in range(0, size, chunk)]
     parts = [bytes(part) for part in split_into_parts(chunks, 4)]
@@ -56,20 +55,20 @@ def test_ten_thousand_parts_reach_the_largest_object():
         ({"part_size": 1}, "part_size"),
         ({"concurrency": 0}, "concurrency"),
         ({"expected_bucket_owner": "me"}, "12 digits"),
-        ({"client": object(), "region": "eu-west-1"}, "a client brings"),
+        ({"client": object(), "region": "eu-west-1"}, "either a client"),
     ],
 )
-def test_arguments_that_contradict_are_refused(arguments: dict, fault: str):
+def test_contradictory_arguments_are_refused(arguments: dict, fault: str):
     with pytest.raises(errors.ConfigurationError, match=fault):
         S3Storage(**{"bucket": "bucket"} | arguments)
 
 
 def test_a_directory_bucket_is_refused():
-    with pytest.raises(errors.StorageUnsuitableError, match="order of keys"):
+    with pytest.raises(errors.UnsuitableStorageError, match="order of the keys"):
         S3Storage("name--use1-az4--x-s3")
 
 
-def test_the_repr_holds_no_credentials():
+def test_the_repr_contains_no_credentials():
     storage = S3Storage("bucket", client=object())
     assert repr(storage) == "S3Storage('bucket')"
 
@@ -83,7 +82,7 @@ def test_the_repr_holds_no_credentials():
         ("https://amazonaws.com.example.org", ["path/_syncs/.probe"]),
     ],
 )
-def test_aws_is_not_probed_and_others_are_beside_what_is_written(endpoint: str, keys: list[str]):
+def test_only_stores_other_than_aws_are_probed_beside_the_first_key(endpoint: str, keys: list[str]):
     sent: list[dict] = []
 
     class Client:
@@ -125,19 +124,19 @@ TRANSLATIONS = [
         errors.AccessDeniedError,
         "s3:ListMultipartUploadParts",
     ),
-    (client_error("403", "HeadObject"), errors.AccessDeniedError, "s3:ListBucket is missing"),
-    (client_error("AccessDenied", Message=KMS), errors.KmsAccessDeniedError, "kms:GenerateDataKey"),
-    (client_error("KMS.DisabledException"), errors.KmsAccessDeniedError, "KMS key"),
+    (client_error("403", "HeadObject"), errors.AccessDeniedError, "without s3:ListBucket"),
+    (client_error("AccessDenied", Message=KMS), errors.AccessDeniedError, "kms:GenerateDataKey"),
+    (client_error("KMS.DisabledException"), errors.AccessDeniedError, "KMS key"),
     (client_error("ExpiredToken"), errors.CredentialsError, "ExpiredToken"),
-    (client_error("InvalidAccessKeyId"), errors.CredentialsError, "renew"),
-    (botocore.NoCredentialsError(), errors.CredentialsError, "set AWS_ACCESS_KEY_ID"),
-    (client_error("RequestTimeTooSkewed"), errors.StoreClockSkewError, "15 minutes"),
+    (client_error("InvalidAccessKeyId"), errors.CredentialsError, "Renew"),
+    (botocore.NoCredentialsError(), errors.CredentialsError, "Set AWS_ACCESS_KEY_ID"),
+    (client_error("RequestTimeTooSkewed"), errors.StoreRefusedError, "15 minutes"),
     (
         client_error("AuthorizationHeaderMalformed", Region="eu-west-1"),
-        errors.WrongRegionError,
+        errors.BucketNotFoundError,
         "region='eu-west-1'",
     ),
-    (client_error("PermanentRedirect"), errors.WrongRegionError, "another region"),
+    (client_error("PermanentRedirect"), errors.BucketNotFoundError, "another region"),
     (client_error("SlowDown", status=503), errors.StoreUnavailableError, "SlowDown"),
     (client_error("InternalError", status=500), errors.StoreUnavailableError, "InternalError"),
     (client_error("Strange", status=599), errors.StoreUnavailableError, "Strange"),
@@ -146,17 +145,17 @@ TRANSLATIONS = [
         errors.StoreUnavailableError,
         "EndpointConnectionError",
     ),
-    (client_error("EntityTooLarge"), errors.ObjectTooLargeError, "larger"),
+    (client_error("EntityTooLarge"), errors.ObjectTooLargeError, "more than"),
     (client_error("InvalidRequest"), errors.StoreRefusedError, "PutObject of 'key'"),
     (botocore.ParamValidationError(report="x"), errors.StoreRefusedError, "ParamValidation"),
-    (botocore.FlexibleChecksumError(error_msg="x"), errors.DigestMismatchError, "'key'"),
+    (botocore.FlexibleChecksumError(error_msg="x"), errors.ObjectChangedError, "'key'"),
 ]
 
 
 @pytest.mark.parametrize(
     ("error", "expected", "text"), TRANSLATIONS, ids=lambda value: str(value)[:60]
 )
-def test_each_error_of_botocore_becomes_ours(
+def test_errors_of_botocore_are_translated(
     error: Exception, expected: type[errors.CohortS3Error], text: str
 ):
     ours = translate(error, "bucket", "key")
@@ -187,9 +186,9 @@ def test_a_composed_object_of_too_many_bytes_is_refused_before_a_request():
     with pytest.raises(errors.ObjectTooLargeError) as large:
         storage.compose("key", parts((5 << 40) + 1))
     assert large.value.limit == 5 << 40
-    with pytest.raises(errors.TooManyPartsError) as many:
+    with pytest.raises(errors.ObjectTooLargeError) as many:
         storage.compose("key", parts(6 * MIB, 10_001))
-    assert (many.value.parts, many.value.limit) == (10_001, 10_000)
+    assert (many.value.found, many.value.limit, many.value.unit) == (10_001, 10_000, "parts")
     Client.meta.endpoint_url = "https://s3.eu-west-1.amazonaws.com"
     with pytest.raises(errors.ObjectTooLargeError) as larger:
         storage.compose("key", parts(50_000 << 30, 2))
@@ -197,16 +196,16 @@ def test_a_composed_object_of_too_many_bytes_is_refused_before_a_request():
 
 
 @given(st.lists(st.integers(0, 60)), st.integers(1, 9), st.integers(2, 5))
-def test_the_parts_of_a_composed_upload_cover_all_bytes_once(sizes: list, least: int, times: int):
-    parts = list(upload_parts(sizes, least=least, most=least * times))
-    pieces = [piece for part in parts for piece in part.pieces]
+def test_the_parts_of_a_composed_upload_cover_all_bytes_once(sizes: list, small: int, times: int):
+    parts = list(plan_parts(sizes, min_size=small, max_size=small * times))
+    pieces = [piece for part in parts for piece in part.ranges]
     covered = [(p.source, at) for p in pieces for at in range(p.begin, p.end)]
     assert covered == [(source, at) for source, size in enumerate(sizes) for at in range(size)]
-    lengths = [sum(piece.size for piece in part.pieces) for part in parts]
-    assert all(least <= length <= least * times for length in lengths[:-1])
-    assert all(0 < length <= least * times for length in lengths[-1:])
-    assert all(len(part.pieces) == 1 for part in parts if part.copied)
-    assert all(n <= least for n, part in zip(lengths, parts, strict=True) if not part.copied)
+    lengths = [sum(piece.size for piece in part.ranges) for part in parts]
+    assert all(small <= length <= small * times for length in lengths[:-1])
+    assert all(0 < length <= small * times for length in lengths[-1:])
+    assert all(len(part.ranges) == 1 for part in parts if part.copied)
+    assert all(n <= small for n, part in zip(lengths, parts, strict=True) if not part.copied)
 
 
 # --- with one ----------------------------------------------------------------------------
@@ -236,7 +235,7 @@ class TestParts:
             assert stream.read() == data
         assert storage.publish(staged).size == 16 * MIB
 
-    def test_composing_moves_only_what_is_too_small_to_copy(self, storage: S3Storage):
+    def test_compose_reads_only_ranges_that_are_too_small_to_copy(self, storage: S3Storage):
         sizes = (40 * MIB, 3, 30 * MIB)
         parts = [storage.create(f"parts/{n}", bytes(size)) for n, size in enumerate(sizes)]
         sent: list[tuple[str, dict]] = []
@@ -269,7 +268,7 @@ class TestParts:
         storage.publish(staged)
         assert sent[0]["MultipartUpload"]["Parts"][0]["ChecksumCRC32"] == "AAAAAA=="
 
-    def test_a_part_that_is_replaced_meanwhile_is_not_composed(self, storage: S3Storage):
+    def test_compose_refuses_a_part_that_is_replaced_during_the_call(self, storage: S3Storage):
         part = storage.create("part", bytes(12 * MIB))
         storage.client.meta.events.register(
             "after-call.s3.HeadObject",
@@ -281,7 +280,7 @@ class TestParts:
             storage.compose("key", [part], header=b"head\n")
         assert "Uploads" not in storage.client.list_multipart_uploads(Bucket=storage.bucket)
 
-    def test_parts_that_were_changed_since_are_not_published(
+    def test_publish_refuses_parts_that_were_changed_after_stage(
         self, storage: S3Storage, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(_parts, "_PARTS_IN_HANDLE", 0)
@@ -293,7 +292,7 @@ class TestParts:
             PartNumber=1,
             Body=b"evil",
         )
-        with pytest.raises(errors.DigestMismatchError):
+        with pytest.raises(errors.ObjectChangedError):
             storage.publish(staged)
         assert storage.inspect(staged) is StagedState.STAGED
 
@@ -333,7 +332,7 @@ class TestParts:
 
 @pytest.mark.servers
 class TestOptions:
-    def test_they_reach_every_request(self, moto: Server):
+    def test_options_are_part_of_every_request(self, moto: Server):
         storage = S3Storage(
             moto.new_bucket(),
             client=moto.client(),
@@ -366,11 +365,11 @@ class TestOptions:
         head = storage.client.head_object(Bucket=storage.bucket, Key="key")
         assert head["ContentType"] == "text/plain"
 
-    def test_a_missing_bucket_is_told_by_every_verb(self, moto: Server):
+    def test_every_method_reports_a_missing_bucket(self, moto: Server):
         present = S3Storage(moto.new_bucket(), client=moto.client())
         staged = present.stage("key", [b"data"])
         storage = S3Storage("there-is-none", client=moto.client())
-        for verb in (
+        for call in (
             lambda: list(storage.list_objects()),
             lambda: storage.open("key"),
             lambda: storage.create("key", b""),
@@ -380,15 +379,15 @@ class TestOptions:
             lambda: storage.discard(staged),
         ):
             with pytest.raises(errors.BucketNotFoundError):
-                verb()
+                call()
 
-    def test_wrong_credentials_are_told(self, radosgw: Server):
+    def test_wrong_credentials_are_reported(self, radosgw: Server):
         session = module.boto3.Session("AKWRONG", "wrong", region_name="us-east-1")
         storage = S3Storage("bucket", session=session, endpoint_url=radosgw.url)
         with pytest.raises(errors.CredentialsError):
             storage.stage("key", [])
 
-    def test_a_server_that_is_away_is_told(self, moto: Server):
+    def test_an_unreachable_server_is_reported(self, moto: Server):
         storage = S3Storage(
             "bucket", client=moto.client("http://127.0.0.1:9", retries={"total_max_attempts": 1})
         )
@@ -398,7 +397,9 @@ class TestOptions:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("server", ["radosgw", "ministack"])  # moto dates all of 2010
-def test_cleaning_up_touches_only_what_is_old_and_ours(server: str, request: pytest.FixtureRequest):
+def test_clean_up_uploads_aborts_only_old_uploads_below_the_path(
+    server: str, request: pytest.FixtureRequest
+):
     running: Server = request.getfixturevalue(server)
     storage = S3Storage(running.new_bucket(), client=running.client(), settling_time=0.1)
     keys = ("cohorts/a", "cohorts/b/c", "cohorts-of-others/a", "a")
@@ -413,3 +414,16 @@ def test_cleaning_up_touches_only_what_is_old_and_ours(server: str, request: pyt
         "cohorts-of-others/a": StagedState.STAGED,
         "a": StagedState.STAGED,
     }
+
+
+@pytest.mark.servers
+def test_a_stream_seeks_without_reading_what_is_before(storage: S3Storage):
+    data = os.urandom(3 * MIB)
+    storage.create("key", data)
+    with storage.open("key") as stream:
+        assert stream.seekable()
+        for start in (2 * MIB + 1, 7, len(data), 2 * MIB):
+            assert stream.seek(start) == start
+            assert stream.read(100) == data[start : start + 100]
+        assert stream.seek(-5, os.SEEK_END) == len(data) - 5
+        assert stream.read() == data[-5:]

@@ -1,4 +1,4 @@
-"""From a place to its Storage."""
+"""Opening a storage by its URL, its folder or its destination."""
 
 import subprocess
 import sys
@@ -24,13 +24,13 @@ def region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("url", ["s3://my.bucket-1", "s3://my.bucket-1/", "S3://my.bucket-1"])
-def test_an_s3_url_is_a_bucket(url: str):
+def test_an_s3_url_opens_a_bucket(url: str):
     storage = open_storage(url)
     assert isinstance(storage, S3Storage)
     assert storage.bucket == "my.bucket-1"
 
 
-def test_a_destination_brings_bucket_and_region():
+def test_a_destination_gives_bucket_and_region():
     storage = open_storage(Place("bucket", "eu-central-1"))
     assert isinstance(storage, S3Storage)
     assert storage.bucket == "bucket"
@@ -43,7 +43,7 @@ def test_a_bare_name_is_a_folder(place: str):
 
 
 @pytest.mark.parametrize("place", ["/tmp/x y", Path("/tmp/x y"), "file:///tmp/x%20y"])
-def test_a_path_and_a_file_url_are_a_folder(place: str | Path):
+def test_a_path_or_a_file_url_is_a_folder(place: str | Path):
     storage = open_storage(place)
     assert isinstance(storage, LocalStorage)
     assert storage.root == Path("/tmp/x y")
@@ -56,21 +56,21 @@ def test_a_path_and_a_file_url_are_a_folder(place: str | Path):
         ("s3://", "name of a bucket"),
         ("s3://AK:secret@bucket", "name of a bucket"),
         ("file://host/x", "absolute path"),
-        ("gs://bucket", "none of s3://"),
+        ("gs://bucket", "begin with s3://"),
         ("s3:my-bucket", "a bucket is s3://my-bucket"),
         ("s3:AK:secret@bucket", "a bucket is s3://my-bucket"),
-        ("file:/tmp", "without //"),
+        ("file:/tmp", "no // after"),
         ("cohorts:v2", "a folder .* ./name"),
-        (Place(None), "names no bucket"),
+        (Place(None), "has no bucket"),
     ],
 )
-def test_what_is_no_place_says_why(place: str | Place, rule: str):
+def test_an_invalid_location_is_explained(place: str | Place, rule: str):
     with pytest.raises(ConfigurationError, match=rule) as caught:
         open_storage(place)
     assert "secret" not in str(caught.value)
 
 
-def test_storage_is_imported_without_boto3():
+def test_importing_and_opening_a_folder_does_not_import_boto3():
     code = (
         "import sys, amplitude_cohort_s3.storage as s; s.open_storage('x');"
         "print(sorted({'boto3', 'botocore', 'smart_open'} & set(sys.modules)), s.S3Storage)"

@@ -1,4 +1,4 @@
-"""Time that passes when somebody sleeps, and secrets that nobody may tell."""
+"""A clock that advances only by sleeping, and checks that no secret is shown."""
 
 import base64
 import contextlib
@@ -30,7 +30,7 @@ MANY = [
     Member(str(300_000_000_000 + n), f"{_random.getrandbits(256):x}", {"plan": "pro"})
     for n in range(4_000)
 ]
-"""Packed, they are 150 KiB: several reads of a connection."""
+"""Members whose file takes several reads of a connection: 150 KiB of gzip."""
 
 STEPS = {
     "list": LIST,
@@ -44,7 +44,7 @@ STEPS = {
 
 
 class Time:
-    """Stands still but for sleepers."""
+    """A clock that advances only by sleeping."""
 
     def __init__(self):
         self.seconds = 0.0
@@ -73,7 +73,7 @@ def connect(fake: FakeAmplitude, passing: Time, **arguments) -> AmplitudeCohorts
 
 
 def secrets_of(fake: FakeAmplitude) -> set[str]:
-    """What must be in no output: the keys, and every signature that was given out."""
+    """Return what no output may hold: the keys, and every signature that was sent."""
     pair = f"{fake.api_key}:{fake.secret_key}"
     signatures = re.findall(r"X-Amz-Signature=(\w+)", " ".join(fake.requests))
     return {
@@ -84,7 +84,7 @@ def secrets_of(fake: FakeAmplitude) -> set[str]:
     }
 
 
-def assert_untold(fake: FakeAmplitude, text: str) -> None:
+def assert_no_secret_in(fake: FakeAmplitude, text: str) -> None:
     assert not [secret for secret in secrets_of(fake) if secret in text]
 
 
@@ -92,19 +92,19 @@ def assert_untold(fake: FakeAmplitude, text: str) -> None:
 def failing(
     fake: FakeAmplitude, cls: type[CohortS3Error], *, match: str | None = None
 ) -> Generator[pytest.ExceptionInfo[CohortS3Error]]:
-    """As ``pytest.raises``; and neither the error, nor those behind it, nor the variables of
-    the frames that they went through tell a secret.
+    """Act as ``pytest.raises``, and check that no secret is in the error, in the errors that
+    it is chained to, or in the variables of the frames of its traceback.
     """
     with pytest.raises(cls, match=match) as caught:
         yield caught
-    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    # The frame of the test itself may know what it tests with.
-    told.stack[:] = [frame for frame in told.stack if "amplitude_cohort_s3" in frame.filename]
-    assert_untold(fake, "".join(told.format()))
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    # The frame of the test itself may hold the secrets.
+    shown.stack[:] = [frame for frame in shown.stack if "amplitude_cohort_s3" in frame.filename]
+    assert_no_secret_in(fake, "".join(shown.format()))
     error: BaseException | None = caught.value
     while error is not None:
         assert type(error).__module__.startswith(("amplitude_cohort_s3", "builtins"))
-        assert_untold(fake, f"{error} {error!r} {error.args} {vars(error)}")
+        assert_no_secret_in(fake, f"{error} {error!r} {error.args} {vars(error)}")
         error = error.__cause__ or error.__context__
 
 

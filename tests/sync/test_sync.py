@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from amplitude_cohort_s3 import (
     Cadence,
     CohortFileName,
-    CohortStream,
     CohortSync,
     Destination,
     DiffType,
@@ -45,7 +44,6 @@ from amplitude_cohort_s3.errors import (
     MatchByChangedError,
     MissingColumnsError,
     NaiveDatetimeError,
-    NoSyncYetError,
     NothingToAdoptError,
     ObjectChangedError,
     ObjectExistsError,
@@ -911,71 +909,7 @@ def test_what_can_not_be_adopted_is_refused_with_its_own_cure(storage):
     assert "log already" in error.reason
 
 
-# --- History -------------------------------------------------------------------------
-
-
-def test_a_history_says_who_was_a_member_when_and_what_changed(storage):
-    for n, members in enumerate([OLD, NEW, OLD]):
-        run(storage, members, AT + n * HOUR)
-    history = read_history(storage, STREAM)
-    assert [s.synced_at for s in history] == [AT, AT + HOUR, AT + 2 * HOUR]
-    assert history.record(history[-1]).number == 3
-    assert len(history[:2]) == 2
-    assert list(history.members_at(AT)) == OLD
-    assert list(history.members_at(AT + 2 * HOUR - timedelta(microseconds=1))) == NEW
-    assert list(history.members_at(NOW)) == OLD
-    events = [(e.synced_at, e.diff_type, e.row) for e in history.events()]
-    assert events == [
-        *[(AT, ENTERING, row) for row in OLD],
-        (AT + HOUR, ENTERING, ("4", "dee")),
-        (AT + HOUR, EXITING, ("1", "ann")),
-        (AT + 2 * HOUR, ENTERING, ("1", "ann")),
-        (AT + 2 * HOUR, EXITING, ("4", "dee")),
-    ]
-    assert "ann" not in repr(next(iter(history.events())))
-
-
-def test_members_before_the_first_sync_are_not_known(storage):
-    with pytest.raises(NoSyncYetError):
-        read_history(storage, STREAM).members_at(NOW)
-    run(storage, OLD)
-    with pytest.raises(NoSyncYetError):
-        read_history(storage, STREAM).members_at(AT - MINUTE)
-    with pytest.raises(NaiveDatetimeError):
-        read_history(storage, STREAM).members_at(AT.replace(tzinfo=None))
-
-
-def test_strangers_in_a_listing_are_values_with_a_reason_and_never_an_error(storage):
-    run(storage, OLD)
-    run(storage, OLD, sync=attrs.evolve(SYNC, routing_key="vip"))
-    storage.create("cohorts/123_26umsb5_notes.txt", b"")
-    storage.create("cohorts/123_26umsb5_2026-02-30T00:00_entering.csv", b"")
-    history = read_history(storage, STREAM)
-    assert len(history) == 1
-    reasons = {skipped.key.rpartition("/")[2]: skipped.reason for skipped in history.skipped}
-    assert len(reasons) == 5
-    assert "time" in reasons["123_26umsb5_2026-02-30T00:00_entering.csv"]
-    assert "another stream" in reasons["123_26umsb5_2026-11-23T14:05_existing_vip.csv"]
-
-
-def test_files_with_an_empty_routing_key_belong_to_the_stream_without_one(storage):
-    for diff_type, members in zip(DiffType, (OLD, [], OLD), strict=True):
-        name = CohortFileName(
-            123, "26umsb5", AT, diff_type, style=NameStyle(empty_routing_key=True)
-        )
-        storage.create(name.key("cohorts"), b"".join(SYNC.schema.encode(members)))
-    history = read_history(storage, STREAM)
-    assert [history.record(s) for s in history] == [None]
-    assert list(history.members_at(AT)) == OLD
-
-
-def test_a_stream_without_a_project_is_read(storage):
-    stream = CohortStream(project_id=None, cohort_id="26umsb5", path="cohorts")
-    for diff_type, members in zip(DiffType, (OLD, [], OLD), strict=True):
-        key = stream.name(AT, diff_type, NameStyle()).key("cohorts")
-        storage.create(key, b"".join(SYNC.schema.encode(members)))
-    assert list(read_history(storage, stream).members_at(AT)) == OLD
-    assert list(adopt(storage, stream).members()) == OLD
+# --- Schedule -----------------------------------------------------------------------
 
 
 def test_a_schedule_is_kept_by_the_last_sync_in_the_bucket(storage):

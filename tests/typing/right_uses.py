@@ -179,8 +179,8 @@ def exceptions_to_the_rule(storage: Storage, stream: CohortStream) -> None:
 
 def storages(staged: StagedObject) -> None:
     everywhere: list[Storage] = [MemoryStorage(), LocalStorage("folder"), LocalStorage(Path())]
-    powers: list[SupportsDelete] = [MemoryStorage(), LocalStorage("folder")]
-    powers[0].delete("k")
+    deleting: list[SupportsDelete] = [MemoryStorage(), LocalStorage("folder")]
+    deleting[0].delete("k")
     replacing: list[SupportsReplace] = [MemoryStorage(), LocalStorage("folder")]
     replacing[0].replace(staged)
     storage = everywhere[0]

@@ -1,7 +1,7 @@
 """A Storage as someone else would write it from the documentation: files in a dict of folders.
 
 It inherits from nothing of the library. Type checkers prove here that it fits the
-protocol; `tests/storage/test_storage.py` runs the contract against it.
+protocol; `tests/storage/test_storage_contract.py` runs the contract against it.
 """
 
 import hashlib

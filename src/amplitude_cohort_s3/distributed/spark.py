@@ -16,7 +16,7 @@ from .._optional import load
 from ..errors import ConfigurationError, DuplicateKeyError, ObjectTooLargeError
 from ..format.filename import DiffType
 from ..settings.cohort_sync import CohortSync
-from ..storage.compose import MAX_PARTS
+from ..storage.limits import MAX_PARTS
 from ..storage.protocol import Storage, SupportsDelete
 from ..sync.commit import SyncResult
 from ..sync.plan import check_exits, keys_of

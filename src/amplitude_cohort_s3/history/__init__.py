@@ -1,14 +1,13 @@
-"""Reading a bucket back: who was a member when, and what changed."""
+"""The history of a stream: its members at any time, and their changes."""
 
 from .archives import UnpackedArchive, unpack_archive
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding, FindingKind
-from .history import CohortHistory
+from .history import CohortHistory, detect_existing_meaning
 from .members import Members
 from .read import list_streams, read_history
 from .stays import Stay
 from .tables import ValueTable
-from .verification import detect_existing_meaning
 
 __all__ = [
     "Churn",

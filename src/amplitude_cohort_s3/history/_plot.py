@@ -1,4 +1,4 @@
-"""A cohort over time, as a picture. Needs the extra ``plot``, that is matplotlib."""
+"""The plot of a cohort over time. Needs the extra ``plot``, which installs matplotlib."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -8,25 +8,25 @@ from typing import Any
 from .._optional import load
 
 HistoryPoint = tuple[datetime, int, int, int]
-"""A sync: its time, the members at it, how many entered and how many exited."""
+"""The time of a sync, and the numbers of members, of entries and of exits."""
 
-MOST_POINTS = 60
-"""Up to so many syncs each is marked by a point."""
+MAX_POINTS = 60
+"""The highest number of syncs that are each marked by a point."""
 
-# Blue, green and vermilion of Okabe and Ito: told apart by colour-blind people too.
+# Blue, green and vermilion of Okabe and Ito, which colour-blind people can distinguish.
 _SIZE, _ENTERED, _EXITED = "#0072B2", "#009E73", "#D55E00"
 
 
 def plot_history(points: Iterable[HistoryPoint], ax: Any = None) -> Any:
-    """Draws the size of a cohort over time, and below it who entered and who exited.
+    """Draw the size of a cohort over time, and below it the entries and exits.
 
-    Entries stand above the zero line and exits below it, on an axis of their own: they
-    are a few per cent of the size, and would not be seen on its scale. At a cohort's
-    first sync everyone enters; that bar is cut off and says so.
+    Entries are drawn above the zero line and exits below it, on their own axis: they are a
+    few per cent of the size and would be invisible on its scale. At the first sync of a
+    cohort everyone enters; that bar is cut off and labelled.
 
     Args:
-        points: One for each sync, in order of time.
-        ax: Axes to draw into, which are divided in two; by default a new figure.
+        points: One point for each sync, in order of time.
+        ax: The axes to draw on, which are divided in two; by default a new figure.
 
     Returns:
         The axes of the size; its figure is ``ax.figure``.
@@ -38,14 +38,14 @@ def plot_history(points: Iterable[HistoryPoint], ax: Any = None) -> Any:
     dates, ticker = load("matplotlib.dates", "plot"), load("matplotlib.ticker", "plot")
     if ax is None:
         _, ax = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
-    # Inset, so that it works in axes of the caller's own figure as well.
+    # Inset axes also work in axes of the caller's own figure.
     changes = ax.inset_axes((0, 0, 1, 0.3))
     size = ax.inset_axes((0, 0.4, 1, 0.6), sharex=changes)
     ax.axis("off")
 
     columns = list(zip(*points, strict=True)) or [(), (), (), ()]
     times, sizes, entered, exited = columns
-    # A sync says who is a member until the next one does.
+    # The members do not change between two syncs.
     size.step(times, sizes, where="post", color=_SIZE, linewidth=1.8)
     size.plot(times, sizes, ".", color=_SIZE, markersize=_marker_size(len(times)))
     size.fill_between(times, sizes, step="post", color=_SIZE, alpha=0.12, linewidth=0)
@@ -59,7 +59,7 @@ def plot_history(points: Iterable[HistoryPoint], ax: Any = None) -> Any:
     size.tick_params(axis="x", length=0, labelbottom=False)
     changes.set_ylabel("changes")
     if times:
-        # In the gap between the two, where it hides nothing.
+        # In the gap between the two axes it hides nothing.
         changes.legend(
             loc="lower right", bbox_to_anchor=(1, 0.99), ncols=2, frameon=False, fontsize="small"
         )
@@ -86,7 +86,7 @@ def _scale(
     entered: Sequence[int],
     exited: Sequence[int],
 ) -> None:
-    """Room for the usual bars; the first sync's would make all others invisible."""
+    """Fit the axis to the usual bars; the first sync's would make all others invisible."""
     is_first = entered[0] == sizes[0] and len(sizes) > 1
     usual = entered[1:] if is_first else entered
     top, bottom = 1.15 * max(*usual, 1), 1.15 * max(exited)
@@ -105,16 +105,16 @@ def _scale(
 
 
 def _count(value: float, _place: int) -> str:
-    """Exits hang downwards; their number is not negative."""
+    """Return the label of a count; exits are drawn as negative numbers."""
     return f"{abs(value):,.0f}"
 
 
 def _marker_size(syncs: int) -> int:
-    """Points that still stand apart, or none."""
-    return 5 if syncs <= MOST_POINTS else 0
+    """Return 0, no markers, if there would be too many to distinguish."""
+    return 5 if syncs <= MAX_POINTS else 0
 
 
 def _bar_width(days: list[float]) -> float:
-    """Most of the way to the usual neighbour, so that no bar hides another."""
+    """Return a part of the median distance of two syncs, so that no bar hides another."""
     gaps = sorted(later - earlier for earlier, later in pairwise(days))
     return 0.8 * gaps[len(gaps) // 2] if gaps else 0.05

@@ -1,12 +1,12 @@
-"""Cohort files out of a ``.tar.gz``: one public consumer of Amplitude's got them that way.
+"""Cohort files from a ``.tar.gz``, the form in which one public consumer received them.
 
-An archive may be hostile, so this reads tar itself, as a stream and with fixed memory:
-the standard library's reader takes extended headers and maps of sparse files into
-memory whole, however large they say they are.
+An archive may be hostile or damaged, so only the parser of single headers is that of
+:mod:`tarfile`. Its reader loads extended headers whole, however long they claim to be, calls
+itself once more for each global header, ignores damaged extended headers, and takes a damaged
+header in the middle for the end of the archive.
 """
 
 import gzip
-import hashlib
 import re
 import tarfile
 import zlib
@@ -16,9 +16,8 @@ from typing import BinaryIO, cast
 
 from attrs import define, frozen
 
-from .._bytes import CHUNK_BYTES, read_chunks
+from .._bytes import CHUNK_BYTES, Hashed, read_chunks
 from ..errors import (
-    ArchiveLimitError,
     InvalidArchiveError,
     InvalidFileNameError,
     InvalidKeyError,
@@ -30,25 +29,24 @@ from ..storage import ObjectInfo, StagedObject, StagedState, Storage
 from ..storage.keys import check_key
 
 MAX_BYTES = 64 << 30
-"""How much an archive may unpack to, by default: a cohort of hundreds of millions."""
+"""The default limit of unpacked bytes: a cohort of hundreds of millions of users."""
 
 MAX_MEMBERS = 1000
-"""An archive of Amplitude's holds three files."""
+"""The limit of members; an archive of Amplitude's holds three files."""
 
 MAX_RATIO = 200
-"""How often smaller than its content an archive may be. CSV of ids packs to a third or
-a tenth, bombs to a thousandth."""
+"""The limit of unpacked to packed bytes. CSV of ids reaches 3 to 10, a bomb 1,000."""
 
 RATIO_FREE_BYTES = 64 << 20
-"""What may unpack without a look at the ratio: the padding of small archives packs well."""
+"""The unpacked bytes up to which the ratio is not checked: small archives are mostly padding."""
 
 MAX_EXTENDED_BYTES = 16 << 10
-"""How long an extended header may be: it holds a member's name."""
+"""The limit of an extended header, which holds the name of a member."""
 
 
 @frozen
 class SkippedMember:
-    """A member of an archive that is no cohort file, and why."""
+    """A member of an archive that is not a cohort file, and the reason."""
 
     name: str
     reason: str
@@ -56,11 +54,11 @@ class SkippedMember:
 
 @frozen(kw_only=True)
 class UnpackedArchive:
-    """What came out of an archive.
+    """The result of unpacking an archive.
 
     Attributes:
         files: The cohort files that are now in the storage, in the order of publication.
-        skipped: The other members. Folders are not listed.
+        skipped: The other members, without folders.
     """
 
     files: tuple[ObjectInfo, ...]
@@ -75,31 +73,26 @@ def unpack_archive(
     max_bytes: int = MAX_BYTES,
     second_group: SecondGroup = "minutes",
 ) -> UnpackedArchive:
-    """Copies the cohort files of a ``.tar.gz`` into a storage, all of them or none.
+    """Copy the cohort files of a ``.tar.gz`` into a storage, all of them or none.
 
-    Folders inside the archive are left out: the files of a sync stand side by side.
-    ``read_history`` works on the result. Links, devices, absolute names and names with
-    ``..`` are skipped, and nothing is ever written but under ``path``. To unpack an
-    archive again changes nothing.
+    Folders in the archive are dropped, so that ``read_history`` can read the result. Links,
+    devices, absolute names and names with ``..`` are skipped, and everything is written below
+    ``path``. Unpacking the same archive again changes nothing.
 
     Args:
-        archive: Its bytes, for example ``storage.open("input/cohort.tar.gz")``; it is
-            read from where it stands and not closed.
-        storage: Where the files go.
-        path: Below which folder.
-        max_bytes: How much the archive may unpack to.
-        second_group: What the second of two groups in a name's time means: see
+        archive: A binary stream, for example ``storage.open("input/cohort.tar.gz")``. It is
+            read from its present position and not closed.
+        storage: The storage for the files.
+        path: The folder for the files.
+        max_bytes: The limit of unpacked bytes.
+        second_group: The meaning of the second of two groups in a name's time: see
             ``NameStyle``.
 
-    Returns:
-        The files, and the members that were skipped, with reasons.
-
     Raises:
-        InvalidArchiveError: It is cut off, damaged or no ``.tar.gz``; nothing is visible.
-        ArchiveLimitError: It unpacks to too much, to too many members or from too little;
-            nothing is visible.
-        ObjectExistsError: Another object is under the key of a file.
-        InvalidKeyError: ``path`` is no folder of a storage.
+        InvalidArchiveError: The archive is cut off, damaged, not a ``.tar.gz``, or exceeds a
+            limit of size, members or compression; no file is visible.
+        ObjectExistsError: Another object has the key of a file.
+        InvalidKeyError: ``path`` is not a valid folder.
 
     >>> import io
     >>> from amplitude_cohort_s3 import MemoryStorage
@@ -129,21 +122,21 @@ def unpack_archive(
                 continue
             key = name.key(path)
             staged[name] = storage.stage(key, tar.content(), content_type=content_type_of(key))
-            # Once it is published, this does nothing.
+            # Does nothing after the file has been published.
             discarding.callback(storage.discard, staged[name])
         order = list(DiffType)
         names = sorted(staged, key=lambda n: (n.synced_at, order.index(n.diff_type)))
-        # All are asked after before any is published, so that a conflict shows none.
+        # Inspect all files before the first is published: a conflict publishes none.
         there = {name: _already_there(staged[name], storage) for name in names}
         files = tuple(there[name] or storage.publish(staged[name]) for name in names)
     return UnpackedArchive(files=files, skipped=tuple(skipped))
 
 
 def _name_of(member: tarfile.TarInfo, path: str, second_group: SecondGroup) -> CohortFileName | str:
-    """The name of a member that is a cohort file, or why it is none."""
+    """Return the name of a cohort file, or the reason why the member is not one."""
     folders, _, last = member.name.rpartition("/")
     if not member.isreg():
-        return "it is no plain file"
+        return "it is not a plain file"
     if member.name.startswith("/"):
         return "its name is absolute"
     if ".." in folders.split("/"):
@@ -157,18 +150,14 @@ def _name_of(member: tarfile.TarInfo, path: str, second_group: SecondGroup) -> C
 
 
 def _already_there(file: StagedObject, storage: Storage) -> ObjectInfo | None:
-    """The object of the same bytes that is under the key, from an earlier run.
-
-    Raises:
-        ObjectExistsError: Other bytes are under the key.
-    """
+    """Return the object of an earlier run; raise ObjectExistsError if its bytes differ."""
     if storage.inspect(file) is not StagedState.TAKEN:
         return None
-    digest = hashlib.sha256()
-    for chunk in read_chunks(storage.open(file.key)):
-        digest.update(chunk)
+    content = Hashed(read_chunks(storage.open(file.key)))
+    for _ in content:
+        pass
     for info in storage.list_objects(file.key):
-        if info.key == file.key and digest.hexdigest() == file.sha256:
+        if info.key == file.key and content.sha256 == file.sha256:
             return info
     raise ObjectExistsError(file.key)
 
@@ -178,7 +167,7 @@ def _already_there(file: StagedObject, storage: Storage) -> ObjectInfo | None:
 
 @define
 class _Counted:
-    """The packed bytes, counted as they are read."""
+    """The packed bytes, counted while they are read."""
 
     stream: BinaryIO
     size: int = 0
@@ -190,18 +179,18 @@ class _Counted:
 
 
 class _Tar:
-    """The members of a ``.tar.gz``, one after the other, within its limits."""
+    """The members of a ``.tar.gz``, one after the other, within the limits."""
 
     def __init__(self, archive: BinaryIO, max_bytes: int) -> None:
         self._packed = _Counted(archive)
         self._plain = gzip.GzipFile(fileobj=cast("BinaryIO", self._packed), mode="rb")
         self._max_bytes = max_bytes
         self._read_bytes = 0
-        self._left = 0
-        self._padding = 0
+        self._left = 0  # bytes of the current member
+        self._padding = 0  # bytes after it, up to the end of its last block
 
     def members(self) -> Iterator[tarfile.TarInfo]:
-        """The header of each member; :meth:`content` gives its bytes until the next."""
+        """Yield the header of each member; :meth:`content` reads its bytes until the next."""
         extended = dict[str, str]()
         for _ in range(MAX_MEMBERS):
             header = self._header()
@@ -215,26 +204,26 @@ class _Tar:
             if header.type == tarfile.GNUTYPE_SPARSE or any("GNU.sparse" in k for k in extended):
                 raise InvalidArchiveError("it holds a sparse file")
             extended.clear()
-            # Folders, links and devices have no content, whatever their size says.
+            # Folders, links and devices have no content, even if their size is not 0.
             has_content = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
             self._begin(header.size if has_content else 0)
             yield header
-            self._drain()
-        raise ArchiveLimitError(f"{MAX_MEMBERS:,} members")
+            self._skip_rest()
+        raise InvalidArchiveError(f"it holds more than {MAX_MEMBERS:,} members", over_limit=True)
 
     def content(self) -> Iterator[bytes]:
-        """The bytes of the current member, once."""
+        """Yield the bytes of the current member, once."""
         while self._left:
             chunk = self._read(min(self._left, CHUNK_BYTES))
             self._left -= len(chunk)
             yield chunk
 
     def _header(self) -> tarfile.TarInfo | None:
-        """The next header; None at the end, once the digest of the whole gzip is verified."""
+        """Return the next header, or None at the end of the tar."""
         block = self._read(tarfile.BLOCKSIZE)
         if not any(block):
             while self._read_some(CHUNK_BYTES):
-                pass
+                pass  # to the end, where gzip verifies its digest
             return None
         try:
             header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -245,12 +234,15 @@ class _Tar:
         return header
 
     def _extended(self, header: tarfile.TarInfo) -> dict[str, str]:
-        """What an extended header says of the member behind it."""
+        """Return the fields that an extended header sets for the member after it."""
         if header.size > MAX_EXTENDED_BYTES:
-            raise ArchiveLimitError(f"{MAX_EXTENDED_BYTES:,} bytes of extended header")
+            raise InvalidArchiveError(
+                f"it holds more than {MAX_EXTENDED_BYTES:,} bytes of extended header",
+                over_limit=True,
+            )
         self._begin(header.size)
         data = b"".join(self.content())
-        self._drain()
+        self._skip_rest()
         if header.type == tarfile.GNUTYPE_LONGNAME:
             return {"path": _text(data.partition(b"\0")[0])}
         if header.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
@@ -259,12 +251,13 @@ class _Tar:
 
     def _begin(self, size: int) -> None:
         if self._read_bytes + size > self._max_bytes:
-            raise ArchiveLimitError(f"{self._max_bytes:,} bytes")
+            raise InvalidArchiveError(
+                f"it holds more than {self._max_bytes:,} bytes", over_limit=True
+            )
         self._left = size
         self._padding = -size % tarfile.BLOCKSIZE
 
-    def _drain(self) -> None:
-        """Reads what is left of the current member, and what fills its last block."""
+    def _skip_rest(self) -> None:
         for _ in self.content():
             pass
         self._read(self._padding)
@@ -276,16 +269,20 @@ class _Tar:
         return data
 
     def _read_some(self, size: int) -> bytes:
-        """So many bytes; fewer only at the end."""
+        """Return this number of bytes, or fewer at the end."""
         try:
             data = self._plain.read(size)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InvalidArchiveError(f"its gzip can't be read, {error}") from error
         self._read_bytes += len(data)
         if self._read_bytes > self._max_bytes:
-            raise ArchiveLimitError(f"{self._max_bytes:,} bytes")
+            raise InvalidArchiveError(
+                f"it holds more than {self._max_bytes:,} bytes", over_limit=True
+            )
         if self._read_bytes > max(RATIO_FREE_BYTES, self._packed.size * MAX_RATIO):
-            raise ArchiveLimitError(f"{MAX_RATIO} times its own size")
+            raise InvalidArchiveError(
+                f"it holds more than {MAX_RATIO} times its own size", over_limit=True
+            )
         return data
 
 
@@ -299,11 +296,7 @@ _EXTENDED = (
 
 
 def _read_pax(data: bytes) -> dict[str, str]:
-    """The records of an extended header: ``length key=value`` and a line end each.
-
-    Raises:
-        InvalidArchiveError: They are not.
-    """
+    """Return the records of an extended header: each is ``length key=value`` and a line end."""
     fields = dict[str, str]()
     while data:
         length, _, _ = data.partition(b" ")
@@ -316,16 +309,16 @@ def _read_pax(data: bytes) -> dict[str, str]:
     return fields
 
 
+def _size(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,19}", text):
+        raise InvalidArchiveError("an extended header can't be read")
+    return int(text)
+
+
 def _text(name: bytes) -> str:
-    """As ``TarInfo.frombuf`` does it: the grammar refuses what is not UTF-8 in the bytes."""
+    """Decode as ``TarInfo.frombuf`` does; the grammar of names refuses what is not UTF-8."""
     return name.decode(errors="surrogateescape")
 
 
 def _printable(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
-
-
-def _size(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,19}", text):
-        raise InvalidArchiveError("an extended header can't be read")
-    return int(text)

@@ -1,26 +1,28 @@
-"""What happened in a cohort: who entered and exited when, and how many."""
+"""Changes of a cohort: the users who entered and exited, and their numbers."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import overload
+from operator import attrgetter
+from typing import Any, overload
 
 from attrs import field, frozen
 
 from .._html import html_table
 from ..format.columns import Row
 from ..format.filename import DiffType
-from .tables import ArrowTable, CellType, RowTable, ValueTable, value_table
+from .tables import ArrowTable, CellType, row_batches
 
 
 @frozen
 class MembershipEvent:
-    """One user entering or exiting. The repr does not name the user.
+    """One user entering or exiting. The repr does not show the user.
 
     Attributes:
-        synced_at: The sync at which it shows.
+        synced_at: The time of the sync.
         diff_type: ``ENTERING`` or ``EXITING``.
-        row: The user's cells, in the order of the history's columns: at exits, those of before.
-        derived: Whether no file says so, and the syncs around it do.
+        row: The user's cells, in the columns of the history; at exits, the cells from before.
+        derived: True if no file lists the change, so it was computed as the difference of
+            the members at this sync and at the one before.
     """
 
     synced_at: datetime
@@ -31,14 +33,14 @@ class MembershipEvent:
 
 @frozen(kw_only=True)
 class Churn:
-    """How one sync changed the cohort.
+    """The changes of one sync, in numbers.
 
     Attributes:
-        synced_at: The sync.
-        members: How many there are after it.
-        entered: How many came.
-        exited: How many left.
-        returned: How many of those who came had left before, in the known history.
+        synced_at: The time of the sync.
+        members: The number of members after it.
+        entered: The number of users who entered.
+        exited: The number of users who exited.
+        returned: The number of users who entered and had exited earlier in this history.
     """
 
     synced_at: datetime
@@ -49,52 +51,50 @@ class Churn:
 
     @property
     def members_before(self) -> int:
-        """How many there were before it."""
+        """The number of members before the sync."""
         return self.members - self.entered + self.exited
 
     @property
     def entry_rate(self) -> float:
-        """Who came, as a share of those who are there now; 0 where nobody is."""
+        """The share of the members who entered at this sync; 0 without members."""
         return self.entered / self.members if self.members else 0.0
 
     @property
     def exit_rate(self) -> float:
-        """Who left, as a share of those who were there before; 0 where nobody was."""
+        """The share of the members before who exited at this sync; 0 without such members."""
         return self.exited / self.members_before if self.members_before else 0.0
 
 
-MOST_CHURNS = 100
-"""How many syncs a notebook shows of a churn: the newest."""
+MAX_CHURNS = 100
+"""The number of syncs, the newest, that a notebook shows of a churn."""
 
-_CHURN_COLUMNS: dict[str, CellType] = {
+_COLUMNS: dict[str, CellType] = {
     "synced_at": "timestamp",
     **dict.fromkeys(("members", "entered", "exited", "returned"), "integer"),
 }
+
+_cells = attrgetter(*_COLUMNS)
 
 
 def _as_tuple(churns: Iterable[Churn]) -> tuple[Churn, ...]:
     return tuple(churns)
 
 
-def _count(churns: Sequence[Churn]) -> str:
-    return f"<{len(churns)}: {', '.join(_CHURN_COLUMNS)}>"
-
-
-def _cells(churn: Churn) -> tuple[datetime, int, int, int, int]:
-    return churn.synced_at, churn.members, churn.entered, churn.exited, churn.returned
+def _summary(churns: Sequence[Churn]) -> str:
+    return f"<{len(churns)}: {', '.join(_COLUMNS)}>"
 
 
 @frozen
 class ChurnTable(ArrowTable, Sequence[Churn]):
-    """One ``Churn`` for each sync, oldest first; and the same as a data frame.
+    """One ``Churn`` for each sync, oldest first; also a data frame.
 
-    The repr counts; a notebook shows the newest hundred.
+    The repr shows the number of syncs; a notebook shows the newest hundred.
 
     Attributes:
         syncs: The entries.
     """
 
-    syncs: Sequence[Churn] = field(converter=_as_tuple, repr=_count)
+    syncs: Sequence[Churn] = field(converter=_as_tuple, repr=_summary)
 
     def __len__(self) -> int:
         return len(self.syncs)
@@ -107,33 +107,17 @@ class ChurnTable(ArrowTable, Sequence[Churn]):
         return self.syncs[index]
 
     def to_list(self) -> list[Churn]:
-        """All entries."""
+        """Return all entries."""
         return list(self.syncs)
 
     def _repr_html_(self) -> str:
-        shown = self.syncs[-MOST_CHURNS:]
+        shown = self.syncs[-MAX_CHURNS:]
         newest = f", the newest {len(shown)}" if len(shown) < len(self) else ""
         title = f"churn of {len(self):,} syncs{newest}"
-        return html_table(title, tuple(_CHURN_COLUMNS), map(_cells, shown))
+        return html_table(title, tuple(_COLUMNS), map(_cells, shown))
 
-    @property
-    def _table(self) -> RowTable:
-        return RowTable(columns=_CHURN_COLUMNS, rows=lambda: map(_cells, self.syncs))
+    def _columns(self) -> Mapping[str, CellType]:
+        return _COLUMNS
 
-
-def event_table(
-    events: Callable[[], Iterator[MembershipEvent]], columns: Callable[[], Sequence[str]]
-) -> ValueTable[MembershipEvent]:
-    """Events, and the same as a data frame.
-
-    Args:
-        events: Gives them from their start.
-        columns: The names of the cells of their rows.
-    """
-    return value_table(
-        MembershipEvent,
-        events,
-        {"synced_at": "timestamp", "diff_type": "text"},
-        columns,
-        lambda event: (event.synced_at, event.diff_type.value, *event.row),
-    )
+    def _batches(self, schema: Any) -> Iterator[Any]:
+        return row_batches(map(_cells, self.syncs), schema)

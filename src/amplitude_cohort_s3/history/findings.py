@@ -1,4 +1,4 @@
-"""What verification of a history can find."""
+"""The findings of a verification."""
 
 from datetime import datetime
 from enum import Enum
@@ -7,37 +7,37 @@ from attrs import frozen
 
 
 class FindingKind(Enum):
-    """What ``verify`` can find."""
+    """The kinds of faults that ``verify`` can find."""
 
     MISSING_FILE = "a file is missing"
-    """What it held is derived from the syncs around it, where these allow it; the detail
-    says whether. A file that ``prune`` removed by the log is not missing."""
-    DUPLICATE_FILE = "two files say that they are the same"
-    EDITED_FILE = "a file is not what was recorded"
-    UNREADABLE_FILE = "a file can't be read"
-    DUPLICATE_KEY = "a user stands twice in a file"
-    ENTERED_TWICE = "a user enters who was a member already"
-    EXITED_UNSEEN = "a user exits who was no member"
-    LOST_MEMBER = "a member is gone without having exited"
-    UNEXPLAINED_MEMBER = "a member is there without having entered"
-    MEANING_BROKEN = "existing does not hold what was recorded"
+    """The detail says whether its content follows from the syncs around it. A file that
+    ``prune`` removed, as the log shows, is not missing."""
+    DUPLICATE_FILE = "two files have names with the same meaning"
+    EDITED_FILE = "a file differs from its record"
+    UNREADABLE_FILE = "a file cannot be read"
+    DUPLICATE_KEY = "a user appears twice in a file"
+    ENTERED_TWICE = "a user enters who was already a member"
+    EXITED_UNSEEN = "a user exits who was not a member"
+    LOST_MEMBER = "a member disappeared without exiting"
+    UNEXPLAINED_MEMBER = "a member appeared without entering"
+    MEANING_BROKEN = "existing does not have the recorded meaning"
     BROKEN_CHAIN = "a record does not follow the one before it"
-    LEFTOVER = "a sync that never happened left files"
-    INCOMPLETE_SYNC = "a sync lacks files and no log knows it"
+    LEFTOVER = "a void sync left files"
+    INCOMPLETE_SYNC = "a sync lacks files and is not in the log"
     IN_DOUBT = "a recorded sync has no outcome yet"
-    UNFINISHED = "people are being forgotten, or syncs pruned; recover finishes it"
+    UNFINISHED = "a forget or prune is unfinished; recover completes it"
 
 
 @frozen(kw_only=True)
 class Finding:
-    """One thing that does not add up. It counts users and does not name them.
+    """One fault in a history. It counts users and does not show them.
 
     Attributes:
-        kind: What it is.
-        synced_at: The sync at which it shows.
-        key: The object concerned, where it is one.
-        count: How many users, rows or files.
-        detail: More, in words.
+        kind: The kind of fault.
+        synced_at: The time of the sync at which it appears.
+        key: The key of the object concerned, if it is one object.
+        count: The number of users, rows or files concerned.
+        detail: More information, as a text.
     """
 
     kind: FindingKind
@@ -47,7 +47,7 @@ class Finding:
     detail: str = ""
 
     def __str__(self) -> str:
-        """The finding in words."""
+        """Return the finding as one line."""
         where = f" in {self.key}" if self.key is not None else ""
         more = f" ({self.detail})" if self.detail else ""
         return f"{self.synced_at:%Y-%m-%d %H:%M:%S}: {self.kind.value}{where}, {self.count}x{more}"

@@ -4,12 +4,14 @@ import heapq
 from collections.abc import Iterator, Mapping
 from itertools import chain, groupby
 from operator import itemgetter
+from os import PathLike
+from typing import Any
 
 from attrs import field, frozen
 
 from .._bytes import read_chunks
 from .._html import html_columns
-from ..diff.cohort_diff import diff_members
+from ..errors import EmptyKeyError
 from ..format.columns import Row
 from ..format.compression import decompress_chunks
 from ..format.content import verified
@@ -18,25 +20,27 @@ from ..format.schema import RowSchema
 from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
-from .tables import ArrowTable, RowTable
+from ._external_sort import external_sort
+from .tables import ArrowTable, CellType, csv_batches
 
 
 @frozen(kw_only=True)
 class Members(ArrowTable):
-    """Everyone in the cohort at one sync: ``(entering | existing) - exiting``.
+    """All members of the cohort at one sync: ``(entering | existing) - exiting``.
 
-    Iterating opens the files anew each time and streams: rows are never all in memory.
-    As a data frame all columns are text, and nothing is null: see ``ArrowTable``.
-    The repr counts and does not name; a notebook shows the columns.
+    Each iteration opens the files again and streams; the rows are never all in memory. In
+    a data frame all columns are text and nothing is null: see ``ArrowTable``. The repr
+    shows no rows; a notebook shows the columns.
 
     Attributes:
         schema: The columns of the rows, and the key by whose bytes they are ordered.
-        rows: How many members there are, where a record says it.
+        rows: The number of members, if a record states it.
     """
 
     schema: RowSchema
     rows: int | None = None
     _sources: Mapping[DiffType, CsvSource] = field(repr=False, alias="sources")
+    _work_dir: str | PathLike[str] | None = field(default=None, repr=False, alias="work_dir")
 
     @classmethod
     def of_record(
@@ -45,7 +49,7 @@ class Members(ArrowTable):
         open_object: OpenObject,
         replacing: Mapping[str, RecordedFile] | None = None,
     ) -> "Members":
-        """The members at a recorded sync.
+        """Return the members at a recorded sync.
 
         Args:
             record: The sync.
@@ -58,83 +62,78 @@ class Members(ArrowTable):
         return cls(schema=record.schema, rows=record.members, sources=sources)
 
     def __iter__(self) -> Iterator[Row]:
-        """The rows in the order of the key.
+        """Iterate over the rows in the order of the key.
 
         Raises:
-            DigestMismatchError: A file's bytes are not those that were recorded; at the end.
+            ObjectChangedError: The bytes of a file differ from the record; at the end.
         """
         return self.csv_source(self.schema).rows_of(self.schema)
 
     def to_list(self) -> list[Row]:
-        """All rows as tuples."""
+        """Return all rows as tuples."""
         return list(self)
 
     def _repr_html_(self) -> str:
         count = "" if self.rows is None else f"{self.rows:,} "
         return html_columns(f"{count}members", self.schema.columns)
 
-    @property
-    def _table(self) -> RowTable:
-        return RowTable(
-            columns=dict.fromkeys(self.schema.columns, "text"),
-            rows=lambda: self,
-            csv=lambda: self.csv_source(self.schema).chunks(),
-        )
+    def _columns(self) -> Mapping[str, CellType]:
+        return dict.fromkeys(self.schema.columns, "text")
 
-    def csv_source(self, schema: RowSchema) -> CsvSource:  # noqa: ARG002 -- our columns are what there is
-        """The members as canonical CSV, in the columns of their own schema."""
+    def _batches(self, schema: Any) -> Iterator[Any]:
+        return csv_batches(self.csv_source(self.schema).chunks(), schema)
+
+    def csv_source(self, schema: RowSchema) -> CsvSource:  # noqa: ARG002 -- no other columns are known
+        """Return the members as canonical CSV, in the columns of their own schema."""
         if len(self._sources) == 1:
             (source,) = self._sources.values()
             if source.canonical:
                 return source
-        ordered = all(source.canonical for source in self._sources.values())
         return CsvSource(
-            chunks=self._merged if ordered else self._sorted, canonical=True, rows=self.rows
+            chunks=lambda: self.schema.encode(self._computed_rows()),
+            canonical=True,
+            rows=self.rows,
         )
 
-    def _merged(self) -> Iterator[bytes]:
-        """From files that are in order: one pass over each, side by side."""
-        rank = {DiffType.EXITING: 0, DiffType.ENTERING: 1, DiffType.EXISTING: 2}
-        keyed = [self._keyed(diff_type, rank[diff_type]) for diff_type in self._sources]
-        rows = heapq.merge(*keyed, key=itemgetter(0, 1))
-        return self.schema.encode(
-            row
-            for _, same_key in groupby(rows, key=itemgetter(0))
-            for _, first, row in [next(same_key)]
-            if first != rank[DiffType.EXITING]
-        )
+    def _computed_rows(self) -> Iterator[Row]:
+        """Yield the members in the order of the key.
 
-    def _keyed(self, diff_type: DiffType, rank: int) -> Iterator[tuple[bytes, int, Row]]:
-        key = self.schema.key_index
-        for row in self._rows(diff_type):
-            yield row[key].encode(), rank, row
+        Rows of ``exiting`` sort before other rows of the same key. So the first row of each
+        key decides; if a file lists a user twice, that is the smallest row. Canonical files
+        are merged in one pass over each; other files are sorted first.
+        """
+        files = [self._keyed_rows(diff_type) for diff_type in self._sources]
+        rows: Iterator[tuple[bytes, bool, Row]]
+        if all(source.canonical for source in self._sources.values()):
+            rows = heapq.merge(*files)
+        else:
+            rows = external_sort(chain.from_iterable(files), work_dir=self._work_dir)
+        for key, same_key in groupby(rows, key=itemgetter(0)):
+            _, is_member, row = next(same_key)
+            if not key:
+                keyless = is_member + sum(1 for _, is_member, _ in same_key if is_member)
+                if keyless and self.schema.key == "amplitude_id":
+                    raise EmptyKeyError(self.schema.key, keyless, (), "row")
+            elif is_member:
+                yield row
 
-    def _sorted(self) -> Iterator[bytes]:
-        """From files in any order: who would enter if only the leavers were there before."""
-        current = chain(self._rows(DiffType.ENTERING), self._rows(DiffType.EXISTING))
-        with diff_members(
-            self._rows(DiffType.EXITING),
-            current,
-            schema=self.schema,
-            duplicates="keep_smallest",
-        ) as diff:
-            yield from diff.entering.chunks()
-
-    def _rows(self, diff_type: DiffType) -> Iterator[Row]:
-        return self._sources[diff_type].rows_of(self.schema, fill=True)
+    def _keyed_rows(self, diff_type: DiffType) -> Iterator[tuple[bytes, bool, Row]]:
+        key, is_member = self.schema.key_index, diff_type is not DiffType.EXITING
+        for row in self._sources[diff_type].rows_of(self.schema, fill=True):
+            yield row[key].encode(), is_member, row
 
 
 def needed_files(record: SyncRecord) -> tuple[DiffType, ...]:
-    """The files of a sync from which its members can be told."""
+    """Return the files of a sync from which its members follow."""
     # An adopted file was not written by this library, so its meaning is unknown.
     return tuple(DiffType) if record.adopted else record.existing.member_files
 
 
 def object_source(key: str, open_object: OpenObject) -> CsvSource:
-    """A file that no record describes.
+    """Return a file that no record describes.
 
     Args:
-        key: The object's; one that ends in ``.gz`` is decompressed.
+        key: The object's key; an object whose key ends in ``.gz`` is decompressed.
         open_object: ``storage.open``.
     """
 
@@ -151,14 +150,14 @@ def recorded_source(
     open_object: OpenObject,
     replacing: Mapping[str, RecordedFile] | None = None,
 ) -> CsvSource:
-    """A file that a record describes: its bytes are verified as they are read.
+    """Return a file that a record describes; its bytes are verified while they are read.
 
     Args:
         record: The sync.
-        diff_type: Which of its files.
+        diff_type: The file of the sync.
         open_object: ``storage.open``.
-        replacing: By their keys, files that an unfinished amendment may have put in the
-            place of recorded ones: their bytes are as good.
+        replacing: The files, by key, that an unfinished amendment may already have written
+            in place of recorded ones; their bytes are accepted too.
     """
     file = record.files[diff_type]
     found = object_source(file.key, open_object)

@@ -5,6 +5,8 @@ from datetime import datetime
 from functools import cache
 from os import PathLike
 
+from attrs import frozen
+
 from ..format.filename import DiffType
 from ..log.listing import (
     SAME_SYNC,
@@ -15,70 +17,13 @@ from ..log.listing import (
     overview,
 )
 from ..log.location import StreamLocation
+from ..log.records import SyncRecord
 from ..log.stream import CohortStream
-from ..log.sync_log import OpenObject, SyncLog
+from ..log.sync_log import SyncLog
 from ..storage.capabilities import check_is_storage
 from ..storage.protocol import ObjectInfo, Storage
-from .history import _CHANGES, CohortHistory
-
-
-def build_history(
-    listed: Iterable[StreamFile | SkippedObject],
-    log: SyncLog,
-    open_object: OpenObject,
-    *,
-    match_by: str | None,
-    work_dir: str | PathLike[str] | None,
-) -> CohortHistory:
-    """The history that a listing and a log tell.
-
-    Args:
-        listed: From :func:`parse_listing`.
-        log: The stream's.
-        open_object: ``storage.open``.
-        match_by: The column by which members are told apart; None takes the log's.
-        work_dir: Where temporary files go.
-    """
-
-    @cache
-    def unfinished() -> set[datetime]:
-        return {record.synced_at for record, _ in log.unpublished()}
-
-    skipped = list[SkippedObject]()
-    groups = dict[datetime, dict[DiffType, list[ObjectInfo]]]()
-    for item in listed:
-        if isinstance(item, SkippedObject):
-            skipped.append(item)
-        else:
-            group = groups.setdefault(item.name.synced_at, {})
-            group.setdefault(item.name.diff_type, []).append(item.info)
-    syncs, partial = list[BucketSync](), list[BucketSync]()
-    for synced_at, group in sorted(groups.items()):
-        whole = len(group) == len(DiffType) and all(len(infos) == 1 for infos in group.values())
-        record = None if whole else log.published_at(synced_at)
-        files = dict[DiffType, ObjectInfo]()
-        for diff_type in DiffType:
-            for info in group.get(diff_type, []):
-                if diff_type in files or (record and record.files[diff_type].key != info.key):
-                    skipped.append(SkippedObject(info.key, SAME_SYNC))
-                else:
-                    files[diff_type] = info
-        sync = BucketSync(synced_at=synced_at, files=files)
-        # The changes tell the members, unless they are all that was ever published of it.
-        told = whole or (files.keys() >= set(_CHANGES) and synced_at not in unfinished())
-        (syncs if record is not None or told else partial).append(sync)
-    if match_by is None:
-        match_by = log.head.schema.key if log.head is not None else "amplitude_id"
-    return CohortHistory(
-        stream=log.stream,
-        syncs=tuple(syncs),
-        skipped=tuple(skipped),
-        match_by=match_by,
-        work_dir=work_dir,
-        partial=tuple(partial),
-        log=log,
-        open=open_object,
-    )
+from .history import CohortHistory
+from .replay import CHANGES, removed_files
 
 
 def read_history(
@@ -89,20 +34,20 @@ def read_history(
     log: Storage | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
-    """Return all syncs of a stream, whoever wrote them. Only listings are read, no file.
+    """Read all syncs of a stream, by any writer, from listings alone; no file is opened.
 
     Args:
         storage: The storage of the data.
-        stream: The stream.
-        match_by: The column that members are matched by. Default: the log's, or the
-            Amplitude id if there is no log.
-        log: The storage of the log, if it is not ``storage``. A stream that Amplitude wrote
+        stream: The stream to read.
+        match_by: The column by which members are matched; by default the log's column, or
+            the Amplitude id if there is no log.
+        log: The storage of the log, if it is another one; a stream that Amplitude wrote
             has no log.
-        work_dir: The folder for temporary files. Default: the system's.
+        work_dir: The folder for temporary files; by default the system's.
 
     Raises:
         RecordFormatError: The log can't be read.
-        WrongArgumentError: An argument is of another type.
+        ArgumentTypeError: An argument has the wrong type.
     """
     location = StreamLocation.of(storage, stream, log)
     return read_location(location, match_by=match_by, work_dir=work_dir)
@@ -115,32 +60,91 @@ def read_location(
     work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
     """Return the history of a stream: see :func:`read_history`."""
-    history = _list_history(location, match_by=match_by, work_dir=work_dir)
-    if any(sync.missing for sync in history):
+    found = _list_syncs(location)
+    if found.lacks_files:
         # Perhaps it was published between our two listings; then its files are there now.
-        history = _list_history(location, match_by=match_by, work_dir=work_dir)
-    return history
-
-
-def _list_history(
-    location: StreamLocation, *, match_by: str | None, work_dir: str | PathLike[str] | None
-) -> CohortHistory:
-    # The data before the log: a sync that the log calls published is then complete, or was
-    # published in between. The other way round, a listed file could be unknown to the log.
-    listed = list(location.list_files())
-    log = location.read_log()
-    return build_history(listed, log, location.data.open, match_by=match_by, work_dir=work_dir)
+        found = _list_syncs(location)
+    if match_by is None:
+        head = found.log.head
+        match_by = "amplitude_id" if head is None else head.schema.key
+    return CohortHistory(
+        stream=location.stream,
+        syncs=found.syncs,
+        skipped=found.skipped,
+        match_by=match_by,
+        work_dir=work_dir,
+        partial=found.partial,
+        log=found.log,
+        open=location.data.open,
+    )
 
 
 def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
-    """Return the streams of a bucket, whoever wrote them, from one listing.
+    """Yield the streams of a bucket, by any writer, from one listing.
 
     Args:
-        storage: The storage of the data.
-        path: The folder to look in, with everything below it. Default: the whole bucket.
+        storage: The storage to list.
+        path: The folder to list, with all folders below it; by default the whole bucket.
 
     Raises:
-        WrongArgumentError: ``storage`` is not a storage.
+        ArgumentTypeError: ``storage`` is not a storage.
     """
     check_is_storage("storage", storage)
     return overview(storage.list_objects(f"{path}/" if path else ""))
+
+
+@frozen(kw_only=True)
+class _Syncs:
+    """The syncs of a stream that one listing of its data and one of its log show."""
+
+    syncs: tuple[BucketSync, ...]
+    partial: tuple[BucketSync, ...]
+    skipped: tuple[SkippedObject, ...]
+    log: SyncLog
+
+    @property
+    def lacks_files(self) -> bool:
+        """True if a file is missing that, according to the log, was not removed."""
+        missing = {(sync.synced_at, t) for sync in self.syncs for t in sync.missing}
+        return bool(missing) and not missing <= removed_files(self.log)
+
+
+def _list_syncs(location: StreamLocation) -> _Syncs:
+    # The data is listed before the log. So a sync that the log shows as published is complete
+    # in the data, or was published between the listings. In the other order, the data could
+    # show files of which the log knows nothing yet.
+    listed = list(location.list_files())
+    log = location.read_log()
+    skipped = [item for item in listed if isinstance(item, SkippedObject)]
+    by_time = dict[datetime, list[StreamFile]]()
+    for item in listed:
+        if isinstance(item, StreamFile):
+            by_time.setdefault(item.name.synced_at, []).append(item)
+    unpublished = cache(lambda: {record.synced_at for record, _ in log.unpublished()})
+    syncs, partial = list[BucketSync](), list[BucketSync]()
+    for synced_at, files in sorted(by_time.items()):
+        is_complete = len(DiffType) == len(files) == len({f.name.diff_type for f in files})
+        record = None if is_complete else log.published_at(synced_at)
+        chosen, others = _choose_files(files, record)
+        skipped += others
+        sync = BucketSync(synced_at=synced_at, files=chosen)
+        is_known = is_complete or record is not None
+        if not is_known and CHANGES.keys() <= chosen.keys():
+            # The changes are enough, unless they are all that an unpublished sync left.
+            is_known = synced_at not in unpublished()
+        (syncs if is_known else partial).append(sync)
+    return _Syncs(syncs=tuple(syncs), partial=tuple(partial), skipped=tuple(skipped), log=log)
+
+
+def _choose_files(
+    files: Iterable[StreamFile], record: SyncRecord | None
+) -> tuple[dict[DiffType, ObjectInfo], list[SkippedObject]]:
+    """Return one file of each type, the recorded one if there is a record; and the others."""
+    chosen, others = dict[DiffType, ObjectInfo](), list[SkippedObject]()
+    for diff_type in DiffType:
+        for info in (file.info for file in files if file.name.diff_type is diff_type):
+            if diff_type in chosen or (record and record.files[diff_type].key != info.key):
+                others.append(SkippedObject(info.key, SAME_SYNC))
+            else:
+                chosen[diff_type] = info
+    return chosen, others

@@ -1,38 +1,38 @@
-"""From changes to stays: who was a member from when to when."""
+"""Stays: the times from which to which users were members, computed from changes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import IntEnum
+from itertools import groupby
+from operator import itemgetter
 
 from attrs import field, frozen
 
 from ..format.columns import Row
-from ._external_sort import group_by_first
-from .tables import ValueTable, value_table
 
 
 class ChangeKind(IntEnum):
-    """What a file says of a member; at one sync, in the order in which it is applied."""
+    """The statement of a file about a user, in the order in which one sync's apply."""
 
     EXITED = 0
     ENTERED = 1
     PRESENT = 2
 
 
-Change = tuple[bytes, int, int, Row]
-"""The key in UTF-8, the number of the sync in the history, the ``ChangeKind``, the row."""
+Change = tuple[bytes, int, ChangeKind, Row]
+"""The key in UTF-8, the number of the sync in the history, the kind, the user's row."""
 
 
 @frozen(kw_only=True)
 class Stay:
-    """One time that one user was a member. The repr does not name the user.
+    """One uninterrupted time for which one user was a member. The repr does not show the user.
 
     Attributes:
-        entered: The sync at which the user entered; None where that was before the
-            first sync that is known.
-        exited: The first sync at which the user was gone, so the end is exclusive;
-            None for those who are members still.
-        row: The user's newest known cells in this stay, in the order of ``columns``.
+        entered: The time of the sync at which the user entered; None if the user was
+            already a member at the first known sync.
+        exited: The time of the first sync without the user, so the end is exclusive;
+            None for current members.
+        row: The newest cells of the user that are known from this stay.
         columns: The names of the cells.
     """
 
@@ -42,27 +42,9 @@ class Stay:
     columns: tuple[str, ...]
 
 
-def stay_table(
-    stays: Callable[[], Iterator[Stay]], columns: Callable[[], Sequence[str]]
-) -> ValueTable[Stay]:
-    """Stays, and the same as a data frame.
-
-    Args:
-        stays: Gives them from their start.
-        columns: The names of the cells of their rows.
-    """
-    return value_table(
-        Stay,
-        stays,
-        {"entered": "timestamp", "exited": "timestamp"},
-        columns,
-        lambda stay: (stay.entered, stay.exited, *stay.row),
-    )
-
-
 @frozen(kw_only=True)
 class NumberedStay:
-    """A stay by the numbers of the syncs in a history: see ``Stay``."""
+    """A stay between numbers of syncs instead of times; ``is_return`` if it is not the first."""
 
     entered: int | None
     exited: int | None
@@ -71,29 +53,29 @@ class NumberedStay:
 
 
 def stays_of(changes: Iterable[Change]) -> Iterator[NumberedStay]:
-    """The stays that changes tell, a returning user's one after the other.
+    """Yield the stays that result from changes; those of one user follow each other.
 
     Args:
-        changes: In order.
+        changes: All changes, sorted.
     """
-    for same_key in group_by_first(changes):
-        yield from _stays_of_one(same_key)
+    for _, of_one_user in groupby(changes, key=itemgetter(0)):
+        yield from _stays_of_one_user(of_one_user)
 
 
-def _stays_of_one(changes: Sequence[Change]) -> Iterator[NumberedStay]:
-    inside = left = False
+def _stays_of_one_user(changes: Iterable[Change]) -> Iterator[NumberedStay]:
+    is_member = has_left = False
     entered: int | None = None
     row: Row = ()
     for _, number, kind, cells in changes:
         if kind == ChangeKind.EXITED:
-            # Who leaves without having entered was there before the first known sync.
-            if inside or not left:
-                yield NumberedStay(entered=entered, exited=number, row=cells, is_return=left)
-            inside, left, entered = False, True, None
-        elif not inside:
-            inside, row = True, cells
-            entered = number if kind == ChangeKind.ENTERED or left else None
+            # An exit without an entry: the user was a member before the first known sync.
+            if is_member or not has_left:
+                yield NumberedStay(entered=entered, exited=number, row=cells, is_return=has_left)
+            is_member, has_left, entered = False, True, None
+        elif not is_member:
+            is_member, row = True, cells
+            entered = number if kind == ChangeKind.ENTERED or has_left else None
         else:
             row = cells
-    if inside:
-        yield NumberedStay(entered=entered, exited=None, row=row, is_return=left)
+    if is_member:
+        yield NumberedStay(entered=entered, exited=None, row=row, is_return=has_left)

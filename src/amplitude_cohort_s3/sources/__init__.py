@@ -1,4 +1,4 @@
-"""Where the current members come from."""
+"""Sources of members: files, tables, Python rows and Amplitude."""
 
 from .files import MemberFile
 from .protocol import CsvSource, MemberSource, SupportsArrow, SupportsCsv, SupportsUnchanged

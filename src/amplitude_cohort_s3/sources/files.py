@@ -1,18 +1,19 @@
-"""Members from files."""
+"""Members from files, local or at any URI."""
 
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from attrs import field, frozen
 
 from .._arguments import check_kind
-from .._bytes import CHUNK_BYTES
+from .._bytes import CHUNK_BYTES, read_chunks
 from .._optional import load
 from ..errors import (
     CohortS3Error,
@@ -30,7 +31,7 @@ from .protocol import CsvSource
 
 _PARQUET_MAGIC = b"PAR1"
 
-# What brings the packages that smart_open needs for a scheme; it brings those of S3 itself.
+# The extra of smart_open that a scheme needs; S3 needs none, because we depend on boto3.
 _EXTRAS = {
     **dict.fromkeys(("http", "https"), "smart_open[http]"),
     **dict.fromkeys(("ssh", "scp", "sftp"), "smart_open[ssh]"),
@@ -40,7 +41,7 @@ _EXTRAS = {
 
 
 def without_secrets(location: str) -> str:
-    """A location as it may be shown: no user, password, query or signature.
+    """Return a location without user, password, query and fragment.
 
     >>> without_secrets("https://ann:pw@host/members.csv?X-Amz-Signature=5e")
     'https://host/members.csv'
@@ -48,13 +49,13 @@ def without_secrets(location: str) -> str:
     scheme, separator, rest = location.partition("://")
     if not separator:
         return location
-    # Before the last "@" may stand a secret key with a slash in it.
+    # A secret key before the last "@" may hold a slash or a question mark.
     return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}"
 
 
-def _as_text(location: str | os.PathLike[str]) -> str:
-    cure = "give the path or the URI of a file; rows and tables are taken as they are"
-    check_kind("location", location, str | os.PathLike, cure)
+def _checked_location(location: str | os.PathLike[str]) -> str:
+    hint = "pass the path or URI of a file; rows and tables need no MemberFile"
+    check_kind("location", location, str | os.PathLike, hint)
     return os.fspath(location)
 
 
@@ -62,51 +63,53 @@ def _as_text(location: str | os.PathLike[str]) -> str:
 class MemberFile:
     """A file of members: CSV in any dialect that Amplitude writes, or Parquet.
 
-    Nothing is read before a sync or a diff wants it. The format is told by the file's
-    first bytes, and gzip and Zstandard (extra ``zstd``) are taken off. Parquet (extra
-    ``arrow``) is read in batches, and only the columns that are needed; its cells become
-    text by the rules for data frames.
+    The file is read when a sync or a diff reads its members. Its first bytes decide on the
+    format; gzip and Zstandard (extra ``zstd``) are decompressed. Parquet (extra ``arrow``) is
+    read in batches, and only the columns that are needed; its cells become text by the rules
+    for data frames.
 
     The repr, errors and the record of a sync show the location without credentials.
 
     Attributes:
-        location: A local path, or a URI that smart_open knows: ``s3://``, ``https://``,
-            ``gs://`` and others, with the credentials of the environment.
-        columns: The names to take columns by, where the file has others: its own name
-            first, as pandas and Polars rename columns.
+        location: A local path, or a URI that smart_open supports (``s3://``, ``https://``,
+            ``gs://`` and others), with the credentials of the environment.
+        columns: New names of columns by the names in the file, as in ``rename`` of pandas
+            and Polars.
 
     Raises:
-        WrongArgumentError: It is an open file, rows, anything but a location.
+        ArgumentTypeError: The location is an open file, rows or another object.
 
     >>> MemberFile("s3://my-bucket/users.csv.gz", columns={"id": "amplitude_id"})
     MemberFile(location='s3://my-bucket/users.csv.gz', columns={'id': 'amplitude_id'})
     """
 
-    location: str = field(converter=_as_text, repr=lambda location: repr(without_secrets(location)))
+    location: str = field(
+        converter=_checked_location, repr=lambda location: repr(without_secrets(location))
+    )
     columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        cure = 'give the file\'s own names first: {"id": "amplitude_id"}'
-        check_kind("columns", self.columns, Mapping, cure)
+        hint = 'pass the new names by the names in the file: {"id": "amplitude_id"}'
+        check_kind("columns", self.columns, Mapping, hint)
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
-        """The members as CSV with the columns of the schema, once it is read.
+        """Return the members as CSV. The errors below are raised when it is read.
 
         Raises:
-            MemberFileNotFoundError: There is no such file; when read.
-            MemberFileError: It can't be read; when read.
-            MissingColumnsError: It lacks a column that ``columns`` renames; when read.
-            MissingExtraError: Its format or place needs a package; when read.
+            MemberFileNotFoundError: There is no such file.
+            MemberFileError: The file cannot be read.
+            MissingColumnsError: The file lacks a column that ``columns`` renames.
+            MissingExtraError: The format or the scheme needs a package that is missing.
         """
         ignored, shown = set[str](), without_secrets(self.location)
 
         def chunks() -> Iterator[bytes]:
-            with _reading(self.location), _open(self.location) as stream:
+            with _as_member_file_error(self.location), _open(self.location) as stream:
                 first = stream.read(CHUNK_BYTES)
                 if first.startswith(_PARQUET_MAGIC):
-                    yield from self._of_parquet(stream, first, schema, ignored)
+                    yield from self._parquet_chunks(stream, first, schema, ignored)
                 else:
-                    plain = unpack_chunks(_read(stream, first))
+                    plain = unpack_chunks(chain([first], read_chunks(stream)))
                     yield from (renamed(plain, self.columns) if self.columns else plain)
 
         return CsvSource(
@@ -118,7 +121,7 @@ class MemberFile:
             ignored=ignored,
         )
 
-    def _of_parquet(
+    def _parquet_chunks(
         self, stream: BinaryIO, first: bytes, schema: RowSchema, ignored: set[str]
     ) -> Iterator[bytes]:
         pa, parquet = load("pyarrow", "arrow"), load("pyarrow.parquet", "arrow")
@@ -139,7 +142,7 @@ class MemberFile:
                 ),
                 (batch.rename_columns([*known.values()]) for batch in batches),
             )
-            # The engine says which properties are missing, and whether that is an error.
+            # fill=True: the diff engine decides whether a missing property is an error.
             yield from arrow_csv(reader, schema, fill=True).chunks()
 
 
@@ -147,38 +150,32 @@ def _open(location: str) -> BinaryIO:
     scheme, separator, _ = location.partition("://")
     if not separator:
         return Path(location).open("rb")
-    import smart_open  # noqa: PLC0415 -- it costs 0.3 s, which local files need not pay
+    import smart_open  # noqa: PLC0415 -- it takes 0.3 s, and local files do not need it
 
     try:
-        # Compression is told by the bytes, since names lie.
+        # Names of files are often wrong about compression, so the bytes decide.
         return smart_open.open(location, "rb", compression="disable")
     except ImportError:
         raise MissingExtraError(_EXTRAS.get(scheme, "smart_open[all]")) from None
 
 
 def _plain_size(location: str) -> int | None:
-    """The bytes of a local file that is CSV as it is; None where that takes more."""
+    """Return the size of a local file of plain CSV, else None."""
     try:
         with Path(location).open("rb") as file:
             first = file.read(len(_PARQUET_MAGIC))
             if is_compressed(first) or first == _PARQUET_MAGIC:
                 return None
             return os.fstat(file.fileno()).st_size
-    except OSError:  # said when it is read
+    except OSError:  # reported when the file is read
         return None
-
-
-def _read(stream: BinaryIO, first: bytes) -> Iterator[bytes]:
-    yield first
-    while chunk := stream.read(CHUNK_BYTES):
-        yield chunk
 
 
 @contextmanager
 def _seekable(stream: BinaryIO, first: bytes, location: str) -> Generator[BinaryIO]:
-    """The same file with random access, which Parquet needs: its table of contents is last.
+    """Yield the file with random access, because Parquet's table of contents is at the end.
 
-    Web servers may ignore that only a part is asked for, so those files are copied first.
+    Web servers may ignore requests for a part, so files from the web are copied first.
     """
     if not location.startswith(("http://", "https://")):
         stream.seek(0)
@@ -191,24 +188,26 @@ def _seekable(stream: BinaryIO, first: bytes, location: str) -> Generator[Binary
         yield copy
 
 
-def _check_renamed(columns: Mapping[str, str], names: Iterable[str]) -> None:
+def _check_renamed(columns: Mapping[str, str], names: Sequence[str]) -> None:
     missing = columns.keys() - set(names)
     if missing:
-        raise MissingColumnsError(tuple(sorted(missing)))
+        # A file without a header has a user in its first line, who must not be in a message.
+        is_header = any(name in columns or id_column(name) for name in names)
+        raise MissingColumnsError(tuple(sorted(missing)), found=tuple(names) if is_header else ())
 
 
 def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:
-    """The same CSV with other names in its header; each row stays at its line.
+    """Yield the same CSV with new names in its header; each row keeps its line number.
 
     Raises:
-        MissingColumnsError: It lacks a column that is to be renamed.
+        MissingColumnsError: A column to rename is absent.
     """
     blocks = read_blocks(chunks)
     first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
     if first is None:
         return
     _, header, rest = first.split_header()
-    # Where a TAB protects every cell from spreadsheets, the names stand behind it.
+    # Amplitude may begin every cell with a TAB, against formulas in spreadsheets.
     tab = "\t" if all(cell.startswith("\t") for cell in header) else ""
     names = [cell.removeprefix(tab) for cell in header]
     _check_renamed(columns, names)
@@ -220,36 +219,33 @@ def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[byt
         yield block.data
 
 
-# --- What goes wrong at other people's places ----------------------------------------
-
-
 @contextmanager
-def _reading(location: str) -> Generator[None]:
-    """Turns whatever a file system or a client raises into our errors.
+def _as_member_file_error(location: str) -> Generator[None]:
+    """Turn what a file system or a client of smart_open raises into our errors.
 
-    Their texts are not kept, nor are they chained: those of HTTP quote the whole URL, and a
-    signature in it is a key to the file.
+    The originals are neither chained nor quoted, because those of HTTP clients show the whole
+    URL, whose signature is as good as a password.
     """
     try:
         yield
     except CohortS3Error:
         raise
-    except Exception as error:  # noqa: BLE001 -- any client of smart_open's, with errors of its own
+    except Exception as error:  # noqa: BLE001 -- each client of smart_open has errors of its own
         not_found, reason = _describe(error)
         cls = MemberFileNotFoundError if not_found else MemberFileError
         raise cls(without_secrets(location), reason) from None
 
 
 def _describe(error: BaseException) -> tuple[bool, str]:
-    """Whether the file is not there, and what went wrong in words without a location."""
+    """Return whether the file is missing, and the reason of a fault without the location."""
     inner = getattr(error, "backend_error", None) or error.__cause__
     response: Any = getattr(error, "response", None)
-    if isinstance(response, dict):  # botocore's
+    if isinstance(response, dict):  # of botocore
         code = str(cast("Any", response).get("Error", {}).get("Code"))
         return code in {"NoSuchKey", "NoSuchBucket", "404"}, code
     status = getattr(response, "status_code", None) or getattr(error, "code", None)
     if isinstance(status, int):
-        return status == 404, f"HTTP {status}"  # noqa: PLR2004 -- the number is its name
+        return status == 404, f"HTTP {status}"  # noqa: PLR2004 -- a well-known status
     if isinstance(error, OSError) and error.strerror and error.errno:
         return isinstance(error, FileNotFoundError), error.strerror
     if inner is not None:

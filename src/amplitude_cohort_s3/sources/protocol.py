@@ -1,4 +1,20 @@
-"""Where members come from: what a source must be, whatever it is made of."""
+"""The protocols of sources: what an object must offer to be used as members.
+
+To write a source, define a class with one method ``csv_source(schema)`` that returns a
+:class:`CsvSource`; there is nothing to inherit from. ``schema.columns`` lists the columns that
+are needed, the key among them. ``schema.row(member)`` and ``schema.encode(rows)`` turn Python
+values into bytes, so a source can be this short::
+
+    class QuerySource:
+        def csv_source(self, schema):
+            def chunks():
+                yield from schema.encode(schema.row(user) for user in run_query())
+
+            return CsvSource(chunks=chunks, unit="row", origin={"database": "crm"})
+
+If the source can find out cheaply that nothing has changed since the last sync, add
+``is_unchanged(origin)``: see :class:`SupportsUnchanged`.
+"""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -6,7 +22,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from ..errors import MalformedCsvError, WrongArgumentError
+from ..errors import ArgumentTypeError, MalformedCsvError
 from ..format.columns import Row
 from ..format.member import MemberLike
 from ..format.schema import RowSchema
@@ -14,24 +30,28 @@ from ..format.schema import RowSchema
 
 @frozen(kw_only=True)
 class CsvSource:
-    """Rows as CSV bytes, from wherever they come.
+    """Members as CSV bytes.
 
     Attributes:
-        chunks: Opens the bytes from their start, decompressed, in chunks of any size.
-        canonical: A record says that the library wrote these bytes: they are canonical
-            and in the order of the key.
-        repeatable: Whether ``chunks`` may be called again.
-        rows: How many rows there are, where it is known.
-        size: How many bytes there are, where it is known; an estimate will do.
-        unit: What errors count to say where a row is: lines of a file, or the rows of
-            an iterable.
-        file: What errors call it, where it is a file: its location without credentials,
-            or its key in the storage.
-        origin: What the source says of itself, for the record of the sync. No secrets.
-        ignored: Collects, while it is read, columns that the source has and the bytes lack.
+        chunks: A function that returns an iterator over the bytes from their start,
+            decompressed, in chunks of any size. The bytes begin with a header. Columns may
+            have any order, and columns that the schema lacks are ignored.
+        canonical: True if a record of the library covers these bytes, so that they are
+            known to be canonical and in the order of the key.
+        repeatable: False if ``chunks`` can be called only once.
+        rows: The number of rows, if it is known.
+        size: The number of bytes, if it is known; an estimate is enough.
+        unit: The unit in which errors count the place of a row: the lines of a file, or
+            the rows of an iterable.
+        file: The name of the file in errors: its location without credentials, or its key
+            in the storage.
+        origin: A description of the source for the record of the sync. It must not hold
+            secrets.
+        ignored: A set that is filled, while the source is read, with the columns that the
+            source has and the bytes lack.
 
     Raises:
-        WrongArgumentError: ``chunks`` is no function.
+        ArgumentTypeError: ``chunks`` is not a function.
     """
 
     chunks: Callable[[], Iterator[bytes]]
@@ -46,12 +66,12 @@ class CsvSource:
 
     def __attrs_post_init__(self) -> None:
         if not callable(self.chunks):
-            cure = "give a function that opens them: chunks=lambda: iter(chunks)"
-            raise WrongArgumentError("chunks", type(self.chunks).__name__, cure)
+            hint = "pass a function that opens them: chunks=lambda: iter(chunks)"
+            raise ArgumentTypeError("chunks", type(self.chunks).__name__, hint)
 
     @contextmanager
     def reading(self) -> Generator[None]:
-        """Within it the bytes are read: a ``MalformedCsvError`` says of which file it is."""
+        """Add the file's name to a ``MalformedCsvError`` that is raised in the context."""
         try:
             yield
         except MalformedCsvError as error:
@@ -60,7 +80,7 @@ class CsvSource:
             raise
 
     def rows_of(self, schema: RowSchema, *, fill: bool = False) -> Iterator[Row]:
-        """The rows in the columns of a schema: see ``RowSchema.decode``.
+        """Yield the rows in the columns of a schema: see ``RowSchema.decode``.
 
         Raises:
             MissingColumnsError, MalformedCsvError: As ``RowSchema.decode``.
@@ -71,41 +91,42 @@ class CsvSource:
 
 @runtime_checkable
 class SupportsCsv(Protocol):
-    """Members that give their bytes: ``Members``, a file, an export."""
+    """A source: an object that can return its members as CSV, such as ``MemberFile``."""
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
-        """The members as CSV that has at least the columns of the schema.
+        """Return the members as CSV that has at least the key and the columns of the schema.
 
-        (Not ``to_csv``: data frames have one, which writes a file.)
+        It is called once per sync or diff. Reading should start in ``chunks``, not here.
+        (The name is not ``to_csv``, because that method of data frames writes a file.)
         """
         ...
 
 
 @runtime_checkable
 class SupportsArrow(Protocol):
-    """A table of pyarrow, pandas, Polars, DuckDB or any other that speaks Arrow.
+    """A table of pyarrow, pandas, Polars, DuckDB or another library that supports Arrow.
 
     The protocol is Arrow's own, "The Arrow PyCapsule Interface".
     """
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """The table as a stream of record batches."""
+        """Return the table as a stream of record batches."""
         ...
 
 
 @runtime_checkable
 class SupportsUnchanged(Protocol):
-    """Members whose source can say, without reading them, that they are still the same."""
+    """A source that can find out, without reading the members, that they have not changed."""
 
     def is_unchanged(self, origin: Mapping[str, str], /) -> bool:
-        """Whether the members are still those of an earlier sync.
+        """Return whether the members are still those of an earlier sync.
 
         Args:
-            origin: The ``source`` in the record of that sync: what the source said of
-                itself then. It may be of another source.
+            origin: The ``origin`` of the source at that sync, from its record. It may be
+                that of another source.
         """
         ...
 
 
 MemberSource = CsvSource | SupportsCsv | SupportsArrow | Iterable[MemberLike]
-"""What a diff takes on either side."""
+"""Everything that is accepted as members."""

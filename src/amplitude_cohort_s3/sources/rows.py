@@ -1,10 +1,10 @@
-"""Members in any shape as CSV."""
+"""Any kind of members as CSV."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from os import PathLike
 
 from .._arguments import check_kind
-from ..errors import MalformedCsvError, MissingColumnsError, WrongArgumentError
+from ..errors import ArgumentTypeError, MalformedCsvError, MissingColumnsError
 from ..format.columns import Row, id_column
 from ..format.member import Member
 from ..format.schema import RowSchema
@@ -13,34 +13,34 @@ from .protocol import CsvSource, MemberSource, SupportsArrow, SupportsCsv
 
 
 def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource:
-    """Members in any shape as CSV.
+    """Return any kind of members as CSV.
 
     Args:
-        members: As :func:`diff_members` takes them.
+        members: The members, as :func:`diff_members` accepts them.
         schema: The columns and the key.
-        fill: Whether a property that a member lacks is empty, not an error.
+        fill: Use an empty cell for a property that a member lacks, instead of raising.
 
     Raises:
-        WrongArgumentError: The members are one text, or nothing that gives rows.
+        ArgumentTypeError: The members are one text or path, or cannot be iterated.
     """
     if isinstance(members, CsvSource):
         return members
     if isinstance(members, SupportsCsv):
         source = members.csv_source(schema)
-        cure = "give CsvSource(chunks=lambda: iter([data]))"
-        check_kind("what csv_source() gives", source, CsvSource, cure)
+        hint = "return CsvSource(chunks=lambda: iter([data]))"
+        check_kind("the result of csv_source()", source, CsvSource, hint)
         return source
     if isinstance(members, SupportsArrow):
         return arrow_csv(members, schema, fill=fill)
     if isinstance(members, str | bytes | PathLike):
-        cure = "for a file, pass MemberFile(location)"
-        raise WrongArgumentError("members", type(members).__name__, cure)
-    # Such as a query that did not run yet (Polars' LazyFrame, a dataset), or a head.
-    cure = (
-        "give rows or a table, as head.members() is; where it is a query, run it first, "
-        "as with .collect()"
+        hint = "for a file, pass MemberFile(location)"
+        raise ArgumentTypeError("members", type(members).__name__, hint)
+    # Most often a query that was not executed (a LazyFrame of Polars, a dataset), or a head.
+    hint = (
+        "pass rows or a table, such as head.members(); if it is a query, run it first, for "
+        "example with .collect()"
     )
-    check_kind("members", members, Iterable, cure)
+    check_kind("members", members, Iterable, hint)
     ignored = set[str]()
 
     def rows() -> Iterator[Row]:
@@ -52,9 +52,9 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
             try:
                 yield schema.row(member, fill=fill)
             except MalformedCsvError as error:
-                raise MalformedCsvError(number, error.rule) from None
+                raise MalformedCsvError(number, error.rule, error.hint, unit="row") from None
             except MissingColumnsError as error:
-                raise MissingColumnsError(error.columns, number) from None
+                raise MissingColumnsError(error.columns, number, error.found) from None
 
     return CsvSource(
         chunks=lambda: schema.encode(rows()),

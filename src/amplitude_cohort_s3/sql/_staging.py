@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..format.columns import Row
 from ..format.schema import RowSchema
-from ..history.tables import RowTable
+from ..history.tables import csv_reader
 from .tables import PROPERTIES
 
 _BATCH_ROWS = 5000
@@ -121,9 +121,7 @@ class StagedRows:
                 failed.append(error)
                 raise
 
-        table = RowTable(
-            columns=dict.fromkeys(self.schema.columns, "text"), rows=lambda: (), csv=watched
-        )
+        table = csv_reader(watched(), self.schema.columns)
         driver: Any = connection.connection.driver_connection
         given = f"{self._table.name}_given"
         driver.register(given, table)

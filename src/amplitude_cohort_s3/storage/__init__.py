@@ -6,7 +6,7 @@ from .._optional import exports_on_demand
 from .keys import MAX_KEY_BYTES, check_key
 from .local import LocalStorage
 from .memory import MemoryStorage
-from .open import InBucket, open_storage
+from .open import HasBucket, open_storage
 from .protocol import (
     ObjectInfo,
     StagedObject,
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from .s3 import S3Storage
 
 __all__ = [
-    "InBucket",
-    "LocalStorage",
     "MAX_KEY_BYTES",
+    "HasBucket",
+    "LocalStorage",
     "MemoryStorage",
     "ObjectInfo",
     "S3Storage",

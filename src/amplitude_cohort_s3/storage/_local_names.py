@@ -1,18 +1,18 @@
-"""Names of files for keys, on platforms that forbid some characters."""
+"""File names for keys, on platforms that forbid some characters."""
 
 import re
 from urllib.parse import unquote
 
-# Names that Windows refuses in any folder, whatever their extension.
+# Names that Windows reserves in every folder, with any extension.
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
 
 
 def encode_segment(segment: str, *, windows: bool) -> str:
-    """The name of a file for one segment of a key.
+    """Return the file name for one segment of a key.
 
-    Elsewhere than on Windows it is the segment itself. Windows forbids some
-    characters, a dot or blank at the end, and the names of devices: these are
-    percent-encoded there. Law: ``decode_segment(encode_segment(s)) == s``.
+    Windows forbids some characters, a dot or space at the end, and the names of devices:
+    these are percent-encoded. On other platforms the segment is the name.
+    Law: ``decode_segment(encode_segment(s)) == s``.
 
     >>> encode_segment("1_a_2026-11-23T14:05_existing.csv", windows=True)
     '1_a_2026-11-23T14%3A05_existing.csv'
@@ -28,5 +28,5 @@ def encode_segment(segment: str, *, windows: bool) -> str:
 
 
 def decode_segment(name: str, *, windows: bool) -> str:
-    """The inverse of :func:`encode_segment`."""
+    """Return the segment of a key that :func:`encode_segment` encoded."""
     return unquote(name) if windows else name

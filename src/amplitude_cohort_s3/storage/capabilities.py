@@ -1,31 +1,32 @@
-"""Optional capabilities of a storage, checked before they are used."""
+"""Checks that an argument is a storage, and that it has a capability."""
 
-from ..errors import MissingPowerError, WrongArgumentError
+from ..errors import ArgumentTypeError, MissingCapabilityError
 from .protocol import Storage, SupportsDelete, SupportsReplace
 
-_VERBS = [name for name in vars(Storage) if not name.startswith("_")]
+_METHODS = [name for name in vars(Storage) if not name.startswith("_")]
 
 
 def check_is_storage(argument: str, value: object) -> None:
-    """That an argument is a storage.
+    """Raise unless an argument is a storage.
 
     Raises:
-        WrongArgumentError: It is the name or URL of a bucket, a folder, a destination.
+        ArgumentTypeError: The argument lacks methods of a storage.
     """
-    # Not isinstance: from Python 3.12 on it finds no verb that a wrapper passes on.
-    lacking = [f"{verb}()" for verb in _VERBS if not hasattr(value, verb)]
-    if lacking:
-        cure = 'open it first: open_storage("s3://my-bucket"), or LocalStorage("folder")'
-        if len(lacking) < len(_VERBS) / 2:  # one of your own; a Path has open() too
-            cure = f"give it {', '.join(lacking)} as well: see the protocol Storage"
-        raise WrongArgumentError(argument, type(value).__name__, cure)
+    # Not isinstance: from Python 3.12 on it ignores methods that come from __getattr__.
+    missing = [f"{method}()" for method in _METHODS if not hasattr(value, method)]
+    if missing:
+        hint = 'open the storage first: open_storage("s3://my-bucket"), or LocalStorage("folder")'
+        # A storage of your own that is not complete. A Path also has one method, open().
+        if len(missing) < len(_METHODS) / 2:
+            hint = f"add {', '.join(missing)} to it, see the protocol Storage"
+        raise ArgumentTypeError(argument, type(value).__name__, hint)
 
 
 def check_storages(storage: Storage, log: Storage | None) -> tuple[Storage, Storage]:
     """Return the storages of the data and of the log, which is ``storage`` by default.
 
     Raises:
-        WrongArgumentError: One of them is not a storage.
+        ArgumentTypeError: One of them is not a storage.
     """
     check_is_storage("storage", storage)
     if log is None:
@@ -35,24 +36,22 @@ def check_storages(storage: Storage, log: Storage | None) -> tuple[Storage, Stor
 
 
 def require_replace(storage: Storage, purpose: str) -> SupportsReplace:
-    """The storage, as one that can replace.
+    """Return the storage if it can replace objects.
 
     Raises:
-        MissingPowerError: It can't.
-        WrongArgumentError: It is no storage.
+        MissingCapabilityError: The storage has no method ``replace``.
     """
     if not isinstance(storage, SupportsReplace):
-        raise MissingPowerError(type(storage).__name__, "replace", purpose)
+        raise MissingCapabilityError(type(storage).__name__, "replace", purpose)
     return storage
 
 
 def require_delete(storage: Storage, purpose: str) -> SupportsDelete:
-    """The storage, as one that can delete.
+    """Return the storage if it can delete objects.
 
     Raises:
-        MissingPowerError: It can't.
-        WrongArgumentError: It is no storage.
+        MissingCapabilityError: The storage has no method ``delete``.
     """
     if not isinstance(storage, SupportsDelete):
-        raise MissingPowerError(type(storage).__name__, "delete", purpose)
+        raise MissingCapabilityError(type(storage).__name__, "delete", purpose)
     return storage

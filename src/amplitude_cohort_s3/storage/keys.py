@@ -1,19 +1,19 @@
-"""The rules for keys that every storage and every path follow."""
+"""The rules for keys, the same for every storage and every path."""
 
 import unicodedata
 
 from ..errors import InvalidKeyError
 
 MAX_KEY_BYTES = 1024
-"""The longest key in bytes of UTF-8, S3's own limit; it holds for every storage."""
+"""The length of the longest key in bytes of UTF-8: the limit of S3, used for every storage."""
 
 
 def check_key(key: str) -> str:
-    """Returns a key that every storage takes, or says by which rule it is none.
+    """Return the key if every storage accepts it.
 
-    S3 itself allows more. What is refused here breaks other tools (an empty
-    segment, a trailing slash), climbs out of a folder (``..``) or can't be
-    printed (control characters).
+    S3 itself allows more. Refused are keys that break other tools (an empty segment, a
+    slash at the end), that lead out of a folder (``..``) or that can't be printed
+    (control characters).
 
     Raises:
         InvalidKeyError: The key breaks a rule.
@@ -24,11 +24,11 @@ def check_key(key: str) -> str:
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
-        raise InvalidKeyError(key, "it must be encodable as UTF-8") from None
+        raise InvalidKeyError(key, "it can't be encoded as UTF-8") from None
     if size > MAX_KEY_BYTES:
-        raise InvalidKeyError(key, f"it has {size} bytes")
+        raise InvalidKeyError(key, f"it has {size} bytes of UTF-8")
     if any(unicodedata.category(c) == "Cc" for c in key):
-        raise InvalidKeyError(key, "it holds a control character")
+        raise InvalidKeyError(key, "it contains a control character")
     segments = key.split("/")
     if "" in segments:
         raise InvalidKeyError(key, "a segment is empty")

@@ -1,4 +1,4 @@
-"""A folder as a Storage: no account, and as safe against crashes as the disk is."""
+"""A folder as a storage: it needs no account, and survives power cuts as well as the disk."""
 
 import contextlib
 import errno
@@ -12,32 +12,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from .._bytes import Hashed
 from ..errors import (
     ConfigurationError,
     InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
     StagedGoneError,
-    StorageUnsuitableError,
+    UnsuitableStorageError,
 )
+from ._compose import ComposeByReading
 from ._local_names import decode_segment, encode_segment
-from .compose import ComposedByReading
 from .keys import check_key
 from .protocol import ObjectInfo, StagedObject, StagedState
 
 STAGING_FOLDER = ".amplitude_cohort_s3"
-"""The folder below the root that no listing shows; it holds what is staged."""
+"""The folder of the staged files, below the root. No listing shows it."""
 
 
-class LocalStorage(ComposedByReading):
-    """A root folder; keys are paths below it.
+class LocalStorage(ComposeByReading):
+    """A storage in a root folder; keys are paths below it.
 
-    An object becomes visible by a hard link to a file that is already complete
-    and on the disk: atomic, never overwriting, and the folder is synced too, so
-    that it survives a power cut. The file system must support hard links.
+    A write first completes a file in a hidden folder and flushes it to the disk. A hard
+    link from the key's path to that file then makes the object visible: the operating
+    system creates a link atomically and never overwrites a file with it. Finally the
+    folder is flushed, so that a power cut can't undo the link. The file system must
+    support hard links.
 
     Args:
-        root: The folder; it is made when the first object is written.
+        root: The folder. It is created when the first object is written.
 
     Raises:
         ConfigurationError: The root is a file.
@@ -53,7 +56,7 @@ class LocalStorage(ComposedByReading):
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
         if self.root.is_file():
-            fault = f"the root {str(root)!r} is a file: give a folder"
+            fault = f"the root {str(root)!r} is a file, not a folder"
             raise ConfigurationError("LocalStorage", (fault,))
         self._on_disk = set[Path]()
 
@@ -82,29 +85,25 @@ class LocalStorage(ComposedByReading):
                 raise
         finally:
             temporary.unlink()
-        # After another's link too: it may have died before this.
+        # Also after another's link: that writer may have died before this.
         _sync_folder(path.parent)
         return self._info(key)
 
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
-        # Whatever would keep it from being published must show now, before it is promised.
+        # Fail now if the key can't become a file: after the record it would be too late.
         path = self._path(key)
-        with _explained(path, key):
+        with _translated(path, key):
             self._make_folder(path.parent)
             _is_symlink(path)
-        temporary, sha256 = self._write(chunks)
-        return StagedObject(
-            key=key,
-            size=temporary.stat().st_size,
-            sha256=sha256,
-            handle={"file": temporary.name},
-        )
+        temporary, content = self._write(chunks)
+        handle = {"file": temporary.name}
+        return StagedObject(key=key, size=content.size, sha256=content.sha256, handle=handle)
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
-        # The staged file first: a publisher makes the link before it removes the
-        # staged file, so the other order could see neither.
+        # Look at the staged file first. A publisher removes it after making the link, so the
+        # other order could find neither.
         staged_exists = self._staged_path(staged).exists()
         published = self._is_published(staged)
         if published is not None:
@@ -116,20 +115,15 @@ class LocalStorage(ComposedByReading):
         temporary = self._staged_path(staged)
         try:
             self._link(temporary, path, staged.key)
-        except FileExistsError:
-            if not self._is_published(staged):
-                raise
-        except FileNotFoundError:
-            match self._is_published(staged):
-                case None if temporary.exists():
-                    raise  # The folder went away, and not what was staged.
-                case None:
-                    raise StagedGoneError(staged.key) from None
-                case False:
-                    raise ObjectExistsError(staged.key) from None
-                case True:
-                    pass
-        # After another's link too: it may have died before this.
+        except (FileExistsError, FileNotFoundError):
+            published = self._is_published(staged)
+            if published is None and temporary.exists():
+                raise  # The target's folder was removed, not the staged file.
+            if published is None:
+                raise StagedGoneError(staged.key) from None
+            if not published:
+                raise ObjectExistsError(staged.key) from None
+        # Also after another's link: that writer may have died before this.
         _sync_folder(path.parent)
         temporary.unlink(missing_ok=True)
         return self._info(staged.key)
@@ -149,7 +143,7 @@ class LocalStorage(ComposedByReading):
             if not self._is_published(staged):
                 raise StagedGoneError(staged.key) from None
         _sync_folder(path.parent)
-        # Renaming does nothing where both names are one file already.
+        # If both names are links to one file already, replace() does nothing.
         temporary.unlink(missing_ok=True)
         return self._info(staged.key)
 
@@ -166,39 +160,37 @@ class LocalStorage(ComposedByReading):
         path = self.root
         for segment in segments:
             path /= segment
-            with _explained(path, key):
+            with _translated(path, key):
                 if _is_symlink(path):
                     raise InvalidKeyError(key, "it leads through a symbolic link")
         return path
 
     def _staged_path(self, staged: StagedObject) -> Path:
-        # A handle comes from a record, which anyone may have edited.
+        # The handle comes from a record in the bucket, which somebody may have edited.
         name = staged.detail("file")
         if not re.fullmatch(r"[0-9a-f]{32}", name):
             raise InvalidKeyError(name, "it is not the name of a staged file")
         return self.root / STAGING_FOLDER / name
 
-    def _write(self, chunks: Iterable[bytes]) -> tuple[Path, str]:
-        """A new complete file in the staging folder, on the disk, and its sha256."""
+    def _write(self, chunks: Iterable[bytes]) -> tuple[Path, Hashed]:
+        """Write a file into the staging folder, and flush it to the disk."""
         folder = self.root / STAGING_FOLDER
         self._make_folder(folder)
         path = folder / uuid.uuid4().hex
-        digest = hashlib.sha256()
+        content = Hashed(chunks)
         try:
             with path.open("xb") as file:
-                for chunk in chunks:
-                    digest.update(chunk)
-                    file.write(chunk)
+                file.writelines(content)
                 file.flush()
                 os.fsync(file.fileno())
             _sync_folder(folder)
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        return path, digest.hexdigest()
+        return path, content
 
     def _is_published(self, staged: StagedObject) -> bool | None:
-        """Whether the staged file itself is under its key; None where nothing is."""
+        """Return whether the file under the key is the staged one; None if there is none."""
         path = self._path(staged.key)
         try:
             status = path.stat()
@@ -208,22 +200,22 @@ class LocalStorage(ComposedByReading):
             return os.path.samestat(self._staged_path(staged).stat(), status)
         if status.st_size != staged.size or not stat.S_ISREG(status.st_mode):
             return False
-        # By its bytes: numbers of inodes are given again, within one tick of the clock
-        # too, and change in a restored backup. No reader could tell an equal file from ours.
+        # The staged name is gone, so compare the bytes: no reader can tell equal files apart.
+        # Inode numbers prove nothing: they are reused at once, and change in a restored backup.
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256
 
     def _link(self, source: Path, target: Path, key: str) -> None:
-        """Makes ``source`` visible as ``target`` too, atomically, if the name is free."""
-        with _explained(target, key):
+        """Create a hard link atomically, if the target's name is free."""
+        with _translated(target, key):
             self._make_folder(target.parent)
             os.link(source, target)
 
     def _make_folder(self, folder: Path) -> None:
-        """Makes a folder and its parents, each on the disk before the next.
+        """Create a folder and its parents, and flush each name before the next is used.
 
-        One that is there may be the work of a process that has not come to its sync yet,
-        so each folder's name is synced before this storage uses it for the first time.
+        A folder that exists may be another process's, which has not flushed its name yet. So
+        this storage flushes the name of every folder before it uses it for the first time.
         """
         if not folder.is_dir():
             self._make_folder(folder.parent)
@@ -233,7 +225,7 @@ class LocalStorage(ComposedByReading):
                 raise NotADirectoryError(folder) from None
             self._on_disk.discard(folder)
         if folder not in self._on_disk:
-            # Above the root, where we made nothing, we may have no right to look.
+            # Folders above the root, which others made, may be unreadable for us.
             with contextlib.suppress(PermissionError):
                 _sync_folder(folder.parent)
             self._on_disk.add(folder)
@@ -251,8 +243,8 @@ class LocalStorage(ComposedByReading):
     def _walk(
         self, folder: Path, folder_key: str, prefix: str, after: bytes
     ) -> Iterator[ObjectInfo]:
-        # With "/" behind the names of folders, the order of the names in each
-        # folder gives the order of whole keys: "a-b", "a/b", "ab".
+        # Names of folders are sorted with a "/" at their end, because that is how they
+        # appear in keys: "a-b" < "a/b" < "ab".
         entries: list[tuple[bytes, str]] = []
         try:
             with os.scandir(folder) as found:
@@ -262,9 +254,10 @@ class LocalStorage(ComposedByReading):
                         continue
                     name = decode_segment(entry.name, windows=os.name == "nt")
                     key = folder_key + name + "/" * is_folder
-                    if key == f"{STAGING_FOLDER}/" or not _is_text(key):
-                        continue
-                    entries.append((key.encode(), entry.name))
+                    # Python shows the bytes of a name that is not UTF-8 as surrogates.
+                    with contextlib.suppress(UnicodeEncodeError):
+                        if key != f"{STAGING_FOLDER}/":
+                            entries.append((key.encode(), entry.name))
         except FileNotFoundError:
             return
         for encoded, name in sorted(entries):
@@ -274,58 +267,49 @@ class LocalStorage(ComposedByReading):
                 if relevant and (encoded > after or after.startswith(encoded)):
                     yield from self._walk(folder / name, key, prefix, after)
             elif key.startswith(prefix) and encoded > after:
-                # Pruned by someone since the folder was read: then it is not there.
+                # Skip a file that was deleted since the folder was read.
                 with contextlib.suppress(FileNotFoundError):
                     yield self._info(key)
 
 
-# The last where another disk is mounted below the root.
+# EXDEV appears if another disk is mounted below the root.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
 
 def _is_symlink(path: Path) -> bool:
-    # Not Path.is_symlink: newer Pythons let it swallow that a name is too long.
+    # Not Path.is_symlink: newer Pythons return False if a name is too long, and this must raise.
     try:
         return stat.S_ISLNK(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
-def _is_text(key: str) -> bool:
-    """Whether the name of a file is UTF-8; Python shows other bytes as surrogates."""
-    try:
-        key.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 @contextlib.contextmanager
-def _explained(target: Path, key: str) -> Generator[None]:
-    """Translates what a file system says of a name that it can't give."""
+def _translated(target: Path, key: str) -> Generator[None]:
+    """Translate the file system's errors about a path that can't become a file."""
     try:
         yield
     except FileExistsError:
         if target.is_dir():
-            raise InvalidKeyError(key, "a folder stands where the key needs a file") from None
+            raise InvalidKeyError(key, "a folder has this name") from None
         raise ObjectExistsError(key) from None
     except NotADirectoryError:
-        raise InvalidKeyError(key, "a file stands where the key needs a folder") from None
+        raise InvalidKeyError(key, "a file has the name of one of its folders") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InvalidKeyError(key, "a segment is too long for this file system") from None
         if error.errno in _NO_HARD_LINKS:
-            raise StorageUnsuitableError(
+            raise UnsuitableStorageError(
                 f"the file system of {target.parent}",
-                "hard links, by which files become visible whole",
-                "Use a folder on a local disk.",
+                "hard links, which make files visible",
+                "Use a folder on a local disk",
             ) from error
         raise
 
 
 def _sync_folder(folder: Path) -> None:
-    """Puts the names in a folder on the disk."""
-    if os.name == "nt":  # Windows can't open a folder, and journals its names itself.
+    """Flush the names in a folder to the disk."""
+    if os.name == "nt":  # Windows can't open a folder; its file system journals names itself.
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -1,7 +1,7 @@
-"""A Storage in memory: the reference, and the template for a Storage of one's own.
+"""A storage in memory: the reference implementation, and a template for your own.
 
-Copy it, replace the two dictionaries by your store, and let
-``amplitude_cohort_s3.testing.StorageContract`` prove the result.
+Copy it, replace the two dictionaries by your store, and run
+``amplitude_cohort_s3.testing.storage_contract.StorageContract`` on the result.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from ..errors import ObjectExistsError, ObjectNotFoundError, StagedGoneError
-from .compose import ComposedByReading
+from ._compose import ComposeByReading
 from .keys import check_key
 from .protocol import ObjectInfo, StagedObject, StagedState
 
 
-class MemoryStorage(ComposedByReading):
-    r"""Objects in the memory of this process: for tests, previews and examples.
+class MemoryStorage(ComposeByReading):
+    r"""A storage in the memory of this process, for tests, previews and examples.
 
     >>> storage = MemoryStorage()
     >>> staged = storage.stage("a/b.csv", [b"amplitudeID\n"])
@@ -29,11 +29,11 @@ class MemoryStorage(ComposedByReading):
     """
 
     def __init__(self) -> None:
-        # A visible object is its bytes and the token of the staging it came from.
+        # The bytes of each visible object, and the token of the stage() that it came from.
         self._visible: dict[str, tuple[bytes, str | None]] = {}
         self._staged: dict[str, bytes] = {}
-        # One lock makes each verb atomic; a store brings its own way, such as
-        # a conditional write.
+        # The lock makes each method atomic. A store has a means of its own, such as
+        # conditional writes.
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -104,7 +104,7 @@ class MemoryStorage(ComposedByReading):
         with self._lock:
             self._staged.pop(staged.detail("token"), None)
 
-    # --- the optional powers ---------------------------------------------------------
+    # --- Optional capabilities --------------------------------------------------------
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
         token = staged.detail("token")

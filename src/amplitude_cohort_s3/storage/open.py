@@ -10,33 +10,34 @@ from .local import LocalStorage
 from .protocol import Storage
 
 
-class InBucket(Protocol):
-    """What lies in a bucket and says which; a ``Destination`` does."""
+class HasBucket(Protocol):
+    """Anything that names a bucket and its region, such as a ``Destination``."""
 
     @property
     def bucket(self) -> str | None:
-        """The bucket's name."""
+        """Return the bucket's name, or None if there is no bucket."""
         ...
 
     @property
     def region(self) -> str | None:
-        """The bucket's region, or None for that of the environment."""
+        """Return the bucket's region, or None for the region of the environment."""
         ...
 
 
-def open_storage(place: str | os.PathLike[str] | InBucket, /) -> Storage:
-    """The Storage for a place, with the credentials and settings of the environment.
+def open_storage(place: str | os.PathLike[str] | HasBucket, /) -> Storage:
+    """Return the storage at a location, with the credentials and settings of the environment.
 
-    ``s3://bucket`` and a destination with a bucket open an ``S3Storage``;
-    ``file:///folder`` and a plain path open a ``LocalStorage``: so ``my-bucket`` alone is a
-    folder here, and no bucket. For more choices call these classes. A path within the
-    bucket belongs to the ``Destination``.
+    ``s3://bucket`` and a destination with a bucket open an ``S3Storage``.
+    ``file:///folder`` and a path open a ``LocalStorage``, so ``my-bucket`` alone is a
+    folder. For other options, call these classes. A path within the bucket belongs to the
+    ``Destination``.
 
     Args:
         place: A URL, a folder, or a destination.
 
     Raises:
-        ConfigurationError: The place is none, or the URL has more than a bucket.
+        ConfigurationError: The argument is not a valid location, or the URL has a path
+            after the bucket name.
 
     >>> open_storage("cohorts")
     LocalStorage('cohorts')
@@ -44,35 +45,35 @@ def open_storage(place: str | os.PathLike[str] | InBucket, /) -> Storage:
     Traceback (most recent call last):
     ...
     amplitude_cohort_s3.errors.ConfigurationError: the place of a storage: a storage is a whole \
-bucket: open 's3://my-bucket' and give the rest as Destination.path
+bucket: open 's3://my-bucket' and set Destination.path to the rest
     """
     if isinstance(place, os.PathLike):
         return LocalStorage(place)
     if not isinstance(place, str):
         if not hasattr(place, "bucket"):
-            raise _no_place(f"give a URL, a folder or a destination, not a {type(place).__name__}")
+            raise _error(f"pass a URL, a folder or a destination, not a {type(place).__name__}")
         if place.bucket is None:
-            raise _no_place("the destination names no bucket: set bucket=")
+            raise _error("the destination has no bucket: set bucket=")
         return _open_s3(place.bucket, region=place.region)
     scheme, separator, rest = place.partition("://")
     if not separator:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", place):  # one letter is a drive of Windows
-            # Not shown: it may hold credentials.
-            raise _no_place(
-                "it has a scheme without //: a bucket is s3://my-bucket, and a folder whose name "
-                "begins so is ./name:with-a-colon"
+            # The argument is not shown: it may contain credentials.
+            raise _error(
+                "the URL has no // after its scheme: a bucket is s3://my-bucket, and a folder "
+                "with such a name is ./name:with-a-colon"
             )
         return LocalStorage(place)
     match scheme.lower():
         case "s3":
             bucket, _, path = rest.partition("/")
             if not re.fullmatch(r"[A-Za-z0-9._-]+", bucket):
-                # Not shown: it may be a URL with credentials in it.
-                raise _no_place("an S3 URL is s3:// and the name of a bucket, nothing else")
+                # The argument is not shown: it may contain credentials.
+                raise _error("an S3 URL is s3:// and the name of a bucket, nothing else")
             if path:
-                raise _no_place(
-                    f"a storage is a whole bucket: open {f's3://{bucket}'!r} and give the rest "
-                    "as Destination.path"
+                raise _error(
+                    f"a storage is a whole bucket: open {f's3://{bucket}'!r} and set "
+                    "Destination.path to the rest"
                 )
             return _open_s3(bucket, region=None)
         case "file":
@@ -80,17 +81,17 @@ bucket: open 's3://my-bucket' and give the rest as Destination.path
 
             parts = urlsplit(place)
             if parts.netloc not in ("", "localhost") or not parts.path:
-                raise _no_place("a file URL is file:// and an absolute path: file:///data/bucket")
+                raise _error("a file URL is file:// and an absolute path: file:///data/bucket")
             return LocalStorage(url2pathname(parts.path))
         case _:
-            raise _no_place("its scheme is none of s3:// and file://")
+            raise _error("the URL must begin with s3:// or file://")
 
 
-def _no_place(fault: str) -> ConfigurationError:
+def _error(fault: str) -> ConfigurationError:
     return ConfigurationError("the place of a storage", (fault,))
 
 
 def _open_s3(bucket: str, *, region: str | None) -> Storage:
-    from .s3 import S3Storage  # noqa: PLC0415 - boto3 costs 0.3 s
+    from .s3 import S3Storage  # noqa: PLC0415 -- boto3 costs 0.3 s
 
     return S3Storage(bucket, region=region)

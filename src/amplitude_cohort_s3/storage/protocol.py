@@ -1,4 +1,4 @@
-"""What a Storage promises; ``testing.StorageContract`` checks each word of it."""
+"""The interface of a storage. ``testing.storage_contract`` tests every sentence of it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -7,18 +7,19 @@ from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
 from attrs import asdict, frozen
 
-from ..errors import ForeignHandleError
+from ..errors import UnsuitableStorageError
 
 
 @frozen(kw_only=True)
 class ObjectInfo:
-    """A visible object: what a listing can honestly say about it.
+    """The description of a visible object.
 
     Attributes:
         key: The whole key, from the root of the storage.
-        size: Bytes as stored.
-        url: Where other tools (pandas, DuckDB) open it: ``s3://…``, ``file://…``.
-        last_modified: When it became visible by the store's clock, if the store says so.
+        size: The number of bytes as stored.
+        url: The address for other tools (pandas, DuckDB): ``s3://…``, ``file://…``.
+        last_modified: The time at which the object became visible by the store's clock,
+            or None if the store does not report it.
     """
 
     key: str
@@ -29,17 +30,18 @@ class ObjectInfo:
 
 @frozen(kw_only=True)
 class StagedObject:
-    """A stored object that nobody can see yet: the handle to publish or discard it.
+    """A stored object that nobody can see yet: the ticket to publish or discard it.
 
-    The handle is all that another process needs, after any crash; so it is JSON.
-    Law: ``StagedObject.from_json(staged.to_json()) == staged``.
+    The ticket is JSON and complete: after a crash, another process can publish or discard
+    the object with nothing else. Law: ``StagedObject.from_json(staged.to_json()) == staged``.
 
     Attributes:
-        key: The key under which it will become visible.
-        size: Bytes as stored.
-        sha256: Of the bytes as stored, in hex; None where the store composed them and
-            no process has seen them all.
-        handle: What the backend needs to find it again. No secrets: records hold it.
+        key: The key under which the object will become visible.
+        size: The number of bytes as stored.
+        sha256: The SHA-256 of the bytes as stored, in hex. None if the store composed the
+            object itself, so that no process has read all of it.
+        handle: The values by which the storage finds the staged bytes again. They are
+            written to the log, so they must not contain secrets.
     """
 
     key: str
@@ -48,76 +50,113 @@ class StagedObject:
     handle: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """The handle as JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of :meth:`to_json`.
+        """Return the staged object that :meth:`to_json` described.
 
         Raises:
-            TypeError: The fields are not those of a handle.
+            TypeError: The fields are not those of a staged object.
         """
         return cls(**value)
 
     def detail(self, name: str) -> str:
-        """One entry of the handle.
+        """Return one entry of the handle.
 
         Raises:
-            ForeignHandleError: It has none of this name: another kind of storage made it.
+            UnsuitableStorageError: The handle has no such entry, because another kind of
+                storage made it.
         """
         if name not in self.handle:
-            raise ForeignHandleError(self.key, name)
+            raise UnsuitableStorageError(
+                f"the handle of the staged object for {self.key!r}",
+                f"the entry {name!r}",
+                "Finish the sync with the kind of storage that it was begun with",
+            )
         return self.handle[name]
 
 
 class StagedState(Enum):
-    """What became of a staged object.
+    """The state of a staged object.
 
-    ``PUBLISHED`` and ``GONE`` are final: no later answer says that it could be
-    published still. Only a stranger's object can turn ``GONE`` into ``TAKEN``.
+    ``PUBLISHED`` and ``GONE`` are final: after either, the object never becomes publishable
+    again. ``GONE`` changes to ``TAKEN`` if somebody else then writes the key.
     """
 
     STAGED = "staged"
-    """Stored and invisible; it can be published or discarded. Whether its key is still
-    free is only settled by ``publish``: a store that would have to be asked twice says
-    ``STAGED`` as long as it can be discarded, one that sees both says ``TAKEN``."""
+    """The object is stored and invisible, and can be discarded. It can be published if its
+    key is still free. If another object has taken the key, a storage may answer ``STAGED``
+    or ``TAKEN``: looking at the key as well may cost it a second request."""
     PUBLISHED = "published"
-    """Visible under its key. (Where a store keeps no token beside its objects, another
-    object of equal bytes may count as this one: no reader could tell them apart.)"""
+    """The object is visible under its key. A store that keeps no token beside its objects
+    may report an equal object of somebody else as this one: no reader sees a difference."""
     GONE = "gone"
-    """It can never be published, and no object is under its key."""
+    """The object can never be published, and its key is free."""
     TAKEN = "taken"
-    """Another object is under its key, whatever became of this one."""
+    """Another object is visible under the key."""
 
 
 @runtime_checkable
 class Storage(Protocol):
-    """A whole bucket or root folder of immutable objects.
+    """A store of immutable objects: a whole bucket, or a root folder.
 
-    Seven verbs, and none that overwrites. Every method may be called from any
-    thread and any process. Keys are relative paths: see ``check_key``.
-    Where the store refuses access or fails, the backend's own error comes out
-    (a ``PermissionError`` or another ``OSError``); it never reads as "not there".
-    Where a write may have happened although its answer was lost, the error is
-    ``UnknownOutcomeError``, unless asking the store settles it.
+    To use a store of your own, write a class with these seven methods. It need not inherit
+    from anything; :class:`~amplitude_cohort_s3.MemoryStorage` is a template to copy, and
+    :class:`~amplitude_cohort_s3.testing.storage_contract.StorageContract` tests the result.
+
+    **How a sync uses it.** A sync must make three files visible together, although no store
+    writes three objects at once, and its process may die at any moment. So it *stages* the
+    files: their bytes are stored, but nobody can see them. Then it *creates* a small record
+    in the log that names what is staged. Then it *publishes* the files one by one. A process
+    that dies before the record has changed nothing that others can see. If it dies later,
+    any other process finds the record and *inspects* the staged files, then publishes or
+    *discards* all three.
+
+    **States of an object**::
+
+        stage()  ───►  STAGED  ── publish() ──►  PUBLISHED    visible and final
+                         │
+                         └────── discard() ──►  GONE          never visible
+
+    **Rules for every method.**
+
+    - It may be called by any thread of any process, also on an object that another process
+      staged. Each call asks the store; nothing is answered from memory.
+    - A visible object never changes. Only the optional ``replace`` and ``delete`` of
+      :class:`SupportsReplace` and :class:`SupportsDelete` change or remove it.
+    - A write is atomic: readers see the whole object or none. It is also conditional: of
+      several writers of one key exactly one succeeds.
+    - A change is visible to all readers as soon as the method returns.
+    - Keys are relative paths with ``/`` (see :func:`~amplitude_cohort_s3.storage.check_key`).
+      A method that takes a key raises ``InvalidKeyError`` for an unusable one before it
+      writes anything.
+    - "Not there" is an answer, never a guess. If the store refuses access or fails, raise
+      ``PermissionError`` or another ``OSError``.
+    - If the response to a write is lost, the write may have happened. Ask the store what is
+      there; if that is impossible too, raise ``UnknownOutcomeError``. The caller then leaves
+      everything as it is, and the next sync finds out.
     """
 
     def list_objects(
         self, prefix: str = "", /, *, start_after: str | None = None
     ) -> Iterator[ObjectInfo]:
-        """Every visible object whose key starts with ``prefix``.
+        """Yield the visible objects whose key starts with the prefix.
 
-        ``prefix`` is a string and not a folder: ``a/b`` also finds ``a/bc``.
-        Keys come in the order of their UTF-8 bytes, only those greater than
-        ``start_after``. Lazy: the first key of a million costs one request.
-        An object that was visible before the call is listed. What a backend keeps
-        for itself (a folder for staged files, a probe) is not.
+        The prefix is compared as text, so ``a/b`` also finds ``a/bc``. The keys come in the
+        order of their UTF-8 bytes. The listing is lazy: the first of a million keys costs
+        one request. Every object that was visible before the call is listed. Objects that
+        the storage keeps for itself, such as the folder of staged files, are not.
+
+        Args:
+            prefix: The beginning of the keys; by default all objects are listed.
+            start_after: The key after which the listing begins. It need not exist.
         """
         ...
 
     def open(self, key: str, /) -> BinaryIO:
-        """A stream over the bytes of the object, from its start; the caller closes it.
+        """Return a stream over the object's bytes; the caller closes it.
 
         Raises:
             ObjectNotFoundError: No object is visible under the key.
@@ -125,71 +164,76 @@ class Storage(Protocol):
         ...
 
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
-        """Makes a small object visible, whole and at once, if its key is free.
+        """Write a small object and make it visible, if its key is free.
 
-        Of any number of racing creators one wins. The same bytes already there
-        are a success, so that a creator may try again.
+        If the same bytes are already there, the call succeeds, so that a writer may retry.
 
         Raises:
-            ObjectExistsError: Other bytes are under the key.
-            UnknownOutcomeError: It may have been written.
+            ObjectExistsError: An object with other bytes is visible under the key.
+            UnknownOutcomeError: The object may have been written.
         """
         ...
 
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
-        """Stores an object of any size, zero bytes too, that no listing and no ``open`` shows.
+        """Store an object of any size, which no ``list_objects`` and no ``open`` shows yet.
 
-        The storage pulls the chunks. When they raise, or anything else does,
-        nothing stays behind but what the store itself cleans up. That another
-        object is under the key already does not matter until it is published.
+        The storage iterates over the chunks; there may be none. If they or the store raise an
+        exception, nothing of the object is kept. Another object may be visible under the key:
+        only ``publish`` checks that.
+
+        Args:
+            key: The key under which the object will become visible.
+            chunks: The bytes, in pieces of any size.
+            content_type: The media type, for stores that record it.
         """
         ...
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
-        """What became of a staged object, asked of the store and never remembered."""
+        """Return the present state of a staged object."""
         ...
 
     def publish(self, staged: StagedObject, /) -> ObjectInfo:
-        """Makes a staged object visible, whole and at once, if its key is free.
+        """Make a staged object visible, if its key is free.
 
-        Idempotent, from any process: publishing what is published succeeds.
+        Publishing again succeeds and changes nothing.
 
         Raises:
-            StagedGoneError: It was discarded.
-            ObjectExistsError: Another object is under the key; the staged one stays.
-            UnknownOutcomeError: It may have been published.
+            StagedGoneError: The staged object was discarded.
+            ObjectExistsError: Another object is visible under the key. This one stays staged.
+            UnknownOutcomeError: The object may have been published.
         """
         ...
 
     def discard(self, staged: StagedObject, /) -> None:
-        """Revokes a staged object: once this returns, no ``publish`` by anyone can succeed.
+        """Revoke a staged object: after this returns, no ``publish`` of it can succeed.
 
-        Idempotent. What is published already stays published.
+        Discarding again succeeds. A published object stays as it is.
         """
         ...
 
 
 @runtime_checkable
 class SupportsDelete(Protocol):
-    """An optional power, needed only to forget people and to prune old syncs."""
+    """The optional capability to delete, which ``forget`` and ``prune`` need."""
 
     def delete(self, key: str, /) -> None:
-        """Removes a visible object; that it is not there is a success."""
+        """Remove a visible object; succeed if there is none."""
         ...
 
 
 @runtime_checkable
 class SupportsCompose(Protocol):
-    """An optional power: one object out of many, put together where they are stored.
+    """The optional capability to join objects inside the store.
 
-    It is what engines of many machines lack, which write a file as many parts.
+    Engines of several machines, such as Spark, need it: each machine writes a part of the
+    file, and no machine has all of its bytes.
     """
 
     @property
     def max_object_bytes(self) -> int:
-        """The size of the largest object that the store takes."""
+        """Return the size of the largest object that the store accepts."""
         ...
 
     def compose(
@@ -201,41 +245,40 @@ class SupportsCompose(Protocol):
         header: bytes = b"",
         content_type: str = "text/csv",
     ) -> StagedObject:
-        """Stages an object that consists of a header and the bytes of visible objects.
+        """Stage an object that consists of a header and the bytes of visible objects.
 
-        It is staged like any other: ``inspect``, ``publish`` and ``discard`` take its
-        handle. The parts stay as they are, and may be deleted once this returns.
+        ``inspect``, ``publish`` and ``discard`` accept the result like any staged object.
+        The parts stay as they are, and may be deleted as soon as this returns.
 
         Args:
-            key: The key under which it will become visible.
+            key: The key under which the object will become visible.
             parts: The objects in order, with the sizes that they had when they were
-                written or listed; none at all is possible.
-            header: What goes in front of them.
-            content_type: As for ``stage``.
+                written or listed. There may be none.
+            header: The bytes before the first part.
+            content_type: The media type, for stores that record it.
 
         Raises:
             ObjectNotFoundError: A part is not visible.
-            ObjectChangedError: A part has another size than it had, or is replaced
-                meanwhile.
-            ObjectTooLargeError: Together they are larger than the store takes. It shows
-                before anything is written.
-            TooManyPartsError: The store can't put so many together; as early.
+            ObjectChangedError: A part has another size than stated, or was replaced during
+                the call.
+            ObjectTooLargeError: The result would exceed ``max_object_bytes``, or the store
+                can't join so many parts. Nothing has been written.
         """
         ...
 
 
 @runtime_checkable
 class SupportsReplace(Protocol):
-    """An optional power, needed only to forget people: the one write that overwrites."""
+    """The optional capability to overwrite, which only ``forget`` needs."""
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
-        """Makes a staged object visible, whole and at once, in place of what is there.
+        """Make a staged object visible in place of the object under its key, if there is one.
 
-        There is no moment at which its key is free, and readers see the old bytes or
-        the new. Idempotent, from any process: what is published already stays as it is.
+        Readers see the old bytes or the new ones, and the key is free at no moment.
+        Replacing again succeeds and changes nothing.
 
         Raises:
-            StagedGoneError: It was discarded.
-            UnknownOutcomeError: It may have been published.
+            StagedGoneError: The staged object was discarded, or replaced in turn.
+            UnknownOutcomeError: The object may have been published.
         """
         ...

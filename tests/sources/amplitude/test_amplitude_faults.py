@@ -10,11 +10,11 @@ import trustme
 from amplitude_fakes import ID, MANY, SCHEMA, STEPS, Time, connect, download, failing, rows
 from hypothesis import example, given
 from hypothesis import strategies as st
-from urllib3.exceptions import ProtocolError
 
 from amplitude_cohort_s3 import CohortS3Error, errors
-from amplitude_cohort_s3.sources.amplitude._export import RowCount, read_export
-from amplitude_cohort_s3.sources.amplitude._http import Deadline, Patience
+from amplitude_cohort_s3.sources.amplitude._export import read_export
+from amplitude_cohort_s3.sources.amplitude._http import Response, RetryBudget
+from amplitude_cohort_s3.sources.amplitude.cohorts import RowCount
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude, export_csv
 from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
 
@@ -38,13 +38,13 @@ CASES = [
 
 
 def with_fault(fake, fault, step, **fields):
-    """A fake that meets requests of this step with a fault."""
+    """Let the requests of this step meet a fault."""
     fake.inline_bytes = 1 << 30 if step == "file" else 0
     fake.lie(**LOST[fault], path=STEPS[step], **fields)
 
 
 @pytest.mark.parametrize(("fault", "step"), CASES, ids=[f"{f} {s}" for f, s in CASES])
-def test_what_is_lost_is_asked_for_again(amplitude, fake, fault, step):
+def test_a_lost_answer_is_requested_again(amplitude, fake, fault, step):
     fake.set_cohort(ID, MANY)
     with_fault(fake, fault, step, times=2)
     assert download(amplitude) == rows(MANY)
@@ -59,18 +59,19 @@ def test_a_store_without_ranges_is_read_from_the_start(amplitude, fake, fault):
 
 
 @pytest.mark.parametrize(("fault", "step"), CASES, ids=[f"{f} {s}" for f, s in CASES])
-def test_what_is_lost_for_good_is_an_error_and_never_a_shorter_cohort(amplitude, fake, fault, step):
+def test_a_permanent_fault_is_an_error_and_never_a_shorter_cohort(amplitude, fake, fault, step):
     with_fault(fake, fault, step, times=10**6)
     if step == "usage" and fault != "429":
-        assert download(amplitude) == rows(MANY[:100])  # it counts by itself
+        assert download(amplitude) == rows(MANY[:100])  # downloads are counted here instead
         return
-    expected = errors.AmplitudeBusyError if fault == "429" else errors.AmplitudeUnavailableError
-    with failing(fake, expected):
+    expected = errors.AmplitudeTimeoutError if fault == "429" else errors.AmplitudeUnavailableError
+    with failing(fake, expected) as caught:
         download(amplitude)
+    assert getattr(caught.value, "rate_limited", False) == (fault == "429")
 
 
 @pytest.mark.parametrize("step", ["status", "store", "file"])
-def test_a_stalled_answer_is_given_up_and_asked_for_again(fake, passing, step):
+def test_a_stalled_answer_times_out_and_is_requested_again(fake, passing, step):
     amplitude = connect(fake, passing, timeout=0.2)
     fake.inline_bytes = 1 << 30 if step == "file" else 0
     fake.lie(Lie.STALL, path=STEPS[step], seconds=0.5)
@@ -78,7 +79,7 @@ def test_a_stalled_answer_is_given_up_and_asked_for_again(fake, passing, step):
 
 
 @pytest.mark.parametrize("step", ["list", "usage", "request", "status", "file", "store"])
-def test_a_flipped_bit_is_never_other_members(amplitude, fake, step):
+def test_a_flipped_bit_never_leads_to_other_members(amplitude, fake, step):
     fake.set_cohort(ID, MANY)
     fake.inline_bytes = 1 << 30 if step == "file" else 0
     fake.lie(Lie.FLIP_BIT, path=STEPS[step], times=1)
@@ -89,7 +90,7 @@ def test_a_flipped_bit_is_never_other_members(amplitude, fake, step):
     assert members == rows(MANY)
 
 
-def test_a_server_that_is_not_there_is_unavailable(fake, passing):
+def test_an_unreachable_server_is_unavailable(fake, passing):
     with FakeAmplitude() as gone:
         pass
     fake.lie(Lie.STALL, path="nothing")
@@ -125,23 +126,23 @@ def test_a_download_over_tls(fake, passing, secure, trusted):
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(fake, passing, secure):
-    with failing(fake, errors.AmplitudeUnavailableError, match="SSLError"):
+    with failing(fake, errors.AmplitudeUnavailableError, match="SSLCertVerificationError"):
         connect(fake, passing, base_url=secure).list_cohorts()
     assert fake.requests == []
 
 
-def test_tls_is_never_left(fake, passing, secure, trusted):
+def test_a_redirect_from_https_to_http_is_not_followed(fake, passing, secure, trusted):
     fake.inline_bytes = 0  # redirects to http
     with failing(fake, errors.AmplitudeRefusedError):
         download(connect(fake, passing, base_url=secure))
 
 
-# --- A download that goes on ---------------------------------------------------------------
+# --- A download that is resumed ---------------------------------------------------------------
 
 
 @pytest.fixture
 def begun(amplitude, fake):
-    """The chunks of a download that breaks off in the middle, after the first of them."""
+    """The first chunk of a download that breaks off in the middle, and the iterator of the rest."""
     fake.packing, fake.inline_bytes = "none", 0
     fake.set_cohort(ID, MANY)
     fake.lie(Lie.CUT_BODY, path=STEPS["store"])
@@ -149,40 +150,40 @@ def begun(amplitude, fake):
     return next(chunks), chunks
 
 
-def test_it_goes_on_where_it_broke_off(fake, begun):
+def test_a_broken_download_is_resumed_where_it_broke_off(fake, begun):
     first, rest = begun
     assert list(SCHEMA.decode([first, *rest])) == rows(MANY)
     assert fake.downloads == 1
 
 
-def test_it_may_begin_anew_with_the_same_bytes(fake, begun):
+def test_a_download_may_restart_with_the_same_bytes(fake, begun):
     first, rest = begun
     fake.replace_exports(b"".join(export_csv(MANY, SCHEMA.properties)))
     assert list(SCHEMA.decode([first, *rest])) == rows(MANY)
 
 
 @pytest.mark.parametrize("others", [MANY[::-1], MANY[:2]], ids=["other rows", "fewer rows"])
-def test_it_never_goes_on_with_another_file(fake, begun, others):
+def test_a_download_never_continues_with_another_file(fake, begun, others):
     first, rest = begun
     fake.replace_exports(b"".join(export_csv(others, SCHEMA.properties)))
-    with failing(fake, errors.ExportChangedError):
+    with failing(fake, errors.ExportFailedError, match="has changed since"):
         list(SCHEMA.decode([first, *rest]))
 
 
-class Response:
-    """What urllib3 gives, of which a part arrives."""
+class RawResponse:
+    """A response as http.client gives it, of which only a part arrives."""
 
     def __init__(self, status, headers, body, arriving, *, quiet):
         self.status, self.headers = status, headers
-        self.body, self.arriving, self.quiet = body, arriving, quiet
+        self.sent, self.quiet = io.BytesIO(body[:arriving]), quiet
+        self.is_whole = arriving >= len(body)
         self.closed = False
 
-    def stream(self, amt, decode_content):
-        assert not decode_content
-        sent = self.body[: self.arriving]
-        yield from (sent[i : i + 7] for i in range(0, len(sent), 7))
-        if self.arriving < len(self.body) and not self.quiet:
-            raise ProtocolError("broken")
+    def read(self, amt):
+        part = self.sent.read(min(amt, 7))
+        if not part and not self.is_whole and not self.quiet:
+            raise ConnectionResetError
+        return part
 
     def close(self):
         self.closed = True
@@ -204,16 +205,16 @@ def test_a_download_is_the_file_or_an_error(body, packing, cuts, version, ranges
     expected = sent if packing == "none" else body
     opened = []
 
-    def open_file(place):
+    def open_file(asked):
         at = len(opened)
         now = version[at] if at < len(version) else "same"
         content = sent[::-1] if now == "other bytes" else sent
         tag = '"1"' if now == "same" else f'"2{at}"'
         headers = {"ETag": f"W/{tag}" if ranges == "weak" else tag}
         status, offset = 200, 0
-        if place is not None and ranges != "no":
-            # A server that ignores If-Match, or begins where it was not asked to.
-            offset = place.offset - (ranges == "wrong")
+        if asked and ranges != "no":
+            # A server that ignores If-Match, or begins at another offset.
+            offset = int(asked["Range"][len("bytes=") : -1]) - (ranges == "wrong")
             headers["Content-Range"] = f"bytes {offset}-{len(content) - 1}/{len(content)}"
             status = 206
         part = content[offset:]
@@ -221,29 +222,29 @@ def test_a_download_is_the_file_or_an_error(body, packing, cuts, version, ranges
             headers["Content-Encoding"] = "gzip"
         if ends != "quiet":
             headers["Content-Length"] = str(len(part))
-        response = Response(
+        raw = RawResponse(
             status,
             headers,
             part,
             cuts[at] if at < len(cuts) else len(part),
-            # Without a length only gzip tells that something is missing.
+            # Without a length only gzip shows that something is missing.
             quiet=ends != "broken" and (packing == "gzip" or ends != "quiet"),
         )
-        opened.append(response)
-        return response
+        opened.append(raw)
+        return Response(raw, raw)
 
     passing = Time()
-    deadline = Deadline(seconds=9e9, ends_at=9e9, clock=passing.monotonic, sleep=passing.sleep)
+    budget = RetryBudget("it", 9e9, 9e9, passing.monotonic, passing.sleep)
     try:
-        got = b"".join(read_export(open_file, Patience("it", deadline), ID))
-    except (errors.ExportChangedError, errors.AmplitudeUnavailableError):
+        got = b"".join(read_export(open_file, budget, ID))
+    except (errors.ExportFailedError, errors.AmplitudeUnavailableError):
         assert "other bytes" in version
     else:
         assert got == expected or ("other bytes" in version and got == sent[::-1])
-    assert all(r.closed for r in opened if r.arriving < len(r.body))
+    assert all(raw.closed for raw in opened)
 
 
-# A cell with whatever a cell can hold that matters to a count of rows.
+# Cells with every character that matters for a count of rows.
 CELLS = st.text(alphabet='ab",\n\r', max_size=6)
 
 
@@ -259,6 +260,6 @@ def test_rows_are_counted_as_a_csv_reader_counts_them(table, quoting, size, ende
     data = text.getvalue().encode()
     data = data if ended else data.removesuffix(b"\n")
     pieces = [data[i : i + size] for i in range(0, len(data), size)]
-    count = RowCount()
-    assert b"".join(count.through(pieces)) == data
+    count = RowCount(pieces)
+    assert b"".join(count) == data
     assert count.rows == len(table)

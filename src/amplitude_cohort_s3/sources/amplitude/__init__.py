@@ -1,7 +1,8 @@
 """Members from Amplitude's Behavioral Cohorts API."""
 
-from ._session import DownloadUsage
-from .api import AmplitudeCohort, AmplitudeCohorts, AmplitudeMembers
+from .api import AmplitudeCohorts
+from .cohorts import AmplitudeCohort, AmplitudeMembers
+from .usage import DownloadUsage
 
 __all__ = [
     "AmplitudeCohort",

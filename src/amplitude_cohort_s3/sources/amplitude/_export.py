@@ -1,198 +1,185 @@
-"""An export's bytes, whole, over connections that break.
+"""One export of a cohort: requested once, and read whole over connections that break."""
 
-Where the store can, a download goes on where it broke off; else it begins anew, and what
-was handed on already must come again. No error is ever taken for the end.
-"""
-
-import hashlib
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field
 
-from ...errors import ExportChangedError, MalformedGzipError
+from ..._bytes import Hashed
+from ...errors import (
+    AmplitudeRefusedError,
+    CompressionError,
+    ExportFailedError,
+    UnknownCohortError,
+)
 from ...format.compression import decompress_chunks, unpack_chunks
-from ._http import NoAnswer, Patience, chunks
+from ._http import Response, ResponseLost, RetryBudget
+from ._json import object_or_empty
+from ._session import ACCEPTED, DENIED, GONE, OK, Session
 
-if TYPE_CHECKING:
-    from urllib3.response import BaseHTTPResponse
+_PARTIAL_CONTENT = 206
 
-PARTIAL_CONTENT = 206
+# The store's answers to a request for a part of a version that it does not have.
+_OTHER_VERSION = {412, 416}
 
+# Exports commonly take 30 to 60 seconds, whatever their size.
+_FIRST_POLL, _POLL_GROWTH, _LONGEST_POLL = 2.0, 1.5, 30.0
 
-@frozen(kw_only=True)
-class Place:
-    """Where a download broke off.
+# Only "JOB INPROGRESS" and "JOB COMPLETED" are documented.
+_FAILED = re.compile(r"fail|error|cancel|abort|expire|kill", re.IGNORECASE)
 
-    Attributes:
-        offset: How many bytes have arrived.
-        etag: Of which version of the file.
-    """
-
-    offset: int
-    etag: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Asks for the rest of this version, and for an error if there is another."""
-        return {"Range": f"bytes={self.offset}-", "If-Match": self.etag}
-
-    def is_continued_by(self, response: "BaseHTTPResponse") -> bool:
-        """Whether an answer is the rest; a server may ignore either header."""
-        given = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        return (
-            response.status == PARTIAL_CONTENT
-            and response.headers.get("ETag") == self.etag
-            and given is not None
-            and int(given[1]) == self.offset
-        )
+_EXPIRED = "Amplitude keeps an export for 7 days and no longer has this one"
+_CHANGED = "its download broke off, and the file has changed since"
 
 
-OpenFile = Callable[[Place | None], "BaseHTTPResponse"]
-"""Opens an export's file, from a place on if there is one and the server can."""
+@define
+class Export:
+    """An export that is requested when it is first read; a second reading fetches it again."""
+
+    _session: Session
+    _cohort_id: str
+    _properties: tuple[str, ...]
+    _id: str | None = field(default=None, init=False)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes of the file, decompressed."""
+        budget = self._session.budget(f"the download of {self._cohort_id!r}")
+        with self._session.limits.slot(budget):
+            if self._id is None:
+                self._id = self._request(budget)
+            export_id = quote(self._id, safe="")
+            self._wait(f"/api/5/cohorts/request-status/{export_id}", budget)
+            path = f"/api/5/cohorts/request/{export_id}/file"
+            yield from read_export(
+                lambda headers: self._open(path, headers, budget), budget, self._cohort_id
+            )
+
+    def _request(self, budget: RetryBudget) -> str:
+        path = f"/api/5/cohorts/request/{quote(self._cohort_id, safe='')}"
+        if self._properties:
+            keys = [("propKeys", name) for name in self._properties]
+            path += f"?{urlencode([('props', '1'), *keys])}"
+        status, answer = self._session.request_download(path, budget)
+        if status in GONE:
+            raise UnknownCohortError(self._cohort_id)
+        export_id = object_or_empty(answer).get("request_id")
+        if not isinstance(export_id, str):
+            raise AmplitudeRefusedError(budget.step, status)
+        return export_id
+
+    def _wait(self, path: str, budget: RetryBudget) -> None:
+        """Poll until the export is complete; raise if it failed or expired."""
+        pause = _FIRST_POLL
+        while True:
+            status, answer = self._session.ask(path, budget)
+            if status in GONE:
+                raise ExportFailedError(self._cohort_id, _EXPIRED)
+            if status not in (OK, ACCEPTED):
+                raise AmplitudeRefusedError(budget.step, status)
+            state = str(object_or_empty(answer).get("async_status"))
+            if status == OK and state == "JOB COMPLETED":
+                return
+            if status == OK or _FAILED.search(state):
+                shown = re.sub(r"[^A-Za-z _-]", "", state)[:40]
+                reason = f"Amplitude reports the state {shown!r}"
+                raise ExportFailedError(self._cohort_id, reason)
+            budget.pause(pause)
+            pause = min(pause * _POLL_GROWTH, _LONGEST_POLL)
+
+    def _open(self, path: str, headers: Mapping[str, str], budget: RetryBudget) -> Response:
+        """Open the file; ask for a new URL if the store's has expired."""
+        while True:
+            response, is_stored = self._session.open_file(path, budget, headers)
+            status = response.status
+            if status in (OK, _PARTIAL_CONTENT):
+                return response
+            response.close()
+            if is_stored and status in DENIED | GONE:
+                budget.failed("the store refused the URL, as it does after the URL has expired")
+            elif is_stored and status in _OTHER_VERSION:
+                headers = {}
+                budget.failed("the store has another version of the file")
+            elif status in GONE:
+                raise ExportFailedError(self._cohort_id, _EXPIRED)
+            else:
+                raise AmplitudeRefusedError(budget.step, status)
 
 
-def read_export(open_file: OpenFile, patience: Patience, cohort_id: str) -> Iterator[bytes]:
-    """The bytes of the file, decompressed.
+# --- The bytes of the file -------------------------------------------------------------
+#
+# A download that breaks off is resumed where it broke off, if the store supports ranges and
+# a strong ETag shows that the file is still the same. Otherwise it starts again, and must
+# begin with the bytes that were delivered already: their size and digest are kept for that.
+# So the caller gets the whole file or an error, and never sees an early end as the end.
 
-    Args:
-        open_file: Opens it, as often as needed.
-        patience: How often it may break without progress.
-        cohort_id: For messages.
+OpenFile = Callable[[Mapping[str, str]], Response]
+"""A function that opens an export's file with these headers."""
 
-    Raises:
-        ExportChangedError: It had to begin anew and was another file.
-        AmplitudeUnavailableError, AmplitudeBusyError, ExportTimeoutError: It never came.
-    """
-    passed = _Passed(cohort_id)
-    anew = Patience(patience.step, patience.deadline)
-    response = open_file(None)
+
+def read_export(open_file: OpenFile, budget: RetryBudget, cohort_id: str) -> Iterator[bytes]:
+    """Yield the bytes of the file, decompressed; raise if another file comes after a restart."""
+    delivered = Hashed()
+    restarts = evolve(budget)
     while True:
-        # Some answers are gzip and do not say so; one that says so must be.
-        said = response.headers.get("Content-Encoding") == "gzip"
-        unpack = decompress_chunks if said else unpack_chunks
+        response = open_file({})
+        # Some answers are gzip without a header that says so.
+        is_gzip = response.headers.get("Content-Encoding") == "gzip"
+        unpack = decompress_chunks if is_gzip else unpack_chunks
         try:
-            # Closed even where an error leaves them in the middle, and the connection with them.
-            with closing(_resumed(response, open_file, patience)) as sent:
-                for chunk in passed.behind(unpack(sent)):
-                    passed.add(chunk)
+            # Closed even if an error ends the loop early, and the connection with it.
+            with closing(_resumed(response, open_file, budget)) as sent:
+                for chunk in _remaining(unpack(sent), delivered, cohort_id):
+                    delivered.update(chunk)
                     yield chunk
-        except _BegunAnewError as begun:
-            response = begun.response
-            anew.failed("the connection broke and could not be resumed")
-        except MalformedGzipError:
-            anew.failed("the bytes arrived damaged or cut off")
-            response = open_file(None)
+        except ResponseLost:
+            fault = "the connection broke and could not be resumed"
+        except CompressionError:
+            fault = "the bytes arrived damaged or cut off"
         else:
             return
+        restarts.failed(fault)
 
 
-class _BegunAnewError(Exception):
-    """A download broke off and the server gives the file from its start."""
-
-    def __init__(self, response: "BaseHTTPResponse") -> None:
-        super().__init__()
-        self.response = response
-
-
-def _resumed(
-    response: "BaseHTTPResponse", open_file: OpenFile, patience: Patience
-) -> Generator[bytes, None, None]:
+def _resumed(response: Response, open_file: OpenFile, budget: RetryBudget) -> Generator[bytes]:
+    """Yield the bytes as they were sent, resumed after each break if that is possible."""
     offset = 0
     etag = response.headers.get("ETag", "")
     while True:
         try:
             with closing(response):
-                for chunk in chunks(response):
+                for chunk in response.chunks():
                     offset += len(chunk)
-                    patience.progressed()
+                    budget.progressed()
                     yield chunk
-        except NoAnswer as lost:
+        except ResponseLost as lost:
             fault = str(lost)
         else:
             return
-        patience.failed(fault)
-        # A weak one (W/"...") does not vouch for the bytes.
-        place = Place(offset=offset, etag=etag) if offset and etag.startswith('"') else None
-        response = open_file(place)
-        if place is not None and place.is_continued_by(response):
-            continue
-        if response.status == PARTIAL_CONTENT:  # of something else
+        budget.failed(fault)
+        # A weak ETag (W/"...") does not guarantee equal bytes.
+        if not offset or not etag.startswith('"'):
+            raise ResponseLost(fault)
+        response = open_file({"Range": f"bytes={offset}-", "If-Match": etag})
+        # A server may ignore either header.
+        part = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        same = response.status == _PARTIAL_CONTENT and response.headers.get("ETag") == etag
+        if not same or part is None or int(part[1]) != offset:
             response.close()
-            response = open_file(None)
-        raise _BegunAnewError(response)
+            raise ResponseLost(fault)
 
 
-class _Passed:
-    """What was handed on, so that a second download can be held against it."""
-
-    def __init__(self, cohort_id: str) -> None:
-        self._cohort_id = cohort_id
-        self._size = 0
-        self._digest = hashlib.sha256()
-
-    def add(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        self._digest.update(chunk)
-
-    def behind(self, whole: Iterable[bytes]) -> Iterator[bytes]:
-        """What comes after it in a download from the start.
-
-        Raises:
-            ExportChangedError: The download begins with other bytes.
-        """
-        missing, expected, seen = self._size, self._digest.digest(), hashlib.sha256()
-        for chunk in whole:
-            seen.update(chunk[:missing])
-            rest = chunk[missing:]
-            missing = max(0, missing - len(chunk))
-            if rest:
-                if seen.digest() != expected:
-                    raise ExportChangedError(self._cohort_id)
-                expected = seen.digest()
-                yield rest
-        if missing or seen.digest() != expected:
-            raise ExportChangedError(self._cohort_id)
-
-
-@define
-class RowCount:
-    r"""Counts the rows of a CSV file as it passes: line ends outside of quotes.
-
-    >>> count = RowCount()
-    >>> b"".join(count.through([b'a,b\n1,"x\n', b'y"\n2,']))
-    b'a,b\n1,"x\ny"\n2,'
-    >>> count.rows
-    2
-    """
-
-    _lines: int = field(default=0, init=False)
-    _quoted: bool = field(default=False, init=False)
-    _open_line: bool = field(default=False, init=False)
-
-    @property
-    def rows(self) -> int:
-        """Without the header."""
-        return max(0, self._lines + self._open_line - 1)
-
-    def through(self, source: Iterable[bytes]) -> Iterator[bytes]:
-        """The same chunks; they are counted as they pass."""
-        for chunk in source:
-            if chunk:
-                self._add(chunk)
-            yield chunk
-
-    def _add(self, chunk: bytes) -> None:
-        # Only quotes and line ends matter, and of quotes only whether their number is odd.
-        marks = chunk.translate(None, _NO_MARKS)
-        if self._quoted:
-            marks = b'"' + marks
-        outside = marks.replace(b'""', b"").split(b'"')[::2]
-        self._lines += sum(part.count(b"\n") for part in outside)
-        self._quoted = marks.count(b'"') % 2 == 1
-        self._open_line = not chunk.endswith(b"\n")
-
-
-_NO_MARKS = bytes(set(range(256)) - set(b'"\n'))
+def _remaining(whole: Iterable[bytes], delivered: Hashed, cohort_id: str) -> Iterator[bytes]:
+    """Yield what follows the delivered bytes in a download from the start."""
+    missing, expected, seen = delivered.size, delivered.sha256, Hashed()
+    for chunk in whole:
+        seen.update(chunk[:missing])
+        rest = chunk[missing:]
+        missing = max(0, missing - len(chunk))
+        if rest:
+            if seen.sha256 != expected:
+                raise ExportFailedError(cohort_id, _CHANGED)
+            yield rest
+    if missing or seen.sha256 != expected:
+        raise ExportFailedError(cohort_id, _CHANGED)

@@ -1,4 +1,9 @@
-"""Whether a store honours the conditions of writes, found out before the first one."""
+"""Finding out, before the first write, if a store honours conditional writes.
+
+Some stores that speak S3's protocol accept ``If-None-Match: *`` and overwrite the object
+nevertheless. With them two writers would destroy each other's data without an error. So the
+storage first tries to create an object that exists already, the probe: the store must refuse.
+"""
 
 import hashlib
 import time
@@ -7,64 +12,66 @@ from collections.abc import Callable, Iterator
 from attrs import frozen
 
 from ..protocol import StagedObject
-from ._requests import Bucket
+from ._bucket import Bucket
 from .errors import BotoError, error_code
 
 PROBE_NAME = "_syncs/.probe"
-"""The object by which a store's honesty is tried; no verb shows it, and it stays.
+"""The end of the probe's key. No method shows the probe, and it is never deleted.
 
-It lies in the folder of the first key that is written, or in that of the log if that is
-what is written: a policy that allows only a destination's path allows it too.
+It is in the log's folder beside the first key that is written, so that a policy which only
+allows a destination's path allows the probe too.
 """
 
 
 @frozen(kw_only=True)
-class Honesty:
-    """For which writes a store honours ``If-None-Match``."""
+class ConditionalWriteSupport:
+    """The writes whose condition a store honours.
 
-    creates: bool
-    completes: bool
+    Attributes:
+        puts: True if it refuses to put an object where one exists.
+        completions: True if it refuses to complete an upload where an object exists.
+    """
+
+    puts: bool
+    completions: bool
 
 
 def is_probe(key: str) -> bool:
-    """Whether a key is that of a probe, in whatever folder."""
+    """Return whether a key is that of a probe."""
     return key == PROBE_NAME or key.endswith(f"/{PROBE_NAME}")
 
 
-def probe_beside(key: str) -> str:
-    """The probe's key for the first key that is written.
+def probe_key(key: str) -> str:
+    """Return the probe's key for the first key that is written.
 
-    >>> probe_beside("cohorts/1_a_2026-11-23T14:05_existing.csv")
+    >>> probe_key("cohorts/1_a_2026-11-23T14:05_existing.csv")
     'cohorts/_syncs/.probe'
-    >>> probe_beside("cohorts/_syncs/1_a/99999998-00000001.json")
+    >>> probe_key("cohorts/_syncs/1_a/99999998-00000001.json")
     'cohorts/_syncs/.probe'
     """
-    folder, _, _ = f"{key}/".partition("_syncs/")
-    if folder == f"{key}/":
+    folder, separator, _ = f"{key}/".partition("_syncs/")
+    if not separator:
         folder = key[: key.rfind("/") + 1]
     return folder + PROBE_NAME
 
 
-def probe(bucket: Bucket, key: str, pauses: Callable[[], Iterator[float]]) -> Honesty:
-    """Asks a store to create an object that exists, in one request and by an upload.
+def probe(
+    bucket: Bucket, key: str, pauses: Callable[[], Iterator[float]]
+) -> ConditionalWriteSupport:
+    """Write the probe in both ways, and return which conditions the store honours.
 
-    AWS documents that it honours the condition and is not asked. Botocore's errors come out.
-
-    Args:
-        bucket: Where.
-        key: The probe's.
-        pauses: Gives the pauses between tries, in seconds.
+    AWS documents that it honours them, so nothing is sent there. Raises botocore's errors.
     """
     if bucket.is_aws:
-        return Honesty(creates=True, completes=True)
+        return ConditionalWriteSupport(puts=True, completions=True)
     data = PROBE_NAME.encode()
-    # The first one may be the very first ever.
-    creates = any(
+    # Twice, as the first request creates the probe in a new bucket.
+    puts = any(
         _is_refused(lambda: bucket.put(key, data, conditional=True), pauses()) for _ in range(2)
     )
-    if not creates:
-        return Honesty(creates=False, completes=False)
-    token = "probe"  # noqa: S105 - no secret
+    if not puts:
+        return ConditionalWriteSupport(puts=False, completions=False)
+    token = "probe"  # noqa: S105 -- no secret
     upload_id = bucket.begin_upload(key, token, "application/octet-stream")
     try:
         part = bucket.upload_part(key, upload_id, 1, bytearray(data))
@@ -74,14 +81,14 @@ def probe(bucket: Bucket, key: str, pauses: Callable[[], Iterator[float]]) -> Ho
             sha256=hashlib.sha256(data).hexdigest(),
             handle={"upload_id": upload_id, "token": token, "parts": str(part)},
         )
-        completes = _is_refused(lambda: bucket.complete(upload, conditional=True), pauses())
+        completions = _is_refused(lambda: bucket.complete(upload, conditional=True), pauses())
     finally:
         bucket.abort(key, upload_id)
-    return Honesty(creates=True, completes=completes)
+    return ConditionalWriteSupport(puts=True, completions=completions)
 
 
 def _is_refused(write: Callable[[], None], pauses: Iterator[float]) -> bool:
-    """Whether the store refuses a conditional write because the object exists."""
+    """Return whether the store refuses a conditional write because the object exists."""
     for pause in pauses:
         try:
             write()

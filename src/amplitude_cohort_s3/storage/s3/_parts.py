@@ -1,42 +1,65 @@
-"""The parts of an upload: how bytes are cut into them, and how a handle names them."""
+"""The parts of an upload: how bytes are divided into them, and how a handle names them."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from attrs import frozen
 
-from ..compose import MAX_PART_BYTES
+from ..limits import MAX_PART_BYTES, MIN_PART_BYTES
 
-# A handle names its parts, so that publishing is one request; with more parts
-# than these it holds their digest, and publishing asks the store for them.
+# A handle of up to so many parts names each of them, and publishing is one request. Beyond,
+# it holds a digest of the parts, and publishing asks the store for the list.
 _PARTS_IN_HANDLE = 32
 
 
 @frozen(kw_only=True)
-class Part:
-    """A stored part. Law: ``Part.parse(str(part)) == part``."""
+class UploadedPart:
+    """A part that the store has. Law: ``UploadedPart.parse(str(part)) == part``.
+
+    Attributes:
+        etag: The store's identifier of the bytes.
+        crc32: The checksum in base64, as S3 writes it; None without checksums.
+    """
 
     etag: str
     crc32: str | None
-    """In base64, as S3 writes it; None without checksums."""
 
     def __str__(self) -> str:
         return self.etag if self.crc32 is None else f"{self.etag}:{self.crc32}"
 
     @classmethod
-    def parse(cls, text: str) -> "Part":
-        """The inverse of ``str``."""
+    def parse(cls, text: str) -> "UploadedPart":
+        """Return the part that ``str`` wrote."""
         etag, _, crc32 = text.partition(":")
         return cls(etag=etag, crc32=crc32 or None)
 
     def to_request(self, number: int) -> dict[str, str | int]:
-        """The part as the request that completes the upload names it."""
+        """Return the part's entry in the request that completes the upload."""
         checksum = {} if self.crc32 is None else {"ChecksumCRC32": self.crc32}
         return {"PartNumber": number, "ETag": f'"{self.etag}"', **checksum}
 
 
+def upload_handle(upload_id: str, token: str, parts: Sequence[UploadedPart]) -> dict[str, str]:
+    """Return the handle with which any process can complete the upload."""
+    handle = {"upload_id": upload_id, "token": token}
+    if len(parts) <= _PARTS_IN_HANDLE:
+        handle["parts"] = ",".join(map(str, parts))
+    else:
+        handle["parts_digest"] = digest_of(parts)
+    return handle
+
+
+def digest_of(parts: Iterable[UploadedPart]) -> str:
+    """Return one SHA-256, in hex, for parts in their order."""
+    return hashlib.sha256(",".join(part.etag for part in parts).encode()).hexdigest()
+
+
+# --- Parts from bytes -------------------------------------------------------------------
+
+
 def split_into_parts(chunks: Iterable[bytes], part_size: int) -> Iterator[bytearray]:
-    """Chunks of any sizes as parts of the sizes that an upload needs; at least one part.
+    """Yield the chunks' bytes as parts of the sizes of ``part_size_of``; at least one part.
 
     >>> [bytes(part) for part in split_into_parts([b"ab", b"", b"cdefg"], 3)]
     [b'abc', b'def', b'g']
@@ -56,7 +79,9 @@ def split_into_parts(chunks: Iterable[bytes], part_size: int) -> Iterator[bytear
 
 
 def part_size_of(number: int, part_size: int) -> int:
-    """The size of a part, in bytes: 10,000 of the first size would end at 80 GB.
+    """Return the size of a part, which doubles every 1,000 parts.
+
+    10,000 parts of 8 MiB each would only allow objects of 80 GB.
 
     >>> [part_size_of(number, 8) for number in (1, 1000, 1001, 2001)]
     [8, 8, 16, 32]
@@ -64,16 +89,84 @@ def part_size_of(number: int, part_size: int) -> int:
     return min(part_size << (number - 1) // 1000, MAX_PART_BYTES)
 
 
-def upload_handle(upload_id: str, token: str, parts: Sequence[Part]) -> dict[str, str]:
-    """What is needed to complete an upload, from any process."""
-    handle = {"upload_id": upload_id, "token": token}
-    if len(parts) <= _PARTS_IN_HANDLE:
-        handle["parts"] = ",".join(map(str, parts))
-    else:
-        handle["parts_digest"] = digest_of(parts)
-    return handle
+# --- Parts from other objects -----------------------------------------------------------
 
 
-def digest_of(parts: Iterable[Part]) -> str:
-    """One digest for the parts in their order, in hex."""
-    return hashlib.sha256(",".join(part.etag for part in parts).encode()).hexdigest()
+@frozen
+class SourceRange:
+    """A range of the bytes of one source.
+
+    Attributes:
+        source: The index of the source.
+        begin: The offset of the first byte.
+        end: The offset after the last byte.
+    """
+
+    source: int
+    begin: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """Return the number of bytes."""
+        return self.end - self.begin
+
+    @property
+    def header(self) -> str:
+        """Return the value of a ``Range`` header."""
+        return f"bytes={self.begin}-{self.end - 1}"
+
+
+@frozen
+class PlannedPart:
+    """One part of an upload that joins sources.
+
+    Attributes:
+        ranges: The bytes of the part, in order.
+        copied: True if the store copies them, from one source. False if they are read and
+            uploaded, because S3 accepts no part below 5 MiB except the last.
+    """
+
+    ranges: tuple[SourceRange, ...]
+    copied: bool
+
+
+def plan_parts(
+    sizes: Sequence[int], *, min_size: int = MIN_PART_BYTES, max_size: int = MAX_PART_BYTES
+) -> Iterator[PlannedPart]:
+    """Yield the parts of an upload that joins sources in their order.
+
+    The store copies large sources. Small ones are collected until they fill a part of
+    ``min_size``; if the next source is a large one, the part takes its first bytes. So less
+    than twice ``min_size`` is read for each run of small sources.
+
+    Args:
+        sizes: The number of bytes of each source.
+        min_size: The smallest size of a part, except for the last.
+        max_size: The largest size of a part; at least twice ``min_size``.
+
+    >>> [(p.copied, [r.size for r in p.ranges]) for p in plan_parts([1, 9], min_size=4)]
+    [(False, [1, 3]), (True, [6])]
+    """
+    small: list[SourceRange] = []
+    for source, size in enumerate(sizes):
+        if not size:
+            continue
+        begin = 0
+        if small:
+            begin = min(size, min_size - sum(found.size for found in small))
+            small.append(SourceRange(source, 0, begin))
+            if sum(found.size for found in small) == min_size:
+                yield PlannedPart(tuple(small), copied=False)
+                small = []
+        rest = size - begin
+        if rest >= min_size:
+            # Copies of equal size: with full ones, the rest could be smaller than allowed.
+            count = -(-rest // max_size)
+            cuts = [begin + rest * n // count for n in range(count + 1)]
+            for first, end in pairwise(cuts):
+                yield PlannedPart((SourceRange(source, first, end),), copied=True)
+        elif rest:
+            small.append(SourceRange(source, begin, size))
+    if small:
+        yield PlannedPart(tuple(small), copied=False)

@@ -1,6 +1,6 @@
-"""The one place where botocore's errors become ours.
+"""The translation of botocore's errors into the library's.
 
-Imported by the modules of S3 only, as it imports botocore.
+Only modules about S3 import this one, because it imports botocore.
 """
 
 import contextlib
@@ -16,21 +16,18 @@ from ...errors import (
     BucketNotFoundError,
     CohortS3Error,
     CredentialsError,
-    DigestMismatchError,
-    KmsAccessDeniedError,
+    ObjectChangedError,
     ObjectNotFoundError,
     ObjectTooLargeError,
-    StoreClockSkewError,
     StoreRefusedError,
     StoreUnavailableError,
-    WrongRegionError,
 )
 
 MAX_OBJECT_BYTES = 5 << 40
-"""The largest object that every S3 takes. AWS has raised its own limit since; others not."""
+"""The largest object that every store accepts. AWS itself has raised its limit since."""
 
 BotoError = (botocore.ClientError, botocore.BotoCoreError, ResponseParserError)
-"""What a client raises: the store's answer, or the lack of one that can be read."""
+"""The errors that a client raises: with an answer of the store, or without a readable one."""
 
 _CREDENTIALS = {
     "ExpiredToken",
@@ -68,14 +65,14 @@ _UNAVAILABLE = {
     "TooManyRequests",
 }
 
-ENDED = {"NoSuchUpload", "NoSuchKey"}
-"""What is answered about an upload that has ended. Ceph 16 says NoSuchKey."""
+UPLOAD_ENDED = {"NoSuchUpload", "NoSuchKey"}
+"""The error codes for an upload that has ended; NoSuchKey is Ceph 16's."""
 
-# A HEAD has no body, so its error code is the bare status.
+# A response to HEAD has no body, so botocore reports its status as the code.
 _DENIED = {"403", "AccessDenied", "AllAccessDisabled", "AccountProblem"}
 _NOT_FOUND = {"404", "NoSuchKey"}
 
-# The operations whose IAM action has another name.
+# The IAM action of each operation, if it has another name.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/mpuoverview.html#mpuAndPermissions
 _ACTIONS = {
     "CompleteMultipartUpload": "PutObject",
@@ -90,13 +87,8 @@ _ACTIONS = {
 
 
 @contextlib.contextmanager
-def translated(bucket: str, key: str | None = None) -> Generator[None, None, None]:
-    """Within it, botocore's errors come out as ours.
-
-    Args:
-        bucket: The bucket that is asked, for the message.
-        key: The key that is asked for, if it is about one.
-    """
+def translated(bucket: str, key: str | None = None) -> Generator[None]:
+    """Raise the library's errors for botocore's errors in the block."""
     try:
         yield
     except BotoError as error:
@@ -104,9 +96,9 @@ def translated(bucket: str, key: str | None = None) -> Generator[None, None, Non
 
 
 def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
-    """The error of ours for one of botocore's.
+    """Return the library's error for one of botocore's.
 
-    The text of the store is left out: it may name accounts and users.
+    The store's own text is left out, because it may name accounts and users.
     """
     if not isinstance(error, botocore.ClientError):
         if isinstance(error, _NO_CREDENTIALS):
@@ -114,12 +106,12 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
         if is_answer_lost(error):
             return StoreUnavailableError(bucket, type(error).__name__)
         if isinstance(error, botocore.FlexibleChecksumError) and key is not None:
-            return DigestMismatchError(key)
+            return ObjectChangedError(key)
         return StoreRefusedError(bucket, key, "the request", type(error).__name__)
     code, operation = error_code(error), error.operation_name
     kms_action = re.search(r"\bkms:\w+", str(error.response.get("Error", {}).get("Message")))
     if code.startswith("KMS.") or (code in _DENIED and kms_action):
-        return KmsAccessDeniedError(bucket, key, kms_action[0] if kms_action else code)
+        return AccessDeniedError(bucket, key, kms_action[0] if kms_action else code)
     if code in _DENIED:
         return AccessDeniedError(bucket, key, f"s3:{_ACTIONS.get(operation, operation)}")
     if code in _NOT_FOUND and key is not None:
@@ -127,35 +119,25 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
     if code in ("NoSuchBucket", *_NOT_FOUND):
         return BucketNotFoundError(bucket)
     if code in _REGION:
-        return WrongRegionError(bucket, _region_of_bucket(error))
+        return BucketNotFoundError(bucket, elsewhere=True, region=_region_of_bucket(error))
     if code in _CREDENTIALS:
         return CredentialsError(code)
-    if code == "RequestTimeTooSkewed":
-        return StoreClockSkewError(bucket)
     if code == "EntityTooLarge" and key is not None:
         return ObjectTooLargeError(key, MAX_OBJECT_BYTES)
-    if code in _UNAVAILABLE or status(error) >= 500:  # noqa: PLR2004
+    if code in _UNAVAILABLE or _status(error) >= 500:  # noqa: PLR2004
         return StoreUnavailableError(bucket, code)
     return StoreRefusedError(bucket, key, operation, code)
 
 
 def error_code(error: BaseException) -> str:
-    """The store's word for an error, such as ``NoSuchUpload``; empty without an answer."""
+    """Return the store's code of an error, such as ``NoSuchUpload``; "" without an answer."""
     if not isinstance(error, botocore.ClientError):
         return ""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def status(error: BaseException) -> int:
-    """The HTTP status of an error; 0 without an answer.
-
-    Verdicts are by code: stores disagree on statuses, and a 200 may carry an error.
-    """
-    return int(_metadata(error).get("HTTPStatusCode", 0))
-
-
 def is_answer_lost(error: BaseException) -> bool:
-    """Whether a request may have been sent to a store from which no answer came."""
+    """Return whether a request may have reached a store from which no answer came."""
     return isinstance(
         error,
         (
@@ -168,21 +150,24 @@ def is_answer_lost(error: BaseException) -> bool:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether a failed write surely did not happen.
+    """Return whether a failed write certainly did not happen.
 
-    A client that tried several times hides what became of the earlier tries: one
-    of them may have been carried out although the last was refused.
+    If botocore sent the request several times, only the last failure is visible. An earlier
+    request may have been carried out, although the last one was refused.
     """
     if not isinstance(error, botocore.ClientError):
         return not is_answer_lost(error)
     tried_once = int(_metadata(error).get("RetryAttempts", 0)) == 0
-    return tried_once and 400 <= status(error) < 500 and error_code(error) not in _UNAVAILABLE  # noqa: PLR2004
+    return tried_once and 400 <= _status(error) < 500 and error_code(error) not in _UNAVAILABLE  # noqa: PLR2004
 
 
-def _metadata(error: BaseException) -> dict[str, Any]:
-    if not isinstance(error, botocore.ClientError):
-        return {}
+def _metadata(error: botocore.ClientError) -> dict[str, Any]:
     return dict(error.response.get("ResponseMetadata", {}))
+
+
+def _status(error: botocore.ClientError) -> int:
+    # Stores disagree about the status, and a 200 may carry an error: look at the code first.
+    return int(_metadata(error).get("HTTPStatusCode", 0))
 
 
 def _region_of_bucket(error: botocore.ClientError) -> str | None:

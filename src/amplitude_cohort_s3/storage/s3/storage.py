@@ -1,9 +1,8 @@
-"""A bucket of Amazon S3, or of a store that speaks its language, as a Storage."""
+"""A bucket of Amazon S3, or of a store that speaks its protocol, as a storage."""
 
 import re
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -11,85 +10,67 @@ import boto3
 
 from ..._arguments import kind_faults
 from ...errors import (
-    CohortS3Error,
     ConfigurationError,
     InvalidKeyError,
-    ObjectExistsError,
-    ObjectNotFoundError,
     ObjectTooLargeError,
-    StagedGoneError,
-    StorageUnsuitableError,
-    StoreUnavailableError,
-    TooManyPartsError,
-    UnknownOutcomeError,
+    UnsuitableStorageError,
 )
-from ..compose import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES, UploadPart, upload_parts
 from ..keys import check_key
+from ..limits import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES
 from ..protocol import ObjectInfo, StagedObject, StagedState
-from ._conditional_writes import Honesty, is_probe, probe, probe_beside
-from ._requests import Bucket, open_client
+from ._bucket import Bucket, open_client
+from ._conditional_writes import ConditionalWriteSupport, is_probe, probe, probe_key
+from ._parts import PlannedPart, plan_parts
 from ._uploads import stage_chunks, stage_composed
-from .errors import (
-    ENDED,
-    MAX_OBJECT_BYTES,
-    BotoError,
-    error_code,
-    is_refusal,
-    translate,
-    translated,
-)
+from ._write_once import WriteOnce
+from .errors import MAX_OBJECT_BYTES, translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _MAX_PUT_BYTES = 5 << 30
 
-# What a conditional write answers where an object may be there already. 409 means
-# that another request interfered, which says nothing about who is there.
-_CONTESTED = {"PreconditionFailed", "ConditionalRequestConflict", *ENDED}
-
 
 class S3Storage:
     """A whole bucket; keys are the keys of its objects.
 
-    What is staged is a multipart upload that is not completed: stored, listed
-    nowhere, and revocable. Publishing completes it on condition that its key is
-    free. Credentials come from boto3's standard chain (environment, profile,
+    A staged object is a multipart upload that is not completed: S3 stores its bytes and lists
+    it nowhere, and it can be aborted. Publishing completes the upload on the condition that
+    its key is free. Credentials come from boto3's standard chain (environment, profile,
     role) and are never kept here.
 
-    A store other than AWS is tried once before the first write: it is asked to
-    create an object that exists. Where it does not refuse, two writers could
-    overwrite each other, and the storage refuses to work. (AWS documents that it
-    honours the condition.) Ceph before 18 honours it for small objects only: there
-    a look goes before each publishing, and a stranger who writes the same key in
-    between could be overwritten.
+    Before the first write to a store other than AWS, the storage tries to create an object
+    that exists. A store that does not refuse would let two writers overwrite each other, so
+    the storage refuses to use it. Ceph before version 18 honours the condition for small
+    objects only. There the storage looks before it publishes, and an object that somebody
+    else writes between the two could be overwritten.
 
     Args:
-        bucket: Its name, or the ARN or alias of an access point.
-        client: A boto3 client for S3 of your own; it brings its own configuration,
-            so that ``session``, ``endpoint_url`` and ``region`` can't be given too.
+        bucket: The bucket's name, or the ARN or alias of an access point.
+        client: A boto3 client for S3 of your own. It has its own configuration, so
+            ``session``, ``endpoint_url`` and ``region`` can't be given too.
         session: The boto3 session to make the client from.
-        endpoint_url: Of a store other than AWS, such as ``http://127.0.0.1:9000``.
+        endpoint_url: The URL of a store other than AWS, such as ``http://127.0.0.1:9000``.
         region: The bucket's region; by default the session's.
-        kms_key_id: The KMS key (its ARN where the bucket is another account's) that
-            encrypts new objects; by default the bucket's own setting does.
-        expected_bucket_owner: The account, 12 digits, that must own the bucket.
-        acl: For a bucket of another account that still uses ACLs: without it the
-            bucket's owner can't read what you write.
-        checksums: Whether uploads carry a CRC-32 that the store verifies. Off only
+        kms_key_id: The KMS key that encrypts new objects; by default the bucket's setting
+            applies. If the bucket is another account's, give the key's ARN.
+        expected_bucket_owner: The account that must own the bucket, 12 digits.
+        acl: The ACL of new objects, for a bucket of another account that still uses ACLs:
+            without it the bucket's owner can't read what you write.
+        checksums: True if uploads carry a CRC-32 that the store verifies. Turn it off only
             for a store that refuses the header; buckets with Object Lock need it.
-        part_size: Bytes of a part of an upload; memory holds ``concurrency + 1``
-            parts. It doubles every 1,000 parts, as an upload has at most 10,000.
-        concurrency: How many parts are uploaded at a time.
-        settling_time: Seconds for which an object must stay absent before it counts
-            as gone, and for which a contested write is tried again.
-        accept_unconditional_writes: Use a store that ignores conditions. It is safe
-            only while this is the bucket's one writer.
+        part_size: The bytes of a part of an upload. It doubles every 1,000 parts, as an
+            upload has at most 10,000. ``concurrency + 1`` parts are held in memory.
+        concurrency: The number of parts that are uploaded at a time.
+        settling_time: The seconds for which an object must stay absent before it counts as
+            gone, and for which a contested write is tried again.
+        accept_unconditional_writes: True to use a store that ignores the condition. It is
+            safe only while the bucket has one writer.
 
     Raises:
         ConfigurationError: The arguments contradict each other or S3's limits.
-        StorageUnsuitableError: The bucket is a directory bucket, whose listings are
-            not in order. On the first write: the store ignores conditions.
+        UnsuitableStorageError: The bucket is a directory bucket, whose listings are not in
+            order. On the first write: the store ignores the condition.
 
     Example::
 
@@ -114,51 +95,36 @@ class S3Storage:
         settling_time: float = 2.0,
         accept_unconditional_writes: bool = False,
     ) -> None:
-        faults = kind_faults("bucket", bucket, str)
-        if faults:
-            raise ConfigurationError("S3Storage", tuple(faults))
-        if not bucket:
-            faults.append("the bucket has no name")
-        elif "://" in bucket:
-            faults.append(f"bucket {bucket!r}: give its name alone; open_storage takes URLs")
+        owner = expected_bucket_owner
+        faults = _find_faults(bucket, part_size, concurrency, owner)
         if client is not None and (session, endpoint_url, region) != (None, None, None):
-            faults.append("a client brings its own session, endpoint_url and region")
-        if not MIN_PART_BYTES <= part_size <= MAX_PART_BYTES:
-            faults.append(f"part_size must be from {MIN_PART_BYTES} to {MAX_PART_BYTES} bytes")
-        if concurrency < 1:
-            faults.append("concurrency must be at least 1")
-        if expected_bucket_owner and not re.fullmatch(r"[0-9]{12}", expected_bucket_owner):
-            faults.append("expected_bucket_owner must be an account id of 12 digits")
+            faults.append("pass either a client, or session, endpoint_url and region")
         if faults:
             raise ConfigurationError("S3Storage", tuple(faults))
         if bucket.endswith(("--x-s3", "--xa-s3")):
-            raise StorageUnsuitableError(
+            raise UnsuitableStorageError(
                 f"the directory bucket {bucket!r}",
-                "listings in the order of keys",
-                "Use a general purpose bucket.",
+                "listings in the order of the keys",
+                "Use a general purpose bucket",
             )
         self.bucket = bucket
         self.client: Any = client or open_client(
             session, endpoint_url, region, concurrency=concurrency, checksums=checksums
         )
-        new_object: dict[str, str] = {}
-        if kms_key_id:
-            new_object |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id}
-        if acl:
-            new_object["ACL"] = acl
+        kms = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
         self._bucket = Bucket(
-            bucket,
-            self.client,
-            owner=expected_bucket_owner,
-            new_object=new_object,
+            name=bucket,
+            client=self.client,
+            address={"Bucket": bucket} | ({"ExpectedBucketOwner": owner} if owner else {}),
+            new_object=kms | ({"ACL": acl} if acl else {}),
             checksums=checksums,
         )
+        self._writes = WriteOnce(self._bucket, settling_time)
         self._part_size = part_size
         self._concurrency = concurrency
-        self._settling_time = settling_time
         self._accept_unconditional_writes = accept_unconditional_writes
         self._lock = threading.Lock()
-        self._honesty: Honesty | None = None
+        self._support: ConditionalWriteSupport | None = None
 
     def __repr__(self) -> str:
         return f"S3Storage({self.bucket!r})"
@@ -176,21 +142,15 @@ class S3Storage:
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
         self._check_new_key(key)
         if len(data) > _MAX_PUT_BYTES:
-            raise ObjectTooLargeError(key, _MAX_PUT_BYTES)
-        honest = self._check_honesty(key).creates
-        self._write_once(
-            key,
-            lambda: self._bucket.put(key, data, conditional=honest),
-            lambda: self._holds(key, data),
-            first=None if honest else lambda: self._holds(key, data),
-        )
+            raise ObjectTooLargeError(key, _MAX_PUT_BYTES, found=len(data))
+        self._writes.create(key, data, conditional=self._check_support(key).puts)
         return self._info(key, len(data))
 
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
         self._check_new_key(key)
-        self._check_honesty(key)
+        self._check_support(key)
         return stage_chunks(
             self._bucket,
             key,
@@ -198,7 +158,7 @@ class S3Storage:
             content_type=content_type,
             part_size=self._part_size,
             concurrency=self._concurrency,
-            most_bytes=self.max_object_bytes,
+            max_bytes=self.max_object_bytes,
         )
 
     @property
@@ -218,11 +178,12 @@ class S3Storage:
         self._check_new_key(key)
         sizes = [len(header), *(part.size for part in parts)]
         if sum(sizes) > self.max_object_bytes:
-            raise ObjectTooLargeError(key, self.max_object_bytes)
-        planned = list(upload_parts(sizes)) or [UploadPart((), copied=False)]
+            raise ObjectTooLargeError(key, self.max_object_bytes, found=sum(sizes))
+        # An empty object also needs one part.
+        planned = list(plan_parts(sizes)) or [PlannedPart((), copied=False)]
         if len(planned) > MAX_PARTS:
-            raise TooManyPartsError(key, len(planned), MAX_PARTS)
-        self._check_honesty(key)
+            raise ObjectTooLargeError(key, MAX_PARTS, "parts", len(planned))
+        self._check_support(key)
         return stage_composed(
             self._bucket,
             key,
@@ -230,66 +191,24 @@ class S3Storage:
             header=header,
             sources=parts,
             content_type=content_type,
-            # A copy takes no memory here, so as many as a client has connections.
+            # The store copies, so no memory is needed here: one for each connection.
             concurrency=max(10, self._concurrency),
         )
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
-        # The upload first: it ends when the object appears, so the other order
-        # could see neither.
-        if self._bucket.is_staged(staged):
-            return StagedState.STAGED
-        match self._is_published_once_settled(staged):
-            case None:
-                return StagedState.GONE
-            case True:
-                return StagedState.PUBLISHED
-            case False:
-                return StagedState.TAKEN
+        return self._writes.inspect(staged)
 
     def publish(self, staged: StagedObject, /) -> ObjectInfo:
-        honest = self._check_honesty(staged.key).completes
-        self._write_once(
-            staged.key,
-            lambda: self._bucket.complete(staged, conditional=honest),
-            lambda: self._is_published_or_can_be(staged),
-            first=None if honest else lambda: self._bucket.is_published(staged),
-        )
+        conditional = self._check_support(staged.key).completions
+        self._writes.publish(staged, conditional=conditional)
         return self._info(staged.key, staged.size)
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
-        self._write_once(
-            staged.key,
-            lambda: self._bucket.complete(staged, conditional=False),
-            lambda: self._has_replaced_or_can(staged),
-            first=None,
-        )
-        # A store may call it a success to complete again what was overwritten since.
-        if not self._bucket.is_published(staged):
-            raise StagedGoneError(staged.key)
+        self._writes.replace(staged)
         return self._info(staged.key, staged.size)
 
     def discard(self, staged: StagedObject, /) -> None:
-        # A part that is being uploaded meanwhile can outlive an abort:
-        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
-        for pause in self._pauses():
-            refusal: CohortS3Error | None = None
-            try:
-                if not self._bucket.abort(staged.key, staged.detail("upload_id")):
-                    return
-            except StoreUnavailableError:
-                pass  # Perhaps it was carried out.
-            except CohortS3Error as error:
-                refusal = error
-            try:
-                if not self._bucket.is_staged(staged):
-                    return
-            except CohortS3Error as error:
-                raise refusal or UnknownOutcomeError(staged.key, _name(error)) from error
-            if refusal is not None:
-                raise refusal
-            time.sleep(pause)
-        raise UnknownOutcomeError(staged.key, "its upload does not end though it was aborted")
+        self._writes.discard(staged)
 
     def delete(self, key: str, /) -> None:
         self._bucket.delete(check_key(key))
@@ -297,164 +216,43 @@ class S3Storage:
     def clean_up_uploads(
         self, path: str = "", /, *, older_than: timedelta, now: datetime | None = None
     ) -> tuple[str, ...]:
-        """Aborts uploads that were begun long ago below a path; they cost money unseen.
+        """Abort old uploads below a path, which cost money although nobody sees them.
 
-        Dead writers leave them. One that a record names becomes a void sync, so
-        give writers time to come back; an uncompleted sync is better recovered first.
+        A process that dies while it stages leaves them. If a record names one, its sync
+        becomes void: so recover unfinished syncs first, or leave writers time to return.
 
         Args:
-            path: The destination's path; nothing outside this folder is touched.
-            older_than: The least age. A day is plenty.
+            path: The destination's path. Nothing outside this folder is touched.
+            older_than: The smallest age of an upload; a day is plenty.
             now: The present, an aware datetime; by default the clock's.
 
         Returns:
-            The keys whose uploads were aborted, in the order of the listing.
+            The keys of the aborted uploads, in the order of the listing.
         """
         before = (now or datetime.now(UTC)) - older_than
         folder = f"{path.rstrip('/')}/" if path else ""
         stale = [(k, u) for k, u, begun in self._bucket.list_uploads(folder) if begun < before]
         return tuple(key for key, upload_id in stale if self._bucket.abort(key, upload_id))
 
-    # --- Rules over several requests --------------------------------------------------
-
-    def _write_once(
-        self,
-        key: str,
-        write: Callable[[], None],
-        look: Callable[[], bool | None],
-        *,
-        first: Callable[[], bool | None] | None,
-    ) -> None:
-        """Carries out a conditional write and settles whose object is under the key.
-
-        No answer is taken at its word but success: a client that repeats a write
-        whose answer was lost is told that the object exists, its own.
-
-        Args:
-            key: The key, for messages.
-            write: The write; it may be carried out several times.
-            look: Looks whether the object under the key is the one to write; None
-                where none is, and the write can be tried again.
-            first: A look before the write, for a store that ignores the condition.
-
-        Raises:
-            ObjectExistsError: Another object is under the key.
-            UnknownOutcomeError: The store could not be asked, or nothing was there
-                although the write may yet arrive.
-        """
-        match None if first is None else first():
-            case True:
-                return
-            case False:
-                raise ObjectExistsError(key)
-            case None:
-                pass
-        reason: Exception | None = None
-        for pause in self._pauses():
-            try:
-                write()
-            except BotoError as error:
-                contested = error_code(error) in _CONTESTED
-                # A refusal says nothing about an earlier try, which may yet arrive.
-                if reason is None and not contested and is_refusal(error):
-                    raise translate(error, self.bucket, key) from error
-                reason = error
-            else:
-                return
-            try:
-                ours = look()
-            except StagedGoneError:
-                raise
-            except (CohortS3Error, OSError) as error:
-                raise UnknownOutcomeError(key, f"{_name(reason)}, then {_name(error)}") from error
-            if ours:
-                return
-            if ours is not None:
-                raise ObjectExistsError(key) from reason
-            time.sleep(pause)
-        raise UnknownOutcomeError(key, _name(reason)) from reason
-
-    def _holds(self, key: str, data: bytes) -> bool | None:
-        """Whether these bytes are under the key; None where nothing is."""
-
-        def read() -> bytes:
-            with self.open(key) as stream:
-                return stream.read(len(data) + 1)
-
-        try:
-            # Twice, as a bit may flip on the way. What equals ours is ours.
-            return any(read() == data for _ in range(2))
-        except ObjectNotFoundError:
-            return None
-
-    def _is_published_once_settled(self, staged: StagedObject) -> bool | None:
-        """As ``_is_published``, and None only if the absence lasts."""
-        for pause in self._pauses():
-            published = self._bucket.is_published(staged)
-            if published is not None:
-                return published
-            time.sleep(pause)
-        return self._bucket.is_published(staged)
-
-    def _is_published_or_can_be(self, staged: StagedObject) -> bool | None:
-        """As ``_is_published``, and None only if its upload can still be completed.
-
-        Raises:
-            StagedGoneError: The upload has ended and nothing appeared.
-        """
-        published = self._bucket.is_published(staged)
-        if published is None and not self._bucket.is_staged(staged):
-            published = self._is_published_once_settled(staged)
-            if published is None:
-                raise StagedGoneError(staged.key)
-        return published
-
-    def _has_replaced_or_can(self, staged: StagedObject) -> bool | None:
-        """Whether the staged object itself is under its key; None if it can be put there still.
-
-        Raises:
-            StagedGoneError: Its upload has ended, and another object or none is there.
-        """
-        if self._bucket.is_published(staged):
-            return True
-        if self._bucket.is_staged(staged):
-            return None
-        if self._is_published_once_settled(staged):
-            return True
-        raise StagedGoneError(staged.key)
-
-    def _check_honesty(self, key: str) -> Honesty:
-        """Finds out, once, whether the store honours conditions.
-
-        Args:
-            key: What is about to be written.
-
-        Raises:
-            StorageUnsuitableError: It does not, and the caller did not accept it.
-        """
-        with self._lock:
-            if self._honesty is None:
-                place = probe_beside(key)
-                with translated(self.bucket, place):
-                    self._honesty = probe(self._bucket, place, self._pauses)
-            if not (self._honesty.creates or self._accept_unconditional_writes):
-                raise StorageUnsuitableError(
-                    f"the store of the bucket {self.bucket!r}",
-                    "conditional writes (it overwrites an object despite If-None-Match: *)",
-                    "Use another store, or pass accept_unconditional_writes=True if the "
-                    "bucket has one writer only.",
-                )
-            return self._honesty
-
-    # --- Small things -----------------------------------------------------------------
-
     def _check_new_key(self, key: str) -> None:
         if is_probe(check_key(key)):
             raise InvalidKeyError(key, "the storage keeps its own object there")
 
-    def _pauses(self) -> Iterator[float]:
-        """Pauses in seconds, each twice the one before, of the settling time in sum."""
-        return (self._settling_time * 2**n / 63 for n in range(6))
+    def _check_support(self, key: str) -> ConditionalWriteSupport:
+        """Return the conditions that the store honours, found out before the first write."""
+        with self._lock:
+            if self._support is None:
+                place = probe_key(key)
+                with translated(self.bucket, place):
+                    self._support = probe(self._bucket, place, self._writes.pauses)
+            if not (self._support.puts or self._accept_unconditional_writes):
+                raise UnsuitableStorageError(
+                    f"the store of the bucket {self.bucket!r}",
+                    "conditional writes (it overwrites an object despite If-None-Match: *)",
+                    "Use another store, or pass accept_unconditional_writes=True if the "
+                    "bucket has only one writer",
+                )
+            return self._support
 
     def _info(self, key: str, size: int, last_modified: datetime | None = None) -> ObjectInfo:
         return ObjectInfo(
@@ -462,5 +260,17 @@ class S3Storage:
         )
 
 
-def _name(error: BaseException | None) -> str:
-    return error_code(error) or type(error).__name__ if error else "never tried"
+def _find_faults(bucket: str, part_size: int, concurrency: int, owner: str | None) -> list[str]:
+    faults = kind_faults("bucket", bucket, str)
+    if bucket == "":
+        faults.append("the bucket has no name")
+    elif not faults and "://" in bucket:
+        faults.append(f"bucket {bucket!r} is a URL: pass the name alone, or use open_storage")
+    if not MIN_PART_BYTES <= part_size <= MAX_PART_BYTES:
+        limits = f"from {MIN_PART_BYTES} to {MAX_PART_BYTES}"
+        faults.append(f"part_size must be {limits} bytes, not {part_size}")
+    if concurrency < 1:
+        faults.append(f"concurrency must be at least 1, not {concurrency}")
+    if owner and not re.fullmatch(r"[0-9]{12}", owner):
+        faults.append(f"expected_bucket_owner must be an account id of 12 digits, not {owner!r}")
+    return faults

@@ -1,0 +1,192 @@
+"""The cohorts of a project, and the members of one as a source."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from attrs import field, frozen
+
+from ...errors import (
+    AmplitudeLimitError,
+    AmplitudeRefusedError,
+    ExportFailedError,
+    UnknownCohortError,
+)
+from ...format.schema import RowSchema
+from ..files import renamed
+from ..protocol import CsvSource
+from ._export import Export
+from ._json import datetime_or_none, int_or_none, object_or_empty
+from ._session import Session
+
+_MAX_USERS = 2_000_000
+"""The documented limit."""
+
+
+@frozen(kw_only=True)
+class AmplitudeCohort:
+    """A cohort as the API lists it.
+
+    Attributes:
+        id: The id that is also in the cohort's URL.
+        name: The name that people see.
+        project_id: The number of the project.
+        size: The number of users, or None if it was never computed.
+        last_computed: The time at which the members were last computed, or None.
+        last_modified: The time at which the definition was last changed, or None.
+        archived: True if the cohort was archived.
+    """
+
+    id: str
+    name: str
+    project_id: int | None
+    size: int | None
+    last_computed: datetime | None
+    last_modified: datetime | None
+    archived: bool
+
+
+def list_cohorts(session: Session) -> tuple[AmplitudeCohort, ...]:
+    """Return all cohorts that can be discovered: see ``AmplitudeCohorts.list_cohorts``."""
+    budget = session.budget("the list of cohorts")
+    status, answer = session.ask("/api/3/cohorts", budget)
+    listed = object_or_empty(answer).get("cohorts")
+    if not isinstance(listed, list):
+        raise AmplitudeRefusedError(budget.step, status)
+    return tuple(_parse_cohort(object_or_empty(entry)) for entry in cast("list[object]", listed))
+
+
+def _parse_cohort(entry: Mapping[str, Any]) -> AmplitudeCohort:
+    return AmplitudeCohort(
+        id=str(entry.get("id", "")),
+        name=str(entry.get("name", "")),
+        project_id=int_or_none(entry.get("appId")),
+        size=int_or_none(entry.get("size")),
+        last_computed=datetime_or_none(entry.get("lastComputed")),
+        last_modified=datetime_or_none(entry.get("lastMod")),
+        archived=entry.get("archived") is True,
+    )
+
+
+@frozen
+class AmplitudeMembers:
+    """The members of a cohort, fetched when a sync reads them: see ``AmplitudeCohorts.members``.
+
+    Each sync is one download of the month's quota. If a sync must read the rows a second
+    time, to name the line of a faulty one, it fetches the same export again, which is free.
+
+    Attributes:
+        cohort_id: The cohort.
+        columns: The sync's names of properties that have another name in Amplitude.
+        max_missing: The number of rows that the export may be shorter than the cohort.
+    """
+
+    cohort_id: str
+    columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
+    max_missing: int = field(default=0, kw_only=True)
+    _session: Session = field(kw_only=True, repr=False, alias="session")
+
+    def csv_source(self, schema: RowSchema) -> CsvSource:
+        """Return the members with the schema's properties; the download starts when it is read.
+
+        Raises:
+            UnknownCohortError: There is no such cohort.
+            AmplitudeLimitError: The cohort is larger than the API allows.
+            AmplitudeError: The API cannot be asked.
+        """
+        cohort = self._cohort()
+        if cohort.size is not None and cohort.size > _MAX_USERS:
+            raise AmplitudeLimitError("users", cohort.size, _MAX_USERS, cohort.id)
+        renaming = {own: new for own, new in self.columns.items() if new in schema.properties}
+        own_names = {new: own for own, new in renaming.items()}
+        requested = tuple(own_names.get(column, column) for column in schema.properties)
+        export = Export(self._session, cohort.id, requested)
+
+        def chunks() -> Iterator[bytes]:
+            count = RowCount(export.chunks())
+            yield from (renamed(count, renaming) if renaming else count)
+            if self._falls_short(count.rows, cohort):
+                reason = f"it has {count.rows:,} rows, but the cohort has {cohort.size:,} users"
+                raise ExportFailedError(cohort.id, reason, count.rows, cohort.size)
+
+        return CsvSource(chunks=chunks, rows=cohort.size, origin=self._origin(cohort))
+
+    def is_unchanged(self, origin: Mapping[str, str], /) -> bool:
+        """Return whether Amplitude reports that the members are still those of an earlier sync.
+
+        They are if the cohort's last computation, last modification and size are the same.
+        (Whether that sync had the same columns is known from its record.)
+
+        Args:
+            origin: The ``source`` of that sync's record.
+
+        Raises:
+            UnknownCohortError: There is no such cohort.
+            AmplitudeError: The API cannot be asked.
+        """
+        cohort = self._cohort()
+        return cohort.last_computed is not None and self._origin(cohort) == origin
+
+    def _origin(self, cohort: AmplitudeCohort) -> Mapping[str, str]:
+        """Return the state of the members that the record of a sync keeps."""
+        return {
+            "source": "amplitude",
+            "cohort": cohort.id,
+            "project": _text(cohort.project_id),
+            "size": _text(cohort.size),
+            "last_computed": _text(cohort.last_computed),
+            "last_modified": _text(cohort.last_modified),
+            **({"columns": json.dumps(dict(self.columns), sort_keys=True)} if self.columns else {}),
+        }
+
+    def _cohort(self) -> AmplitudeCohort:
+        for found in list_cohorts(self._session):
+            if found.id == self.cohort_id:
+                return found
+        raise UnknownCohortError(self.cohort_id)
+
+    def _falls_short(self, rows: int, cohort: AmplitudeCohort) -> bool:
+        """Return whether rows are missing although the cohort was not computed meanwhile."""
+        if cohort.size is None or rows >= cohort.size - self.max_missing:
+            return False
+        return self._cohort().last_computed == cohort.last_computed
+
+
+def _text(value: int | datetime | None) -> str:
+    if value is None:
+        return ""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+class RowCount:
+    r"""The chunks of a CSV file, whose rows are counted while they are iterated.
+
+    >>> count = RowCount([b'a,b\n1,"x\n', b'y"\n2,'])
+    >>> b"".join(count), count.rows
+    (b'a,b\n1,"x\ny"\n2,', 2)
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = chunks
+        self._line_ends = 0
+        self._open_line = False
+
+    @property
+    def rows(self) -> int:
+        """The rows so far, without the header."""
+        return max(0, self._line_ends + self._open_line - 1)
+
+    def __iter__(self) -> Iterator[bytes]:
+        quoted = False
+        for chunk in self._chunks:
+            # Only quotes and line ends matter, and of quotes only whether their number is odd.
+            marks = b'"' * quoted + chunk.translate(None, _NO_MARKS)
+            parts = marks.replace(b'""', b"").split(b'"')
+            self._line_ends += sum(part.count(b"\n") for part in parts[::2])
+            quoted = len(parts) % 2 == 0
+            self._open_line = not chunk.endswith(b"\n") if chunk else self._open_line
+            yield chunk
+
+
+_NO_MARKS = bytes(set(range(256)) - set(b'"\n'))

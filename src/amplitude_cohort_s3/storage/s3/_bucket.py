@@ -1,0 +1,190 @@
+"""The requests that write to a bucket, one method each, and the client that sends them.
+
+The methods do not decide what a lost response means: see ``_write_once``.
+"""
+
+import base64
+import zlib
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import boto3
+from attrs import frozen
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from ...errors import ObjectChangedError, UnsuitableStorageError
+from ..protocol import ObjectInfo, StagedObject
+from ._bucket_reads import STAGE_TOKEN, BucketReads
+from ._parts import SourceRange, UploadedPart, digest_of
+from .errors import UPLOAD_ENDED, error_code, translated
+
+
+@frozen(kw_only=True, eq=False)
+class Bucket(BucketReads):
+    """The requests to one bucket.
+
+    Attributes:
+        new_object: The arguments of every new object: its KMS key, its ACL.
+        checksums: True if uploads carry a CRC-32 that the store verifies.
+    """
+
+    new_object: dict[str, str]
+    checksums: bool
+
+    def put(self, key: str, data: bytes, *, conditional: bool) -> None:
+        """Write an object of at most 5 GiB in one request; raise botocore's errors."""
+        self.client.put_object(
+            **self.address,
+            **self.new_object,
+            **self._checksum(data),
+            **_condition(conditional=conditional),
+            Key=key,
+            Body=data,
+        )
+
+    def begin_upload(self, key: str, token: str, content_type: str) -> str:
+        """Begin an upload whose object will carry a token, and return its id."""
+        with translated(self.name, key):
+            begun = self.client.create_multipart_upload(
+                **self.address,
+                **self.new_object,
+                **({"ChecksumAlgorithm": "CRC32"} if self.checksums else {}),
+                Key=key,
+                ContentType=content_type,
+                Metadata={STAGE_TOKEN: token},
+            )
+        upload_id = str(begun["UploadId"])
+        if "AbortDate" in begun:
+            answered = begun["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
+            now = parsedate_to_datetime(answered) if answered else datetime.now(UTC)
+            if begun["AbortDate"] - now < timedelta(hours=1):
+                self.abort(key, upload_id)
+                raise UnsuitableStorageError(
+                    f"the bucket {self.name!r}",
+                    f"time for the upload of {key!r}, because its lifecycle rule "
+                    f"{begun.get('AbortRuleId')!r} aborts it at {begun['AbortDate'].isoformat()}",
+                    "Let the rule AbortIncompleteMultipartUpload wait for at least 1 day",
+                )
+        return upload_id
+
+    def upload_part(self, key: str, upload_id: str, number: int, data: bytearray) -> UploadedPart:
+        """Upload one part; ``number`` counts from 1."""
+        checksum = self._checksum(data)
+        with translated(self.name, key):
+            stored = self.client.upload_part(
+                **self.address,
+                **checksum,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=data,
+            )
+        return UploadedPart(etag=stored["ETag"].strip('"'), crc32=checksum.get("ChecksumCRC32"))
+
+    def copy_part(
+        self,
+        key: str,
+        upload_id: str,
+        number: int,
+        source: ObjectInfo,
+        piece: SourceRange,
+        etag: str,
+    ) -> UploadedPart:
+        """Let the store copy a range of an object, of the version with this ETag, into a part."""
+        whole = piece.size == source.size
+        owner = self.address.get("ExpectedBucketOwner")
+        with self.of_one_version(source):
+            answer = self.client.upload_part_copy(
+                **self.address,
+                **({"ExpectedSourceBucketOwner": owner} if owner else {}),
+                **({} if whole else {"CopySourceRange": piece.header}),
+                CopySource={"Bucket": self.name, "Key": source.key},
+                CopySourceIfMatch=etag,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+            )["CopyPartResult"]
+        # The store computes the checksum, and expects it again when the upload is completed.
+        return UploadedPart(etag=answer["ETag"].strip('"'), crc32=answer.get("ChecksumCRC32"))
+
+    def complete(self, staged: StagedObject, *, conditional: bool) -> None:
+        """Complete an upload, so that its object appears; raise botocore's errors."""
+        parts = [part.to_request(n) for n, part in enumerate(self._parts_of(staged), 1)]
+        self.client.complete_multipart_upload(
+            **self.address,
+            **_condition(conditional=conditional),
+            Key=staged.key,
+            UploadId=staged.detail("upload_id"),
+            MultipartUpload={"Parts": parts},
+        )
+
+    def _parts_of(self, staged: StagedObject) -> list[UploadedPart]:
+        """Return the parts of a staged object, from its handle or from the store."""
+        if "parts" in staged.handle:
+            return [UploadedPart.parse(text) for text in staged.detail("parts").split(",")]
+        pages = self.client.get_paginator("list_parts").paginate(
+            **self.address, Key=staged.key, UploadId=staged.detail("upload_id")
+        )
+        parts = [
+            UploadedPart(etag=part["ETag"].strip('"'), crc32=part.get("ChecksumCRC32"))
+            for page in pages
+            for part in page.get("Parts", [])
+        ]
+        if digest_of(parts) != staged.detail("parts_digest"):
+            raise ObjectChangedError(staged.key)
+        return parts
+
+    def abort(self, key: str, upload_id: str) -> bool:
+        """Abort an upload; return False if it had ended already."""
+        with translated(self.name, key):
+            try:
+                self.client.abort_multipart_upload(**self.address, Key=key, UploadId=upload_id)
+            except ClientError as error:
+                if error_code(error) not in UPLOAD_ENDED:
+                    raise
+                return False
+        return True
+
+    def delete(self, key: str) -> None:
+        """Delete an object; succeed if there is none."""
+        with translated(self.name, key):
+            self.client.delete_object(**self.address, Key=key)
+
+    def _checksum(self, data: bytes | bytearray) -> dict[str, str]:
+        # Computed here: over HTTPS, botocore would send its own after the body, in a form
+        # that older stores (Ceph 16) refuse.
+        if not self.checksums:
+            return {}
+        crc32 = zlib.crc32(data).to_bytes(4, "big")
+        return {"ChecksumCRC32": base64.b64encode(crc32).decode()}
+
+
+def open_client(
+    session: boto3.Session | None,
+    endpoint_url: str | None,
+    region: str | None,
+    *,
+    concurrency: int,
+    checksums: bool,
+) -> Any:
+    """Return a boto3 client for S3 that can send ``concurrency`` requests at a time."""
+    when: Literal["when_supported", "when_required"]
+    when = "when_supported" if checksums else "when_required"
+    # Not boto3's default session: threads can't share a session safely.
+    own: Any = session or boto3.Session()
+    return own.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        region_name=region,
+        config=Config(
+            max_pool_connections=max(10, concurrency),
+            request_checksum_calculation=when,
+            response_checksum_validation=when,
+        ),
+    )
+
+
+def _condition(*, conditional: bool) -> dict[str, str]:
+    return {"IfNoneMatch": "*"} if conditional else {}

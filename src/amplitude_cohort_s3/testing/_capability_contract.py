@@ -1,0 +1,149 @@
+"""The storage contract's tests of the optional capabilities."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from ..errors import (
+    InvalidKeyError,
+    ObjectChangedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StagedGoneError,
+)
+from ..storage import (
+    ObjectInfo,
+    StagedObject,
+    StagedState,
+    Storage,
+    SupportsCompose,
+    SupportsDelete,
+    SupportsReplace,
+)
+from ._storage_contract_base import REFUSED_KEYS, StorageContractBase, keys, read
+
+_MIB = 1 << 20
+
+
+class CapabilityContract(StorageContractBase):
+    """One test for each promise of the optional capabilities.
+
+    They are skipped if the storage does not have the capability.
+    """
+
+    @pytest.fixture
+    def composer(self, storage: Storage) -> SupportsCompose:
+        """Return the storage, or skip the test if it can't compose."""
+        if not isinstance(storage, SupportsCompose):
+            pytest.skip("this storage does not support compose")
+        return storage
+
+    def parts(self, storage: Storage, sizes: Sequence[int]) -> list[ObjectInfo]:
+        """Create objects of these sizes."""
+        # No two places hold the same 8 bytes, so a lost, doubled or misplaced range shows.
+        data = b"".join(b"%07d\n" % n for n in range(max(sizes, default=0) // 8 + 1))
+        return [storage.create(f"parts/{n}", data[:size]) for n, size in enumerate(sizes)]
+
+    @pytest.mark.parametrize(
+        ("header", "sizes"),
+        [
+            pytest.param(b"", (), id="nothing"),
+            pytest.param(b"", (0,), id="an empty part"),
+            pytest.param(b"head\n", (), id="only a header"),
+            pytest.param(b"head\n", (3, 0, 4), id="small parts"),
+            pytest.param(b"", (5 * _MIB,), id="a large part"),
+            pytest.param(b"head\n", (5 * _MIB + 1, 1), id="large and small"),
+            pytest.param(b"head\n", (7, 6 * _MIB, 9, 2, 10 * _MIB, 5 * _MIB, 1), id="many parts"),
+        ],
+    )
+    def test_compose_joins_header_and_parts(
+        self, storage: Storage, composer: SupportsCompose, header: bytes, sizes: Sequence[int]
+    ) -> None:
+        parts = self.parts(storage, sizes)
+        expected = header + b"".join(read(storage, part.key) for part in parts)
+        staged = composer.compose("a/whole.csv", parts, header=header)
+        assert keys(storage, "a/") == []
+        assert (staged.key, staged.size) == ("a/whole.csv", len(expected))
+        assert staged.sha256 in {None, hashlib.sha256(expected).hexdigest()}
+        carried = StagedObject.from_json(json.loads(json.dumps(staged.to_json())))
+        other = self.reopen(storage)
+        assert other.inspect(carried) is StagedState.STAGED
+        assert other.publish(carried).size == len(expected)
+        assert read(storage, "a/whole.csv") == expected
+        assert keys(storage, "parts/") == sorted(part.key for part in parts)
+
+    def test_composed_object_behaves_like_any_staged_object(
+        self, storage: Storage, composer: SupportsCompose
+    ) -> None:
+        parts = self.parts(storage, (3, 4))
+        dropped, won = composer.compose("k", parts), composer.compose("k", parts)
+        lost = composer.compose("k", parts, header=b"another")
+        storage.discard(dropped)
+        with pytest.raises(StagedGoneError):
+            storage.publish(dropped)
+        storage.publish(won)
+        with pytest.raises(ObjectExistsError):
+            storage.publish(lost)
+        storage.discard(lost)
+        assert storage.inspect(won) is StagedState.PUBLISHED
+        assert storage.inspect(lost) is StagedState.TAKEN
+
+    @pytest.mark.parametrize("size", [2, 6 * _MIB], ids=["small", "large"])
+    def test_compose_refuses_missing_and_changed_parts(
+        self, storage: Storage, composer: SupportsCompose, size: int
+    ) -> None:
+        (part,) = self.parts(storage, (size,))
+        absent = ObjectInfo(key="parts/absent", size=size, url=part.url)
+        with pytest.raises(ObjectNotFoundError):
+            composer.compose("k", [part, absent])
+        for wrong in (size - 1, size + 1):
+            changed = ObjectInfo(key=part.key, size=wrong, url=part.url)
+            with pytest.raises(ObjectChangedError):
+                composer.compose("k", [part, changed])
+        assert keys(storage) == ["parts/0"]
+        self.assert_nothing_staged(storage)
+
+    @pytest.mark.parametrize("key", REFUSED_KEYS.values(), ids=REFUSED_KEYS)
+    def test_compose_refuses_an_unusable_key(self, composer: SupportsCompose, key: str) -> None:
+        with pytest.raises(InvalidKeyError):
+            composer.compose(key, [])
+
+    def test_delete_removes_an_object(self, storage: Storage) -> None:
+        if not isinstance(storage, SupportsDelete):
+            pytest.skip("this storage does not support delete")
+        storage.create("k", b"data")
+        storage.delete("k")
+        storage.delete("k")
+        assert keys(storage) == []
+        storage.create("k", b"again")
+
+    def test_replace_overwrites_an_object(self, storage: Storage) -> None:
+        if not isinstance(storage, SupportsReplace):
+            pytest.skip("this storage does not support replace")
+        old = storage.publish(storage.stage("k", [b"old"]))
+        other = storage.create("other", b"old")
+        for key, there in (("k", old), ("other", other), ("new", None)):
+            staged = StagedObject.from_json(storage.stage(key, [b"newer"]).to_json())
+            assert there is None or read(storage, key) == b"old"
+            for _ in range(2):
+                assert storage.replace(staged).size == 5
+                assert read(storage, key) == b"newer"
+                assert storage.inspect(staged) is StagedState.PUBLISHED
+            storage.discard(staged)
+            assert read(storage, key) == b"newer"
+        assert keys(storage) == ["k", "new", "other"]
+        self.assert_nothing_staged(storage)
+
+    def test_discarded_or_replaced_object_replaces_nothing(self, storage: Storage) -> None:
+        if not isinstance(storage, SupportsReplace):
+            pytest.skip("this storage does not support replace")
+        first, second, third = (storage.stage("k", [f"{n}".encode()]) for n in range(3))
+        storage.replace(first)
+        storage.replace(second)
+        storage.discard(third)
+        for staged in (first, third):
+            with pytest.raises(StagedGoneError):
+                storage.replace(staged)
+        assert read(storage, "k") == b"1"

@@ -1,0 +1,61 @@
+"""Gzip and Zstandard as functions from chunks to chunks."""
+
+import gzip
+import sys
+
+import pytest
+from backports import zstd
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amplitude_cohort_s3 import errors
+from amplitude_cohort_s3.format.compression import compress_chunks, decompress_chunks, unpack_chunks
+
+DATA = b"amplitudeID,userID\n1,ann\n"
+
+
+def cut(data, size):
+    return [data[i : i + size] for i in range(0, len(data), size)]
+
+
+@given(st.lists(st.binary(max_size=50)), st.integers(1, 60))
+def test_gzip_is_an_inverse_pair(chunks, size):
+    packed = b"".join(compress_chunks(chunks))
+    assert packed[4:8] == bytes(4)  # no time
+    assert gzip.decompress(packed) == b"".join(chunks)
+    assert b"".join(decompress_chunks(cut(packed, size))) == b"".join(chunks)
+    padded = packed + packed + bytes(9)
+    assert b"".join(decompress_chunks(cut(padded, size))) == b"".join(chunks) * 2
+
+
+def test_without_the_extra_the_plain_bytes_are_the_same(monkeypatch):
+    fast = b"".join(compress_chunks([DATA]))
+    monkeypatch.setitem(sys.modules, "isal", None)
+    assert gzip.decompress(b"".join(compress_chunks([DATA]))) == gzip.decompress(fast) == DATA
+
+
+def test_half_a_gzip_file_is_an_error():
+    with pytest.raises(errors.MalformedGzipError):
+        list(decompress_chunks([gzip.compress(DATA)[:-3]]))
+    with pytest.raises(errors.MalformedGzipError):
+        list(decompress_chunks([b"\x1f\x8b no gzip"]))
+
+
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=3), st.integers(1, 60))
+def test_frames_of_zstandard_are_read_one_after_the_other(texts, size):
+    packed = b"".join(map(zstd.compress, texts))
+    assert b"".join(unpack_chunks(cut(packed, size))) == b"".join(texts)
+
+
+def test_a_small_file_of_much_text_is_decompressed_in_small_chunks():
+    packed = zstd.compress(bytes(50 << 20))
+    pieces = [len(piece) for piece in unpack_chunks([packed])]
+    assert sum(pieces) == 50 << 20
+    assert max(pieces) <= 1 << 20
+
+
+def test_half_a_zstandard_file_is_an_error():
+    with pytest.raises(errors.MalformedZstdError):
+        list(unpack_chunks([zstd.compress(DATA)[:-3]]))
+    with pytest.raises(errors.MalformedZstdError):
+        list(unpack_chunks([zstd.compress(DATA), b"no frame"]))

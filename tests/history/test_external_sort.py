@@ -1,0 +1,31 @@
+"""The external sort: equal to sorted(), in runs of any size, and without leftovers."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amplitude_cohort_s3.history._external_sort import external_sort
+
+TEXT = st.text(max_size=3)
+ITEMS = st.lists(st.tuples(st.binary(max_size=2), st.integers(0, 3), st.tuples(TEXT, TEXT)))
+
+
+@given(ITEMS, st.sampled_from([1, 1000, 1 << 20]))
+def test_items_come_back_sorted_and_complete(items, run_bytes):
+    assert list(external_sort(items, run_bytes=run_bytes)) == sorted(items)
+
+
+def test_more_runs_than_may_be_open_are_merged_in_between(tmp_path):
+    items = [(b"%03d" % (n * 7 % 200), (str(n),)) for n in range(200)]
+    found = external_sort(items, run_bytes=1, work_dir=tmp_path)
+    assert next(found) == (b"000", ("0",))
+    (folder,) = tmp_path.iterdir()
+    assert len(list(folder.iterdir())) <= 64
+    assert [key for key, _ in found] == [b"%03d" % n for n in range(1, 200)]
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_iterator_that_is_closed_early_removes_its_files(tmp_path):
+    found = external_sort([(b"2", ()), (b"1", ())], run_bytes=1, work_dir=tmp_path)
+    next(found)
+    found.close()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,290 @@
+"""Answers as data frames, against the real pyarrow, pandas, Polars and DuckDB."""
+
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from odd_texts import CELL, ODD_ROWS, SCHEMA, members_of, rows_of
+from random_history import TIMES, build, random_cohorts
+
+from amplitude_cohort_s3 import (
+    CohortSync,
+    Destination,
+    DiffType,
+    ExistingMeaning,
+    Members,
+    MemoryStorage,
+    UserProperty,
+    diff_members,
+    errors,
+    read_head,
+    read_history,
+    sync_cohort,
+)
+from amplitude_cohort_s3.format.reader import RowReader
+from amplitude_cohort_s3.history.tables import BATCH_BYTES, ValueTable
+from amplitude_cohort_s3.sources.protocol import CsvSource
+
+pa = pytest.importorskip("pyarrow")
+pd = pytest.importorskip("pandas")
+pl = pytest.importorskip("polars")
+duckdb = pytest.importorskip("duckdb")
+
+
+def by_sql(members: Members) -> list[tuple[Any, ...]]:
+    assert members is not None  # DuckDB finds the variable by its name.
+    return duckdb.sql("select * from members").fetchall()
+
+
+READERS: dict[str, Callable[[Members], list[tuple[Any, ...]]]] = {
+    "iteration": list,
+    "to_list": lambda m: m.to_list(),
+    "pyarrow.table": lambda m: rows_of(pa.table(m)),
+    "from_stream": lambda m: rows_of(pa.RecordBatchReader.from_stream(m).read_all()),
+    "to_arrow": lambda m: rows_of(m.to_arrow()),
+    "polars.DataFrame": lambda m: pl.DataFrame(m).rows(),
+    "to_polars": lambda m: m.to_polars().rows(),
+    "pandas from_arrow": lambda m: rows_of_pandas(pd.DataFrame.from_arrow(m)),
+    "to_pandas": lambda m: rows_of_pandas(m.to_pandas()),
+    "duckdb.from_arrow": lambda m: duckdb.from_arrow(m).fetchall(),
+    "to_duckdb": lambda m: m.to_duckdb().fetchall(),
+    "to_duckdb elsewhere": lambda m: m.to_duckdb(duckdb.connect()).fetchall(),
+    "SQL": by_sql,
+}
+
+
+def rows_of_pandas(frame: Any) -> list[tuple[Any, ...]]:
+    return list(frame.itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_every_library_reads_text_unchanged_again_and_again(
+    read: Callable[[Members], list[tuple[Any, ...]]],
+):
+    members = members_of(ODD_ROWS)
+    assert read(members) == ODD_ROWS
+    assert read(members) == ODD_ROWS
+    assert read(members_of([])) == []
+
+
+@given(st.lists(st.tuples(CELL, CELL, CELL, CELL)))
+def test_any_text_is_read_unchanged(rows: list[tuple[str, ...]]):
+    members = members_of(rows)
+    assert rows_of(members.to_arrow()) == rows == list(members)
+
+
+def test_every_column_is_text_and_nothing_is_null():
+    table = pa.table(members_of(ODD_ROWS))
+    assert table.schema == pa.schema([(c, pa.string()) for c in SCHEMA.columns])
+    assert pa.schema(members_of([])) == table.schema
+    assert all(column.null_count == 0 for column in table.columns)
+    assert members_of(ODD_ROWS).to_pandas().isna().sum().sum() == 0
+    assert members_of(ODD_ROWS).to_polars().null_count().sum_horizontal().item() == 0
+    assert duckdb.from_arrow(members_of(ODD_ROWS)).types == ["VARCHAR"] * 4
+
+
+def test_a_requested_arrow_schema_is_used():
+    wanted = pa.schema([(c, pa.large_string()) for c in SCHEMA.columns])
+    assert pa.RecordBatchReader.from_stream(members_of(ODD_ROWS), schema=wanted).schema == wanted
+
+
+def test_two_streams_of_one_table_are_independent():
+    members = members_of(ODD_ROWS)
+    first = pa.RecordBatchReader.from_stream(members)
+    second = pa.RecordBatchReader.from_stream(members)
+    assert first.read_next_batch().num_rows == second.read_next_batch().num_rows == len(ODD_ROWS)
+
+
+def test_creating_a_stream_reads_nothing():
+    opened = list[int]()
+
+    def chunks() -> Iterator[bytes]:
+        opened.append(1)
+        yield b"".join(SCHEMA.encode(ODD_ROWS))
+
+    source = CsvSource(chunks=chunks, canonical=True)
+    members = Members(schema=SCHEMA, sources={DiffType.EXISTING: source})
+    members.__arrow_c_stream__()
+    members.__arrow_c_schema__()
+    assert not opened
+    assert pa.table(members).num_rows == len(ODD_ROWS)
+    assert opened == [1]
+
+
+def test_a_byte_order_mark_at_the_start_of_a_batch_stays_in_its_cell():
+    wide = "x" * (BATCH_BYTES // 2)
+    rows = [(f"\ufeff{i}", wide, wide, "") for i in range(3)]
+    table = members_of(rows).to_arrow()
+    assert table.column(0).num_chunks > 1
+    assert rows_of(table) == rows
+
+
+def test_a_cell_may_be_longer_than_a_batch():
+    rows = [("1", "x" * (3 * BATCH_BYTES), 'y"' * BATCH_BYTES, "z")]
+    assert rows_of(members_of(rows).to_arrow()) == rows
+
+
+def test_quotes_line_ends_and_long_cells_are_read_by_pyarrow(monkeypatch: pytest.MonkeyPatch):
+    def slow(*_: object) -> None:
+        pytest.fail("a canonical file was read cell by cell")
+
+    monkeypatch.setattr(RowReader, "rows", slow)
+    rows = [*ODD_ROWS, ("1", "x" * (3 * BATCH_BYTES), 'y"\n' * 1000, "z")]
+    assert rows_of(members_of(rows).to_arrow()) == rows
+
+
+def test_batches_have_a_bounded_size_and_need_bounded_memory():
+    count, line = 400_000, b"300000000000,user@example.com,pro,\n"
+
+    def chunks() -> Iterator[bytes]:
+        yield b"amplitudeID,userID,plan,note\n"
+        for _ in range(count // 1000):
+            yield line * 1000
+
+    source = CsvSource(chunks=chunks, canonical=True)
+    members = Members(schema=SCHEMA, sources={DiffType.EXISTING: source})
+    tracemalloc.start()
+    before = pa.total_allocated_bytes()
+    rows = most = 0
+    for batch in pa.RecordBatchReader.from_stream(members):
+        rows += batch.num_rows
+        most = max(most, pa.total_allocated_bytes() - before)
+        assert batch.nbytes < 3 * BATCH_BYTES
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rows == count
+    assert most < 16 << 20
+    assert peak < 16 << 20
+
+
+def test_a_damaged_file_raises_our_error_with_its_line():
+    good = b"amplitudeID,userID,plan,note\n1,a,b,c\n"
+    for bad in (b"2,x\n", b'2,"x\ny",z\n', b"2,\xff,y,z\n", b'2,"x,y,z\n'):
+        source = CsvSource(chunks=lambda bad=bad: iter([good + bad]), canonical=True)
+        members = Members(schema=SCHEMA, sources={DiffType.EXISTING: source})
+        with pytest.raises(errors.MalformedCsvError) as caught:
+            members.to_arrow()
+        assert caught.value.line == 3
+        with pytest.raises(pa.ArrowException, match="line 3"):
+            pa.table(members)
+
+
+def test_members_read_from_a_bucket_are_a_data_frame_and_can_be_synced():
+    storage = MemoryStorage()
+    sync = CohortSync(
+        destination=Destination(name="d"),
+        project_id=1,
+        cohort_id="a",
+        user_properties=(UserProperty("plan"),),
+    )
+    day = datetime(2026, 11, 1, tzinfo=UTC)
+    frame = pl.DataFrame({"amplitudeID": [1, 2], "userID": ["ann", None], "plan": ["pro", ""]})
+    sync_cohort(sync, frame, storage, synced_at=day)
+    result = sync_cohort(sync, frame[:1], storage, synced_at=day + timedelta(1))
+    assert result.record.source == {"table": "polars.DataFrame"}
+    history = read_history(storage, sync.stream)
+    assert pl.DataFrame(history.members_at(day)).rows() == [("1", "ann", "pro"), ("2", "", "")]
+    head = read_head(storage, sync.stream)
+    assert head is not None
+    assert head.members().to_pandas()["amplitude_id"].tolist() == ["1"]
+    # What was read is what a sync takes.
+    assert sync_cohort(sync, head.members(), storage, synced_at=day + timedelta(2))
+
+
+# --- Values with times -----------------------------------------------------------------
+
+
+def test_values_with_times_are_a_data_frame_too():
+    start = datetime(2026, 11, 23, 14, 5, 6, 789, tzinfo=UTC)
+    rows = [(start, None, "ann"), (start, start + timedelta(days=1), "")] * 20_000
+    table = ValueTable(
+        kind=tuple,
+        values=lambda: iter(rows),
+        value_columns={"entered": "timestamp", "exited": "timestamp"},
+        row_columns=lambda: ["user_id"],
+        cells=lambda row: row,
+    )
+    assert table.to_list() == rows
+    arrow = pa.table(table)
+    assert arrow.schema.types == [*[pa.timestamp("us", tz="UTC")] * 2, pa.string()]
+    assert rows_of(arrow.slice(0, 2)) == rows[:2]
+    assert arrow.column(0).num_chunks > 1
+    assert table.to_polars().rows() == rows
+    assert str(table.to_pandas()["entered"].dtype) == "datetime64[us, UTC]"
+    found = table.to_duckdb().aggregate("count(*), count(exited)").fetchall()
+    assert found == [(40_000, 20_000)]
+    assert "ann" not in repr(table)
+
+
+def test_a_property_keeps_its_name_beside_a_column_of_the_same_name():
+    table = ValueTable(
+        kind=tuple,
+        values=lambda: iter([(None, "", "yesterday", "never")]),
+        value_columns={"entered": "timestamp"},
+        row_columns=lambda: ["user_id", "entered", "entered_"],
+        cells=lambda row: row,
+    )
+    assert table.to_arrow().column_names == ["entered__", "user_id", "entered", "entered_"]
+
+
+# --- Events, stays and churn -----------------------------------------------------------
+
+
+def test_events_stays_and_churn_can_be_iterated_again_and_are_data_frames():
+    storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=True)
+    history = read_history(storage, sync.stream)
+    events, stays, churn = history.events(), history.intervals(), history.churn()
+    assert list(events) == list(events) == events.to_list()
+    assert list(stays) == list(stays) == stays.to_list()
+    cells = ["amplitude_id", "user_id", "plan"]
+    table = pa.table(events)
+    assert table.column_names == ["synced_at", "diff_type", *cells]
+    assert [tuple(row.values()) for row in table.to_pylist()] == [
+        (e.synced_at, e.diff_type.value, *e.row) for e in events
+    ]
+    table = stays.to_arrow()
+    assert table.column_names == ["entered", "exited", *cells]
+    assert [tuple(row.values()) for row in table.to_pylist()] == [
+        (s.entered, s.exited, *s.row) for s in stays
+    ]
+    assert [tuple(row.values()) for row in churn.to_arrow().to_pylist()] == [
+        (c.synced_at, c.members, c.entered, c.exited, c.returned) for c in churn
+    ]
+    assert (len(churn), churn.to_list()[-1]) == (len(TIMES), churn[-1])
+    for text in (repr(events), repr(stays), repr(history)):
+        assert "u1" not in text
+
+
+# --- Without the extra ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("package", "call", "extra"),
+    [
+        ("pyarrow", lambda m: m.to_arrow(), "amplitude_cohort_s3[arrow]"),
+        ("pyarrow", lambda m: m.__arrow_c_stream__(), "amplitude_cohort_s3[arrow]"),
+        ("pyarrow", lambda m: m.__arrow_c_schema__(), "amplitude_cohort_s3[arrow]"),
+        ("pyarrow", lambda m: diff_members([], m.to_polars(), schema=SCHEMA), "[arrow]"),
+        ("pandas", lambda m: m.to_pandas(), '"pandas"'),
+        ("polars", lambda m: m.to_polars(), '"polars"'),
+        ("duckdb", lambda m: m.to_duckdb(), '"duckdb"'),
+    ],
+)
+def test_a_missing_package_is_named_with_the_extra_that_installs_it(
+    package: str,
+    call: Callable[[Members], object],
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    for name in [n for n in sys.modules if n.partition(".")[0] == package]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(errors.MissingExtraError) as caught:
+        call(members_of(ODD_ROWS))
+    assert caught.value.package == package
+    assert extra in str(caught.value)
+    assert isinstance(caught.value, ImportError)

@@ -1,0 +1,91 @@
+"""The storage contract, run on every storage that needs no network."""
+
+import importlib.util
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+from amplitude_cohort_s3 import LocalStorage, MemoryStorage, Storage
+from amplitude_cohort_s3.storage import SupportsCompose, SupportsDelete, SupportsReplace
+from amplitude_cohort_s3.storage.local import STAGING_FOLDER
+from amplitude_cohort_s3.testing.storage_contract import StorageContract
+
+
+class TestMemoryStorage(StorageContract):
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return MemoryStorage()
+
+    def assert_nothing_staged(self, storage):
+        assert not vars(storage)["_staged"]
+
+
+class TestLocalStorage(StorageContract):
+    @pytest.fixture
+    def storage(self, tmp_path) -> Storage:
+        return LocalStorage(tmp_path / "not yet there" / "root")
+
+    def reopen(self, storage):
+        return LocalStorage(str(storage.root))
+
+    def assert_nothing_staged(self, storage):
+        folder = storage.root / STAGING_FOLDER
+        assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def third_party_storage():
+    place = Path(__file__).parents[1] / "typing" / "third_party_storage.py"
+    spec = importlib.util.spec_from_file_location("third_party_storage", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.DictStorage()
+
+
+class TestDocumentedStorage(StorageContract):
+    """The storage of docs/how-to/your_own_storage.md."""
+
+    @pytest.fixture
+    def storage(self, tmp_path) -> Storage:
+        page = Path(__file__).parents[2] / "docs" / "how-to" / "your_own_storage.md"
+        names = {}
+        exec(
+            re.search(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)[1],
+            names,
+        )
+        return names["SqliteStorage"](tmp_path / "bucket.db")
+
+    def reopen(self, storage):
+        return type(storage)(storage.path)
+
+
+class TestThirdPartyStorage(StorageContract):
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return third_party_storage()
+
+
+@pytest.mark.parametrize("storage", [MemoryStorage(), LocalStorage("folder")], ids=repr)
+@pytest.mark.parametrize("protocol", [Storage, SupportsCompose, SupportsDelete, SupportsReplace])
+def test_built_in_storages_satisfy_the_protocols(storage, protocol):
+    assert isinstance(storage, protocol)
+
+
+def test_memory_storage_can_be_listed_while_threads_write():
+    storage = MemoryStorage()
+    stop = threading.Event()
+
+    def churn():
+        while not stop.is_set():
+            storage.create("k", b"x")
+            storage.delete("k")
+
+    writer = threading.Thread(target=churn)
+    writer.start()
+    try:
+        for _ in range(2000):
+            list(storage.list_objects())
+    finally:
+        stop.set()
+        writer.join()
