@@ -16,6 +16,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "autodoc_fixes",
     "reference",
 ]
 exclude_patterns = ["_build", "README.md", "explanation/bench_table.md"]

@@ -2,13 +2,15 @@
 
 A page has a line of its own for each part that is generated::
 
-    % public-names sources sources.amplitude
+    % public-names MemberFile sources sources.amplitude
     % errors
 
-The first line is replaced by the descriptions of the public names of these folders or modules,
-the second by the descriptions of all errors. Classes without a public name are described too if
-an annotation of a public name leads to them, so that every type is a link. A public name that no
-page describes is a warning, and so fails the build.
+The first line is replaced by the descriptions of the public names of these folders or modules.
+Single names in it come first. The second line is replaced by the descriptions of all errors.
+
+Classes without a public name are described too if an annotation of a public name leads to them, so
+that every type is a link. A public name that no page describes is a warning, and so fails the
+build.
 """
 
 import ast
@@ -17,6 +19,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from pkgutil import walk_packages
@@ -85,24 +88,36 @@ def public_names(folder: str) -> list[str]:
 
 
 @cache
+def public_classes() -> set[type]:
+    """Return all classes that have a public name."""
+    values = [value_of(name) for folder in folders() for name in public_names(folder)]
+    return {value for value in values if inspect.isclass(value)}
+
+
+@cache
 def classes_in_annotations() -> set[type]:
     """Return the public classes of the package that annotations of public names lead to."""
     found: set[type] = set()
     waiting = [value_of(name) for folder in folders() for name in public_names(folder)]
     while waiting:
         for cls in annotated_classes(waiting.pop()):
-            is_ours = cls.__module__.startswith(PACKAGE) and "._" not in cls.__module__
-            if is_ours and cls not in found:
+            if is_ours(cls) and "._" not in cls.__module__ and cls not in found:
                 found.add(cls)
                 waiting.append(cls)
     return found
+
+
+def is_ours(value: type) -> bool:
+    """Return whether a class is defined in the package."""
+    return value.__module__.startswith(PACKAGE)
 
 
 def annotated_classes(value: object) -> Iterator[type]:
     """Yield the classes in the annotations of a function, or of a class's methods and fields."""
     annotated = [value] if inspect.isfunction(value) or inspect.isclass(value) else []
     if inspect.isclass(value):
-        members = [member for name, member in vars(value).items() if not name.startswith("_")]
+        spaces = [vars(cls) for cls in value.__mro__ if is_ours(cls)]
+        members = [m for space in spaces for name, m in space.items() if not name.startswith("_")]
         annotated += [f for member in members if inspect.isfunction(f := function_of(member))]
     for part in annotated:
         for hint in get_type_hints(part).values():
@@ -137,33 +152,45 @@ def is_in_root(name: str, value: object) -> bool:
 
 
 def directives_for(wanted: list[str]) -> list[str]:
-    """Return the directives for some folders: functions and classes of the root, then the others.
+    """Return the directives for some folders, and before them for the names that a page puts first.
 
-    Within each group they are in the order of the folders, and then in that of the source.
+    The others follow in this order: functions and classes of the root, then those of the folder;
+    within each group as in the source.
     """
+    names = {
+        name: folder for folder in wanted if is_folder(folder) for name in names_to_describe(folder)
+    }
+    first = [item for item in wanted if not is_folder(item)]
+    short_names = {name.rpartition(".")[2] for name in names}
+    if unknown := set(first) - short_names:
+        message = f"{', '.join(sorted(unknown))} is neither a folder nor a name of these folders"
+        raise LookupError(message)
 
-    def place(found: tuple[str, str]) -> tuple[int, int, str, int]:
-        folder, name = found
+    def place(name: str) -> tuple[int, int, int, str, int]:
+        module, _, last = name.rpartition(".")
         value = value_of(name)
-        is_root = name.rpartition(".")[0] == PACKAGE
-        group = 2 if not is_root else 1 if inspect.isclass(value) else 0
+        group = 2 if module != PACKAGE else 1 if inspect.isclass(value) else 0
         line = inspect.getsourcelines(value)[1] if is_described_by_autodoc(value) else 0
-        return group, wanted.index(folder), getattr(value, "__module__", "") or "", line
+        position = first.index(last) if last in first else len(first)
+        folder = wanted.index(names[name])
+        return position, group, folder, getattr(value, "__module__", None) or "", line
 
-    names = [(folder, name) for folder in wanted for name in names_to_describe(folder)]
-    return [directive(folder, name) for folder, name in sorted(names, key=place)]
+    return [directive(names[name], name) for name in sorted(names, key=place)]
+
+
+def is_folder(item: str) -> bool:
+    """Return whether a word of a placeholder is a folder or module rather than a name."""
+    return find_spec(f"{PACKAGE}.{item}") is not None
 
 
 def names_to_describe(folder: str) -> list[str]:
     """Return the public names of a folder, and the classes in it that annotations lead to."""
-    public = public_names(folder)
-    described = {value_of(name) for name in public if inspect.isclass(value_of(name))}
     others = {
         where_defined(cls)
-        for cls in classes_in_annotations() - described
+        for cls in classes_in_annotations() - public_classes()
         if cls.__module__.rpartition(".")[0] == module_of(folder).__name__
     }
-    return [*public, *sorted(others)]
+    return [*public_names(folder), *sorted(others)]
 
 
 def directive(folder: str, name: str) -> str:
@@ -171,7 +198,14 @@ def directive(folder: str, name: str) -> str:
     value = value_of(name)
     if not is_described_by_autodoc(value):
         return constant(folder, name)
-    return f".. auto{'class' if inspect.isclass(value) else 'function'}:: {name}"
+    if not inspect.isclass(value):
+        return f".. autofunction:: {name}"
+    # A base class without a public name has no description of its own: the class shows its members.
+    bases = value.__mro__[1:]
+    others = [b.__name__ for b in bases if not is_ours(b) or b in public_classes()]
+    inherits = len(others) < len(bases)
+    options = f"\n   :inherited-members: {', '.join(others)}" if inherits else ""
+    return f".. autoclass:: {name}{options}"
 
 
 def is_described_by_autodoc(value: object) -> bool:
