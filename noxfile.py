@@ -108,10 +108,12 @@ def package(session: nox.Session) -> None:
 
 @nox.session(python=PRIMARY)
 def lint(session: nox.Session) -> None:
-    """Style: ruff's linter and formatter."""
+    """Check style with ruff, and which module may import which with import-linter."""
     session.install(*PROJECT["dependency-groups"]["lint"])
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    # It reads the sources, so the package need not be installed.
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": "src"})
 
 
 @nox.session(python=PRIMARY)

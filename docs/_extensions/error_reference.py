@@ -9,7 +9,7 @@ from amplitude_cohort_s3 import errors
 
 def error_lines() -> Iterator[str]:
     """Yield the lines that document the tree, and then every error under its heading."""
-    source = inspect.getsource(errors).partition("# --- Names of the transition")[0]
+    source = inspect.getsource(errors)
     heading = re.compile(r"# --- (.+?) -+$|^class (\w+)", re.MULTILINE)
     yield "```{eval-rst}"
     yield f".. automodule:: {errors.__name__}"

@@ -1,4 +1,4 @@
-"""The command as its users run it: in a process, with files, an API and a terminal."""
+"""The command as a process, with files, an API and a terminal."""
 
 import json
 import os
@@ -9,18 +9,27 @@ import subprocess
 import sys
 import termios
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from amplitude_cohort_s3 import LocalStorage, errors, list_streams
+from amplitude_cohort_s3 import (
+    LocalStorage,
+    MemoryStorage,
+    errors,
+    list_streams,
+    sync_cohort,
+)
 from amplitude_cohort_s3.cli._output import COMMAND
 from amplitude_cohort_s3.cli._setup import CONFIG_FILE
+from amplitude_cohort_s3.cli.config import Config
 from amplitude_cohort_s3.cli.exit_codes import ExitCode, exit_code
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
+from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 
-# The script stands where the package was installed, beside its Python.
+# The script is installed beside the Python interpreter.
 SCRIPT = Path(sys.executable).with_name(COMMAND)
 
 CONFIG = """
@@ -67,7 +76,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(*arguments, code=ExitCode.DONE, **options):
-    """The output of the command, which ends with this code."""
+    """Run the command, check its exit code, and return its output."""
     ended = subprocess.run(
         [SCRIPT, *arguments], capture_output=True, text=True, timeout=60, check=False, **options
     )
@@ -80,7 +89,7 @@ def sync_at(number, **options):
     return run("sync", "actives", "--at", (DAY + timedelta(days=number)).isoformat(), **options)
 
 
-def test_a_cohort_is_synced_looked_at_and_read_back(folder):
+def test_a_cohort_is_previewed_synced_and_read_back(folder):
     looked = run("sync", "actives", "--at", "2026-11-01T06:30Z", "--dry-run")
     assert not (folder / "bucket").exists()
     assert looked.stdout.splitlines() == [
@@ -91,7 +100,7 @@ def test_a_cohort_is_synced_looked_at_and_read_back(folder):
     ]
     done = sync_at(0)
     assert done.stdout.splitlines()[0] == "sync of 2026-11-01T06:30:00+00:00: done"
-    assert done.stderr == "amplitude-cohort-s3: columns that the sync does not have: hat\n"
+    assert done.stderr == "amplitude-cohort-s3: ignored columns that the sync does not have: hat\n"
     assert sync_at(0).stdout.splitlines()[0].endswith("already done")
 
     (folder / "actives.csv").write_text(ACTIVES.replace("1,ann", "3,ann"))
@@ -117,10 +126,10 @@ def test_a_cohort_is_synced_looked_at_and_read_back(folder):
     assert run("members", "actives").stdout == "amplitudeID,userID,plan\n2,bob,free\n3,ann,pro\n"
     then = run("members", "actives", "--at", "2026-11-01T12:00Z", "--json").stdout.splitlines()
     assert json.loads(then[0]) == {"amplitude_id": "1", "user_id": "ann", "plan": "pro"}
-    assert run("verify").stdout == "all adds up\n"
+    assert run("verify").stdout == "no findings\n"
 
 
-def test_verify_finds_and_says_so_by_its_code(folder):
+def test_verify_has_an_exit_code_for_findings(folder):
     sync_at(0)
     file = folder / "bucket" / "cohorts" / "123_26umsb5_2026-11-01T06:30_entering.csv"
     file.chmod(0o644)
@@ -132,7 +141,7 @@ def test_verify_finds_and_says_so_by_its_code(folder):
     assert (finding["sync"], finding["kind"]) == ("actives", "edited_file")
 
 
-def test_mass_exits_have_their_own_code_and_a_way_through(folder):
+def test_a_mass_exit_has_its_own_exit_code_and_an_option_that_allows_it(folder):
     sync_at(0)
     (folder / "actives.csv").write_text("id,user_id,plan\n")
     refused = sync_at(1, code=ExitCode.MASS_EXIT)
@@ -146,18 +155,37 @@ def test_mass_exits_have_their_own_code_and_a_way_through(folder):
     run("sync", "actives", "--max-exits", "2")
 
 
-def test_a_dry_run_over_an_unfinished_sync_says_how_to_finish_it(folder):
+def test_a_dry_run_previews_what_follows_an_unfinished_sync_and_does_not_finish_it(folder):
     sync_at(0)
     (outcome,) = folder.rglob("*.end.json")
     outcome.unlink()
-    for verb in (("sync", "actives"), ("run", "actives")):
-        looked = run(*verb, "--dry-run", code=ExitCode.RETRY)
-        assert "(here: run it without --dry-run)" in looked.stdout + looked.stderr
+    previewed = run("sync", "actives", "--at", "2026-11-02T06:30Z", "--dry-run").stdout
+    assert previewed.startswith("sync of 2026-11-02T06:30:00+00:00: 2 -> 2 members")
+    assert "due" in run("run", "actives", "--dry-run").stdout
+    assert not outcome.exists()
+
+
+def test_a_dry_run_that_needs_unpublished_files_names_the_way_to_publish_them(folder):
+    die_before_publishing(folder)
+    refused = run("sync", "actives", "--dry-run", code=ExitCode.RETRY)
+    assert refused.stderr.endswith("(here: run it without --dry-run)\n")
     assert sync_at(1).stdout.splitlines()[0].endswith("done")
     run("sync", "actives", "--dry-run")
 
 
-def test_run_does_what_is_due_from_files_and_from_amplitude(folder):
+def die_before_publishing(folder):
+    """Leave the first sync recorded and staged, as a writer that died does."""
+    config = Config.from_toml((folder / CONFIG_FILE).read_text(), name=CONFIG_FILE)
+    sync, members = config.syncs["actives"].sync, [("1", "ann", "pro")]
+    counting = Fault()
+    sync_cohort(sync, members, FaultyStorage(MemoryStorage(), counting), synced_at=DAY)
+    fault = Fault(at=counting.calls.index("publish"))
+    with suppress(Death):
+        storage = FaultyStorage(LocalStorage(folder / "bucket"), fault)
+        sync_cohort(sync, members, storage, synced_at=DAY)
+
+
+def test_run_syncs_what_is_due_from_files_and_from_amplitude(folder):
     with FakeAmplitude() as fake:
         fake.polls = 0
         fake.set_cohort("9law9ns", [("7", "eve")])
@@ -187,20 +215,20 @@ def test_run_does_what_is_due_from_files_and_from_amplitude(folder):
             assert secret not in file.read_text()
 
 
-def test_one_that_fails_in_a_run_decides_the_code(folder):
+def test_the_exit_code_of_a_run_is_that_of_its_failure(folder):
     environment = {**os.environ, "TEST_API_KEY": "a", "TEST_SECRET_KEY": "b"}
     (folder / "actives.csv").unlink()
     ended = run("run", "actives", code=ExitCode.FAILED, env=environment)
-    assert "MemberFileNotFoundError: there is no file 'actives.csv'" in ended.stdout
+    assert "MemberFileNotFoundError: the member file 'actives.csv' does not exist" in ended.stdout
     assert ended.stderr == "amplitude-cohort-s3: 1 of 1 failed\n"
 
 
-def test_members_come_from_standard_input(folder):
+def test_members_can_be_read_from_standard_input(folder):
     run("sync", "actives", "--members", "-", input="amplitude_id,user_id,plan\n5,cy,pro\n")
     assert "5,cy,pro" in run("members", "actives").stdout
 
 
-def test_policies_and_names_need_no_account():
+def test_policy_and_parse_name_need_no_aws_account():
     text = '[destinations.s3]\nbucket = "my-bucket"\nregion = "eu-west-1"\npath = "cohorts"\n'
     Path("policy.toml").write_text(text)
     role = "arn:aws:iam::111122223333:role/etl"
@@ -215,61 +243,67 @@ def test_policies_and_names_need_no_account():
     ]
     (parsed,) = json.loads(run("parse-name", "a_2026-11-23T14-05_exiting.csv", "--json").stdout)
     assert (parsed["project_id"], parsed["routing_key"]) == (None, None)
-    assert "not a cohort file name" in run("parse-name", "x.csv", code=ExitCode.FAILED).stderr
+    assert (
+        "not the name of a cohort file" in run("parse-name", "x.csv", code=ExitCode.FAILED).stderr
+    )
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "required: VERB"),
+        ([], "required: SUBCOMMAND"),
         (["sync"], "required: name"),
-        (["sync", "actives", "--at", "2026-11-01T06:30"], "2026-11-01T06:30Z is UTC"),
-        (["sync", "actives", "--at", "noon"], "no time: 'noon'"),
-        (["sync", "nobody"], "it has no syncs.nobody; syncs are actives, payers"),
-        (["policy", "nobody", "--principal", "x"], "destinations are warehouse, s3"),
+        (
+            ["sync", "actives", "--at", "2026-11-01T06:30"],
+            "has no time zone; add Z for UTC: 2026-11-01T06:30Z",
+        ),
+        (["sync", "actives", "--at", "noon"], "invalid time 'noon'; use ISO 8601 with a time zone"),
+        (["sync", "nobody"], "there is no sync 'nobody'; the syncs are: actives, payers"),
+        (["policy", "nobody", "--principal", "x"], "the destinations are: warehouse, s3"),
         (["sync", "payers"], "the environment variable TEST_API_KEY is not set"),
         (["run"], "the environment variable TEST_SECRET_KEY is not set"),
-        (["verify", "--config", "none.toml"], "it can't be read (No such file or directory)"),
-        (["--config", "none.toml", "verify"], "it can't be read (No such file or directory)"),
+        (["verify", "--config", "none.toml"], "can't be read (No such file or directory)"),
+        (["--config", "none.toml", "verify"], "can't be read (No such file or directory)"),
         (["--config", "x", "verify", "--config", "none.toml"], "none.toml:"),
     ],
 )
-def test_what_is_wrong_before_anything_began_is_a_fault_of_usage(folder, arguments, message):
+def test_a_wrong_command_line_or_environment_starts_nothing(folder, arguments, message):
     ended = run(*arguments, code=ExitCode.USAGE)
     assert message in ended.stderr
     assert ended.stdout == ""
     assert not (folder / "bucket").exists()
 
 
-def test_each_fault_of_the_file_has_a_line(folder):
+def test_each_fault_of_the_configuration_file_is_printed_on_its_own_line(folder):
     (folder / CONFIG_FILE).write_text("a = 1\n[destinations.x]\n[syncs.y]\n")
     assert run("run", code=ExitCode.USAGE).stderr.splitlines() == [
         "amplitude-cohort-s3: amplitude-cohort-s3.toml:",
-        "  - destinations.x must have one of bucket and folder",
+        "  - destinations.x must have either bucket or folder",
         "  - syncs.y.destination is missing",
-        "  - syncs.y.cohort_id is missing",
         "  - syncs.y.project_id is missing",
-        "  - a is unknown; the keys at the top are amplitude, destinations, syncs",
+        "  - syncs.y.cohort_id is missing",
+        "  - a is unknown; the keys at the top level are amplitude, destinations, syncs",
     ]
 
 
-def test_an_unfinished_sync_of_a_dead_writer_is_worth_a_retry():
+def test_errors_that_a_retry_may_solve_have_the_exit_code_for_a_retry():
     when = datetime(2026, 1, 1, tzinfo=UTC)
     for error in (
         errors.ConcurrentSyncError("k", when),
         errors.UnknownOutcomeError("k", "r"),
         errors.StoreUnavailableError("b", "r"),
         errors.AmplitudeUnavailableError("s", "r"),
+        errors.AmplitudeTimeoutError("s", 1.0),
     ):
         assert exit_code(error) is ExitCode.RETRY
-    assert exit_code(errors.DownloadQuotaError(500, 500, None)) is ExitCode.FAILED
-    assert exit_code(errors.MissingRoutingKeyError("s", ("f",))) is ExitCode.USAGE
+    assert exit_code(errors.AmplitudeLimitError("downloads", 500, 500)) is ExitCode.FAILED
+    assert exit_code(errors.ConfigurationError("s", ("f",))) is ExitCode.USAGE
 
 
-# --- Ends that nobody planned ------------------------------------------------------------
+# --- Interruptions and terminals ---------------------------------------------------------
 
 
-def test_a_reader_that_stops_is_no_accident(folder):
+def test_a_reader_that_stops_early_causes_no_error_message(folder):
     (folder / "actives.csv").write_text(
         "id,user_id,plan\n" + "".join(f"{n},user {n},pro\n" for n in range(150_000))
     )
@@ -287,7 +321,7 @@ def test_a_reader_that_stops_is_no_accident(folder):
     ("sent", "code"),
     [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)],
 )
-def test_an_interrupted_sync_leaves_nothing(folder, tmp_path_factory, sent, code):
+def test_an_interrupted_sync_leaves_no_files(folder, tmp_path_factory, sent, code):
     temporary = tmp_path_factory.mktemp("tmp")
     with subprocess.Popen(
         [SCRIPT, "sync", "actives", "--members", "-"],
@@ -296,7 +330,7 @@ def test_an_interrupted_sync_leaves_nothing(folder, tmp_path_factory, sent, code
         text=True,
         env={**os.environ, "TMPDIR": str(temporary)},
     ) as process:
-        # It waits for the rest of its input once the diff has begun.
+        # The diff has begun once there is a temporary folder; it then waits for more input.
         for _ in range(600):
             if list(temporary.iterdir()):
                 break
@@ -310,7 +344,7 @@ def test_an_interrupted_sync_leaves_nothing(folder, tmp_path_factory, sent, code
     assert list(list_streams(LocalStorage("bucket"))) == []
 
 
-def test_a_terminal_sees_progress_and_a_file_does_not(folder):
+def test_progress_is_drawn_on_a_terminal_and_not_in_the_output(folder):
     pytest.importorskip("tqdm")
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(ours, (24, 80))
@@ -324,7 +358,7 @@ def test_a_terminal_sees_progress_and_a_file_does_not(folder):
         while True:
             try:
                 shown += os.read(ours, 4096)
-            except OSError:  # as a terminal ends on Linux
+            except OSError:  # the end of a terminal on Linux
                 break
     os.close(ours)
     assert process.returncode == 0
@@ -335,7 +369,7 @@ def test_a_terminal_sees_progress_and_a_file_does_not(folder):
     assert (found.syncs, found.files) == (1, 3)
 
 
-def test_the_module_is_the_command_too():
+def test_the_module_can_be_run_as_the_command():
     ended = subprocess.run(
         [sys.executable, "-m", "amplitude_cohort_s3", "--version"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The configuration file: what it gives, and that all of its faults are named at once."""
+"""The configuration file: its keys, and that all of its faults are reported at once."""
 
 import re
 from pathlib import Path
@@ -86,7 +86,7 @@ def read(text, folder="etc"):
     return Config.from_toml(text, name="syncs.toml", folder=folder)
 
 
-def test_every_key_says_what_the_library_takes():
+def test_each_key_becomes_an_argument_of_the_library():
     config = read(WHOLE)
     warehouse = Destination(
         name="warehouse",
@@ -171,7 +171,7 @@ def faults_of(text):
     return list(caught.value.faults)
 
 
-def test_all_faults_are_named_at_once_by_their_places():
+def test_all_faults_are_reported_at_once_with_their_places():
     text = """
     color = "red"
 
@@ -214,77 +214,95 @@ def test_all_faults_are_named_at_once_by_their_places():
             "amplitude.main.api_key is unknown; the keys in amplitude.main are "
             "region, base_url, api_key_env, secret_key_env"
         ),
-        "destinations.warehouse.existing must be one of 'members', 'stayed', 'previous', not 'all'",
-        "destinations.warehouse.region must be a text, and is a whole number",
+        "destinations.warehouse.region must be a string, not an integer",
+        (
+            "destinations.warehouse.existing must be one of 'members', 'stayed', 'previous', "
+            "not 'all'"
+        ),
         "destinations.warehouse.name_style.separator must be one of ':', '-', not '.'",
         (
             "destinations.warehouse.name_style.second is unknown; the keys in "
             "destinations.warehouse.name_style are separator, seconds, zulu"
         ),
         "destinations.warehouse: path '/cohorts': give it without slashes at the ends, 'cohorts'",
-        "destinations.warehouse must have one of bucket and folder",
+        "destinations.warehouse must have either bucket or folder",
         (
-            "destinations.warehouse.compresion is unknown; the keys in destinations.warehouse are "
-            "folder, log, existing, bucket, region, path, match_by, require_suffix, "
-            "user_property, name_style, header_style, compression, endpoint_url, kms_key_id, "
-            "expected_bucket_owner, acl"
+            "destinations.warehouse.compresion is unknown; the keys in "
+            "destinations.warehouse are folder, log, endpoint_url, kms_key_id, "
+            "expected_bucket_owner, acl, bucket, region, path, match_by, require_suffix, "
+            "user_property, existing, name_style, header_style, compression"
         ),
-        "destinations.disk must have one of bucket and folder",
-        "syncs.flat must be a table, and is true or false",
-        "syncs.actives.destination names no table in destinations: 'warehous'",
-        "syncs.actives.cadence must be one of 'one-time', 'hourly', 'daily', not 'weekly'",
-        "syncs.actives.user_properties[1] must be the name of a property, or a table",
+        "destinations.disk must have either bucket or folder",
+        "syncs.flat must be a table, not a boolean",
+        (
+            "syncs.actives.destination is 'warehous', but there is no "
+            "[destinations.warehous]; the file has: [destinations.warehouse], "
+            "[destinations.disk]"
+        ),
+        "syncs.actives.project_id must be an integer, not a string",
+        "syncs.actives.user_properties[1] must be a string or a table, not an integer",
         "syncs.actives.user_properties[2].name is missing",
         (
             "syncs.actives.user_properties[2].title is unknown; the keys in "
             "syncs.actives.user_properties[2] are name, source_app, header"
         ),
-        "syncs.actives.project_id must be a whole number, and is a text",
+        "syncs.actives.cadence must be one of 'one-time', 'hourly', 'daily', not 'weekly'",
         "syncs.actives.exit_guard: share must be between 0 and 1, not 2",
         "syncs.actives: cohort_id 'a_b': a cohort id consists of letters, digits and -",
-        "syncs.actives.members must have one of file and amplitude",
-        "syncs.actives.members.columns must give a name for each name",
+        "syncs.actives.members must have either file or amplitude",
         (
-            "syncs.actives.members.colums is unknown; the keys in syncs.actives.members are "
-            "file, amplitude, columns"
+            "syncs.actives.members.amplitude is 'other', but there is no [amplitude.other]; "
+            "the file has: [amplitude.main]"
         ),
-        "syncs.payers.cohort_id is missing",
+        (
+            "syncs.actives.members.columns must be a table of strings, such as { id = "
+            '"amplitude_id" }'
+        ),
+        (
+            "syncs.actives.members.colums is unknown; the keys in "
+            "syncs.actives.members are file, amplitude, cohort_id, columns, max_missing"
+        ),
         "syncs.payers.project_id is missing",
-        "syncs.payers.members must be a text, and is a time",
-        "color is unknown; the keys at the top are amplitude, destinations, syncs",
+        "syncs.payers.cohort_id is missing",
+        "syncs.payers.members must be a string or a table, not a date or time",
+        ("color is unknown; the keys at the top level are amplitude, destinations, syncs"),
     ]
     assert "5ec4e7" not in str(found)
 
 
-def test_what_the_destination_requires_is_said_of_the_sync():
+def test_a_missing_routing_key_is_a_fault_of_the_sync():
     text = WHOLE.replace('routing_key = "vip"', "")
     (fault,) = faults_of(text)
     assert fault.startswith("syncs.actives: the destination 'warehouse' requires a routing key")
 
 
-def test_an_amplitude_project_must_be_there():
+def test_members_must_name_a_project_that_the_file_has():
     text = WHOLE.replace("[amplitude.main]", "[amplitude.mane]")
-    assert faults_of(text) == ["syncs.payers.members.amplitude names no table in amplitude: 'main'"]
+    (fault,) = faults_of(text)
+    assert fault == (
+        "syncs.payers.members.amplitude is 'main', but there is no [amplitude.main]; "
+        "the file has: [amplitude.mane]"
+    )
 
 
-def test_what_is_no_toml_is_said_with_its_line():
+def test_invalid_toml_is_reported_with_its_line():
     (fault,) = faults_of("[destinations.a]\nfolder = 5ec4e7")
-    assert fault.startswith("it is no TOML: ")
+    assert fault.startswith("not valid TOML: ")
     assert "line 2" in fault
     assert "5ec4e7" not in fault
 
 
-def test_an_empty_file_has_nothing():
+def test_an_empty_file_is_an_empty_configuration():
     assert read("") == Config(destinations={}, syncs={}, amplitude={})
 
 
-def test_the_file_in_the_docs_is_one():
+def test_the_file_in_the_docs_is_valid():
     page = Path(__file__).parents[2] / "docs" / "how-to" / "run_on_a_schedule.md"
     (block,) = re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
     assert [*read(block).syncs] == ["actives", "payers"]
 
 
-def test_the_reference_lists_each_key():
+def test_the_reference_lists_every_key():
     page = (Path(__file__).parents[2] / "docs" / "reference" / "command.md").read_text()
     listed = {
         key for row in re.findall(r"^\| (`.*?) \|", page, re.MULTILINE) for key in row.split("`")

@@ -1,4 +1,4 @@
-"""The default engine: the contract, with ranges of all sizes; and that nothing is left."""
+"""The default engine: the contract with ranges of several sizes, workers, and cleaning up."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amplitude_cohort_s3.diff._spill import Ranges
+from amplitude_cohort_s3.diff._boundaries import Boundaries
 from amplitude_cohort_s3.diff._workers import run_tasks
 from amplitude_cohort_s3.diff.cohort_diff import diff_members
 from amplitude_cohort_s3.diff.engine import PartitionEngine
@@ -28,12 +28,8 @@ from amplitude_cohort_s3.errors import (
 from amplitude_cohort_s3.format.existing_meaning import ExistingMeaning
 from amplitude_cohort_s3.format.schema import RowSchema
 from amplitude_cohort_s3.sources.protocol import CsvSource
-from amplitude_cohort_s3.testing.engine_contract import (
-    DiffEngineContract,
-    canonical_bytes,
-    csv_source,
-    sample_rows,
-)
+from amplitude_cohort_s3.testing.engine_cases import canonical_bytes, csv_source, sample_rows
+from amplitude_cohort_s3.testing.engine_contract import DiffEngineContract
 
 SCHEMA = RowSchema(properties=("plan", "city"))
 TINY = PartitionEngine(range_bytes=2000, batch_bytes=6000)
@@ -46,7 +42,7 @@ class TestDefault(DiffEngineContract):
 
 
 class TestTinyRanges(DiffEngineContract):
-    """What large input goes through, on small input."""
+    """Small input takes the same way as large input does with the default ranges."""
 
     @pytest.fixture
     def engine(self):
@@ -54,20 +50,20 @@ class TestTinyRanges(DiffEngineContract):
 
 
 class TestOneRowAtATime(DiffEngineContract):
-    """Ranges of a row or two, in the tests that hypothesis drives."""
+    """Ranges of one or two rows, in the tests that use hypothesis."""
 
     @pytest.fixture
     def engine(self):
         return PartitionEngine(range_bytes=20, batch_bytes=100)
 
-    test_all_dialects_on_both_sides_give_equal_bytes = None
-    test_sizes = None
+    test_the_form_of_the_csv_does_not_change_the_result = None
+    test_sides_of_any_size = None
     test_a_changed_property_is_neither_entering_nor_exiting = None
-    test_current_rows_in_order = None
-    test_keys_that_begin_alike = None
+    test_current_rows_in_the_order_of_the_key = None
+    test_keys_with_a_long_common_prefix = None
     test_large_and_many_cells = None
-    test_says_at_which_line_a_file_is_malformed = None
-    test_a_canonical_file_out_of_order_is_malformed = None
+    test_an_error_has_the_line_of_a_malformed_row = None
+    test_a_canonical_file_that_is_not_sorted_is_malformed = None
 
 
 def files_of(engine, previous, current, existing=ExistingMeaning.MEMBERS):
@@ -81,7 +77,7 @@ def files_of(engine, previous, current, existing=ExistingMeaning.MEMBERS):
 @pytest.mark.parametrize(
     ("canonical", "existing"), list(zip([True, False, True], ExistingMeaning, strict=True))
 )
-def test_workers_change_nothing(canonical, existing):
+def test_workers_do_not_change_the_result(canonical, existing):
     previous = csv_source(canonical_bytes(sample_rows(9000)), canonical=canonical)
     current = csv_source(canonical_bytes(sample_rows(9900)[900:], ordered=False))
     alone, report = files_of(TINY, previous, current, existing)
@@ -91,7 +87,7 @@ def test_workers_change_nothing(canonical, existing):
     assert other.members_sha256 == report.members_sha256
 
 
-def test_workers_raise_where_the_caller_is():
+def test_an_error_in_a_worker_is_raised_in_the_caller():
     rows = [*sample_rows(9000), ("1", "other", "", "")]
     engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=200_000)
     with pytest.raises(DuplicateKeyError):
@@ -126,7 +122,7 @@ runner.join()
     ("module", "start"),
     [
         ("threading", "threading.Thread(target=run)"),
-        # Of such a process, the standard library's pools can start no other.
+        # The standard library's pools can't start processes from such a process.
         (
             "multiprocessing",
             "multiprocessing.get_context('fork').Process(target=run, daemon=True)",
@@ -135,7 +131,7 @@ runner.join()
     ids=["thread", "daemon"],
 )
 def test_workers_need_no_main_guard_no_main_file_and_no_main_thread(tmp_path, given, module, start):
-    """As it is in a script, in a notebook, on a server and in a task queue."""
+    """The caller may be a script, a notebook, a server or a task queue."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(module=module, start=start))
     with script.open() as file:
@@ -155,7 +151,7 @@ class Exits:
         os._exit(3)
 
 
-def test_says_that_a_worker_died():
+def test_a_worker_that_dies_is_an_error_with_its_exit_code():
     with pytest.raises(WorkerDiedError) as caught:
         list(run_tasks([Exits(), Exits()], range(3)))
     assert caught.value.exit_code == 3
@@ -165,8 +161,8 @@ def test_says_that_a_worker_died():
 
 
 @given(st.lists(st.text(max_size=5)), st.integers(1, 50))
-def test_two_keys_make_two_ranges_that_split_them(keys, count):
-    ranges = Ranges.from_sample(keys, count)
+def test_two_different_keys_are_split_into_two_ranges(keys, count):
+    ranges = Boundaries.from_sample(keys, count)
     distinct = sorted({*keys} - {""})
     assert list(ranges.splitters) == sorted({*ranges.splitters})
     assert all(len(splitter) <= ranges.width for splitter in ranges.splitters)
@@ -175,14 +171,14 @@ def test_two_keys_make_two_ranges_that_split_them(keys, count):
         assert ranges.splitters[-1] <= distinct[-1]
 
 
-def test_one_key_on_all_rows_is_held_once():
+def test_many_equal_rows_are_one_member():
     line = b"1,ann,free,Rome\n"
     source = csv_source(SCHEMA.header_line + line * 20_000 + b"2,bob,,\n")
     _, report = files_of(TINY, csv_source(canonical_bytes([])), source)
     assert (report.members_now, report.collapsed) == (2, 19_999)
 
 
-def test_members_that_nearly_all_left_are_not_held_at_once():
+def test_a_range_that_nearly_all_members_left_is_cut():
     rows = sample_rows(5000)
     files, report = files_of(TINY, csv_source(canonical_bytes(rows), canonical=True), rows[:3])
     assert (report.members_before, report.members_now) == (5000, 3)
@@ -195,11 +191,11 @@ def test_impossible_sizes_are_refused(fault):
         PartitionEngine(**fault)
 
 
-# --- Where rows stand ----------------------------------------------------------------
+# --- Positions of rows in errors -----------------------------------------------------
 
 
 @pytest.mark.parametrize("once", [True, False])
-def test_errors_count_the_rows_of_an_iterable(once):
+def test_an_error_has_the_row_of_an_iterable(once):
     rows = [("1", "line\nend", "", ""), ("2", "", "", ""), ("1", "", "", "")]
     with pytest.raises(DuplicateKeyError, match="row 3") as caught:
         files_of(TINY, (), iter(rows) if once else rows)
@@ -223,7 +219,7 @@ def breaking_source(error, rows=3000):
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt(), OSError(errno.EIO, "io")])
 @pytest.mark.parametrize("side", [0, 1])
-def test_an_error_of_a_source_leaves_nothing(tmp_path, workers, error, side):
+def test_an_error_of_a_source_leaves_no_files_and_threads(tmp_path, workers, error, side):
     sides = [csv_source(canonical_bytes(sample_rows(3000)), canonical=False)] * 2
     sides[side] = breaking_source(error)
     engine = PartitionEngine(workers=workers, range_bytes=2000, batch_bytes=6000)
@@ -234,7 +230,7 @@ def test_an_error_of_a_source_leaves_nothing(tmp_path, workers, error, side):
     assert threading.active_count() == threads
 
 
-def test_closing_leaves_nothing(tmp_path):
+def test_closing_leaves_no_files(tmp_path):
     with diff_members((), sample_rows(5), schema=SCHEMA, work_dir=tmp_path):
         (folder,) = tmp_path.iterdir()
         assert sorted(p.name for p in folder.iterdir()) == [
@@ -245,7 +241,7 @@ def test_closing_leaves_nothing(tmp_path):
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("limit", [1000, 100_000, 200_000])
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, limit, workers):
+def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path, limit, workers):
     rows = sample_rows(3000)
     engine = PartitionEngine(workers=workers, range_bytes=2000, batch_bytes=6000)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -261,7 +257,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, limit, workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupt_leaves_nothing(tmp_path, workers):
+def test_an_interrupt_leaves_no_files_and_processes(tmp_path, workers):
     work_dir = tmp_path / "work"
     work_dir.mkdir()
     script = textwrap.dedent(f"""
@@ -291,7 +287,7 @@ def test_an_interrupt_leaves_nothing(tmp_path, workers):
     _, errors = process.communicate(timeout=60)
     assert b"KeyboardInterrupt" in errors
     assert list(work_dir.iterdir()) == []
-    # The workers went with it: nobody is left in the group.
+    # The workers have ended too: no process is left in the group.
     time.sleep(0.1)
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)

@@ -1,4 +1,4 @@
-"""Syncs whose files are composed of parts: the same bytes, and verified part by part."""
+"""Syncs whose files the storage composes of parts: equal bytes, verified part by part."""
 
 import hashlib
 import pickle
@@ -19,7 +19,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.distributed.composition import (
+from amplitude_cohort_s3.distributed import (
     ComposedDiff,
     members_digest,
     row_digest,
@@ -43,7 +43,8 @@ BEFORE = [("1", "ann"), ("2", 'b "o" b'), ("4", "d\nd")]
 NOW = [("2", "bob"), ("3", "é,"), ("4", "d\nd"), ("5", "")]
 
 
-def files_of(existing):
+def expected_rows(existing):
+    """The rows of the three files of the sync from BEFORE to NOW."""
     old, new = dict(BEFORE), dict(NOW)
     stayed = [row for row in NOW if row[0] in old]
     left = [row for row in BEFORE if row[0] not in new]
@@ -58,29 +59,29 @@ def files_of(existing):
     }
 
 
-def composed(storage, rows, existing=ExistingMeaning.MEMBERS, *, each=2, run="a"):
+def composed_diff(storage, existing=ExistingMeaning.MEMBERS, *, part_rows=2, run="a"):
     parts = {
         t: [
-            write_part(storage, f"_staging/{run}/{t}-{n}", some[n : n + each], schema=SCHEMA)
-            for n in range(0, len(some), each)
+            write_part(storage, f"_staging/{run}/{t}-{n}", rows[n : n + part_rows], schema=SCHEMA)
+            for n in range(0, len(rows), part_rows)
         ]
-        for t, some in rows.items()
+        for t, rows in expected_rows(existing).items()
     }
     return ComposedDiff.of_parts(parts, schema=SCHEMA, existing=existing)
 
 
-def sync_with(existing, **more):
+def sync_with(existing, **options):
     return CohortSync(
-        destination=Destination(name="proof", path="cohorts", existing=existing, **more),
+        destination=Destination(name="proof", path="cohorts", existing=existing, **options),
         project_id=1,
         cohort_id="a",
     )
 
 
-def sync_parts(sync, storage, minute, *, each=2, run="a"):
+def sync_parts(sync, storage, minute, *, part_rows=2, run="a"):
+    """Sync from BEFORE to NOW with parts of some rows each."""
     start = begin_sync(sync, storage, synced_at=moment(minute), clock=clock_at(moment(minute)))
-    meaning = sync.destination.existing
-    diff = composed(storage, files_of(meaning), meaning, each=each, run=run)
+    diff = composed_diff(storage, sync.destination.existing, part_rows=part_rows, run=run)
     return start.commit(start.plan(diff), diff).record
 
 
@@ -91,20 +92,20 @@ def data_files(storage):
 
 
 @pytest.mark.parametrize("existing", list(ExistingMeaning))
-@pytest.mark.parametrize("each", [1, 2, 100])
-def test_a_composed_sync_is_one_like_any_other(existing, each):
+@pytest.mark.parametrize("part_rows", [1, 2, 100])
+def test_a_composed_sync_has_the_files_of_an_ordinary_one(existing, part_rows):
     sync = sync_with(existing)
-    whole, storage = MemoryStorage(), MemoryStorage()
-    for place in (whole, storage):
-        sync_cohort(sync, BEFORE, place, synced_at=moment(0), clock=clock_at(moment(0)))
-    sync_cohort(sync, NOW, whole, synced_at=moment(1), clock=clock_at(moment(1)))
-    record = sync_parts(sync, storage, 1, each=each)
-    assert data_files(storage) == data_files(whole)
+    ordinary, storage = MemoryStorage(), MemoryStorage()
+    for one in (ordinary, storage):
+        sync_cohort(sync, BEFORE, one, synced_at=moment(0), clock=clock_at(moment(0)))
+    sync_cohort(sync, NOW, ordinary, synced_at=moment(1), clock=clock_at(moment(1)))
+    record = sync_parts(sync, storage, 1, part_rows=part_rows)
+    assert data_files(storage) == data_files(ordinary)
     assert SyncRecord.from_bytes(record.to_bytes(), key=record.key) == record
     assert (record.members_before, record.members) == (3, 4)
     assert all(file.parts for file in record.files.values())
     assert_invariants(storage, sync.stream)
-    # A one-machine sync continues it, and a reader finds nothing wrong.
+    # An ordinary sync continues the stream, and a reader finds no fault.
     sync_cohort(sync, BEFORE, storage, synced_at=moment(2), clock=clock_at(moment(2)))
     history = read_history(storage, sync.stream)
     assert [list(history.members_at(one)) for one in history] == [BEFORE, NOW, BEFORE]
@@ -112,11 +113,11 @@ def test_a_composed_sync_is_one_like_any_other(existing, each):
 
 
 @pytest.mark.parametrize("existing", list(ExistingMeaning))
-def test_a_repeated_run_is_known_however_it_was_divided(existing):
+def test_a_repeated_sync_is_recognised_for_any_size_of_the_parts(existing):
     sync, storage = sync_with(existing), MemoryStorage()
     sync_cohort(sync, BEFORE, storage, synced_at=moment(0), clock=clock_at(moment(0)))
-    first = sync_parts(sync, storage, 1, each=1)
-    assert sync_parts(sync, storage, 1, each=3, run="b") == first
+    first = sync_parts(sync, storage, 1, part_rows=1)
+    assert sync_parts(sync, storage, 1, part_rows=3, run="b") == first
     assert read_head(storage, sync.stream).record == first
     with pytest.raises(SyncTimeTakenError):
         begin_sync(
@@ -128,29 +129,29 @@ def test_a_repeated_run_is_known_however_it_was_divided(existing):
 def test_the_digest_of_members_does_not_depend_on_their_order(rows, chance):
     rows = [tuple(cell.replace("\0", "") for cell in row) for row in rows]
     rows = [row for row in rows if not any("\ud800" <= c <= "\udfff" for c in "".join(row))]
-    other = [*rows]
-    chance.shuffle(other)
+    shuffled = [*rows]
+    chance.shuffle(shuffled)
     digest = members_digest(SCHEMA, sum(map(row_digest, rows)))
-    assert digest == members_digest(SCHEMA, sum(map(row_digest, other)))
+    assert digest == members_digest(SCHEMA, sum(map(row_digest, shuffled)))
     assert digest != members_digest(SCHEMA, sum(map(row_digest, [*rows, ("a", "b")])))
     assert digest != members_digest(RowSchema(header_style="api"), sum(map(row_digest, rows)))
 
 
 @given(st.lists(st.binary(max_size=5)), st.lists(st.integers(1, 6)), st.data())
-def test_each_byte_of_a_composed_file_is_verified(pieces, cuts, data):
-    whole = b"".join(pieces)
+def test_each_byte_of_a_composed_file_is_verified(parts, chunk_sizes, data):
+    whole = b"".join(parts)
     content = FileContent(
         rows=0,
         size=len(whole),
         sha256=hashlib.sha256(whole).hexdigest(),
-        parts=tuple(ContentPart(len(p), hashlib.sha256(p).hexdigest()) for p in pieces),
+        parts=tuple(ContentPart(len(p), hashlib.sha256(p).hexdigest()) for p in parts),
     )
 
     def chunks(of):
-        at = 0
-        for cut in [*cuts, 1 << 20]:
-            yield of[at : at + cut]
-            at += cut
+        begin = 0
+        for size in [*chunk_sizes, 1 << 20]:
+            yield of[begin : begin + size]
+            begin += size
 
     assert b"".join(verified(chunks(whole), [content], "k")) == whole
     wrong = [whole + b"x", whole[:-1]] if whole else [b"x"]
@@ -177,20 +178,23 @@ def test_an_edited_composed_file_is_found():
 
 
 @pytest.mark.parametrize("rows", [[("2", ""), ("1", "")], [("1", ""), ("1", "")]], ids=str)
-def test_parts_that_are_not_in_order_are_refused(rows):
+def test_unsorted_rows_and_unsorted_parts_are_refused(rows):
     storage = MemoryStorage()
     with pytest.raises(MalformedCsvError, match="ascending order"):
         write_part(storage, "_staging/x", rows, schema=SCHEMA)
-    one = [write_part(storage, f"_staging/{n}", [row], schema=SCHEMA) for n, row in enumerate(rows)]
-    with pytest.raises(MalformedCsvError, match="ascending order"):
+    parts = [
+        write_part(storage, f"_staging/{n}", [row], schema=SCHEMA) for n, row in enumerate(rows)
+    ]
+    expected = "'_staging/1': its keys are not all greater than those of the part '_staging/0'"
+    with pytest.raises(MalformedCsvError, match=expected):
         ComposedDiff.of_parts(
-            {DiffType.ENTERING: one, DiffType.EXITING: [], DiffType.EXISTING: []}, schema=SCHEMA
+            {DiffType.ENTERING: parts, DiffType.EXITING: [], DiffType.EXISTING: []}, schema=SCHEMA
         )
 
 
 def test_a_part_without_rows_is_refused_and_leaves_nothing():
     storage = MemoryStorage()
-    with pytest.raises(ValueError, match="needs a row"):
+    with pytest.raises(ValueError, match="needs at least one row"):
         write_part(storage, "_staging/x", [], schema=SCHEMA)
     assert list(storage.list_objects()) == []
 
@@ -201,27 +205,29 @@ def test_a_part_is_picklable_and_shows_no_key():
     assert "secret" not in repr(part)
 
 
-def test_what_can_not_be_composed_is_told_before_anything_is_staged():
+def plan_of(sync, diff):
+    return plan_sync(sync, diff, synced_at=moment(0), previous=None, max_exits=9)
+
+
+class StorageWithoutCompose:
+    """The required methods of a storage, and no other."""
+
+    def __init__(self, storage):
+        required = ("list_objects", "open", "create", "stage", "inspect", "publish", "discard")
+        for method in required:
+            setattr(self, method, getattr(storage, method))
+
+
+def test_a_diff_that_can_not_be_composed_is_refused_before_a_file_is_staged():
     storage = MemoryStorage()
-    diff = composed(storage, files_of(ExistingMeaning.MEMBERS))
+    diff, other = composed_diff(storage), composed_diff(storage, part_rows=1, run="b")
     before = [info.key for info in storage.list_objects()]
-    packed = sync_with(ExistingMeaning.MEMBERS, compression="gzip")
-    plan = plan_sync(packed, diff, synced_at=moment(0), previous=None, max_exits=9)
+    plan = plan_of(SYNC, diff)
+    compressed = plan_of(sync_with(ExistingMeaning.MEMBERS, compression="gzip"), diff)
     with pytest.raises(ConfigurationError, match="compress"):
-        commit(plan, diff, storage)
-
-    class Plain:
-        """A storage without the power."""
-
-        def __init__(self):
-            for verb in ("list_objects", "open", "create", "stage", "inspect", "publish"):
-                setattr(self, verb, getattr(storage, verb))
-            self.discard = storage.discard
-
-    plan = plan_sync(SYNC, diff, synced_at=moment(0), previous=None, max_exits=9)
+        commit(compressed, diff, storage)
     with pytest.raises(MissingCapabilityError, match="compose"):
-        commit(plan, diff, Plain())
-    other = composed(storage, files_of(ExistingMeaning.MEMBERS), each=1, run="b")
+        commit(plan, diff, StorageWithoutCompose(storage))
     with pytest.raises(UnusableDiffError, match="plan"):
         commit(plan, other, storage)
-    assert [i.key for i in storage.list_objects() if "/b/" not in i.key] == before
+    assert [info.key for info in storage.list_objects()] == before

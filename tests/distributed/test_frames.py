@@ -1,4 +1,4 @@
-"""The diff over data frames: the same cohort from every engine, as frames of its own kind."""
+"""The diff of data frames: the same cohort with every engine, as frames of its kind."""
 
 import random
 from itertools import islice
@@ -25,8 +25,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.distributed.composition import ComposedDiff, write_part
-from amplitude_cohort_s3.distributed.frames import diff_frames
+from amplitude_cohort_s3.distributed import ComposedDiff, diff_frames, write_part
 from amplitude_cohort_s3.errors import (
     ArgumentTypeError,
     DuplicateKeyError,
@@ -69,14 +68,14 @@ ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["", "x"])), unique_by=lambda ro
 @pytest.mark.parametrize("existing", list(ExistingMeaning))
 @settings(max_examples=20)
 @given(previous=ROWS, current=ROWS)
-def test_it_says_what_the_one_machine_engine_says(engine, existing, previous, current):
+def test_the_diff_is_that_of_the_default_engine(engine, existing, previous, current):
     make = ENGINES[engine]
-    given_rows = [*current, *current[:2]]
-    random.Random(1).shuffle(given_rows)
+    repeated = [*current, *current[:2]]
+    random.Random(1).shuffle(repeated)
     diff = diff_frames(
-        make(table(previous)), make(table(given_rows)), on="amplitude_id", existing=existing
+        make(table(previous)), make(table(repeated)), on="amplitude_id", existing=existing
     )
-    with diff_members(previous, given_rows, schema=RowSchema(), existing=existing) as expected:
+    with diff_members(previous, repeated, schema=RowSchema(), existing=existing) as expected:
         for diff_type in DiffType:
             assert rows_of(getattr(diff, diff_type.value)) == sorted(expected.rows(diff_type))
         report = expected.report
@@ -86,7 +85,7 @@ def test_it_says_what_the_one_machine_engine_says(engine, existing, previous, cu
 
 
 @each_engine
-def test_frames_come_out_as_they_went_in(engine):
+def test_the_frames_are_of_the_kind_of_the_input(engine):
     frame = ENGINES[engine](table([("1", "a")]))
     diff = diff_frames(frame, frame, on="amplitude_id")
     for found in (diff.entering, diff.exiting, diff.existing, diff.current):
@@ -95,7 +94,7 @@ def test_frames_come_out_as_they_went_in(engine):
 
 
 @each_engine
-def test_rows_without_a_key_are_refused_or_counted(engine):
+def test_rows_without_an_amplitude_id_are_refused_and_those_without_another_key_counted(engine):
     make = ENGINES[engine]
     current = make(table([("1", "a"), ("", "b"), (None, None), ("4", None), ("5", "")]))
     with pytest.raises(EmptyKeyError) as caught:
@@ -107,7 +106,7 @@ def test_rows_without_a_key_are_refused_or_counted(engine):
 
 
 @each_engine
-def test_different_rows_of_one_key_are_refused(engine):
+def test_different_rows_with_the_same_key_are_refused(engine):
     make = ENGINES[engine]
     twice = make(table([("1", "a"), ("1", "b"), ("2", ""), ("2", "")]))
     once = make(table([("1", "a")]))
@@ -118,7 +117,7 @@ def test_different_rows_of_one_key_are_refused(engine):
 
 
 @each_engine
-def test_who_exits_has_the_columns_of_today(engine):
+def test_exiting_rows_have_the_current_columns(engine):
     make = ENGINES[engine]
     before = make(table([("1", "x", "p")], ("amplitude_id", "gone", "plan")))
     now = make(table([("2", "q", "n")], ("amplitude_id", "plan", "new")))
@@ -128,17 +127,17 @@ def test_who_exits_has_the_columns_of_today(engine):
 
 
 def test_a_lazy_query_is_evaluated_once():
-    seen = []
+    calls = []
 
-    def look(frame):
-        seen.append(len(seen))
-        return frame.with_columns(user_id=pl.lit(str(len(seen))))
+    def add_call(frame):
+        calls.append(len(calls))
+        return frame.with_columns(user_id=pl.lit(str(len(calls))))
 
-    lazy = pl.from_arrow(table([("1", ""), ("2", "")])).lazy().map_batches(look)
+    lazy = pl.from_arrow(table([("1", ""), ("2", "")])).lazy().map_batches(add_call)
     diff = diff_frames(pl.from_arrow(table([("2", "")])).lazy(), lazy, on="amplitude_id")
     assert rows_of(diff.existing) == rows_of(diff.existing) == [("1", "1"), ("2", "1")]
     assert rows_of(diff.entering) == [("1", "1")]
-    assert seen == [0]
+    assert calls == [0]
 
     relation = CONNECTION.sql("select uuid()::varchar amplitude_id, '' user_id from range(9)")
     diff = diff_frames(CONNECTION.from_arrow(table([])), relation, on="amplitude_id")
@@ -155,15 +154,15 @@ def test_a_lazy_query_is_evaluated_once():
         (table([]), pa.table({"user_id": ["1"]}), MissingColumnsError),
         (pa.table({"user_id": ["1"]}), table([]), MissingColumnsError),
     ],
-    ids=["two engines", "no frame", "floats", "two types", "no key now", "no key before"],
+    ids=["two engines", "a list", "floats", "two types", "no current key", "no previous key"],
 )
-def test_what_is_no_pair_of_frames_is_refused(previous, current, error):
+def test_frames_that_can_not_be_compared_are_refused(previous, current, error):
     with pytest.raises(error):
         diff_frames(previous, current, on="amplitude_id")
 
 
-def test_an_engine_of_ones_own_duckdb_on_parquet(tmp_path):
-    """The rows never are in Python at once: DuckDB joins and sorts, the storage composes."""
+def test_your_own_engine_duckdb_on_parquet_files(tmp_path):
+    """DuckDB joins and sorts, and the storage composes: Python never has all rows at once."""
     sync = CohortSync(
         destination=Destination(name="duck", path="cohorts"),
         project_id=1,
@@ -177,17 +176,18 @@ def test_an_engine_of_ones_own_duckdb_on_parquet(tmp_path):
         for first in (0, 500)
     ]
     random.Random(7).shuffle(cohorts[1])
-    whole, storage = LocalStorage(tmp_path / "whole"), LocalStorage(tmp_path / "composed")
-    for place in (whole, storage):
-        sync_cohort(sync, cohorts[0], place, synced_at=moment(0), clock=clock_at(moment(0)))
+    ordinary, storage = LocalStorage(tmp_path / "ordinary"), LocalStorage(tmp_path / "composed")
+    for one in (ordinary, storage):
+        sync_cohort(sync, cohorts[0], one, synced_at=moment(0), clock=clock_at(moment(0)))
     sync_cohort(
-        sync, cohorts[1], whole, synced_at=moment(1), max_exits=9999, clock=clock_at(moment(1))
+        sync, cohorts[1], ordinary, synced_at=moment(1), max_exits=9999, clock=clock_at(moment(1))
     )
 
     duck = duckdb.connect()
     for name, rows in zip(("before", "now"), cohorts, strict=True):
-        found = table(rows, schema.columns)
-        duck.from_arrow(found).write_parquet(str(tmp_path / f"{name}.parquet"))
+        duck.from_arrow(table(rows, schema.columns)).write_parquet(
+            str(tmp_path / f"{name}.parquet")
+        )
     head = read_head(storage, sync.stream)
     diff = diff_frames(
         duck.read_parquet(str(tmp_path / "before.parquet")),
@@ -211,5 +211,5 @@ def test_an_engine_of_ones_own_duckdb_on_parquet(tmp_path):
     record = commit(plan, composed, storage).record
     assert [len(record.files[t].parts) for t in DiffType] == [2, 2, 4]
     for file in record.files.values():
-        assert (storage.root / file.key).read_bytes() == (whole.root / file.key).read_bytes()
+        assert (storage.root / file.key).read_bytes() == (ordinary.root / file.key).read_bytes()
     assert read_history(storage, sync.stream).verify() == ()

@@ -1,4 +1,4 @@
-"""Gzip and Zstandard as functions from chunks to chunks."""
+"""Compression: gzip and Zstandard in chunks."""
 
 import gzip
 import sys
@@ -8,7 +8,7 @@ from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amplitude_cohort_s3 import errors
+from amplitude_cohort_s3.errors import CompressionError
 from amplitude_cohort_s3.format.compression import compress_chunks, decompress_chunks, unpack_chunks
 
 DATA = b"amplitudeID,userID\n1,ann\n"
@@ -19,7 +19,7 @@ def cut(data, size):
 
 
 @given(st.lists(st.binary(max_size=50)), st.integers(1, 60))
-def test_gzip_is_an_inverse_pair(chunks, size):
+def test_law_decompress_undoes_compress(chunks, size):
     packed = b"".join(compress_chunks(chunks))
     assert packed[4:8] == bytes(4)  # no time
     assert gzip.decompress(packed) == b"".join(chunks)
@@ -35,9 +35,9 @@ def test_without_the_extra_the_plain_bytes_are_the_same(monkeypatch):
 
 
 def test_half_a_gzip_file_is_an_error():
-    with pytest.raises(errors.MalformedGzipError):
+    with pytest.raises(CompressionError, match="gzip"):
         list(decompress_chunks([gzip.compress(DATA)[:-3]]))
-    with pytest.raises(errors.MalformedGzipError):
+    with pytest.raises(CompressionError, match="gzip"):
         list(decompress_chunks([b"\x1f\x8b no gzip"]))
 
 
@@ -55,7 +55,7 @@ def test_a_small_file_of_much_text_is_decompressed_in_small_chunks():
 
 
 def test_half_a_zstandard_file_is_an_error():
-    with pytest.raises(errors.MalformedZstdError):
+    with pytest.raises(CompressionError, match="Zstandard"):
         list(unpack_chunks([zstd.compress(DATA)[:-3]]))
-    with pytest.raises(errors.MalformedZstdError):
+    with pytest.raises(CompressionError, match="Zstandard"):
         list(unpack_chunks([zstd.compress(DATA), b"no frame"]))

@@ -1,7 +1,7 @@
-r"""Buckets in other tools' dialects: the same history, whoever wrote the bytes.
+r"""Buckets in the dialects of other tools: they give the same history.
 
-The files are written by the standard library's csv module or by hand, never by ours; the
-intervals are compared with an oracle that knows sets of members only.
+The files are written by the csv module or by hand, never by the library. The intervals are
+compared with those that a simple function computes from sets of members.
 """
 
 import csv
@@ -55,13 +55,13 @@ def excel(table: Table) -> bytes:
 
 
 def amplitude_export(table: Table) -> bytes:
-    """Spreadsheet protection: a TAB before every cell, headers included."""
+    """Write a TAB before every cell and header, which protects spreadsheets."""
     tabbed = [["\t" + cell for cell in row] for row in table]
     return text_of(tabbed, quoting=csv.QUOTE_ALL, lineterminator="\n").encode()
 
 
 def repeated_id(table: Table) -> bytes:
-    """As one public consumer of Amplitude's files saw them."""
+    """Write an id column twice, as one public consumer of Amplitude's files saw it."""
     return text_of([[*row[:2], row[0], *row[2:]] for row in table], quoting=csv.QUOTE_ALL).encode()
 
 
@@ -103,7 +103,7 @@ def write_bucket(
     name: Callable[[datetime, DiffType], str],
     header: tuple[str, str] = HEADERS[0],
 ) -> None:
-    """Three files for each sync: ids and what property each had then."""
+    """Write three files for each sync, from the property of each id at that time."""
     before: dict[str, str] = {}
     for number, now in enumerate(cohorts):
         stayed = {k: v for k, v in now.items() if k in before}
@@ -120,8 +120,8 @@ def write_bucket(
             EXITING: {k: v for k, v in before.items() if k not in now},
             EXISTING: existing,
         }
-        for diff_type, people in contents.items():
-            rows = [[key, f"u,{key}", value] for key, value in people.items()]
+        for diff_type, members in contents.items():
+            rows = [[key, f"u,{key}", value] for key, value in members.items()]
             data = write(number, [[*header, "plan"], *rows])
             storage.create(name(START + timedelta(hours=number), diff_type), data)
         before = now
@@ -131,7 +131,7 @@ def amplitudes_name(when: datetime, diff_type: DiffType) -> str:
     return f"in/187520_26umsb5_{when:%Y-%m-%dT%H:%M}_{diff_type.value}.csv"
 
 
-def oracle(
+def expected_stays(
     cohorts: list[dict[str, str]], hours: list[int] | None = None
 ) -> list[tuple[str, datetime, datetime | None]]:
     stays = []
@@ -155,20 +155,21 @@ def check(storage: MemoryStorage, cohorts: list[dict[str, str]], meaning: Existi
     for sync, members in zip(history, cohorts, strict=True):
         expected = sorted((key, f"u,{key}", value) for key, value in members.items())
         assert sorted(history.members_at(sync)) == expected
-    told = [(stay.row[0], stay.entered, stay.exited) for stay in history.intervals()]
-    assert told == oracle(cohorts)
+    expected_intervals = expected_stays(cohorts)
+    stays = [(stay.row[0], stay.entered, stay.exited) for stay in history.intervals()]
+    assert stays == expected_intervals
     changes = sorted(
         (event.synced_at, event.diff_type is EXITING, event.row[0]) for event in history.events()
     )
     assert changes == sorted(
-        [(entered, False, key) for key, entered, _ in oracle(cohorts)]
-        + [(exited, True, key) for key, _, exited in oracle(cohorts) if exited is not None]
+        [(entered, False, key) for key, entered, _ in expected_intervals]
+        + [(exited, True, key) for key, _, exited in expected_intervals if exited is not None]
     )
     assert history.verify() == ()
     assert meaning in detect_existing_meaning(history)
     for key in {key for members in cohorts for key in members}:
-        stays = [(stay.entered, stay.exited) for stay in history.member_history(key)]
-        assert stays == [(entered, exited) for k, entered, exited in oracle(cohorts) if k == key]
+        found = [(key, stay.entered, stay.exited) for stay in history.member_history(key)]
+        assert found == [stay for stay in expected_intervals if stay[0] == key]
 
 
 COHORTS = st.lists(
@@ -183,7 +184,7 @@ COHORTS = st.lists(
     dialect=st.sampled_from(DIALECTS),
     header=st.sampled_from(HEADERS),
 )
-def test_every_dialect_tells_the_same_history(cohorts, meaning, dialect, header):
+def test_every_dialect_gives_the_same_history(cohorts, meaning, dialect, header):
     if dialect is plain and header[0].startswith(" "):
         header = HEADERS[0]
     storage = MemoryStorage()
@@ -221,7 +222,7 @@ def test_dialects_and_spellings_of_names_may_change_from_sync_to_sync(cohorts, m
     check(storage, cohorts, meaning)
 
 
-def test_columns_that_come_and_go_are_empty_where_they_are_not():
+def test_a_column_that_some_files_lack_is_empty_for_them():
     storage = MemoryStorage()
     files = {
         0: (
@@ -262,7 +263,7 @@ def test_columns_that_come_and_go_are_empty_where_they_are_not():
 @settings(max_examples=10)
 @given(cohorts=COHORTS, meaning=st.sampled_from(ExistingMeaning))
 def test_a_bucket_of_archives_is_unpacked_and_read(cohorts, meaning):
-    """One ``.tar.gz`` for each sync, with free text behind the difftype."""
+    """There is one ``.tar.gz`` for each sync, with a routing key in the names."""
     loose, archives, storage = MemoryStorage(), MemoryStorage(), MemoryStorage()
 
     def name(when: datetime, diff_type: DiffType) -> str:
@@ -289,14 +290,14 @@ def test_a_bucket_of_archives_is_unpacked_and_read(cohorts, meaning):
         storage,
         CohortStream(project_id=187520, cohort_id="26umsb5", path="in", routing_key="Active_Users"),
     )
-    told = [(stay.row[0], stay.entered, stay.exited) for stay in history.intervals()]
-    assert told == oracle(cohorts)
+    stays = [(stay.row[0], stay.entered, stay.exited) for stay in history.intervals()]
+    assert stays == expected_stays(cohorts)
     assert history.verify() == ()
 
 
 @pytest.mark.parametrize("lost", [{1}, {2}, {1, 2}, {1, 3}])
 @pytest.mark.parametrize("diff_type", [ENTERING, EXITING, EXISTING])
-def test_without_a_log_the_changes_over_a_sync_that_lost_files_are_derived(lost, diff_type):
+def test_without_a_log_the_changes_across_an_incomplete_sync_are_derived(lost, diff_type):
     cohorts = [{"1": "a", "2": "a"}, {"2": "b", "3": ""}, {"3": "", "1": "c"}, {"3": "", "4": ""}]
     cohorts.append({"1": "", "5": ""})
     storage = MemoryStorage()
@@ -305,22 +306,22 @@ def test_without_a_log_the_changes_over_a_sync_that_lost_files_are_derived(lost,
     for number in lost:
         storage.delete(amplitudes_name(START + timedelta(hours=number), diff_type))
     history = read_history(storage, STREAM)
-    told = [(stay.row[0], stay.entered, stay.exited) for stay in history.intervals()]
+    stays = [(stay.row[0], stay.entered, stay.exited) for stay in history.intervals()]
     kinds = [finding.kind for finding in history.verify()]
     if diff_type is EXISTING:
-        # The changes tell the members as well.
-        assert told == oracle(cohorts)
+        # The members follow from the changes too.
+        assert stays == expected_stays(cohorts)
         assert kinds == [FindingKind.MISSING_FILE] * len(lost)
         return
     left = [number for number in range(5) if number not in lost]
     assert [sync.synced_at.hour for sync in history] == left
-    assert told == oracle([cohorts[number] for number in left], left)
+    assert stays == expected_stays([cohorts[number] for number in left], left)
     assert kinds == [FindingKind.INCOMPLETE_SYNC] * len(lost)
     derived = {event.synced_at.hour for event in history.events() if event.derived}
     assert derived == {n for n in left if n and n - 1 in lost}
 
 
-def test_a_lost_sync_of_a_log_is_found_and_the_changes_over_it_are_derived():
+def test_with_a_log_a_lost_sync_is_reported_and_the_changes_across_it_are_derived():
     storage, sync = (
         MemoryStorage(),
         CohortSync(
@@ -337,9 +338,9 @@ def test_a_lost_sync_of_a_log_is_found_and_the_changes_over_it_are_derived():
     findings = history.verify()
     assert [(f.kind, f.synced_at.hour) for f in findings] == [(FindingKind.MISSING_FILE, 1)] * 3
     assert "whole sync" in str(findings[0])
-    told = [(stay.row[0], stay.entered, stay.exited) for stay in history.intervals()]
+    stays = [(stay.row[0], stay.entered, stay.exited) for stay in history.intervals()]
     left = [dict.fromkeys(cohorts[k], "") for k in (0, 2, 3)]
-    assert told == oracle(left, [0, 2, 3])
+    assert stays == expected_stays(left, [0, 2, 3])
     assert {e.synced_at.hour for e in history.events() if e.derived} == {2}
 
 

@@ -16,8 +16,8 @@ EXISTING = {
 
 @pytest.mark.parametrize("meaning", ExistingMeaning)
 def test_the_table_says_which_users_existing_contains(meaning):
-    assert meaning.contains_entering is (ENTERING <= EXISTING[meaning])
-    assert meaning.contains_exiting is (EXITING <= EXISTING[meaning])
+    assert meaning.contains_entering is (EXISTING[meaning] >= ENTERING)
+    assert meaning.contains_exiting is (EXISTING[meaning] >= EXITING)
 
 
 @pytest.mark.parametrize("meaning", ExistingMeaning)

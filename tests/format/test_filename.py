@@ -1,4 +1,4 @@
-"""Names of cohort files: docs/explanation/file_format.md, row by row."""
+"""Names of cohort files, as docs/explanation/file_format.md describes them."""
 
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
@@ -25,9 +25,9 @@ GZIP = NameStyle(extension=".csv.gz")
 EMPTY_KEY = NameStyle(empty_routing_key=True)
 IMITATION = "9_b_2020-01-01T00:00_exiting_x.csv"
 
-# One table drives both directions: the text, and the arguments that it stands for.
+# Names, and the arguments of CohortFileName for them. Both directions are tested.
 CASES = [
-    # Amplitude's own form, and each part that may be absent
+    # Amplitude's own form, and each part that may be missing
     ("123_26umsb5_2026-11-23T14:05_entering_vip.csv", (123, "26umsb5", AT, ENTERING, "vip")),
     ("123_26umsb5_2026-11-23T14:05_exiting.csv", (123, "26umsb5", AT, EXITING)),
     ("0_a_2026-11-23T14:05_existing.csv", (0, "a", AT, EXISTING)),
@@ -87,13 +87,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "parts"), CASES)
-def test_a_name_is_its_parts_in_both_directions(text, parts):
+def test_a_name_is_formatted_and_parsed(text, parts):
     name = CohortFileName(*parts)
     assert str(name) == text
     assert CohortFileName.parse(text, second_group=name.style.second_group) == name
 
 
-# What is no name, and a word of the rule that each breaks.
+# Texts that are not names, and a word of the rule that each breaks.
 INVALID = [
     ("01_a_2026-11-23T14:05_entering.csv", "leading zero"),
     ("00_a_2026-11-23T14:05_entering.csv", "leading zero"),
@@ -132,7 +132,7 @@ INVALID = [
     ("1_a_2026-11-23T14:05_entering_k.CSV", "end in .csv"),
     ("1_a_2026-11-23T14:05_entering_k.tar.gz", "end in .csv"),
     ("1_a_2026-11-23T14:05_entering_k.csv.bz2", "end in .csv"),
-    ("1_a_2026-11-23T14:05_entering.x.csv", "the extension, or _"),
+    ("1_a_2026-11-23T14:05_entering.x.csv", "the extension, or by _"),
     ("p/1_a_2026-11-23T14:05_entering.csv", "belongs to the path"),
     ("1_a_2026-11-23T14:05_entering_a/b.csv", "belongs to the path"),
     ("1_a_2026-11-23T14:05_entering.csv\n", "control character"),
@@ -145,26 +145,29 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("text", "rule"), INVALID, ids=lambda value: ascii(value)[:60])
-def test_a_text_that_is_no_name_is_refused_by_its_rule(text, rule):
+def test_a_text_that_is_not_a_name_is_refused_with_the_broken_rule(text, rule):
     with pytest.raises(InvalidFileNameError) as caught:
         CohortFileName.parse(text)
     assert rule in caught.value.rule
     assert caught.value.name == text
 
 
-# Parts that can't form a name: what of CohortFileName(1, "a", AT, ENTERING) is replaced.
+# Parts that can't form a name: changes of CohortFileName(1, "a", AT, ENTERING).
 INVALID_PARTS = [
     ({"project_id": -1}, "0 or more"),
     ({"cohort_id": ""}, "letters, digits and -"),
     ({"cohort_id": "a_b"}, "letters, digits and -"),
     ({"cohort_id": "ä"}, "letters, digits and -"),
     ({"cohort_id": "a\n"}, "letters, digits and -"),
-    ({"routing_key": ""}, "never empty"),
+    ({"routing_key": ""}, "can't be empty"),
     ({"routing_key": "a/b"}, "belongs to the path"),
     ({"routing_key": "a\nb"}, "control character"),
     ({"routing_key": "\ud800"}, "UTF-8"),
     ({"routing_key": "k" * 1000}, "1024 bytes"),
-    ({"routing_key": "k", "style": EMPTY_KEY}, "the routing key is empty, and there is one"),
+    (
+        {"routing_key": "k", "style": EMPTY_KEY},
+        "the style has an empty routing key, but there is one",
+    ),
     ({"synced_at": AT.replace(second=1)}, "style.floor(synced_at)"),
     ({"synced_at": AT.replace(microsecond=1), "style": SECONDS}, "style.floor(synced_at)"),
     ({"style": HOURS_SECONDS}, "style.floor(synced_at)"),
@@ -172,7 +175,7 @@ INVALID_PARTS = [
 
 
 @pytest.mark.parametrize(("change", "rule"), INVALID_PARTS, ids=lambda value: ascii(value)[:60])
-def test_parts_that_form_no_name_are_refused_by_their_rule(change, rule):
+def test_parts_that_can_not_form_a_name_are_refused_with_the_broken_rule(change, rule):
     parts = {"project_id": 1, "cohort_id": "a", "synced_at": AT, "diff_type": ENTERING} | change
     with pytest.raises(InvalidFileNameError) as caught:
         CohortFileName(**parts)
@@ -185,13 +188,13 @@ def test_law_parsing_undoes_str(name):
 
 
 @given(strategies.file_names(), st.sampled_from(["minutes", "seconds"]))
-def test_law_str_undoes_parsing_whatever_the_second_group_means(name, second_group):
+def test_law_str_undoes_parsing_for_both_meanings_of_the_second_group(name, second_group):
     text = str(name)
     try:
         parsed = CohortFileName.parse(text, second_group=second_group)
     except InvalidFileNameError:
         # Every pair of digits up to 59 is both a minute and a second.
-        pytest.fail(f"accepted under one reading only: {text!r}")
+        pytest.fail(f"accepted with one meaning only: {text!r}")
     assert str(parsed) == text
 
 
@@ -218,13 +221,13 @@ def test_law_from_key_undoes_key(name, path):
 
 
 @pytest.mark.parametrize("key", ["/{}", "a//{}", "{}/", "a/{}/"])
-def test_a_key_that_no_path_and_name_form_is_refused(key):
+def test_a_key_that_is_not_a_path_and_a_name_is_refused(key):
     with pytest.raises(InvalidFileNameError):
         CohortFileName.from_key(key.format("1_a_2026-11-23T14:05_entering.csv"))
 
 
 @given(strategies.times(), strategies.name_styles())
-def test_law_floor_is_the_newest_time_that_the_style_spells(when, style):
+def test_law_floor_is_the_newest_time_that_the_style_can_write(when, style):
     floored = style.floor(when)
     assert floored <= when
     assert style.floor(floored) == floored

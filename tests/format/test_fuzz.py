@@ -1,4 +1,4 @@
-"""Bad input: whatever comes in, only errors of our own come out, and nothing leaves its root."""
+"""Bad input: any input gives a result or an error of the library, and no file leaves its root."""
 
 import copy
 import json
@@ -44,7 +44,7 @@ from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, moment, rows,
 
 NAME = "1_a_2026-11-23T14:05_entering_key.csv"
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=80)
-"""Lone surrogates too."""
+"""Any text, lone surrogates included."""
 
 HOSTILE = (
     *("", ".", "..", "../up", "a/../../up", "/etc/passwd", "//a", "a//b", "a/", "./a", "~", "~/a"),
@@ -59,7 +59,7 @@ hostile = pytest.mark.parametrize("text", HOSTILE, ids=ascii)
 
 
 def cut_and_spliced(valid: bytes) -> st.SearchStrategy[bytes]:
-    """The bytes with some of them replaced by others, and the middle of nowhere."""
+    """Return a strategy for the bytes with a part replaced, and for random bytes."""
     place = st.integers(0, len(valid))
     return st.one_of(
         st.binary(max_size=200),
@@ -76,7 +76,7 @@ def cut_and_spliced(valid: bytes) -> st.SearchStrategy[bytes]:
 
 
 @given(ANY_TEXT | cut_and_spliced(NAME.encode()).map(lambda b: b.decode("utf-8", "replace")))
-def test_any_text_is_a_name_or_an_error_of_names(text):
+def test_any_text_is_a_name_or_a_name_error(text):
     for read in (CohortFileName.parse, CohortFileName.from_key):
         with suppress(InvalidFileNameError):
             read(text)
@@ -92,7 +92,7 @@ CSV = b'amplitudeID,userID,plan\n1,ann,"a,""b"\n2,,"c\nd"\n'
 @given(data=cut_and_spliced(CSV), canonical=st.booleans(), size=st.integers(1, 64))
 @example(data=b'"', canonical=False, size=1)
 @example(data=b"\xef\xbb\xbf", canonical=False, size=1)
-def test_any_bytes_are_csv_or_an_error_of_csv(data, canonical, size):
+def test_any_bytes_are_csv_or_a_csv_error(data, canonical, size):
     chunks = [data[i : i + size] for i in range(0, len(data), size)]
     with suppress(MalformedCsvError):
         list(chain.from_iterable(read_table(chunks, canonical=canonical).batches))
@@ -101,13 +101,13 @@ def test_any_bytes_are_csv_or_an_error_of_csv(data, canonical, size):
 
 
 @given(cut_and_spliced(b"".join(compress_chunks([CSV * 10]))))
-def test_any_bytes_are_gzip_or_an_error_of_ours(data):
+def test_any_bytes_are_gzip_or_an_error_of_the_library(data):
     with suppress(CohortS3Error):
         list(decompress_chunks([data]))
 
 
 @pytest.mark.parametrize("more", [-300, -1, 0, 1, 258, 300])
-def test_gzip_comes_out_whole_however_its_pieces_fall(more):
+def test_gzip_is_read_completely_from_chunks_of_any_size(more):
     text = b"1" * ((1 << 20) + more)
     packed = b"".join(compress_chunks([text]))
     for size in (1, 2, 3, 7, len(packed) - 8, len(packed) - 1):
@@ -115,7 +115,7 @@ def test_gzip_comes_out_whole_however_its_pieces_fall(more):
         assert b"".join(decompress_chunks(chunks)) == text
 
 
-def test_a_small_gzip_file_of_much_text_is_read_in_bounded_pieces():
+def test_a_small_gzip_file_of_much_text_is_read_in_limited_chunks():
     codec = zlib.compressobj(9, wbits=31)
     packed = codec.compress(b"1,a\n" * (1 << 22)) + codec.flush()
     assert len(packed) < 1 << 16
@@ -127,7 +127,7 @@ def test_a_small_gzip_file_of_much_text_is_read_in_bounded_pieces():
 
 @pytest.fixture(scope="module")
 def log() -> MemoryStorage:
-    """Three published syncs, a void one, and one that its writer left."""
+    """Return a log of three published syncs, a void one, and an unfinished one."""
     storage = MemoryStorage()
     for minute in range(3):
         sync_ids(storage, {minute, minute + 1, 9}, minute)
@@ -147,7 +147,7 @@ def log() -> MemoryStorage:
 
 def copy_of(storage: MemoryStorage) -> MemoryStorage:
     same = MemoryStorage()
-    same._visible = dict(storage._visible)  # noqa: SLF001 -- a store is edited behind its back
+    same._visible = dict(storage._visible)  # noqa: SLF001 -- the store is changed directly
     same._staged = dict(storage._staged)  # noqa: SLF001
     return same
 
@@ -163,12 +163,12 @@ def read(storage: MemoryStorage, key: str) -> bytes:
 
 
 def sealed(value: dict) -> bytes:
-    """An entry whose digest is right again: the work of someone who knows the format."""
+    """Return the entry with a valid digest, as someone who knows the format can make it."""
     return Forged(value).to_bytes()
 
 
 class Forged(SyncRecord):
-    """Writes any JSON as the library writes a record."""
+    """A record with any JSON, written like a record of the library."""
 
     def __init__(self, value):
         self.__dict__["value"] = {k: v for k, v in value.items() if k != "sha256"}
@@ -178,7 +178,7 @@ class Forged(SyncRecord):
 
 
 @given(cut_and_spliced(b'{"schema_version": 1}'))
-def test_any_bytes_are_no_record(data):
+def test_bytes_that_are_not_a_record_are_refused(data):
     for kind in (SyncRecord, Outcome):
         with pytest.raises(RecordFormatError):
             kind.from_bytes(data, key="k")
@@ -192,7 +192,7 @@ JSON = st.recursive(
 
 
 def paths(value: object, path: tuple = ()) -> Iterator[tuple]:
-    """The ways to every value inside JSON."""
+    """Yield the path to every value inside JSON."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield (*path, name)
@@ -228,7 +228,7 @@ def test_each_flipped_bit_of_an_entry_is_noticed(log, name, record_property):
 
 
 def edits(value: dict) -> Iterator[dict]:
-    """The entry with each of its values changed in turn into another of its kind."""
+    """Yield the entry with one of its values changed, for each value."""
     for path in paths(value):
         edited = copy.deepcopy(value)
         *parents, name = path
@@ -257,7 +257,7 @@ def entries(log):
 
 
 def test_an_entry_that_someone_edited_is_refused(log, record_property):
-    """Any value of any entry; by somebody who does not know of the digest."""
+    """Change any value of any entry, but not the digest."""
     cases = 0
     for key in entries(log):
         for value in edits(json.loads(read(log, key))):
@@ -270,10 +270,10 @@ def test_an_entry_that_someone_edited_is_refused(log, record_property):
 
 
 def test_an_entry_that_someone_forged_breaks_the_chain(log, record_property):
-    """Any value of any published sync but the newest, its digest made right again.
+    """Change any value of any published sync except the newest, and its digest.
 
-    The successor names it by its digest. What nobody succeeds yet, a forger with write
-    access may replace whole; that is for the bucket's policy to prevent.
+    The next record has the digest of this one. The newest has no next record, so a forger
+    with write access can replace it; the bucket's policy must prevent that.
     """
     cases = 0
     for number in (1, 2):
@@ -307,7 +307,7 @@ def test_recovery_does_not_finish_a_record_that_continues_another_head(log, fiel
 
 
 def test_a_copied_entry_is_refused(log):
-    """Of another number, and of another stream."""
+    """Copy an entry to another number, and to another stream."""
     other = MemoryStorage()
     stream = CohortStream(project_id=1, cohort_id="other", path="cohorts")
     for key in entries(log):
@@ -317,9 +317,9 @@ def test_a_copied_entry_is_refused(log):
     swapped.delete(record_key(STREAM, 5))
     overwrite(other, outcome_key(stream, 4), read(log, outcome_key(STREAM, 4)))
     other.delete(record_key(stream, 5))
-    for storage, whose in ((other, stream), (swapped, STREAM)):
+    for storage, owner in ((other, stream), (swapped, STREAM)):
         with pytest.raises(RecordFormatError):
-            read_head(storage, whose)
+            read_head(storage, owner)
 
 
 # --- Keys and handles -----------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_a_copied_entry_is_refused(log):
 
 @pytest.fixture
 def world(tmp_path):
-    """A folder with a secret, and the root of a storage inside it."""
+    """Return a folder with a secret, in which the root of a storage will be."""
     (tmp_path / "up").write_text("secret")
     (tmp_path / "world").mkdir()
     (tmp_path / "world" / "up").write_text("secret")
@@ -405,7 +405,7 @@ def test_a_folder_and_a_file_of_one_name_are_refused_where_the_disk_can_hold_onl
 
 @hostile
 def test_a_hostile_name_is_refused_or_stays_in_its_root(text, world):
-    """As routing key, cohort and path: a whole sync, and it is read back."""
+    """Use the name as routing key, cohort id and path of a sync, and read it back."""
     before = outside(world)
     for field in ("routing_key", "cohort_id", "path"):
         given = {"routing_key": None, "cohort_id": "a", "path": "p", field: text}

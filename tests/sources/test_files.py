@@ -167,10 +167,10 @@ def test_an_error_counts_lines_in_the_original_file(tmp_path):
 @pytest.mark.parametrize(
     ("data", "rule", "cure"),
     [
-        (b"", "the file is empty", "Give it a header"),
+        (b"", "the file is empty", "Write a header"),
         (b"amplitude_id;user_id\n1;ann\n", "no column is named", "commas .* not semicolons"),
         (b"amplitude_id\tuser_id\n1\tann\n", "no column is named", "commas .* not TABs"),
-        (b"1,ann\n", "no column is named", r"a header; MemberFile .* columns="),
+        (b"1,ann\n", "no column is named", r"Add a header.* columns= of MemberFile"),
         ("amplitude_id,plan\n1,größer\n".encode("cp1252"), "not UTF-8", "Save the file as UTF-8"),
         ("amplitude_id\n1\n".encode("utf-16"), "it is UTF-16", "Save it as UTF-8"),
         (b"PK\x03\x04\x14\0\x06", "it is a workbook", "Save it as CSV"),

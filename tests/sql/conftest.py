@@ -1,4 +1,4 @@
-"""Databases as fixtures: one PostgreSQL for each test process, in it a database for each test."""
+"""Databases as fixtures: each test has a database, each test process one PostgreSQL server."""
 
 import os
 from collections.abc import Generator
@@ -12,7 +12,7 @@ from databases import KINDS, MissingServerError, PostgreSQL, new_url
 
 @pytest.fixture(scope="session")
 def postgresql() -> Generator[PostgreSQL]:
-    """Where it is missing the test is skipped, but fails in CI."""
+    """Start PostgreSQL; if it is not installed, skip the test, or fail in CI."""
     try:
         with databases.postgresql() as server:
             yield server

@@ -1,4 +1,4 @@
-"""PostgreSQL on 127.0.0.1 for the tests, and what they ask of any database."""
+"""PostgreSQL on 127.0.0.1 for the tests, and functions that read tables of any database."""
 
 import contextlib
 import json
@@ -18,8 +18,6 @@ import pytest
 import sqlalchemy as sa
 from attrs import frozen
 
-from amplitude_cohort_s3 import CohortHistory
-
 
 class MissingServerError(Exception):
     """A server is not installed; the text says what to install."""
@@ -37,7 +35,7 @@ class PostgreSQL:
 
 @contextlib.contextmanager
 def postgresql() -> Generator[PostgreSQL]:
-    """A server of its own with an empty cluster; it refuses to run as root, so it does not."""
+    """Start a server with an empty cluster, not as root, which PostgreSQL refuses."""
     found = [*Path("/usr/lib/postgresql").glob("*/bin"), *_on_path("postgres")]
     if not found:
         raise MissingServerError("apt-get install --no-install-recommends postgresql")
@@ -62,7 +60,7 @@ def postgresql() -> Generator[PostgreSQL]:
                 _wait(port)
                 yield PostgreSQL(port)
             finally:
-                process.send_signal(signal.SIGQUIT)  # at once: nobody needs its files
+                process.send_signal(signal.SIGQUIT)  # immediate: the files are not needed any more
                 try:
                     process.wait(20)
                 except subprocess.TimeoutExpired:
@@ -96,7 +94,7 @@ def _wait(port: int) -> None:
 
 
 def new_url(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
-    """Of an empty database."""
+    """Return the URL of a new, empty database."""
     name = f"t{uuid.uuid4().hex}"
     if kind == "sqlite":
         return f"sqlite:///{folder}/{name}.sqlite"
@@ -112,7 +110,7 @@ def new_url(kind: str, folder: Path, request: pytest.FixtureRequest) -> str:
 
 KINDS = [
     pytest.param("psycopg", marks=pytest.mark.servers),
-    pytest.param("psycopg2", marks=pytest.mark.servers),  # by plain INSERT
+    pytest.param("psycopg2", marks=pytest.mark.servers),  # loads rows by INSERT
     "sqlite",
     "duckdb",
 ]
@@ -122,7 +120,7 @@ KINDS = [
 
 
 def stays(engine: sa.Engine, stream: str | None = None) -> list[tuple]:
-    """All stays: key, ids, properties, entered, exited; in order."""
+    """Return key, ids, properties, entered and exited of all stays, in order."""
     rows = _rows(engine, "cohort_membership", stream)
     return sorted(
         (
@@ -150,20 +148,12 @@ def current(engine: sa.Engine) -> list[tuple[str, ...]]:
     return sorted((row["member_key"], row["amplitude_id"], row["user_id"]) for row in rows)
 
 
-def told(history: CohortHistory) -> list[tuple]:
-    """What the history itself says of stays: key, entered, exited."""
-    key = history.schema.key_index
-    return sorted(
-        (stay.row[key], instant(stay.entered), instant(stay.exited)) for stay in history.intervals()
-    )
-
-
 def as_object(value: object) -> dict[str, str]:
     return json.loads(value) if isinstance(value, str) else value
 
 
 def instant(value: object) -> object:
-    """A time as sortable text, whatever the database gives for it; '' for NULL."""
+    """Return a time as sortable text, whatever type the database returns; '' for NULL."""
     if value is None:
         return ""
     text = str(value)

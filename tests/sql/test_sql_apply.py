@@ -1,19 +1,26 @@
-"""Tables brought in step with a history equal what was synced, in every database."""
+"""Applying a history makes the tables of any database equal to it."""
 
 import itertools
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Mapping
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from attrs import field, frozen
-from databases import KINDS, current, instant, log, new_url, stays, told
+from attrs import evolve, field, frozen
+from databases import KINDS, instant, log, new_url, stays
+from histories import (
+    COHORTS,
+    START,
+    bucket_of,
+    expected_times,
+    history_of,
+    history_until,
+    keys,
+    times,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,53 +28,23 @@ from amplitude_cohort_s3 import (
     CohortHistory,
     CohortSync,
     Destination,
-    DiffType,
     ExistingMeaning,
     ExitGuard,
     MemoryStorage,
     UserProperty,
-    adopt,
-    forget,
-    prune,
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.errors import DigestMismatchError, MembersMismatchError, SyncGapError
-from amplitude_cohort_s3.sql import AppliedSync, apply
+from amplitude_cohort_s3.errors import TablesError
+from amplitude_cohort_s3.sql import apply
 from amplitude_cohort_s3.sql.tables import stream_name
 from amplitude_cohort_s3.testing import strategies
-from amplitude_cohort_s3.testing.small_cohort import STREAM, moment, sync_ids
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-COHORTS = ({1, 2, 3}, {2, 3, 4}, {1, 4}, {1, 4}, {2, 3}, {1, 2, 3, 5})
-
-
-def history_of(cohorts: Iterable[set[int]] = COHORTS, *, has_log: bool = True) -> CohortHistory:
-    storage = bucket_of(cohorts, has_log=has_log)
-    return read_history(storage, STREAM)
-
-
-def bucket_of(cohorts: Iterable[set[int]] = COHORTS, *, has_log: bool = True) -> MemoryStorage:
-    storage, log_storage = MemoryStorage(), None if has_log else MemoryStorage()
-    for number, ids in enumerate(cohorts):
-        sync_ids(storage, ids, number, log=log_storage)
-    return storage
-
-
-def times(engine: sa.Engine) -> list[tuple]:
-    return sorted((key, entered, exited) for key, _, _, _, entered, exited in stays(engine))
-
-
-def keys(engine: sa.Engine) -> set[int]:
-    return {int(key) for key, _, _ in current(engine)}
-
-
-# --- What was synced comes out ------------------------------------------------------------
+from amplitude_cohort_s3.testing.small_cohort import STREAM, moment
 
 
 @frozen(kw_only=True)
 class Synced:
-    """What is synced: the properties and the members of each sync, all of it hostile."""
+    """Syncs to make: the properties and the members of each, with hostile texts."""
 
     match_by: str
     meaning: ExistingMeaning
@@ -75,7 +52,7 @@ class Synced:
     syncs: list[tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = field(repr=False)
 
     def expected(self, *, refreshed: bool) -> list[tuple]:
-        """All stays, by the plainest of programs."""
+        """Return all stays, computed in the simplest way."""
         done, open_, before = [], {}, {}
         properties_before: tuple[str, ...] = ()
         for number, (properties, members) in enumerate(self.syncs):
@@ -160,7 +137,7 @@ IDS = ("amplitudeid", "amplitude_id", "userid", "user_id")
 
 @pytest.fixture(scope="module", params=KINDS)
 def shared(request, tmp_path_factory):
-    """One database for many streams."""
+    """Return a database for many streams."""
     engine = sa.create_engine(new_url(request.param, tmp_path_factory.mktemp("db"), request))
     yield engine
     engine.dispose()
@@ -170,26 +147,19 @@ numbers = itertools.count()
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(what=synced(), refreshed=st.booleans())
-def test_any_history_comes_out_as_it_went_in(shared, what, refreshed):
-    history = what.history(f"c{next(numbers)}")
+@given(syncs=synced(), refreshed=st.booleans())
+def test_the_tables_contain_any_history_exactly(shared, syncs, refreshed):
+    history = syncs.history(f"c{next(numbers)}")
     stream = stream_name(history.stream)
-    for number in range(1, len(what.syncs) + 1):  # as they come, not only all at once
-        if number in (1, len(what.syncs)):
+    for number in range(1, len(syncs.syncs) + 1):  # in two runs, not only in one
+        if number in (1, len(syncs.syncs)):
             apply(history_until(history, number), shared, refresh=refreshed)
     found = stays(shared, stream)
-    assert found == what.expected(refreshed=refreshed)
-    assert sorted((key, *when) for key, _, _, _, *when in found) == told(history)
+    assert found == syncs.expected(refreshed=refreshed)
+    assert sorted((key, *when) for key, _, _, _, *when in found) == expected_times(history)
 
 
-def history_until(history: CohortHistory, number: int) -> CohortHistory:
-    """The same history when it had so many syncs."""
-    from attrs import evolve  # noqa: PLC0415
-
-    return evolve(history, syncs=history.syncs[:number])
-
-
-def test_lines_that_mean_something_to_copy_are_data(engine):
+def test_lines_with_a_meaning_for_copy_are_loaded_as_data(engine):
     storage = MemoryStorage()
     sync = CohortSync(
         destination=Destination(name="d", match_by="user_id"),
@@ -212,7 +182,7 @@ def test_lines_that_mean_something_to_copy_are_data(engine):
     )
 
 
-def test_more_properties_than_a_function_takes_arguments(engine):
+def test_more_properties_than_a_function_of_postgresql_accepts_arguments(engine):
     names = [f"p{n}" for n in range(130)]
     storage = MemoryStorage()
     sync = CohortSync(
@@ -226,9 +196,9 @@ def test_more_properties_than_a_function_takes_arguments(engine):
     assert stays(engine)[0][3] == as_items(dict(zip(names, names, strict=True)))
 
 
-def test_the_tables_may_be_in_a_schema_of_any_name(engine):
+def test_the_tables_can_be_in_a_schema_of_any_name(engine):
     name = 'we"ird %s Schema'
-    if engine.dialect.name == "sqlite":  # its schemas are files
+    if engine.dialect.name == "sqlite":  # a schema of SQLite is a file
         engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
         with engine.connect() as connection:
             quoted = engine.dialect.identifier_preparer.quote(name)
@@ -245,10 +215,10 @@ def test_the_tables_may_be_in_a_schema_of_any_name(engine):
         assert connection.execute(count).scalar() == len(COHORTS[-1])
 
 
-# --- Again, later, twice ------------------------------------------------------------------
+# --- Several runs and streams --------------------------------------------------------------
 
 
-def test_what_was_applied_is_skipped(engine):
+def test_syncs_that_were_applied_before_are_skipped(engine):
     history = history_of()
     first = apply(history_until(history, 3), engine)
     assert [(one.entered, one.exited, one.members) for one in first.applied] == [
@@ -259,7 +229,7 @@ def test_what_was_applied_is_skipped(engine):
     second = apply(history, engine)
     assert (len(second.applied), second.skipped, second.late) == (3, 3, ())
     assert apply(history, engine).applied == ()
-    assert times(engine) == told(history)
+    assert times(engine) == expected_times(history)
     assert keys(engine) == COHORTS[-1]
     assert [row[1] for row in log(engine)] == [1, 2, 3, 4, 5, 6]
 
@@ -269,8 +239,10 @@ def test_streams_share_the_tables(engine):
     apply(read_history(first, STREAM), engine)
     other = history_of_other_stream()
     apply(other, engine)
-    apply(read_history(second, STREAM), engine)  # nothing new under this name
-    assert times(engine) == sorted([*told(read_history(first, STREAM)), *told(other)])
+    apply(read_history(second, STREAM), engine)  # no new sync of this stream
+    assert times(engine) == sorted(
+        [*expected_times(read_history(first, STREAM)), *expected_times(other)]
+    )
 
 
 def history_of_other_stream() -> CohortHistory:
@@ -282,12 +254,10 @@ def history_of_other_stream() -> CohortHistory:
     return read_history(storage, sync.stream)
 
 
-def test_a_sync_that_shows_up_late_is_left_out_and_told(engine):
+def test_a_sync_that_shows_up_late_is_left_out_and_expected_times(engine):
     history = history_of(has_log=False)
-    from attrs import evolve  # noqa: PLC0415
-
     with_hole = evolve(history, syncs=(*history.syncs[:2], *history.syncs[3:4]))
-    with pytest.raises(MembersMismatchError):
+    with pytest.raises(TablesError):
         apply(with_hole, engine)
     report = apply(with_hole, engine, reconcile=True)
     assert (report.applied[0].opened, report.applied[0].closed) == (1, 2)
@@ -297,8 +267,8 @@ def test_a_sync_that_shows_up_late_is_left_out_and_told(engine):
     assert keys(engine) == COHORTS[-1]
 
 
-def test_engines_whose_listeners_begin_transactions_work_too(tmp_path):
-    """SQLAlchemy's own advice for SQLite."""
+def test_the_listeners_of_an_engine_may_begin_transactions(tmp_path):
+    """SQLAlchemy's documentation recommends this for SQLite."""
     engine = sa.create_engine(f"sqlite:///{tmp_path}/a.sqlite")
 
     @sa.event.listens_for(engine, "connect")
@@ -311,272 +281,13 @@ def test_engines_whose_listeners_begin_transactions_work_too(tmp_path):
 
     history = history_of()
     apply(history, engine)
-    assert times(engine) == told(history)
-
-
-# --- What does not add up -----------------------------------------------------------------
-
-
-def test_members_before_the_first_known_sync_entered_at_no_known_time(engine):
-    storage = bucket_of()
-    delete(storage, 0, *DiffType)
-    history = read_history(storage, STREAM)
-    report = apply(history, engine)
-    assert report.applied[0].opened == 2
-    assert times(engine) == told(history)
-    assert {entered for _, entered, _ in times(engine)} >= {""}
-
-
-@pytest.mark.parametrize("has_log", [True, False])
-def test_an_adopted_stream_is_a_history_too(engine, has_log):
-    storage = bucket_of(has_log=False)
-    if has_log:
-        adopt(storage, STREAM)
-        sync_ids(storage, {1, 9}, len(COHORTS))
-        for number in range(2):
-            delete(storage, number, *DiffType)
-    history = read_history(storage, STREAM)
-    apply(history, engine)
-    assert times(engine) == told(history)
-
-
-def test_the_newest_sync_of_an_adopted_stream_follows_on_unlogged_ones(engine):
-    storage = bucket_of(has_log=False)
-    apply(read_history(storage, STREAM), engine)
-    adopt(storage, STREAM)
-    sync_ids(storage, {1, 9}, len(COHORTS))
-    history = read_history(storage, STREAM)
-    assert [one.members for one in apply(history, engine).applied] == [2]
-    assert times(engine) == told(history)
-
-
-def test_a_pruned_stream_goes_on_as_if_nothing_were_missing(engine):
-    storage = bucket_of()
-    apply(read_history(storage, STREAM), engine)
-    prune(storage, STREAM, before=moment(4))
-    sync_ids(storage, {1, 9}, len(COHORTS))
-    (applied,) = apply(read_history(storage, STREAM), engine).applied
-    assert (applied.repaired, keys(engine)) == (None, {1, 9})
-
-
-def test_who_is_forgotten_must_be_taken_out_of_the_tables_too(engine):
-    storage = bucket_of()
-    apply(read_history(storage, STREAM), engine)
-    forget(storage, STREAM, ["1"])
-    sync_ids(storage, {2, 9}, len(COHORTS))
-    history = read_history(storage, STREAM)
-    with pytest.raises(MembersMismatchError):
-        apply(history, engine)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DELETE FROM cohort_membership WHERE amplitude_id = '1'"))
-    (applied,) = apply(history, engine).applied
-    assert applied.repaired is None
-    assert times(engine) == told(history)
-
-
-def delete(storage: MemoryStorage, number: int, *diff_types: DiffType) -> None:
-    for sync in read_history(storage, STREAM):
-        if sync.synced_at == moment(number):
-            for diff_type in diff_types:
-                storage.delete(sync.files[diff_type].key)
-
-
-def test_a_gap_is_an_error_and_can_be_bridged(engine):
-    storage = bucket_of()
-    apply(history_until(read_history(storage, STREAM), 2), engine)
-    before = stays(engine), log(engine)
-    delete(storage, 2, *DiffType)
-    history = read_history(storage, STREAM)
-    with pytest.raises(SyncGapError, match="record 3, is not the last applied"):
-        apply(history, engine)
-    assert (stays(engine), log(engine)) == before
-    report = apply(history, engine, reconcile=True)
-    repaired = report.applied[0]
-    assert "record 3" in repaired.repaired
-    assert (repaired.opened, repaired.closed, repaired.members) == (1, 2, 2)
-    assert [one.repaired for one in report.applied[1:]] == [None, None]
-    assert keys(engine) == COHORTS[-1]
-
-
-@pytest.mark.parametrize("lost", [DiffType.ENTERING, DiffType.EXITING])
-def test_a_lost_file_is_a_gap_and_its_changes_follow_from_the_snapshot(engine, lost):
-    storage = bucket_of()
-    delete(storage, 4, lost)
-    history = read_history(storage, STREAM)
-    with pytest.raises(SyncGapError, match=f"lacks its file {lost.value}"):
-        apply(history, engine)
-    assert len(log(engine)) == 4
-    apply(history, engine, reconcile=True)
-    assert times(engine) == told(history)
-
-
-@pytest.mark.parametrize("has_log", [True, False])
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "DELETE FROM cohort_membership WHERE member_key = '4' AND exited IS NULL",
-        "UPDATE cohort_membership SET member_key = '77' WHERE member_key = '4'",
-        (
-            "INSERT INTO cohort_membership SELECT stream, '99', '', '', properties, entered, NULL "
-            "FROM cohort_membership WHERE member_key = '4'"
-        ),
-    ],
-    ids=["lost", "changed", "added"],
-)
-def test_tables_that_somebody_changed_are_an_error_and_can_be_repaired(engine, damage, has_log):
-    history = history_of(has_log=has_log)
-    apply(history_until(history, 3), engine)
-    with engine.begin() as connection:
-        connection.execute(sa.text(damage))
-    before = stays(engine), log(engine)
-    with pytest.raises(MembersMismatchError, match="reconcile=True"):
-        apply(history, engine)
-    if has_log and "'77'" in damage:  # their number is right: found when one of them leaves
-        assert len(log(engine)) == 4
-    else:
-        assert (stays(engine), log(engine)) == before
-    report = apply(history, engine, reconcile=True)
-    assert sum(one.opened + one.closed for one in report.applied)
-    assert keys(engine) == COHORTS[-1]
-
-
-def test_a_damaged_file_changes_nothing(engine):
-    storage = bucket_of()
-    apply(history_until(read_history(storage, STREAM), 4), engine)
-    before = stays(engine), log(engine)
-    key = read_history(storage, STREAM)[4].files[DiffType.ENTERING].key
-    data = storage.open(key).read()
-    storage.delete(key)
-    storage.create(key, data.replace(b"user 2", b"user 7"))
-    with pytest.raises(DigestMismatchError):
-        apply(read_history(storage, STREAM), engine)
-    assert (stays(engine), log(engine)) == before
-
-
-# --- Crashes and races --------------------------------------------------------------------
-
-
-class CrashError(Exception):
-    pass
-
-
-def test_a_crash_before_or_after_any_statement_leaves_whole_syncs(
-    engine, tmp_path, record_property
-):
-    history = history_of(COHORTS[:2])
-    whole = [[], *states(history, tmp_path)]
-    left: list[int] = []  # how many statements to let pass, if any is to be stopped
-
-    @sa.event.listens_for(engine, "before_cursor_execute")
-    @sa.event.listens_for(engine, "after_cursor_execute")
-    def crash(*_):
-        if left:
-            left[0] -= 1
-            if left[0] < 0:
-                raise CrashError
-
-    cases = applied = passed = 0
-    ended = False
-    while not ended:
-        left[:] = [passed]
-        try:
-            apply(history, engine)
-            ended = True
-        except CrashError:
-            cases += 1
-        left.clear()
-        before, applied = applied, len(log(engine))
-        assert stays(engine) == whole[applied]
-        assert applied >= before
-        passed = 0 if applied > before else passed + 1
-    assert applied == len(history)
-    assert cases > 50
-    record_property("cases", cases)
-
-
-def states(history: CohortHistory, folder: Path) -> list[list[tuple]]:
-    """The tables after each sync of an uninterrupted run."""
-    engine = sa.create_engine(f"sqlite:///{folder}/expected.sqlite")
-    found = []
-    for number in range(1, len(history) + 1):
-        apply(history_until(history, number), engine)
-        found.append(stays(engine))
-    engine.dispose()
-    return found
-
-
-def test_runs_at_the_same_time_apply_each_sync_once(engine):
-    history = history_of()
-    start = threading.Barrier(4)
-
-    def run(_: int) -> list[AppliedSync]:
-        start.wait()
-        return list(apply(history, engine).applied)
-
-    with ThreadPoolExecutor(4) as pool:
-        reports = list(pool.map(run, range(4)))
-    applied = sorted(one.synced_at for report in reports for one in report)
-    assert applied == [sync.synced_at for sync in history]
-    assert times(engine) == told(history)
-    assert len(log(engine)) == len(history)
-
-
-# --- The hook -----------------------------------------------------------------------------
-
-
-def test_sql_runs_in_the_transaction_of_each_sync(engine):
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE seen (stream TEXT, members INTEGER)")
-    hook = (
-        "INSERT INTO seen SELECT :stream, count(*) FROM cohort_current "
-        "WHERE ':x' <> 'y' AND stream = :stream"
-    )
-    apply(history_of(), engine, on_applied=hook.replace(":x", "x"))
-    with engine.connect() as connection:
-        found = list(connection.execute(sa.text("SELECT stream, members FROM seen")))
-    assert found == [("cohorts/1_a", len(ids)) for ids in COHORTS]
-
-
-def test_a_function_runs_in_the_transaction_and_can_stop_it(engine):
-    seen = []
-
-    def hook(connection: sa.Connection, applied: AppliedSync) -> None:
-        rows = connection.execute(sa.text("SELECT count(*) FROM cohort_current")).scalar()
-        seen.append((applied.synced_at, rows))
-        if len(seen) == 3:
-            raise CrashError
-
-    history = history_of()
-    with pytest.raises(CrashError):
-        apply(history, engine, on_applied=hook)
-    assert seen == [(moment(n), len(COHORTS[n])) for n in range(3)]
-    assert len(log(engine)) == 2
-    assert keys(engine) == COHORTS[1]
-    apply(history, engine, on_applied=hook)
-    assert keys(engine) == COHORTS[-1]
-
-
-@pytest.mark.servers
-def test_a_stored_procedure_is_called_with_each_sync(postgresql, tmp_path, request):
-    engine = sa.create_engine(new_url("psycopg", tmp_path, request))
-    with engine.begin() as connection:
-        connection.exec_driver_sql("CREATE TABLE calls (stream text, synced_at timestamptz)")
-        connection.exec_driver_sql(
-            "CREATE PROCEDURE on_cohort(s text, t timestamptz) LANGUAGE sql"
-            " AS $$ INSERT INTO calls VALUES (s, t) $$"
-        )
-    history = history_of()
-    apply(history, engine, on_applied="CALL on_cohort(:stream, :synced_at)")
-    with engine.connect() as connection:
-        calls = list(connection.execute(sa.text("SELECT * FROM calls ORDER BY synced_at")))
-    assert calls == [("cohorts/1_a", sync.synced_at) for sync in history]
-    engine.dispose()
+    assert times(engine) == expected_times(history)
 
 
 # --- Imports ------------------------------------------------------------------------------
 
 
-def test_sqlalchemy_is_imported_when_it_is_needed():
+def test_sqlalchemy_is_imported_only_when_it_is_needed():
     code = (
         "import sys, amplitude_cohort_s3.sql as sql;"
         "assert 'sqlalchemy' not in sys.modules;"

@@ -1,12 +1,12 @@
-"""Runs killed with SIGKILL at random moments: the next one continues, and nothing is lost."""
+"""Runs killed with SIGKILL at random times: the next run continues, and nothing is lost."""
 
 import random
 import time
 
 import pytest
 import sqlalchemy as sa
-from attrs import evolve
 from databases import log, new_url, stays
+from histories import history_until
 from killing import CONTEXT
 
 from amplitude_cohort_s3 import LocalStorage, read_history
@@ -28,7 +28,7 @@ def child(bucket: str, url: str, parent) -> None:
 @pytest.mark.parametrize(
     "kind", [pytest.param("psycopg", marks=pytest.mark.servers), "sqlite", "duckdb"]
 )
-def test_killed_runs_leave_whole_syncs(kind, tmp_path, request, record_property):
+def test_killed_runs_leave_complete_syncs(kind, tmp_path, request, record_property):
     storage = LocalStorage(tmp_path / "bucket")
     chance = random.Random(20261124)
     for number in range(SYNCS):
@@ -66,11 +66,11 @@ def test_killed_runs_leave_whole_syncs(kind, tmp_path, request, record_property)
 
 
 def uninterrupted(history, url):
-    """The tables before the first sync and after each."""
+    """Return the tables before the first sync and after each."""
     engine = sa.create_engine(url)
     whole, logs = [[]], [[]]
     for number in range(1, SYNCS + 1):
-        apply(evolve(history, syncs=history.syncs[:number]), engine)
+        apply(history_until(history, number), engine)
         whole.append(stays(engine))
         logs.append(log(engine))
     engine.dispose()

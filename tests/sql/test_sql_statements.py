@@ -1,4 +1,4 @@
-"""The text for warehouses: each dialect's parser takes it, and where we can, it is run."""
+"""SQL text for warehouses: parsed in its dialect, and run in DuckDB and PostgreSQL."""
 
 import json
 from typing import get_args
@@ -55,7 +55,7 @@ def all_statements(history, dialect):
 
 
 @pytest.mark.parametrize("dialect", get_args(Dialect))
-def test_the_parser_of_the_dialect_takes_each_statement(dialect, tmp_path):
+def test_each_statement_is_valid_in_its_dialect(dialect, tmp_path):
     for made in all_statements(history_in(tmp_path), dialect):
         for text in made:
             parsed = sqlglot.parse(text, read=dialect.replace("postgresql", "postgres"))
@@ -66,7 +66,7 @@ def test_the_parser_of_the_dialect_takes_each_statement(dialect, tmp_path):
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "postgresql", "redshift", "snowflake"])
-def test_hostile_names_are_names(dialect, tmp_path):
+def test_hostile_names_are_quoted(dialect, tmp_path):
     name = 'x"; DROP TABLE a; --\\'
     history = history_in(tmp_path, name=name)
     made = statements(history, dialect, sync=history[1])
@@ -76,12 +76,12 @@ def test_hostile_names_are_names(dialect, tmp_path):
 
 
 @pytest.mark.parametrize("dialect", ["athena", "bigquery"])
-def test_a_name_that_a_dialect_can_not_have_is_an_error(dialect, tmp_path):
+def test_a_name_that_the_dialect_does_not_allow_is_an_error(dialect, tmp_path):
     with pytest.raises(ConfigurationError, match="letters, digits and _ only"):
         statements(history_in(tmp_path, name="a b"), dialect)
 
 
-def test_redshift_reads_exactly_the_files_of_its_manifests(tmp_path):
+def test_redshift_loads_exactly_the_files_of_the_manifests(tmp_path):
     history = history_in(tmp_path)
     made = statements(history, "redshift", sync=history[1], manifest_url="s3://b/m")
     found = manifests(history, sync=history[1])
@@ -94,7 +94,7 @@ def test_redshift_reads_exactly_the_files_of_its_manifests(tmp_path):
         assert any(f"'s3://b/m/{quoted}'" in text for text in copies)
 
 
-def test_what_can_not_be_loaded_is_an_error(tmp_path):
+def test_a_missing_file_or_an_unknown_dialect_is_an_error(tmp_path):
     history = history_in(tmp_path)
     LocalStorage(tmp_path).delete(history[1].files[DiffType.ENTERING].key)
     history = read_history(LocalStorage(tmp_path), history.stream)
@@ -108,12 +108,12 @@ def test_what_can_not_be_loaded_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("meaning", list(ExistingMeaning), ids=lambda m: m.value)
-def test_duckdb_runs_them(tmp_path, meaning):
+def test_duckdb_runs_the_statements(tmp_path, meaning):
     history = history_in(tmp_path, meaning=meaning)
     with duckdb.connect() as connection:
         for number, sync in enumerate(history):
             made = statements(history, "duckdb", sync=sync, table='the "table"')
-            for _ in range(2):  # the second time changes nothing
+            for _ in range(2):  # running them again changes nothing
                 for text in made:
                     connection.execute(text)
                 rows = connection.execute('FROM "the ""table"""').fetchall()
@@ -130,7 +130,7 @@ def test_duckdb_runs_them(tmp_path, meaning):
 
 @pytest.mark.servers
 @pytest.mark.parametrize("meaning", list(ExistingMeaning), ids=lambda m: m.value)
-def test_postgresql_runs_them(tmp_path, meaning, request):
+def test_postgresql_runs_the_statements(tmp_path, meaning, request):
     history = history_in(tmp_path / "bucket", meaning=meaning)
     engine = sa.create_engine(new_url("psycopg", tmp_path, request))
     driver = engine.raw_connection().driver_connection

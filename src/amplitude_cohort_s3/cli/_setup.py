@@ -1,4 +1,4 @@
-"""What the configuration file and the environment give to a subcommand."""
+"""The storages and members that the configuration file and the environment lead to."""
 
 import os
 import sys
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .._bytes import CHUNK_BYTES
 from ..diff.progress import Progress, TqdmProgress
@@ -20,21 +20,24 @@ from ..sources import MemberFile
 from ..sources.protocol import CsvSource, MemberSource
 from ..storage import Storage
 from ._output import COMMAND
-from .config import AmplitudeMembersConfig, Config, DestinationConfig, SyncConfig
+from .config import Config, DestinationConfig, SyncConfig
+
+if TYPE_CHECKING:
+    from ..sources.amplitude.api import AmplitudeCohorts
 
 CONFIG_FILE = f"{COMMAND}.toml"
 
-
-# --- What the file and the environment give --------------------------------------------
+T = TypeVar("T")
 
 
 @frozen
 class Setup:
-    """A configuration with what it leads to, each opened once and when it is needed."""
+    """A configuration and what it leads to. Storages and projects are opened once, on demand."""
 
     config: Config
     file: Path
-    _opened: dict[object, Any]
+    _storages: dict[str, tuple[Storage, Storage | None]] = field(init=False, factory=dict)
+    _projects: "dict[str, AmplitudeCohorts]" = field(init=False, factory=dict)
 
     @classmethod
     def read(cls, file: Path) -> "Setup":
@@ -42,72 +45,70 @@ class Setup:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
-            fault = f"it can't be read ({reason}); --config names another file"
+            fault = f"can't be read ({reason}); pass the file's location with --config"
             raise ConfigurationError(str(file), (fault,)) from None
-        return cls(Config.from_toml(text, name=str(file), folder=file.parent), file, {})
-
-    def choose(self, kind: str, name: str) -> Any:
-        """A sync or destination by its name."""
-        found: Mapping[str, Any] = getattr(self.config, kind)
-        if name not in found:
-            fault = f"it has no {kind}.{name}; {kind} are {', '.join(found) or 'none'}"
-            raise ConfigurationError(str(self.file), (fault,))
-        return found[name]
+        return cls(Config.from_toml(text, name=str(file), folder=file.parent), file)
 
     def sync(self, name: str) -> SyncConfig:
-        found: SyncConfig = self.choose("syncs", name)
-        return found
+        return self._choose("sync", name, self.config.syncs)
 
     def syncs(self, names: Sequence[str]) -> dict[str, SyncConfig]:
-        """Those syncs, or all."""
+        """Return the named syncs, or all if there are no names."""
         return {name: self.sync(name) for name in dict.fromkeys(names or self.config.syncs)}
 
+    def destination(self, name: str) -> DestinationConfig:
+        return self._choose("destination", name, self.config.destinations)
+
     def storages(self, destination: str) -> tuple[Storage, Storage | None]:
-        """Where the data of a destination is, and its log if that is elsewhere."""
-        if destination not in self._opened:
-            found: DestinationConfig = self.choose("destinations", destination)
-            self._opened[destination] = found.open_storage(), found.open_log()
-        storages: tuple[Storage, Storage | None] = self._opened[destination]
-        return storages
+        """Return the storage of the data, and that of the log unless it is the same."""
+        if destination not in self._storages:
+            config = self.destination(destination)
+            self._storages[destination] = config.open_storage(), config.open_log()
+        return self._storages[destination]
 
     def members(self, name: str) -> MemberSource:
-        """Where a sync's members come from."""
-        match self.sync(name).members:
-            case None:
-                fault = f"syncs.{name} has no members, and neither has the command line"
-                raise ConfigurationError(str(self.file), (fault,))
-            case MemberFile() as file:
-                return file
-            case AmplitudeMembersConfig() as wanted:
-                cohorts = self._amplitude(wanted.amplitude)
-                source: MemberSource = cohorts.members(
-                    wanted.cohort_id, columns=wanted.columns, max_missing=wanted.max_missing
-                )
-                return source
-
-    def _amplitude(self, name: str) -> Any:
-        # One object for a project, since it keeps to the limits of all its downloads.
-        from ..sources.amplitude.api import AmplitudeCohorts  # noqa: PLC0415 -- urllib3 costs 0.1 s
-
-        if ("amplitude", name) not in self._opened:
-            project = self.config.amplitude[name]
-            wanted = (project.api_key_env, project.secret_key_env)
-            missing = [variable for variable in wanted if not os.environ.get(variable)]
-            if missing:
-                faults = [f"the environment variable {variable} is not set" for variable in missing]
-                raise ConfigurationError(f"amplitude.{name}", tuple(faults))
-            self._opened["amplitude", name] = AmplitudeCohorts(
-                *(os.environ[variable] for variable in wanted),
-                region=project.region,
-                base_url=project.base_url,
-            )
-        return self._opened["amplitude", name]
+        config = self.sync(name).members
+        if config is None:
+            self._fail(f"syncs.{name} has no members; add the key, or pass --members LOCATION")
+        if isinstance(config, MemberFile):
+            return config
+        return self._project(config.amplitude).members(
+            config.cohort_id, columns=config.columns, max_missing=config.max_missing
+        )
 
     def history(self, name: str) -> CohortHistory:
         config = self.sync(name)
         storage, log = self.storages(config.destination)
         key = config.sync.schema.key
         return read_history(storage, config.sync.stream, log=log, match_by=key)
+
+    def _project(self, name: str) -> "AmplitudeCohorts":
+        # One object for all cohorts of a project, since it enforces the project's rate limits.
+        from ..sources.amplitude.api import AmplitudeCohorts  # noqa: PLC0415 -- urllib3 costs 0.1 s
+
+        if name not in self._projects:
+            config = self.config.amplitude[name]
+            variables = (config.api_key_env, config.secret_key_env)
+            missing = [variable for variable in variables if not os.environ.get(variable)]
+            if missing:
+                faults = [f"the environment variable {variable} is not set" for variable in missing]
+                raise ConfigurationError(f"amplitude.{name}", tuple(faults))
+            self._projects[name] = AmplitudeCohorts(
+                *(os.environ[variable] for variable in variables),
+                region=config.region,
+                base_url=config.base_url,
+            )
+        return self._projects[name]
+
+    def _choose(self, kind: str, name: str, found: Mapping[str, T]) -> T:
+        if name not in found:
+            self._fail(
+                f"there is no {kind} {name!r}; the {kind}s are: {', '.join(found) or 'none'}"
+            )
+        return found[name]
+
+    def _fail(self, fault: str) -> NoReturn:
+        raise ConfigurationError(str(self.file), (fault,))
 
 
 def standard_input() -> CsvSource:
@@ -121,7 +122,7 @@ def standard_input() -> CsvSource:
 
 
 def progress_bar() -> AbstractContextManager[Progress | None]:
-    """A bar on standard error, if that is a terminal and tqdm is installed."""
+    """Return a bar on standard error, if that is a terminal and tqdm is installed."""
     if sys.stderr.isatty():
         try:
             return TqdmProgress()

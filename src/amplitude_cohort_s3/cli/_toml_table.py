@@ -1,117 +1,176 @@
-"""Reading a TOML table and collecting its faults."""
+"""Build values of attrs classes from TOML tables, and collect everything that is wrong.
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeGuard, TypeVar, cast
+The keys of a table are the fields of the class, and their annotations say what a value may be.
+Reading goes on after a fault, so that one run of the command names all of them. A value of a wrong
+kind is never shown: it may be a secret.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import attrs
 
 from ..errors import ConfigurationError
+from ..format.filename import NameStyle
+from ..settings.destination import UserProperty
 
 T = TypeVar("T")
 
-
-_KINDS: Mapping[type[Any], str] = {
-    str: "a text",
-    int: "a whole number",
+_NAMES: Mapping[type, str] = {
+    str: "a string",
+    int: "an integer",
     float: "a number",
-    bool: "true or false",
-    list: "a list",
+    bool: "a boolean",
+    list: "an array",
     dict: "a table",
 }
 
+# These fields have no key: they describe names that are only read, or follow from other keys.
+_WITHOUT_KEY: Mapping[type, set[str]] = {
+    NameStyle: {"second_group", "empty_routing_key", "extension"}
+}
 
-TABLE = cast("type[dict[str, Any]]", dict)
-
-
-LIST = cast("type[list[Any]]", list)
+# They replace required values that are missing, so that the faults of other keys are found too.
+_PLACEHOLDERS: Mapping[Any, Any] = {str: "x", int: 0}
 
 
 def is_table(value: object) -> TypeGuard[dict[str, Any]]:
+    """Return whether a TOML value is a table."""
     return isinstance(value, dict)
 
 
 class TomlTable:
-    """A table of the file: gives its values by name and kind, and notes what is wrong."""
+    """A table of the file, its place there, and the list that collects the faults."""
 
     def __init__(self, values: Mapping[str, Any], place: str, faults: list[str]) -> None:
-        self._values = values
-        self._asked = dict[str, None]()
+        self.values = values
         self.place = place
         self.faults = faults
-
-    def at(self, key: str) -> str:
-        return f"{self.place}.{key}" if self.place else key
+        self._known = dict[str, None]()
 
     def fault(self, key: str, rule: str) -> None:
-        self.faults.append(f"{self.at(key)} {rule}")
+        """Note that a key breaks a rule."""
+        self.faults.append(f"{self._at(key)} {rule}")
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._values
+    def get(self, key: str, kind: Any) -> Any:
+        """Return the value of a key, or None if it is missing or not of the kind."""
+        self._known[key] = None
+        value = self.values.get(key)
+        return None if value is None else self._convert(key, value, kind)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def any(self, key: str) -> Any:
-        """A value of whatever kind, or None."""
-        self._asked[key] = None
-        return self._values.get(key)
-
-    def get(self, key: str, kind: type[T]) -> T | None:
-        """A value, or None where it is absent or of another kind."""
-        value = self.any(key)
-        if value is None:
-            return None
-        # In Python a bool is an integer, and an integer may stand for a float.
-        wanted = (int, float) if kind is float else kind
-        if isinstance(value, wanted) and (kind is bool or not isinstance(value, bool)):
-            return cast("T", value)
-        found = next((words for k, words in _KINDS.items() if type(value) is k), "a time")
-        self.fault(key, f"must be {_KINDS[kind]}, and is {found}")
-        return None
-
-    def require(self, key: str, kind: type[T], default: T) -> T:
-        """A value that must be there; the default only lets the reading go on."""
-        if key not in self:
-            self.any(key)
+    def require(self, key: str, kind: Any) -> Any:
+        """Return the value of a key as ``get`` does; a missing one is a fault."""
+        if key not in self.values:
             self.fault(key, "is missing")
-        value = self.get(key, kind)
-        return default if value is None else value
+        return self.get(key, kind)
 
-    def one_of(self, key: str, choices: Iterable[str]) -> str | None:
-        """A text that is one of a few."""
-        value, listed = self.get(key, str), [*choices]
-        if value is not None and value not in listed:
-            self.fault(key, f"must be one of {', '.join(map(repr, listed))}, not {value!r}")
-            return None
-        return value
+    def reference(self, key: str, kind: str, found: Mapping[str, object]) -> str:
+        """Return the value of a key that must be the name of a table ``[<kind>.<name>]``."""
+        name: str | None = self.require(key, str)
+        if name is not None and name not in found:
+            tables = ", ".join(f"[{kind}.{one}]" for one in found) or "none"
+            rule = f"is {name!r}, but there is no [{kind}.{name}]; the file has: {tables}"
+            self.fault(key, rule)
+        return name or ""
 
-    def table(self, key: str) -> "TomlTable | None":
-        """A table in the table."""
-        value = self.get(key, TABLE)
-        return None if value is None else TomlTable(value, self.at(key), self.faults)
-
-    def tables(self, key: str) -> Iterator[tuple[str, "TomlTable"]]:
-        """The named tables in a table."""
-        inner = self.table(key)
-        if inner is None:
-            return
-        for name in inner:
-            found = inner.table(name)
-            if found is not None:
-                yield name, found
-                found.end()
-
-    def end(self) -> None:
-        """Notes the keys that nobody asked for."""
-        for key in self._values:
-            if key not in self._asked:
-                where = f"in {self.place}" if self.place else "at the top"
-                self.faults.append(
-                    f"{self.at(key)} is unknown; the keys {where} are {', '.join(self._asked)}"
-                )
-
-    def build(self, make: Callable[..., T], **arguments: Any) -> T | None:
-        """A value of those arguments that are not None; its own faults become the file's."""
+    def build(self, cls: type[T], **given: object) -> T | None:
+        """Return an instance made of the keys and of given fields; its faults become the file's."""
+        arguments = dict(given)
+        kinds = get_type_hints(cls)
+        for field in attrs.fields(cls):  # type: ignore[arg-type]
+            if field.name in given or field.name in _WITHOUT_KEY.get(cls, ()):
+                continue
+            kind, is_required = kinds[field.name], field.default is attrs.NOTHING
+            value = (self.require if is_required else self.get)(field.name, kind)
+            if value is None and is_required:
+                value = _PLACEHOLDERS[kind]
+            if value is not None:
+                arguments[field.name] = value
         try:
-            return make(**{key: value for key, value in arguments.items() if value is not None})
+            return cls(**arguments)
         except ConfigurationError as error:
             self.faults.extend(f"{self.place}: {fault}" for fault in error.faults)
             return None
+
+    def tables(self, key: str) -> Iterator[tuple[str, "TomlTable"]]:
+        """Yield the named tables in a table, such as those of ``[destinations.<name>]``."""
+        for name, values in (self.get(key, dict) or {}).items():
+            if is_table(values):
+                table = self._inner(f"{key}.{name}", values)
+                yield name, table
+                table.end()
+            else:
+                self.fault(f"{key}.{name}", f"must be a table, not {_name_of(values)}")
+
+    def inner(self, key: str) -> "TomlTable":
+        """Return the table of a key that has one."""
+        return self._inner(key, self.values[key])
+
+    def end(self) -> None:
+        """Note the keys that nothing has read."""
+        for key in self.values:
+            if key not in self._known:
+                where = f"in {self.place}" if self.place else "at the top level"
+                self.fault(key, f"is unknown; the keys {where} are {', '.join(self._known)}")
+
+    def _at(self, key: str) -> str:
+        return f"{self.place}.{key}" if self.place else key
+
+    def _inner(self, key: str, values: Mapping[str, Any]) -> "TomlTable":
+        return TomlTable(values, self._at(key), self.faults)
+
+    def _convert(self, key: str, value: Any, kind: Any) -> Any:
+        is_union = get_origin(kind) in (Union, UnionType)
+        kinds = [one for one in (get_args(kind) if is_union else (kind,)) if one is not NoneType]
+        for one in kinds:
+            if type(value) in _toml_types(one):
+                return self._convert_as(one, key, value)
+        expected = dict.fromkeys(_NAMES[found] for one in kinds for found in _toml_types(one))
+        self.fault(key, f"must be {' or '.join(expected)}, not {_name_of(value)}")
+        return None
+
+    def _convert_as(self, kind: Any, key: str, value: Any) -> Any:
+        if choices := _choices(kind):
+            if value not in choices:
+                self.fault(key, f"must be one of {', '.join(map(repr, choices))}, not {value!r}")
+            return choices.get(value)
+        if get_origin(kind) is tuple:
+            item = get_args(kind)[0]
+            items = [self._convert(f"{key}[{n}]", one, item) for n, one in enumerate(value)]
+            return [one for one in items if one is not None]
+        if get_origin(kind) is Mapping and not all(isinstance(v, str) for v in value.values()):
+            self.fault(key, 'must be a table of strings, such as { id = "amplitude_id" }')
+            return None
+        if attrs.has(kind):
+            table = self._inner(key, value if is_table(value) else {"name": value})
+            built = table.build(kind)
+            table.end()
+            return built
+        return value
+
+
+def _toml_types(kind: Any) -> tuple[type, ...]:
+    """Return the types of TOML values that become a value of the kind."""
+    origin = get_origin(kind) or kind
+    if origin is UserProperty:
+        return str, dict  # a string is the name of the property
+    if _choices(kind):
+        return (str,)
+    if attrs.has(origin) or origin is Mapping:
+        return (dict,)
+    return {tuple: (list,), float: (float, int)}.get(origin, (origin,))
+
+
+def _choices(kind: Any) -> dict[str, Any]:
+    """Return the values of a ``Literal`` or an ``Enum`` by their texts in the file."""
+    if get_origin(kind) is Literal:
+        return {choice: choice for choice in get_args(kind)}
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return {choice.value: choice for choice in kind}
+    return {}
+
+
+def _name_of(value: object) -> str:
+    return _NAMES.get(type(value), "a date or time")

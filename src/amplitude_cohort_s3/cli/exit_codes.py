@@ -2,66 +2,37 @@
 
 from enum import IntEnum
 
-from ..errors import (
-    AmplitudeBusyError,
-    AmplitudeUnavailableError,
-    ConcurrentSyncError,
-    ConfigurationError,
-    ExportChangedError,
-    ExportExpiredError,
-    ExportFailedError,
-    ExportIncompleteError,
-    ExportTimeoutError,
-    MassExitError,
-    StoreUnavailableError,
-    SyncVoidError,
-    UnfinishedSyncError,
-    UnknownOutcomeError,
-)
+from ..errors import ConfigurationError, MassExitError, RetryableError
 
 
 class ExitCode(IntEnum):
-    """What a scheduler learns from the command's end."""
+    """The exit status of the command, for schedulers."""
 
     DONE = 0
-    """Done, or nothing was to do."""
+    """Success, or nothing to do."""
     FAILED = 1
-    """It went wrong, and would again; or several syncs failed for different reasons."""
+    """A failure that a retry does not solve, or failures of several syncs for several reasons."""
     USAGE = 2
-    """The command line, the configuration or the environment is wrong; nothing was begun."""
+    """A fault in the command line, the configuration or the environment; nothing was started."""
     MASS_EXIT = 3
-    """The exit guard refused: so many members would leave that the source looks broken."""
+    """A refusal by the exit guard: more members would leave than it allows."""
     FINDINGS = 4
-    """``verify`` found something."""
+    """Findings of ``verify``."""
     RETRY = 75
-    """Another writer, the store or Amplitude was in the way: run the same again.
-    (``EX_TEMPFAIL`` of ``sysexits.h``.)"""
+    """A failure that a retry may solve, as ``EX_TEMPFAIL`` of ``sysexits.h``."""
     INTERRUPTED = 130
-    """Ctrl-C. Nothing is half visible; the next run goes on."""
+    """Ctrl-C. No sync is partly visible, and the next run continues."""
     BROKEN_PIPE = 141
-    """Whoever read the output stopped to."""
+    """The end of the program that read the output."""
     TERMINATED = 143
-    """A SIGTERM, as Ctrl-C."""
-
-
-_RETRY = (
-    AmplitudeBusyError,
-    AmplitudeUnavailableError,
-    ConcurrentSyncError,
-    ExportChangedError,
-    ExportExpiredError,
-    ExportFailedError,
-    ExportIncompleteError,
-    ExportTimeoutError,
-    StoreUnavailableError,
-    SyncVoidError,
-    UnfinishedSyncError,
-    UnknownOutcomeError,
-)
+    """SIGTERM, handled like Ctrl-C."""
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """The code for an error.
+    """Return the exit code for an error.
+
+    Args:
+        error: The error that a subcommand raised.
 
     >>> exit_code(MassExitError(10, 10, 0))
     <ExitCode.MASS_EXIT: 3>
@@ -70,4 +41,4 @@ def exit_code(error: BaseException) -> ExitCode:
         return ExitCode.USAGE
     if isinstance(error, MassExitError):
         return ExitCode.MASS_EXIT
-    return ExitCode.RETRY if isinstance(error, _RETRY) else ExitCode.FAILED
+    return ExitCode.RETRY if isinstance(error, RetryableError) else ExitCode.FAILED

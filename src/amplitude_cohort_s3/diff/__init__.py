@@ -1,4 +1,4 @@
-"""Set difference of members: who entered, who exited, who exists."""
+"""The difference of two sets of members: users who entered, users who exited, members."""
 
 from .cohort_diff import CohortDiff, diff_members
 from .engine import PartitionEngine

@@ -1,32 +1,32 @@
-"""Where rows stand that an error is about.
+"""The line numbers of faulty rows, found by reading the source a second time.
 
-Keeping the place of every row would cost all diffs for the sake of those that fail, so
-the source is read once more, row by row.
+To remember the line of every row would slow down all diffs for the few that fail.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from ..format.columns import Row
 from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 
-_NAMED = 5
+_MAX_LINES = 5
 
 
 def first_without_key(source: CsvSource, schema: RowSchema) -> tuple[int, ...]:
-    """Where the first rows stand that have no key."""
+    """Return the positions of the first rows without a key."""
     key = schema.key_index
     return _first(source, schema, lambda row: not row[key])
 
 
 def first_conflicts(source: CsvSource, schema: RowSchema, keys: set[str]) -> tuple[int, ...]:
-    """Where the first rows stand that differ from an earlier one of their key.
+    """Return the positions of the first rows that differ from an earlier row of their key.
 
     Args:
         source: The rows.
         schema: The columns and the key.
-        keys: Those that have different rows.
+        keys: The keys with different rows.
     """
     key = schema.key_index
     seen = dict[str, Row]()
@@ -34,27 +34,20 @@ def first_conflicts(source: CsvSource, schema: RowSchema, keys: set[str]) -> tup
     def differs(row: Row) -> bool:
         if row[key] not in keys or seen.setdefault(row[key], row) == row:
             return False
-        keys.remove(row[key])  # named once
+        keys.remove(row[key])  # Each key is reported once.
         return True
 
     return _first(source, schema, differs)
 
 
 def _first(source: CsvSource, schema: RowSchema, fits: Callable[[Row], bool]) -> tuple[int, ...]:
-    found = list[int]()
-    for position, row in _numbered(source, schema):
-        if fits(row):
-            found.append(position)
-            if len(found) == _NAMED:
-                break
-    return tuple(found)
+    found = (position for position, row in _numbered(source, schema) if fits(row))
+    return tuple(islice(found, _MAX_LINES))
 
 
 def _numbered(source: CsvSource, schema: RowSchema) -> Iterator[tuple[int, Row]]:
     table = read_table(source.chunks(), canonical=source.canonical)
-    select = schema.selector(table)
-    position = 0
-    for block in table.blocks:
-        for line, row in table.reader.numbered(block):
-            position += 1
-            yield (line if source.unit == "line" else position), select(row)
+    reader = schema.line_reader(table)
+    numbered = (row for block in table.blocks for row in table.reader.numbered(block))
+    for number, (line, row) in enumerate(numbered, start=1):
+        yield (line if source.unit == "line" else number), reader.select(row)

@@ -1,16 +1,8 @@
-"""One range of the key: who is there before and now, and the bytes that say so.
+"""The join of one key range: its rows are loaded, matched and written as parts of the files."""
 
-A range is small, so it is held in memory. What is done for every row costs, so whole
-lists are taken by operations of C, and a row is only taken apart if it is not the same
-as before.
-"""
-
-import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
-from itertools import compress, islice
-from operator import lt, not_
 from pathlib import Path
 
 from attrs import define, evolve, field, frozen
@@ -19,52 +11,58 @@ from ..errors import MalformedCsvError
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
 from ..format.reader import LineReader
-from ._spill import SEPARATOR, Extents, Spilled, append, keyed_records
+from ._match import (
+    BELOW_COMMA,
+    KeysNeeded,
+    RangeRecords,
+    first_of_each_key,
+    is_ascending,
+    match_records,
+)
+from ._spill import SEPARATOR, FileSpans, RangeRows, append, keyed_records, keys_of
 
-_NAMED_CONFLICTS = 1000
-
-_BELOW_COMMA = re.compile(r"[\x01-\x2b]")
-"""Characters for which lines may have another order than their keys: ``a+b,`` comes before
-``a,``, but the key ``a`` before ``a+b``."""
+_MAX_CONFLICTS = 1000
+"""The largest number of keys with different rows that the result of a range names."""
 
 
 @frozen
-class Canonical:
-    """The members before, where they stand in a file in the order of the key.
+class SortedPrevious:
+    """The previous rows of a key range, in blocks of a canonical file.
 
     Attributes:
-        blocks: Consecutive blocks with all rows of the range; the first and the last
-            may reach beyond it.
-        reader: Of the file.
+        blocks: Consecutive blocks with all rows of the range; the first and the last one
+            may have rows of other ranges.
+        reader: The reader of the file.
     """
 
     blocks: tuple[Block, ...]
     reader: LineReader
 
-    def load(self, *, keyed: bool) -> tuple[list[str], str] | None:
-        """The records, ascending, and what ends the key in them; see :class:`Spilled`.
-
-        None where they ascend only with the key in front, or nothing is said about it.
+    def load(self, *, keyed: bool) -> list[str]:
+        """Return the records of all blocks, ascending.
 
         Raises:
-            MalformedCsvError: They do not ascend, so the file is not what was canonical for.
+            KeysNeeded: Plain records are impossible, or they are not ascending.
+            MalformedCsvError: The rows are not in the order of their keys.
         """
         parts = [self.reader.lines(block) for block in self.blocks]
         if not keyed:
             if any(part.keys is not None for part in parts):
-                return None
+                raise KeysNeeded
             records = [line for part in parts for line in part.lines]
-            return (records, ",") if _in_order(records) else None
+            # To sort a list that is in order takes no longer than to compare its items.
+            if sorted(records) != records:
+                raise KeysNeeded
+            return records
         records = [
             record for part in parts for record in keyed_records(part.key_list(), part.lines)
         ]
-        if not _ascending(records):
-            raise MalformedCsvError(
-                self._first_misplaced(), "a row is not in the order of the key, as it once was"
-            )
-        return records, SEPARATOR
+        if not is_ascending(records):
+            line, rule = self._first_misplaced_line(), "the rows are not in the order of the key"
+            raise MalformedCsvError(line, rule, "Restore the file that the sync wrote")
+        return records
 
-    def _first_misplaced(self) -> int:
+    def _first_misplaced_line(self) -> int:
         last: str | None = None
         for block in self.blocks:
             for line, row in self.reader.reader.numbered(block):
@@ -77,304 +75,210 @@ class Canonical:
 
 @frozen
 class Job:
-    """One range to join.
+    """The join of one key range, to be done by any process.
 
     Attributes:
-        previous: The members before.
-        current: The members now.
-        begin: The first key of the range; None where there is no lower bound.
-        end: The first key behind the range; None where there is no upper bound.
-        limit: How many bytes of a side may be held at once.
-        partial: Whether ``current`` may reach beyond the range.
+        previous: The previous rows.
+        current: The current rows.
+        begin: The first possible key; None for no lower bound.
+        end: The first key after the range; None for no upper bound.
+        max_bytes: The number of bytes of one side that may be loaded at once.
+        partial: Whether ``current`` also has rows outside of the bounds.
     """
 
-    previous: Canonical | Spilled
-    current: Spilled
+    previous: SortedPrevious | RangeRows
+    current: RangeRows
     begin: str | None
     end: str | None
-    limit: int
+    max_bytes: int
     partial: bool = False
+
+    def portions(self, rows: RangeRows) -> Iterable[RangeRows]:
+        """Return the rows in portions that may be loaded at once.
+
+        A range exceeds ``max_bytes`` only if it could not be split, because nearly all of
+        its rows have one key. Equal rows are dropped after each portion.
+        """
+        return rows.in_portions() if rows.size > self.max_bytes else (rows,)
 
 
 @frozen
-class Part:
-    """What a range adds to a file.
+class RangeOutput:
+    """The rows that a key range contributes to one file.
 
     Attributes:
-        rows: How many.
-        data: Their bytes, or where these lie.
+        rows: The number of rows.
+        data: Their canonical bytes, or the place of these in a file.
     """
 
     rows: int
-    data: bytes | Extents
+    data: bytes | FileSpans
 
-    def text(self) -> bytes:
-        """The bytes."""
+    def read(self) -> bytes:
+        """Return the bytes."""
         return self.data if isinstance(self.data, bytes) else b"".join(self.data.read())
 
 
 @frozen(kw_only=True)
-class Joined:
-    """What a range gives: a part of each file, and counts.
+class RangeResult:
+    """The result of a range: its part of each file, and counts.
 
     Attributes:
-        now: All current rows, where ``existing`` has others.
-        conflicts: How many keys stand on different rows.
-        conflicting: Some of these keys.
+        entering: The rows of the file ``entering``.
+        exiting: The rows of the file ``exiting``.
+        existing: The rows of the file ``existing``.
+        members: The rows of all current members; None if ``existing`` has just these.
+        members_before: The number of previous members.
+        members_now: The number of current members.
+        collapsed: The number of current rows that repeat another one or lost to it.
+        conflicts: The number of keys with different current rows.
+        conflicting_keys: Some of these keys.
     """
 
-    entering: Part
-    exiting: Part
-    existing: Part
-    now: Part | None
+    entering: RangeOutput
+    exiting: RangeOutput
+    existing: RangeOutput
+    members: RangeOutput | None
     members_before: int
     members_now: int
     collapsed: int
     conflicts: int
-    conflicting: list[str]
+    conflicting_keys: list[str]
 
 
 @frozen
-class Join:
-    """The join of ranges, by one reading of ``existing``."""
+class RangeJoin:
+    """Joins key ranges.
+
+    Attributes:
+        existing: The meaning of the file ``existing``.
+    """
 
     existing: ExistingMeaning
 
-    def __call__(self, job: Job) -> Joined:
-        """Joins one range.
+    def __call__(self, job: Job) -> RangeResult:
+        """Join one range."""
+        try:
+            return self._join(_load(job, keyed=False))
+        except KeysNeeded:
+            return self._join(_load(job, keyed=True))
 
-        Raises:
-            MalformedCsvError: The members before are not as a record canonical for.
-        """
-        sides = _load(job, keyed=False)
-        matched = None if sides is None else _match(sides)
-        if matched is None:
-            sides = _load(job, keyed=True)
-            matched = None if sides is None else _match(sides)
-        if sides is None or matched is None:
-            raise AssertionError  # with keys in front nothing is undecided
-        end = sides.end
-        everyone = _part(matched.everyone(), end)
-        digested: Part | None = everyone
+    def _join(self, records: RangeRecords) -> RangeResult:
+        match = match_records(records)
+        keyed, previous = records.keyed, records.previous
+        members = _encode(match.members(), keyed=keyed)
         if self.existing.contains_entering:
-            existing, digested = everyone, None
+            existing = members
         elif self.existing.contains_exiting:
-            renewed = matched.renewed
-            existing = _part([renewed.get(record, record) for record in sides.before], end)
+            replaced = match.replaced
+            existing = _encode([replaced.get(r, r) for r in previous], keyed=keyed)
         else:
-            existing = _part(matched.stayed, end)
-        return Joined(
-            entering=_part(matched.entered, end) if matched.stayed else everyone,
-            exiting=_part(matched.left, end),
+            existing = _encode(match.stayed, keyed=keyed)
+        return RangeResult(
+            entering=_encode(match.entered, keyed=keyed) if match.stayed else members,
+            exiting=_encode(match.left, keyed=keyed),
             existing=existing,
-            now=digested,
-            members_before=len(sides.before),
-            members_now=everyone.rows,
-            collapsed=sides.arrived - everyone.rows,
-            conflicts=len(matched.conflicting),
-            conflicting=matched.conflicting[:_NAMED_CONFLICTS],
+            members=None if existing is members else members,
+            members_before=len(previous),
+            members_now=members.rows,
+            collapsed=records.current_rows - members.rows,
+            conflicts=len(match.conflicts),
+            conflicting_keys=match.conflicts[:_MAX_CONFLICTS],
         )
 
 
 @define
-class StoringJoin:
-    """A join for a process of its own: the bytes go into a file, only their place is told.
+class RangeJoinToFile:
+    """Joins key ranges in a worker process, and writes the rows to a file.
 
-    So nobody waits until the others have taken them.
+    Only the places of the rows are sent back, so that no worker has to wait until the
+    main process has read the results of the others.
 
     Attributes:
-        join: What is done.
-        path: The file.
+        join: The join in memory.
+        path: The file that this worker writes.
     """
 
-    join: Join
+    join: RangeJoin
     path: Path
     _size: int = field(default=0, init=False)
 
-    def __call__(self, job: Job) -> Joined:
-        """Joins one range.
-
-        Raises:
-            DiskFullError: There is no room for the bytes.
-            MalformedCsvError: As :class:`Join`.
-        """
-        joined = self.join(job)
+    def __call__(self, job: Job) -> RangeResult:
+        """Join one range."""
+        result = self.join(job)
         return evolve(
-            joined,
-            entering=self._stored(joined.entering),
-            exiting=self._stored(joined.exiting),
-            existing=self._stored(joined.existing),
-            now=None if joined.now is None else self._stored(joined.now),
+            result,
+            entering=self._write(result.entering),
+            exiting=self._write(result.exiting),
+            existing=self._write(result.existing),
+            members=None if result.members is None else self._write(result.members),
         )
 
-    def _stored(self, part: Part) -> Part:
-        data = part.text()
+    def _write(self, output: RangeOutput) -> RangeOutput:
+        data = output.read()
         append(self.path, data)
-        extents = Extents(self.path, array("Q", (self._size, len(data))))
+        spans = FileSpans(self.path, array("Q", (self._size, len(data))))
         self._size += len(data)
-        return Part(part.rows, extents)
+        return RangeOutput(output.rows, spans)
 
 
-@frozen
-class _Sides:
-    """Both sides as records of one form.
+def _load(job: Job, *, keyed: bool) -> RangeRecords:
+    """Load both sides of a range.
 
-    Attributes:
-        before: Ascending, no key twice.
-        now: Each once, with the value None.
-        arrived: How many current rows there were.
-        end: What stands behind the key in a record.
+    Raises:
+        KeysNeeded: Plain records are impossible, or might not be in the order of their keys.
     """
-
-    before: list[str]
-    now: dict[str, None]
-    arrived: int
-    end: str
-
-
-@frozen
-class _Match:
-    """Who stayed, left and entered, in ascending order.
-
-    Attributes:
-        renewed: From the record of a stayer before to the one now, where they differ.
-    """
-
-    stayed: list[str]
-    left: list[str]
-    entered: list[str]
-    renewed: dict[str, str] = field(factory=dict[str, str])
-    conflicting: list[str] = field(factory=list[str])
-
-    def everyone(self) -> list[str]:
-        """All who are there now."""
-        if not (self.stayed and self.entered):
-            return self.stayed or self.entered
-        # Sorting two ascending lists, one behind the other, merges them.
-        merged = self.stayed + self.entered
-        merged.sort()
-        return merged
-
-
-def _load(job: Job, *, keyed: bool) -> _Sides | None:
-    """Both sides of a range; None where the keys have to stand in front of the lines."""
     bounds = (job.begin or "") + (job.end or "")
-    if not keyed and (job.current.keyed or _BELOW_COMMA.search(bounds)):
-        return None
-    now = dict[str, None]()
-    arrived = 0
-    # A range is too large to be held at once only if it could not be divided, because
-    # nearly all of its rows have the same key.
-    for part in job.current.pieces() if job.current.size > job.limit else (job.current,):
-        records = part.load(keyed=keyed)
+    if not keyed and (job.current.keyed or BELOW_COMMA.search(bounds)):
+        raise KeysNeeded
+    current, count = _load_current(job, keyed=keyed)
+    previous = _load_previous(job, keyed=keyed)
+    return RangeRecords(previous, current, count, keyed)
+
+
+def _load_current(job: Job, *, keyed: bool) -> tuple[dict[str, None], int]:
+    """Return the distinct current records, and the number of rows."""
+    distinct = dict[str, None]()
+    count = 0
+    for rows in job.portions(job.current):
+        records = rows.load(keyed=keyed)
         if job.partial:
-            end = SEPARATOR if keyed else ","
-            records = [r for r in records if _is_within(r.split(end, 1)[0], job.begin, job.end)]
-        arrived += len(records)
-        now = now | dict.fromkeys(records) if now else dict.fromkeys(records)
-    if isinstance(job.previous, Canonical):
-        loaded = job.previous.load(keyed=keyed)
-        if loaded is None:
-            return None
-        before, end = loaded
-        first = 0 if job.begin is None else bisect_left(before, job.begin)
-        last = len(before) if job.end is None else bisect_left(before, job.end)
-        if last - first < len(before):
-            before = before[first:last]
-        return _Sides(before, now, arrived, end)
+            keys = keys_of(records, keyed=keyed)
+            records = [
+                record
+                for key, record in zip(keys, records, strict=True)
+                if (job.begin is None or job.begin <= key) and (job.end is None or key < job.end)
+            ]
+        count += len(records)
+        # There is only one portion, nearly always. To fill an empty dict would be slower.
+        distinct = distinct | dict.fromkeys(records) if distinct else dict.fromkeys(records)
+    return distinct, count
+
+
+def _load_previous(job: Job, *, keyed: bool) -> list[str]:
+    """Return the previous records, ascending, one for each key."""
+    if isinstance(job.previous, SortedPrevious):
+        records = job.previous.load(keyed=keyed)
+        # A record begins with its key, so the bounds of keys can be searched in records.
+        first = 0 if job.begin is None else bisect_left(records, job.begin)
+        last = len(records) if job.end is None else bisect_left(records, job.end)
+        return records[first:last] if last - first < len(records) else records
     if not keyed and job.previous.keyed:
-        return None
-    known = set[str]()
-    for part in job.previous.pieces() if job.previous.size > job.limit else (job.previous,):
-        known.update(part.load(keyed=keyed))
-    end = SEPARATOR if keyed else ","
-    before = sorted(known)
-    keys = _keys(before, end)
-    if not _ascending(keys):
+        raise KeysNeeded
+    distinct = set[str]()
+    for rows in job.portions(job.previous):
+        distinct.update(rows.load(keyed=keyed))
+    records = sorted(distinct)
+    keys = keys_of(records, keyed=keyed)
+    if not is_ascending(keys):
         if not keyed:
-            return None
-        # Someone else's file may have two rows of one key. One has to be taken: this is
-        # no longer the time to refuse what was a sync once.
-        before = list(dict(zip(reversed(keys), reversed(before), strict=True)).values())[::-1]
-    return _Sides(before, now, arrived, end)
+            raise KeysNeeded
+        # A file of another writer may have different rows for one key. It can't be
+        # refused, as that sync has been published, so the smallest row counts.
+        _, records = first_of_each_key(keys, records)
+    return records
 
 
-def _match(sides: _Sides) -> _Match | None:
-    """Matches records; None where the keys have to stand in front of the lines.
-
-    Of ``sides.now`` are left in it who entered, and who stayed with other properties.
-    """
-    before, now, end = sides.before, sides.now, sides.end
-    # None for each who stayed as he was; others, which are not found, are given back.
-    missed = list(map(now.pop, before, before))
-    same = list(compress(before, map(not_, missed)))
-    if not now and len(same) == len(before):
-        return _Match(same, [], [])
-    rest = sorted(now)
-    keys = _keys(rest, end)
-    conflicting = dict[str, None]()
-    if not _ascending(keys):
-        if end != SEPARATOR:
-            return None
-        conflicting = dict.fromkeys(
-            key
-            for key, following in zip(keys, islice(keys, 1, None), strict=False)
-            if key == following
-        )
-        # The smallest record of a key comes first, and the last one put in stays.
-        smallest = dict(zip(reversed(keys), reversed(rest), strict=True))
-        keys, rest = list(smallest)[::-1], list(smallest.values())[::-1]
-    gone = {record.split(end, 1)[0]: record for record in filter(None, missed)}
-    if not before:
-        return _Match([], [], rest, {}, list(conflicting))
-    if end != SEPARATOR and _BELOW_COMMA.search("".join(keys)):
-        return None
-    renewed = dict[str, str]()
-    entered = list[str]()
-    for key, record in zip(keys, rest, strict=True):
-        if key in gone:
-            renewed[gone.pop(key)] = record
-            continue
-        mark = key + end
-        place = bisect_left(before, mark)
-        if place < len(before) and before[place].startswith(mark):
-            # The key of one who is there as before, so it has two rows.
-            conflicting[key] = None
-            if record < before[place]:
-                renewed[before[place]] = record
-        elif end != SEPARATOR and place and before[place - 1].startswith(key):
-            return None
-        else:
-            entered.append(record)
-    if renewed:
-        same = [
-            renewed.get(record, record)
-            for record, other in zip(before, missed, strict=True)
-            if other is None or record in renewed
-        ]
-    return _Match(same, list(gone.values()), entered, renewed, list(conflicting))
-
-
-def _keys(records: list[str], end: str) -> list[str]:
-    return [record.split(end, 1)[0] for record in records]
-
-
-def _in_order(texts: list[str]) -> bool:
-    """Whether each is not below the one before; a list in order is sorted in no time."""
-    return sorted(texts) == texts
-
-
-def _ascending(texts: list[str]) -> bool:
-    """Whether each is above the one before."""
-    return all(map(lt, texts, islice(texts, 1, None)))
-
-
-def _is_within(key: str, begin: str | None, end: str | None) -> bool:
-    return (begin is None or begin <= key) and (end is None or key < end)
-
-
-def _part(records: list[str], end: str) -> Part:
-    lines: Iterable[str] = records
-    if end == SEPARATOR:
-        lines = [record.split(SEPARATOR, 1)[1] for record in records]
-    return Part(len(records), ("\n".join(lines) + "\n").encode() if records else b"")
+def _encode(records: list[str], *, keyed: bool) -> RangeOutput:
+    lines = [record.split(SEPARATOR, 1)[1] for record in records] if keyed else records
+    return RangeOutput(len(records), ("\n".join(lines) + "\n").encode() if records else b"")

@@ -1,32 +1,44 @@
-"""Dividing rows in any order into ranges of the key that are small enough to be held."""
+"""Partitioning: rows in any order are written into key ranges that fit in memory.
+
+The boundaries of the ranges are chosen from the first rows. Those may say little about
+the others, for example if the file is sorted, so a range that turns out too large is
+partitioned again before it is joined.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..format.csv_blocks import Block
 from ..format.reader import LineReader, Lines
-from ._join import Canonical, Job
-from ._spill import SEPARATOR, Index, Ranges, Spill, Spilled, Written
+from ._boundaries import Boundaries
+from ._join import Job, SortedPrevious
+from ._spill import SEPARATOR, BatchLayout, RangeIndex, RangeRows, SpillFile
 from ._workers import run_tasks
 
 _MAX_RANGES = 2048
-_SAMPLED_FOR_EACH = 50
-"""So many keys for a range make ranges of equal size, give or take a third."""
-_LEAST_BATCH_BYTES = 1 << 20
-_BATCH_BYTES_FOR_EACH = 8 << 10
-"""So many bytes for a range, on average, are read again at a disk's speed."""
+
+_SAMPLED_KEYS_PER_RANGE = 50
+"""With this many keys, ranges differ in size by about a third."""
+
+_MIN_BATCH_BYTES = 1 << 20
+
+_BATCH_BYTES_PER_RANGE = 8 << 10
+"""Spans of this average size are read at the full speed of a disk."""
+
+Item = TypeVar("Item", Block, RangeRows)
 
 
 @frozen(kw_only=True)
 class Limits:
-    """How large things may grow.
+    """Limits of processes and memory.
 
     Attributes:
-        workers: Processes.
-        range_bytes: What a range should have.
-        batch_bytes: What is read, at most, before it is written to its ranges.
+        workers: The number of processes.
+        range_bytes: The intended size of a range.
+        batch_bytes: The largest batch of rows that is read before it is written.
     """
 
     workers: int
@@ -34,46 +46,35 @@ class Limits:
     batch_bytes: int
 
     @property
-    def range_limit(self) -> int:
-        """Beyond this a range is divided again."""
+    def max_range_bytes(self) -> int:
+        """The size above which a range is partitioned again."""
         return 4 * self.range_bytes
 
-    def batch_for(self, ranges: Ranges) -> int:
-        """How much is read before it is written: little, so that the cache holds it."""
-        return min(self.batch_bytes, max(_LEAST_BATCH_BYTES, _BATCH_BYTES_FOR_EACH * len(ranges)))
+    def batch_bytes_for(self, boundaries: Boundaries) -> int:
+        """Return the size of a batch for some ranges: small, so that it fits in the cache."""
+        wanted = max(_MIN_BATCH_BYTES, _BATCH_BYTES_PER_RANGE * len(boundaries))
+        return min(self.batch_bytes, wanted)
 
 
-class Divider:
-    """Writes blocks into ranges; each process has one, with a file of its own."""
+class Partitioner:
+    """Writes batches of blocks into key ranges. Each process has its own, with its own file."""
 
-    def __init__(self, reader: LineReader, ranges: Ranges, path: Path) -> None:
+    def __init__(self, reader: LineReader, boundaries: Boundaries, path: Path) -> None:
         self._reader = reader
-        self._spill = Spill(path, ranges)
+        self._file = SpillFile(path, boundaries)
 
-    def __call__(self, blocks: list[Block]) -> Written:
-        return self._spill.add(map(self._reader.lines, blocks))
-
-
-@frozen
-class Divided:
-    """All rows of one side, in ranges.
-
-    Attributes:
-        index: Where they are.
-        skipped: How many rows had no key; they are not among them.
-    """
-
-    index: Index
-    skipped: int
+    def __call__(self, blocks: list[Block]) -> BatchLayout:
+        """Write a batch."""
+        return self._file.write(map(self._reader.lines, blocks))
 
 
-def batches_of(blocks: Iterable[Block], size: int) -> Iterator[list[Block]]:
-    """Blocks in lists of about so many bytes."""
-    batch = list[Block]()
+def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield lists of consecutive items that have about ``size`` bytes each."""
+    batch = list[Item]()
     gathered = 0
-    for block in blocks:
-        batch.append(block)
-        gathered += len(block.data)
+    for item in items:
+        batch.append(item)
+        gathered += item.size
         if gathered >= size:
             yield batch
             batch, gathered = [], 0
@@ -81,193 +82,184 @@ def batches_of(blocks: Iterable[Block], size: int) -> Iterator[list[Block]]:
         yield batch
 
 
-def choose_ranges(reader: LineReader, sample: list[Block], total: int, limits: Limits) -> Ranges:
-    """Ranges for rows of which the first are known.
+def choose_boundaries(
+    reader: LineReader, sample: list[Block], total: int, limits: Limits
+) -> Boundaries:
+    """Return boundaries for rows of which only the first are known.
 
     Args:
-        reader: Of the file.
+        reader: The reader of the file.
         sample: The first blocks.
-        total: About how many bytes there are in all.
-        limits: How large a range should be.
+        total: The estimated number of bytes of all rows.
+        limits: The limits.
     """
     count = min(-(-total // limits.range_bytes), _MAX_RANGES)
     if count == 1:
-        return Ranges()
+        return Boundaries()
     keys = list[str]()
     for block in sample:
         keys += reader.lines(block).key_list()
-        if len(keys) >= count * _SAMPLED_FOR_EACH:
+        if len(keys) >= count * _SAMPLED_KEYS_PER_RANGE:
             break
-    return Ranges.from_sample(keys, count)
+    return Boundaries.from_sample(keys, count)
 
 
-def divide(
+def partition(
     blocks: Iterable[Block],
     reader: LineReader,
-    ranges: Ranges,
+    boundaries: Boundaries,
     limits: Limits,
     *,
     path: Path,
-    progress: Callable[[int], None],
-) -> Divided:
-    """Writes rows into ranges.
+    progress: Callable[[int], None] | None = None,
+) -> RangeIndex:
+    """Write rows into key ranges, and return their places.
 
     Args:
         blocks: The rows.
-        reader: Of the file.
-        ranges: To be written to.
-        limits: How many processes there are, and how much is written at a time.
-        path: Of the file to write; workers write further ones beside it.
-        progress: Told of the rows so far.
-
-    Raises:
-        DiskFullError: There is no room.
-        MalformedCsvError: The rows are no CSV.
+        reader: The reader of the file.
+        boundaries: The boundaries of the ranges.
+        limits: The limits.
+        path: The spill file without its suffix; each process writes one.
+        progress: A callback for the number of rows so far.
     """
-    index = Index(len(ranges))
-    rows = skipped = 0
-    dividers = [Divider(reader, ranges, path.with_suffix(f".{n}")) for n in range(limits.workers)]
-    for written in run_tasks(dividers, batches_of(blocks, limits.batch_for(ranges))):
-        index.add(written)
-        rows += written.rows
-        skipped += written.skipped
-        progress(rows)
-    return Divided(index, skipped)
+    index = RangeIndex(len(boundaries))
+    partitioners = [
+        Partitioner(reader, boundaries, path.with_suffix(f".{n}")) for n in range(limits.workers)
+    ]
+    batches = in_batches(blocks, limits.batch_bytes_for(boundaries))
+    for layout in run_tasks(partitioners, batches):
+        index.add(layout)
+        if progress is not None:
+            progress(index.rows)
+    return index
 
 
 @frozen
-class Cell:
-    """A range of the key, small enough to be joined.
+class KeyRange:
+    """A range of keys, and the rows in it.
 
     Attributes:
-        begin: Its first key; None for the very first range.
-        end: The first key behind it; None for the very last range.
-        current: The members now.
-        previous: The members before, where they had to be divided too.
+        begin: The first possible key; None for no lower bound.
+        end: The first possible key after the range; None for no upper bound.
+        current: The current rows.
+        previous: The previous rows, if they were partitioned.
     """
 
     begin: str | None
     end: str | None
-    current: Spilled
-    previous: Spilled = field(factory=Spilled)
+    current: RangeRows
+    previous: RangeRows = field(factory=RangeRows)
 
-    def balanced(self, folder: Path, limits: Limits) -> Iterator["Cell"]:
-        """The range itself, or smaller ones where it is too large.
+    def job(
+        self,
+        previous: SortedPrevious | RangeRows,
+        limits: Limits,
+        begin: str | None,
+        end: str | None,
+    ) -> Job:
+        """Return the join of the range, or of the part of it with the given bounds."""
+        partial = (begin, end) != (self.begin, self.end)
+        return Job(previous, self.current, begin, end, limits.max_range_bytes, partial=partial)
 
-        That happens where the first rows say little about the others: in a file that
-        is in order already, or with keys that all begin alike.
+    def split(self, folder: Path, limits: Limits) -> Iterator["KeyRange"]:
+        """Yield the range itself, or smaller ones if it is too large to be joined.
+
+        A range whose rows all have one key can't be split, and is yielded as it is.
         """
-        sides = (self.current, self.previous)
-        largest = max(sides, key=lambda side: side.size)
-        if largest.size <= limits.range_limit:
-            yield self
-            return
+        largest = max(self.current, self.previous, key=lambda rows: rows.size)
         count = -(-largest.size // limits.range_bytes)
-        ranges = Ranges.from_sample(_sample(largest, count), count)
-        if len(ranges) == 1:
+        boundaries = Boundaries()
+        if largest.size > limits.max_range_bytes:
+            boundaries = Boundaries.from_sample(_sample_keys(largest, count), count)
+        if len(boundaries) == 1:
             yield self
             return
-        current, previous = (
-            _divide_again(side, ranges, _new_path(folder), limits) for side in sides
-        )
-        for (begin, end), now, before in zip(ranges.bounds(), current, previous, strict=True):
-            yield from Cell(
-                self.begin if begin is None else begin,
-                self.end if end is None else end,
-                now,
-                before,
-            ).balanced(folder, limits)
+        current = _partition_again(self.current, boundaries, folder, limits)
+        previous = _partition_again(self.previous, boundaries, folder, limits)
+        for part in initial_key_ranges(boundaries, current, previous):
+            inner = evolve(
+                part,
+                begin=self.begin if part.begin is None else part.begin,
+                end=self.end if part.end is None else part.end,
+            )
+            yield from inner.split(folder, limits)
 
 
-def cells_of(ranges: Ranges, current: Index, previous: Index) -> Iterator[Cell]:
-    """The ranges as they were divided at first."""
-    for (begin, end), now, before in zip(ranges.bounds(), current, previous, strict=True):
-        yield Cell(begin, end, now, before)
+def initial_key_ranges(
+    boundaries: Boundaries, current: RangeIndex, previous: RangeIndex
+) -> Iterator[KeyRange]:
+    """Yield the key ranges with the rows that were partitioned into them."""
+    for (begin, end), now, before in zip(boundaries.bounds(), current, previous, strict=True):
+        yield KeyRange(begin, end, now, before)
 
 
-def _new_path(folder: Path) -> Path:
-    return folder / f"again-{sum(1 for _ in folder.iterdir())}"
-
-
-def _sample(side: Spilled, count: int) -> list[str]:
-    """Keys from all parts of a range, so that its order doesn't matter."""
-    pieces = list(side.pieces())
-    each = max(2, count * _SAMPLED_FOR_EACH // len(pieces))
+def _sample_keys(rows: RangeRows, count: int) -> list[str]:
+    """Return keys from all portions, so that the order of the rows does not matter."""
+    portions = list(rows.in_portions())
+    share = max(2, count * _SAMPLED_KEYS_PER_RANGE // len(portions))
     sample = list[str]()
-    for piece in pieces:
-        keys = _lines(piece).key_list()
-        sample += keys[:: max(1, len(keys) // each)]
+    for portion in portions:
+        keys = _as_lines(portion).key_list()
+        sample += keys[:: max(1, len(keys) // share)]
     return sample
 
 
-def _divide_again(side: Spilled, ranges: Ranges, path: Path, limits: Limits) -> Index:
-    index = Index(len(ranges))
-    spill = Spill(path, ranges)
-    batch = list[Spilled]()
-    gathered = 0
-    for piece in side.pieces():
-        batch.append(piece)
-        gathered += piece.size
-        if gathered >= limits.batch_bytes:
-            index.add(spill.add(map(_lines, batch)))
-            batch, gathered = [], 0
-    index.add(spill.add(map(_lines, batch)))
+def _partition_again(
+    rows: RangeRows, boundaries: Boundaries, folder: Path, limits: Limits
+) -> RangeIndex:
+    index = RangeIndex(len(boundaries))
+    file = SpillFile(folder / f"again-{sum(1 for _ in folder.iterdir())}", boundaries)
+    for batch in in_batches(rows.in_portions(), limits.batch_bytes):
+        index.add(file.write(map(_as_lines, batch)))
     return index
 
 
-def _lines(piece: Spilled) -> Lines:
-    if not piece.keyed:
-        return Lines(piece.load(keyed=False), None)
-    records = [record.split(SEPARATOR, 1) for record in piece.load(keyed=True)]
+def _as_lines(rows: RangeRows) -> Lines:
+    if not rows.keyed:
+        return Lines(rows.load(keyed=False), None)
+    records = [record.split(SEPARATOR, 1) for record in rows.load(keyed=True)]
     return Lines([line for _, line in records], [key for key, _ in records])
 
 
-def jobs_of(cells: Iterable[Cell], limits: Limits) -> Iterator[Job]:
-    """What there is to join where both sides are divided."""
-    for cell in cells:
-        yield Job(cell.previous, cell.current, cell.begin, cell.end, limits.range_limit)
+def jobs_with_partitioned_previous(ranges: Iterable[KeyRange], limits: Limits) -> Iterator[Job]:
+    """Yield the join of each range, if both sides are partitioned."""
+    for range_ in ranges:
+        yield range_.job(range_.previous, limits, range_.begin, range_.end)
 
 
-def jobs_along(
-    blocks: Iterable[Block], reader: LineReader, cells: Iterable[Cell], limits: Limits
+def jobs_with_sorted_previous(
+    blocks: Iterable[Block], reader: LineReader, ranges: Iterable[KeyRange], limits: Limits
 ) -> Iterator[Job]:
-    """What there is to join where the members before are in order: they are streamed.
+    """Yield the join of each range, if the previous rows are sorted.
 
-    Each job gets the blocks that its range lies in, so each process reads and checks its
-    own; a block on the edge of two ranges is read for both.
+    Both the ranges and the blocks of the previous file are in key order, so the file is
+    streamed: each job gets the blocks that overlap its range. A block that overlaps
+    several ranges is given to the job of each, so that no job depends on another one.
+
+    A range has few current rows, but may have very many previous ones, if nearly all of
+    its members have left. It is then cut in front of a block: each job gets the same
+    current rows, and uses those within its own bounds.
     """
-    ahead = _with_first_key(blocks, reader)
-    coming = next(ahead, None)
-    kept = list[Block]()
-    for cell in cells:
-        begin, partial = cell.begin, False
-        size = sum(len(block.data) for block in kept)
-        while coming is not None and (cell.end is None or coming[0] < cell.end):
-            if size >= limits.range_limit and begin != coming[0]:
-                # Nearly all of these are leaving, or the range would be smaller.
-                yield Job(
-                    Canonical(tuple(kept), reader),
-                    cell.current,
-                    begin,
-                    coming[0],
-                    limits.range_limit,
-                    partial=True,
-                )
-                begin, partial = coming[0], True
-                kept = kept[-1:]
-                size = len(kept[0].data)
-            kept.append(coming[1])
-            size += len(coming[1].data)
-            coming = next(ahead, None)
-        yield Job(
-            Canonical(tuple(kept), reader),
-            cell.current,
-            begin,
-            cell.end,
-            limits.range_limit,
-            partial=partial,
-        )
-        kept = kept[-1:]
+    upcoming = _with_first_key(blocks, reader)
+    following = next(upcoming, None)
+    overlapping = list[Block]()
+    for range_ in ranges:
+        begin = range_.begin
+        size = sum(block.size for block in overlapping)
+        while following is not None and (range_.end is None or following[0] < range_.end):
+            first_key, block = following
+            if size >= limits.max_range_bytes and begin != first_key:
+                previous = SortedPrevious(tuple(overlapping), reader)
+                yield range_.job(previous, limits, begin, first_key)
+                begin, overlapping = first_key, overlapping[-1:]
+                size = overlapping[0].size
+            overlapping.append(block)
+            size += block.size
+            following = next(upcoming, None)
+        previous = SortedPrevious(tuple(overlapping), reader)
+        yield range_.job(previous, limits, begin, range_.end)
+        overlapping = overlapping[-1:]
 
 
 def _with_first_key(blocks: Iterable[Block], reader: LineReader) -> Iterator[tuple[str, Block]]:

@@ -1,152 +1,108 @@
-"""Rows on the local disk, divided into ranges of their key.
+r"""Spill files: rows on the local disk, partitioned into key ranges.
 
-A *record* is how a row lies there: its canonical line where that begins with the key as
-it is and holds no line end (nearly always), else the key, ``SEPARATOR`` and the line.
-Neither form holds a line end, so a text of records is split at the speed of C.
+The rows of a large cohort do not fit in memory, so they are read in batches. The rows of
+a batch are sorted into one list for each key range, and the lists are written one after
+the other to a single file. Later all rows of one range are read from their spans in all
+batches::
+
+    | range 0 | range 1 | range 2 |  | range 0 | range 1 | range 2 |  ...
+    ----------- batch 1 -----------  ----------- batch 2 -----------
+
+A *record* is the form of a row in a spill file. It never holds a line end, so a text of
+records can be split at line ends, which is fast. There are two forms:
+
+- A *plain* record is the row's canonical line. A row can have it if the line begins with
+  the unquoted key and holds no line end, as nearly all rows do.
+- A *keyed* record is the key, ``SEPARATOR`` and the canonical line, with ``LINE_END`` in
+  place of each line end. Every row can have it.
 """
 
 import errno
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
-from itertools import pairwise
 from pathlib import Path
 
 from attrs import frozen
 
 from ..errors import DiskFullError
 from ..format.reader import Lines
+from ._boundaries import Boundaries
 
-# No text holds a NUL, so nothing in a row can look like these.
+# No cell holds a NUL, so these can't occur in a row. NUL is the smallest character, so
+# keyed records are in the order of their keys.
 SEPARATOR = "\0;"
 LINE_END = "\0n"
 
-_KNOWN_PREFIXES = 1 << 17
-_CACHED_PREFIXES = 1500
+_MAX_KNOWN_PREFIXES = 1 << 17
+"""Bounds the memory for the prefixes that are known to :class:`_RangeLists`, to about 15 MB."""
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def room_in(folder: Path) -> Generator[None, None, None]:
-    """Turns the system's ways to say that a disk is full into ours.
-
-    Raises:
-        DiskFullError: The disk, a quota or a limit of the process leaves no room.
-    """
+def as_disk_full_error(folder: Path) -> Generator[None, None, None]:
+    """Raise ``DiskFullError`` for the errors of a full disk, quota or file size limit."""
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in _DISK_FULL:
             raise DiskFullError(str(folder)) from error
         raise
 
 
 def append(path: Path, data: bytes) -> None:
-    """Adds bytes to a file, or makes it.
+    """Append bytes to a file, and create it if necessary.
 
-    Without a buffer: one would try to write once more when it is closed on a full disk.
+    The file has no buffer, because a buffer would be written again when the file is
+    closed after the disk was full.
 
     Raises:
-        DiskFullError: There is no room for them.
+        DiskFullError: The bytes do not fit on the disk.
     """
     view = memoryview(data)
-    with room_in(path.parent), FileIO(path, "ab") as file:
+    with as_disk_full_error(path.parent), FileIO(path, "ab") as file:
         while view:
             view = view[file.write(view) :]
 
 
-def _distinguished(a: str, b: str) -> int:
-    """How many characters tell two texts apart."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a)) + 1
+def keyed_records(keys: Iterable[str], lines: Iterable[str]) -> list[str]:
+    """Return the keyed record of each line, with its line ends as they are."""
+    return [f"{key}{SEPARATOR}{line}" for key, line in zip(keys, lines, strict=True)]
+
+
+def keys_of(records: list[str], *, keyed: bool) -> list[str]:
+    """Return the key of each record."""
+    end = SEPARATOR if keyed else ","
+    return [record.split(end, 1)[0] for record in records]
 
 
 @frozen
-class Ranges:
-    """Where the ranges of keys begin.
+class FileSpans:
+    """The places of the records of one key range in a file.
 
     Attributes:
-        splitters: The first possible key of each range but the first, ascending; none
-            longer than ``width``.
-        width: So many characters of a key decide on its range.
+        path: The file.
+        spans: The offset and length of each span, alternating.
     """
-
-    splitters: tuple[str, ...] = ()
-    width: int = 1
-
-    @classmethod
-    def from_sample(cls, keys: Iterable[str], count: int) -> "Ranges":
-        """About ``count`` ranges that hold about the same share of a sample.
-
-        If the sample has two keys, there are two ranges at least; keys that agree in many
-        characters give fewer ranges than asked for.
-        """
-        ordered = sorted({*keys} - {""})
-        count = min(count, len(ordered))
-        if count <= 1:
-            return cls()
-        picks = [ordered[len(ordered) * i // count] for i in range(count)]
-        # As many characters as make the ranges even, while there are so few prefixes that
-        # looking them up finds them in the cache: others double the time of it.
-        width = _distinguished(ordered[0], ordered[-1])
-        while width < len(ordered[-1]) and (
-            len({key[: width + 1] for key in ordered}) <= _CACHED_PREFIXES
-        ):
-            width += 1
-        cut = dict.fromkeys(pick[:width] for pick in picks)
-        if 2 * len(cut) < count:
-            # Too few: then as many as tell nine of ten picks from the one before.
-            needed = sorted(_distinguished(a, b) for a, b in pairwise(picks))
-            width = needed[len(needed) * 9 // 10]
-            cut = dict.fromkeys(pick[:width] for pick in picks)
-        return cls(tuple(cut)[1:], width)
-
-    def __len__(self) -> int:
-        return len(self.splitters) + 1
-
-    def bounds(self) -> Iterator[tuple[str | None, str | None]]:
-        """The first key of each range and that of the next; None at the ends."""
-        edges = (None, *self.splitters, None)
-        return pairwise(edges)
-
-
-class _Appenders(dict[str, Callable[[str], None]]):
-    """From the first characters of a record to what takes it."""
-
-    def __init__(
-        self, splitters: Sequence[str], appenders: Sequence[Callable[[str], None]], end: str
-    ) -> None:
-        super().__init__()
-        self._splitters = splitters
-        self._appenders = appenders
-        self._end = end
-
-    def __missing__(self, prefix: str) -> Callable[[str], None]:
-        if len(self) >= _KNOWN_PREFIXES:
-            self.clear()
-        key = prefix.partition(self._end)[0]
-        # The last appender takes rows without a key.
-        place = bisect_right(self._splitters, key) if key else -1
-        found = self[prefix] = self._appenders[place]
-        return found
-
-
-@frozen
-class Extents:
-    """Where records of one range lie in a file: pairs of offset and length."""
 
     path: Path
     spans: "array[int]"
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """The number of bytes of all spans."""
         return sum(self.spans[1::2])
 
+    def __iter__(self) -> Iterator["FileSpans"]:
+        """Yield each span by itself."""
+        for i in range(0, len(self.spans), 2):
+            yield FileSpans(self.path, self.spans[i : i + 2])
+
     def read(self) -> Iterator[bytes]:
-        """The texts as they were written."""
+        """Yield the bytes of each span."""
         spans = iter(self.spans)
         with self.path.open("rb", buffering=0) as file:
             for offset, length in zip(spans, spans, strict=True):
@@ -155,33 +111,33 @@ class Extents:
 
 
 @frozen
-class Spilled:
-    """One side of the diff in one range of the key.
+class RangeRows:
+    """The rows of one side of the diff in one key range, on the disk.
 
     Attributes:
-        plain: Where the records are that are lines.
-        keyed: Where those are that have the key in front.
+        plain: The places of the plain records.
+        keyed: The places of the keyed records.
     """
 
-    plain: tuple[Extents, ...] = ()
-    keyed: tuple[Extents, ...] = ()
+    plain: tuple[FileSpans, ...] = ()
+    keyed: tuple[FileSpans, ...] = ()
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
-        return sum(extents.size for extents in (*self.plain, *self.keyed))
+        """The number of bytes."""
+        return sum(spans.size for spans in (*self.plain, *self.keyed))
 
     def load(self, *, keyed: bool) -> list[str]:
-        """The records; with ``keyed`` those with the key in front, line ends and all.
+        """Return all rows as keyed records with their line ends, or as plain records.
 
-        Without it there must be none that need it.
+        Plain records can be loaded only if there are no keyed ones.
         """
-        text = _text(self.plain)
-        lines = text.split("\n") if text else []
+        text = _read_text(self.plain)
+        plain = text.split("\n") if text else []
         if not keyed:
-            return lines
-        records = keyed_records([line.split(",", 1)[0] for line in lines], lines)
-        text = _text(self.keyed)
+            return plain
+        records = keyed_records(keys_of(plain, keyed=False), plain)
+        text = _read_text(self.keyed)
         if text:
             more = text.split("\n")
             if LINE_END in text:
@@ -189,32 +145,29 @@ class Spilled:
             records += more
         return records
 
-    def pieces(self) -> Iterator["Spilled"]:
-        """The same in parts, each as large as a batch that was written."""
-        for extents in self.plain:
-            for i in range(0, len(extents.spans), 2):
-                yield Spilled(plain=(Extents(extents.path, extents.spans[i : i + 2]),))
-        for extents in self.keyed:
-            for i in range(0, len(extents.spans), 2):
-                yield Spilled(keyed=(Extents(extents.path, extents.spans[i : i + 2]),))
+    def in_portions(self) -> Iterator["RangeRows"]:
+        """Yield the same rows in portions, each from one batch that was written."""
+        for spans in self.plain:
+            yield from (RangeRows(plain=(span,)) for span in spans)
+        for spans in self.keyed:
+            yield from (RangeRows(keyed=(span,)) for span in spans)
 
 
-def _text(parts: Iterable[Extents]) -> str:
-    return b"\n".join([text for extents in parts for text in extents.read()]).decode()
+def _read_text(files: Iterable[FileSpans]) -> str:
+    return b"\n".join([text for spans in files for text in spans.read()]).decode()
 
 
 @frozen
-class Written:
-    """What one batch left in the file.
+class BatchLayout:
+    """The layout of one batch in a spill file: first all plain records, then all keyed ones.
 
     Attributes:
-        path: The file.
-        offset: Where its first text begins.
-        plain: The length of the text with the lines of each range.
-        keyed: That of the text with keys in front; they lie behind the plain ones. Empty
-            where no range has any.
-        rows: How many rows were in the batch, those without a key too.
-        skipped: How many of them had no key.
+        path: The spill file.
+        offset: The offset of the batch.
+        plain: The number of bytes of each range's plain records.
+        keyed: The number of bytes of each range's keyed records; empty if there are none.
+        rows: The number of rows, including those without a key.
+        skipped: The number of rows without a key.
     """
 
     path: Path
@@ -225,109 +178,127 @@ class Written:
     skipped: int
 
 
-class Spill:
-    """Divides rows into ranges, and writes them batch by batch into one file.
+class SpillFile:
+    """A file to which batches of rows are written, partitioned into key ranges.
 
-    One file and not one for each range: there is no limit of open files to mind.
+    All ranges share one file, so that the limit of open files does not matter.
     """
 
-    def __init__(self, path: Path, ranges: Ranges) -> None:
-        self.path = path
-        self.width = ranges.width
+    def __init__(self, path: Path, boundaries: Boundaries) -> None:
+        self._path = path
         self._size = 0
-        count = len(ranges)
-        self._plain = [list[str]() for _ in range(count + 1)]
-        self._keyed = [list[str]() for _ in range(count + 1)]
-        self._append_plain = _Appenders(ranges.splitters, [x.append for x in self._plain], ",")
-        self._append_keyed = _Appenders(
-            ranges.splitters, [x.append for x in self._keyed], SEPARATOR[0]
-        )
+        self._plain = _RangeLists(boundaries, key_end=",")
+        self._keyed = _RangeLists(boundaries, key_end=SEPARATOR)
 
-    def add(self, batch: Iterable[Lines]) -> Written:
-        """Writes a batch of rows.
-
-        Raises:
-            DiskFullError: There is no room for them.
-        """
-        head = slice(self.width)
+    def write(self, batch: Iterable[Lines]) -> BatchLayout:
+        """Write a batch of rows."""
         rows = 0
         for part in batch:
             rows += len(part.lines)
             if part.keys is None:
-                append_plain = self._append_plain
-                for line in part.lines:
-                    append_plain[line[head]](line)
+                self._plain.add(part.lines, part.lines)
             else:
-                append_keyed = self._append_keyed
-                records = keyed_records(part.keys, part.lines)
-                kept = records
+                records = texts = keyed_records(part.keys, part.lines)
                 if "\n" in "".join(part.lines):
-                    kept = [record.replace("\n", LINE_END) for record in records]
-                for record, written in zip(records, kept, strict=True):
-                    append_keyed[record[head]](written)
-        skipped = len(self._plain[-1]) + len(self._keyed[-1])
-        offset = self._size
-        plain = _texts(self._plain)
-        keyed = _texts(self._keyed) if any(self._keyed) else []
+                    texts = [record.replace("\n", LINE_END) for record in records]
+                self._keyed.add(records, texts)
+        plain, skipped = self._plain.take()
+        keyed, skipped_keyed = self._keyed.take()
         data = b"".join([*plain, *keyed])
-        append(self.path, data)
-        self._size += len(data)
-        return Written(self.path, offset, _lengths(plain), _lengths(keyed), rows, skipped)
+        append(self._path, data)
+        offset, self._size = self._size, self._size + len(data)
+        return BatchLayout(
+            self._path,
+            offset,
+            array("I", map(len, plain)),
+            array("I", map(len, keyed) if any(keyed) else ()),
+            rows,
+            skipped + skipped_keyed,
+        )
 
 
-def _texts(ranges: list[list[str]]) -> list[bytes]:
-    """The text of each range but the last, which has no key; all are empty then."""
-    texts = ["\n".join(records).encode() for records in ranges[:-1]]
-    for records in ranges:
-        records.clear()
-    return texts
+class _RangeLists:
+    """One list of records for each key range, and a last one for rows without a key.
 
-
-def _lengths(texts: list[bytes]) -> "array[int]":
-    return array("I", map(len, texts))
-
-
-def keyed_records(keys: Iterable[str], lines: Iterable[str]) -> list[str]:
-    """Records with the key in front: their order is that of the keys.
-
-    For the separator begins with the smallest character, which no key has.
+    To find the list of a record costs one look into a dict from the first characters of
+    a record to the ``append`` of its list. Only a prefix that is not in the dict yet is
+    searched among the splitters.
     """
-    return [f"{key}{SEPARATOR}{line}" for key, line in zip(keys, lines, strict=True)]
+
+    def __init__(self, boundaries: Boundaries, key_end: str) -> None:
+        self._lists = [list[str]() for _ in range(len(boundaries) + 1)]
+        self._boundaries = boundaries
+        self._key_end = key_end[0]
+        self._appenders = dict[str, Callable[[str], None]]()
+
+    def add(self, records: Iterable[str], texts: Iterable[str]) -> None:
+        """Append each text to the list of its record's range."""
+        appenders, head = self._appenders, slice(self._boundaries.width)
+        for record, text in zip(records, texts, strict=True):
+            prefix = record[head]
+            try:
+                append_to_list = appenders[prefix]
+            except KeyError:
+                append_to_list = self._find_appender(prefix)
+            append_to_list(text)
+
+    def _find_appender(self, prefix: str) -> Callable[[str], None]:
+        key = prefix.partition(self._key_end)[0]
+        place = bisect_right(self._boundaries.splitters, key) if key else -1
+        found = self._lists[place].append
+        if len(self._appenders) < _MAX_KNOWN_PREFIXES:
+            self._appenders[prefix] = found
+        return found
+
+    def take(self) -> tuple[list[bytes], int]:
+        """Return the text of each range and the number of rows without a key; empty the lists."""
+        texts = ["\n".join(records).encode() for records in self._lists[:-1]]
+        skipped = len(self._lists[-1])
+        for records in self._lists:
+            records.clear()
+        return texts, skipped
 
 
-class Index:
-    """Where everything lies that was written for each range.
+class RangeIndex:
+    """The places of the rows of every key range in the spill files.
 
-    Of each batch only lengths are kept, as its texts lie one behind the other: tables of
-    every place would be the most that a large cohort needs of memory.
+    Only the lengths are kept, four bytes for each range and batch. Offsets follow from
+    them, because the texts of a batch are written one after the other.
+
+    Attributes:
+        rows: The number of rows, including those without a key.
+        skipped: The number of rows without a key, which have no place.
     """
 
     def __init__(self, count: int) -> None:
+        self.rows = self.skipped = 0
         self._count = count
-        self._written = list[Written]()
+        self._batches = list[BatchLayout]()
 
-    def add(self, written: Written) -> None:
-        """Takes in what a batch left in a file."""
-        self._written.append(written)
+    def add(self, layout: BatchLayout) -> None:
+        """Add the rows of a batch."""
+        self._batches.append(layout)
+        self.rows += layout.rows
+        self.skipped += layout.skipped
 
-    def __iter__(self) -> Iterator[Spilled]:
-        """What there is of each range, in order."""
-        plain = self._extents([(b, b.offset, b.plain) for b in self._written])
-        keyed = self._extents(
-            [(b, b.offset + sum(b.plain), b.keyed) for b in self._written if b.keyed]
+    def __iter__(self) -> Iterator[RangeRows]:
+        """Yield the rows of each range, in order."""
+        plain = self._spans([(b.path, b.offset, b.plain) for b in self._batches])
+        keyed = self._spans(
+            [(b.path, b.offset + sum(b.plain), b.keyed) for b in self._batches if b.keyed]
         )
-        yield from map(Spilled, plain, keyed)
+        return map(RangeRows, plain, keyed)
 
-    def _extents(
-        self, batches: list[tuple[Written, int, "array[int]"]]
-    ) -> Iterator[tuple[Extents, ...]]:
-        """For each range, where the texts of some batches lie, which begin at an offset."""
+    def _spans(
+        self, batches: list[tuple[Path, int, "array[int]"]]
+    ) -> Iterator[tuple[FileSpans, ...]]:
+        """Yield the spans of each range, from the offset and the lengths of each batch."""
         offsets = [offset for _, offset, _ in batches]
         for number in range(self._count):
             spans = dict[Path, "array[int]"]()
-            for place, (batch, _, lengths) in enumerate(batches):
+            for place, (path, _, lengths) in enumerate(batches):
                 length = lengths[number]
                 if length:
-                    spans.setdefault(batch.path, array("Q")).extend((offsets[place], length))
+                    spans.setdefault(path, array("Q")).extend((offsets[place], length))
                     offsets[place] += length
-            yield tuple(Extents(path, where) for path, where in spans.items())
+            yield tuple(FileSpans(path, found) for path, found in spans.items())

@@ -1,9 +1,9 @@
-"""The same work for many things, in this process or in several.
+"""A pool of processes that do the same work on many tasks.
 
-The processes are started by their command and get what they need through a pipe. The
-standard library's pools would run the caller's main module again in each of them, which
-fails in a notebook, and does everything twice in a script without a main guard; a fork
-would copy the caller's threads and locks.
+The processes are started with a command line and get their work through a pipe. The
+standard library's pools would run the caller's main module again in each process, which
+fails in a notebook and runs a script without a main guard twice. A fork would copy the
+caller's threads and locks.
 """
 
 import contextlib
@@ -28,21 +28,21 @@ _START = "import sys; sys.path[:] = {path!r}; from {module} import serve; serve(
 
 
 def run_tasks(works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]) -> Iterator[Result]:
-    """The results in the order of the tasks.
+    """Yield the results in the order of the tasks.
 
     Args:
-        works: The work as each process has it; one alone is done in this process.
-            Several must be picklable, as must be their tasks, results and errors.
-        tasks: Taken as they are needed, a few ahead.
+        works: The work of each process. A single one is done in this process; several
+            must be picklable, like their tasks, results and errors.
+        tasks: The tasks, which are read a few ahead of the results.
 
     Raises:
-        WorkerDiedError: A process ended before its work did.
+        WorkerDiedError: A process ended before its work was done.
     """
     if len(works) == 1:
         yield from map(works[0], tasks)
         return
     processes = list[_Process[Task, Result]]()
-    # A process has its next task before it is done with one, so it never waits for us.
+    # Each process has its next task before it is done with one, so it never has to wait.
     ahead = 2 * len(works)
     pool = ThreadPoolExecutor(ahead, thread_name_prefix="cohort-diff")
     try:
@@ -67,8 +67,8 @@ def run_tasks(works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]) 
         while running:
             yield running.popleft().result()
     finally:
-        # Also where the caller is interrupted, or wants no more. A thread that waits for
-        # its process sees it die.
+        # This also runs if the caller is interrupted or stops reading. A thread that waits
+        # for its process then gets an error.
         for process in processes:
             process.kill()
         pool.shutdown(cancel_futures=True)
@@ -77,7 +77,7 @@ def run_tasks(works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]) 
 
 
 class _Process(Generic[Task, Result]):
-    """A process that does one work again and again."""
+    """A process that does its work on one task after another."""
 
     def __init__(self, work: Callable[[Task], Result]) -> None:
         start = _START.format(path=sys.path, module=__name__)
@@ -88,23 +88,24 @@ class _Process(Generic[Task, Result]):
         self._sending, self._receiving = Lock(), Lock()
 
     def run(self, task: Task) -> Result:
-        """The work on one task.
+        """Return the result of one task.
 
         Raises:
             WorkerDiedError: The process ended.
-            Exception: Whatever the work raised.
+            Exception: The error that the work raised.
         """
         inlet, outlet = self._process.stdin, self._process.stdout
         if inlet is None or outlet is None:
-            raise AssertionError  # both were asked for
+            raise AssertionError  # Both are pipes.
         try:
             with self._sending:
-                # Sent with the first task, for a process takes a while to start.
+                # The work is sent with the first task, as a process takes a while to start.
                 if self._work is not None:
                     pickle.dump(self._work, inlet, pickle.HIGHEST_PROTOCOL)
                     self._work = None
                 _send(inlet, task)
-                # Before the next is sent, as results come in the order of the tasks.
+                # Results arrive in the order of the tasks, so no other thread may send
+                # before this one is in line for its result.
                 self._receiving.acquire()
             try:
                 succeeded, result = pickle.load(outlet)  # noqa: S301 -- from our own process
@@ -117,23 +118,23 @@ class _Process(Generic[Task, Result]):
         return cast(Result, result)
 
     def kill(self) -> None:
-        """Ends the process, whatever it does."""
+        """End the process at once."""
         self._process.kill()
 
     def close(self) -> None:
-        """Waits for the process, and closes its pipes."""
+        """Wait for the process to end, and close its pipes."""
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                with contextlib.suppress(OSError):  # what was not sent can't be
+                with contextlib.suppress(OSError):  # Unsent bytes can't be flushed.
                     pipe.close()
 
 
 def _send(pipe: IO[bytes], task: object) -> None:
-    """Writes a task, in one piece: a thread that writes many waits for its turn as often.
+    """Send a task with one write: every further write would wait for the GIL again.
 
-    Bytes that offer themselves as buffers are copied once, and not within a pickle that
-    grows by copying itself.
+    Buffers, such as the bytes of blocks, are sent beside the pickle. Inside of it they
+    would be copied several times while it grows.
     """
     buffers = list[pickle.PickleBuffer]()
     value = pickle.dumps(task, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
@@ -143,32 +144,32 @@ def _send(pipe: IO[bytes], task: object) -> None:
 
 
 def _receive(pipe: IO[bytes]) -> object:
-    """The inverse of :func:`_send`.
+    """Receive a task that :func:`_send` sent.
 
     Raises:
         EOFError: The pipe is closed.
-        pickle.UnpicklingError: It was closed amid a task.
+        pickle.UnpicklingError: The pipe was closed in the middle of a task.
     """
     value, *buffers = [pipe.read(size) for size in pickle.load(pipe)]  # noqa: S301 -- our own
     return pickle.loads(value, buffers=buffers)  # noqa: S301 -- as above
 
 
 def serve() -> None:
-    """What a process does: works until its pipe is closed."""
-    # Ctrl-C reaches the whole group; whoever started this process ends it.
+    """Work on tasks until the pipe is closed; the main function of a process."""
+    # Ctrl-C reaches all processes of the terminal; the main process ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     inlet, outlet = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    # Nothing else that is printed may come between the results.
+    # Anything else that is printed must not come between the results.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     work = pickle.load(inlet)  # noqa: S301 -- from the process that started this one
     while True:
         try:
             task = _receive(inlet)
-        except (EOFError, pickle.UnpicklingError):  # closed, perhaps amid a task
+        except (EOFError, pickle.UnpicklingError):  # closed, perhaps in the middle of a task
             return
         try:
             answer = (True, work(task))
-        except Exception as error:  # noqa: BLE001 -- raised where the task came from
+        except Exception as error:  # noqa: BLE001 -- raised in the main process
             answer = (False, error)
         pickle.dump(answer, outlet, pickle.HIGHEST_PROTOCOL)
         outlet.flush()

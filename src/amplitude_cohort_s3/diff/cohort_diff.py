@@ -1,13 +1,12 @@
-"""Who entered, who exited, who is there: the difference of two sets of members."""
+"""The difference of two sets of members: users who entered, users who exited, members."""
 
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
-from types import TracebackType
 from typing import Literal, Self, get_args
 
 from attrs import define, evolve, field
@@ -38,13 +37,13 @@ def _counts(report: DiffReport) -> str:
 class CohortDiff:
     """The difference of two sets of members, as files that it owns until it is closed.
 
-    Use it as a context manager. The repr counts and does not name.
+    Use it as a context manager. The repr has counts, but no user ids.
 
     Attributes:
         schema: The columns and the key.
-        existing_meaning: Which rows the file ``existing`` has.
+        existing_meaning: The users that the file ``existing`` contains.
         report: The files and the counts.
-        origin: What the source of the current members says of itself.
+        origin: The description that the source of the current members gives of itself.
     """
 
     schema: RowSchema
@@ -63,29 +62,28 @@ class CohortDiff:
 
     @property
     def entering(self) -> DiffFile:
-        """Members now who were none before."""
+        """The current members who were not members before."""
         return self.report.files[DiffType.ENTERING]
 
     @property
     def exiting(self) -> DiffFile:
-        """Members before who are none now, with the properties they had."""
+        """The previous members who are not members now, with the properties that they had."""
         return self.report.files[DiffType.EXITING]
 
     @property
     def existing(self) -> DiffFile:
-        """By choice of the destination: see ``ExistingMeaning``."""
+        """The users chosen by the destination: see ``ExistingMeaning``."""
         return self.report.files[DiffType.EXISTING]
 
     def rows(self, diff_type: DiffType) -> Iterator[Row]:
-        """The rows of one file, in order."""
+        """Yield the rows of one file, in order."""
         return self.schema.decode(self.report.files[diff_type].chunks(), canonical=True)
 
     def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:
         """Stage one of the files: see ``StageableDiff``.
 
         Raises:
-            DiffClosedError: The diff is closed.
-            UnusableDiffError: The file was changed since it was computed.
+            UnusableDiffError: The diff is closed, or the file was changed since.
         """
         file = self.report.files[diff_type]
         if key.endswith(".gz"):
@@ -109,12 +107,7 @@ class CohortDiff:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
 
@@ -129,36 +122,36 @@ def diff_members(
     work_dir: str | PathLike[str] | None = None,
     progress: Progress | Literal[True] | None = None,
 ) -> CohortDiff:
-    """Computes who entered, who exited and who exists.
+    """Compute which users entered and exited, and the members.
 
-    A changed property alone is neither entering nor exiting. The files do not depend
-    on the order of either side.
+    A changed property alone is neither entering nor exiting. The files do not depend on
+    the order of the rows.
 
     Args:
-        previous: The members before: ``Head.members()``, or ``()`` for the first sync.
-        current: The members now: an iterable of ``Member``, mappings or sequences, a
-            data frame that speaks Arrow, or an object that gives CSV.
+        previous: The previous members: ``Head.members()``, or ``()`` for the first sync.
+        current: The current members: an iterable of ``Member``, mappings or sequences, a
+            data frame that supports Arrow, or an object that provides CSV.
         schema: The columns to write, and the key.
-        existing: Which rows the file ``existing`` gets.
-        duplicates: What to do with different rows of one key.
-        engine: Another engine than the default one.
-        work_dir: Where temporary files go; by default the system's place for them.
-        progress: Told of the rows read so far; ``True`` draws a bar with tqdm.
+        existing: The meaning of the file ``existing``.
+        duplicates: The treatment of different rows with one key.
+        engine: An engine to use instead of the default one.
+        work_dir: The folder for temporary files; by default that of the system.
+        progress: A callback for the number of rows read so far; ``True`` shows a tqdm bar.
 
     Returns:
         The diff, which owns temporary files; use it as a context manager.
 
     Raises:
-        EmptyKeyError: Rows have no Amplitude id and members are matched by it.
-        DuplicateKeyError: Different rows share a key, and are refused.
-        MalformedCsvError,
-    PlanMismatchError, MissingColumnsError, UnsupportedValueError, InvalidTextError:
-            The members can't be read as the schema's rows.
-        DiskFullError: There is no room for temporary files; none is left behind.
+        EmptyKeyError: Rows have no Amplitude id, and members are matched by it.
+        DuplicateKeyError: Different rows have one key, and are refused.
+        MalformedCsvError, MissingColumnsError, InvalidCellError: The members can't be read
+            as rows of the schema.
+        DiskFullError: The temporary files do not fit on the disk; they have been removed.
         MissingExtraError: ``progress=True`` without tqdm.
-        ArgumentTypeError: An argument is of another type: members that are one text, a
-            query that did not run yet.
-        ConfigurationError: ``duplicates`` is none of its values, ``work_dir`` no folder.
+        ArgumentTypeError: An argument has the wrong type, such as members that are a single
+            text or a query that has not been executed.
+        ConfigurationError: ``duplicates`` is not one of its values, or ``work_dir`` is not
+            a folder.
 
     >>> schema = RowSchema()
     >>> with diff_members([("1", "ann"), ("2", "bob")], [("2", "bob"), ("3", "cy")],
@@ -166,52 +159,57 @@ def diff_members(
     ...     diff.entering.rows, list(diff.rows(DiffType.EXITING))
     (1, [('1', 'ann')])
     """
-    check_kind("schema", schema, RowSchema, "give that of the sync: sync.schema")
-    check_kind("existing", existing, ExistingMeaning, "give one, such as ExistingMeaning.MEMBERS")
-    check_kind("engine", engine, DiffEngine | None, "give one, such as PartitionEngine(workers=2)")
-    if isinstance(engine, type):  # which has the method too
-        raise ArgumentTypeError("engine", "type", f"give an object of it: {engine.__name__}()")
+    check_kind("schema", schema, RowSchema, "pass that of the sync: sync.schema")
+    check_kind("existing", existing, ExistingMeaning, "pass one, such as ExistingMeaning.MEMBERS")
+    check_kind("engine", engine, DiffEngine | None, "pass one, such as PartitionEngine(workers=2)")
+    if isinstance(engine, type):  # A class has the method too.
+        raise ArgumentTypeError("engine", "type", f"pass an instance: {engine.__name__}()")
     if duplicates not in get_args(Duplicates):
         fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
         raise ConfigurationError("diff_members", (fault,))
-    chosen = PartitionEngine() if engine is None else engine
     before = as_csv(previous, schema, fill=True)
     now = as_csv(current, schema, fill=False)
+    with _as_callback(progress) as callback, _kept_if_successful(work_dir) as folder:
+        report = (engine or PartitionEngine()).diff(
+            before,
+            now,
+            schema=schema,
+            existing=existing,
+            duplicates=duplicates,
+            folder=folder,
+            progress=callback,
+        )
+        check_kind("the result of the engine", report, DiffReport, "return a DiffReport")
+    ignored = {*report.ignored_columns, *now.ignored}
+    return CohortDiff(
+        schema=schema,
+        existing_meaning=existing,
+        report=evolve(report, ignored_columns=tuple(sorted(ignored))),
+        origin=now.origin,
+        folder=folder,
+    )
+
+
+@contextmanager
+def _kept_if_successful(work_dir: str | PathLike[str] | None) -> Generator[Path]:
+    """Make a folder for temporary files; remove it if an error is raised within the block."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="cohort-diff-", dir=work_dir))
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise DiskFullError(str(work_dir or tempfile.gettempdir())) from error
         if isinstance(error, FileNotFoundError | NotADirectoryError):
-            fault = f"work_dir {str(work_dir)!r} is no folder: make it first"
+            fault = f"work_dir {str(work_dir)!r} is not a folder: create it first"
             raise ConfigurationError("diff_members", (fault,)) from None
         raise
     try:
-        with _shown(progress) as told:
-            report = chosen.diff(
-                before,
-                now,
-                schema=schema,
-                existing=existing,
-                duplicates=duplicates,
-                folder=folder,
-                progress=told,
-            )
-        check_kind("what the engine gives", report, DiffReport, "return a DiffReport")
+        yield folder
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    report = evolve(report, ignored_columns=tuple(sorted({*report.ignored_columns, *now.ignored})))
-    return CohortDiff(
-        schema=schema,
-        existing_meaning=existing,
-        report=report,
-        origin=now.origin,
-        folder=folder,
-    )
 
 
-def _shown(
+def _as_callback(
     progress: Progress | Literal[True] | None,
 ) -> AbstractContextManager[Progress | None]:
     return TqdmProgress() if progress is True else nullcontext(progress)

@@ -1,68 +1,73 @@
-"""The default diff engine: any size in bounded memory.
+"""The default diff engine: members of any number in bounded memory.
 
-The current rows are divided into ranges of the key, each of a few ten thousand rows, in
-a temporary file. Members before that a record vouches for are in order already and are
-streamed; others are divided too. Then one range after the other is joined in memory and
-written, so the files come out in order without a sort of the whole.
+1. The boundaries of the key ranges are chosen from the first current rows.
+2. The current rows are partitioned: each is written to its key range, a few ten thousand
+   rows, in a spill file on the disk.
+3. Previous rows in a canonical file are in key order, so that file is streamed. Other
+   previous rows are partitioned too.
+4. One range after the other is joined in memory. The ranges are in key order, so the three
+   files are written in key order without a sort of all rows.
+5. The counts and digests are reported.
 """
 
-import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from .._arguments import kind_faults
+from .._bytes import Hashed, read_chunks
 from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.reader import read_table
+from ..format.reader import LineReader, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
+from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_without_key
-from ._join import Job, Join, Joined, Part, StoringJoin
+from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
 from ._partition import (
     Limits,
-    batches_of,
-    cells_of,
-    choose_ranges,
-    divide,
-    jobs_along,
-    jobs_of,
+    choose_boundaries,
+    in_batches,
+    initial_key_ranges,
+    jobs_with_partitioned_previous,
+    jobs_with_sorted_previous,
+    partition,
 )
-from ._spill import Index, append, room_in
+from ._spill import RangeIndex, append, as_disk_full_error
 from ._workers import run_tasks
 from .progress import Progress
 from .protocol import DiffFile, DiffReport, Duplicates
 
-_UNKNOWN_BYTES = 512 << 20
-"""Assumed for a source that does not know its size: if it has more, ranges are divided
-again; if it has less, they are small, which costs little."""
+_ASSUMED_BYTES = 512 << 20
+"""The assumed size of a source of unknown size. A larger source has ranges that are too
+large, which are partitioned again; a smaller one has small ranges, which cost little."""
 
-_ROW_BYTES = 64
-"""Assumed for a row where only their number is known."""
+_ASSUMED_ROW_BYTES = 64
+"""The assumed size of a row of a source of which only the number of rows is known."""
 
-_CONFLICTING = 10_000
-"""So many keys with different rows are looked up to say where they stand."""
+_MAX_CONFLICTS = 10_000
+"""The largest number of keys with different rows whose lines are looked for."""
 
 
 @frozen(kw_only=True)
 class PartitionEngine:
     """The default engine.
 
-    Where members before, which nothing vouches for, have different rows of one key, the
-    one with the smaller bytes counts; their rows without a key are left out.
+    If previous members that are not in canonical form have different rows for one key,
+    the row with the smaller bytes counts; their rows without a key are left out.
 
     Attributes:
-        workers: How many processes share the work; 1 is this process alone. The result
-            is the same. Worth it from a few million rows on.
-        range_bytes: About how much of the current rows is joined at a time. Each worker
-            takes about 20 times as much memory.
-        batch_bytes: About how much is read, at most, before it is written to its
-            ranges; the workers share it.
+        workers: The number of processes that share the work; 1 uses this process only.
+            The result is the same. More pay off from a few million rows on.
+        range_bytes: The approximate size of the current rows that are joined at a time.
+            Each worker takes about 20 times as much memory.
+        batch_bytes: The largest size of rows that are read before they are written to
+            their ranges; the workers share it.
 
     >>> PartitionEngine(workers=2).workers
     2
@@ -73,17 +78,16 @@ class PartitionEngine:
     batch_bytes: int = 4 << 20
 
     def __attrs_post_init__(self) -> None:
-        faults = [
-            *kind_faults("workers", self.workers, int),
-            *kind_faults("range_bytes", self.range_bytes, int),
-            *kind_faults("batch_bytes", self.batch_bytes, int),
-        ]
+        sizes = {
+            "workers": self.workers,
+            "range_bytes": self.range_bytes,
+            "batch_bytes": self.batch_bytes,
+        }
+        faults = [fault for name, size in sizes.items() for fault in kind_faults(name, size, int)]
+        if not faults and min(sizes.values()) < 1:
+            faults = ["workers, range_bytes and batch_bytes must be at least 1"]
         if faults:
             raise ConfigurationError("PartitionEngine", tuple(faults))
-        if min(self.workers, self.range_bytes, self.batch_bytes) < 1:
-            raise ConfigurationError(
-                "PartitionEngine", ("workers, range_bytes and batch_bytes must be at least 1",)
-            )
 
     def diff(
         self,
@@ -96,173 +100,180 @@ class PartitionEngine:
         folder: Path,
         progress: Progress | None,
     ) -> DiffReport:
-        """See :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`."""
+        """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`."""
+        scratch = folder / "scratch"
+        with as_disk_full_error(folder):
+            scratch.mkdir()
+
+        def report_progress(rows: int) -> None:
+            if progress is not None:
+                progress(rows, current.rows)
+
+        source = _RereadableSource(current, scratch / "source")
+        with current.reading():
+            table = read_table(source.chunks(), canonical=current.canonical)
+            reader = schema.line_reader(table)
+            limits, boundaries, blocks = self._choose_boundaries(current, reader, table.blocks)
+            index = partition(
+                blocks,
+                reader,
+                boundaries,
+                limits,
+                path=scratch / "current",
+                progress=report_progress,
+            )
+        if index.skipped and schema.key == "amplitude_id":
+            lines = first_without_key(source.reopen(), schema)
+            raise EmptyKeyError(schema.key, index.skipped, lines, current.unit)
+        output = _Output(folder, schema, existing)
+        with previous.reading():
+            jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
+            for result in run_tasks(_joins(existing, scratch, limits), jobs):
+                output.add(result)
+        if output.conflicts and duplicates == "refuse":
+            lines = first_conflicts(source.reopen(), schema, {*output.conflicting_keys})
+            raise DuplicateKeyError(schema.key, output.conflicts, lines, current.unit)
+        shutil.rmtree(scratch)
+        ignored = tuple(c for c in table.columns if c not in schema.columns)
+        return output.report(skipped=index.skipped, ignored=ignored)
+
+    def _choose_boundaries(
+        self, current: CsvSource, reader: LineReader, blocks: Iterator[Block]
+    ) -> tuple[Limits, Boundaries, Iterator[Block]]:
+        """Choose the ranges from the first blocks. Return all blocks, including these."""
         limits = Limits(
             workers=self.workers,
             range_bytes=self.range_bytes,
             batch_bytes=-(-self.batch_bytes // self.workers),
         )
-        scratch = folder / "scratch"
-        with room_in(folder):
-            scratch.mkdir()
-
-        def tell(rows: int) -> None:
-            if progress is not None:
-                progress(rows, current.rows)
-
-        source = _Rereadable(current, scratch / "source")
-        with current.reading():
-            table = read_table(source.chunks(), canonical=current.canonical)
-            reader = schema.line_reader(table)
-            sample = next(batches_of(table.blocks, limits.batch_bytes), list[Block]())
-            ahead = list(islice(table.blocks, 1))
-            if not ahead:
-                total = sum(len(block.data) for block in sample)
-                limits = evolve(limits, workers=1)
-            elif current.size is not None:
-                total = current.size
-            else:
-                total = _UNKNOWN_BYTES if current.rows is None else _ROW_BYTES * current.rows
-            ranges = choose_ranges(reader, sample, total, limits)
-            now = divide(
-                chain(sample, ahead, table.blocks),
-                reader,
-                ranges,
-                limits,
-                path=scratch / "current",
-                progress=tell,
-            )
-        if now.skipped and schema.key == "amplitude_id":
-            lines = first_without_key(source.again(), schema)
-            raise EmptyKeyError(schema.key, now.skipped, lines, current.unit)
-
-        with previous.reading():
-            old = read_table(previous.chunks(), canonical=previous.canonical)
-            old_reader = schema.line_reader(old, fill=True)
-            if previous.canonical:
-                before = Index(len(ranges))
-            else:
-                before = divide(
-                    old.blocks,
-                    old_reader,
-                    ranges,
-                    limits,
-                    path=scratch / "previous",
-                    progress=lambda _: None,
-                ).index
-            cells = (
-                small
-                for cell in cells_of(ranges, now.index, before)
-                for small in cell.balanced(scratch, limits)
-            )
-            jobs = (
-                jobs_along(old.blocks, old_reader, cells, limits)
-                if previous.canonical
-                else jobs_of(cells, limits)
-            )
-            output = _Output(folder, schema, existing)
-            join = Join(existing)
-            joins: list[Callable[[Job], Joined]] = [join]
-            if limits.workers > 1:
-                joins = [StoringJoin(join, scratch / f"part.{n}") for n in range(limits.workers)]
-            for joined in run_tasks(joins, jobs):
-                output.add(joined)
-        if output.conflicts and duplicates == "refuse":
-            lines = first_conflicts(source.again(), schema, {*output.conflicting})
-            raise DuplicateKeyError(schema.key, output.conflicts, lines, current.unit)
-        shutil.rmtree(scratch)
-        return output.report(
-            skipped=now.skipped,
-            ignored=tuple(c for c in table.columns if c not in schema.columns),
-        )
+        sample = next(in_batches(blocks, limits.batch_bytes), list[Block]())
+        following = list(islice(blocks, 1))
+        if not following:
+            total = sum(block.size for block in sample)
+            limits = evolve(limits, workers=1)
+        elif current.size is not None:
+            total = current.size
+        else:
+            rows = current.rows
+            total = _ASSUMED_BYTES if rows is None else _ASSUMED_ROW_BYTES * rows
+        boundaries = choose_boundaries(reader, sample, total, limits)
+        return limits, boundaries, chain(sample, following, blocks)
 
 
-class _Rereadable:
-    """A source that can be read again where an error needs to say where a row is."""
+def _jobs(
+    previous: CsvSource,
+    schema: RowSchema,
+    boundaries: Boundaries,
+    current: RangeIndex,
+    scratch: Path,
+    limits: Limits,
+) -> Iterator[Job]:
+    """Read the previous rows, and yield the join of each range."""
+    table = read_table(previous.chunks(), canonical=previous.canonical)
+    reader = schema.line_reader(table, fill=True)
+    index = RangeIndex(len(boundaries))
+    if not previous.canonical:
+        index = partition(table.blocks, reader, boundaries, limits, path=scratch / "previous")
+    ranges = (
+        part
+        for range_ in initial_key_ranges(boundaries, current, index)
+        for part in range_.split(scratch, limits)
+    )
+    if previous.canonical:
+        return jobs_with_sorted_previous(table.blocks, reader, ranges, limits)
+    return jobs_with_partitioned_previous(ranges, limits)
+
+
+def _joins(
+    existing: ExistingMeaning, scratch: Path, limits: Limits
+) -> Sequence[Callable[[Job], RangeResult]]:
+    """Return the join of each process."""
+    join = RangeJoin(existing)
+    if limits.workers == 1:
+        return [join]
+    return [RangeJoinToFile(join, scratch / f"joined.{n}") for n in range(limits.workers)]
+
+
+class _RereadableSource:
+    """A source that can be read a second time, to find the rows that an error is about."""
 
     def __init__(self, source: CsvSource, path: Path) -> None:
         self._source = source
         self._path = path
 
     def chunks(self) -> Iterator[bytes]:
-        if self._source.repeatable:
-            return self._source.chunks()
-        return self._kept()
-
-    def _kept(self) -> Iterator[bytes]:
+        """Yield the bytes, and keep them in a file if the source can be read only once."""
         for chunk in self._source.chunks():
-            append(self._path, chunk)
+            if not self._source.repeatable:
+                append(self._path, chunk)
             yield chunk
 
-    def again(self) -> CsvSource:
+    def reopen(self) -> CsvSource:
+        """Return a source with the same bytes."""
         if self._source.repeatable:
             return self._source
-        path, source = self._path, self._source
-
-        def chunks() -> Iterator[bytes]:
-            with path.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    yield chunk
-
-        return CsvSource(chunks=chunks, canonical=source.canonical, unit=source.unit)
+        return evolve(self._source, chunks=lambda: read_chunks(self._path.open("rb")))
 
 
-class _File:
+class _OutputFile:
+    """One of the three files while it is written."""
+
     def __init__(self, path: Path, header: bytes) -> None:
         self.path = path
-        self.digest = hashlib.sha256()
-        self.size = self.rows = 0
-        self.add(Part(0, header))
+        self.content = Hashed()
+        self.rows = 0
+        self.add(RangeOutput(0, header))
 
-    def add(self, part: Part) -> None:
-        data = part.text()
+    def add(self, output: RangeOutput) -> None:
+        """Append the rows of a range."""
+        data = output.read()
         append(self.path, data)
-        self.digest.update(data)
-        self.size += len(data)
-        self.rows += part.rows
+        self.content.update(data)
+        self.rows += output.rows
 
 
 class _Output:
-    """The three files as they grow, range by range, and the counts."""
+    """The three files while they are written, range by range, and the counts."""
 
     def __init__(self, folder: Path, schema: RowSchema, existing: ExistingMeaning) -> None:
-        self._files = {t: _File(folder / f"{t}.csv", schema.header_line) for t in DiffType}
-        # The digest of the members is that of ``existing`` where it holds just them.
-        self._members = (
-            self._files[DiffType.EXISTING].digest
-            if existing.contains_entering
-            else hashlib.sha256(schema.header_line)
-        )
+        self._files = {t: _OutputFile(folder / f"{t}.csv", schema.header_line) for t in DiffType}
+        # If ``existing`` has just the members, its digest is that of the members.
+        self._members = self._files[DiffType.EXISTING].content
+        if not existing.contains_entering:
+            self._members = Hashed()
+            self._members.update(schema.header_line)
         self._before = self._now = self._collapsed = self.conflicts = 0
-        self.conflicting = list[str]()
+        self.conflicting_keys = list[str]()
 
-    def add(self, joined: Joined) -> None:
-        self._files[DiffType.ENTERING].add(joined.entering)
-        self._files[DiffType.EXITING].add(joined.exiting)
-        self._files[DiffType.EXISTING].add(joined.existing)
-        if joined.now is not None:
-            self._members.update(joined.now.text())
-        self._before += joined.members_before
-        self._now += joined.members_now
-        self._collapsed += joined.collapsed
-        self.conflicts += joined.conflicts
-        room = max(0, _CONFLICTING - len(self.conflicting))
-        self.conflicting += joined.conflicting[:room]
+    def add(self, result: RangeResult) -> None:
+        """Append the rows of a range to the files, and add its counts."""
+        self._files[DiffType.ENTERING].add(result.entering)
+        self._files[DiffType.EXITING].add(result.exiting)
+        self._files[DiffType.EXISTING].add(result.existing)
+        if result.members is not None:
+            self._members.update(result.members.read())
+        self._before += result.members_before
+        self._now += result.members_now
+        self._collapsed += result.collapsed
+        self.conflicts += result.conflicts
+        free = max(0, _MAX_CONFLICTS - len(self.conflicting_keys))
+        self.conflicting_keys += result.conflicting_keys[:free]
 
     def report(self, *, skipped: int, ignored: tuple[str, ...]) -> DiffReport:
+        """Return the report of the engine."""
         return DiffReport(
             files={
                 diff_type: DiffFile(
                     path=file.path,
                     rows=file.rows,
-                    size=file.size,
-                    sha256=file.digest.hexdigest(),
+                    size=file.content.size,
+                    sha256=file.content.sha256,
                 )
                 for diff_type, file in self._files.items()
             },
             members_before=self._before,
             members_now=self._now,
-            members_sha256=self._members.hexdigest(),
+            members_sha256=self._members.sha256,
             skipped=skipped,
             collapsed=self._collapsed,
             ignored_columns=ignored,

@@ -1,16 +1,15 @@
-"""Progress as tqdm shows it."""
+"""Progress callbacks, and a progress bar."""
 
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 
 from .._optional import load
 
 
 class TqdmProgress:
-    """A progress callback that draws tqdm's bar, in a terminal or a notebook.
+    """A progress callback that shows a tqdm bar in a terminal or a notebook.
 
-    It appears with the first rows, and begins anew with the next sync.
+    The bar appears with the first rows; each further sync starts a new bar.
 
     Raises:
         MissingExtraError: tqdm is not installed.
@@ -21,6 +20,7 @@ class TqdmProgress:
         self._bar: Any = None
 
     def __call__(self, done: int, expected: int | None) -> None:
+        """Show the number of rows."""
         if self._bar is None or done < self._bar.n:
             self._close()
             self._bar = self._tqdm(unit=" rows", unit_scale=True)
@@ -34,14 +34,9 @@ class TqdmProgress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._close()
 
 
 Progress = Callable[[int, int | None], None]
-"""Called now and then with the rows read so far and, where known, the rows expected."""
+"""A callback for the number of rows read so far and the expected number, if it is known."""

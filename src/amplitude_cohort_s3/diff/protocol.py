@@ -1,6 +1,6 @@
-"""What a diff engine promises, and what it takes and gives.
+"""The protocol of a diff engine, and the report that it returns.
 
-``engine`` has the default one, ``testing.DiffEngineContract`` checks each word.
+``engine`` has the default engine; ``testing.DiffEngineContract`` tests the protocol.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import BinaryIO, Literal, Protocol, runtime_checkable
 from attrs import field, frozen
 
 from .._bytes import read_chunks
-from ..errors import DiffClosedError
+from ..errors import UnusableDiffError
 from ..format.content import FileContent
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
@@ -20,8 +20,8 @@ from ..storage.protocol import StagedObject, Storage
 from .progress import Progress
 
 Duplicates = Literal["refuse", "keep_smallest"]
-"""What to do with different rows of one key: raise ``DuplicateKeyError``, or keep the row
-with the smaller bytes. (Never "the first": the result must not depend on the order.)"""
+"""The treatment of different rows with one key: raise ``DuplicateKeyError``, or keep the row
+with the smaller bytes. (Not the first row: the result must not depend on the order.)"""
 
 
 @frozen(kw_only=True)
@@ -29,27 +29,29 @@ class DiffFile(FileContent):
     """One of the three files before it is stored: canonical bytes on the local disk.
 
     Attributes:
-        path: Where it is, as long as the diff is open.
+        path: The path of the file while the diff is open.
     """
 
     path: Path = field(repr=False)
 
     def open(self) -> BinaryIO:
-        """A stream over the bytes; the caller closes it.
+        """Open a stream of the bytes, which the caller closes.
 
         Raises:
-            DiffClosedError: The diff is closed.
+            UnusableDiffError: The diff is closed.
         """
         try:
             return self.path.open("rb")
         except FileNotFoundError:
-            raise DiffClosedError(self.path.stem) from None
+            rule = f"it is closed, and its file {self.path.stem!r} is removed"
+            hint = "Read the files, and call commit, inside the with block"
+            raise UnusableDiffError(rule, hint) from None
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes in chunks of a MiB.
+        """Yield the bytes in chunks of a MiB.
 
         Raises:
-            DiffClosedError: The diff is closed.
+            UnusableDiffError: The diff is closed.
         """
         yield from read_chunks(self.open())
 
@@ -130,7 +132,7 @@ class StageableDiff(Protocol):
 
 @runtime_checkable
 class DiffEngine(Protocol):
-    """Computes a diff. ``testing.DiffEngineContract`` says what it must fulfil."""
+    """An algorithm that computes a diff. ``testing.DiffEngineContract`` tests one."""
 
     def diff(
         self,
@@ -143,26 +145,26 @@ class DiffEngine(Protocol):
         folder: Path,
         progress: Progress | None,
     ) -> DiffReport:
-        """Writes the three files into a folder.
+        """Write the three files into a folder.
 
         Args:
             previous: The members at the previous sync. Properties that it lacks are
-                empty, columns that the schema lacks are dropped; it has no row twice.
-            current: The members now; properties that it lacks are an error.
+                empty, columns that the schema lacks are dropped; no row occurs twice.
+            current: The current members. It must have all properties.
             schema: The columns to write, and the key.
-            existing: Which rows the file ``existing`` gets.
-            duplicates: What to do with different current rows of one key.
-            folder: Empty, of the engine's own; the caller removes it with all it holds.
-            progress: Told of the current rows read so far.
+            existing: The meaning of the file ``existing``.
+            duplicates: The treatment of different current rows with one key.
+            folder: An empty folder for the engine's own use; the caller removes it.
+            progress: A callback for the number of current rows read so far.
 
         Returns:
-            The files, in the canonical order, that of the key's UTF-8 bytes.
+            The report of the files, whose rows are in the order of the key's UTF-8 bytes.
 
         Raises:
-            EmptyKeyError: Current rows have no Amplitude id and it is the key. (Rows
+            EmptyKeyError: Current rows have no Amplitude id, and it is the key. (Rows
                 without another key are skipped and counted.)
-            DuplicateKeyError: Different current rows share a key, and are refused.
-            MalformedCsvError: Either side is no CSV.
-            MissingColumnsError: The current side lacks a column.
+            DuplicateKeyError: Different current rows have one key, and are refused.
+            MalformedCsvError: One of the sources is not valid CSV.
+            MissingColumnsError: The current source lacks a column.
         """
         ...

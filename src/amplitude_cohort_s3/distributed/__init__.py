@@ -1,14 +1,16 @@
 """Cohorts that outgrow one machine: data frames, composed files, Spark."""
 
-from .composition import ComposedDiff, Part, write_part
+from .composition import ComposedDiff, StoredPart, members_digest, row_digest, write_part
 from .frames import FrameDiff, diff_frames
 from .spark import sync_frames
 
 __all__ = [
     "ComposedDiff",
     "FrameDiff",
-    "Part",
+    "StoredPart",
     "diff_frames",
+    "members_digest",
+    "row_digest",
     "sync_frames",
     "write_part",
 ]

@@ -1,121 +1,107 @@
-"""Reading previous members in Spark's tasks."""
+"""Reading the previous members in Spark's tasks."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from attrs import frozen
 
+from .._bytes import CHUNK_BYTES
 from .._optional import load
-from ..format.content import ContentPart, FileContent, verified
+from ..format.content import FileContent, verified
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..history.members import Members, needed_files
 from ..history.tables import csv_batches
-from ..log.records import RecordedFile, SyncRecord
-from ..storage.protocol import Storage
+from ..log.records import SyncRecord
 from ..sync.head import Head
-from ._tasks import OpenStorage, errors_told
+from ._tasks import OpenStorage, errors_to_notes
 from ._text_frames import frame_names
-
-_READ_BYTES = 1 << 20
-
-
-# --- Reading -----------------------------------------------------------------------------
-
-
-@frozen
-class Piece:
-    """Rows that one task reads: a part of a composed file, or all members."""
-
-    diff_type: DiffType | None
-    begin: int
-    content: ContentPart | None
-
-
-@frozen(kw_only=True)
-class Reader:
-    """Reads members before, in a task.
-
-    Where a file was composed, its parts begin at rows, so that each task can read and
-    verify one. A line end may stand in quotes, so no other file can be divided: one task
-    reads all.
-    """
-
-    open: OpenStorage
-    record: SyncRecord
-    schema: RowSchema
-    pieces: tuple[Piece, ...]
-
-    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        pa = load("pyarrow", "spark")
-        recorded = self.record.schema.columns
-        text = pa.schema([(column, pa.string()) for column in recorded])
-        with errors_told():
-            for batch in batches:
-                for number in batch.column(0).to_pylist():
-                    for rows in csv_batches(self._chunks(self.pieces[int(number)]), text):
-                        # A column that is new since then is empty.
-                        empty = pa.repeat(pa.scalar(""), rows.num_rows)
-                        cells = {
-                            name: rows.column(column) if column in recorded else empty
-                            for column, name in frame_names(self.schema).items()
-                        }
-                        yield pa.RecordBatch.from_pydict(cells)
-
-    def _chunks(self, piece: Piece) -> Iterator[bytes]:
-        storage, record = self.open(), self.record
-        if piece.diff_type is None or piece.content is None:
-            return Members.of_record(record, storage.open).csv_source(record.schema).chunks()
-        return self._range(storage, record.files[piece.diff_type], piece.begin, piece.content)
-
-    def _range(
-        self, storage: Storage, file: RecordedFile, begin: int, content: ContentPart
-    ) -> Iterator[bytes]:
-        def chunks() -> Iterator[bytes]:
-            with storage.open(file.key) as stream:
-                if stream.seekable():
-                    stream.seek(begin)
-                else:
-                    skip = begin
-                    while skip and (skipped := len(stream.read(min(skip, _READ_BYTES)))):
-                        skip -= skipped
-                left = content.size
-                while left and (chunk := stream.read(min(left, _READ_BYTES))):
-                    left -= len(chunk)
-                    yield chunk
-
-        whole = FileContent(rows=0, size=content.size, sha256=content.sha256)
-        yield self.record.schema.header_line
-        yield from verified(chunks(), [whole], file.key)
 
 
 def previous_members(spark: Any, head: Head | None, storage: OpenStorage, schema: RowSchema) -> Any:
-    """The members before as a frame that is read by the tasks."""
+    """Return the previous members as a frame that Spark's tasks read.
+
+    The tasks read and verify the parts of composed files in parallel, since each part begins
+    at a row. If a file is not composed, one task reads all members: a line end may be inside
+    of quotes, so the file can't be split without reading it from its start.
+    """
     names = frame_names(schema)
     columns = ", ".join(f"{name} string" for name in names.values())
     if head is None:
         return spark.createDataFrame([], columns)
     record = head.record
-    needed = needed_files(record)
 
-    def read(pieces: list[Piece]) -> Any:
-        if not pieces:
-            return spark.createDataFrame([], columns)
-        reader = Reader(open=storage, record=record, schema=schema, pieces=tuple(pieces))
-        numbers = spark.range(0, len(pieces), 1, len(pieces))
+    def read(diff_type: DiffType | None) -> Any:
+        reader = MemberReader(open=storage, record=record, schema=schema, diff_type=diff_type)
+        # Part 0 is the header. A file without rows has no other part.
+        tasks = 1 if diff_type is None else len(record.files[diff_type].parts) - 1
+        numbers = spark.range(1, tasks + 1, 1, max(tasks, 1))
         return numbers.mapInArrow(reader, columns)
 
-    def file(diff_type: DiffType) -> list[Piece]:
-        found, begin = list[Piece](), 0
-        for part in record.files[diff_type].parts:
-            found.append(Piece(diff_type, begin, part))
-            begin += part.size
-        return found[1:]  # the first one is the header
-
+    needed = needed_files(record)
     if not all(record.files[t].parts for t in needed):
-        return read([Piece(None, 0, None)])
-    frame = read([p for t in needed if t is not DiffType.EXITING for p in file(t)])
+        return read(None)
+    frame = read(DiffType.EXISTING)
+    if DiffType.ENTERING in needed:
+        frame = frame.union(read(DiffType.ENTERING))
     if DiffType.EXITING in needed:
-        frame = frame.join(read(file(DiffType.EXITING)), on=names[schema.key], how="left_anti")
+        frame = frame.join(read(DiffType.EXITING), on=names[schema.key], how="left_anti")
         frame = frame.select(*names.values())
     return frame
+
+
+@frozen(kw_only=True)
+class MemberReader:
+    """Reads previous members in a task that gets numbers of parts: for ``mapInArrow``.
+
+    Attributes:
+        open: The function that opens the storage.
+        record: The previous sync.
+        schema: The columns to return.
+        diff_type: The composed file whose parts are read, or None to read all members.
+    """
+
+    open: OpenStorage
+    record: SyncRecord
+    schema: RowSchema
+    diff_type: DiffType | None
+
+    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
+        pa = load("pyarrow", "spark")
+        recorded = self.record.schema.columns
+        text = pa.schema([(column, pa.string()) for column in recorded])
+        with errors_to_notes():
+            for number in (n for batch in batches for n in batch.column(0).to_pylist()):
+                for rows in csv_batches(self._csv(number), text):
+                    # A property that the previous sync did not have is empty.
+                    empty = pa.repeat(pa.scalar(""), rows.num_rows)
+                    cells = {
+                        name: rows.column(column) if column in recorded else empty
+                        for column, name in frame_names(self.schema).items()
+                    }
+                    yield pa.RecordBatch.from_pydict(cells)
+
+    def _csv(self, number: int) -> Iterator[bytes]:
+        record, storage = self.record, self.open()
+        if self.diff_type is None:
+            members = Members.of_record(record, storage.open)
+            yield from members.csv_source(record.schema).chunks()
+            return
+        file = record.files[self.diff_type]
+        part = file.parts[number]
+        content = FileContent(rows=0, size=part.size, sha256=part.sha256)
+        yield record.schema.header_line
+        with storage.open(file.key) as stream:
+            begin = sum(earlier.size for earlier in file.parts[:number])
+            if stream.seekable():
+                stream.seek(begin)
+            else:
+                deque(_next_chunks(stream, begin), maxlen=0)
+            yield from verified(_next_chunks(stream, part.size), [content], file.key)
+
+
+def _next_chunks(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    while size and (chunk := stream.read(min(size, CHUNK_BYTES))):
+        size -= len(chunk)
+        yield chunk

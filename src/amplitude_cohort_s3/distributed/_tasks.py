@@ -1,4 +1,4 @@
-"""Errors of Spark's tasks."""
+"""Spark's tasks: how they open the storage, and how their errors reach the driver."""
 
 import json
 import re
@@ -13,44 +13,36 @@ from ..errors import CohortS3Error
 from ..storage.protocol import Storage
 
 OpenStorage = Callable[[], Storage]
-"""Opens the storage, on the driver and in each task: picklable, such as
-``functools.partial(open_storage, "s3://my-bucket")``."""
+"""A function that opens the storage, on the driver and in each task. It must be picklable,
+such as ``functools.partial(open_storage, "s3://my-bucket")``."""
 
-
-# --- Errors in tasks ---------------------------------------------------------------------
-
-_TOLD = "amplitude_cohort_s3 raised "
+_NOTE = "amplitude_cohort_s3 raised "
 
 
 @contextmanager
-def errors_told() -> Generator[None]:
-    """In a task: a note in the trace of an error of ours says which one it is.
+def errors_to_notes() -> Generator[None]:
+    """In a task: note the class and the fields of an error of this library on it.
 
-    The text of a trace is all that Spark brings from a task to the driver.
+    Spark brings only the text of a task's traceback to the driver; it includes the notes.
     """
     try:
         yield
     except CohortS3Error as error:
-        error.add_note(
-            _TOLD + json.dumps([type(error).__name__, astuple(cast(AttrsInstance, error))])
-        )
+        fields = astuple(cast(AttrsInstance, error))
+        error.add_note(_NOTE + json.dumps([type(error).__name__, fields]))
         raise
 
 
 @contextmanager
-def errors_of_tasks() -> Generator[None]:
-    """On the driver: the error of ours that failed a task as often as Spark tries one.
-
-    Spark may well try again: what a network or a store did once, it may not do twice.
-    """
+def errors_from_notes() -> Generator[None]:
+    """On the driver: raise the error of this library that failed a task at every try."""
     try:
         yield
-    except Exception as error:  # Spark's class for it differs by version and by what was asked
-        told = re.search(rf"^{_TOLD}(.+)$", str(error), re.MULTILINE)
-        if told is None:
+    except Exception as error:  # its class depends on Spark's version and on the call
+        note = re.search(rf"^{_NOTE}(.+)$", str(error), re.MULTILINE)
+        if note is None:
             raise
-        name, facts = cast(tuple[str, list[str | list[str]]], json.loads(told[1]))
-        # JSON has no tuples, and the errors no lists.
-        raise getattr(errors, name)(
-            *(tuple(f) if isinstance(f, list) else f for f in facts)
-        ) from error
+        name, fields = cast(tuple[str, list[str | list[str]]], json.loads(note[1]))
+        # JSON turned the tuples of the errors into lists; they have no lists themselves.
+        values = (tuple(value) if isinstance(value, list) else value for value in fields)
+        raise getattr(errors, name)(*values) from error

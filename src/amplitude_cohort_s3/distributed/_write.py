@@ -1,5 +1,6 @@
 """Writing parts in Spark's tasks."""
 
+import pickle
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
@@ -9,54 +10,31 @@ from attrs import frozen
 from .._optional import load
 from ..format.columns import Row
 from ..format.schema import RowSchema
-from ..storage.protocol import ObjectInfo
-from ._tasks import OpenStorage, errors_told
+from ._tasks import OpenStorage, errors_to_notes
 from ._text_frames import frame_names
-from .composition import Part, members_digest, row_digest, write_part
-from .frames import FrameDiff
-
-_PART_COLUMNS = (
-    "number int, key string, size long, url string, rows long, sha256 string, "
-    "rows_digest string, first_key string, last_key string"
-)
-
-
-# --- Writing -----------------------------------------------------------------------------
+from .composition import StoredPart, members_digest, row_digest, write_part
 
 
 @frozen(kw_only=True)
 class PartWriter:
-    """Writes the rows of a task as one part, and says what it wrote."""
+    """Writes the rows of a task as one part, and returns its description: for ``mapInArrow``."""
 
     open: OpenStorage
     prefix: str
     schema: RowSchema
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        pa = load("pyarrow", "spark")
         context = load("pyspark", "spark").TaskContext.get()
         rows = _rows(batches)
         first = next(rows, None)
         if first is None:
             return
-        # Each attempt of the application has another id, so that those that run twice,
-        # by retry or by speculation, do not meet; the driver hears of the winners only.
-        number = context.partitionId()
-        key = f"{self.prefix}{number:05}-attempt-{context.taskAttemptId()}.csv"
-        with errors_told():
+        # Spark may run a task twice, after a failure or because it is slow. Each attempt has
+        # another id, so that no two write the same key; Spark passes on the part of only one.
+        key = f"{self.prefix}{context.partitionId():05}-attempt-{context.taskAttemptId()}.csv"
+        with errors_to_notes():
             part = write_part(self.open(), key, chain([first], rows), schema=self.schema)
-        told = {
-            "number": pa.array([number], pa.int32()),
-            "key": [part.stored.key],
-            "size": pa.array([part.stored.size], pa.int64()),
-            "url": [part.stored.url],
-            "rows": pa.array([part.rows], pa.int64()),
-            "sha256": [part.sha256],
-            "rows_digest": [str(part.rows_digest)],
-            "first_key": [part.first_key],
-            "last_key": [part.last_key],
-        }
-        yield pa.RecordBatch.from_pydict(told)
+        yield load("pyarrow", "spark").RecordBatch.from_pydict({"part": [pickle.dumps(part)]})
 
 
 def _rows(batches: Iterable[Any]) -> Iterator[Row]:
@@ -64,31 +42,24 @@ def _rows(batches: Iterable[Any]) -> Iterator[Row]:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def write_parts(frame: Any, writer: PartWriter, divisions: int) -> list[Part]:
-    """The parts of a frame, in the order of the key: Spark's text sorts by its UTF-8 bytes."""
-    if not divisions:
-        return []
+def write_parts(frame: Any, writer: PartWriter, count: int) -> list[StoredPart]:
+    """Write a frame as about this many parts, and return them in the order of the key."""
     names = frame_names(writer.schema)
     key = names[writer.schema.key]
     rows = frame.select(*names.values())
-    ordered = rows.repartitionByRange(divisions, key).sortWithinPartitions(key)
-    told = ordered.mapInArrow(writer, _PART_COLUMNS).collect()
-    return [
-        Part(
-            stored=ObjectInfo(key=row["key"], size=row["size"], url=row["url"]),
-            rows=row["rows"],
-            sha256=row["sha256"],
-            rows_digest=int(row["rows_digest"]),
-            first_key=row["first_key"],
-            last_key=row["last_key"],
-        )
-        for row in sorted(told, key=lambda row: row["number"])
+    # Spark compares strings by their UTF-8 bytes, which is also our order of the rows.
+    ordered = rows.repartitionByRange(count, key).sortWithinPartitions(key)
+    written = ordered.mapInArrow(writer, "part binary").collect()
+    parts: list[StoredPart] = [
+        pickle.loads(row["part"])  # noqa: S301 -- our own task pickled it
+        for row in written
     ]
+    return sorted(parts, key=lambda part: part.first_key)
 
 
-def digest_of(diff: FrameDiff, schema: RowSchema) -> str:
-    """The digest of the members now, where nothing may be written."""
-    sums = diff.current.mapInArrow(_sum_digests, "total string").collect()
+def digest_of(members: Any, schema: RowSchema) -> str:
+    """Return the digest of a frame of members, without writing anything."""
+    sums = members.mapInArrow(_sum_digests, "total string").collect()
     return members_digest(schema, sum(int(row["total"]) for row in sums))
 
 

@@ -1,8 +1,8 @@
-"""Syncs whose files an engine of many machines wrote as parts, to be composed in the storage.
+"""Syncs whose files many writers wrote as parts, which the storage composes.
 
-Each writer calls :func:`write_part` for its rows; what the parts say of themselves makes
-a :class:`ComposedDiff`, which ``plan_sync`` and ``commit`` take like any other diff. No
-process sees all rows.
+Each writer calls :func:`write_part` for its rows. The descriptions of the parts make a
+:class:`ComposedDiff`, which ``plan_sync`` and ``commit`` take like any other diff. No process
+reads all rows.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ from typing import Self
 
 from attrs import field, frozen
 
+from .._bytes import Hashed
 from ..diff.protocol import DiffSummary
 from ..errors import ConfigurationError, MalformedCsvError, MissingCapabilityError
 from ..format.columns import Row
@@ -25,15 +26,15 @@ _BATCH_ROWS = 1 << 14
 
 
 @frozen(kw_only=True)
-class Part:
+class StoredPart:
     """Consecutive rows of one file, stored as an object of their own without a header.
 
     The repr does not show the keys.
 
     Attributes:
         stored: The object.
-        rows: How many, at least one.
-        sha256: Of the bytes, in hex.
+        rows: The number of rows, at least one.
+        sha256: The SHA-256 of the bytes, in hex.
         rows_digest: The sum of the rows' :func:`row_digest`.
         first_key: The key of the first member.
         last_key: The key of the last member.
@@ -48,65 +49,27 @@ class Part:
 
 
 @frozen(kw_only=True)
-class ComposedFile(FileContent):
-    """One of the three files before it is composed.
-
-    Attributes:
-        stored: The objects that follow the header, in order.
-    """
-
-    stored: tuple[ObjectInfo, ...]
-
-    @classmethod
-    def of_parts(cls, parts: Sequence[Part], schema: RowSchema) -> Self:
-        """Return the file that a header and these parts make.
-
-        Raises:
-            MalformedCsvError: A part does not begin after the end of the one before it.
-        """
-        for before, part in pairwise(parts):
-            if part.first_key <= before.last_key:
-                raise _not_in_order(part.stored.key)
-        header = schema.header_line
-        content = [ContentPart(len(header), hashlib.sha256(header).hexdigest())]
-        content += [ContentPart(part.stored.size, part.sha256) for part in parts]
-        listed = "".join(f"{part.size} {part.sha256}\n" for part in content)
-        return cls(
-            rows=sum(part.rows for part in parts),
-            size=sum(part.size for part in content),
-            sha256=hashlib.sha256(listed.encode()).hexdigest(),
-            parts=tuple(content),
-            stored=tuple(part.stored for part in parts),
-        )
-
-
-@frozen(kw_only=True)
-class ComposedReport(DiffSummary):
-    """The summary of a diff whose files will be composed."""
-
-    files: Mapping[DiffType, ComposedFile]
-
-
-@frozen(kw_only=True)
 class ComposedDiff:
     """The difference of two sets of members, as parts that are in the storage already.
 
     Attributes:
         schema: The columns and the key.
         existing_meaning: The users that the file ``existing`` contains.
-        report: The counts and the files.
+        report: The counts, and the contents of the three files.
+        parts: The objects that each file consists of, after its header.
         origin: The description that the source of the current members gives of itself.
     """
 
     schema: RowSchema
     existing_meaning: ExistingMeaning
-    report: ComposedReport
+    report: DiffSummary
+    parts: Mapping[DiffType, Sequence[ObjectInfo]] = field(repr=False)
     origin: Mapping[str, str] = field(factory=dict[str, str])
 
     @classmethod
     def of_parts(
         cls,
-        parts: Mapping[DiffType, Sequence[Part]],
+        parts: Mapping[DiffType, Sequence[StoredPart]],
         *,
         schema: RowSchema,
         existing: ExistingMeaning = ExistingMeaning.MEMBERS,
@@ -130,14 +93,14 @@ class ComposedDiff:
         Raises:
             MalformedCsvError: Parts of one file are not in order.
         """
-        files = {t: ComposedFile.of_parts(parts[t], schema) for t in DiffType}
+        files = {t: _composed_content(parts[t], schema) for t in DiffType}
         rows = {t.value: files[t].rows for t in DiffType}
         digests = {t.value: sum(part.rows_digest for part in parts[t]) for t in DiffType}
         now = existing.member_total(**rows)
         return cls(
             schema=schema,
             existing_meaning=existing,
-            report=ComposedReport(
+            report=DiffSummary(
                 files=files,
                 members_before=now - rows["entering"] + rows["exiting"],
                 members_now=now,
@@ -146,6 +109,7 @@ class ComposedDiff:
                 collapsed=collapsed,
                 ignored_columns=tuple(sorted(ignored_columns)),
             ),
+            parts={t: tuple(part.stored for part in parts[t]) for t in DiffType},
             origin=dict(origin or {}),
         )
 
@@ -159,40 +123,62 @@ class ComposedDiff:
         if key.endswith(".gz"):
             fault = "files that are composed of parts can't be compressed: leave compression out"
             raise ConfigurationError("the destination", (fault,))
-        parts = self.report.files[diff_type].stored
-        return require_compose(storage).compose(key, parts, header=self.schema.header_line)
+        header = self.schema.header_line
+        return require_compose(storage).compose(key, self.parts[diff_type], header=header)
+
+
+def _composed_content(parts: Sequence[StoredPart], schema: RowSchema) -> FileContent:
+    """Return the content of the file that a header and these parts make.
+
+    Raises:
+        MalformedCsvError: A part does not begin after the end of the one before it.
+    """
+    for before, part in pairwise(parts):
+        if part.first_key <= before.last_key:
+            rule = f"its keys are not all greater than those of the part {before.stored.key!r}"
+            raise _not_sorted(rule, part.stored.key)
+    header = schema.header_line
+    content = [ContentPart(len(header), hashlib.sha256(header).hexdigest())]
+    content += [ContentPart(part.stored.size, part.sha256) for part in parts]
+    listed = "".join(f"{part.size} {part.sha256}\n" for part in content)
+    return FileContent(
+        rows=sum(part.rows for part in parts),
+        size=sum(part.size for part in content),
+        sha256=hashlib.sha256(listed.encode()).hexdigest(),
+        parts=tuple(content),
+    )
 
 
 def require_compose(storage: Storage) -> SupportsCompose:
-    """Return the storage as one that can compose.
+    """Return the storage if it can compose objects.
 
     Raises:
-        MissingCapabilityError: It can't.
+        MissingCapabilityError: The storage has no method ``compose``.
     """
     if not isinstance(storage, SupportsCompose):
         raise MissingCapabilityError(type(storage).__name__, "compose", "a sync of parts")
     return storage
 
 
-def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSchema) -> Part:
-    """Stores rows as one part of a file, in canonical bytes.
+def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSchema) -> StoredPart:
+    """Store rows as one part of a file, in canonical bytes.
 
-    Call it where the rows are: for each partition of an engine, on its machine.
+    Call it where the rows are: for each partition of an engine, on the partition's machine.
 
     Args:
-        storage: Where the files of the sync will be.
-        key: Where the part goes; below a prefix that consumers do not look at, and with
-            the number of the attempt in it where an engine may try twice.
-        rows: At least one, in ascending order of the key's UTF-8 bytes.
-        schema: The columns and the key.
+        storage: The storage of the data.
+        key: The key of the part, below a prefix that consumers do not read. If the engine may
+            try twice, include the number of the attempt.
+        rows: The rows, at least one, in ascending order of the UTF-8 bytes of the sync's key.
+        schema: The columns and the key of the rows.
 
     Returns:
         The part, visible under its key.
 
     Raises:
-        MalformedCsvError: The keys are not in ascending order.
+        MalformedCsvError: The rows are not in ascending order of their key.
         InvalidCellError: A cell holds a NUL or a lone surrogate.
-        ObjectExistsError: Something is under the key.
+        ObjectExistsError: An object already has the key.
         ValueError: There is no row.
 
     >>> from amplitude_cohort_s3 import MemoryStorage
@@ -201,37 +187,34 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
     >>> part.rows, part.stored.size
     (2, 12)
     """
-    digest, count, total = hashlib.sha256(), 0, 0
+    count = total = 0
     first = last = ""
 
     def chunks() -> Iterator[bytes]:
         nonlocal count, total, first, last
-        place, header = schema.key_index, len(schema.header_line)
+        position, header = schema.key_index, len(schema.header_line)
         remaining = iter(rows)
         while batch := list(islice(remaining, _BATCH_ROWS)):
-            keys = [row[place] for row in batch]
-            if not count:
-                first = keys[0]
-            elif keys[0] <= last:
-                raise _not_in_order(key)
-            if any(after <= before for before, after in pairwise(keys)):
-                raise _not_in_order(key)
+            keys = [row[position] for row in batch]
+            first = first if count else keys[0]
+            if any(b <= a for a, b in pairwise([last, *keys] if count else keys)):
+                rule = "the keys of its rows are not in strictly ascending order"
+                raise _not_sorted(rule, key)
             last = keys[-1]
-            data = b"".join(schema.encode(batch))[header:]
             count += len(batch)
             total += sum(map(row_digest, batch))
-            digest.update(data)
-            yield data
+            yield b"".join(schema.encode(batch))[header:]
 
-    staged = storage.stage(key, chunks())
+    content = Hashed(chunks())
+    staged = storage.stage(key, content)
     if not count:
         storage.discard(staged)
-        msg = "a part needs a row: leave out the parts of divisions that are empty"
+        msg = "a part needs at least one row: write no part for an empty partition"
         raise ValueError(msg)
-    return Part(
+    return StoredPart(
         stored=storage.publish(staged),
         rows=count,
-        sha256=digest.hexdigest(),
+        sha256=content.sha256,
         rows_digest=total,
         first_key=first,
         last_key=last,
@@ -239,27 +222,27 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
 
 
 def row_digest(row: Row) -> int:
-    """The sha256 of a row as a number. Digests of sets of rows are sums of these.
+    """Return the SHA-256 of a row as a number. The digest of a set of rows is a sum of these.
 
-    A sum does not depend on how an engine divided the rows, so a repeated run is known
-    by it.
+    A sum does not depend on how an engine partitioned the rows, so that a repeated sync is
+    recognised however it was partitioned.
 
     Args:
-        row: Cells in the order of the schema's columns.
+        row: The cells in the order of the schema's columns.
     """
-    # No cell holds a NUL.
+    # No cell contains a NUL, so that different rows give different bytes.
     return int.from_bytes(hashlib.sha256("\0".join(row).encode()).digest(), "big")
 
 
 def members_digest(schema: RowSchema, rows_digest: int) -> str:
-    """The digest of members of whom no process has seen all.
+    """Return the digest of a member set that no single process reads completely.
 
     Args:
-        schema: The columns; their header is part of it.
+        schema: The columns; their header is part of the digest.
         rows_digest: The sum of the members' :func:`row_digest`.
 
     Returns:
-        A sha256, in hex, of the header and of the sum modulo 2**256.
+        The SHA-256, in hex, of the header and of the sum modulo 2**256.
 
     >>> rows = [("1", "ann"), ("2", "bob")]
     >>> one = members_digest(RowSchema(), sum(map(row_digest, rows)))
@@ -270,10 +253,6 @@ def members_digest(schema: RowSchema, rows_digest: int) -> str:
     return hashlib.sha256(schema.header_line + total).hexdigest()
 
 
-def _not_in_order(key: str) -> MalformedCsvError:
-    return MalformedCsvError(
-        None,
-        "the rows are not in strictly ascending order of their key, after those of the part before",
-        "Sort all rows by the bytes of the key",
-        key,
-    )
+def _not_sorted(rule: str, key: str) -> MalformedCsvError:
+    hint = "Sort all rows by the UTF-8 bytes of the key, and remove repeated keys"
+    return MalformedCsvError(None, rule, hint, key)

@@ -1,10 +1,9 @@
-"""The diff as an expression over the user's own data frames, whatever engine they are of.
+"""The diff over the user's own data frames, computed by the engine that the frames belong to.
 
-Nothing here owns an engine: Narwhals says the same to pandas, Polars, pyarrow, DuckDB and
-PySpark. Needs the extra ``frames``.
+Narwhals gives pandas, Polars, pyarrow, DuckDB and PySpark one interface. Needs the extra
+``frames``.
 """
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -19,25 +18,26 @@ from ..errors import (
     MissingColumnsError,
 )
 from ..format.existing_meaning import ExistingMeaning
+from ._text_frames import quoted
 
 
 @frozen(kw_only=True)
 class FrameDiff:
     """The difference of two data frames of members, as frames of the same kind.
 
-    Lazy frames are lazy still, but over rows that are fixed: whenever they are evaluated,
-    they tell of the same members. The repr counts and does not show rows.
+    Lazy frames are still lazy, but their rows are fixed: they give the same members whenever
+    they are evaluated. The repr does not show rows.
 
     Attributes:
-        entering: Rows now whose key was not there before.
-        exiting: Rows before whose key is not there now, in the columns of today: a new
-            column is null, one that is gone is left out.
-        existing: By choice: see ``ExistingMeaning``.
-        current: All members now, each once.
-        members_before: How many there were.
-        members_now: How many there are.
-        skipped: Current rows without a key.
-        collapsed: Current rows that repeated another.
+        entering: The current rows whose key is new.
+        exiting: The previous rows whose key is gone, in the columns of the current ones: a
+            new column is null, and a removed one is left out.
+        existing: The rows that ``ExistingMeaning`` chooses.
+        current: All current members, each once.
+        members_before: The number of members before.
+        members_now: The number of members now.
+        skipped: The number of current rows without a key.
+        collapsed: The number of current rows that repeat another.
     """
 
     entering: Any
@@ -60,25 +60,25 @@ def diff_frames(
     on: str,
     existing: ExistingMeaning = ExistingMeaning.MEMBERS,
 ) -> FrameDiff:
-    """Computes who entered, who exited and who exists, with the engine that the frames are of.
+    """Compute who entered, who exited and who exists, with the engine of the frames.
 
-    The rules for keys are those of ``diff_members``: a null key is an empty one. A changed
-    property alone is neither entering nor exiting. Each side is evaluated once, now: a query
-    that is evaluated three times may give three cohorts. Polars collects the rows, DuckDB
-    keeps them in temporary tables of the connection, PySpark in local checkpoints.
+    Keys follow the rules of ``diff_members``, and a null key is an empty one. A member whose
+    properties alone changed neither enters nor exits. Each side is evaluated once, at once,
+    because a query that is evaluated three times may give three cohorts. Polars collects the
+    rows, DuckDB keeps them in temporary tables of the connection, PySpark in local checkpoints.
 
     Args:
-        previous: The members before: a frame of the same engine, with the column ``on``.
-        current: The members now: a frame of pandas, Polars (eager or lazy), pyarrow, a
-            relation of DuckDB or a data frame of PySpark.
-        on: The column by which members are told apart, text or integers.
-        existing: Which rows ``existing`` gets.
+        previous: The previous members: a frame of the same engine, with the column ``on``.
+        current: The current members: a frame of pandas, Polars (eager or lazy) or PySpark, a
+            table of pyarrow, or a relation of DuckDB.
+        on: The key, a column of text or integers.
+        existing: The rows that ``existing`` gets.
 
     Raises:
         MissingExtraError: Narwhals is not installed.
         MissingColumnsError: A side lacks the column ``on``.
-        ArgumentTypeError: A side is not such a frame, or they are of two engines.
-        InvalidCellError: The keys are not of one type, text or integers.
+        ArgumentTypeError: A side is not such a frame, or the engines differ.
+        InvalidCellError: The keys are neither text nor integers on both sides.
         EmptyKeyError: Current rows have no Amplitude id, and it is the key. (Rows without
             another key are skipped and counted.)
         DuplicateKeyError: Different rows of one side share a key.
@@ -93,44 +93,27 @@ def diff_frames(
     if (type(before), before.implementation) != (type(now), now.implementation):
         hint = f"pass both sides as {_kind(current)}"
         raise ArgumentTypeError("previous", _kind(previous), hint)
-    _check_key(nw, before.collect_schema(), now.collect_schema(), on)
+    schema = now.collect_schema()
+    _check_key(nw, before.collect_schema(), schema, on)
+    new = _evaluate(nw, now, on, refuse_empty=on == "amplitude_id")
+    old = _evaluate(nw, _in_columns(nw, before, schema), on)
 
-    columns = now.collect_schema().names()
-    has_key = ~nw.col(on).is_null()
-    if now.collect_schema()[on] == nw.String:
-        has_key = has_key & (nw.col(on) != "")
-    # Fixed before a row of it is counted, or the counts could be those of another answer.
-    times = "times" + "_" * max(map(len, columns))
-    counted = _counted(nw, now, on, times)
-    arrived = _total(nw, counted, times)
-    skipped = arrived - _total(nw, counted.filter(has_key), times)
-    if skipped and on == "amplitude_id":
-        raise EmptyKeyError(on, skipped, (), "row")
-    unique = counted.filter(has_key).select(*columns)
-    members_now = _count_keys(nw, unique, on)
-    before = _in_columns(nw, before.filter(has_key), now.collect_schema())
-    before = _counted(nw, before, on, times).select(*columns)
-    members_before = _count_keys(nw, before, on)
+    def joined(rows: Any, others: Any, how: str) -> Any:
+        return rows.join(others.select(on), on=on, how=how).select(*schema.names())
 
-    def without(rows: Any, others: Any) -> Any:
-        return rows.join(others.select(on), on=on, how="anti").select(*columns)
-
-    entering, exiting = without(unique, before), without(before, unique)
-    if existing.contains_entering:
-        exists = unique
-    else:
-        exists = unique.join(before.select(on), on=on, how="semi").select(*columns)
-        if existing.contains_exiting:
-            exists = nw.concat([exists, exiting])
+    entering, exiting = joined(new.rows, old.rows, "anti"), joined(old.rows, new.rows, "anti")
+    exists = new.rows if existing.contains_entering else joined(new.rows, old.rows, "semi")
+    if existing.contains_exiting:
+        exists = nw.concat([exists, exiting])
     return FrameDiff(
         entering=entering.to_native(),
         exiting=exiting.to_native(),
         existing=exists.to_native(),
-        current=unique.to_native(),
-        members_before=members_before,
-        members_now=members_now,
-        skipped=skipped,
-        collapsed=arrived - skipped - members_now,
+        current=new.rows.to_native(),
+        members_before=old.members,
+        members_now=new.members,
+        skipped=new.skipped,
+        collapsed=new.collapsed,
     )
 
 
@@ -158,66 +141,77 @@ def _check_key(nw: Any, before: Any, now: Any, on: str) -> None:
         raise InvalidCellError(on, rule, f"make it {now[on]} on both sides")
 
 
-def _counted(nw: Any, frame: Any, on: str, times: str) -> Any:
-    """Each row once and how many times it was there, evaluated once and for all."""
-    native = frame.to_native()
-    spark = frame.implementation in (nw.Implementation.PYSPARK, nw.Implementation.PYSPARK_CONNECT)
-    if spark:
-        # Divided by the key now, so that no join moves the rows again.
-        frame = nw.from_native(native.repartition(native["`" + on.replace("`", "``") + "`"]))
-    # Narwhals' own unique numbers the rows, for which Spark sorts them.
-    counted = frame.group_by(*frame.collect_schema().names()).agg(nw.len().alias(times))
-    if isinstance(counted, nw.DataFrame):
-        return counted
-    if spark:
-        # Unlike a cache, which is filled anew from the query where a machine is lost.
-        return nw.from_native(counted.to_native().localCheckpoint(eager=True))
-    match frame.implementation:
-        case nw.Implementation.POLARS:
-            return counted.collect().lazy()
-        case nw.Implementation.DUCKDB:
-            # A relation knows its connection only through its queries.
-            table = f"cohort_{uuid4().hex}"
-            query = f"create temp table {table} as from members"
-            counted.to_native().query("members", query)
-            return nw.from_native(native.query("members", f"from {table}"))
-        case _:
-            hint = "collect it first, or pass one of Polars, DuckDB or PySpark"
-            raise ArgumentTypeError("current", _kind(native), hint)
-
-
 def _in_columns(nw: Any, frame: Any, schema: Any) -> Any:
-    there = frame.collect_schema().names()
+    names = frame.collect_schema().names()
     cells = [
-        nw.col(name) if name in there else nw.lit(None).cast(kind).alias(name)
+        nw.col(name) if name in names else nw.lit(None).cast(kind).alias(name)
         for name, kind in schema.items()
     ]
     return frame.select(*cells)
 
 
-def _total(nw: Any, counted: Any, times: str) -> int:
-    return _figures(nw, counted, [nw.col(times).sum()])[0]
+@frozen
+class _Side:
+    """The members of one side: its different rows that have a key."""
+
+    rows: Any
+    members: int
+    skipped: int
+    collapsed: int
 
 
-def _count_keys(nw: Any, frame: Any, on: str) -> int:
-    """How many rows there are, if none of them has another one's key.
-
-    Raises:
-        DuplicateKeyError: One has.
-    """
-    sizes = frame.select(nw.col(on).alias("key")).group_by("key").agg(nw.len().alias("rows"))
-    keys, repeated = _figures(
-        nw,
-        sizes,
-        [nw.len().alias("keys"), (nw.col("rows") > 1).cast(nw.Int64).sum().alias("repeated")],
+def _evaluate(nw: Any, frame: Any, on: str, *, refuse_empty: bool = False) -> _Side:
+    """Evaluate a frame, once and for all, and count its rows."""
+    schema = frame.collect_schema()
+    columns = schema.names()
+    has_key = ~nw.col(on).is_null()
+    if schema[on] == nw.String:
+        has_key = has_key & (nw.col(on) != "")
+    count_column = "count" + "_" * max(map(len, columns))  # longer than every other name
+    distinct = _distinct_rows(nw, frame, on, count_column)
+    with_key = distinct.filter(has_key)
+    total, kept = (
+        _totals(nw, rows, nw.col(count_column).sum())[0] for rows in (distinct, with_key)
     )
+    if refuse_empty and kept < total:
+        raise EmptyKeyError(on, total - kept, (), "row")
+    per_key = with_key.group_by(on).agg(nw.len().alias(count_column))
+    is_repeated = (nw.col(count_column) > 1).cast(nw.Int64)
+    members, repeated = _totals(nw, per_key, nw.len(), is_repeated.sum())
     if repeated:
         raise DuplicateKeyError(on, repeated, (), "row")
-    return keys
+    return _Side(with_key.select(*columns), members, total - kept, kept - members)
 
 
-def _figures(nw: Any, frame: Any, expressions: Sequence[Any]) -> list[int]:
+def _distinct_rows(nw: Any, frame: Any, on: str, count_column: str) -> Any:
+    """Return the different rows and how often each occurs, as a frame that is evaluated."""
+    native = frame.to_native()
+    spark = frame.implementation in (nw.Implementation.PYSPARK, nw.Implementation.PYSPARK_CONNECT)
+    if spark:
+        # Partitioned by the key now, so that no join moves the rows again.
+        frame = nw.from_native(native.repartition(native[quoted(on)]))
+    # Not unique() of Narwhals: it numbers the rows, and Spark has to sort them for that.
+    distinct = frame.group_by(*frame.collect_schema().names()).agg(nw.len().alias(count_column))
+    if isinstance(distinct, nw.DataFrame):
+        return distinct
+    if spark:
+        # Not a cache: if a machine is lost, Spark fills a cache from the query again.
+        return nw.from_native(distinct.to_native().localCheckpoint(eager=True))
+    match frame.implementation:
+        case nw.Implementation.POLARS:
+            return distinct.collect().lazy()
+        case nw.Implementation.DUCKDB:
+            # A relation gives access to its connection only through its queries.
+            table = f"cohort_{uuid4().hex}"
+            distinct.to_native().query("members", f"create temp table {table} as from members")
+            return nw.from_native(native.query("members", f"from {table}"))
+        case _:
+            hint = "collect it first, or pass a frame of Polars, DuckDB or PySpark"
+            raise ArgumentTypeError("current", _kind(native), hint)
+
+
+def _totals(nw: Any, frame: Any, *expressions: Any) -> list[int]:
     found = frame.select(*expressions)
     if isinstance(found, nw.LazyFrame):
         found = found.collect()
-    return [int(figure or 0) for figure in found.row(0)]
+    return [int(total or 0) for total in found.row(0)]

@@ -1,9 +1,8 @@
-"""Syncs of cohorts that outgrow one machine, with PySpark: the shell of a cluster.
+"""Syncs with PySpark, for cohorts that outgrow one machine.
 
-Spark joins and sorts; its tasks read the previous files and write parts through the
-Storage, so no connector of Hadoop sees a name with a colon; the storage puts the parts
-together. Needs the extra ``spark``, PySpark 3.5 or later, and this package on the machines
-of the executors.
+Spark joins and sorts. Its tasks read the previous files and write parts through the storage,
+so that no connector of Hadoop sees a file name with a colon; the storage composes the parts.
+Needs the extra ``spark``, PySpark 3.5 or later, and this package on the executors.
 """
 
 from collections.abc import Callable, Generator
@@ -20,16 +19,16 @@ from ..storage.limits import MAX_PARTS
 from ..storage.protocol import Storage, SupportsDelete
 from ..sync.commit import SyncResult
 from ..sync.plan import check_exits, keys_of
-from ..sync.prepare import begin_sync
+from ..sync.prepare import SyncStart, begin_sync
 from ._read import previous_members
-from ._tasks import OpenStorage, errors_of_tasks
-from ._text_frames import as_text, frame_names, size_of
+from ._tasks import OpenStorage, errors_from_notes
+from ._text_frames import FileSize, as_text, frame_names, size_of
 from ._write import PartWriter, digest_of, write_parts
-from .composition import ComposedDiff, require_compose
+from .composition import ComposedDiff, StoredPart, require_compose
 from .frames import FrameDiff, diff_frames
 
 PART_BYTES = 256 << 20
-"""About how large a part is: ten thousand of these, the most that S3 joins, are 2.5 TiB."""
+"""The default size of a part: 10,000 of these, the most that S3 composes, are 2.5 TiB."""
 
 
 def sync_frames(
@@ -44,30 +43,30 @@ def sync_frames(
     log: Storage | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> SyncResult:
-    """Syncs a cohort that is a data frame of PySpark: three files appear, or none.
+    """Sync a cohort that is a data frame of PySpark: three files appear, or none.
 
-    The files are, byte for byte, those that ``sync_cohort`` writes for the same members,
-    and so are the protocol and the record; a stream may be synced by either. The rows do
-    not pass through the driver.
+    The files are, byte for byte, those that ``sync_cohort`` writes for the same members. The
+    protocol and the record are the same too, so both can sync the same stream in turn. The
+    rows do not pass through the driver.
 
-    Parts lie below ``staging`` until the sync is published, and are then deleted, where the
-    storage supports that. A run that dies leaves its parts: give that prefix a rule of
-    the bucket that expires objects after some days.
+    The parts are below ``staging`` until the sync is published. They are then deleted, if the
+    storage supports that. A driver that dies leaves its parts: give the bucket a lifecycle
+    rule that expires objects with that prefix after some days.
 
     Args:
-        sync: What is synced where.
-        members: Who is in the cohort now. It is evaluated once. Columns as in mappings:
-            ids in either style, text or integers, a null is empty.
-        storage: Opens the bucket or folder, on the driver and in each task.
+        sync: The cohort and its destination.
+        members: The current members. The frame is evaluated once. Its columns are named as in
+            mappings, ids in either style; they are text or integers, and null is empty.
+        storage: A function that opens the bucket or folder, on the driver and in each task.
         synced_at: As for ``sync_cohort``.
         max_exits: As for ``sync_cohort``.
-        staging: The prefix for parts, outside of what consumers look at.
-        part_bytes: About how many bytes of a file make a part.
-        log: Where the log is, if not in the storage.
-        clock: Gives the time; for tests.
+        staging: The prefix of the parts, which no consumer reads.
+        part_bytes: The approximate size of a part.
+        log: The storage of the log, if it is not that of the data.
+        clock: A function that returns the time; for tests.
 
     Raises:
-        ConfigurationError: ``staging`` is where the files go, or these are compressed.
+        ConfigurationError: ``staging`` is a prefix of the files, or these are compressed.
         MissingCapabilityError: The storage does not compose.
         ObjectTooLargeError: A file would be larger, or have more parts, than the storage
             accepts. Nothing has been written then.
@@ -82,49 +81,29 @@ def sync_frames(
         sync_frames(sync, spark.table("cohort"), partial(open_storage, "s3://my-bucket"))
     """
     functions = load("pyspark.sql.functions", "spark")
-    driver = storage()
-    _check_staging(sync, staging, part_bytes)
-    limit = require_compose(driver).max_object_bytes
+    driver, schema = storage(), sync.schema
+    _check_arguments(sync, staging, part_bytes)
+    max_bytes = require_compose(driver).max_object_bytes
     start = begin_sync(sync, driver, synced_at=synced_at, max_exits=max_exits, log=log, clock=clock)
-    current, ignored = as_text(functions, members, sync.schema)
+    current, ignored = as_text(functions, members, schema)
     spark = members.sparkSession
-    with errors_of_tasks():
-        before = previous_members(spark, start.head, storage, sync.schema)
-        diff = _diff(sync, before, current)
-        repeated = start.find_repeated_sync(lambda: digest_of(diff, sync.schema))
+    with errors_from_notes():
+        diff = _diff(sync, previous_members(spark, start.head, storage, schema), current)
+        repeated = start.find_repeated_sync(lambda: digest_of(diff.current, schema))
         if repeated is not None:
             return SyncResult(record=repeated, already_done=True, ignored_columns=ignored)
-        frames = {
-            DiffType.ENTERING: diff.entering,
-            DiffType.EXITING: diff.exiting,
-            DiffType.EXISTING: diff.existing,
-        }
-        sizes = {t: size_of(functions, frame, sync.schema) for t, frame in frames.items()}
-        check_exits(
-            sync,
-            members_before=diff.members_before,
-            members_now=diff.members_now,
-            exits=sizes[DiffType.EXITING].rows,
-            max_exits=max_exits,
-        )
-        for diff_type, key in keys_of(sync, start.synced_at).items():
-            size = sizes[diff_type]
-            if size.bytes > limit:
-                raise ObjectTooLargeError(key, limit, found=size.bytes)
-            if size.divisions(part_bytes) > MAX_PARTS:
-                raise ObjectTooLargeError(key, MAX_PARTS, "parts", size.divisions(part_bytes))
-        with _staged(driver, f"{staging}/{uuid4().hex}/") as run:
-            parts = {
-                t: write_parts(
-                    frame,
-                    PartWriter(open=storage, prefix=f"{run}{t}-", schema=sync.schema),
-                    sizes[t].divisions(part_bytes) if sizes[t].rows else 0,
-                )
-                for t, frame in frames.items()
-            }
+        frames = {t: getattr(diff, t.value) for t in DiffType}
+        sizes = {t: size_of(functions, frame, schema) for t, frame in frames.items()}
+        _check_before_writing(start, diff, sizes, max_bytes, part_bytes)
+        with _part_prefix(driver, staging) as prefix:
+            parts = dict[DiffType, list[StoredPart]]()
+            for t, size in sizes.items():
+                writer = PartWriter(open=storage, prefix=f"{prefix}{t}-", schema=schema)
+                count = size.part_count(part_bytes)
+                parts[t] = write_parts(frames[t], writer, count) if size.rows else []
             composed = ComposedDiff.of_parts(
                 parts,
-                schema=sync.schema,
+                schema=schema,
                 existing=sync.destination.existing,
                 skipped=diff.skipped,
                 collapsed=diff.collapsed,
@@ -134,6 +113,18 @@ def sync_frames(
             return start.commit(start.plan(composed), composed)
 
 
+def _check_arguments(sync: CohortSync, staging: str, part_bytes: int) -> None:
+    faults = list[str]()
+    if not staging.strip("/") or f"{staging}/".startswith(sync.stream.data_prefix):
+        faults.append(f"staging must be a prefix that no consumer reads, not {staging!r}")
+    if sync.destination.compression is not None:
+        faults.append("files that are composed of parts can't be compressed")
+    if part_bytes < 1:
+        faults.append(f"part_bytes must be at least 1, not {part_bytes}")
+    if faults:
+        raise ConfigurationError("sync_frames", tuple(faults))
+
+
 def _diff(sync: CohortSync, before: Any, current: Any) -> FrameDiff:
     key = sync.schema.key
     try:
@@ -141,29 +132,41 @@ def _diff(sync: CohortSync, before: Any, current: Any) -> FrameDiff:
             before, current, on=frame_names(sync.schema)[key], existing=sync.destination.existing
         )
     except DuplicateKeyError as error:
-        error.column = key  # as the user knows it
+        error.column = key  # the name that the user knows
         raise
 
 
-def _check_staging(sync: CohortSync, staging: str, part_bytes: int) -> None:
-    faults = list[str]()
-    if not staging.strip("/") or f"{staging}/".startswith(sync.stream.data_prefix):
-        faults.append("staging must be a prefix of its own, where no consumer looks")
-    if sync.destination.compression is not None:
-        faults.append("files that are composed of parts can't be compressed")
-    if part_bytes < 1:
-        faults.append("part_bytes must be at least 1")
-    if faults:
-        raise ConfigurationError("sync_frames", tuple(faults))
+def _check_before_writing(
+    start: SyncStart,
+    diff: FrameDiff,
+    sizes: dict[DiffType, FileSize],
+    max_bytes: int,
+    part_bytes: int,
+) -> None:
+    """Raise if too many members would leave, or if the store would not accept a file."""
+    check_exits(
+        start.sync,
+        members_before=diff.members_before,
+        members_now=diff.members_now,
+        exits=sizes[DiffType.EXITING].rows,
+        max_exits=start.max_exits,
+    )
+    for diff_type, key in keys_of(start.sync, start.synced_at).items():
+        size = sizes[diff_type]
+        if size.bytes > max_bytes:
+            raise ObjectTooLargeError(key, max_bytes, found=size.bytes)
+        if (count := size.part_count(part_bytes)) > MAX_PARTS:
+            raise ObjectTooLargeError(key, MAX_PARTS, "parts", count)
 
 
 @contextmanager
-def _staged(storage: Storage, run: str) -> Generator[str]:
-    """The prefix for the parts of one run, which are deleted whatever comes of it."""
+def _part_prefix(storage: Storage, staging: str) -> Generator[str]:
+    """Yield a prefix for the parts of one run, and delete everything below it at the end."""
+    prefix = f"{staging}/{uuid4().hex}/"
     try:
-        yield run
+        yield prefix
     finally:
         if isinstance(storage, SupportsDelete):
-            # All of them: those of attempts that lost, too.
-            for info in storage.list_objects(run):
+            # This includes the parts of attempts whose result Spark did not use.
+            for info in storage.list_objects(prefix):
                 storage.delete(info.key)

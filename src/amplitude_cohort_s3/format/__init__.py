@@ -8,11 +8,11 @@ from .member import Member, MemberLike
 from .schema import RowSchema
 
 __all__ = [
+    "ID_COLUMNS",
     "CohortFileName",
     "DiffType",
     "ExistingMeaning",
     "FileContent",
-    "ID_COLUMNS",
     "Member",
     "MemberLike",
     "NameStyle",

@@ -1,16 +1,17 @@
-"""The text of one cell: from Python values, and quoted for CSV."""
+"""The text of a cell: from Python values, and quoted for CSV."""
 
 from collections.abc import Iterable
 
-from ..errors import UnsupportedValueError
+from ..errors import InvalidCellError, MalformedCsvError
 from .columns import ID_COLUMNS
 
 
 def to_text(value: object, column: str) -> str:
-    """A cell as text, where there is one faithful text.
+    """Return the text of a value. None and NaN are empty.
 
     Raises:
-        UnsupportedValueError: The value is a float, a bool, a date or no scalar.
+        InvalidCellError: There is more than one way to write the value, as for a float, a
+            bool or a date, or it is not a scalar.
     """
     match value:
         case str():
@@ -18,24 +19,27 @@ def to_text(value: object, column: str) -> str:
         case None:
             return ""
         case bool():
-            cure = "write the text that the consumers expect, such as 'true'"
+            hint = "write the text that the consumers expect, such as 'true'"
         case int():
             return str(value)
         case float() if value != value:  # noqa: PLR0124 -- NaN, as pandas marks a missing value
             return ""
         case float() if column in ID_COLUMNS:
-            cure = "an id may already have lost digits; read it as text or integer at the source"
+            hint = "read it as text or as an integer at the source; it may already have lost digits"
         case float():
-            cure = "format it as the text that the consumers expect, such as f'{value:.2f}'"
+            hint = "format it as the text that the consumers expect, such as f'{value:.2f}'"
         case _ if hasattr(value, "isoformat"):
-            cure = "format it, for example with .isoformat()"
+            hint = "format it, for example with .isoformat()"
         case _:
-            cure = "convert it to text"
-    raise UnsupportedValueError(column, type(value).__name__, cure)
+            hint = "convert it to text"
+    raise InvalidCellError(column, f"is of type {type(value).__name__}", hint)
 
 
 def encode_text(cells: Iterable[str]) -> str:
-    """One canonical line; a lone CR is quoted too, since readers take it for a line end."""
+    """Return the canonical line of some cells.
+
+    A cell with a lone CR is quoted too, because some readers take a CR for a line end.
+    """
     return (
         ",".join(
             [
@@ -50,11 +54,24 @@ def encode_text(cells: Iterable[str]) -> str:
 
 
 def broken_rule(text: str) -> str | None:
-    """By which rule a text can't stand in a file, or None."""
+    """Return the reason why a text can't be written to a file, or None."""
     if "\0" in text:
-        return "holds a NUL, which ends a text for many databases"
+        return "contains a NUL, which ends a text in many databases"
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "holds half of a surrogate pair, which UTF-8 can't write"
+        return "contains half of a surrogate pair, which UTF-8 can't encode"
     return None
+
+
+def merge_repeated(columns: Iterable[str], cells: Iterable[str], line: int) -> dict[str, str]:
+    """Return the cell of each column. A repeated column must have equal cells.
+
+    Raises:
+        MalformedCsvError: A column occurs twice with different cells.
+    """
+    merged = dict[str, str]()
+    for column, cell in zip(columns, cells, strict=True):
+        if merged.setdefault(column, cell) != cell:
+            raise MalformedCsvError(line, f"the column {column} occurs twice with different values")
+    return merged

@@ -3,12 +3,10 @@
 Row = tuple[str, ...]
 """The cells of one member in the order of a schema's columns. A missing value is ``""``."""
 
-
 ID_COLUMNS = ("amplitude_id", "user_id")
-"""The id columns as Python and Arrow have them, whatever the file's header says."""
+"""The names of the id columns in Python and Arrow, whatever a file's header says."""
 
-
-READ_IDS = {
+_SPELLINGS = {
     "amplitudeid": "amplitude_id",
     "amplitude_id": "amplitude_id",
     "userid": "user_id",
@@ -17,9 +15,9 @@ READ_IDS = {
 
 
 def id_column(header: str) -> str | None:
-    """Which id column a header names, in either style and any letter case, or None.
+    """Return the id column that a header names, in either style and any letter case.
 
     >>> id_column(" amplitudeID"), id_column("plan")
     ('amplitude_id', None)
     """
-    return READ_IDS.get(header.strip().lower())
+    return _SPELLINGS.get(header.strip().lower())

@@ -1,37 +1,30 @@
-"""Gzip as a function from chunks to chunks; and whatever else files are compressed with."""
+"""Compression of byte streams: gzip in both directions, and Zstandard to read."""
 
 import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any, Protocol, cast
+from typing import Any
 
+from .._bytes import CHUNK_BYTES
 from .._optional import load
-from ..errors import MalformedGzipError, MalformedZstdError, MissingExtraError
+from ..errors import CompressionError, MissingExtraError
 from ..storage.protocol import StagedObject, Storage
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
-# 16 tells zlib to write and expect gzip's own header; it holds no time and no name.
+# 16 makes zlib write and expect the header of gzip; zlib writes no time and no name.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 _FAST_LEVEL = 2
 
-# A MiB of gzip may hold a GiB of text: it comes out in pieces of at most this size.
-_PIECE_BYTES = 1 << 20
-
-
-class _Compressor(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
-    def flush(self) -> bytes: ...
-
 
 def compress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The gzip form of the bytes: no time and no name in it, so equal in, equal out.
+    """Yield the bytes compressed with gzip, without a time and a name.
 
-    With the extra ``fast`` it takes about a fifth of the time and 6 % more bytes; these
-    are others then, but not what they decompress to.
+    Equal bytes give equal results. With the extra ``fast``, the result is another one: it
+    takes about a fifth of the time and has 6 % more bytes.
 
     Law: ``b"".join(decompress_chunks(compress_chunks(c))) == b"".join(c)``.
     """
@@ -42,37 +35,39 @@ def compress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The inverse of :func:`compress_chunks`, for any gzip bytes, of several members too.
+    """Yield the decompressed bytes of any gzip file, also one of several members.
+
+    A MiB of gzip may hold a GiB of text, so the chunks are at most a MiB.
 
     Raises:
-        MalformedGzipError: The bytes are not gzip, are damaged or end too early.
+        CompressionError: The bytes are not gzip, are damaged or end too early.
     """
     codec = zlib.decompressobj(wbits=_GZIP_WINDOW)
-    whole = False
+    complete = False
     for chunk in chunks:
         # Zero bytes may pad the last member.
-        data = chunk.lstrip(b"\0") if whole else chunk
+        data = chunk.lstrip(b"\0") if complete else chunk
         while data:
-            if whole:
+            if complete:
                 codec = zlib.decompressobj(wbits=_GZIP_WINDOW)
             try:
-                yield codec.decompress(data, _PIECE_BYTES)
+                yield codec.decompress(data, CHUNK_BYTES)
             except zlib.error as error:
-                raise MalformedGzipError(str(error)) from error
-            whole = codec.eof
-            data = codec.unused_data.lstrip(b"\0") if whole else codec.unconsumed_tail
-    if not whole:
-        raise MalformedGzipError("they end too early")
+                raise CompressionError("gzip", str(error)) from error
+            complete = codec.eof
+            data = codec.unused_data.lstrip(b"\0") if complete else codec.unconsumed_tail
+    if not complete:
+        raise CompressionError("gzip", "the data ends too early")
 
 
 def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The bytes of a file without its compression, told by its first bytes: names lie.
+    """Yield the bytes of a file, decompressed if it is gzip or Zstandard.
 
-    Gzip and Zstandard are taken off (the latter with the extra ``zstd``); anything else is
-    passed on as it is.
+    The first bytes of the file decide, because its name may be wrong. Zstandard needs the
+    extra ``zstd``.
 
     Raises:
-        MalformedGzipError, MalformedZstdError: The file is damaged or ends too early.
+        CompressionError: The file is damaged or ends too early.
         MissingExtraError: It is Zstandard and the extra is not installed.
 
     >>> b"".join(unpack_chunks(compress_chunks([b"a", b"b"]))), list(unpack_chunks([b"ab"]))
@@ -91,7 +86,7 @@ def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def content_type_of(key: str) -> str:
-    """The media type of a cohort file as it is stored, which its name tells.
+    """Return the media type of a stored cohort file, from the extension of its key.
 
     >>> content_type_of("1_a_2026-11-23T14:05_existing.csv.gz")
     'application/gzip'
@@ -100,7 +95,7 @@ def content_type_of(key: str) -> str:
 
 
 def is_compressed(first: bytes) -> bool:
-    """Whether :func:`unpack_chunks` would decompress a file that begins with these bytes."""
+    """Return whether :func:`unpack_chunks` decompresses a file that begins with these bytes."""
     return first.startswith((_GZIP_MAGIC, _ZSTD_MAGIC))
 
 
@@ -110,28 +105,28 @@ def _decompress_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         data = chunk
         while data or not (codec.needs_input or codec.eof):
-            if codec.eof:  # another frame follows
+            if codec.eof:  # Another frame follows.
                 codec = zstd.ZstdDecompressor()
             try:
-                yield codec.decompress(data, _PIECE_BYTES)
+                yield codec.decompress(data, CHUNK_BYTES)
             except zstd.ZstdError as error:
-                raise MalformedZstdError(str(error)) from error
+                raise CompressionError("Zstandard", str(error)) from error
             data = codec.unused_data if codec.eof else b""
     if not codec.eof:
-        raise MalformedZstdError("they end too early")
+        raise CompressionError("Zstandard", "the data ends too early")
 
 
 def _zstd() -> Any:
-    # Part of Python from 3.14 on; before, the same module by its own authors.
+    # The module is part of Python since 3.14; its authors provide it for older versions.
     return load("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "zstd")
 
 
-def _compressor() -> _Compressor:
+def _compressor() -> Any:
     try:
         isal = load("isal.isal_zlib", "fast")
     except MissingExtraError:
         return zlib.compressobj(wbits=_GZIP_WINDOW)
-    return cast("_Compressor", isal.compressobj(_FAST_LEVEL, wbits=_GZIP_WINDOW))
+    return isal.compressobj(_FAST_LEVEL, wbits=_GZIP_WINDOW)
 
 
 def stage_csv(storage: Storage, key: str, chunks: Iterable[bytes]) -> StagedObject:

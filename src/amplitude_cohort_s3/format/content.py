@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from ..errors import DigestMismatchError
+from ..errors import ObjectChangedError
 
 
 @frozen
@@ -51,54 +51,55 @@ class FileContent:
 
 
 def verified(chunks: Iterable[bytes], allowed: Iterable[FileContent], key: str) -> Iterator[bytes]:
-    """The same bytes; an error at their end, if they are none of what they may be.
+    """Yield the same bytes, and raise at their end unless they are an allowed content.
 
     Args:
         chunks: The bytes, decompressed.
-        allowed: What they may be.
-        key: Where they come from, for the error.
+        allowed: The contents of which one must be that of the bytes.
+        key: The key of the object, for the error.
 
     Raises:
-        DigestMismatchError: They are something else.
+        ObjectChangedError: The bytes have another content.
     """
-    checks = [_Check(content.expected) for content in allowed]
+    checks = [_ContentCheck(content.expected) for content in allowed]
     for chunk in chunks:
         for check in checks:
             check.update(chunk)
         yield chunk
-    if not any(check.holds() for check in checks):
-        raise DigestMismatchError(key)
+    if not any(check.succeeds() for check in checks):
+        raise ObjectChangedError(key)
 
 
-class _Check:
-    """Whether bytes, as they come, are those that some parts vouch for."""
+class _ContentCheck:
+    """Compares a stream of bytes with the digests of the parts that it should have."""
 
     def __init__(self, parts: Iterable[ContentPart]) -> None:
         self._parts = iter(parts)
-        self._fails = False
-        self._begin()
+        self._failed = False
+        self._begin_part()
 
-    def _begin(self) -> None:
+    def _begin_part(self) -> None:
         self._part = next(self._parts, None)
         self._digest = hashlib.sha256()
         self._left = 0 if self._part is None else self._part.size
 
-    def _end(self) -> None:
-        """Goes on to the part to which the next byte belongs."""
+    def _end_complete_parts(self) -> None:
+        """Check the digests of complete parts, and go on to the part of the next byte."""
         while self._part is not None and not self._left:
-            self._fails |= self._digest.hexdigest() != self._part.sha256
-            self._begin()
+            self._failed |= self._digest.hexdigest() != self._part.sha256
+            self._begin_part()
 
     def update(self, chunk: bytes) -> None:
+        """Check a chunk."""
         rest = memoryview(chunk)
-        while rest and not self._fails:
-            self._end()
-            self._fails |= self._part is None
-            taken, rest = rest[: self._left], rest[self._left :]
-            self._digest.update(taken)
-            self._left -= len(taken)
+        while rest and not self._failed:
+            self._end_complete_parts()
+            self._failed |= self._part is None
+            head, rest = rest[: self._left], rest[self._left :]
+            self._digest.update(head)
+            self._left -= len(head)
 
-    def holds(self) -> bool:
-        """Whether they were, to the last."""
-        self._end()
-        return not self._fails and self._part is None
+    def succeeds(self) -> bool:
+        """Return whether the chunks were exactly the parts."""
+        self._end_complete_parts()
+        return not self._failed and self._part is None

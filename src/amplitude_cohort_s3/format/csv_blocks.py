@@ -1,9 +1,10 @@
-"""CSV bytes cut into whole records, and records into cells.
+"""CSV bytes split into blocks of whole records, and records into cells.
 
-The standard library's reader splits a row at a lone CR, limits cells to 128 KiB by a
-setting of the whole process, and can't say at which line a row began. So the few
-rules are ours: RFC 4180 with LF or CRLF; a quote stands only around a cell or doubled
-inside a quoted one; a CR that no LF follows is data.
+The csv module splits a row at a lone CR, limits cells to 128 KiB by a setting of the whole
+process, and does not know the line at which a row begins. So the rules are implemented
+here: RFC 4180 with LF or CRLF. A quote is allowed only around a cell, or doubled inside a
+quoted cell. A CR that is not followed by LF is data. Bytes that break these rules, contain
+a NUL or are not UTF-8 raise ``MalformedCsvError``, with the line.
 """
 
 import pickle
@@ -16,21 +17,19 @@ from typing import Any, SupportsIndex
 from attrs import frozen
 
 from .._arguments import check_kind
+from .._bytes import CHUNK_BYTES
 from ..errors import MalformedCsvError
 
 BLOCK_BYTES = 64 << 10
-"""The size of a block: the work per block does not count, and all that is done with one
-finds it in the processor's cache."""
-
-_READ_BYTES = 1 << 20
-"""How much is read of a stream at a time."""
+"""The size of a block: large enough that the work per block does not count, and small
+enough that the block stays in the processor's cache."""
 
 MAX_ROW_BYTES = 64 << 20
-"""A row beyond this is an error, so that a file without line ends can't fill the memory."""
+"""The largest row, so that a file without line ends can't fill the memory."""
 
 _BOM = b"\xef\xbb\xbf"
 
-# With what files begin that people take for CSV; none of it is UTF-8 that a header can have.
+# The first bytes of files that are often taken for CSV; no header in UTF-8 begins with them.
 _OTHER_FORMATS = {
     b"PK\x03\x04": ("it is a workbook or another zip", "Save it as CSV (UTF-8)"),
     b"\xff\xfe": ("it is UTF-16", "Save it as UTF-8"),
@@ -44,32 +43,35 @@ _QUOTED_CELL = re.compile(r'"((?:[^"]|"")*+)"|([^",]*)')
 
 @frozen
 class Block:
-    """Whole records: none begins before or ends after it.
+    """A part of a file that consists of whole records.
 
     Attributes:
         first_line: The number of its first line in the file, from 1.
-        data: The bytes; a line end stands at the end, unless the file ends without.
+        data: The bytes, with a line end at the end unless the file ends without one.
     """
 
     first_line: int
     data: bytes
 
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return len(self.data)
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        # So that a pipe to a worker can take the bytes as they are.
+        # The pipe to a worker can then take the bytes without a copy.
         return Block, (self.first_line, pickle.PickleBuffer(self.data))
 
     def as_plain(self, width: int) -> str | None:
-        r"""The text in which each line is a row and each comma stands between two cells.
+        r"""Return plain text: each line is a row, and each comma separates two cells.
 
-        None where rows have to be looked at one by one. CRLF and quotes around every
-        cell (Amplitude's own exports) are taken off. At least ten times as fast as
-        :meth:`records`, for it looks at no row by itself.
+        CRLF and quotes around every cell, as in Amplitude's own exports, are removed.
+        Return None for other blocks, whose rows must be read one by one. This method
+        treats the block as a whole, so it is at least ten times as fast as
+        :meth:`records`.
 
         Args:
-            width: How many cells each row must have, two or more.
-
-        Raises:
-            MalformedCsvError: As :meth:`text`.
+            width: The number of cells of a row, two or more.
 
         >>> Block(1, b'"1","a"\r\n"2",""\r\n').as_plain(2)
         '1,a\n2,\n'
@@ -82,8 +84,8 @@ class Block:
                 return None
         quoted_rows = data.count(b'"\n"') + 1 if quoted else 0
         if quoted:
-            # Quotes that are not left over below are all at the edge of a cell, so what
-            # lies between two of them is a whole cell.
+            # If no quote is left after the replacements below, each quote was at the edge
+            # of a cell, so every cell was quoted.
             if not (
                 data.startswith(b'"')
                 and data.endswith(b'"\n')
@@ -93,8 +95,8 @@ class Block:
             data = data[1:-2].replace(b'"\n"', b"\n").replace(b'","', b",") + b"\n"
             if b'"' in data:
                 return None
-        # Only the separators are left in the right order exactly if each row has its
-        # cells; counting commas for each row would take twice as long.
+        # The sequence of separators is right exactly if each row has ``width`` cells. To
+        # count the commas of each row would take twice as long.
         separators = data.translate(None, _NO_SEPARATORS)
         rows = quoted_rows if quoted else len(separators) // width
         if separators != (b"," * (width - 1) + b"\n") * rows:
@@ -102,32 +104,24 @@ class Block:
         return Block(self.first_line, data).text()
 
     def text(self) -> str:
-        """The block as text.
-
-        Raises:
-            MalformedCsvError: It holds a NUL or is not UTF-8.
-        """
+        """Return the block as text."""
         nul = self.data.find(b"\0")
         if nul >= 0:
-            raise MalformedCsvError(self._line_at(nul), "it holds a NUL")
+            raise MalformedCsvError(self._line_at(nul), "it contains a NUL")
         try:
             return self.data.decode()
         except UnicodeDecodeError as error:
-            line, cure = self._line_at(error.start), "Save the file as UTF-8"
-            raise MalformedCsvError(line, "it is not UTF-8", cure) from None
+            line = self._line_at(error.start)
+            raise MalformedCsvError(line, "it is not UTF-8", "Save the file as UTF-8") from None
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """The line at which each record begins, and its cells; blank lines are skipped.
-
-        Raises:
-            MalformedCsvError: As :meth:`text`, or a quote stands where none may.
-        """
+        """Yield the first line and the cells of each record; blank lines are skipped."""
         line = self.first_line
         begun = list[str]()
         quoted = False
         for part in self.text().split("\n"):
-            # Within a quoted cell only a part with an odd number of quotes can end it. The
-            # parts are joined once: a cell may hold any number of line ends.
+            # Only a part with an odd number of quotes begins or ends a quoted cell. The
+            # parts are joined once, because a cell may contain very many line ends.
             quoted ^= part.count('"') % 2 == 1
             begun.append(part)
             if quoted:
@@ -141,7 +135,7 @@ class Block:
             yield line, split_record("\n".join(begun), line)
 
     def first_record(self) -> "Block":
-        """The first record that is not blank, and blank lines before it."""
+        """Return the first record that is not blank, with the blank lines before it."""
         begin = end = 0
         while end < len(self.data) and not self.data[begin:end].strip(b"\r\n"):
             begin = end
@@ -149,11 +143,7 @@ class Block:
         return Block(self.first_line, self.data[:end])
 
     def split_header(self) -> tuple[int, list[str], "Block"]:
-        """The line and the cells of the first record that is not blank, and what is behind it.
-
-        Raises:
-            MalformedCsvError: As :meth:`records`.
-        """
+        """Return the line and cells of the first record that is not blank, and the rest."""
         header = self.first_record()
         end = len(header.data)
         rest = Block(self._line_at(end), self.data[end:])
@@ -166,39 +156,40 @@ class Block:
 
 
 def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Block]:
-    """Cuts a binary stream, or chunks of any size, into blocks of whole records.
+    """Split a binary stream, or chunks of any size, into blocks of whole records.
 
-    A byte order mark is taken off.
+    A byte order mark is removed.
 
     Args:
         source: The bytes.
-        size: About how many a block has; by default ``BLOCK_BYTES``.
+        size: The approximate size of a block; by default ``BLOCK_BYTES``.
 
     Raises:
-        MalformedCsvError: A quote is never closed, a row exceeds ``MAX_ROW_BYTES``, or it
-            is a workbook or UTF-16.
+        MalformedCsvError: A quote is never closed, a row exceeds ``MAX_ROW_BYTES``, or the
+            bytes are a workbook or UTF-16.
     """
     size = BLOCK_BYTES if size is None else size
     line = 1
     rest = b""
     chunks = _even_chunks(source, size)
-    # Two, so that something is left where the mark is all of the first.
+    # Two chunks, as the first may consist of the byte order mark only.
     more = b"".join(islice(chunks, 2)).removeprefix(_BOM)
-    for begins, (rule, cure) in _OTHER_FORMATS.items():
-        if more.startswith(begins):
-            raise MalformedCsvError(line, rule, cure)
+    for magic, (rule, hint) in _OTHER_FORMATS.items():
+        if more.startswith(magic):
+            raise MalformedCsvError(line, rule, hint)
     while more:
         data = rest + more
         end = _end_of_records(data)
         if len(data) - end > MAX_ROW_BYTES:
             raise MalformedCsvError(
-                line + data.count(b"\n", 0, end), f"a row has over {MAX_ROW_BYTES >> 20} MiB"
+                line + data.count(b"\n", 0, end), f"the row has more than {MAX_ROW_BYTES >> 20} MiB"
             )
         if end:
             yield Block(line, data[:end])
             line += data.count(b"\n", 0, end)
         rest = data[end:]
-        # Of a row that is longer as much again is read, so it is looked at a few times only.
+        # For a long row, as many bytes are read again as it has so far, so that its bytes
+        # are searched only a few times.
         more = b"".join(islice(chunks, 1 + len(rest) // size))
     if rest.count(b'"') % 2:
         raise MalformedCsvError(line, "a quoted cell is never closed")
@@ -207,10 +198,7 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
 
 
 def split_record(record: str, line: int) -> list[str]:
-    """The cells of one record without its line end.
-
-    Raises:
-        MalformedCsvError: A quote stands where none may.
+    """Return the cells of one record without its line end.
 
     >>> split_record('1,"a ""b"", c",', 1)
     ['1', 'a "b", c', '']
@@ -231,14 +219,17 @@ def split_record(record: str, line: int) -> list[str]:
         if record[position] != ",":
             break
         position += 1
-    raise MalformedCsvError(line, "a quote stands inside a cell that is not quoted, or behind one")
+    raise MalformedCsvError(
+        line, "a quote is inside a cell that is not quoted, or text follows a quoted cell"
+    )
 
 
 @cache
 def canonical_line(cells: int) -> Callable[[str], object]:
-    """A function that says whether a line without line ends inside is canonical.
+    """Return a function that tests whether a line is canonical.
 
-    That is: it has so many cells, and quotes only around those that need them.
+    A canonical line has ``cells`` cells, quoted only if necessary. Lines with line ends in
+    a cell are not supported.
 
     >>> [bool(canonical_line(2)(line)) for line in ('1,"a,b"', '1,"a"', "1,2,3")]
     [True, False, False]
@@ -248,9 +239,9 @@ def canonical_line(cells: int) -> Callable[[str], object]:
 
 
 def _end_of_records(data: bytes) -> int:
-    """Behind the last line end that no quoted cell encloses; 0 where there is none.
+    """Return the offset after the last line end that is not in a quoted cell, or 0.
 
-    A line end is outside of quotes where the number of quotes before it is even.
+    A line end is outside of quoted cells if the number of quotes before it is even.
     """
     end = data.rfind(b"\n") + 1
     if b'"' not in data:
@@ -264,7 +255,7 @@ def _end_of_records(data: bytes) -> int:
 
 
 def _end_of_first_record(data: bytes, begin: int) -> int:
-    """Behind the first line end that no quoted cell encloses, or the end of the data."""
+    """Return the offset after the first line end that is not in a quoted cell, or the end."""
     end, quotes = begin, 0
     while end < len(data):
         before, end = end, data.find(b"\n", end) + 1 or len(data)
@@ -275,14 +266,14 @@ def _end_of_first_record(data: bytes, begin: int) -> int:
 
 
 def _even_chunks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in chunks of one size; the last one is shorter, perhaps empty."""
+    """Yield the bytes in chunks of one size; the last one is shorter, perhaps empty."""
     read = getattr(source, "read", None)
-    chunks = iter(source) if read is None else iter(partial(read, _READ_BYTES), b"")
+    chunks = iter(source) if read is None else iter(partial(read, CHUNK_BYTES), b"")
     gathered = list[bytes]()
     ready = 0
     for chunk in chunks:
-        if not gathered:  # only the first: the others are of its type
-            check_kind("a chunk", chunk, bytes, "chunks are bytes: encode text, as UTF-8")
+        if not gathered:  # Only the first is checked: the others have its type.
+            check_kind("a chunk", chunk, bytes, "pass bytes; encode text as UTF-8")
         gathered.append(chunk)
         ready += len(chunk)
         if ready >= size:

@@ -6,7 +6,7 @@ from .filename import DiffType
 
 
 class ExistingMeaning(Enum):
-    """Which users the file ``existing`` contains.
+    """A meaning of the file ``existing``: the users that it contains.
 
     Amplitude's page describes the file twice, differently: "the users that existed in the
     cohort at the time of the last sync", and "the full list of users who qualify in that
@@ -36,12 +36,12 @@ class ExistingMeaning(Enum):
 
     @property
     def contains_entering(self) -> bool:
-        """Whether users in ``entering`` are also in ``existing``."""
+        """True if users in ``entering`` are also in ``existing``."""
         return self is ExistingMeaning.MEMBERS
 
     @property
     def contains_exiting(self) -> bool:
-        """Whether users in ``exiting`` are also in ``existing``."""
+        """True if users in ``exiting`` are also in ``existing``."""
         return self is ExistingMeaning.PREVIOUS
 
     @property

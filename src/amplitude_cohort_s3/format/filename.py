@@ -1,4 +1,4 @@
-"""The codec of file names: ``123_26umsb5_2026-11-23T14:05_entering_key.csv`` and its parts."""
+"""The codec of file names such as ``123_26umsb5_2026-11-23T14:05_entering_key.csv``."""
 
 import re
 from datetime import datetime, timedelta
@@ -16,41 +16,40 @@ from . import _grammar
 
 SecondGroup = Literal["minutes", "seconds"]
 
-
 _SHORT = MAX_KEY_BYTES // 4
-"""A character has at most four bytes, so names up to here need no encoding to tell."""
+"""The length up to which a name is short enough, because a character has at most four bytes."""
 
 
 class DiffType(StrEnum):
-    """Which of a sync's three files it is; the order is the order of publication."""
+    """One of the three files of a sync, in the order of publication."""
 
     ENTERING = "entering"
-    """In the cohort now, and not at the previous sync."""
+    """Users who are in the cohort now and were not at the previous sync."""
     EXITING = "exiting"
-    """In the cohort at the previous sync, and not now."""
+    """Users who were in the cohort at the previous sync and are not now."""
     EXISTING = "existing"
-    """By choice of the destination: see ``ExistingMeaning``."""
+    """Users chosen by the destination: see ``ExistingMeaning``."""
 
 
 @frozen(kw_only=True)
 class NameStyle:
-    """How a name spells its time, and what else it needs to come back as it was.
+    """The spelling of a file name: with the parts of a name, it gives the exact text.
 
     Attributes:
-        separator: Between hours and minutes: ``:`` as Amplitude's pattern has it,
-            or ``-`` for tools that take a colon for something else (Spark, Windows).
-        seconds: Whether the time is spelled to the second.
-        second_group: What the second group of two digits means. Amplitude's page
-            says ``HH:SS``; hours and seconds without minutes could not be sorted
-            and not be told apart, so they are read as minutes unless you ask for
-            ``"seconds"``. Nothing is written that way.
+        separator: The separator between hours and minutes: ``:`` as in Amplitude's
+            pattern, or ``-`` for tools in which a colon has a meaning (Spark, Windows).
+        seconds: Whether the time has seconds.
+        second_group: The meaning of the second group of two digits. Amplitude's page has
+            ``HH:SS``, but with hours and seconds only, times could not be sorted or told
+            apart. It is therefore read as minutes unless you choose ``"seconds"``. The
+            library never writes such names.
         zulu: Whether a ``Z`` follows the time.
-        empty_routing_key: Whether an empty routing key stands in the name
-            (``_entering_.csv``), as some readers have seen it.
+        empty_routing_key: Whether the name has an empty routing key (``_entering_.csv``),
+            which occurs in some buckets.
         extension: ``.csv`` or ``.csv.gz``.
 
     Raises:
-        ConfigurationError: Values outside of these.
+        ConfigurationError: A value is not allowed.
     """
 
     separator: Literal[":", "-"] = ":"
@@ -75,7 +74,7 @@ class NameStyle:
 
     @property
     def step(self) -> timedelta:
-        """The distance of two times that follow each other in this style.
+        """The smallest difference of two times in this style.
 
         >>> NameStyle(seconds=True).step
         datetime.timedelta(seconds=1)
@@ -84,10 +83,10 @@ class NameStyle:
         return timedelta(seconds=1) if fine else timedelta(minutes=1)
 
     def floor(self, when: datetime) -> datetime:
-        """The newest time, not after ``when``, that this style can spell; in UTC.
+        """Return the newest time in UTC, not after ``when``, that this style can write.
 
         Args:
-            when: An aware datetime of any time zone.
+            when: A timezone-aware datetime.
 
         Raises:
             NaiveDatetimeError: ``when`` has no time zone.
@@ -104,7 +103,7 @@ class NameStyle:
         return utc if utc.minute == 0 else utc.replace(minute=0, second=59)
 
     def format_time(self, when: datetime) -> str:
-        """The time as it stands in a name: ``2026-11-23T14:05``."""
+        """Return the text of a time in a name, such as ``2026-11-23T14:05``."""
         second_group = when.minute if self.second_group == "minutes" else when.second
         groups = [when.isoformat()[: len("YYYY-MM-DDTHH")], f"{second_group:02}"]
         if self.seconds:
@@ -117,7 +116,7 @@ def _converted_time(when: datetime) -> datetime:
 
 
 def _diff_type(word: DiffType | str) -> DiffType:
-    # The class itself as the converter would take anything, for type checkers.
+    # With the class itself as the converter, type checkers would accept any argument.
     return DiffType(word)
 
 
@@ -130,20 +129,20 @@ class CohortFileName:
     every text that parses.
 
     Attributes:
-        project_id: The number of the Amplitude project, 0 where there is none;
-            None where the name lacks it.
+        project_id: The number of the Amplitude project, 0 if there is no project;
+            None if the name has no project id.
         cohort_id: Letters, digits and ``-``.
-        synced_at: When the cohort was synced, in UTC; other time zones are converted.
-        diff_type: Which of the three files it is.
-        routing_key: The user's own text behind the difftype, or None. No ``/`` and
-            no control characters.
-        style: How the name is spelled.
+        synced_at: The time of the sync in UTC; other time zones are converted.
+        diff_type: One of the three files.
+        routing_key: The user's own text after the difftype, without ``/`` and control
+            characters, or None.
+        style: The spelling of the name.
 
     Raises:
-        InvalidFileNameError: A part breaks its rule, or the style can't spell the
-            time; ``style.floor(synced_at)`` is the cure for that.
+        InvalidFileNameError: A part breaks its rule, or the style can't write the time
+            (``style.floor(synced_at)`` is a time that it can write).
         NaiveDatetimeError: ``synced_at`` has no time zone.
-        WrongArgumentError: A part is of another type.
+        ArgumentTypeError: A part has the wrong type.
 
     >>> name = CohortFileName.parse("123_26umsb5_2026-11-23T14:05_entering_vip_eu.csv")
     >>> name.routing_key, name.diff_type.value, name.synced_at.isoformat()
@@ -160,9 +159,9 @@ class CohortFileName:
     style: NameStyle = NameStyle()
 
     def __attrs_post_init__(self) -> None:
-        check_kind("project_id", self.project_id, int | None, "give a number, or None")
-        check_kind("cohort_id", self.cohort_id, str, "give it as text")
-        check_kind("routing_key", self.routing_key, str | None, "give it as text, or None")
+        check_kind("project_id", self.project_id, int | None, "pass a number or None")
+        check_kind("cohort_id", self.cohort_id, str, "pass text")
+        check_kind("routing_key", self.routing_key, str | None, "pass text or None")
         text = str(self)
         rule = self._broken_rule()
         if rule is None and (_is_too_long(text) or not _grammar.FILE_NAME.fullmatch(text)):
@@ -171,26 +170,22 @@ class CohortFileName:
             raise InvalidFileNameError(text, rule)
 
     def _broken_rule(self) -> str | None:
-        """What of the parts does not show in the text, or not clearly."""
+        """Return the first broken rule that the formatted name alone does not show, or None."""
         if self.project_id is not None and self.project_id < 0:
             return "a project id is 0 or more, or None"
         if not re.fullmatch(_grammar.COHORT_ID, self.cohort_id):
             return "a cohort id consists of letters, digits and -"
         if self.routing_key == "":
-            return "a routing key is never empty; leave it None"
+            return "a routing key can't be empty; use None"
         if self.routing_key is not None and self.style.empty_routing_key:
-            return "the style says that the routing key is empty, and there is one"
+            return "the style has an empty routing key, but there is one"
         if self.style.floor(self.synced_at) != self.synced_at:
-            return "the style can't spell this time; style.floor(synced_at) is one that it can"
+            return "the style can't write this time; use style.floor(synced_at)"
         return None
 
     def __str__(self) -> str:
-        """The name, without the path."""
-        parts = [
-            self.cohort_id,
-            self.style.format_time(self.synced_at),
-            self.diff_type.value,
-        ]
+        """Return the name, without the path."""
+        parts = [self.cohort_id, self.style.format_time(self.synced_at), self.diff_type.value]
         if self.project_id is not None:
             parts.insert(0, str(self.project_id))
         if self.routing_key is not None:
@@ -201,14 +196,15 @@ class CohortFileName:
 
     @classmethod
     def parse(cls, name: str, *, second_group: SecondGroup = "minutes") -> Self:
-        """The parts of a name.
+        """Parse a name.
 
         Args:
             name: The last segment of a key.
-            second_group: What the second of two groups means: see ``NameStyle``.
+            second_group: The meaning of the second of two groups: see ``NameStyle``.
 
         Raises:
-            InvalidFileNameError: It is no cohort file's name; the error says by which rule.
+            InvalidFileNameError: The text is not the name of a cohort file. The error
+                has the rule that it breaks.
         """
         match = _match(name)
         if match is None or (len(name) > _SHORT and _is_too_long(name)):
@@ -218,8 +214,8 @@ class CohortFileName:
             synced_at, style = _read_time(time, extension, routing_key == "", second_group)
         except ValueError as error:
             raise InvalidFileNameError(name, f"there is no such time: {error}") from None
-        # The text has passed every rule, and the constructor would check them all again:
-        # a listing of 100,000 names takes a fifth of the time this way.
+        # The constructor would check all rules again. Without it, a listing of 100,000
+        # names takes a fifth of the time.
         parsed = object.__new__(cls)
         _put_project_id(parsed, None if project_id is None else int(project_id))
         _put_cohort_id(parsed, cohort_id)
@@ -230,7 +226,7 @@ class CohortFileName:
         return parsed
 
     def key(self, path: str = "") -> str:
-        """The key of the file: the path, one slash, the name.
+        """Return the key of the file: the path, a slash and the name.
 
         Law: ``CohortFileName.from_key(n.key(path)) == (path, n)`` for every path that
         has no slash at its end.
@@ -243,22 +239,23 @@ class CohortFileName:
 
     @classmethod
     def from_key(cls, key: str, *, second_group: SecondGroup = "minutes") -> tuple[str, Self]:
-        """The path and the name of a key; the inverse of :meth:`key`.
+        """Split a key into the path and the name; the inverse of :meth:`key`.
 
         Raises:
-            InvalidFileNameError: The last segment is no cohort file's name, or the
-                path ends in a slash, which no name of ours would have.
+            InvalidFileNameError: The last segment is not the name of a cohort file, or
+                more than one slash comes before it.
         """
         path, slash, name = key.rpartition("/")
         if slash and (not path or path[-1] == "/"):
-            raise InvalidFileNameError(key, "one slash stands between the path and the name")
+            raise InvalidFileNameError(key, "there must be one slash between the path and the name")
         return path, cls.parse(name, second_group=second_group)
 
 
 _match = _grammar.FILE_NAME.fullmatch
+_cached_style = lru_cache(NameStyle)
+_DIFF_TYPES = {diff_type.value: diff_type for diff_type in DiffType}
 
-
-# The slots themselves, past the guard of a frozen class.
+# The setters of the slots. A frozen class refuses assignments, but not calls of these.
 (
     _put_project_id,
     _put_cohort_id,
@@ -269,9 +266,6 @@ _match = _grammar.FILE_NAME.fullmatch
 ) = (vars(CohortFileName)[attribute.name].__set__ for attribute in fields(CohortFileName))
 
 
-_DIFF_TYPES = {diff_type.value: diff_type for diff_type in DiffType}
-
-
 @lru_cache(maxsize=1024)
 def _read_time(
     text: str,
@@ -279,20 +273,20 @@ def _read_time(
     empty_routing_key: bool,  # noqa: FBT001 -- a cache is slower by keyword
     second_group: SecondGroup,
 ) -> tuple[datetime, NameStyle]:
-    """The time of a name and how it is spelled; the three names of a sync share both.
+    """Return the time of a name and the style; cached, as the three names of a sync share both.
 
     Raises:
-        ValueError: The calendar has no such time.
+        ValueError: The time does not exist.
     """
     zulu = text.endswith("Z")
-    separator, has_seconds = text[13], len(text) - zulu > len("YYYY-MM-DDTHH:MM")
-    style = _style(
-        separator,
-        "minutes" if has_seconds else second_group,
-        extension,
-        has_seconds,
-        zulu,
-        empty_routing_key,
+    has_seconds = len(text) - zulu > len("YYYY-MM-DDTHH:MM")
+    style = _cached_style(
+        separator=":" if text[13] == ":" else "-",
+        seconds=has_seconds,
+        second_group="minutes" if has_seconds else second_group,
+        zulu=zulu,
+        empty_routing_key=empty_routing_key,
+        extension=".csv" if extension == ".csv" else ".csv.gz",
     )
     hour, second = text[:13], text[14:16]
     if has_seconds:
@@ -302,24 +296,10 @@ def _read_time(
     else:
         iso = f"{hour}:00:{second}+00:00"
     if text[11:13] == "24":
-        # From 3.13 on, fromisoformat reads 24:00 as the next day's 00:00.
+        # Since Python 3.13, fromisoformat reads 24:00 as 00:00 of the next day.
         msg = "hour must be in 0..23"
         raise ValueError(msg)
     return datetime.fromisoformat(iso), style
-
-
-@lru_cache
-def _style(separator: str, second_group: SecondGroup, extension: str, *flags: bool) -> NameStyle:
-    """One object for all names of a style: making it costs more than reading a name."""
-    seconds, zulu, empty_routing_key = flags
-    return NameStyle(
-        separator=":" if separator == ":" else "-",
-        seconds=seconds,
-        second_group=second_group,
-        zulu=zulu,
-        empty_routing_key=empty_routing_key,
-        extension=".csv" if extension == ".csv" else ".csv.gz",
-    )
 
 
 def _is_too_long(name: str) -> bool:
@@ -327,8 +307,8 @@ def _is_too_long(name: str) -> bool:
 
 
 def _broken_rule_of_text(name: str) -> str:
-    """By which rule a text is no name."""
+    """Return the first rule that a text breaks."""
     for pattern, rule in _grammar.RULES:
         if not pattern.fullmatch(name):
             return rule
-    return f"it may have {MAX_KEY_BYTES} bytes of UTF-8"
+    return f"it may have at most {MAX_KEY_BYTES} bytes of UTF-8"

@@ -1,12 +1,12 @@
-"""One member, in the shapes that callers have."""
+"""One member, in the forms that callers have."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from attrs import field, frozen
 
-from ..errors import MalformedCsvError, UnsupportedValueError
-from .cells import to_text
+from ..errors import ArgumentTypeError, MalformedCsvError
+from .cells import merge_repeated, to_text
 from .columns import id_column
 
 
@@ -14,12 +14,12 @@ from .columns import id_column
 class Member:
     """One user in a cohort.
 
-    The repr counts and does not name: logs hold no user ids.
+    The repr has no user ids, so that logs have none.
 
     Attributes:
-        amplitude_id: Amplitude's own identifier; digits, up to 20 of them, kept as text.
+        amplitude_id: Amplitude's own identifier: up to 20 digits, kept as text.
         user_id: Your identifier; empty for anonymous users.
-        properties: The values of user properties by their column.
+        properties: The values of user properties by column.
     """
 
     amplitude_id: str
@@ -31,10 +31,21 @@ class Member:
 
 
 MemberLike = Member | Mapping[str, Any] | tuple[Any, ...] | list[Any]
-"""One member in any of the shapes that people have; ``RowSchema.row`` makes it a row."""
+"""One member in any form that ``RowSchema.row`` can turn into a row."""
 
 
 def cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, Any]:
+    """Return the values of a member by column.
+
+    Args:
+        member: A :data:`MemberLike`.
+        columns: The columns of a sequence.
+
+    Raises:
+        ArgumentTypeError: It is not a member.
+        MalformedCsvError: A sequence has another length, or a mapping has an id column in
+            two spellings with different values.
+    """
     match member:
         case Member():
             try:
@@ -43,32 +54,23 @@ def cells_by_column(member: object, columns: tuple[str, ...]) -> Mapping[str, An
                     "amplitude_id": member.amplitude_id,
                     "user_id": member.user_id,
                 }
-            except TypeError:  # asked beforehand, it would cost every row
-                found, cure = type(member.properties).__name__, "give a mapping by column"
-                raise UnsupportedValueError("properties", found, cure) from None
+            except TypeError:  # A check before it would slow down every row.
+                found = type(member.properties).__name__
+                raise ArgumentTypeError("properties", found, "pass a mapping by column") from None
         case Mapping():
             named = cast("Mapping[str, Any]", member)
             given = {id_column(name) or name: cell for name, cell in named.items()}
             if len(given) < len(named):
-                _check_repeats(named)
+                ids = {name: column for name in named if (column := id_column(name))}
+                merge_repeated(ids.values(), [to_text(named[n], c) for n, c in ids.items()], 1)
             return given
         case list() | tuple():
             cells = cast("Sequence[Any]", member)
-            if len(cells) == len(columns):
-                return dict(zip(columns, cells, strict=True))
-            found, cure = f"sequence of {len(cells)} cells", f"give those of {', '.join(columns)}"
+            if len(cells) != len(columns):
+                values = "1 value" if len(cells) == 1 else f"{len(cells)} values"
+                rule = f"it has {values}, but the sync has {len(columns)} columns"
+                raise MalformedCsvError(None, rule, f"Pass {', '.join(columns)}", unit="row")
+            return dict(zip(columns, cells, strict=True))
         case _:
-            found = type(member).__name__
-            cure = "give a Member, a mapping by column, or a sequence of cells"
-    raise UnsupportedValueError("members", found, cure)
-
-
-def _check_repeats(named: Mapping[str, Any]) -> None:
-    """That a mapping which spells a column in two ways has one value for it, as in a file."""
-    values = dict[str, str]()
-    for name, cell in named.items():
-        column = id_column(name)
-        if column is not None:
-            text = to_text(cell, column)
-            if values.setdefault(column, text) != text:
-                raise MalformedCsvError(1, f"the column {column} stands twice and differs")
+            hint = "pass a Member, a mapping by column, or a sequence of values"
+            raise ArgumentTypeError("a member", type(member).__name__, hint)

@@ -1,13 +1,14 @@
-"""Rows and their one canonical form as CSV; and the tolerant reading of other people's."""
+"""The columns of a sync's files: rows to canonical CSV, and any CSV or member to rows."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Literal
 
 from attrs import field, frozen
 
 from .._arguments import kind_faults
-from ..errors import ConfigurationError, InvalidTextError, MissingColumnsError
+from .._bytes import CHUNK_BYTES
+from ..errors import ConfigurationError, InvalidCellError, MissingColumnsError
 from .cells import broken_rule, encode_text, to_text
 from .columns import ID_COLUMNS, Row, id_column
 from .member import MemberLike, cells_by_column
@@ -22,14 +23,25 @@ _WRITTEN_IDS = {
 _BATCH_ROWS = 4096
 
 
-_CHUNK_BYTES = 1 << 20
-
-
 def _as_names(names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
-        fault = f"properties must be several names, ({names!r},) for one"
+        fault = f"properties must be a sequence of names, for example ({names!r},)"
         raise ConfigurationError("RowSchema", (fault,))
     return tuple(names)
+
+
+def _property_fault(name: str, earlier: Sequence[str]) -> str | None:
+    """Return the fault of a property's column, or None."""
+    for fault in kind_faults("a property's column", name, str):
+        return fault
+    if not name:
+        return "a property's column has no name"
+    if (column := id_column(name)) is not None:
+        return f"the property column {name!r} has the name of the id column {column}"
+    if name in earlier:
+        return f"two properties have the column {name!r}"
+    rule = broken_rule(name)
+    return None if rule is None else f"the property column {name!r} {rule}"
 
 
 @frozen(kw_only=True)
@@ -37,18 +49,18 @@ class RowSchema:
     r"""The columns of a sync's files, and the codec of their rows.
 
     Laws: ``list(schema.decode(schema.encode(rows))) == rows``, and equal rows in equal
-    order give equal bytes. The canonical bytes are UTF-8 without a byte order mark,
-    cells separated by ``,`` and rows ended by LF, a cell quoted only where it holds
-    ``,`` ``"`` CR or LF, a quote doubled, and always a header.
+    order give equal bytes. The canonical bytes are UTF-8 without a byte order mark. They
+    always begin with a header. Cells are separated by ``,`` and rows end with LF. A cell
+    is quoted only if it contains ``,`` ``"`` CR or LF; a quote in it is doubled.
 
     Attributes:
         properties: The names of the property columns, in order.
-        key: The column by which members are told apart.
-        header_style: How the id columns are written: see ``Destination``.
+        key: The column by which members are matched.
+        header_style: The spelling of the id columns in the header: see ``Destination``.
 
     Raises:
-        ConfigurationError: A property is named as an id column, empty or twice, or the
-            key is no column.
+        ConfigurationError: A property has the name of an id column, of another property
+            or none, or the key is not a column.
 
     >>> schema = RowSchema(properties=("plan",))
     >>> b"".join(schema.encode([("42", "ann", "a,b")]))
@@ -62,22 +74,11 @@ class RowSchema:
     def __attrs_post_init__(self) -> None:
         faults = [
             fault
-            for name in self.properties
-            for fault in kind_faults("a property's column", name, str)
+            for position, name in enumerate(self.properties)
+            if (fault := _property_fault(name, self.properties[:position])) is not None
         ]
-        if faults:
-            raise ConfigurationError("RowSchema", tuple(faults))
-        for position, name in enumerate(self.properties):
-            if not name:
-                faults.append("a property's column has no name")
-            elif id_column(name):
-                faults.append(f"the property column {name!r} reads as the column {id_column(name)}")
-            elif name in self.properties[:position]:
-                faults.append(f"two properties share the column {name!r}")
-            elif (rule := broken_rule(name)) is not None:
-                faults.append(f"the property column {name!r} {rule}")
         if self.key not in self.columns:
-            faults.append(f"the key {self.key!r} is none of the columns")
+            faults.append(f"the key {self.key!r} is not a column")
         if self.header_style not in _WRITTEN_IDS:
             faults.append(f"header_style must be 'documented' or 'api', not {self.header_style!r}")
         if faults:
@@ -85,7 +86,7 @@ class RowSchema:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns as Python has them: ``amplitude_id``, ``user_id``, then the properties."""
+        """The columns in Python: ``amplitude_id``, ``user_id``, then the properties."""
         return (*ID_COLUMNS, *self.properties)
 
     @property
@@ -95,7 +96,7 @@ class RowSchema:
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The columns as the file's first row has them."""
+        """The columns in the first row of a file."""
         return (*_WRITTEN_IDS[self.header_style], *self.properties)
 
     @property
@@ -104,26 +105,26 @@ class RowSchema:
         return encode_text(self.header).encode()
 
     def encode(self, rows: Iterable[Row]) -> Iterator[bytes]:
-        """The canonical bytes of a file: the header, then the rows in the order given.
+        """Yield the canonical bytes of a file: the header, then the rows in the given order.
 
         Args:
-            rows: Cells in the order of ``columns``.
+            rows: Rows with their cells in the order of ``columns``.
 
-        Returns:
-            Chunks of about a MiB; a small file is one.
+        Yields:
+            Chunks of about a MiB; a small file is a single chunk.
 
         Raises:
-            InvalidTextError: A cell holds a NUL or a lone surrogate.
-            ValueError: A row has another number of cells.
+            InvalidCellError: A cell contains a NUL or a lone surrogate.
+            ValueError: A row has another number of cells than the schema has columns.
         """
         chunk = [self.header_line]
         size = 0
-        iterator = iter(rows)
-        while batch := list(islice(iterator, _BATCH_ROWS)):
+        remaining = iter(rows)
+        while batch := list(islice(remaining, _BATCH_ROWS)):
             encoded = self._encode_batch(batch)
             chunk.append(encoded)
             size += len(encoded)
-            if size >= _CHUNK_BYTES:
+            if size >= CHUNK_BYTES:
                 yield b"".join(chunk)
                 chunk, size = [], 0
         if chunk:
@@ -135,8 +136,8 @@ class RowSchema:
             msg = f"a row has another number of cells than the schema's {width} columns"
             raise ValueError(msg)
         text = "\n".join(map(",".join, rows)) + "\n"
-        # One look at the whole batch: no cell holds anything that would need a quote
-        # exactly if there are no more separators than between cells and rows.
+        # The whole batch is checked at once: no cell needs quotes if there are no other
+        # separators than those between cells and rows.
         plain = (
             text.count(",") == len(rows) * (width - 1)
             and text.count("\n") == len(rows)
@@ -156,53 +157,32 @@ class RowSchema:
             for column, cell in zip(self.columns, row, strict=True)
             if (rule := broken_rule(cell)) is not None
         )
-        raise InvalidTextError(column, rule)
+        raise InvalidCellError(column, rule, "remove it before the sync")
 
     def decode(
         self, source: Iterable[bytes], *, canonical: bool = False, fill: bool = False
     ) -> Iterator[Row]:
-        """The rows of a file, its columns matched by their names.
+        """Yield the rows of a CSV file, whose columns are matched by name.
 
-        Reads canonical files and what else occurs: see :func:`read_table`. Columns
-        that the schema does not have are left out; an id column that is not the key
-        may be missing.
+        Reads canonical files and many others: see :func:`read_table`. Columns that the
+        schema does not have are left out. An id column that is not the key may be missing.
 
         Args:
             source: A binary stream, or chunks of bytes.
-            canonical: A record says that the library wrote it: then no TAB is taken off.
-            fill: Whether a property that the file lacks is empty, not an error.
+            canonical: Whether the bytes are in canonical form; then TABs are kept.
+            fill: Whether a property that the file lacks is empty instead of an error.
 
         Raises:
             MissingColumnsError: The file lacks the key or, without ``fill``, a property.
-            MalformedCsvError: As :func:`read_table`.
+            MalformedCsvError: The file is not valid CSV: see :func:`read_table`.
         """
         table = read_table(source, canonical=canonical)
-        select = self.selector(table, fill=fill)
+        select = self.line_reader(table, fill=fill).select
         for rows in table.batches:
             yield from map(select, rows)
 
-    def selector(self, table: Table, *, fill: bool = False) -> Callable[[Row], Row]:
-        """Return a function that turns a table's rows into rows of this schema.
-
-        Args:
-            table: A CSV file whose header has been read.
-            fill: Whether a property that the table lacks is empty instead of an error.
-
-        Raises:
-            MissingColumnsError: The table lacks the key or, without ``fill``, a property.
-        """
-        if table.columns == self.columns:
-            return lambda row: row
-        positions = self._positions(table, fill=fill)
-
-        def select(row: Row) -> Row:
-            cells = (*row, "")
-            return tuple([cells[position] for position in positions])
-
-        return select
-
     def line_reader(self, table: Table, *, fill: bool = False) -> LineReader:
-        """Return a reader that turns a table's blocks into canonical lines of this schema.
+        """Return a reader that turns a table's rows into rows of this schema.
 
         Args:
             table: A CSV file whose header has been read.
@@ -211,45 +191,44 @@ class RowSchema:
         Raises:
             MissingColumnsError: The table lacks the key or, without ``fill``, a property.
         """
-        same = table.columns == self.columns
-        positions = None if same else self._positions(table, fill=fill)
+        found = table.columns
+        if found == self.columns:
+            return LineReader(table.reader, None, self.key_index)
+        self.check_columns(found, fill=fill)
+        absent = len(found)
+        positions = tuple(found.index(c) if c in found else absent for c in self.columns)
         return LineReader(table.reader, positions, self.key_index)
 
-    def _positions(self, table: Table, *, fill: bool) -> tuple[int, ...]:
-        """Return the position of each schema column; an absent one is after the last cell."""
-        self.check_columns(table.columns, fill=fill)
-        absent = len(table.columns)
-        return tuple(table.columns.index(c) if c in table.columns else absent for c in self.columns)
-
     def check_columns(self, columns: Collection[str], *, fill: bool) -> None:
-        """That members with these columns can be rows of the schema.
+        """Raise unless members with these columns can be rows of the schema.
 
         Args:
-            columns: The names that they have.
-            fill: Whether a property that they lack is empty, not an error.
+            columns: The names of the columns.
+            fill: Whether a property that they lack is empty instead of an error.
 
         Raises:
-            MissingColumnsError: The key or, without ``fill``, a property is absent.
+            MissingColumnsError: The key or, without ``fill``, a property is missing.
         """
         required = (self.key,) if fill else (self.key, *self.properties)
         missing = [column for column in required if column not in columns]
         if missing:
-            raise MissingColumnsError(tuple(dict.fromkeys(missing)))
+            raise MissingColumnsError(tuple(dict.fromkeys(missing)), found=tuple(columns))
 
     def row(self, member: MemberLike, *, fill: bool = False) -> Row:
-        """The row of a member in any of the shapes that people have.
+        """Return the row of a member.
 
         Args:
-            member: A ``Member``; a mapping by column (the ids in either header style,
+            member: A ``Member``; a mapping by column (the ids in either header style;
                 columns that the schema lacks are ignored); or a sequence in the order
-                of ``columns``. Cells are text; integers become decimal text, None and
-                NaN become empty.
-            fill: Whether a property that the member lacks is empty, not an error.
+                of ``columns``. Values are text or integers; None and NaN become empty.
+            fill: Whether a property that the member lacks is empty instead of an error.
 
         Raises:
-            MissingColumnsError: The key or, without ``fill``, a property is absent.
-            UnsupportedValueError: A cell is a float, a bool, a date or no scalar.
-            MalformedCsvError: A mapping has an id column in two spellings that differ.
+            MissingColumnsError: The key or, without ``fill``, a property is missing.
+            InvalidCellError: A value is a float, a bool, a date or not a scalar.
+            MalformedCsvError: A sequence has another length, or a mapping has an id column
+                in two spellings with different values.
+            ArgumentTypeError: It is not a member.
 
         >>> RowSchema(properties=("plan",)).row({"amplitudeID": 42, "plan": None})
         ('42', '', '')

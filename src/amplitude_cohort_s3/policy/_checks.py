@@ -94,6 +94,14 @@ def principal_faults(principals: tuple[str, ...], partition: str | None) -> Iter
             )
 
 
+def option_faults(purpose: Purpose, *, create_only: bool, legacy_acl: bool) -> Iterator[str]:
+    """Yield the faults of options that do not fit the purpose."""
+    if create_only and purpose != "write":
+        yield f'create_only is for purpose "write", not {purpose!r}'
+    if legacy_acl and purpose not in ("write", "amplitude"):
+        yield f"legacy_acl is for purposes that write, not {purpose!r}"
+
+
 def origin_faults(
     principals: tuple[str, ...], organisation: str | None, source_account: str | None
 ) -> Iterator[str]:

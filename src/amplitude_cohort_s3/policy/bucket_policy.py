@@ -22,6 +22,7 @@ from ..settings.destination import Destination, check_is_destination
 from ._checks import (
     expand_principals,
     key_faults,
+    option_faults,
     origin_conditions,
     origin_faults,
     partition_of,
@@ -178,11 +179,8 @@ StringLike 'cohorts/*'
         *place_faults(destination),
         *principal_faults(principals, partition),
         *origin_faults(principals, organisation, source_account),
+        *option_faults(purpose, create_only=create_only, legacy_acl=legacy_acl),
     ]
-    if create_only and purpose != "write":
-        faults.append(f'create_only is for purpose "write", not {purpose!r}')
-    if legacy_acl and purpose not in ("write", "amplitude"):
-        faults.append(f"legacy_acl is for purposes that write, not {purpose!r}")
     if kms_key is not None:
         faults += key_faults(kms_key, destination.region, partition, purpose)
     if faults:

@@ -1,4 +1,9 @@
-"""Transactions that wait for other writers."""
+"""Transactions that wait for other writers of the same tables.
+
+PostgreSQL makes a run wait by an advisory lock, SQLite by its lock on the file. Other databases
+let two runs begin the same sync. There the primary key of ``cohort_sync`` decides: the second
+insert of a position fails, and its run starts again.
+"""
 
 import time
 from collections.abc import Callable
@@ -9,9 +14,8 @@ from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
 
-
-_PAUSE = 0.05
-"""Seconds between two attempts, where a database refuses instead of letting wait."""
+_PAUSE_SECONDS = 0.05
+_SQLITE_BUSY, _SQLITE_LOCKED = 5, 6
 
 
 class ClaimedError(Exception):
@@ -19,50 +23,43 @@ class ClaimedError(Exception):
 
 
 def isolated(connection: sa.Connection) -> sa.Connection:
-    """With transactions that see what those before them committed."""
+    """Return the connection with transactions that see what earlier ones have committed."""
     match connection.dialect.name:
         case "postgresql":
             return connection.execution_options(isolation_level="READ COMMITTED")
         case "sqlite":
-            # The module sqlite3 would begin transactions of its own, which do not hold
-            # statements that make tables; so we begin ours ourselves.
+            # The module sqlite3 does not begin a transaction for CREATE TABLE, so we begin ours.
             return connection.execution_options(isolation_level="AUTOCOMMIT")
         case _:
             return connection
 
 
 def in_transaction(connection: sa.Connection, subject: str, work: Callable[[], T]) -> T:
-    """Does work in one transaction, after those that others have begun on the same subject."""
+    """Run a function in a transaction, after the transactions of others on the same subject."""
     while True:
         try:
             with connection.begin():
-                wait_for_others(connection, subject)
+                _wait_for_others(connection, subject)
                 return work()
         except ClaimedError:
             pass
         except DBAPIError as error:
             if not _is_conflict(error):
                 raise
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE_SECONDS)
 
 
-def wait_for_others(connection: sa.Connection, subject: str) -> None:
-    match connection.dialect.name:
-        case "postgresql":
-            number = sa.func.hashtextextended(f"amplitude_cohort_s3 {subject}", 0)
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
-        case "sqlite":
-            driver: Any = connection.connection.driver_connection
-            if not driver.in_transaction:  # by a listener of the caller's engine
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-        case _:
-            pass  # The place in the log decides.
+def _wait_for_others(connection: sa.Connection, subject: str) -> None:
+    if connection.dialect.name == "postgresql":
+        number = sa.func.hashtextextended(f"amplitude_cohort_s3 {subject}", 0)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+    elif connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:  # a listener of the caller's engine may have begun one
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _is_conflict(error: DBAPIError) -> bool:
-    """Whether another transaction was in the way, so that the same may work later."""
+    """Return whether another transaction was in the way, so that a retry may succeed."""
     busy = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (_SQLITE_BUSY, _SQLITE_LOCKED)
     return busy or type(error.orig).__name__ == "TransactionException"  # DuckDB's
-
-
-_SQLITE_BUSY, _SQLITE_LOCKED = 5, 6

@@ -1,18 +1,22 @@
-"""Brings the tables in step with a history: one transaction for each sync."""
+"""Apply the syncs of a history to the tables of a database, each sync in one transaction.
 
-from collections.abc import Iterator
-from datetime import datetime
+A sync is applied by its two small files: the rows of ``exiting`` end stays and the rows of
+``entering`` begin stays. The snapshot, that is the members after the sync, is read only if the
+changes do not say enough or can't be trusted: see ``_SyncApplication._needs_snapshot``. With
+``reconcile`` it replaces changes that do not fit the tables.
+"""
+
 from typing import Any
 
 import sqlalchemy as sa
 from attrs import evolve, frozen
 
-from ..diff.cohort_diff import diff_members
-from ..errors import MembersMismatchError, SyncGapError
+from ..errors import TablesError
 from ..format.filename import DiffType
 from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..history.history import CohortHistory, check_is_history
+from ..history.members import Members
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
 from ._staging import StagedRows
@@ -33,37 +37,35 @@ def apply(
     refresh: bool = False,
     on_applied: OnApplied | None = None,
 ) -> ApplyReport:
-    """Brings the tables of a database in step with a history.
+    """Apply the syncs of a history to the tables of a database.
 
-    The tables are made where they are missing: ``cohort_membership`` with one row per
-    stay, ``cohort_sync`` with one row per applied sync, and the view ``cohort_current``.
-    Many streams share them. Each sync is one transaction, so that an interrupted run
-    leaves whole syncs, and the next one continues. Several may run at once: the database
-    lets one after the other.
+    Missing tables are created: ``cohort_membership`` with one row per stay, ``cohort_sync`` with
+    one row per applied sync, and the view ``cohort_current``. Many streams share them. Each sync
+    is one transaction, so an interrupted run leaves complete syncs and the next run continues.
+    Several runs may overlap: each sync is applied once.
 
-    A stay has the properties with which the user entered and, once ended, those with
-    which the user left. ``entered`` is NULL where that was before the first sync that is
-    known. Only the small files are read, unless there is a reason to read the snapshot:
-    at a first sync that is not the stream's first, for a repair, to refresh, and at every
-    sync that no record of a log describes, to check that its files add up.
+    A stay has the properties with which the user entered or, once it has ended, those with which
+    the user left. ``entered`` is NULL if the user entered before the first known sync. The
+    snapshot of a sync is read only for the first sync if it is not the first of the stream, for
+    a repair, for a refresh, and to check each sync that no record of a log describes.
 
     Args:
-        history: Of one stream.
-        engine: Of SQLAlchemy 2. PostgreSQL with psycopg, SQLite and DuckDB are tried; other
-            dialects get plain SQL.
-        schema: The database's schema for the tables; by default its default one.
-        reconcile: Whether a sync that does not follow on the tables is applied anyway,
-            and the tables are then made to agree with its snapshot.
-        refresh: Whether the properties of all members are those of the newest sync, and
-            not only of those who entered.
-        on_applied: Run for each sync in its transaction: a stored procedure, for one.
+        history: The history to apply.
+        engine: An engine of SQLAlchemy 2. PostgreSQL with psycopg, SQLite and DuckDB are tested;
+            other dialects get plain SQL.
+        schema: The schema for the tables; None is the default schema of the database.
+        reconcile: Whether to apply a sync that does not fit the tables too, and then change the
+            tables to agree with its snapshot.
+        refresh: Whether to update the properties of all members to those of the newest sync.
+        on_applied: SQL or a function to run in the transaction of each sync.
 
     Raises:
-        MissingExtraError: SQLAlchemy is not installed; or for DuckDB, pyarrow.
-        SyncGapError: A sync does not follow on the last one that was applied.
-        MembersMismatchError: The changes of a sync do not lead to its members.
-        DigestMismatchError, MalformedCsvError: A file is damaged.
-        WrongArgumentError: ``history`` is none.
+        MissingExtraError: SQLAlchemy is not installed, or pyarrow is not and the database is
+            DuckDB.
+        TablesError: A sync does not follow the last one that was applied, or its changes do not
+            lead to its members.
+        ObjectChangedError, MalformedCsvError: A file is damaged.
+        ArgumentTypeError: ``history`` is not a ``CohortHistory``.
 
     >>> import sqlalchemy as sa
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
@@ -85,56 +87,54 @@ def apply(
         stays = Stays(connection, tables, stream_name(history.stream))
         known = stays.applied_times()
         newest = max(known, default=None)
-        applied, skipped, late = list[AppliedSync](), 0, list[datetime]()
-        for sync in history:
-            if newest is not None and sync.synced_at <= newest:
-                skipped += sync.synced_at in known
-                late += [] if sync.synced_at in known else [sync.synced_at]
-                continue
-            one = _Application(
+        old = [s.synced_at for s in history if newest is not None and s.synced_at <= newest]
+        results = [
+            _SyncApplication(
                 stays=stays,
                 history=history,
                 sync=sync,
                 refresh=refresh and sync is history[-1],
                 on_applied=on_applied,
-            )
-            try:
-                done = one.run()
-            except (SyncGapError, MembersMismatchError) as error:
-                if not reconcile:
-                    raise
-                # From the start, as what was done of it is rolled back.
-                done = evolve(one, repair=error.reason).run()
-            if done is None:
-                skipped += 1
-            else:
-                applied.append(done)
-    return ApplyReport(applied=tuple(applied), skipped=skipped, late=tuple(late))
+            ).run(reconcile=reconcile)
+            for sync in history[len(old) :]
+        ]
+    late = tuple(when for when in old if when not in known)
+    applied = tuple(result for result in results if result is not None)
+    skipped = len(history) - len(late) - len(applied)
+    return ApplyReport(applied=applied, skipped=skipped, late=late)
 
 
 @frozen(kw_only=True)
-class _Application:
-    """One sync that is to be applied.
+class _SyncApplication:
+    """One sync to apply.
 
     Attributes:
-        stays: Where to.
-        history: Whose sync.
-        sync: Which.
-        refresh: Whether all properties are to be those of its snapshot.
-        on_applied: The caller's.
-        repair: Why its snapshot has the last word; None where its changes have.
+        stays: The stays to change.
+        history: The history of the sync.
+        sync: The sync.
+        refresh: Whether to update the properties of all members.
+        on_applied: The caller's SQL or function.
+        repair: Why the snapshot replaces the changes, or None if they are applied.
     """
 
-    stays: "Stays"
+    stays: Stays
     history: CohortHistory
     sync: BucketSync
     refresh: bool
     on_applied: OnApplied | None
     repair: str | None = None
 
-    def run(self) -> AppliedSync | None:
-        """Applies it; None if another run did in the meantime."""
-        return in_transaction(self.stays.connection, self.stays.stream, self._apply)
+    def run(self, *, reconcile: bool) -> AppliedSync | None:
+        """Apply the sync; return None if another run has applied it in the meantime."""
+        connection, stream = self.stays.connection, self.stays.stream
+        try:
+            return in_transaction(connection, stream, self._apply)
+        except TablesError as error:
+            if not reconcile:
+                raise
+            # The transaction was rolled back, so the repair starts from the state before it.
+            repair = evolve(self, repair=error.reason)
+        return in_transaction(connection, stream, repair._apply)  # noqa: SLF001 -- of this class
 
     def _apply(self) -> AppliedSync | None:
         stays, connection, when = self.stays, self.stays.connection, self.sync.synced_at
@@ -144,91 +144,74 @@ class _Application:
         record = self.history.record(self.sync)
         gap = None if last is None else self._gap(record, last)
         if gap is not None and self.repair is None:
-            raise SyncGapError(stays.stream, when, gap)
+            raise TablesError(stays.stream, when, gap)
 
-        files = self._files(record, is_first=last is None)
-        # Before anything is written, as some databases commit where a table is made.
+        # All tables are created first, because some databases commit when one is created.
         staged = {
-            name: StagedRows.create(connection, name, schema) for name, (schema, _) in files.items()
+            name: StagedRows.create(connection, name, members)
+            for name, members in self._files(record, is_first=last is None).items()
         }
         stays.claim(1 if last is None else last.position + 1, when, record)
-        loaded = {
-            name: staged[name].load(connection, chunks) for name, (_, chunks) in files.items()
-        }
+        loaded = {name: rows.load(connection) for name, rows in staged.items()}
         applied = self._change(staged, loaded, is_first=last is None)
-        expected = applied.members
         if record is not None and not record.adopted:
-            expected = record.members
+            self._expect("members", record.members, applied.members)
         elif "snapshot" in loaded:
-            expected = loaded["snapshot"]
-        self._expect("members", expected, applied.members)
+            self._expect("members", loaded["snapshot"], applied.members)
         stays.log(applied)
-        self._run_hook(applied)
-        for one in staged.values():
-            one.drop(connection)
+        self._run_on_applied(applied)
+        for rows in staged.values():
+            rows.drop(connection)
         return applied
 
     def _gap(self, record: SyncRecord | None, last: sa.Row[Any]) -> str | None:
-        """Why the sync does not follow on the one that was applied last; None if it does."""
+        """Return why the sync does not follow the one applied last, or None if it does."""
         missing = [t.value for t in _CHANGES if t in self.sync.missing]
         if missing:
             return f"it lacks its file {' and '.join(missing)}"
         if record is None or record.adopted or last.writer is None:
-            return None  # What files alone tell is told by their members.
+            return None  # Without two records, a gap shows when the members are compared.
         if record.previous is None:
             return "its record begins the stream, and earlier syncs were applied"
-        # By its writer, as the digest of a record changes when people are forgotten.
+        # Compare the writers: the digest of a record changes when members are forgotten.
         number = record.previous.number
         if self.history.log.record(number).writer != last.writer:
             return f"the sync before it, record {number}, is not the last applied one"
         return None
 
-    def _files(
-        self, record: SyncRecord | None, *, is_first: bool
-    ) -> dict[str, tuple[RowSchema, Iterator[bytes]]]:
-        """The files that are needed, each as canonical bytes of a schema."""
-        files = {t.value: self._changed(t, record) for t in _CHANGES if t in self.sync.files}
-        unchecked = record is None or record.adopted
-        if (
-            self.repair is not None
-            or self.refresh
-            or (is_first and (record is None or record.adopted or record.previous is not None))
-            or (unchecked and DiffType.EXISTING in self.sync.files)
-        ):
-            members = self.history.members_at(self.sync)
-            files["snapshot"] = members.schema, members.csv_source(members.schema).chunks()
+    def _files(self, record: SyncRecord | None, *, is_first: bool) -> dict[str, Members]:
+        """Return the rows of the files to load, by the names of their tables."""
+        files = {t.value: self._rows(t, record) for t in _CHANGES if t in self.sync.files}
+        if self._needs_snapshot(record, is_first=is_first):
+            files["snapshot"] = self.history.members_at(self.sync)
         return files
 
-    def _changed(
-        self, diff_type: DiffType, record: SyncRecord | None
-    ) -> tuple[RowSchema, Iterator[bytes]]:
+    def _needs_snapshot(self, record: SyncRecord | None, *, is_first: bool) -> bool:
+        if self.repair is not None or self.refresh:
+            return True
+        if record is None or record.adopted:
+            return is_first or DiffType.EXISTING in self.sync.files
+        return is_first and record.previous is not None
+
+    def _rows(self, diff_type: DiffType, record: SyncRecord | None) -> Members:
+        """Return the rows of one file in canonical form."""
         source = self.history.source(self.sync, diff_type)
         if record is not None and source.canonical:
-            return record.schema, source.chunks()
-        properties = read_table(source.chunks()).properties
-        schema = RowSchema(properties=properties, key=self.history.match_by)
-
-        def canonical() -> Iterator[bytes]:
-            rows = schema.decode(source.chunks())
-            with diff_members(
-                (),
-                rows,
-                schema=schema,
-                duplicates="keep_smallest",
-                work_dir=self.history.work_dir,
-            ) as diff:
-                yield from diff.entering.chunks()
-
-        return schema, canonical()
+            schema = record.schema
+        else:
+            properties = read_table(source.chunks()).properties
+            schema = RowSchema(properties=properties, key=self.history.match_by)
+        sources = {DiffType.EXISTING: source}
+        return Members(schema=schema, sources=sources, work_dir=self.history.work_dir)
 
     def _change(
         self, staged: dict[str, StagedRows], loaded: dict[str, int], *, is_first: bool
     ) -> AppliedSync:
-        """Ends and begins stays, and counts them."""
+        """End and begin stays, and count them."""
         stays, when = self.stays, self.sync.synced_at
         entered = exited = opened = closed = 0
         if "exiting" in staged:
-            # Who leaves at the first sync was there before it.
+            # A user who leaves at the first sync was a member before it.
             end = stays.add_ended if is_first else stays.end
             exited = end(staged["exiting"], when)
             self._expect("exiting", loaded["exiting"], exited)
@@ -256,21 +239,19 @@ class _Application:
         )
 
     def _expect(self, what: str, expected: int, found: int) -> None:
-        repairable = what in ("entering", "exiting")
-        if expected != found and not (repairable and self.repair is not None):
-            raise MembersMismatchError(
-                self.stays.stream, self.sync.synced_at, what, expected, found
-            )
+        is_repaired = self.repair is not None and what in ("entering", "exiting")
+        if expected != found and not is_repaired:
+            reason = f"{what}: {expected:,} expected, {found:,} found"
+            raise TablesError(self.stays.stream, self.sync.synced_at, reason)
 
-    def _run_hook(self, applied: AppliedSync) -> None:
-        connection = self.stays.connection
+    def _run_on_applied(self, applied: AppliedSync) -> None:
         if callable(self.on_applied):
-            self.on_applied(connection, applied)
+            self.on_applied(self.stays.connection, applied)
         elif self.on_applied is not None:
             statement = sa.text(self.on_applied)
-            offered: dict[str, sa.BindParameter[Any]] = {
+            parameters: dict[str, sa.BindParameter[Any]] = {
                 "stream": sa.bindparam("stream", applied.stream, sa.Text),
                 "synced_at": sa.bindparam("synced_at", applied.synced_at, Instant),
             }
-            named = [offered[n] for n in statement.compile().params if n in offered]
-            connection.execute(statement.bindparams(*named))
+            named = [parameters[n] for n in statement.compile().params if n in parameters]
+            self.stays.connection.execute(statement.bindparams(*named))

@@ -1,4 +1,4 @@
-"""What applying a history to tables did."""
+"""Reports of applying a history to tables."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -9,17 +9,17 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class AppliedSync:
-    """What applying one sync changed.
+    """The changes of one sync to the tables.
 
     Attributes:
-        stream: The stream as the tables name it.
-        synced_at: The sync.
-        entered: Stays that began, by its file ``entering``.
-        exited: Stays that ended, by its file ``exiting``.
-        members: How many members there are after it.
-        opened: Stays that began because the snapshot has them and the changes did not.
-        closed: Stays that ended because the snapshot lacks them and the changes did not.
-        repaired: Why the snapshot was asked; None where the changes added up.
+        stream: The name of the stream in the tables.
+        synced_at: The time of the sync.
+        entered: The number of stays that began by the file ``entering``.
+        exited: The number of stays that ended by the file ``exiting``.
+        members: The number of members after the sync.
+        opened: The number of stays that began because only the snapshot has them.
+        closed: The number of stays that ended because the snapshot does not have them.
+        repaired: Why the snapshot replaced the changes, or None if they were correct.
     """
 
     stream: str
@@ -34,13 +34,13 @@ class AppliedSync:
 
 @frozen(kw_only=True)
 class ApplyReport:
-    """What :func:`apply` did.
+    """The result of :func:`apply`.
 
     Attributes:
         applied: The syncs that it applied, oldest first.
-        skipped: How many the log of the tables had already.
-        late: Syncs that it left out because later ones were applied before they were
-            known: a stay can't be begun in the past.
+        skipped: The number of syncs that had been applied before.
+        late: The times of syncs that it left out, because later ones were applied before
+            these were known: a stay can't begin in the past.
     """
 
     applied: tuple[AppliedSync, ...]
@@ -49,4 +49,4 @@ class ApplyReport:
 
 
 OnApplied = str | Callable[[sa.Connection, AppliedSync], object]
-"""SQL, in which ``:stream`` and ``:synced_at`` may stand; or a function."""
+"""SQL with the optional parameters ``:stream`` and ``:synced_at``, or a function."""

@@ -1,4 +1,4 @@
-"""The tables that histories are kept in; several streams share them."""
+"""The tables that contain histories. Several streams share them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from ..log.stream import CohortStream
 
 
 class Instant(TypeDecorator[datetime]):
-    """A time in UTC, also in databases whose times have no zone: SQLite's, for one."""
+    """A time in UTC, also in databases such as SQLite whose times have no zone."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -34,9 +34,9 @@ class CohortTables:
     """The two tables and the view.
 
     Attributes:
-        membership: One row per stay.
-        sync: The log: one row per sync that was applied.
-        current: The view of those who are members now.
+        membership: The table of stays, open ones and ended ones.
+        sync: The table of the syncs that were applied.
+        current: The view of the open stays.
     """
 
     membership: sa.Table
@@ -45,21 +45,21 @@ class CohortTables:
 
     @classmethod
     def in_schema(cls, schema: str | None) -> "CohortTables":
-        """The tables as they are in one schema of the database; None for its default one."""
+        """Return the tables of a schema of the database; None is its default schema."""
         metadata = sa.MetaData(schema=schema)
         membership = sa.Table(
             "cohort_membership",
             metadata,
-            sa.Column("stream", sa.Text, nullable=False),
-            sa.Column("member_key", sa.Text, nullable=False),
-            sa.Column("amplitude_id", sa.Text, nullable=False),
-            sa.Column("user_id", sa.Text, nullable=False),
+            *(
+                sa.Column(name, sa.Text, nullable=False)
+                for name in ("stream", "member_key", "amplitude_id", "user_id")
+            ),
             sa.Column("properties", PROPERTIES, nullable=False),
             sa.Column("entered", Instant),
             sa.Column("exited", Instant),
         )
         is_open = membership.c.exited.is_(None)
-        # Nobody is in twice. (DuckDB has no partial indexes, and joins well without.)
+        # A user has at most one open stay. DuckDB has no partial indexes, and joins well without.
         sa.Index(
             "cohort_membership_open",
             membership.c.stream,
@@ -74,15 +74,14 @@ class CohortTables:
             sa.Column("stream", sa.Text, primary_key=True),
             sa.Column("position", sa.BigInteger, primary_key=True, autoincrement=False),
             sa.Column("synced_at", Instant, nullable=False),
-            sa.Column("entered", sa.BigInteger, nullable=False),
-            sa.Column("exited", sa.BigInteger, nullable=False),
-            sa.Column("members", sa.BigInteger, nullable=False),
-            sa.Column("opened", sa.BigInteger, nullable=False),
-            sa.Column("closed", sa.BigInteger, nullable=False),
+            *(
+                sa.Column(name, sa.BigInteger, nullable=False)
+                for name in ("entered", "exited", "members", "opened", "closed")
+            ),
             sa.Column("writer", sa.Text),
             sa.Column("members_sha256", sa.Text),
         )
-        # Of a MetaData of its own, as it is not created as a table is.
+        # It has its own MetaData, because create_all would create it as a table.
         current = sa.Table(
             "cohort_current",
             sa.MetaData(schema=schema),
@@ -91,7 +90,7 @@ class CohortTables:
         return cls(membership=membership, sync=sync, current=current)
 
     def create(self, connection: sa.Connection) -> None:
-        """Creates what is not there yet."""
+        """Create the tables and the view that do not exist yet."""
         self.sync.metadata.create_all(connection)
         if sa.inspect(connection).has_table(self.current.name, schema=self.current.schema):
             return
@@ -107,7 +106,7 @@ def _has_partial_indexes(*_: object, dialect: sa.Dialect, **__: object) -> bool:
 
 
 def stream_name(stream: CohortStream) -> str:
-    """A stream in one text, which no other stream has: the column ``stream``.
+    """Return the name of a stream in the tables, which no other stream has.
 
     >>> stream_name(CohortStream(project_id=123, cohort_id="26umsb5", path="cohorts"))
     'cohorts/123_26umsb5'

@@ -15,6 +15,9 @@ def check_key(key: str) -> str:
     slash at the end), that lead out of a folder (``..``) or that can't be printed
     (control characters).
 
+    Args:
+        key: The key of an object.
+
     Raises:
         InvalidKeyError: The key breaks a rule.
 

@@ -1,4 +1,4 @@
-"""The promises of a DiffEngine as tests: subclass, give a fixture, run pytest.
+"""The protocol of a DiffEngine as tests: subclass, define a fixture, run pytest.
 
 class TestMyEngine(DiffEngineContract):
     @pytest.fixture
@@ -6,19 +6,14 @@ class TestMyEngine(DiffEngineContract):
         return MyEngine()
 """
 
-import hashlib
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Self
+from collections.abc import Iterator
 
 import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ..diff.protocol import DiffEngine, DiffReport, Duplicates
+from ..diff.protocol import DiffEngine
 from ..errors import (
     DuplicateKeyError,
     EmptyKeyError,
@@ -27,113 +22,35 @@ from ..errors import (
 )
 from ..format.columns import Row
 from ..format.existing_meaning import ExistingMeaning
-from ..format.filename import DiffType
 from ..format.schema import RowSchema
-from ..sources.protocol import CsvSource
+from .engine_cases import (
+    SCHEMA,
+    Run,
+    canonical_bytes,
+    csv_source,
+    dialects,
+    expected_result,
+    sample_rows,
+    unique_rows,
+)
 
 MEANINGS = tuple(ExistingMeaning)
 
-_SCHEMA = RowSchema(properties=("plan", "city"))
-
-# Few characters, so that keys are equal or begin alike, and each of those that CSV or an
-# order could stumble over: below and above the comma, quotes, line ends, several bytes.
-_TEXT = st.text(alphabet='01a+-, "\n\r\té日😀', max_size=4)
-_KEY = st.text(alphabet='01a+-, "\n\ré日😀', min_size=1, max_size=3)
-
-
-def csv_source(data: bytes, *, canonical: bool = False, chunk: int = 1 << 20) -> CsvSource:
-    """Bytes as a source, in chunks of a given size."""
-
-    def chunks() -> Iterator[bytes]:
-        for begin in range(0, len(data), chunk):
-            yield data[begin : begin + chunk]
-
-    return CsvSource(chunks=chunks, canonical=canonical, size=len(data))
-
-
-def canonical_bytes(
-    rows: Sequence[Row], schema: RowSchema = _SCHEMA, *, ordered: bool = True
-) -> bytes:
-    """Rows as canonical bytes, by default in the order of the key."""
-    key = schema.key_index
-    in_order = sorted(rows, key=lambda row: row[key].encode()) if ordered else rows
-    return b"".join(schema.encode(in_order))
-
-
-def dialects(rows: Sequence[Row], schema: RowSchema = _SCHEMA) -> dict[str, bytes]:
-    """The same rows in the forms in which people have them, in no order."""
-
-    def quoted(row: Sequence[str]) -> str:
-        return ",".join('"' + cell.replace('"', '""') + '"' for cell in row)
-
-    header = schema.header
-    turned = RowSchema(properties=schema.properties[::-1], header_style="api")
-    rest = slice(len(header) - len(schema.properties), None)
-    shuffled = sorted(rows, key=lambda row: hashlib.sha256(repr(row).encode()).digest())
-    lines = [quoted(row) for row in (header, *shuffled)]
-    return {
-        "canonical": canonical_bytes(shuffled, schema, ordered=False),
-        "quoted": "\n".join([*lines, ""]).encode(),
-        "CRLF": "\r\n".join([*lines, ""]).encode(),
-        "BOM, no line end at the end": b"\xef\xbb\xbf" + "\n".join(lines).encode(),
-        "blank lines": "\n\n".join(["", *lines, ""]).encode(),
-        "other columns": b"".join(
-            turned.encode([(*row[: rest.start], *row[rest][::-1]) for row in shuffled])
-        ),
-        "ids at the end": "\n".join(
-            quoted((*row[2:], row[1], row[0])) for row in (header, *shuffled)
-        ).encode(),
-    }
-
-
-def oracle(
-    previous: Sequence[Row],
-    current: Sequence[Row],
-    existing: ExistingMeaning,
-    schema: RowSchema = _SCHEMA,
-) -> tuple[bytes, bytes, bytes, str]:
-    """What an engine must write, in a few lines, and the digest of the members now."""
-    key = schema.key_index
-    before = {row[key]: row for row in previous}
-    now = {row[key]: row for row in current}
-    left = [row for row in previous if row[key] not in now]
-    stayed = [row for row in current if row[key] in before]
-    entered = [row for row in current if row[key] not in before]
-    kept = [
-        *(entered if existing.contains_entering else ()),
-        *stayed,
-        *(left if existing.contains_exiting else ()),
-    ]
-    members = canonical_bytes(current, schema)
-    return (
-        canonical_bytes(entered, schema),
-        canonical_bytes(left, schema),
-        canonical_bytes(kept, schema),
-        hashlib.sha256(members).hexdigest(),
-    )
-
-
-def unique_rows(key: int = 0) -> st.SearchStrategy[list[Row]]:
-    """Rows with text of all sorts and no key twice."""
-    cells = [_TEXT] * 4
-    cells[key] = _KEY
-    return st.lists(st.tuples(*cells), max_size=30, unique_by=lambda row: row[key])
-
 
 class DiffEngineContract:
-    """Every promise of :class:`~amplitude_cohort_s3.DiffEngine`, as a test each.
+    """One test for each promise of :class:`~amplitude_cohort_s3.DiffEngine`.
 
-    The subclass gives the fixture ``engine``.
+    A subclass defines the fixture ``engine``.
     """
 
     @pytest.fixture
     def engine(self) -> DiffEngine:
-        """The engine to be proven."""
+        """Return the engine to be tested."""
         raise NotImplementedError("override the fixture `engine` in your subclass")
 
     @pytest.fixture
-    def run(self, engine: DiffEngine) -> Iterator["Run"]:
-        """Runs the engine in a folder of its own."""
+    def run(self, engine: DiffEngine) -> Iterator[Run]:
+        """Yield a function that runs the engine in a folder of its own."""
         with Run(engine) as run:
             yield run
 
@@ -142,16 +59,16 @@ class DiffEngineContract:
     @pytest.mark.parametrize("existing", MEANINGS)
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
     @given(previous=unique_rows(), current=unique_rows(), canonical=st.booleans(), data=st.data())
-    def test_gives_the_bytes_of_the_oracle(
+    def test_the_three_files_have_the_expected_bytes(
         self,
-        run: "Run",
+        run: Run,
         existing: ExistingMeaning,
         previous: list[Row],
         current: list[Row],
         canonical: bool,  # noqa: FBT001 -- hypothesis passes by name
         data: st.DataObject,
     ) -> None:
-        # Otherwise hardly any member would stay as it is.
+        # Otherwise hardly any member would be on both sides.
         current = [
             row for row in current if row[0] not in {p[0] for p in previous[::2]}
         ] + previous[::2]
@@ -162,19 +79,19 @@ class DiffEngineContract:
             csv_source(dialects(current)[name], chunk=data.draw(st.integers(1, 99))),
             existing=existing,
         )
-        assert result == oracle(previous, current, existing)
+        assert result == expected_result(previous, current, existing)
 
     @pytest.mark.parametrize("key", ["user_id", "city"])
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
     @given(data=st.data(), canonical=st.booleans())
-    def test_matches_by_another_column(
+    def test_members_are_matched_by_another_key(
         self,
-        run: "Run",
+        run: Run,
         key: str,
         data: st.DataObject,
         canonical: bool,  # noqa: FBT001 -- hypothesis passes by name
     ) -> None:
-        schema = evolve(_SCHEMA, key=key)
+        schema = evolve(SCHEMA, key=key)
         rows = unique_rows(schema.key_index)
         previous, current = data.draw(rows), data.draw(rows)
         result = run(
@@ -182,12 +99,12 @@ class DiffEngineContract:
             csv_source(canonical_bytes(current, schema, ordered=False)),
             schema=schema,
         )
-        assert result == oracle(previous, current, ExistingMeaning.MEMBERS, schema)
+        assert result == expected_result(previous, current, ExistingMeaning.MEMBERS, schema)
 
-    def test_all_dialects_on_both_sides_give_equal_bytes(self, run: "Run") -> None:
+    def test_the_form_of_the_csv_does_not_change_the_result(self, run: Run) -> None:
         previous = sample_rows(300)
         current = [*sample_rows(330)[30:], ("9", "x,y", 'a "b"', "c\r\nd"), ("8", "\r", "", "é")]
-        expected = oracle(previous, current, ExistingMeaning.MEMBERS)
+        expected = expected_result(previous, current, ExistingMeaning.MEMBERS)
         for before in dialects(previous).values():
             for now in dialects(current).values():
                 assert run(csv_source(before), csv_source(now)) == expected
@@ -197,20 +114,22 @@ class DiffEngineContract:
         ("before", "now"),
         [(0, 0), (0, 1), (1, 0), (1, 1), (0, 2000), (2000, 0), (2000, 2000), (1, 2000), (2000, 1)],
     )
-    def test_sizes(self, run: "Run", existing: ExistingMeaning, before: int, now: int) -> None:
+    def test_sides_of_any_size(
+        self, run: Run, existing: ExistingMeaning, before: int, now: int
+    ) -> None:
         previous, current = sample_rows(before), sample_rows(now)
         result = run(
             csv_source(canonical_bytes(previous), canonical=True),
             csv_source(canonical_bytes(current, ordered=False)),
             existing=existing,
         )
-        assert result == oracle(previous, current, existing)
+        assert result == expected_result(previous, current, existing)
 
     @pytest.mark.parametrize("existing", MEANINGS)
     @pytest.mark.parametrize("canonical", [True, False])
     def test_a_changed_property_is_neither_entering_nor_exiting(
         self,
-        run: "Run",
+        run: Run,
         existing: ExistingMeaning,
         canonical: bool,  # noqa: FBT001 -- pytest passes by name
     ) -> None:
@@ -222,14 +141,14 @@ class DiffEngineContract:
             csv_source(canonical_bytes(current, ordered=False)),
             existing=existing,
         )
-        assert result == oracle(previous, current, existing)
+        assert result == expected_result(previous, current, existing)
 
-    # --- Input that is not evenly spread ---
+    # --- Rows whose keys are not evenly distributed ---
 
     @pytest.mark.parametrize("canonical", [True, False])
-    def test_current_rows_in_order(
+    def test_current_rows_in_the_order_of_the_key(
         self,
-        run: "Run",
+        run: Run,
         canonical: bool,  # noqa: FBT001 -- pytest passes by name
     ) -> None:
         previous, current = sample_rows(4000), sample_rows(4400)[400:]
@@ -237,18 +156,18 @@ class DiffEngineContract:
             csv_source(canonical_bytes(previous), canonical=canonical),
             csv_source(canonical_bytes(current)),
         )
-        assert result == oracle(previous, current, ExistingMeaning.MEMBERS)
+        assert result == expected_result(previous, current, ExistingMeaning.MEMBERS)
 
-    def test_keys_that_begin_alike(self, run: "Run") -> None:
+    def test_keys_with_a_long_common_prefix(self, run: Run) -> None:
         previous = [("x" * 300 + row[0], *row[1:]) for row in sample_rows(2000)]
         current = [*previous[100:], *sample_rows(50)]
         result = run(
             csv_source(canonical_bytes(previous), canonical=True),
             csv_source(canonical_bytes(current, ordered=False)),
         )
-        assert result == oracle(previous, current, ExistingMeaning.MEMBERS)
+        assert result == expected_result(previous, current, ExistingMeaning.MEMBERS)
 
-    def test_large_and_many_cells(self, run: "Run") -> None:
+    def test_large_and_many_cells(self, run: Run) -> None:
         schema = RowSchema(properties=tuple(f"p{i}" for i in range(60)))
         rows = [
             (str(i), "", *("x,y" if i % 7 == j % 7 else "z" for j in range(60))) for i in range(50)
@@ -259,14 +178,14 @@ class DiffEngineContract:
             csv_source(canonical_bytes(rows[5:], schema, ordered=False)),
             schema=schema,
         )
-        assert result == oracle(rows[:-1], rows[5:], ExistingMeaning.MEMBERS, schema)
+        assert result == expected_result(rows[:-1], rows[5:], ExistingMeaning.MEMBERS, schema)
 
-    # --- Other columns before ---
+    # --- Previous files with other columns ---
 
     @pytest.mark.parametrize("canonical", [True, False])
-    def test_exiting_rows_take_the_columns_of_today(
+    def test_exiting_rows_have_the_columns_of_the_schema(
         self,
-        run: "Run",
+        run: Run,
         canonical: bool,  # noqa: FBT001 -- pytest passes by name
     ) -> None:
         old = RowSchema(properties=("gone", "plan"), header_style="api")
@@ -280,18 +199,18 @@ class DiffEngineContract:
 
     # --- The rules for keys ---
 
-    def test_equal_rows_collapse_and_are_counted(self, run: "Run") -> None:
+    def test_equal_rows_collapse_and_are_counted(self, run: Run) -> None:
         rows = sample_rows(500)
         result = run(
             csv_source(canonical_bytes([])),
             csv_source(canonical_bytes([*rows, *rows[::2], *rows[::4]])),
         )
-        assert result == oracle([], rows, ExistingMeaning.MEMBERS)
+        assert result == expected_result([], rows, ExistingMeaning.MEMBERS)
         assert run.report.collapsed == 250 + 125
         assert run.report.members_now == 500
 
     @pytest.mark.parametrize("before", [0, 1, 2, 500])
-    def test_different_rows_of_one_key_are_refused(self, run: "Run", before: int) -> None:
+    def test_different_rows_of_one_key_are_refused(self, run: Run, before: int) -> None:
         rows = sample_rows(500)
         with pytest.raises(DuplicateKeyError) as caught:
             run(
@@ -314,7 +233,9 @@ class DiffEngineContract:
         assert (error.column, error.count, error.lines) == ("amplitude_id", 2, (line, line + 2))
 
     @pytest.mark.parametrize("before", [0, 1, 500])
-    def test_by_choice_the_smaller_row_is_kept(self, run: "Run", before: int) -> None:
+    def test_keep_smallest_keeps_the_row_with_the_smaller_bytes(
+        self, run: Run, before: int
+    ) -> None:
         rows = sample_rows(500)
         extra = [("1", "", "", ""), ("1", "zz", "", ""), ("2", "zz", "", "")]
         expected = [("1", "", "", ""), *(row for row in rows if row[0] != "1")]
@@ -323,35 +244,35 @@ class DiffEngineContract:
             csv_source(canonical_bytes([*rows, *extra], ordered=False)),
             duplicates="keep_smallest",
         )
-        assert result == oracle(rows[:before], expected, ExistingMeaning.MEMBERS)
+        assert result == expected_result(rows[:before], expected, ExistingMeaning.MEMBERS)
         assert run.report.collapsed == 3
 
-    def test_an_empty_amplitude_id_is_an_error(self, run: "Run") -> None:
+    def test_an_empty_amplitude_id_is_an_error(self, run: Run) -> None:
         rows = [("1", "a", "", ""), ("", "b", "x\ny", ""), ("", "c", "", ""), ("2", "", "", "")]
         with pytest.raises(EmptyKeyError) as caught:
             run(csv_source(canonical_bytes([])), csv_source(canonical_bytes(rows, ordered=False)))
         assert (caught.value.count, caught.value.lines) == (2, (3, 5))
 
-    def test_rows_without_another_key_are_skipped_and_counted(self, run: "Run") -> None:
-        schema = evolve(_SCHEMA, key="user_id")
+    def test_rows_without_another_key_are_skipped_and_counted(self, run: Run) -> None:
+        schema = evolve(SCHEMA, key="user_id")
         rows = [("1", "a", "", ""), ("2", "", "", ""), ("3", "", "", ""), ("4", "", "", "")]
         result = run(
             csv_source(canonical_bytes([], schema)),
             csv_source(canonical_bytes(rows, schema)),
             schema=schema,
         )
-        assert result == oracle([], rows[:1], ExistingMeaning.MEMBERS, schema)
+        assert result == expected_result([], rows[:1], ExistingMeaning.MEMBERS, schema)
         assert (run.report.skipped, run.report.collapsed) == (3, 0)
 
-    # --- What is refused ---
+    # --- Errors and progress ---
 
-    def test_says_at_which_line_a_file_is_malformed(self, run: "Run") -> None:
+    def test_an_error_has_the_line_of_a_malformed_row(self, run: Run) -> None:
         good = canonical_bytes(sample_rows(2000), ordered=False)
         with pytest.raises(MalformedCsvError) as caught:
             run(csv_source(canonical_bytes([])), csv_source(good + b"1,2\n3,4,5,6,7,8\n"))
         assert caught.value.line == good.count(b"\n") + 1
 
-    def test_a_canonical_file_out_of_order_is_malformed(self, run: "Run") -> None:
+    def test_a_canonical_file_that_is_not_sorted_is_malformed(self, run: Run) -> None:
         rows = [(*row[:2], "", "") for row in sorted(sample_rows(2000))]
         rows[1500], rows[1501] = rows[1501], rows[1500]
         with pytest.raises(MalformedCsvError) as caught:
@@ -361,96 +282,24 @@ class DiffEngineContract:
             )
         assert caught.value.line == 1503
 
-    def test_current_columns_must_be_there_and_others_are_named(self, run: "Run") -> None:
+    def test_missing_columns_are_an_error_and_surplus_ones_are_reported(self, run: Run) -> None:
         with pytest.raises(MissingColumnsError):
             run(csv_source(canonical_bytes([])), csv_source(b"amplitudeID,plan\n1,x\n"))
         run(csv_source(canonical_bytes([])), csv_source(b"amplitudeID,city,age,plan\n1,x,4,y\n"))
         assert run.report.ignored_columns == ("age",)
 
-    def test_reports_progress(self, run: "Run") -> None:
-        told = list[tuple[int, int | None]]()
+    def test_progress_is_reported(self, run: Run) -> None:
+        reported = list[tuple[int, int | None]]()
         rows = sample_rows(1000)
         source = evolve(csv_source(canonical_bytes(rows)), rows=len(rows))
         run.engine.diff(
             csv_source(canonical_bytes([])),
             source,
-            schema=_SCHEMA,
+            schema=SCHEMA,
             existing=ExistingMeaning.MEMBERS,
             duplicates="refuse",
             folder=run.folder,
-            progress=lambda done, expected: told.append((done, expected)),
+            progress=lambda done, expected: reported.append((done, expected)),
         )
-        assert told[-1] == (1000, 1000)
-        assert told == sorted(told)
-
-
-def sample_rows(count: int) -> list[Row]:
-    """Distinct rows in no order; some with cells that need quotes."""
-    rows: list[Row] = [
-        (
-            str(i * 7919 % 1_000_003),
-            f"user{i}@example.com",
-            ("free", "pro", "a,b", "", "007", 'say "x"', "l\nf")[i % 7 if i % 10 == 0 else i % 2],
-            ("Rome", "Köln", "東京")[i % 3],
-        )
-        for i in range(1, count + 1)
-    ]
-    if count > 2:
-        rows[0], rows[1], rows[2] = (
-            ("1", *rows[0][1:]),
-            ("2", *rows[1][1:]),
-            ("3", *rows[2][1:]),
-        )
-    return rows
-
-
-class Run:
-    """Runs an engine; the last report is kept."""
-
-    report: DiffReport
-
-    def __init__(self, engine: DiffEngine) -> None:
-        self.engine = engine
-        self.folder = Path()
-
-    def __enter__(self) -> Self:
-        self.folder = Path(tempfile.mkdtemp(prefix="engine-contract-"))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.folder)
-
-    def __call__(
-        self,
-        previous: CsvSource,
-        current: CsvSource,
-        *,
-        schema: RowSchema = _SCHEMA,
-        existing: ExistingMeaning = ExistingMeaning.MEMBERS,
-        duplicates: Duplicates = "refuse",
-    ) -> tuple[bytes, bytes, bytes, str]:
-        """The bytes of the three files, and the digest of the members now."""
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
-        self.report = self.engine.diff(
-            previous,
-            current,
-            schema=schema,
-            existing=existing,
-            duplicates=duplicates,
-            folder=folder,
-            progress=None,
-        )
-        files = self.report.files
-        contents = {t: file.path.read_bytes() for t, file in files.items()}
-        for diff_type, file in files.items():
-            data = contents[diff_type]
-            rows = list(schema.decode([data]))
-            assert (file.rows, file.size) == (len(rows), len(data))
-            assert file.sha256 == hashlib.sha256(data).hexdigest()
-        shutil.rmtree(folder)
-        return (
-            contents[DiffType.ENTERING],
-            contents[DiffType.EXITING],
-            contents[DiffType.EXISTING],
-            self.report.members_sha256,
-        )
+        assert reported[-1] == (1000, 1000)
+        assert reported == sorted(reported)

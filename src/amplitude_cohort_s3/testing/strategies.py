@@ -1,8 +1,8 @@
-"""Hypothesis strategies for the library's values, hostile ones included.
+"""Hypothesis strategies for the library's values, difficult ones included.
 
-Each gives valid values only, of the kind that breaks code which was tried with nice ones:
-routing keys that imitate a whole file name, cells with quotes and line ends, ids of 20
-digits, several rows that begin alike.
+All values are valid, but many of them break careless code: routing keys that look like a
+whole file name, cells with quotes and line ends, ids of 20 digits, rows with a common
+prefix.
 
 >>> from hypothesis import given
 >>> @given(file_names())
@@ -49,7 +49,7 @@ HOSTILE_ROUTING_KEYS = (
     "~",
     "\u2028",
 )
-"""Routing keys that a careless reader takes for something else."""
+"""Routing keys that a careless reader misunderstands."""
 
 HOSTILE_CELLS = (
     "",
@@ -81,28 +81,28 @@ HOSTILE_CELLS = (
     "\x1c",
     "\x85",
 )
-"""Cells that a careless reader changes, or takes for two."""
+"""Cells that a careless reader changes or splits."""
 
 
 def times() -> st.SearchStrategy[datetime]:
-    """Instants in UTC, to the microsecond."""
+    """Return times in UTC, with microseconds."""
     return st.datetimes(timezones=st.just(UTC))
 
 
 def cohort_ids() -> st.SearchStrategy[str]:
-    """Cohort ids; some look like a number, or like a date."""
+    """Return cohort ids, some of which look like a number or a date."""
     return st.sampled_from(("26umsb5", "0", "007", "-", "entering", "2026-11-23T14-05")) | (
         st.from_regex(r"[A-Za-z0-9-]{1,12}", fullmatch=True)
     )
 
 
 def project_ids() -> st.SearchStrategy[int]:
-    """Project ids, 0 included."""
+    """Return project ids, 0 included."""
     return st.integers(0, 10) | st.integers(0, 10**20)
 
 
 def routing_keys() -> st.SearchStrategy[str | None]:
-    """Routing keys, many of them hostile, and None."""
+    """Return None and routing keys, many of which are difficult."""
     free = st.text(
         st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="/"),
         min_size=1,
@@ -112,7 +112,7 @@ def routing_keys() -> st.SearchStrategy[str | None]:
 
 
 def paths() -> st.SearchStrategy[str]:
-    """Folder prefixes of a destination; the empty one is the root of the bucket."""
+    """Return paths of a destination; the empty one is the root of the bucket."""
     segments = st.sampled_from(("a", "a b", "cohorts", "date=2026-11-23", "ü", "1_a_2026")) | (
         st.from_regex(r"[a-z][a-z0-9_.=-]{0,8}", fullmatch=True)
     )
@@ -120,10 +120,10 @@ def paths() -> st.SearchStrategy[str]:
 
 
 def name_styles(*, written: bool = False) -> st.SearchStrategy[NameStyle]:
-    """Styles of names.
+    """Return styles of names.
 
     Args:
-        written: Only those that a destination may write.
+        written: Whether to return only styles that a destination can write.
     """
 
     def style(
@@ -156,7 +156,7 @@ def name_styles(*, written: bool = False) -> st.SearchStrategy[NameStyle]:
 
 @st.composite
 def file_names(draw: st.DrawFn) -> CohortFileName:
-    """Every kind of name that can be constructed."""
+    """Return names with all parts and styles."""
     style = draw(name_styles())
     return CohortFileName(
         project_id=draw(st.none() | project_ids()),
@@ -169,7 +169,7 @@ def file_names(draw: st.DrawFn) -> CohortFileName:
 
 
 def streams() -> st.SearchStrategy[CohortStream]:
-    """Streams, also those whose names lack a project."""
+    """Return streams, some without a project id."""
     return st.builds(
         CohortStream,
         project_id=st.none() | project_ids(),
@@ -180,20 +180,20 @@ def streams() -> st.SearchStrategy[CohortStream]:
 
 
 def cells() -> st.SearchStrategy[str]:
-    """Cells of all kinds, many of them hostile."""
+    """Return cells, many of which are difficult."""
     return st.sampled_from(HOSTILE_CELLS) | st.text(
         st.characters(codec="utf-8", exclude_characters="\0"), max_size=20
     )
 
 
 def amplitude_ids() -> st.SearchStrategy[str]:
-    """Amplitude ids: digits, up to 20 of them; some begin alike."""
+    """Return Amplitude ids of up to 20 digits; some have a common prefix."""
     return (st.integers(0, 30) | st.integers(0, 10**20 - 1)).map(str)
 
 
 @st.composite
 def schemas(draw: st.DrawFn) -> RowSchema:
-    """Columns, with any of them as the key."""
+    """Return schemas, with any column as the key."""
     names = st.sampled_from(("plan", " plan", "Größe", "a,b", 'q"q', "amplitude", "line\nend"))
     free = cells().filter(lambda name: bool(name) and id_column(name) is None)
     properties = tuple(draw(st.lists(names | free, max_size=3, unique=True)))
@@ -205,7 +205,7 @@ def schemas(draw: st.DrawFn) -> RowSchema:
 
 
 def rows(schema: RowSchema) -> st.SearchStrategy[list[Row]]:
-    """Rows of a schema in any order, whose keys are distinct and not empty."""
+    """Return rows of a schema in any order, with distinct keys that are not empty."""
     columns = [
         (amplitude_ids() if column == "amplitude_id" else cells().filter(bool))
         if column == schema.key
@@ -223,20 +223,20 @@ def _as_rows(drawn: list[tuple[str, ...]]) -> list[Row]:
 
 @st.composite
 def chunked(draw: st.DrawFn, data: bytes) -> Sequence[bytes]:
-    """The same bytes cut into chunks at any places, empty chunks included."""
+    """Return the bytes in chunks of any size, empty chunks included."""
     stream = io.BytesIO(data)
     sizes = draw(st.lists(st.integers(0, max(1, len(data))), max_size=8))
     return [*(stream.read(size) for size in sizes), stream.read()]
 
 
 def digests() -> st.SearchStrategy[str]:
-    """Sha256 digests in hex."""
+    """Return SHA-256 digests in hex."""
     return st.binary(min_size=32, max_size=32).map(bytes.hex)
 
 
 @st.composite
 def records(draw: st.DrawFn) -> SyncRecord:
-    """Records of syncs, as the log holds them; baselines of adopted streams too."""
+    """Return records of syncs, some of which begin the log of an adopted stream."""
     stream, schema = draw(streams()), draw(schemas())
     style = draw(name_styles(written=True))
     number = draw(st.integers(1, 99_999_999))
@@ -289,7 +289,7 @@ def records(draw: st.DrawFn) -> SyncRecord:
 
 @st.composite
 def outcomes(draw: st.DrawFn) -> Outcome:
-    """Outcomes: published, void with a head before, void without one."""
+    """Return outcomes: published, void with a head before, and void without one."""
     head = draw(st.none() | records())
     if head is None:
         return Outcome(number=draw(st.integers(1, 9)), published=False, head=None)

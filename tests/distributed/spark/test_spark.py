@@ -1,5 +1,6 @@
 """Syncs with Spark: the bytes of the one-machine engine, whatever a task or the driver suffers."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -76,8 +77,10 @@ def test_the_files_are_those_of_the_one_machine_engine(spark, bucket, tmp_path):
         result = on_spark(sync, frame(spark, first, last), storage, number, part_bytes=ROWS * 6)
     expected = on_one_machine(sync, *cohorts, storage=LocalStorage(tmp_path))
     assert digests(storage()) == digests(expected)
-    assert len(result.record.files[DiffType.EXISTING].parts) > 3
-    assert result.record.files[DiffType.EXISTING].sha256 is None
+    existing = result.record.files[DiffType.EXISTING]
+    assert len(existing.parts) > 3
+    listed = "".join(f"{part.size} {part.sha256}\n" for part in existing.parts)
+    assert existing.sha256 == hashlib.sha256(listed.encode()).hexdigest()
     assert staged(storage) == []
     assert read_history(storage(), sync.stream).verify() == ()
     assert "Uploads" not in storage().client.list_multipart_uploads(Bucket=storage().bucket)

@@ -1,0 +1,141 @@
+"""The subcommands that write nothing: they read a bucket, a name or the configuration."""
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+
+from attrs import asdict
+
+from ..format.filename import CohortFileName
+from ..policy import PURPOSES, bucket_policy
+from ._arguments import add_sync_name, add_sync_names, aware_time
+from ._output import print_json, print_result, print_table
+from ._setup import Setup
+from .exit_codes import ExitCode
+
+
+def add_history(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_history)
+    add_sync_name(parser)
+
+
+def _history(options: argparse.Namespace) -> ExitCode:
+    churn = Setup.read(options.config).history(options.name).churn()
+    if options.json:
+        print_json([asdict(sync) for sync in churn])
+    else:
+        rows = [
+            (
+                f"{sync.synced_at:%Y-%m-%d %H:%M:%S}",
+                *(f"{n:,}" for n in (sync.members, sync.entered, sync.exited, sync.returned)),
+            )
+            for sync in churn
+        ]
+        head = ("synced at", "members", "entered", "exited", "returned")
+        print_table(head, rows, right=range(1, 5))
+    return ExitCode.DONE
+
+
+def add_members(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_members)
+    add_sync_name(parser)
+    parser.add_argument(
+        "--at", type=aware_time, metavar="TIME", help="as of this time (default: the newest sync)"
+    )
+
+
+def _members(options: argparse.Namespace) -> ExitCode:
+    history = Setup.read(options.config).history(options.name)
+    members = history.members_at(options.at or datetime.max.replace(tzinfo=UTC))
+    if options.json:
+        for row in members:
+            cells = dict(zip(members.schema.columns, row, strict=True))
+            print_result(json.dumps(cells, ensure_ascii=False))
+        return ExitCode.DONE
+    for chunk in members.csv_source(members.schema).chunks():
+        sys.stdout.buffer.write(chunk)
+    return ExitCode.DONE
+
+
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_verify)
+    add_sync_names(parser)
+
+
+def _verify(options: argparse.Namespace) -> ExitCode:
+    setup = Setup.read(options.config)
+    found = [
+        (name, finding)
+        for name in setup.syncs(options.names)
+        for finding in setup.history(name).verify()
+    ]
+    if options.json:
+        print_json(
+            [
+                {"sync": name, **asdict(finding), "kind": finding.kind.name.lower()}
+                for name, finding in found
+            ]
+        )
+    else:
+        lines = [f"{name}: {finding}" for name, finding in found]
+        print_result("\n".join(lines) or "no findings")
+    return ExitCode.FINDINGS if found else ExitCode.DONE
+
+
+def add_policy(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_policy)
+    parser.add_argument("name", help="name of the destination in the configuration file")
+    parser.add_argument(
+        "--principal",
+        action="append",
+        required=True,
+        metavar="ARN",
+        help="the role or user to allow; can be repeated",
+    )
+    parser.add_argument(
+        "--purpose",
+        choices=PURPOSES,
+        default="write",
+        help="what the principal does: sync with this command (default), sync with Amplitude, "
+        "read, or remove stale uploads",
+    )
+    parser.add_argument("--create-only", action="store_true", help="deny overwriting objects")
+    parser.add_argument("--kms-key", metavar="ARN", help="deny writing with any other KMS key")
+
+
+def _policy(options: argparse.Namespace) -> ExitCode:
+    config = Setup.read(options.config).destination(options.name)
+    policy = bucket_policy(
+        config.destination,
+        principal=options.principal,
+        purpose=options.purpose,
+        create_only=options.create_only,
+        kms_key=options.kms_key,
+    )
+    print_result(policy.to_json())
+    return ExitCode.DONE
+
+
+def add_parse_name(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_parse_name)
+    parser.add_argument("keys", nargs="+", metavar="name", help="file name or whole key")
+
+
+def _parse_name(options: argparse.Namespace) -> ExitCode:
+    parsed = [
+        {
+            "path": path,
+            "project_id": name.project_id,
+            "cohort_id": name.cohort_id,
+            "synced_at": name.synced_at.isoformat(),
+            "diff_type": name.diff_type.value,
+            "routing_key": name.routing_key,
+        }
+        for path, name in map(CohortFileName.from_key, options.keys)
+    ]
+    if options.json:
+        print_json(parsed)
+    else:
+        print_table([*parsed[0]], [[str(v or "") for v in name.values()] for name in parsed])
+    return ExitCode.DONE

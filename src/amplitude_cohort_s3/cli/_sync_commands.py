@@ -1,0 +1,184 @@
+"""The subcommands that sync cohorts: ``sync`` and ``run``."""
+
+import argparse
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from ..errors import CohortS3Error
+from ..log.records import SyncRecord
+from ..sources import MemberFile
+from ..sources.protocol import MemberSource
+from ..sync.commit import SyncResult
+from ..sync.plan import SyncPlan
+from ..sync.schedule import JobOutcome, JobResult, run_due
+from ..sync.sync_cohort import sync_cohort
+from ._arguments import add_sync_name, add_sync_names, aware_time
+from ._output import command_hint, print_json, print_message, print_result, print_table
+from ._setup import Setup, progress_bar, standard_input
+from .exit_codes import ExitCode, exit_code
+
+
+def add_sync(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_sync)
+    add_sync_name(parser)
+    parser.add_argument(
+        "--members",
+        metavar="LOCATION",
+        help="read the members from this CSV or Parquet file or URI, or with - from standard "
+        "input, instead of the source in the configuration file",
+    )
+    parser.add_argument(
+        "--at",
+        type=aware_time,
+        metavar="TIME",
+        help="time of the sync, e.g. 2026-11-23T06:30Z (default: now); repeating a sync with the "
+        "same time and members is safe",
+    )
+    parser.add_argument(
+        "--max-exits",
+        type=int,
+        metavar="N",
+        help="allow up to N members to leave in this sync (overrides the exit guard)",
+    )
+    parser.add_argument(
+        "--duplicates",
+        choices=("refuse", "keep_smallest"),
+        default="refuse",
+        help="if a member appears more than once with different data: fail (default), or keep "
+        "the row that sorts first",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the plan, write nothing")
+
+
+def _sync(options: argparse.Namespace) -> ExitCode:
+    setup = Setup.read(options.config)
+    config = setup.sync(options.name)
+    members: MemberSource
+    if options.members == "-":
+        members = standard_input()
+    elif options.members is not None:
+        members = MemberFile(options.members)
+    else:
+        members = setup.members(options.name)
+    storage, log = setup.storages(config.destination)
+    found: SyncResult | SyncPlan
+    try:
+        with progress_bar() as progress:
+            sync_now = partial(
+                sync_cohort,
+                config.sync,
+                members,
+                storage,
+                synced_at=options.at,
+                max_exits=options.max_exits,
+                duplicates=options.duplicates,
+                log=log,
+                progress=progress,
+            )
+            found = sync_now(dry_run=True) if options.dry_run else sync_now()
+    except CohortS3Error as error:
+        if options.json:
+            failed = {"sync": options.name, "outcome": JobOutcome.FAILED.value}
+            print_json(failed | {"error": _error_json(error)})
+        raise
+    if options.json:
+        facts = found if isinstance(found, SyncPlan) else found.record
+        print_json(
+            {"sync": options.name, "outcome": _outcome(found).value}
+            | _sync_json(facts, found.ignored_columns)
+        )
+        return ExitCode.DONE
+    print_result(str(found))
+    if found.ignored_columns:
+        ignored = ", ".join(found.ignored_columns)
+        print_message(f"ignored columns that the sync does not have: {ignored}")
+    return ExitCode.DONE
+
+
+def _outcome(found: SyncResult | SyncPlan) -> JobOutcome:
+    if found.already_done:
+        return JobOutcome.ALREADY_DONE
+    return JobOutcome.DUE if isinstance(found, SyncPlan) else JobOutcome.DONE
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_run)
+    add_sync_names(parser)
+    parser.add_argument("--dry-run", action="store_true", help="print what is due, write nothing")
+
+
+def _run(options: argparse.Namespace) -> ExitCode:
+    setup = Setup.read(options.config)
+    results = _run_syncs(setup, options)
+    if options.json:
+        print_json([_job_json(name, job) for name, job in results.items()])
+    else:
+        rows = [
+            (name, job.outcome.value, job.detail + command_hint(job.error))
+            for name, job in results.items()
+        ]
+        print_table(("sync", "outcome", ""), rows)
+    errors = [job.error for job in results.values() if job.error is not None]
+    if errors:
+        print_message(f"{len(errors)} of {len(results)} failed")
+    codes = {exit_code(error) for error in errors}
+    if len(codes) > 1:
+        return ExitCode.FAILED
+    return codes.pop() if codes else ExitCode.DONE
+
+
+def _run_syncs(setup: Setup, options: argparse.Namespace) -> dict[str, JobResult]:
+    """Run the syncs that are due, and return all results by name."""
+    syncs = setup.syncs(options.names)
+    members = {name: setup.members(name) for name in syncs}
+    results = dict[str, JobResult]()
+    with progress_bar() as progress:
+        for name, config in syncs.items():
+            try:
+                storage, log = setup.storages(config.destination)
+            except CohortS3Error as error:
+                failed = JobOutcome.FAILED
+                results[name] = JobResult(sync=config.sync, outcome=failed, error=error)
+                continue
+            jobs = [(config.sync, members[name])]
+            (results[name],) = run_due(
+                jobs, storage, dry_run=options.dry_run, log=log, progress=progress
+            )
+    return results
+
+
+def _job_json(name: str, job: JobResult) -> dict[str, Any]:
+    found: dict[str, Any] = {"sync": name, "outcome": job.outcome.value}
+    if job.result is not None:
+        found |= _sync_json(job.result.record, job.result.ignored_columns)
+    if job.error is not None:
+        found["error"] = _error_json(job.error)
+    return found
+
+
+def _error_json(error: Exception) -> dict[str, Any]:
+    kind = type(error).__name__
+    return {
+        "type": kind,
+        # The messages of other packages may contain user ids.
+        "message": str(error) if isinstance(error, CohortS3Error) else kind,
+        "exit_code": int(exit_code(error)),
+    }
+
+
+def _sync_json(sync: SyncRecord | SyncPlan, ignored_columns: Iterable[str]) -> dict[str, Any]:
+    """Return the same fields for a sync that is done and for the plan of one."""
+    return {
+        "synced_at": sync.synced_at,
+        "members": sync.members,
+        "members_before": sync.members_before,
+        "skipped": sync.skipped,
+        "collapsed": sync.collapsed,
+        "ignored_columns": list(ignored_columns),
+        "source": dict(sync.source),
+        "files": {
+            str(t.value): {"key": file.key, "rows": file.rows, "sha256": file.sha256}
+            for t, file in sync.files.items()
+        },
+    }
