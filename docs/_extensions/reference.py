@@ -154,8 +154,8 @@ def is_in_root(name: str, value: object) -> bool:
 def directives_for(wanted: list[str]) -> list[str]:
     """Return the directives for some folders, and before them for the names that a page puts first.
 
-    The others follow in this order: functions and classes of the root, then those of the folder;
-    within each group as in the source.
+    The others follow in this order: functions and classes of the root, those of the folder, and
+    classes without a public name; within each group as in the source.
     """
     names = {
         name: folder for folder in wanted if is_folder(folder) for name in names_to_describe(folder)
@@ -169,7 +169,9 @@ def directives_for(wanted: list[str]) -> list[str]:
     def place(name: str) -> tuple[int, int, int, str, int]:
         module, _, last = name.rpartition(".")
         value = value_of(name)
-        group = 2 if module != PACKAGE else 1 if inspect.isclass(value) else 0
+        group = 1 if inspect.isclass(value) else 0
+        if module != PACKAGE:
+            group = 2 if name in public_names(names[name]) else 3
         line = inspect.getsourcelines(value)[1] if is_described_by_autodoc(value) else 0
         position = first.index(last) if last in first else len(first)
         folder = wanted.index(names[name])
