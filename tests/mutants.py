@@ -130,7 +130,7 @@ MUTANTS = (
     Mutant(
         "files read are compared with their digests",
         "format/content.py",
-        "    if not any(check.holds() for check in checks):",
+        "    if not any(check.succeeds() for check in checks):",
         "    if False:",
         CUT,
     ),
