@@ -38,9 +38,9 @@ NETWORK = "s3/test_s3_network.py"
 MUTANTS = (
     Mutant(
         "existing is published last",
-        "sync/protocol.py",
-        "staged = [record.files[t].staged for t in DiffType]",
-        "staged = [record.files[t].staged for t in reversed(DiffType)]",
+        "sync/commit_protocol.py",
+        "handles = (record.files[diff_type].staged for diff_type in DiffType)",
+        "handles = (record.files[diff_type].staged for diff_type in reversed(DiffType))",
         CUT,
     ),
     Mutant(
@@ -53,20 +53,20 @@ MUTANTS = (
     Mutant(
         "a recovery goes before a sync",
         "sync/head.py",
-        "            recover(storage, stream, log=log)\n",
-        "            return None, frozenset()\n",
+        "            log = found.with_outcome(finish(found.unfinished))\n",
+        "            pass\n",
         CUT,
     ),
     Mutant(
         "what is void was discarded",
-        "sync/protocol.py",
+        "sync/commit_protocol.py",
         "        storage.discard(s)\n    return all",
         "        pass\n    return all",
         "sync/test_sync.py",
     ),
     Mutant(
         "all are looked at before one is published",
-        "sync/protocol.py",
+        "sync/commit_protocol.py",
         "    if not states & {StagedState.GONE, StagedState.TAKEN}:",
         "    if True:",
         "sync/test_sync.py",
@@ -80,7 +80,7 @@ MUTANTS = (
     ),
     Mutant(
         "a record names the head before it",
-        "sync/protocol.py",
+        "sync/commit_protocol.py",
         "    if record.previous != (None if head is None else head.ref):",
         "    if False:",
         "format/test_fuzz.py",
@@ -94,15 +94,15 @@ MUTANTS = (
     ),
     Mutant(
         "staged bytes are those of the plan",
-        "sync/commit.py",
-        "    if digest.hexdigest() != plan.files[diff_type].sha256:",
-        "    if False:",
+        "diff/cohort_diff.py",
+        "        if sha256 != file.sha256:",
+        "        if False:",
         "sync/test_sync.py",
     ),
     Mutant(
         "a repeat is recognised",
-        "sync/sync_cohort.py",
-        "        if done is not None:",
+        "sync/prepare.py",
+        "        if repeated is not None:",
         "        if False:",
         CUT,
     ),
@@ -130,7 +130,7 @@ MUTANTS = (
     Mutant(
         "files read are compared with their digests",
         "format/content.py",
-        "    if not any(check.holds() for check in checks):",
+        "    if not any(check.succeeds() for check in checks):",
         "    if False:",
         CUT,
     ),
