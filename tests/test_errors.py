@@ -100,7 +100,7 @@ VARIANTS = [
     errors.MalformedCsvError(None, "the rows are not sorted", "Sort them", KEY),
     errors.MalformedCsvError(1, "it has 2 values, but there are 3 columns", "Add it", unit="row"),
     errors.MalformedCsvError(None, "there is no header"),
-    errors.InvalidArchiveError("it holds more than 100,000 members", over_limit=True),
+    errors.InvalidArchiveError("it contains more than 100,000 members", over_limit=True),
     errors.MissingColumnsError(("plan", "tier"), 3),
     errors.EmptyKeyError("amplitude_id", 1, ()),
     errors.DuplicateKeyError("amplitude_id", 1, (3,)),

@@ -45,12 +45,8 @@ def html_columns(title: str, columns: Sequence[str]) -> str:
     return html_table(f"{title}. {hint}", columns, ())
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _html_value(value: object) -> str:
-    if _is_count(value):
+    if isinstance(value, int) and not isinstance(value, bool):
         return f'<td align="right">{value:,}</td>'
     lines = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     return f"<td>{'<br>'.join(escape(str(line)) for line in lines)}</td>"

@@ -303,7 +303,7 @@ class InvalidArchiveError(MembersError, ValueError):
 
     rule: str
     over_limit: bool = False
-    """Whether the archive is larger than any archive of cohort files."""
+    """True if the archive is larger than any archive of cohort files."""
 
     def __str__(self) -> str:
         hint = (
@@ -483,7 +483,7 @@ class ObjectChangedError(StorageError, OSError):
 
     key: str
     while_reading: bool = False
-    """Whether it was replaced while it was read or copied."""
+    """True if it was replaced while it was read or copied."""
 
     def __str__(self) -> str:
         if self.while_reading:
@@ -602,7 +602,7 @@ class BucketNotFoundError(StorageError, FileNotFoundError):
 
     bucket: str
     elsewhere: bool = False
-    """Whether the bucket is in another region."""
+    """True if the bucket is in another region."""
     region: str | None = None
     """The bucket's region, if the store names it."""
 
@@ -630,7 +630,7 @@ class AccessDeniedError(StorageError, PermissionError):
 
     @property
     def is_kms(self) -> bool:
-        """Whether S3 allows the request and the KMS key of the bucket does not."""
+        """True if S3 allows the request, but the KMS key of the bucket does not."""
         return self.action.lower().startswith("kms")
 
     def __str__(self) -> str:
@@ -837,7 +837,7 @@ class AmplitudeTimeoutError(AmplitudeError, RetryableError, TimeoutError):
     seconds: float
     """The length of the deadline, or the wait that the rate limit requires."""
     rate_limited: bool = False
-    """Whether a rate limit of Amplitude is the cause."""
+    """True if a rate limit of Amplitude is the cause."""
 
     def __str__(self) -> str:
         if self.rate_limited:

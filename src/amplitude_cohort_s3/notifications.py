@@ -97,7 +97,7 @@ Notification = FileCreated | FileDeleted | SetupMessage | UnrelatedEvent
 
 
 def parse(payload: object, *, second_group: SecondGroup = "minutes") -> tuple[Notification, ...]:
-    """Return the events about cohort files that a message holds.
+    """Return the events about cohort files in a message.
 
     Keys are URL-encoded in S3's own messages, with ``+`` for a space, in any envelope; in
     messages of EventBridge they are not. Each key is decoded exactly once.

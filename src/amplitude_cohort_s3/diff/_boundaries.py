@@ -6,7 +6,7 @@ from itertools import pairwise
 from attrs import frozen
 
 _MAX_CACHED_PREFIXES = 1500
-"""With more prefixes than this, a lookup misses the processor's cache and takes twice as long."""
+"""A lookup among more prefixes misses the processor's cache and takes twice as long."""
 
 
 @frozen

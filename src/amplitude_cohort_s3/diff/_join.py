@@ -83,7 +83,7 @@ class Job:
         begin: The first possible key; None for no lower bound.
         end: The first key after the range; None for no upper bound.
         max_bytes: The number of bytes of one side that may be loaded at once.
-        partial: Whether ``current`` also has rows outside of the bounds.
+        partial: True if ``current`` also has rows outside of the bounds.
     """
 
     previous: SortedPrevious | RangeRows

@@ -46,7 +46,7 @@ class RangeRecords:
         previous: The previous records, ascending, one for each key.
         current: The distinct current records, as the keys of a dict.
         current_rows: The number of current rows, including equal ones.
-        keyed: Whether the records are keyed instead of plain.
+        keyed: True if the records are keyed instead of plain.
     """
 
     previous: list[str]

@@ -21,7 +21,7 @@ from ._workers import run_tasks
 _MAX_RANGES = 2048
 
 _SAMPLED_KEYS_PER_RANGE = 50
-"""With this many keys, ranges differ in size by about a third."""
+"""The size of the sample, with which ranges differ in size by about a third."""
 
 _MIN_BATCH_BYTES = 1 << 20
 

@@ -8,11 +8,11 @@ batches::
     | range 0 | range 1 | range 2 |  | range 0 | range 1 | range 2 |  ...
     ----------- batch 1 -----------  ----------- batch 2 -----------
 
-A *record* is the form of a row in a spill file. It never holds a line end, so a text of
+A *record* is the form of a row in a spill file. It never contains a line end, so a text of
 records can be split at line ends, which is fast. There are two forms:
 
 - A *plain* record is the row's canonical line. A row can have it if the line begins with
-  the unquoted key and holds no line end, as nearly all rows do.
+  the unquoted key and contains no line end, as nearly all rows do.
 - A *keyed* record is the key, ``SEPARATOR`` and the canonical line, with ``LINE_END`` in
   place of each line end. Every row can have it.
 """
@@ -31,7 +31,7 @@ from ..errors import DiskFullError
 from ..format.reader import Lines
 from ._boundaries import Boundaries
 
-# No cell holds a NUL, so these can't occur in a row. NUL is the smallest character, so
+# No cell contains a NUL, so these can't occur in a row. NUL is the smallest character, so
 # keyed records are in the order of their keys.
 SEPARATOR = "\0;"
 LINE_END = "\0n"

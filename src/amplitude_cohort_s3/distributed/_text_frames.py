@@ -71,7 +71,7 @@ def size_of(functions: Any, frame: Any, schema: RowSchema) -> FileSize:
     """Return the exact size that the file of a frame will have.
 
     Raises:
-        InvalidCellError: A cell holds a NUL.
+        InvalidCellError: A cell contains a NUL.
     """
     size = functions.lit(len(schema.columns))  # the commas and the line end
     nuls: list[Any] = []
@@ -87,5 +87,5 @@ def size_of(functions: Any, frame: Any, schema: RowSchema) -> FileSize:
     ).collect()[0]
     for column, found in zip(schema.columns, has_nul, strict=True):
         if found:
-            raise InvalidCellError(column, "holds a NUL character", "remove it before the sync")
+            raise InvalidCellError(column, "contains a NUL", "remove it before the sync")
     return FileSize(rows, len(schema.header_line) + (total or 0))

@@ -177,7 +177,7 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
 
     Raises:
         MalformedCsvError: The rows are not in ascending order of their key.
-        InvalidCellError: A cell holds a NUL or a lone surrogate.
+        InvalidCellError: A cell contains a NUL or a lone surrogate.
         ObjectExistsError: An object already has the key.
         ValueError: There is no row.
 

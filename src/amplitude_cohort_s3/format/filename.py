@@ -38,13 +38,13 @@ class NameStyle:
     Attributes:
         separator: The separator between hours and minutes: ``:`` as in Amplitude's
             pattern, or ``-`` for tools in which a colon has a meaning (Spark, Windows).
-        seconds: Whether the time has seconds.
+        seconds: True if the time has seconds.
         second_group: The meaning of the second group of two digits. Amplitude's page has
             ``HH:SS``, but with hours and seconds only, times could not be sorted or
             distinguished. It is therefore read as minutes unless you choose ``"seconds"``. The
             library never writes such names.
-        zulu: Whether a ``Z`` follows the time.
-        empty_routing_key: Whether the name has an empty routing key (``_entering_.csv``),
+        zulu: True if a ``Z`` follows the time.
+        empty_routing_key: True if the name has an empty routing key (``_entering_.csv``),
             which occurs in some buckets.
         extension: ``.csv`` or ``.csv.gz``.
 

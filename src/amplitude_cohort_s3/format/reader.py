@@ -74,7 +74,7 @@ def read_table(source: Iterable[bytes], *, canonical: bool = False) -> Table:
 
     Args:
         source: A binary stream, or chunks of bytes.
-        canonical: Whether the bytes are in canonical form; then TABs are kept.
+        canonical: True if the bytes are in canonical form; then TABs are kept.
 
     Raises:
         MalformedCsvError: The file has no id column, or is not UTF-8. While the rows are
@@ -114,7 +114,7 @@ class RowReader:
     Attributes:
         columns: The file's columns.
         unique: The same columns, each once.
-        tabs: Whether a TAB is removed from every cell.
+        tabs: True if a TAB is removed from every cell.
     """
 
     columns: tuple[str, ...]

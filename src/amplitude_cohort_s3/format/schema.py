@@ -169,8 +169,8 @@ class RowSchema:
 
         Args:
             source: A binary stream, or chunks of bytes.
-            canonical: Whether the bytes are in canonical form; then TABs are kept.
-            fill: Whether a property that the file lacks is empty instead of an error.
+            canonical: True if the bytes are in canonical form; then TABs are kept.
+            fill: True if a property that the file lacks is empty instead of an error.
 
         Raises:
             MissingColumnsError: The file lacks the key or, without ``fill``, a property.
@@ -186,7 +186,7 @@ class RowSchema:
 
         Args:
             table: A CSV file whose header has been read.
-            fill: Whether a property that the table lacks is empty instead of an error.
+            fill: True if a property that the table lacks is empty instead of an error.
 
         Raises:
             MissingColumnsError: The table lacks the key or, without ``fill``, a property.
@@ -204,7 +204,7 @@ class RowSchema:
 
         Args:
             columns: The names of the columns.
-            fill: Whether a property that they lack is empty instead of an error.
+            fill: True if a property that they lack is empty instead of an error.
 
         Raises:
             MissingColumnsError: The key or, without ``fill``, a property is missing.
@@ -221,7 +221,7 @@ class RowSchema:
             member: A ``Member``; a mapping by column (the ids in either header style;
                 columns that the schema lacks are ignored); or a sequence in the order
                 of ``columns``. Values are text or integers; None and NaN become empty.
-            fill: Whether a property that the member lacks is empty instead of an error.
+            fill: True if a property that the member lacks is empty instead of an error.
 
         Raises:
             MissingColumnsError: The key or, without ``fill``, a property is missing.

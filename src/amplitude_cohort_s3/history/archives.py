@@ -32,7 +32,7 @@ MAX_BYTES = 64 << 30
 """The default limit of unpacked bytes: a cohort of hundreds of millions of users."""
 
 MAX_MEMBERS = 1000
-"""The limit of members; an archive of Amplitude's holds three files."""
+"""The limit of members; an archive of Amplitude's has three files."""
 
 MAX_RATIO = 200
 """The limit of unpacked to packed bytes. CSV of ids reaches 3 to 10, a bomb 1,000."""
@@ -41,7 +41,7 @@ RATIO_FREE_BYTES = 64 << 20
 """The unpacked bytes up to which the ratio is not checked: small archives are mostly padding."""
 
 MAX_EXTENDED_BYTES = 16 << 10
-"""The limit of an extended header, which holds the name of a member."""
+"""The limit of an extended header, which contains the name of a member."""
 
 
 @frozen
@@ -202,14 +202,14 @@ class _Tar:
             header.name = extended.get("path", header.name)
             header.size = _size(extended["size"]) if "size" in extended else header.size
             if header.type == tarfile.GNUTYPE_SPARSE or any("GNU.sparse" in k for k in extended):
-                raise InvalidArchiveError("it holds a sparse file")
+                raise InvalidArchiveError("it contains a sparse file")
             extended.clear()
             # Folders, links and devices have no content, even if their size is not 0.
             has_content = header.isreg() or header.type not in tarfile.SUPPORTED_TYPES
             self._begin(header.size if has_content else 0)
             yield header
             self._skip_rest()
-        raise InvalidArchiveError(f"it holds more than {MAX_MEMBERS:,} members", over_limit=True)
+        raise InvalidArchiveError(f"it contains more than {MAX_MEMBERS:,} members", over_limit=True)
 
     def content(self) -> Iterator[bytes]:
         """Yield the bytes of the current member, once."""
@@ -237,7 +237,7 @@ class _Tar:
         """Return the fields that an extended header sets for the member after it."""
         if header.size > MAX_EXTENDED_BYTES:
             raise InvalidArchiveError(
-                f"it holds more than {MAX_EXTENDED_BYTES:,} bytes of extended header",
+                f"it contains more than {MAX_EXTENDED_BYTES:,} bytes of extended header",
                 over_limit=True,
             )
         self._begin(header.size)
@@ -252,7 +252,7 @@ class _Tar:
     def _begin(self, size: int) -> None:
         if self._read_bytes + size > self._max_bytes:
             raise InvalidArchiveError(
-                f"it holds more than {self._max_bytes:,} bytes", over_limit=True
+                f"it contains more than {self._max_bytes:,} bytes", over_limit=True
             )
         self._left = size
         self._padding = -size % tarfile.BLOCKSIZE
@@ -277,11 +277,11 @@ class _Tar:
         self._read_bytes += len(data)
         if self._read_bytes > self._max_bytes:
             raise InvalidArchiveError(
-                f"it holds more than {self._max_bytes:,} bytes", over_limit=True
+                f"it contains more than {self._max_bytes:,} bytes", over_limit=True
             )
         if self._read_bytes > max(RATIO_FREE_BYTES, self._packed.size * MAX_RATIO):
             raise InvalidArchiveError(
-                f"it holds more than {MAX_RATIO} times its own size", over_limit=True
+                f"it contains more than {MAX_RATIO} times its own size", over_limit=True
             )
         return data
 

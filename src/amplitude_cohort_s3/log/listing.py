@@ -126,7 +126,7 @@ class StreamOverview:
         last: The time of the newest sync.
         syncs: The number of syncs, counted by their times.
         files: The number of files.
-        has_log: Whether there is a log beside the data.
+        has_log: True if there is a log beside the data.
     """
 
     stream: CohortStream

@@ -17,10 +17,10 @@ class Outcome:
 
     Attributes:
         number: The record's number.
-        published: Whether all three files are visible; otherwise the sync is void.
+        published: True if all three files are visible; otherwise the sync is void.
         head: The newest published record after this one: the record itself; after a void
             sync its predecessor, or None; after an amendment the amended head.
-        amended: Whether the record is an amendment that was carried out.
+        amended: True if the record is an amendment that was carried out.
         lost: The keys that the amendment could not replace, because the staged file is gone.
     """
 

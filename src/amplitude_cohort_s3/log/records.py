@@ -66,7 +66,7 @@ class RecordedFile(PlannedFile):
 
     @property
     def is_compressed(self) -> bool:
-        """Whether the stored bytes are gzip."""
+        """True if the stored bytes are gzip."""
         return self.key.endswith(".gz")
 
     def to_json(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class SyncRecord(SyncFacts):
         existing: The users that the file ``existing`` contains.
         schema: The columns of the files, and the key that members are matched by.
         files: The three files.
-        adopted: Whether the files existed before the log: see ``adopt``.
+        adopted: True if the files existed before the log: see ``adopt``.
         writer: A random token of the commit that made the record.
     """
 

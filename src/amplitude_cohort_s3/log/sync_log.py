@@ -133,7 +133,7 @@ class SyncLog:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether the newest record has no outcome: its writer is still at work, or died."""
+        """True if the newest record has no outcome: its writer is still at work, or died."""
         return self.newest is not None and not self.newest.is_outcome
 
     @property
@@ -175,7 +175,7 @@ class SyncLog:
 
     @property
     def lost(self) -> frozenset[str]:
-        """The keys of the files that no amendment could replace, although one should."""
+        """The keys that an amendment failed to replace, and that no later one replaced."""
         lost = set[str]()
         for amendment in self.amendments:
             lost -= set(amendment.replaced)

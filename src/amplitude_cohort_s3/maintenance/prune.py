@@ -27,7 +27,7 @@ from ..sync.amend import amend
 from ..sync.recover import recover_location
 
 Keep = Literal["changes", "nothing"]
-"""What is kept of old syncs: the files entering and exiting, or nothing."""
+"""The files of old syncs that are kept: entering and exiting, or none."""
 
 
 @frozen(kw_only=True)
@@ -192,8 +192,8 @@ def _plan(
     if keep == "changes":
         files = tuple(sorted(_needless_snapshots(history, before), key=lambda info: info.key))
     else:
-        told = (s.synced_at for s in history if s.synced_at <= before and history.has_snapshot(s))
-        start = max(told, default=None)
+        starts = (s.synced_at for s in history if s.synced_at <= before and history.has_snapshot(s))
+        start = max(starts, default=None)
         files = tuple(
             item.info
             for item in location.list_files()

@@ -27,7 +27,7 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
     Args:
         table: An object with ``__arrow_c_stream__``.
         schema: The columns to read.
-        fill: Use empty cells for a property that the table lacks, instead of raising.
+        fill: True if a property that the table lacks is empty instead of an error.
 
     Returns:
         A source that can be read once: a second reading might run a query again and get
@@ -36,7 +36,7 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
     Raises:
         MissingExtraError: pyarrow is not installed.
         MissingColumnsError: The key or, without ``fill``, a property is absent; when read.
-        InvalidCellError: A column that is not empty holds floats, booleans, dates or nested
+        InvalidCellError: A column that is not empty contains floats, booleans, dates or nested
             values; when read.
         ArgumentTypeError: The object is not a table; when read.
     """
@@ -49,7 +49,7 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
             reader = pa.RecordBatchReader.from_stream(table)
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
             # Not chained, because pyarrow's messages quote cells.
-            hint = "pass a table whose columns each hold text only or integers only"
+            hint = "pass a table whose columns each contain only text or only integers"
             raise ArgumentTypeError("members", kind, hint) from None
         columns = [id_column(name) or name for name in reader.schema.names]
         schema.check_columns(columns, fill=fill)

@@ -18,7 +18,7 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
     Args:
         members: The members, as :func:`diff_members` accepts them.
         schema: The columns and the key.
-        fill: Use an empty cell for a property that a member lacks, instead of raising.
+        fill: True if a property that a member lacks is empty instead of an error.
 
     Raises:
         ArgumentTypeError: The members are one text or path, or cannot be iterated.

@@ -54,9 +54,9 @@ def apply(
         engine: An engine of SQLAlchemy 2. PostgreSQL with psycopg, SQLite and DuckDB are tested;
             other dialects get plain SQL.
         schema: The schema for the tables; None is the default schema of the database.
-        reconcile: Whether to apply a sync that does not fit the tables too, and then change the
+        reconcile: True to apply a sync that does not fit the tables too, and then change the
             tables to agree with its snapshot.
-        refresh: Whether to update the properties of all members to those of the newest sync.
+        refresh: True to update the properties of all members to those of the newest sync.
         on_applied: SQL or a function to run in the transaction of each sync.
 
     Raises:
@@ -112,7 +112,7 @@ class _SyncApplication:
         stays: The stays to change.
         history: The history of the sync.
         sync: The sync.
-        refresh: Whether to update the properties of all members.
+        refresh: True to update the properties of all members.
         on_applied: The caller's SQL or function.
         repair: The reason why the snapshot replaces the changes; None if they are applied.
     """

@@ -25,7 +25,7 @@ class _Syntax:
     Attributes:
         quote: The character around a name.
         text_type: The type of a column of text.
-        escapes: Whether a backslash in a literal escapes the next character.
+        escapes: True if a backslash in a literal escapes the next character.
         temporary: The word before TABLE for a table that other sessions do not see.
         transaction: The word after BEGIN and COMMIT.
     """

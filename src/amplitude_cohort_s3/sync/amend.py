@@ -25,7 +25,7 @@ def amend(location: StreamLocation, amendment: Amendment) -> Outcome:
         _discard(location, amendment)
         files = len(amendment.replaced) + len(amendment.removed)
         raise LogLimitError(
-            f"it would name {files:,} files, more than one entry can hold; nothing was changed",
+            f"it would name {files:,} files, more than one entry can contain; nothing was changed",
             f"Prune old syncs first, in several steps, then run {amendment.purpose} again",
         )
     if (other := create_record(location, amendment)) is not None:

@@ -23,7 +23,7 @@ class SyncResult:
 
     Attributes:
         record: The record of the sync.
-        already_done: Whether an earlier run, or another writer, had done the same sync.
+        already_done: True if an earlier run, or another writer, had done the same sync.
         ignored_columns: The columns of the source that the sync does not have.
     """
 

@@ -39,7 +39,7 @@ class SyncPlan(SyncFacts):
         sync: The cohort and its destination.
         files: The keys, counts and digests of the three files.
         ignored_columns: The columns of the source that the sync does not have.
-        already_done: Whether an earlier run did the same sync, so that nothing will change.
+        already_done: True if an earlier run did the same sync, so that nothing will change.
     """
 
     sync: CohortSync
@@ -327,9 +327,9 @@ def check_bucket(sync: CohortSync, storage: Storage) -> None:
     Raises:
         ConfigurationError: They differ.
     """
-    wanted, given = sync.destination.bucket, getattr(storage, "bucket", None)
-    if wanted is not None and given is not None and wanted != given:
-        fault = f"its bucket is {wanted!r}, but that of the storage is {given!r}"
+    bucket, opened = sync.destination.bucket, getattr(storage, "bucket", None)
+    if bucket is not None and opened is not None and bucket != opened:
+        fault = f"its bucket is {bucket!r}, but that of the storage is {opened!r}"
         raise ConfigurationError(f"Destination {sync.destination.name!r}", (fault,))
 
 

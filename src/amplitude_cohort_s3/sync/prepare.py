@@ -51,7 +51,7 @@ class SyncStart:
         synced_at: The time in the file names.
         requested_at: The exact time of the request.
         max_exits: The number of members that may leave, or None for the exit guard.
-        dry_run: Whether nothing may be written.
+        dry_run: True if nothing may be written.
     """
 
     sync: CohortSync
@@ -172,7 +172,7 @@ class PreparedSync:
 
     @property
     def already_done(self) -> bool:
-        """Whether an earlier run did the same sync, so that a commit changes nothing."""
+        """True if an earlier run did the same sync, so that a commit changes nothing."""
         return self.plan.already_done
 
     def commit(self) -> SyncResult:
@@ -261,7 +261,7 @@ def begin_sync(
         synced_at: The time of the sync. Default: now, or the first free time after it.
         max_exits: The number of members that may leave; overrides the exit guard.
         log: The storage of the log, if it is not ``storage``.
-        dry_run: Whether nothing may be written. An unfinished sync is then left as it is,
+        dry_run: True if nothing may be written. An unfinished sync is then left as it is,
             and its outcome predicted; otherwise it is recovered.
         clock: A function that returns the time; for tests.
 
@@ -297,7 +297,7 @@ def begin_at(
         synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
         if synced_at > now + CLOCK_TOLERANCE:
             raise SyncTimeError("future", synced_at, now)
-    state = read_state(location, partial(_readable if dry_run else finish, location))
+    state = read_state(location, partial(_predict_for_dry_run if dry_run else finish, location))
     check_match_by(sync, state.head)
     if synced_at is None:
         synced_at = _time_from_now(sync, state, now)
@@ -321,7 +321,7 @@ def _time_from_now(sync: CohortSync, state: StreamState, now: datetime) -> datet
     return next_free_time(sync.name_style, now, state.head, state.occupied_times)
 
 
-def _readable(location: StreamLocation, record: LogRecord) -> Outcome:
+def _predict_for_dry_run(location: StreamLocation, record: LogRecord) -> Outcome:
     """Predict the outcome of an unfinished record, for a dry run.
 
     The members of the sync that will then be the head must be readable now: nobody can read

@@ -184,7 +184,7 @@ def run_due(
         storage: The storage of the data.
         now: The time of the run and of its syncs (timezone-aware). Default: the present,
             read again for each sync.
-        dry_run: Whether to report only what is due, and write nothing.
+        dry_run: True to report only what is due, and write nothing.
         log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: the system's.
         progress: A callback for the number of rows read so far, from 0 for each sync.
@@ -217,7 +217,7 @@ def run_due(
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
         start = begin_at(sync, location, synced_at=None, max_exits=None, now=time, dry_run=False)
-        with start.diff(_fetched(members), work_dir=work_dir, progress=progress) as diff:
+        with start.diff(_resolved_members(members), work_dir=work_dir, progress=progress) as diff:
             result = start.commit(start.plan(diff), diff)
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
         return JobResult(sync=sync, outcome=done, result=result)
@@ -265,7 +265,7 @@ def due_outcome(
     return JobOutcome.DUE
 
 
-def _fetched(members: JobMembers) -> MemberSource | str | PathLike[str]:
+def _resolved_members(members: JobMembers) -> MemberSource | str | PathLike[str]:
     if callable(members) and not isinstance(members, SupportsCsv | SupportsArrow | Iterable):
         return members()
     return cast("MemberSource | str | PathLike[str]", members)  # type: ignore[redundant-cast]

@@ -83,7 +83,7 @@ def sync_cohort(
         work_dir: The folder for temporary files. Default: the system's.
         log: The storage of the log, if it is not ``storage``.
         progress: A callback for the number of rows read so far; ``True`` shows a tqdm bar.
-        dry_run: Whether to return the plan and write nothing, not even the recovery of an
+        dry_run: True to return the plan and write nothing, not even the recovery of an
             unfinished sync.
         clock: A function that returns the time; for tests.
 

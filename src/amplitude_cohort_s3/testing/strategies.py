@@ -123,7 +123,7 @@ def name_styles(*, written: bool = False) -> st.SearchStrategy[NameStyle]:
     """Return styles of names.
 
     Args:
-        written: Whether to return only styles that a destination can write.
+        written: True to return only styles that a destination can write.
     """
 
     def style(

@@ -76,7 +76,7 @@ class RetryBudget:
     def failed(self, reason: str, *, retry_after: float | None = None) -> None:
         """Wait before the next try, or raise AmplitudeUnavailableError after too many.
 
-        The reason holds neither a URL nor text of the server.
+        The reason contains neither a URL nor text of the server.
         """
         self._failures += 1
         if self._failures >= self.tries:

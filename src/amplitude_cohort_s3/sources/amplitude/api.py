@@ -70,7 +70,7 @@ class AmplitudeCohorts:
         if base_url is not None and not is_safe(base_url):
             faults.append(
                 "base_url must begin with https:// (or be a server on this machine) and must not "
-                "hold a password"
+                "contain a password"
             )
         if min(deadline, timeout) <= 0:
             faults.append("deadline and timeout must be more than 0 seconds")
