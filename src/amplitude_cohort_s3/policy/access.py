@@ -162,7 +162,7 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
         if report.denied:
             print(report)
     """
-    check_kind("storage", storage, S3Storage, 'open the bucket: S3Storage("my-bucket")')
+    check_kind("storage", storage, S3Storage, 'pass S3Storage("my-bucket")')
     trial = _Trial(storage.client, storage.bucket, path)
     actions = ACTIONS[purpose]
     if purpose == "amplitude":

@@ -33,7 +33,7 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
     if isinstance(members, SupportsArrow):
         return arrow_csv(members, schema, fill=fill)
     if isinstance(members, str | bytes | PathLike):
-        hint = "for a file, pass MemberFile(location)"
+        hint = "pass MemberFile(location) for a file"
         raise ArgumentTypeError("members", type(members).__name__, hint)
     # Most often a query that was not executed (a LazyFrame of Polars, a dataset), or a head.
     hint = (

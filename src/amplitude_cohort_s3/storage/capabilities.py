@@ -15,7 +15,7 @@ def check_is_storage(argument: str, value: object) -> None:
     # Not isinstance: from Python 3.12 on it ignores methods that come from __getattr__.
     missing = [f"{method}()" for method in _METHODS if not hasattr(value, method)]
     if missing:
-        hint = 'open the storage first: open_storage("s3://my-bucket"), or LocalStorage("folder")'
+        hint = 'pass an opened one: open_storage("s3://my-bucket"), or LocalStorage("folder")'
         # A storage of your own that is not complete. A Path also has one method, open().
         if len(missing) < len(_METHODS) / 2:
             hint = f"add {', '.join(missing)} to it, see the protocol Storage"

@@ -65,7 +65,7 @@ class Bucket(BucketReads):
                     f"the bucket {self.name!r}",
                     f"time for the upload of {key!r}, because its lifecycle rule "
                     f"{begun.get('AbortRuleId')!r} aborts it at {begun['AbortDate'].isoformat()}",
-                    "Let the rule AbortIncompleteMultipartUpload wait for at least 1 day",
+                    "Set DaysAfterInitiation of the rule to at least 1",
                 )
         return upload_id
 
