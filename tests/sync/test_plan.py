@@ -148,7 +148,7 @@ def test_the_first_free_moment(head, style, not_before, free):
 # --- What a plan refuses -------------------------------------------------------------------------
 
 
-def test_another_match_by_is_refused(head):
+def test_matching_by_another_column_than_before_is_refused(head):
     sync = attrs.evolve(SYNC, destination=Destination(name="d", path="p", match_by="user_id"))
     with pytest.raises(MatchByChangedError) as caught:
         plan(sync, now=members(1), at=AT + MINUTE, previous=head)
