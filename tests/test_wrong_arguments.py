@@ -420,7 +420,9 @@ def test_what_others_write_gives_what_it_must(tmp_path):
 def test_a_temporary_folder_is_one(tmp_path):
     (tmp_path / "file").touch()
     for wrong in (tmp_path / "none", tmp_path / "file"):
-        with pytest.raises(ConfigurationError, match=r"work_dir .* is not a folder: create it first"):
+        with pytest.raises(
+            ConfigurationError, match=r"work_dir .* is not a folder: create it first"
+        ):
             diff_members((), MEMBERS, schema=SYNC.schema, work_dir=wrong)
 
 

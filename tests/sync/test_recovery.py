@@ -35,7 +35,8 @@ from amplitude_cohort_s3.errors import (
 from amplitude_cohort_s3.log import SyncState
 from amplitude_cohort_s3.log.keys import record_key
 from amplitude_cohort_s3.sync import commit
-from amplitude_cohort_s3.testing.faulty_storage import Fault, FaultyStorage
+from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
+from amplitude_cohort_s3.testing.invariants import assert_invariants
 
 
 def test_recover_changes_nothing_if_nothing_is_unfinished(storage):
@@ -70,6 +71,25 @@ def test_recover_makes_a_sync_void_if_a_staged_file_was_lost(storage):
     history = read_history(storage, STREAM)
     assert [s.state for s in history.unpublished] == [SyncState.VOID]
     assert run_sync(storage, NEW, AT + HOUR).record.number == 3
+
+
+def test_a_sync_is_void_only_after_its_staged_files_are_discarded():
+    def with_a_lost_file():
+        storage = MemoryStorage()
+        run_sync(storage, OLD)
+        abandon(storage, NEW, AT + HOUR)
+        storage.discard(read_history(storage, STREAM).log.unfinished.files[EXITING].staged)
+        return storage
+
+    counting = Fault()
+    recover(FaultyStorage(with_a_lost_file(), counting), STREAM)
+    for at in range(len(counting.calls)):
+        storage = with_a_lost_file()
+        with pytest.raises(Death):
+            recover(FaultyStorage(storage, Fault(at=at, when="after")), STREAM)
+        assert_invariants(storage, STREAM)
+        recover(storage, STREAM)
+        assert not staged_objects(storage)
 
 
 @pytest.mark.parametrize("first", [True, False])

@@ -76,9 +76,7 @@ def test_a_repeated_run_is_recognised_with_each_meaning_of_existing(storage, mea
         ),
     ],
 )
-def test_a_different_sync_with_the_time_of_the_head_is_refused(
-    storage, change, members
-):
+def test_a_different_sync_with_the_time_of_the_head_is_refused(storage, change, members):
     run_sync(storage, OLD)
     error = assert_refused(
         storage,
