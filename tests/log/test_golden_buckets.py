@@ -105,11 +105,11 @@ def count_tokens(monkeypatch):
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=next(numbers)))
 
 
-def test_there_is_a_bucket_of_this_version():
+def test_a_bucket_of_this_version_exists():
     assert PRESENT in BUCKETS
 
 
-def test_a_bucket_of_any_version_is_read(golden):
+def test_a_bucket_of_any_version_can_be_read(golden):
     storage = MemoryStorage()
     for key, data in golden.items():
         storage.create(key, data)
@@ -128,7 +128,7 @@ def test_a_bucket_of_any_version_is_read(golden):
     assert read_head(storage, ADOPTED).record.members == 2
 
 
-def test_a_bucket_of_any_version_is_continued(golden):
+def test_a_bucket_of_any_version_can_be_continued(golden):
     storage = MemoryStorage()
     for key, data in golden.items():
         storage.create(key, data)
@@ -139,12 +139,12 @@ def test_a_bucket_of_any_version_is_continued(golden):
     assert read_history(storage, SYNC.stream).verify() == ()
 
 
-def test_equal_members_give_the_files_of_any_version(golden, written):
+def test_the_same_members_give_the_same_files_in_any_version(golden, written):
     files = {key: data for key, data in written.items() if key.endswith(".csv")}
     assert files == {key: data for key, data in golden.items() if key.endswith(".csv")}
 
 
-def test_equal_syncs_give_the_log_of_this_version(written):
+def test_the_same_syncs_give_the_same_log_in_this_version(written):
     assert written == load(PRESENT)
 
 

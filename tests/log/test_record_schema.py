@@ -20,7 +20,7 @@ SCHEMA = json.loads((REFERENCE / "record.schema.json").read_text(encoding="utf-8
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
-def test_the_schema_is_one():
+def test_the_schema_is_a_valid_json_schema():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -30,7 +30,7 @@ def test_every_entry_fits_the_schema(entry: SyncRecord | Outcome):
 
 
 @given(record=strategies.records(), data=st.data())
-def test_a_field_more_or_less_fits_neither_the_schema_nor_the_library(
+def test_an_extra_or_missing_field_is_refused_by_schema_and_library(
     record: SyncRecord, data: st.DataObject
 ):
     value = json.loads(record.to_bytes())

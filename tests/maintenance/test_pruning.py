@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 from forgetting import COHORTS as FOUR_COHORTS
-from forgetting import LATER, members_by_time, sync_all
+from forgetting import LATER, RequiredMethodsOnly, members_by_time, sync_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

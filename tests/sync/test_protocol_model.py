@@ -35,7 +35,7 @@ BROKEN_BY: dict[str, str] = {
 
 
 @pytest.mark.parametrize(("times", "trouble"), WORLDS, ids=str)
-def test_no_state_breaks_an_invariant(
+def test_no_state_violates_an_invariant(
     times: tuple[int, ...],
     trouble: dict[str, Any],
     record_property: Callable[[str, object], None],

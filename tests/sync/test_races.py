@@ -63,7 +63,7 @@ def check(storage: Storage, said: list[str], rounds: int) -> None:
     assert staged_in(storage) == []
 
 
-def test_of_racing_threads_one_wins_each_record(storage, record_property):
+def test_each_record_is_written_by_one_of_the_racing_threads(storage, record_property):
     said = list[str]()
     for number in range(ROUNDS):
         barrier = Barrier(WRITERS)
@@ -88,7 +88,7 @@ def test_of_racing_threads_one_wins_each_record(storage, record_property):
     record_property("cases", len(said))
 
 
-def test_racing_threads_that_say_the_same_all_succeed(storage):
+def test_racing_threads_with_the_same_sync_all_succeed(storage):
     for number in range(ROUNDS):
         with ThreadPoolExecutor(WRITERS) as pool:
             said = list(pool.map(lambda _, n=number: attempt(storage, {1, n}, n), range(WRITERS)))
@@ -98,7 +98,7 @@ def test_racing_threads_that_say_the_same_all_succeed(storage):
     assert_invariants(storage, STREAM)
 
 
-def test_racing_recoverers_agree(storage):
+def test_racing_recoveries_agree(storage):
     """Of a sync that lost its writer, and of one that lost a file too."""
     for number in range(ROUNDS):
         counted = Fault()
@@ -127,7 +127,7 @@ def sync_often(root: Path, writer: int) -> list[str]:
     return [attempt(storage, {writer * 1000 + number, 7}, None) for number in range(3)]
 
 
-def test_of_racing_processes_one_wins_each_record(tmp_path, record_property):
+def test_each_record_is_written_by_one_of_the_racing_processes(tmp_path, record_property):
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         said = pool.map(partial(sync_often, tmp_path / "root"), range(4))
     flat = [one for per_writer in said for one in per_writer]
