@@ -98,13 +98,13 @@ MUTANTS = (
         "        pass\n    return all",
         "sync/test_recovery.py",
         also=(
-            "        return read_outcome(location.log.open, location.stream, record.number)\n"
-            "    return outcome\n",
-            "        return read_outcome(location.log.open, location.stream, record.number)\n"
-            "    if isinstance(record, SyncRecord) and not outcome.published:\n"
-            "        for one in staged_files(record):\n"
-            "            location.data.discard(one)\n"
-            "    return outcome\n",
+            "    return outcome\n\n\ndef finish(",
+            (
+                "    if isinstance(record, SyncRecord) and not outcome.published:\n"
+                "        for one in staged_files(record):\n"
+                "            location.data.discard(one)\n"
+                "    return outcome\n\n\ndef finish("
+            ),
         ),
     ),
     Mutant(

@@ -1,8 +1,8 @@
-"""Buckets that released versions wrote are read for ever, and the same syncs give the same bytes.
+"""Buckets of released versions stay readable, and the same syncs give the same bytes.
 
-``tests/log/data/bucket_<version>.json`` is a bucket as that version wrote it: keys, and the lines
-of what they hold. ``python tests/log/test_golden_buckets.py`` writes the one of the present version;
-those of released versions are never written again.
+``tests/log/data/bucket_<version>.json`` is a bucket as that version wrote it: the lines of each
+object by its key. ``python tests/log/test_golden_buckets.py`` writes the bucket of the present
+version; those of released versions are never written again.
 """
 
 import itertools
@@ -63,7 +63,7 @@ SYNCS = {
 
 
 def write_bucket():
-    """Three syncs, a person forgotten, and another stream that was adopted."""
+    """Write three syncs, forget a subject, and adopt another stream."""
     storage = MemoryStorage()
     for day, members in SYNCS.items():
         sync_cohort(SYNC, members, storage, synced_at=at(day), clock=lambda day=day: at(day))
@@ -95,7 +95,7 @@ def golden(request):
 
 @pytest.fixture
 def written(monkeypatch):
-    """The bucket as it is written now; the tokens in it, by chance elsewhere, count."""
+    """Return the bucket as it is written now, with numbers instead of random tokens."""
     count_tokens(monkeypatch)
     return contents(write_bucket())
 

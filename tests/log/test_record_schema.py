@@ -1,4 +1,4 @@
-"""The JSON Schema of the docs fits what the library writes, and the page names every field."""
+"""The JSON Schema of the docs accepts each entry, and its page names every field."""
 
 import json
 import re
@@ -65,7 +65,7 @@ def test_every_entry_of_a_log_with_amendments_fits_the_schema():
 
 
 def fields_of(schema):
-    """The names of the fields that a schema and its parts have."""
+    """Return the names of the fields of a schema and its parts."""
     if isinstance(schema, list):
         return set().union(*map(fields_of, schema))
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""The log: records, outcomes, their keys, and what is refused to be one."""
+"""Records, outcomes, amendments and their keys: what is written, and what is refused."""
 
 import hashlib
 import json
@@ -90,7 +90,7 @@ def test_a_record_contains_every_field_of_the_design():
 
 
 def edited(**change):
-    """The bytes of RECORD with values replaced; __ leads into an object, REMOVED removes."""
+    """Return the bytes of RECORD with other values; ``a__b`` is the field b of the object a."""
     value = json.loads(RECORD.to_bytes())
     for path, new in change.items():
         *parents, name = path.split("__")
@@ -105,7 +105,7 @@ def edited(**change):
 
 
 def sealed(value):
-    """JSON in the form of the log, with the right digest: an edit by someone who knows it."""
+    """Return JSON in the form of the log, with the right digest, as a careful forger would."""
     value.pop("sha256")
     digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
     return (json.dumps({**value, "sha256": digest}, indent=1, sort_keys=True) + "\n").encode()
@@ -285,7 +285,7 @@ def test_two_runs_of_the_same_sync_have_the_same_identity():
 
 
 def amendment(**change):
-    """One that replaces a file of RECORD and removes another of its stream."""
+    """Return an amendment that replaces a file of RECORD and removes another of its stream."""
     old = RECORD.files[DiffType.EXISTING]
     given = {
         "number": 7,

@@ -140,7 +140,6 @@ def test_an_occupied_time_is_refused_with_the_next_free_time(head):
     ],
 )
 def test_next_free_time_returns_the_first_free_time(head, style, not_before, free):
-    sync = attrs.evolve(SYNC, destination=Destination(name="d", path="p", name_style=style))
     assert next_free_time(style, not_before, head, head.occupied_times) == free
     assert next_free_time(style, not_before, None, frozenset()) == style.floor(not_before)
 

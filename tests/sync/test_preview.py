@@ -252,10 +252,8 @@ def test_a_prepared_sync_is_committed_or_leaves_nothing():
 
 def test_a_prepared_sync_is_refused_if_another_writer_was_faster():
     storage = MemoryStorage()
-    with (
-        pytest.raises(CohortS3Error, match="another"),
-        prepare_sync(SYNC, rows([1, 2]), storage, synced_at=moment(1)) as prepared,
-    ):
+    with prepare_sync(SYNC, rows([1, 2]), storage, synced_at=moment(1)) as prepared:
         sync_ids(storage, [7], 2)
-        prepared.commit()
+        with pytest.raises(CohortS3Error, match="another"):
+            prepared.commit()
     assert [len(sync.files) for sync in read_history(storage, STREAM)] == [3]
