@@ -82,7 +82,7 @@ def run_all(base_url: str) -> dict[str, dict[str, float]]:
 
 
 def measure(contestant: Callable[[str], None], base_url: str) -> None:
-    """Runs one contestant and prints what it took."""
+    """Run one candidate and print its figures."""
     cpu, wall = time.process_time(), time.perf_counter()
     contestant(base_url)
     print(

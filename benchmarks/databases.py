@@ -89,7 +89,7 @@ def rows(users: range) -> Iterator[tuple[str, ...]]:
 
 
 def databases_in(folder: Path, stack: ExitStack) -> Callable[[str], str]:
-    """Gives the URL of an empty database for a candidate, each time another one."""
+    """Return the URL of a new, empty database for a candidate."""
     import databases
     import sqlalchemy as sa
 

@@ -95,7 +95,7 @@ def make(folder: Path, rows: int, *, variants: bool) -> None:
 
 
 def sync(bucket: Path, file: Path, *, key: str = "amplitude_id", workers: int = 1) -> Any:
-    """A sync of a file into a folder, half an hour after the one before."""
+    """Sync a file into a folder, half an hour after the previous sync."""
     from amplitude_cohort_s3 import (
         CohortSync,
         Destination,
@@ -128,7 +128,7 @@ def sync(bucket: Path, file: Path, *, key: str = "amplitude_id", workers: int = 
 
 
 def ours(folder: Path, out: Path, options: dict[str, str]) -> None:
-    """The next sync of a bucket: it reads the last one, verified, and commits the three files."""
+    """Run the next sync of a bucket: read and verify the previous one, commit three files."""
     if int(options.get("limit", "0")):
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
     bucket = out / "bucket"
@@ -147,7 +147,7 @@ def ours(folder: Path, out: Path, options: dict[str, str]) -> None:
 
 
 def foreign(folder: Path, out: Path, _: dict[str, str]) -> None:
-    """The same diff and files, but the members before come from anyone's file, in no order."""
+    """Compute the same diff, with previous members from an unsorted file of another tool."""
     from amplitude_cohort_s3 import LocalStorage, MemberFile, RowSchema, diff_members
     from amplitude_cohort_s3.format.filename import DiffType
 
@@ -212,7 +212,7 @@ def pandas(folder: Path, out: Path, _: dict[str, str]) -> None:
 
 
 def standard_library(folder: Path, out: Path, _: dict[str, str]) -> None:
-    """The module csv and a dict."""
+    """Compute the diff with the module csv and a dict."""
     import csv
 
     def read(name: str) -> tuple[list[str], dict[str, list[str]]]:
@@ -307,7 +307,7 @@ def _digest(path: Path) -> str:
 
 
 def series(plan: dict[str, Candidate], runs: int) -> Measured:
-    """The measurements of several candidates that take turns."""
+    """Return the measurements of several candidates that take turns."""
     found: Measured = {label: [] for label in plan}
     sets = set[tuple[str, ...]]()
     for run in range(runs):
@@ -394,7 +394,7 @@ def median(results: list[dict[str, float]], measured: str) -> float:
 def ratio(
     results: list[dict[str, float]], base: list[dict[str, float]], measured: str = "cpu"
 ) -> float:
-    """The median of the ratios within each turn, for what else the machine does varies."""
+    """Return the median of the ratios within each turn, because the load of the machine varies."""
     return statistics.median(a[measured] / b[measured] for a, b in zip(results, base, strict=True))
 
 

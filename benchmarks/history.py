@@ -33,7 +33,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def main() -> None:
-    """Prints both tables."""
+    """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="a hundredth of the size, for CI")
     parser.add_argument(
@@ -80,7 +80,7 @@ def cpu(run: Callable[[], None]) -> float:
 
 
 def write_bucket(folder: str, *, members: int, syncs: int) -> None:
-    """A bucket as an unlogged stream leaves it, with one snapshot."""
+    """Return a bucket of a stream without a log, with one snapshot."""
     storage = LocalStorage(folder)
     churn = members // 100
     for number in range(syncs):
@@ -101,7 +101,7 @@ def write(storage: LocalStorage, number: int, diff_type: DiffType, users: range)
 
 
 def read_intervals(folder: str) -> None:
-    """Reads the intervals and says what it took."""
+    """Read the intervals and print the figures."""
     history = read_history(LocalStorage(folder), STREAM)
     before = time.process_time()
     stays = sum(1 for _ in history.intervals())

@@ -25,7 +25,7 @@ PIECE = 1 << 20
 
 
 def main() -> None:
-    """Runs both and prints CPU, wall time and peak memory."""
+    """Run both and print CPU, wall time and peak memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoint-url", required=True)
     parser.add_argument("--bucket", required=True)

@@ -16,7 +16,8 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
-    "house",
+    "autodoc_fixes",
+    "reference",
 ]
 exclude_patterns = ["_build", "README.md", "explanation/bench_table.md"]
 nitpicky = True

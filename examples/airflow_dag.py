@@ -10,7 +10,7 @@ class SyncDueCohorts(BaseOperator):
     """One task for all syncs: a retry does only those that failed."""
 
     def execute(self, context: Context) -> str:
-        """Syncs what is due; the members are those of now, and so is the time of the sync."""
+        """Run the syncs that are due, with the members and the time of now."""
         return str(sync_due())
 
 

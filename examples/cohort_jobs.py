@@ -20,7 +20,7 @@ WAREHOUSE = Destination(name="warehouse", path="cohorts")
 
 
 def sync_due() -> RunReport:
-    """Syncs what is due. Its errors are raised once all have had their turn."""
+    """Run the syncs that are due, and raise their errors after the last one."""
     actives = CohortSync(
         destination=WAREHOUSE,
         project_id=123,

@@ -20,7 +20,7 @@ def sync_due_cohorts(context: OpExecutionContext) -> None:
 
 @job
 def cohorts() -> None:
-    """What the schedule runs."""
+    """Run the syncs that are due."""
     sync_due_cohorts()
 
 

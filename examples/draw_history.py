@@ -16,7 +16,7 @@ PICTURE = Path(__file__).parent.parent / "docs" / "history.svg"
 
 
 def main(file: str | Path = PICTURE) -> None:
-    """Syncs into memory, reads that back and draws it."""
+    """Sync into memory, read the history and draw it."""
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "history"  # ids in the file don't change
     storage = MemoryStorage()

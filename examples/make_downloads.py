@@ -36,7 +36,7 @@ def user(number: int) -> list[str]:
 
 
 def main() -> None:
-    """Writes one file per day: 60 of 1,200 leave, 90 come; then 40 of those return."""
+    """Write one file per day: 60 of 1,200 leave, 90 join; then 40 of the 60 return."""
     first = range(1_200)
     second = [n for n in first if n % 20] + list(range(2_000, 2_090))
     third = [n for n in second if n % 30] + [n for n in first if n % 20 == 0 and n % 3 == 0]

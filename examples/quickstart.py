@@ -22,7 +22,7 @@ DOWNLOADS = Path(__file__).parent / "downloads"
 
 
 def main(folder: str) -> None:
-    """Syncs and prints."""
+    """Sync three downloads and print the results."""
     storage = LocalStorage(folder)
     sync = CohortSync(
         destination=Destination(name="quickstart", path="cohorts"),

@@ -55,11 +55,7 @@ def previous_members(spark: Any, head: Head | None, storage: OpenStorage, schema
 class MemberReader:
     """Reads previous members in a task that gets numbers of parts: for ``mapInArrow``.
 
-    Attributes:
-        open: The function that opens the storage.
-        record: The previous sync.
-        schema: The columns to return.
-        diff_type: The composed file whose parts are read, or None to read all members.
+    Without ``diff_type`` it reads all members; with it, parts of that composed file.
     """
 
     open: OpenStorage

@@ -91,7 +91,7 @@ class SyncLog:
     newest: LogEntry | None
     _open: OpenObject = field(repr=False, alias="open")
     _outcomes: dict[int, Outcome] = field(
-        factory=dict[int, Outcome], init=False, repr=False, eq=False
+        factory=dict[int, Outcome], alias="outcomes", repr=False, eq=False
     )
     _amendments: dict[int, Amendment] = field(
         factory=dict[int, Amendment], init=False, repr=False, eq=False
@@ -110,10 +110,9 @@ class SyncLog:
 
     def with_outcome(self, outcome: Outcome) -> Self:
         """Return the log as it will be once its unfinished record has this outcome."""
-        log = type(self)(self.stream, LogEntry(outcome.number, is_outcome=True), self._open)
-        log._outcomes.update(self._outcomes)
-        log._outcomes[outcome.number] = outcome
-        return log
+        newest = LogEntry(outcome.number, is_outcome=True)
+        outcomes = {**self._outcomes, outcome.number: outcome}
+        return type(self)(self.stream, newest, self._open, outcomes)
 
     def record(self, number: int) -> LogRecord:
         """Return a record, whatever its outcome: see :func:`read_record`."""
@@ -237,7 +236,7 @@ class SyncLog:
         return record
 
     def broken_links(self) -> Iterator[LogRecord]:
-        """Yield the records that do not continue the head before them, or whose outcome does not fit."""
+        """Yield the records that do not continue the head before them, or have a wrong outcome."""
         head: SyncRecord | None = None
         for number in range(1, self.last_ended + 1):
             record, outcome = self.record(number), self.outcome(number)

@@ -38,7 +38,7 @@ MEANINGS = tuple(ExistingMeaning)
 
 
 class DiffEngineContract:
-    """One test for each promise of :class:`~amplitude_cohort_s3.DiffEngine`.
+    """One test for each promise of :class:`~amplitude_cohort_s3.diff.DiffEngine`.
 
     A subclass defines the fixture ``engine``.
     """

@@ -1,4 +1,4 @@
-"""One Spark on two cores for all tests; a failed task is tried again."""
+"""One session of Spark on two cores for all tests. It repeats a failed task."""
 
 import os
 import shutil
@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 from spark_cohorts import new_session
 
-# The servers of tests/s3.
+# The module servers is in tests/s3.
 sys.path.append(str(Path(__file__).parents[2] / "s3"))
 
 
 @pytest.fixture(scope="session")
 def spark() -> Generator:
-    for missing, cure in (
+    for missing, command in (
         (shutil.which("java") is None, "apt-get install openjdk-17-jre-headless"),
         (find_spec("pyspark") is None, "pip install pyspark"),
     ):
         if missing and os.environ.get("CI") == "true":
-            pytest.fail(f"not installed: {cure}")
+            pytest.fail(f"not installed: {command}")
         if missing:
-            pytest.skip(f"not installed: {cure}")
+            pytest.skip(f"not installed: {command}")
     session = new_session("local[2,4]")
     yield session
     session.stop()
@@ -32,7 +32,7 @@ def spark() -> Generator:
 
 @pytest.fixture(scope="session")
 def bucket(tmp_path_factory) -> Generator:
-    """Opens a new bucket of moto: picklable, as each task opens it too."""
+    """A function that creates a bucket of moto and returns how to open it, picklable for tasks."""
     import servers  # noqa: PLC0415 - its folder is on the path now
     from spark_cohorts import open_bucket  # noqa: PLC0415
 

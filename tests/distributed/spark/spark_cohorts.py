@@ -1,4 +1,4 @@
-"""The cohort that the tests sync with Spark; imported by its tasks too."""
+"""The cohort that the tests sync with Spark. Spark's tasks import this module too."""
 
 import hashlib
 import os
@@ -20,42 +20,44 @@ from amplitude_cohort_s3 import (
     S3Storage,
     UserProperty,
 )
-from amplitude_cohort_s3.distributed.spark import sync_frames
+from amplitude_cohort_s3 import __file__ as package_file
+from amplitude_cohort_s3.distributed import sync_frames
 from amplitude_cohort_s3.sync import SyncStart
 
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+WORKER_PATH = f"{Path(__file__).parent}{os.pathsep}{Path(package_file).parents[1]}"
 NASTY = ["a,b", 'q "x" q', "two\nlines", "cr\rhere", "é日😀", "", " blank ", "\\", "NULL", "007"]
 
 
-def new_session(master, **more):
-    """A session whose workers find this folder and the interpreter of the tests."""
+def new_session(master, **options):
+    """A session whose workers use the interpreter and the package of the tests."""
     from pyspark.sql import SparkSession  # noqa: PLC0415 - it takes a second
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
-    options = {
+    os.environ["PYTHONPATH"] = WORKER_PATH
+    settings = {
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2",
-        # Hadoop's local file system keeps checksums in files whose names it can't make
-        # of a name with a colon; S3 has none either.
+        # Hadoop's usual local file system also writes checksum files, and can't name them if
+        # the name of the file contains a colon. S3 has no such files.
         "spark.hadoop.fs.file.impl": "org.apache.hadoop.fs.RawLocalFileSystem",
-        **more,
+        **options,
     }
     builder = SparkSession.builder.master(master)
-    for name, value in options.items():
+    for name, value in settings.items():
         builder = builder.config(name, value)
     session = builder.getOrCreate()
     session.sparkContext.setLogLevel("OFF")
     return session
 
 
-def a_sync(existing=ExistingMeaning.MEMBERS, **more):
+def a_sync(existing=ExistingMeaning.MEMBERS, **options):
     return CohortSync(
-        destination=Destination(name="spark", path="cohorts", existing=existing, **more),
+        destination=Destination(name="spark", path="cohorts", existing=existing, **options),
         project_id=1,
         cohort_id="a",
         user_properties=(UserProperty("plan"),),
@@ -93,7 +95,7 @@ def files(storage):
 
 
 def digests(storage):
-    """Of the same files, where they may be large."""
+    """The SHA-256 of each of these files, for large ones."""
     found = {}
     for info in storage.list_objects("cohorts/1_a_"):
         digest = hashlib.sha256()
@@ -105,7 +107,7 @@ def digests(storage):
 
 
 class FailsOnce:
-    """Opens a folder; the first task that has published a part fails then."""
+    """Opens a folder. The first task that publishes a part fails after that."""
 
     def __init__(self, root):
         self.root = str(root)
@@ -121,7 +123,7 @@ class FailsOnce:
     def _publish(self, publish, staged):
         published = publish(staged)
         if self._is_first():
-            raise RuntimeError("this task fails after its part is there")
+            raise RuntimeError("this task fails after it published its part")
         return published
 
     def _is_first(self):
@@ -133,9 +135,9 @@ class FailsOnce:
 
 
 class HoldsOneTask:
-    """Opens a folder; the first attempt at one part can't publish it before another has won.
+    """Opens a folder. The first attempt at one part publishes it only after another attempt won.
 
-    Each step leaves a mark, a file of its name.
+    Each step leaves a mark, which is a file with its name.
     """
 
     def __init__(self, root):
@@ -163,10 +165,10 @@ class HoldsOneTask:
         self.mark(f"attempt-{attempt}").write_text(staged.key)
         return published
 
-    def _compose(self, compose, *arguments, **more):
+    def _compose(self, compose, *arguments, **options):
         self.mark("composing").touch()
         _wait_for(self.mark("attempt-0"))
-        return compose(*arguments, **more)
+        return compose(*arguments, **options)
 
 
 def _wait_for(path):
@@ -178,7 +180,7 @@ def _wait_for(path):
 
 
 def speculating_driver(root, master):
-    """A driver whose cluster starts a second copy of a task that takes long."""
+    """A driver whose cluster starts a second attempt at a slow task."""
     spark = new_session(
         master,
         **{
@@ -189,7 +191,7 @@ def speculating_driver(root, master):
             "spark.speculation.efficiency.enabled": "false",
             "spark.locality.wait": "0s",
             "spark.executor.memory": "512m",
-            # Spark kills the attempt that lost; here it lives on and writes its part.
+            # Spark kills the attempt that lost. Here it survives and writes its part.
             "spark.task.interruptOnKill": "false",
             "spark.python.task.killTimeout": "60s",
         },
@@ -206,7 +208,7 @@ def speculating_driver(root, master):
 
 
 def killed_driver(root):
-    """A driver that dies when the parts are there: it is killed where it would commit."""
+    """A driver that is killed when it has the parts and would commit."""
 
     def killed(*_, **__):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Spark's own cluster on 127.0.0.1, for what Spark does between machines only."""
+"""A cluster of Spark on 127.0.0.1, for what Spark does only between machines."""
 
 import contextlib
 import os
@@ -8,23 +8,24 @@ from collections.abc import Generator
 from pathlib import Path
 
 from servers import free_port, running
+from spark_cohorts import WORKER_PATH
 
 
 @contextlib.contextmanager
 def cluster(folder: Path) -> Generator[str]:
-    """The URL of a master with two workers of one core, which Spark takes for two hosts.
+    """Run a master and two workers of one core each, and yield the master's URL.
 
-    It tells hosts apart by their names, and 127.0.0.1 has two.
+    Spark sees two hosts, since it compares hosts by their names, and 127.0.0.1 has two.
     """
-    import pyspark  # noqa: PLC0415 - tests that need no Spark collect this, too
+    import pyspark  # noqa: PLC0415 - collected without Spark too
 
     home = Path(pyspark.__file__).parent
     environment = os.environ | {
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_DIRS": str(folder),
         "SPARK_DAEMON_MEMORY": "256m",
-        "SPARK_LOCAL_IP": "127.0.0.1",  # or their pages are open to the network
-        "PYTHONPATH": str(Path(__file__).parent),
+        "SPARK_LOCAL_IP": "127.0.0.1",  # otherwise their web pages are open to the network
+        "PYTHONPATH": WORKER_PATH,
     }
 
     def daemon(name: str, *arguments: str) -> contextlib.AbstractContextManager[None]:

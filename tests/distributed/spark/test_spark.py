@@ -1,4 +1,4 @@
-"""Syncs with Spark: the bytes of the one-machine engine, whatever a task or the driver suffers."""
+"""Syncs with Spark: the files of sync_cohort, also if tasks or the driver fail."""
 
 import hashlib
 import os
@@ -35,8 +35,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.distributed.frames import diff_frames
-from amplitude_cohort_s3.distributed.spark import sync_frames
+from amplitude_cohort_s3.distributed import diff_frames, sync_frames
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     DuplicateKeyError,
@@ -53,7 +52,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.filterwarnings("ignore")]
 ROWS = int(os.environ.get("SPARK_ROWS", "20000"))
 
 
-def on_one_machine(sync, *cohorts, storage=None):
+def with_sync_cohort(sync, *cohorts, storage=None):
     storage = storage or MemoryStorage()
     for number, (first, last) in enumerate(cohorts):
         when = START + number * HOUR
@@ -61,21 +60,21 @@ def on_one_machine(sync, *cohorts, storage=None):
     return storage
 
 
-def on_spark(sync, members, storage, number, **more):
+def with_spark(sync, members, storage, number, **options):
     when = START + number * HOUR
-    return sync_frames(sync, members, storage, synced_at=when, clock=lambda: when, **more)
+    return sync_frames(sync, members, storage, synced_at=when, clock=lambda: when, **options)
 
 
 def staged(storage):
     return [info.key for info in storage().list_objects("_staging/")]
 
 
-def test_the_files_are_those_of_the_one_machine_engine(spark, bucket, tmp_path):
+def test_the_files_are_those_of_sync_cohort(spark, bucket, tmp_path):
     storage, sync = bucket(), a_sync()
     cohorts = [(0, ROWS), (ROWS // 10, ROWS + ROWS // 10)]
     for number, (first, last) in enumerate(cohorts):
-        result = on_spark(sync, frame(spark, first, last), storage, number, part_bytes=ROWS * 6)
-    expected = on_one_machine(sync, *cohorts, storage=LocalStorage(tmp_path))
+        result = with_spark(sync, frame(spark, first, last), storage, number, part_bytes=ROWS * 6)
+    expected = with_sync_cohort(sync, *cohorts, storage=LocalStorage(tmp_path))
     assert digests(storage()) == digests(expected)
     existing = result.record.files[DiffType.EXISTING]
     assert len(existing.parts) > 3
@@ -84,33 +83,35 @@ def test_the_files_are_those_of_the_one_machine_engine(spark, bucket, tmp_path):
     assert staged(storage) == []
     assert read_history(storage(), sync.stream).verify() == ()
     assert "Uploads" not in storage().client.list_multipart_uploads(Bucket=storage().bucket)
-    # A repeated run is known, however it would be divided; another one is refused.
-    again = on_spark(sync, frame(spark, *cohorts[1]), storage, 1, part_bytes=ROWS * 20)
+    # A repeated sync is recognised, also with parts of another size; another one is refused.
+    again = with_spark(sync, frame(spark, *cohorts[1]), storage, 1, part_bytes=ROWS * 20)
     assert again.already_done
     assert again.record == result.record
     with pytest.raises(SyncTimeTakenError):
-        on_spark(sync, frame(spark, *cohorts[0]), storage, 1)
+        with_spark(sync, frame(spark, *cohorts[0]), storage, 1)
     assert staged(storage) == []
 
 
 @pytest.mark.parametrize("existing", list(ExistingMeaning))
-def test_both_engines_continue_each_other_under_every_meaning(spark, tmp_path, existing):
+def test_sync_frames_and_sync_cohort_continue_each_other_under_every_meaning(
+    spark, tmp_path, existing
+):
     sync, storage = a_sync(existing), partial(LocalStorage, tmp_path / "root")
     cohorts = [(0, 300), (30, 330), (60, 360), (0, 360)]
     sync_cohort(sync, rows(*cohorts[0]), storage(), synced_at=START, clock=lambda: START)
-    on_spark(sync, frame(spark, *cohorts[1]), storage, 1, part_bytes=3000)
-    on_spark(sync, frame(spark, *cohorts[2]), storage, 2, part_bytes=2000)
+    with_spark(sync, frame(spark, *cohorts[1]), storage, 1, part_bytes=3000)
+    with_spark(sync, frame(spark, *cohorts[2]), storage, 2, part_bytes=2000)
     last = START + 3 * HOUR
     sync_cohort(sync, rows(*cohorts[3]), storage(), synced_at=last, clock=lambda: last)
-    assert files(storage()) == files(on_one_machine(sync, *cohorts))
+    assert files(storage()) == files(with_sync_cohort(sync, *cohorts))
     assert read_history(storage(), sync.stream).verify() == ()
 
 
-def test_a_task_that_fails_is_tried_again_and_leaves_no_trace(spark, tmp_path):
+def test_a_failed_task_is_repeated_and_its_part_is_deleted(spark, tmp_path):
     storage = FailsOnce(tmp_path / "root")
-    result = on_spark(a_sync(), frame(spark, 0, 2000), storage, 0, part_bytes=20_000)
+    result = with_spark(a_sync(), frame(spark, 0, 2000), storage, 0, part_bytes=20_000)
     assert (tmp_path / "root.first").exists()
-    assert files(storage()) == files(on_one_machine(a_sync(), (0, 2000)))
+    assert files(storage()) == files(with_sync_cohort(a_sync(), (0, 2000)))
     assert result.record.members == 2000
     assert staged(storage) == []
 
@@ -124,18 +125,18 @@ def run(driver, *arguments):
 def test_a_killed_driver_leaves_nothing_visible_and_a_rerun_completes(spark, tmp_path):
     root, sync = tmp_path / "root", a_sync()
     storage = partial(LocalStorage, root)
-    on_spark(sync, frame(spark, 0, 1000), storage, 0)
+    with_spark(sync, frame(spark, 0, 1000), storage, 0)
     before = files(storage())
     child = run("killed_driver", root)
     assert child.returncode == -9, child.stderr[-2000:]
     assert files(storage()) == before
     assert len(staged(storage)) == 3
     assert read_head(storage(), sync.stream).record.synced_at == START
-    on_spark(sync, frame(spark, 100, 1100), storage, 1)
-    assert files(storage()) == files(on_one_machine(sync, (0, 1000), (100, 1100)))
+    with_spark(sync, frame(spark, 100, 1100), storage, 1)
+    assert files(storage()) == files(with_sync_cohort(sync, (0, 1000), (100, 1100)))
 
 
-def test_of_two_attempts_at_one_task_one_counts(spark, tmp_path):
+def test_only_one_of_two_attempts_at_a_task_is_used(spark, tmp_path):
     storage = HoldsOneTask(tmp_path / "root")
     with cluster(tmp_path) as master:
         child = run("speculating_driver", storage.root, master)
@@ -143,21 +144,21 @@ def test_of_two_attempts_at_one_task_one_counts(spark, tmp_path):
     keys = {storage.mark(f"attempt-{number}").read_text() for number in (0, 1)}
     assert len(keys) == 2
     assert {key.rpartition("-attempt-")[0][-14:] for key in keys} == {"entering-00000"}
-    assert files(storage()) == files(on_one_machine(a_sync(), (0, 3000)))
+    assert files(storage()) == files(with_sync_cohort(a_sync(), (0, 3000)))
     assert staged(storage) == []
     assert read_history(storage(), a_sync().stream).verify() == ()
 
 
-def test_a_file_that_was_damaged_is_told_as_on_one_machine(spark, tmp_path):
+def test_a_damaged_previous_file_raises_the_error_of_sync_cohort(spark, tmp_path):
     storage, sync = partial(LocalStorage, tmp_path / "root"), a_sync()
-    result = on_spark(sync, frame(spark, 0, 1000), storage, 0, part_bytes=5000)
+    result = with_spark(sync, frame(spark, 0, 1000), storage, 0, part_bytes=5000)
     path = tmp_path / "root" / result.record.files[DiffType.EXISTING].key
     path.write_bytes(path.read_bytes().replace(b"user ", b"usem ", 1))
     with pytest.raises(ObjectChangedError) as caught:
-        on_spark(sync, frame(spark, 0, 1001), storage, 1)
+        with_spark(sync, frame(spark, 0, 1001), storage, 1)
     assert caught.value.key == result.record.files[DiffType.EXISTING].key
     path.write_bytes(path.read_bytes().replace(b"usem ", b"user ", 1))
-    assert on_spark(sync, frame(spark, 0, 1001), storage, 1).record.members == 1001
+    assert with_spark(sync, frame(spark, 0, 1001), storage, 1).record.members == 1001
 
 
 TABLES = [
@@ -169,19 +170,19 @@ TABLES = [
 
 @pytest.mark.parametrize("existing", list(ExistingMeaning))
 @pytest.mark.parametrize(("previous", "current"), TABLES, ids=["nobody", "changes", "texts"])
-def test_the_diff_of_frames_is_that_of_the_one_machine_engine(spark, existing, previous, current):
-    def make(some):
-        return spark.createDataFrame(some, "amplitude_id string, user_id string")
+def test_the_diff_of_frames_is_that_of_the_default_engine(spark, existing, previous, current):
+    def make(rows):
+        return spark.createDataFrame(rows, "amplitude_id string, user_id string")
 
-    def found(frame):
+    def rows_of(frame):
         return sorted(map(tuple, frame.collect()))
 
     diff = diff_frames(make(previous), make(current), on="amplitude_id", existing=existing)
     with diff_members(previous, current, schema=RowSchema(), existing=existing) as expected:
         for diff_type in DiffType:
-            assert found(getattr(diff, diff_type.value)) == sorted(expected.rows(diff_type))
+            assert rows_of(getattr(diff, diff_type.value)) == sorted(expected.rows(diff_type))
         report = expected.report
-    assert found(diff.current) == sorted(set(current))
+    assert rows_of(diff.current) == sorted(set(current))
     assert (diff.members_before, diff.members_now) == (report.members_before, report.members_now)
     assert (diff.skipped, diff.collapsed) == (report.skipped, report.collapsed)
 
@@ -207,17 +208,17 @@ def test_a_query_is_evaluated_once_and_its_keys_are_checked(spark):
         diff_frames(nobody, twice, on="amplitude_id")
 
 
-def test_what_can_not_be_synced_is_told_and_nothing_is_written(spark, tmp_path):
+def test_a_refused_sync_writes_nothing(spark, tmp_path):
     storage, sync = partial(LocalStorage, tmp_path / "root"), a_sync()
     good = frame(spark, 0, 10)
 
-    def limited(limit):
-        found = storage()
-        found.__class__ = type("Small", (LocalStorage,), {"max_object_bytes": limit})
-        return found
+    def open_limited(max_bytes):
+        limited = storage()
+        limited.__class__ = type("Limited", (LocalStorage,), {"max_object_bytes": max_bytes})
+        return limited
 
     cases = [
-        (ObjectTooLargeError, good, {"storage": partial(limited, 100)}),
+        (ObjectTooLargeError, good, {"storage": partial(open_limited, 100)}),
         (ObjectTooLargeError, frame(spark, 0, 2000), {"part_bytes": 4}),
         (ConfigurationError, good, {"staging": "cohorts/1_a_x"}),
         (ConfigurationError, good, {"sync": a_sync(compression="gzip")}),
@@ -225,19 +226,19 @@ def test_what_can_not_be_synced_is_told_and_nothing_is_written(spark, tmp_path):
         (InvalidCellError, good.replace("a,b", "a\0b"), {}),
         (DuplicateKeyError, good.union(good.replace("a,b", "x")), {}),
     ]
-    for error, members, more in cases:
-        given = {"sync": sync, "storage": storage, "number": 0} | more
+    for error, members, changes in cases:
+        arguments = {"sync": sync, "storage": storage} | changes
         with pytest.raises(error):
-            on_spark(given.pop("sync"), members, given.pop("storage"), given.pop("number"), **given)
+            with_spark(members=members, number=0, **arguments)
     assert list(storage().list_objects()) == []
-    on_spark(sync, good, storage, 0)
+    with_spark(sync, good, storage, 0)
     with pytest.raises(MassExitError):
-        on_spark(sync, frame(spark, 0, 5), storage, 1, max_exits=4)
+        with_spark(sync, frame(spark, 0, 5), storage, 1, max_exits=4)
     assert len(files(storage())) == 3
     assert staged(storage) == []
 
 
-def test_a_property_may_be_named_as_spark_names_parts_of_a_structure(spark, tmp_path):
+def test_names_of_properties_may_contain_dots_backquotes_and_spaces(spark, tmp_path):
     dotted = UserProperty("a.b")
     sync = attrs.evolve(
         a_sync(match_by=dotted), user_properties=(dotted, UserProperty("c`d"), UserProperty("e f"))
@@ -247,19 +248,19 @@ def test_a_property_may_be_named_as_spark_names_parts_of_a_structure(spark, tmp_
     storage, expected = partial(LocalStorage, tmp_path / "root"), MemoryStorage()
     for number, some in enumerate([members[:15], members[5:]]):
         when = START + number * HOUR
-        on_spark(sync, spark.createDataFrame(some, columns), storage, number)
+        with_spark(sync, spark.createDataFrame(some, columns), storage, number)
         sync_cohort(sync, some, expected, synced_at=when, clock=lambda t=when: t)
     assert files(storage()) == files(expected)
     twice = [*members, ("99", "", "k1", "x", "y")]
     with pytest.raises(DuplicateKeyError) as caught:
-        on_spark(sync, spark.createDataFrame(twice, columns), storage, 2)
+        with_spark(sync, spark.createDataFrame(twice, columns), storage, 2)
     assert caught.value.column == "a.b"
 
 
 def test_spark_reads_the_files_with_the_documented_options(spark, tmp_path):
     storage = partial(LocalStorage, tmp_path / "root")
-    result = on_spark(a_sync(), frame(spark, 0, 100), storage, 0)
-    # Hadoop's local file system takes no colon at all; those of the stores do, in exact names.
+    result = with_spark(a_sync(), frame(spark, 0, 100), storage, 0)
+    # Hadoop refuses colons in local files. For stores it accepts them in exact names.
     path = tmp_path / "existing.csv"
     (tmp_path / "root" / result.record.files[DiffType.EXISTING].key).rename(path)
     read = spark.read.options(header=True, multiLine=True, escape='"', quote='"')

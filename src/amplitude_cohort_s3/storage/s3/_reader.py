@@ -64,17 +64,16 @@ class ObjectReader(io.RawIOBase):
     @override
     def readinto(self, buffer: Buffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        if self._body is None:
-            if self._position >= self._size:
-                return 0
-            self._continue()
+        if self._body is None and self._position >= self._size:
+            return 0
+        body = self._continue() if self._body is None else self._body
         broken: Exception | None = None
         for pause in (None, *_PAUSES):
             if pause is not None:
                 time.sleep(pause)
-                self._continue()
+                body = self._continue()
             try:
-                data = self._body.read(min(len(view), BUFFER_BYTES))
+                data = body.read(min(len(view), BUFFER_BYTES))
             except FlexibleChecksumError as error:
                 # The bytes have been passed on already, so reading again can't repair them.
                 raise ObjectChangedError(self._key) from error
@@ -96,12 +95,13 @@ class ObjectReader(io.RawIOBase):
             self._body.close()
             self._body = None
 
-    def _continue(self) -> None:
+    def _continue(self) -> Any:
         self._release()
         rest = {"Range": f"bytes={self._position}-"} if self._position else {}
         answer = self._send(IfMatch=self._etag, **rest)
         if rest and not answer.get("ContentRange", "").startswith(f"bytes {self._position}-"):
             raise StoreUnavailableError(self._bucket, "GetObject ignored its Range")
+        return self._body
 
     def _send(self, **condition: str) -> dict[str, Any]:
         with translated(self._bucket, self._key):
