@@ -181,7 +181,7 @@ SITUATIONS = {
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_a_preview_reaches_the_verdict_of_the_real_run(name):
+def test_a_preview_ends_in_the_same_plan_or_error_as_the_run(name):
     sync, ids, options, set_up = SITUATIONS[name]
     verdicts = []
     for dry_run in (True, False):
@@ -218,7 +218,7 @@ def test_a_preview_asks_for_recovery_if_forgetting_will_change_the_head():
     assert "99999996-00000003.json" in message
 
 
-def test_a_preview_keeps_its_log_elsewhere_too():
+def test_a_preview_reads_a_log_in_another_storage():
     data, log = MemoryStorage(), MemoryStorage()
     sync_ids(data, [1, 2], 1, log=log)
     plan = sync_cohort(SYNC, rows([2, 3]), data, log=log, dry_run=True, clock=clock_at(moment(2)))
@@ -250,12 +250,10 @@ def test_a_prepared_sync_is_committed_or_leaves_nothing():
     )
 
 
-def test_a_prepared_sync_loses_against_a_faster_writer():
+def test_a_prepared_sync_is_refused_if_another_writer_was_faster():
     storage = MemoryStorage()
-    with (
-        pytest.raises(CohortS3Error, match="another"),
-        prepare_sync(SYNC, rows([1, 2]), storage, synced_at=moment(1)) as prepared,
-    ):
+    with prepare_sync(SYNC, rows([1, 2]), storage, synced_at=moment(1)) as prepared:
         sync_ids(storage, [7], 2)
-        prepared.commit()
+        with pytest.raises(CohortS3Error, match="another"):
+            prepared.commit()
     assert [len(sync.files) for sync in read_history(storage, STREAM)] == [3]

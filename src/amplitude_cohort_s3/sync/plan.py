@@ -103,8 +103,9 @@ class SyncPlan(SyncFacts):
                 f"the last number under {self.sync.stream.log_prefix!r} is used",
                 "Begin another stream: set another path in the Destination, or another routing key",
             )
+        facts: dict[str, Any] = _facts(self) | {"number": number}
         return SyncRecord(
-            **_facts(self) | {"number": number},
+            **facts,
             stream=self.sync.stream,
             bucket=self.sync.destination.bucket,
             existing=self.sync.destination.existing,

@@ -173,7 +173,7 @@ class PreparedSync:
 
     plan: SyncPlan
     diff: CohortDiff
-    _start: SyncStart = field(repr=False)
+    _start: SyncStart = field(repr=False, alias="start")
 
     @property
     def already_done(self) -> bool:

@@ -1,4 +1,4 @@
-"""Tools to prove a Storage or an engine of one's own, and pipelines built on them.
+"""Tools to test your own storage, diff engine or pipeline.
 
-Needs the extra ``testing`` (pytest and hypothesis).
+They need the extra ``testing``: pytest and hypothesis.
 """

@@ -72,12 +72,11 @@ class ObjectReader(io.RawIOBase):
             if pause is not None:
                 time.sleep(pause)
                 self._release()
-            if self._body is None:
-                if self._size is not None and self._position >= self._size:
-                    return 0
-                self._continue()
+            if self._body is None and self._size is not None and self._position >= self._size:
+                return 0
+            body = self._continue() if self._body is None else self._body
             try:
-                data = self._body.read(min(len(view), BUFFER_BYTES))
+                data = body.read(min(len(view), BUFFER_BYTES))
             except FlexibleChecksumError as error:
                 # The bytes have been passed on already, so reading again can't repair them.
                 raise ObjectChangedError(self._key) from error
@@ -103,14 +102,16 @@ class ObjectReader(io.RawIOBase):
             self._body.close()
             self._body = None
 
-    def _continue(self) -> None:
+    def _continue(self) -> Any:
         rest = {"Range": f"bytes={self._position}-"} if self._position else {}
         answer = self._send(IfMatch=self._etag, **rest)
+        body = answer["Body"]
         if rest and not answer.get("ContentRange", "").startswith(f"bytes {self._position}-"):
             # The store ignores ranges and sends the whole object.
             skip = self._position
-            while skip and (skipped := len(self._body.read(min(skip, BUFFER_BYTES)))):
+            while skip and (skipped := len(body.read(min(skip, BUFFER_BYTES)))):
                 skip -= skipped
+        return body
 
     def _send(self, **condition: str) -> dict[str, Any]:
         with translated(self._bucket, self._key):
