@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from amplitude_cohort_s3 import (
+    Cadence,
     Destination,
     ExistingMeaning,
     ExitGuard,
@@ -18,9 +19,17 @@ from amplitude_cohort_s3 import (
     prepare_sync,
     prune,
     read_history,
+    recover,
+    run_due,
     sync_cohort,
 )
-from amplitude_cohort_s3.errors import CohortS3Error, ConfigurationError, UnfinishedSyncError
+from amplitude_cohort_s3.errors import (
+    CohortS3Error,
+    ConfigurationError,
+    UnfinishedSyncError,
+    UnusableDiffError,
+)
+from amplitude_cohort_s3.sync import JobOutcome, begin_sync, commit
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.small_cohort import (
     DESTINATION,
@@ -257,3 +266,65 @@ def test_a_prepared_sync_is_refused_if_another_writer_was_faster():
         with pytest.raises(CohortS3Error, match="another"):
             prepared.commit()
     assert [len(sync.files) for sync in read_history(storage, STREAM)] == [3]
+
+
+def test_the_plan_of_a_dry_run_can_not_be_committed_over_an_unfinished_sync():
+    storage = MemoryStorage()
+    without_outcome(storage)
+    with (
+        prepare_sync(SYNC, rows([3, 4]), storage, synced_at=moment(5), dry_run=True) as prepared,
+        pytest.raises(ConfigurationError, match="dry run"),
+    ):
+        commit(prepared.plan, prepared.diff, storage)
+    assert read_history(storage, STREAM).log.unfinished is not None
+    assert recover(storage, STREAM).outcome == "published"
+    assert read_history(storage, STREAM).verify() == ()
+
+
+def test_a_begun_sync_commits_its_own_plan_and_diff_only():
+    storage = MemoryStorage()
+    other = attrs.evolve(SYNC, cohort_id="b")
+    start, others = (begin_sync(s, storage, synced_at=moment(1)) for s in (SYNC, other))
+    with start.diff(rows([1, 2])) as diff, start.diff(rows([7])) as another:
+        plan = start.plan(diff)
+        with pytest.raises(UnusableDiffError, match="other bytes"):
+            start.commit(plan, another)
+        with pytest.raises(UnusableDiffError, match="another sync"):
+            start.commit(others.plan(diff), diff)
+        assert list(storage.list_objects()) == []
+        assert start.commit(plan, diff).record.members == 2
+
+
+def test_the_plan_of_a_repeated_run_can_be_committed_and_changes_nothing():
+    storage = MemoryStorage()
+    two_syncs(storage)
+    with prepare_sync(SYNC, rows([2, 3, 4]), storage, synced_at=moment(2)) as repeated:
+        objects = list(storage.list_objects())
+        assert commit(repeated.plan, repeated.diff, storage).already_done
+        assert repeated.commit().already_done
+        assert list(storage.list_objects()) == objects
+
+
+@pytest.mark.parametrize("cadence", [Cadence.HOURLY, Cadence.DAILY])
+def test_a_dry_run_of_all_due_syncs_counts_an_interrupted_sync_as_published(cadence):
+    calls = calls_of_a_sync()
+    hourly = attrs.evolve(SYNC, cadence=cadence)
+    for at in range(calls.index("create") + 1, len(calls)):
+        storage = MemoryStorage()
+        dies(at)(storage)
+        (job,) = run_due([(hourly, rows([3]))], storage, moment(30), dry_run=True)
+        assert job.outcome is JobOutcome.NOT_DUE
+
+
+def test_due_members_are_fetched_before_the_sync_begins():
+    storage = MemoryStorage()
+    sync_ids(storage, [1], 1)
+    hourly = attrs.evolve(SYNC, cadence=Cadence.HOURLY)
+
+    def fetch():
+        sync_ids(storage, [1, 2], 30)  # Another process syncs while the members are fetched.
+        return rows([1, 2, 3])
+
+    (job,) = run_due([(hourly, fetch)], storage, moment(90))
+    assert job.outcome is JobOutcome.DONE
+    assert job.result.record.members_before == 2
