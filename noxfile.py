@@ -1,4 +1,4 @@
-"""The project's commands: ``pip install nox``, then ``nox -s quickstart`` or ``nox -s tests``."""
+"""The commands of the project: ``pip install nox``, then for example ``nox -s tests``."""
 
 import os
 import shutil
@@ -9,11 +9,11 @@ import nox
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 PRIMARY = PYTHONS[0]
-"""Servers, typing and linting run on this one."""
+"""The Python for the servers, typing and linting."""
 
 nox.options.sessions = ["tests", "lint", "typing", "docs"]
 nox.options.reuse_existing_virtualenvs = True
-nox.options.default_venv_backend = "uv|virtualenv"  # uv, where it is there, is many times faster
+nox.options.default_venv_backend = "uv|virtualenv"  # uv is many times faster, if it is installed
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 
@@ -27,14 +27,14 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """All tests on the first Python, in CI with more examples; on the others those of units."""
+    """Run all tests on the first Python, with more examples in CI; on the others the unit tests."""
     groups = PROJECT["dependency-groups"]
     thorough = session.python == PRIMARY
     spark = groups["spark"] if thorough else []
     session.install("-e", ".[testing]", *groups["tests"], *spark)
     session.run(
         "pytest",
-        # Many tests wait for servers and time-outs, and one process starts these servers first.
+        # Three processes, because many tests wait for servers and time-outs.
         *("-n3", "--dist=worksteal"),
         *([] if thorough else ["-m", "not servers", *_ONCE]),
         *session.posargs,
@@ -42,54 +42,72 @@ def tests(session: nox.Session) -> None:
     )
 
 
-# Crashes, races, exhaustive searches and foreign tools: one Python tells as much as three.
+# Crashes, races, exhaustive searches and foreign tools: one Python is enough for them.
+_SEARCHES = {
+    *(
+        f"tests/sync/test_{name}.py"
+        for name in ("cut_matrix", "kills", "protocol_model", "races", "state_machine")
+    ),
+    *("tests/maintenance/test_forgetting_interrupted.py", "tests/maintenance/test_pruning.py"),
+    *("tests/maintenance/test_forgetting.py", "tests/sources/amplitude/test_amplitude_faults.py"),
+}
 _ONCE = [
-    f"--ignore=tests/{name}"
-    for name in (
-        *("policy", "spark", "sql", "test_policy.py", "test_kills.py", "test_races.py"),
-        *("test_cut_matrix.py", "test_protocol_model.py", "test_state_machine.py"),
-        *("test_forgetting.py", "test_pruning.py", "amplitude/test_amplitude_faults.py"),
-    )
+    f"--ignore={path}"
+    for path in sorted(_SEARCHES | {"tests/policy", "tests/distributed/spark", "tests/sql"})
 ]
 
 
 @nox.session(python=PRIMARY)
 def lowest(session: nox.Session) -> None:
-    """The unit tests with the oldest versions of what the package itself needs."""
+    """Run the unit tests with the oldest allowed versions of the dependencies."""
     project = PROJECT["project"]
     bounds = [*project["dependencies"], *project["optional-dependencies"]["testing"]]
     oldest = [bound.replace(">=", "==") for bound in bounds]
     session.install("-e", ".", "pytest-xdist", *oldest)
-    session.run("pytest", "-n2", *_UNITS, env={"HYPOTHESIS_PROFILE": "dev"})
+    session.run(
+        "pytest",
+        "-n2",
+        *_UNITS,
+        "tests/sync/test_cut_matrix.py",
+        env={"HYPOTHESIS_PROFILE": "dev"},
+    )
 
 
-# The tests that need nothing but the package and its own dependencies.
-_UNITS = [
-    *(
-        f"tests/sources/amplitude/test_amplitude_{topic}.py"
-        for topic in ("failures", "limits", "members", "secrets")
-    ),
-    *(
-        f"tests/test_{name}.py"
-        for name in (
-            *("filename", "rows", "destination", "diff", "sync_log", "plan", "sync", "history"),
-            *("storage", "open_storage", "errors", "notifications", "archives", "cut_matrix"),
-            "golden_buckets",
-        )
-    ),
-]
+# The tests that need nothing but the package, pytest and hypothesis: all of these folders,
+# without the files that import an optional package.
+_NEED_MORE = {
+    "tests/format/test_compression.py",
+    "tests/history/test_plot.py",
+    "tests/history/test_tables.py",
+    "tests/log/test_record_schema.py",
+    "tests/sources/test_arrow.py",
+    "tests/sources/test_files.py",
+}
+_UNITS = sorted(
+    {
+        *("tests/test_errors.py", "tests/test_notifications.py", "tests/test_wrong_arguments.py"),
+        *(
+            path.as_posix()
+            for folder in ("diff", "format", "history", "log", "settings", "sources", "storage")
+            for path in Path("tests", folder).rglob("test_*.py")
+        ),
+        *(path.as_posix() for path in Path("tests/sync").glob("test_*.py")),
+    }
+    - _SEARCHES
+    - _NEED_MORE
+)
 
 
 @nox.session(python=PRIMARY)
 def schedulers(session: nox.Session) -> None:
-    """The examples for cron, Airflow and Dagster, run by Airflow and Dagster themselves."""
+    """Run the examples for cron, Airflow and Dagster with Airflow and Dagster."""
     session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["schedulers"])
     session.run("pytest", "tests/schedulers", *session.posargs)
 
 
 @nox.session(python=PRIMARY, reuse_venv=False)
 def package(session: nox.Session) -> None:
-    """What would be released, in build/dist: the tests of the sdist against the wheel alone."""
+    """Build a release in build/dist, and run the tests of the sdist against the wheel alone."""
     dist = Path("build/dist").absolute()
     shutil.rmtree(dist, ignore_errors=True)
     session.install(*PROJECT["dependency-groups"]["package"])
@@ -101,14 +119,14 @@ def package(session: nox.Session) -> None:
     shutil.unpack_archive(sdist, unpacked, filter="data")
     with session.chdir(unpacked / sdist.name.removesuffix(".tar.gz")):
         shutil.rmtree("src")
-        searches = {"tests/sync/test_cut_matrix.py", "tests/diff/test_diff.py"}  # they tell nothing new here
-        units = [test for test in _UNITS if test not in searches]
+        # The tests of the diff and of the file format search long, and tell nothing new here.
+        units = [test for test in _UNITS if not test.startswith(("tests/diff", "tests/format"))]
         session.run("pytest", "-n2", *units, env={"HYPOTHESIS_PROFILE": "dev"})
 
 
 @nox.session(python=PRIMARY)
 def lint(session: nox.Session) -> None:
-    """Check style with ruff, and which module may import which with import-linter."""
+    """Check the style with ruff, and the imports between modules with import-linter."""
     session.install(*PROJECT["dependency-groups"]["lint"])
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -118,7 +136,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(python=PRIMARY)
 def typing(session: nox.Session) -> None:
-    """Types: mypy and pyright, both strict, over the package and the typing tests."""
+    """Check the types of the package and the typing tests with mypy and pyright, both strict."""
     session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["typing"])
     session.run("mypy")
     session.run("pyright")
@@ -126,7 +144,7 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PRIMARY)
 def docs(session: nox.Session) -> None:
-    """The site, every warning an error, into build/site; and the notebooks, executed."""
+    """Build the site in build/site, with warnings as errors, and execute the notebooks."""
     session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["docs"])
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "-q", "docs", "build/site")
     session.run("pytest", "-p", "no:cacheprovider", "--nbmake", "examples", *session.posargs)
@@ -134,9 +152,9 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=PRIMARY, default=False)
 def mutants(session: nox.Session) -> None:
-    """Takes one rule after the other out of the package, and shows which test notices.
+    """Remove one rule of the package at a time, and show which test fails without it.
 
-    ``-- fsync`` chooses those with a word in their name.
+    ``-- disk`` selects the rules that contain a word.
     """
     session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["tests"])
     session.run("python", "tests/mutants.py", *session.posargs)
@@ -144,7 +162,7 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(python=PRIMARY, default=False)
 def bench(session: nox.Session) -> None:
-    """The benchmarks, in their full sizes, for the docs; ``-- --small`` for a look in a minute."""
+    """Run the benchmarks in full size for the docs; ``-- --small`` takes a minute."""
     session.install("-e", ".", *PROJECT["dependency-groups"]["bench"])
     small = [argument for argument in session.posargs if argument == "--small"]
     session.run("python", "benchmarks/history.py", *small)

@@ -1,9 +1,10 @@
 # ruff: noqa: T201 -- a program that prints a table
-"""Breaks the package in one place at a time and lets the tests that guard it catch it.
+"""Remove one rule from the package at a time, and check that a test fails without it.
 
-`nox -s mutants` runs it: each mutant is a copy of the package with one rule taken out;
-the named tests must fail there. It prints which test caught which mutant, and ends with
-an error if one lives. `nox -s mutants -- fsync` runs those with a word in their name.
+`nox -s mutants` runs this program. Each mutant is a copy of the package without one rule; one
+of the named tests must fail there. The program prints the first test that failed for each
+mutant, and ends with an error if a mutant passes all its tests. `nox -s mutants -- disk` runs
+only the mutants with this word in their rule.
 """
 
 import os
@@ -22,13 +23,23 @@ PACKAGE = TESTS.parent / "src" / "amplitude_cohort_s3"
 
 @frozen
 class Mutant:
-    """A rule of the protocol that is missing: in which file, what, and who must notice."""
+    """A copy of the package in which one rule is missing.
+
+    Attributes:
+        rule: The rule.
+        file: The file that is changed.
+        old: The code that is replaced; it occurs once in the file.
+        new: The code in its place.
+        tests: The tests of which at least one must fail.
+        also: A second replacement in the same file: the old code and the new.
+    """
 
     rule: str
     file: str
     old: str
     new: str
     tests: str
+    also: tuple[str, str] | None = None
 
 
 CUT = "sync/test_cut_matrix.py::TestMemoryCut"
@@ -44,35 +55,67 @@ MUTANTS = (
         CUT,
     ),
     Mutant(
-        "the record comes before the files",
+        "the record is created before files are published",
         "sync/commit.py",
-        "    record = plan.record(number=plan.number",
-        "    _publish(storage, list(staged.values()))\n    record = plan.record(number=plan.number",
+        "        record = plan.record(number=plan.number",
+        "        for one in staged.values():\n"
+        "            location.data.publish(one)\n"
+        "        record = plan.record(number=plan.number",
         CUT,
     ),
     Mutant(
-        "a recovery goes before a sync",
-        "sync/head.py",
-        "            log = found.with_outcome(finish(found.unfinished))\n",
-        "            pass\n",
+        "a sync recovers an unfinished one first",
+        "sync/prepare.py",
+        "partial(_readable if dry_run else finish, location)",
+        "partial(_readable, location)",
         CUT,
     ),
     Mutant(
-        "what is void was discarded",
+        "a dry run does not finish an unfinished record",
+        "sync/prepare.py",
+        "partial(_readable if dry_run else finish, location)",
+        "partial(finish, location)",
+        "sync/test_preview.py",
+    ),
+    Mutant(
+        "the exit guard is checked",
+        "sync/plan.py",
+        "    if exits > limit:",
+        "    if False:",
+        "sync/test_refusals.py",
+    ),
+    Mutant(
+        "the files of a void sync are discarded",
         "sync/commit_protocol.py",
         "        storage.discard(s)\n    return all",
         "        pass\n    return all",
-        "sync/test_sync.py",
+        "sync/test_recovery.py",
     ),
     Mutant(
-        "all are looked at before one is published",
+        "files are discarded before their sync is void",
+        "sync/commit_protocol.py",
+        "        storage.discard(s)\n    return all",
+        "        pass\n    return all",
+        "sync/test_recovery.py",
+        also=(
+            "    return outcome\n\n\ndef finish(",
+            (
+                "    if isinstance(record, SyncRecord) and not outcome.published:\n"
+                "        for one in staged_files(record):\n"
+                "            location.data.discard(one)\n"
+                "    return outcome\n\n\ndef finish("
+            ),
+        ),
+    ),
+    Mutant(
+        "all files are inspected before one is published",
         "sync/commit_protocol.py",
         "    if not states & {StagedState.GONE, StagedState.TAKEN}:",
         "    if True:",
-        "sync/test_sync.py",
+        "sync/test_recovery.py sync/test_refusals.py",
     ),
     Mutant(
-        "a loser discards what it staged",
+        "the slower writer discards its staged files",
         "sync/commit.py",
         "        undecided.close()\n",
         "",
@@ -86,28 +129,35 @@ MUTANTS = (
         "format/test_fuzz.py",
     ),
     Mutant(
-        "an unknown outcome discards nothing",
+        "after an unknown outcome nothing is discarded",
         "sync/commit.py",
-        "        undecided = discarding.pop_all()\n",
-        "        undecided = discarding\n",
-        "sync/test_sync.py " + CUT,
+        "    while (other := create_record(location, record)) is not None:\n",
+        "    def create_or_discard(record):\n"
+        "        try:\n"
+        "            return create_record(location, record)\n"
+        "        except BaseException:\n"
+        "            undecided.close()\n"
+        "            raise\n"
+        "\n"
+        "    while (other := create_or_discard(record)) is not None:\n",
+        CUT,
     ),
     Mutant(
-        "staged bytes are those of the plan",
+        "staged bytes are those that were planned",
         "diff/cohort_diff.py",
         "        if sha256 != file.sha256:",
         "        if False:",
-        "sync/test_sync.py",
+        "sync/test_refusals.py",
     ),
     Mutant(
-        "a repeat is recognised",
+        "a repeated run is recognised",
         "sync/prepare.py",
         "        if repeated is not None:",
         "        if False:",
         CUT,
     ),
     Mutant(
-        "an entry of the log holds its digest",
+        "an entry of the log contains its digest",
         "log/_json.py",
         '{**value, "sha256": sha256}',
         '{**value, "sha256": "0" * 64}',
@@ -165,28 +215,28 @@ MUTANTS = (
         STORAGE,
     ),
     Mutant(
-        "a folder is on the disk before what is in it",
+        "a folder is on the disk before its files",
         "storage/local.py",
         "                _sync_folder(folder.parent)\n",
         "                pass\n",
         STORAGE,
     ),
     Mutant(
-        "a discarded file stays away after a power cut",
+        "a discarded file stays discarded after a power cut",
         "storage/local.py",
         "            temporary.unlink()\n            _sync_folder(temporary.parent)\n",
         "            temporary.unlink()\n",
         STORAGE,
     ),
     Mutant(
-        "a link is made, nothing is moved over another",
+        "a file is linked and never moved over another",
         "storage/local.py",
         "            os.link(source, target)",
         "            os.replace(source, target)",
         STORAGE,
     ),
     Mutant(
-        "a published file is known by its bytes",
+        "a published file is recognised by its bytes",
         "storage/local.py",
         'return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256',
         "return True",
@@ -200,7 +250,7 @@ MUTANTS = (
         "s3/test_s3_contract.py::TestMinistack",
     ),
     Mutant(
-        "a contested write is looked after (S3)",
+        "a contested write is looked up (S3)",
         "storage/s3/_write_once.py",
         "            if ours:\n                return\n"
         "            if ours is not None:\n"
@@ -210,28 +260,28 @@ MUTANTS = (
         NETWORK,
     ),
     Mutant(
-        "a refusal after a lost answer is no refusal (S3)",
+        "a refusal after a lost answer is not final (S3)",
         "storage/s3/_write_once.py",
         "if failure is None and not contested and is_refusal(error):",
         "if not contested and is_refusal(error):",
         "s3/test_s3_faults.py",
     ),
     Mutant(
-        "an answer without ETag is no object (S3)",
+        "an answer without ETag is not an object (S3)",
         "storage/s3/_reader.py",
         '    if "ETag" not in response:',
         "    if False:",
         NETWORK,
     ),
     Mutant(
-        "what differs from ours is read twice (S3)",
+        "an object that differs from ours is read twice (S3)",
         "storage/s3/_write_once.py",
         "            return read() == data\n",
         "            return False\n",
         NETWORK,
     ),
     Mutant(
-        "an absence must last (S3)",
+        "an object counts as absent only after several looks (S3)",
         "storage/s3/_write_once.py",
         "            if published is not None:\n                return published\n"
         "            time.sleep(pause)\n",
@@ -242,17 +292,19 @@ MUTANTS = (
 
 
 def apply(mutant: Mutant, folder: Path) -> None:
-    """Writes the package with the mutant's change into a folder."""
+    """Write a copy of the package with the mutant's change into a folder."""
     copy = folder / PACKAGE.name
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     path = copy / mutant.file
     text = path.read_text(encoding="utf-8")
-    assert text.count(mutant.old) == 1, f"{mutant.rule}: found {text.count(mutant.old)} times"
-    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    for old, new in ((mutant.old, mutant.new), *([mutant.also] if mutant.also else [])):
+        assert text.count(old) == 1, f"{mutant.rule}: found {text.count(old)} times"
+        text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
 
 
 def caught_by(mutant: Mutant) -> str | None:
-    """The first test that fails with the mutant, or None if it lives."""
+    """Return the first test that fails with the mutant, or None if all pass."""
     with tempfile.TemporaryDirectory() as folder:
         apply(mutant, Path(folder))
         done = subprocess.run(
@@ -276,7 +328,7 @@ def main(words: list[str]) -> int:
     for mutant in chosen:
         found = caught_by(mutant)
         living += found is None
-        print(f"{mutant.rule:<52} {found or '*** NOBODY NOTICED ***'}", flush=True)
+        print(f"{mutant.rule:<52} {found or '*** NO TEST FAILED ***'}", flush=True)
     print(f"{len(chosen) - living} of {len(chosen)} mutants were caught")
     return living
 

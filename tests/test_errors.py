@@ -150,9 +150,7 @@ RETRYABLE = {
 CLASSES = [
     value
     for value in vars(errors).values()
-    if inspect.isclass(value)
-    and issubclass(value, CohortS3Error)
-    and value is not CohortS3Error
+    if inspect.isclass(value) and issubclass(value, CohortS3Error) and value is not CohortS3Error
 ]
 RAISED = [cls for cls in CLASSES if cls not in FAMILIES and cls is not RetryableError]
 

@@ -1,4 +1,4 @@
-"""What people get wrong without a type checker: the error names the argument and the cure."""
+"""Arguments of wrong types: the error names the argument and the correction."""
 
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -50,8 +50,8 @@ from amplitude_cohort_s3.sources.protocol import CsvSource
 from amplitude_cohort_s3.sync import commit, plan_sync
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
-THERE = Destination(name="d")
-SYNC = CohortSync(destination=THERE, project_id=1, cohort_id="a")
+DESTINATION = Destination(name="d")
+SYNC = CohortSync(destination=DESTINATION, project_id=1, cohort_id="a")
 STREAM = SYNC.stream
 MEMBERS = [("42", "ann@example.com")]
 
@@ -72,14 +72,14 @@ def plan(diff):
     return plan_sync(SYNC, diff, synced_at=AT, previous=None)
 
 
-def raises(argument, cure):
-    return pytest.raises(ArgumentTypeError, match=rf"^{argument} has the wrong type \w+: .*{cure}")
+def raises(argument, hint):
+    return pytest.raises(ArgumentTypeError, match=rf"^{argument} has the wrong type \w+: .*{hint}")
 
 
-NO_STORAGES = ["bucket", "s3://bucket", Path("folder"), THERE, SYNC, None, MEMBERS]
+WRONG_STORAGES = ["bucket", "s3://bucket", Path("folder"), DESTINATION, SYNC, None, MEMBERS]
 
 
-@pytest.mark.parametrize("wrong", NO_STORAGES, ids=lambda wrong: type(wrong).__name__)
+@pytest.mark.parametrize("wrong", WRONG_STORAGES, ids=lambda wrong: type(wrong).__name__)
 @pytest.mark.parametrize(
     "use",
     [
@@ -96,7 +96,7 @@ NO_STORAGES = ["bucket", "s3://bucket", Path("folder"), THERE, SYNC, None, MEMBE
         lambda storage: prune(storage, STREAM, before=AT),
     ],
 )
-def test_what_is_no_storage_is_to_be_opened_first(use, wrong):
+def test_a_wrong_storage_is_refused_with_a_hint_at_open_storage(use, wrong):
     with raises("storage", "open_storage"):
         use(wrong)
 
@@ -113,12 +113,12 @@ def test_what_is_no_storage_is_to_be_opened_first(use, wrong):
         lambda storage, log: forget(storage, STREAM, ["ann"], log=log),
     ],
 )
-def test_a_log_is_a_storage_too(use, storage):
+def test_a_wrong_log_is_refused_with_a_hint_at_open_storage(use, storage):
     with raises("log", "open_storage"):
         use(storage, "log")
 
 
-def test_a_wrapper_that_passes_all_verbs_on_is_a_storage(storage):
+def test_a_wrapper_that_passes_on_all_methods_is_a_storage(storage):
     class Wrapper:
         def __getattr__(self, name):
             return getattr(storage, name)
@@ -126,7 +126,7 @@ def test_a_wrapper_that_passes_all_verbs_on_is_a_storage(storage):
     assert sync_cohort(SYNC, MEMBERS, Wrapper()).record.members == len(MEMBERS)
 
 
-def test_a_storage_of_ones_own_is_told_what_it_lacks(storage):
+def test_the_missing_methods_of_a_custom_storage_are_named(storage):
     class Half:
         list_objects, open, create = storage.list_objects, storage.open, storage.create
         inspect, stage = storage.inspect, storage.stage
@@ -135,14 +135,14 @@ def test_a_storage_of_ones_own_is_told_what_it_lacks(storage):
         sync_cohort(SYNC, MEMBERS, Half())
 
 
-def test_a_row_is_told_what_it_lacks():
+def test_the_missing_column_of_a_row_is_named():
     rows = [{"amplitude_id": "1", "plan": "pro"}, {"amplitude_id": "2"}]
     with pytest.raises(MissingColumnsError, match="row 2 has no column 'plan'") as caught:
         diff_members((), rows, schema=RowSchema(properties=("plan",)))
     assert caught.value.number == 2
 
 
-def test_a_property_that_is_a_float_is_no_id():
+def test_a_float_is_refused_with_advice_for_ids_and_for_properties():
     schema = RowSchema(properties=("score",))
     with pytest.raises(InvalidCellError, match=r"'score' is of type float: format it as"):
         schema.row(("1", "ann", 0.5))
@@ -150,13 +150,15 @@ def test_a_property_that_is_a_float_is_no_id():
         schema.row((1.0, "ann", ""))
 
 
-def test_nothing_is_written_before_the_log_is_looked_at(storage):
+def test_nothing_is_written_if_the_log_is_wrong(storage):
     with raises("log", "open_storage"):
         sync_cohort(SYNC, MEMBERS, storage, log="log")
     assert list(storage.list_objects()) == []
 
 
-@pytest.mark.parametrize("wrong", [SYNC, THERE, "a", None], ids=lambda wrong: type(wrong).__name__)
+@pytest.mark.parametrize(
+    "wrong", [SYNC, DESTINATION, "a", None], ids=lambda wrong: type(wrong).__name__
+)
 @pytest.mark.parametrize(
     "use",
     [
@@ -170,13 +172,15 @@ def test_nothing_is_written_before_the_log_is_looked_at(storage):
         lambda storage, stream: prune(storage, stream, before=AT),
     ],
 )
-def test_what_is_no_stream_is_told_where_a_sync_has_one(use, wrong, storage):
+def test_a_wrong_stream_is_refused_with_a_hint_at_sync_stream(use, wrong, storage):
     with raises("stream", r"sync\.stream"):
         use(storage, wrong)
 
 
-@pytest.mark.parametrize("wrong", [THERE, STREAM, "a"], ids=lambda wrong: type(wrong).__name__)
-def test_what_is_no_sync_is_told_how_one_is_made(wrong, storage, diff):
+@pytest.mark.parametrize(
+    "wrong", [DESTINATION, STREAM, "a"], ids=lambda wrong: type(wrong).__name__
+)
+def test_a_wrong_sync_is_refused_with_a_hint_at_its_class(wrong, storage, diff):
     with raises("sync", "CohortSync"):
         sync_cohort(wrong, MEMBERS, storage)
     with raises("sync", "CohortSync"):
@@ -188,7 +192,7 @@ def test_what_is_no_sync_is_told_how_one_is_made(wrong, storage, diff):
 @pytest.mark.parametrize(
     "wrong", ["2026-11-23", date(2026, 11, 23), 1_700_000_000, b""], ids=lambda w: type(w).__name__
 )
-def test_a_time_is_an_aware_datetime(wrong, storage, diff):
+def test_a_time_must_be_a_datetime(wrong, storage, diff):
     sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
     history = read_history(storage, STREAM)
     for argument, use in [
@@ -199,20 +203,20 @@ def test_a_time_is_an_aware_datetime(wrong, storage, diff):
         ("before", lambda: plan_prune(storage, STREAM, before=wrong)),
         ("now", lambda: run_due([(SYNC, MEMBERS)], storage, wrong)),
         ("now", lambda: Cadence.DAILY.is_due(AT, wrong)),
-        ("newest", lambda: lifecycle_rules(THERE, newest={STREAM: wrong})),
+        ("newest", lambda: lifecycle_rules(DESTINATION, newest={STREAM: wrong})),
     ]:
         with raises(argument, r"datetime\.fromisoformat"):
             use()
 
 
-def test_what_the_cure_of_a_time_says_is_a_time():
+def test_the_time_in_the_hint_is_a_valid_time():
     with raises("synced_at", "") as caught:
         CohortFileName(1, "a", "2026-11-23", DiffType.ENTERING)
     assert 'datetime.fromisoformat("2026-11-23T14:05Z")' in caught.value.hint
     assert datetime.fromisoformat("2026-11-23T14:05Z") == AT
 
 
-def test_what_is_made_by_hand_goes_in_its_place(storage, diff, plan):
+def test_plan_sync_and_commit_refuse_wrong_arguments(storage, diff, plan):
     sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
     head, history = read_head(storage, STREAM), read_history(storage, STREAM)
     for wrong in (head.record, history, "first"):
@@ -234,7 +238,7 @@ def test_what_is_made_by_hand_goes_in_its_place(storage, diff, plan):
         commit(plan, diff, "bucket")
 
 
-def test_a_diff_takes_a_schema_a_meaning_an_engine():
+def test_diff_members_refuses_wrong_arguments():
     with raises("schema", r"sync\.schema"):
         diff_members((), MEMBERS, schema=SYNC)
     with raises("existing", r"ExistingMeaning\.MEMBERS"):
@@ -247,24 +251,24 @@ def test_a_diff_takes_a_schema_a_meaning_an_engine():
 
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize(
-    ("wrong", "cure"),
+    ("wrong", "hint"),
     [("members.csv", "MemberFile"), (Path("m.csv"), "MemberFile"), (7, "rows"), (None, "rows")],
     ids=lambda value: type(value).__name__,
 )
-def test_a_diff_takes_members_on_either_side(wrong, cure, side):
+def test_diff_members_refuses_wrong_members_on_either_side(wrong, hint, side):
     sides = [[], []]
     sides[side] = wrong
-    with raises("members", cure):
+    with raises("members", hint):
         diff_members(*sides, schema=SYNC.schema)
 
 
-def test_a_head_is_no_members_but_has_them(storage):
+def test_a_head_in_place_of_its_members_is_refused(storage):
     sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
     with raises("members", r"head\.members\(\)"):
         diff_members(read_head(storage, STREAM), MEMBERS, schema=SYNC.schema)
 
 
-def test_prune_never_guesses_what_to_keep(storage):
+def test_an_unknown_value_of_keep_is_refused_before_any_change(storage):
     sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
     before = [info.key for info in storage.list_objects()]
     for use in (prune, plan_prune):
@@ -274,24 +278,24 @@ def test_prune_never_guesses_what_to_keep(storage):
 
 
 @pytest.mark.parametrize("jobs", [SYNC, [SYNC], (SYNC, MEMBERS), {SYNC: MEMBERS}, [(SYNC,)]])
-def test_jobs_are_pairs(jobs, storage):
+def test_jobs_must_be_pairs(jobs, storage):
     with pytest.raises(ArgumentTypeError, match=r"pairs of a CohortSync and its members"):
         run_due(jobs, storage)
 
 
 @pytest.mark.parametrize("wrong", [SYNC, "my-bucket", MemoryStorage(), None])
-def test_a_policy_and_rules_are_of_a_destination(wrong):
+def test_a_policy_and_lifecycle_rules_need_a_destination(wrong):
     with raises("destination", r"sync\.destination"):
         bucket_policy(wrong, principal="arn:aws:iam::111122223333:role/etl")
     with raises("destination", r"sync\.destination"):
         lifecycle_rules(wrong)
 
 
-def test_other_arguments_of_another_type(storage):
+def test_other_arguments_of_a_wrong_type_are_refused(storage):
     with raises("principal", "as text"):
-        bucket_policy(THERE, principal=111122223333)
+        bucket_policy(DESTINATION, principal=111122223333)
     with raises("keep", "timedelta"):
-        lifecycle_rules(THERE, keep=7)
+        lifecycle_rules(DESTINATION, keep=7)
     with raises("storage", "S3Storage"):
         check_access(storage)
     with raises("people", "list of ids"):
@@ -321,18 +325,18 @@ def test_other_arguments_of_another_type(storage):
             lambda: Destination(name="d", user_property="plan"),
             "user_property must be of type UserProperty or None, not 'plan'",
         ),
-        (lambda: sync_of(destination="d"), "destination must be of type Destination, not 'd'"),
-        (lambda: sync_of(project_id="123"), "project_id must be of type int, not '123'"),
-        (lambda: sync_of(cohort_id=7), "cohort_id must be of type str, not 7"),
-        (lambda: sync_of(routing_key=7), "routing_key must be of type str or None, not 7"),
-        (lambda: sync_of(cadence="hourly"), r"not 'hourly': pass one, such as Cadence\.DAILY"),
-        (lambda: sync_of(exit_guard=0.5), r"not 0\.5: pass one, such as ExitGuard\(share=0\.5\)"),
+        (lambda: make_sync(destination="d"), "destination must be of type Destination, not 'd'"),
+        (lambda: make_sync(project_id="123"), "project_id must be of type int, not '123'"),
+        (lambda: make_sync(cohort_id=7), "cohort_id must be of type str, not 7"),
+        (lambda: make_sync(routing_key=7), "routing_key must be of type str or None, not 7"),
+        (lambda: make_sync(cadence="hourly"), r"not 'hourly': pass one, such as Cadence\.DAILY"),
+        (lambda: make_sync(exit_guard=0.5), r"not 0\.5: pass one, such as ExitGuard\(share=0\.5\)"),
         (lambda: Destination(name="d", path="/a/b/"), "no slash at its ends: set it to 'a/b'"),
         (lambda: Destination(name="d", path="s3://b/a"), "bucket='my-bucket' and path='cohorts'"),
         (lambda: Destination(name="d", existing="members"), r"such as ExistingMeaning\.MEMBERS"),
-        (lambda: sync_of(user_properties=["plan"]), r"not 'plan': pass UserProperty\(\"plan"),
-        (lambda: sync_of(user_properties="plan"), r"\[UserProperty\('plan'\)\] for one"),
-        (lambda: sync_of(user_properties=None), "user_properties must be of type Iterable"),
+        (lambda: make_sync(user_properties=["plan"]), r"not 'plan': pass UserProperty\(\"plan"),
+        (lambda: make_sync(user_properties="plan"), r"\[UserProperty\('plan'\)\] for one"),
+        (lambda: make_sync(user_properties=None), "user_properties must be of type Iterable"),
         (lambda: UserProperty(7), "name must be of type str, not 7"),
         (lambda: UserProperty("plan", header=7), "header must be of type str or None, not 7"),
         (lambda: ExitGuard(share="half"), "share must be of type int or float, not 'half'"),
@@ -344,16 +348,16 @@ def test_other_arguments_of_another_type(storage):
         (lambda: S3Storage(None), "bucket must be of type str, not None"),
     ],
 )
-def test_a_setting_of_another_type_is_a_fault(make, fault):
+def test_a_setting_of_a_wrong_type_is_refused(make, fault):
     with pytest.raises(ConfigurationError, match=fault):
         make()
 
 
-def sync_of(**settings):
-    return CohortSync(**{"destination": THERE, "project_id": 1, "cohort_id": "a"} | settings)
+def make_sync(**settings):
+    return CohortSync(**{"destination": DESTINATION, "project_id": 1, "cohort_id": "a"} | settings)
 
 
-def test_members_in_a_wrong_place_are_not_shown(storage):
+def test_members_in_a_wrong_place_are_not_in_the_message(storage):
     uses = [
         lambda: CohortSync(destination=MEMBERS, project_id=1, cohort_id="a"),
         lambda: Destination(name="d", path=MEMBERS),
@@ -377,39 +381,39 @@ def test_members_in_a_wrong_place_are_not_shown(storage):
         (lambda: CohortFileName(1, 7, AT, DiffType.ENTERING), "cohort_id"),
     ],
 )
-def test_the_parts_of_a_name_are_a_number_and_texts(make, argument):
+def test_the_parts_of_a_file_name_must_be_a_number_and_texts(make, argument):
     with raises(argument, "(number|text)"):
         make()
 
 
-class Given:
-    """Members whose ``csv_source`` gives something."""
+class SourceOf:
+    """A source whose ``csv_source`` returns a given value."""
 
-    def __init__(self, given):
-        self.given = given
+    def __init__(self, result):
+        self.result = result
 
     def csv_source(self, schema):
-        return self.given
+        return self.result
 
 
-class ForgetfulEngine:
+class EngineWithoutReport:
     def diff(self, previous, current, **settings):
         pass
 
 
-def test_what_others_write_gives_what_it_must(tmp_path):
+def test_wrong_results_of_custom_sources_and_engines_are_refused(tmp_path):
     def diff(members, **settings):
         diff_members((), members, schema=SYNC.schema, work_dir=tmp_path, **settings)
 
     with raises(r"the result of csv_source\(\)", "CsvSource"):
-        diff(Given(b"amplitude_id\n"))
+        diff(SourceOf(b"amplitude_id\n"))
     with raises("chunks", r"lambda: iter\(chunks\)"):
         CsvSource(chunks=[b"amplitude_id\n"])
     for chunks in ("amplitude_id\n", ["amplitude_id\n1\n"], b"amplitude_id\n"):
         with raises("a chunk", "bytes"):
             diff(CsvSource(chunks=lambda chunks=chunks: iter(chunks)))
     with raises("the result of the engine", "DiffReport"):
-        diff(MEMBERS, engine=ForgetfulEngine())
+        diff(MEMBERS, engine=EngineWithoutReport())
     with raises("engine", r"PartitionEngine\(\)"):
         diff(MEMBERS, engine=PartitionEngine)
     with pytest.raises(TypeError, match=r"properties.* str: .*mapping"):
@@ -417,7 +421,7 @@ def test_what_others_write_gives_what_it_must(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_temporary_folder_is_one(tmp_path):
+def test_work_dir_must_be_a_folder(tmp_path):
     (tmp_path / "file").touch()
     for wrong in (tmp_path / "none", tmp_path / "file"):
         with pytest.raises(
@@ -426,7 +430,7 @@ def test_a_temporary_folder_is_one(tmp_path):
             diff_members((), MEMBERS, schema=SYNC.schema, work_dir=wrong)
 
 
-def test_a_diff_is_committed_before_it_is_closed(storage):
+def test_a_closed_diff_can_not_be_committed(storage):
     with diff_members((), MEMBERS, schema=SYNC.schema) as diff:
         plan = plan_sync(SYNC, diff, synced_at=AT, previous=None)
     with pytest.raises(UnusableDiffError, match=r"commit, inside the with"):
@@ -436,7 +440,7 @@ def test_a_diff_is_committed_before_it_is_closed(storage):
         list(diff.rows(DiffType.EXISTING))
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
     (tmp_path / "file").touch()
     for make in (LocalStorage, open_storage):
         with pytest.raises(ConfigurationError, match="is a file, not a folder"):
@@ -444,6 +448,6 @@ def test_a_folder_is_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("setting", ["workers", "range_bytes", "batch_bytes"])
-def test_an_engine_takes_numbers(setting):
+def test_the_settings_of_the_engine_must_be_numbers(setting):
     with pytest.raises(ConfigurationError, match=f"{setting} must be of type int, not '2'"):
         PartitionEngine(**{setting: "2"})

@@ -1,8 +1,8 @@
-"""Buckets that released versions wrote are read for ever, and the same syncs give the same bytes.
+"""Buckets of released versions stay readable, and the same syncs give the same bytes.
 
-``tests/log/data/bucket_<version>.json`` is a bucket as that version wrote it: keys, and the lines
-of what they hold. ``python tests/log/test_golden_buckets.py`` writes the one of the present version;
-those of released versions are never written again.
+``tests/log/data/bucket_<version>.json`` is a bucket as that version wrote it: the lines of each
+object by its key. ``python tests/log/test_golden_buckets.py`` writes the bucket of the present
+version; those of released versions are never written again.
 """
 
 import itertools
@@ -63,7 +63,7 @@ SYNCS = {
 
 
 def write_bucket():
-    """Three syncs, a person forgotten, and another stream that was adopted."""
+    """Write three syncs, forget a subject, and adopt another stream."""
     storage = MemoryStorage()
     for day, members in SYNCS.items():
         sync_cohort(SYNC, members, storage, synced_at=at(day), clock=lambda day=day: at(day))
@@ -95,7 +95,7 @@ def golden(request):
 
 @pytest.fixture
 def written(monkeypatch):
-    """The bucket as it is written now; the tokens in it, by chance elsewhere, count."""
+    """Return the bucket as it is written now, with numbers instead of random tokens."""
     count_tokens(monkeypatch)
     return contents(write_bucket())
 
@@ -105,11 +105,11 @@ def count_tokens(monkeypatch):
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=next(numbers)))
 
 
-def test_there_is_a_bucket_of_this_version():
+def test_a_bucket_of_this_version_exists():
     assert PRESENT in BUCKETS
 
 
-def test_a_bucket_of_any_version_is_read(golden):
+def test_a_bucket_of_any_version_can_be_read(golden):
     storage = MemoryStorage()
     for key, data in golden.items():
         storage.create(key, data)
@@ -128,7 +128,7 @@ def test_a_bucket_of_any_version_is_read(golden):
     assert read_head(storage, ADOPTED).record.members == 2
 
 
-def test_a_bucket_of_any_version_is_continued(golden):
+def test_a_bucket_of_any_version_can_be_continued(golden):
     storage = MemoryStorage()
     for key, data in golden.items():
         storage.create(key, data)
@@ -139,12 +139,12 @@ def test_a_bucket_of_any_version_is_continued(golden):
     assert read_history(storage, SYNC.stream).verify() == ()
 
 
-def test_equal_members_give_the_files_of_any_version(golden, written):
+def test_the_same_members_give_the_same_files_in_any_version(golden, written):
     files = {key: data for key, data in written.items() if key.endswith(".csv")}
     assert files == {key: data for key, data in golden.items() if key.endswith(".csv")}
 
 
-def test_equal_syncs_give_the_log_of_this_version(written):
+def test_the_same_syncs_give_the_same_log_in_this_version(written):
     assert written == load(PRESENT)
 
 

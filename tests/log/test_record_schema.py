@@ -1,4 +1,4 @@
-"""The JSON Schema of the docs fits what the library writes, and the page names every field."""
+"""The JSON Schema of the docs accepts each entry, and its page names every field."""
 
 import json
 import re
@@ -20,7 +20,7 @@ SCHEMA = json.loads((REFERENCE / "record.schema.json").read_text(encoding="utf-8
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
-def test_the_schema_is_one():
+def test_the_schema_is_a_valid_json_schema():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
@@ -30,7 +30,7 @@ def test_every_entry_fits_the_schema(entry: SyncRecord | Outcome):
 
 
 @given(record=strategies.records(), data=st.data())
-def test_a_field_more_or_less_fits_neither_the_schema_nor_the_library(
+def test_an_extra_or_missing_field_is_refused_by_schema_and_library(
     record: SyncRecord, data: st.DataObject
 ):
     value = json.loads(record.to_bytes())
@@ -65,7 +65,7 @@ def test_every_entry_of_a_log_with_amendments_fits_the_schema():
 
 
 def fields_of(schema):
-    """The names of the fields that a schema and its parts have."""
+    """Return the names of the fields of a schema and its parts."""
     if isinstance(schema, list):
         return set().union(*map(fields_of, schema))
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""The log: records, outcomes, their keys, and what is refused to be one."""
+"""Records, outcomes, amendments and their keys: what is written, and what is refused."""
 
 import hashlib
 import json
@@ -56,7 +56,7 @@ RECORD = SyncRecord(
 
 
 @given(strategies.records())
-def test_law_from_bytes_undoes_to_bytes_of_a_record(record):
+def test_a_record_survives_to_bytes_and_from_bytes(record):
     data = record.to_bytes()
     read = SyncRecord.from_bytes(data, key="k")
     assert read == record
@@ -65,13 +65,13 @@ def test_law_from_bytes_undoes_to_bytes_of_a_record(record):
 
 
 @given(strategies.outcomes())
-def test_law_from_bytes_undoes_to_bytes_of_an_outcome(outcome):
+def test_an_outcome_survives_to_bytes_and_from_bytes(outcome):
     data = outcome.to_bytes()
     assert Outcome.from_bytes(data, key="k") == outcome
     assert Outcome.from_bytes(data, key="k").to_bytes() == data
 
 
-def test_a_record_carries_everything_that_the_design_names():
+def test_a_record_contains_every_field_of_the_design():
     value = json.loads(RECORD.to_bytes())
     assert value["schema_version"] == 1
     assert value["previous"] == {"number": 1, "sha256": "c" * 64}
@@ -90,7 +90,7 @@ def test_a_record_carries_everything_that_the_design_names():
 
 
 def edited(**change):
-    """The bytes of RECORD with values replaced; __ leads into an object, REMOVED removes."""
+    """Return the bytes of RECORD with other values; ``a__b`` is the field b of the object a."""
     value = json.loads(RECORD.to_bytes())
     for path, new in change.items():
         *parents, name = path.split("__")
@@ -105,7 +105,7 @@ def edited(**change):
 
 
 def sealed(value):
-    """JSON in the form of the log, with the right digest: an edit by someone who knows it."""
+    """Return JSON in the form of the log, with the right digest, as a careful forger would."""
     value.pop("sha256")
     digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
     return (json.dumps({**value, "sha256": digest}, indent=1, sort_keys=True) + "\n").encode()
@@ -167,7 +167,7 @@ EDITS = [
 ]
 
 
-def test_the_edits_below_start_from_a_record_that_is_read():
+def test_the_unedited_record_is_valid():
     assert SyncRecord.from_bytes(edited(), key="k") == RECORD
 
 
@@ -241,7 +241,7 @@ def test_keys_list_the_newest_first_and_each_outcome_before_its_record(numbers, 
 
 
 @given(st.integers(1, 99_999_999), strategies.streams())
-def test_law_parse_log_key_undoes_both_keys(number, stream):
+def test_parse_log_key_inverts_both_kinds_of_keys(number, stream):
     assert parse_log_key(stream, record_key(stream, number)) == LogEntry(number, is_outcome=False)
     assert parse_log_key(stream, outcome_key(stream, number)) == LogEntry(number, is_outcome=True)
     other = attrs.evolve(stream, routing_key=(stream.routing_key or "") + "x")
@@ -262,11 +262,11 @@ def test_law_parse_log_key_undoes_both_keys(number, stream):
         "99999998-0000000\u0661.json",
     ],
 )
-def test_a_stranger_in_the_log_is_no_entry(name):
+def test_a_foreign_object_in_the_log_is_not_an_entry(name):
     assert parse_log_key(STREAM, STREAM.log_prefix + name) is None
 
 
-def test_two_records_that_say_the_same_differ_only_in_who_wrote_them():
+def test_two_runs_of_the_same_sync_have_the_same_identity():
     said_again = attrs.evolve(
         RECORD, number=3, writer="x", requested_at=AT, source={}, previous=None
     )
@@ -285,7 +285,7 @@ def test_two_records_that_say_the_same_differ_only_in_who_wrote_them():
 
 
 def amendment(**change):
-    """One that replaces a file of RECORD and removes another of its stream."""
+    """Return an amendment that replaces a file of RECORD and removes another of its stream."""
     old = RECORD.files[DiffType.EXISTING]
     given = {
         "number": 7,
@@ -311,7 +311,7 @@ def reread(data, number=7):
 
 
 @pytest.mark.parametrize("change", [{}, {"earlier": None, "counts": {}}, {"purpose": "prune"}])
-def test_law_an_amendment_comes_back(change):
+def test_an_amendment_survives_writing_and_reading(change):
     made = amendment(**change)
     assert reread(made.to_bytes()) == made
 
@@ -327,12 +327,12 @@ def test_law_an_amendment_comes_back(change):
         {"number": 8},
     ],
 )
-def test_an_amendment_can_not_name_what_is_not_its_streams(change):
+def test_an_amendment_with_a_file_of_another_stream_is_refused(change):
     with pytest.raises(RecordFormatError):
         reread(amendment(**change).to_bytes())
 
 
-def test_an_amendment_changes_what_it_names_and_nothing_of_what_was_lost():
+def test_an_amendment_changes_the_files_that_it_names_except_lost_ones():
     made = amendment()
     [(key, file)] = made.replaced.items()
     amended = made.applied_to(RECORD)

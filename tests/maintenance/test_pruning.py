@@ -1,10 +1,10 @@
 """Pruning: what is left replays, what is gone is not missed, and cuts lose nothing."""
 
-from datetime import datetime
 from itertools import product
 
 import pytest
-from attrs import evolve
+from forgetting import COHORTS as FOUR_COHORTS
+from forgetting import LATER, RequiredMethodsOnly, members_by_time, sync_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,35 +19,14 @@ from amplitude_cohort_s3 import (
     prune,
     read_history,
     recover,
-    sync_cohort,
 )
 from amplitude_cohort_s3.errors import MissingCapabilityError, NaiveDatetimeError
 from amplitude_cohort_s3.history.findings import FindingKind
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.invariants import assert_invariants
-from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, clock_at, moment, sync_ids
+from amplitude_cohort_s3.testing.small_cohort import STREAM, SYNC, moment, sync_ids
 
-COHORTS = [{1, 2, 3}, {2, 3, 4}, {1, 3, 4}, {3, 4, 5}, {1, 5}]
-LATER = clock_at(moment(90))
-
-
-def sync_all(storage, cohorts, *, meaning=ExistingMeaning.MEMBERS, log=None) -> None:
-    destination = evolve(SYNC.destination, existing=meaning)
-    for minute, ids in enumerate(cohorts):
-        sync_cohort(
-            evolve(SYNC, destination=destination),
-            [(str(n), f"user {n}") for n in ids],
-            storage,
-            synced_at=moment(minute),
-            clock=clock_at(moment(minute)),
-            log=log,
-            max_exits=100,
-        )
-
-
-def told(storage: Storage) -> dict[datetime, set[int]]:
-    history = read_history(storage, STREAM)
-    return {s.synced_at: {int(row[0]) for row in history.members_at(s)} for s in history}
+COHORTS = [*FOUR_COHORTS, {1, 5}]
 
 
 def expected(cohorts, first=0):
@@ -61,7 +40,7 @@ def stays(storage: Storage):
 
 @pytest.mark.parametrize("meaning", ExistingMeaning)
 @pytest.mark.parametrize("logged", [True, False])
-def test_without_old_snapshots_everything_is_told_as_before(meaning, logged):
+def test_pruning_old_snapshots_changes_no_answer(meaning, logged):
     storage = MemoryStorage()
     sync_all(storage, COHORTS, meaning=meaning, log=None if logged else MemoryStorage())
     before = stays(storage), read_history(storage, STREAM).events().to_list()
@@ -70,14 +49,14 @@ def test_without_old_snapshots_everything_is_told_as_before(meaning, logged):
         STREAM.name(moment(n), DiffType.EXISTING, SYNC.name_style).key(STREAM.path)
         for n in range(4)
     ]
-    assert told(storage) == expected(COHORTS)
+    assert members_by_time(storage) == expected(COHORTS)
     assert (stays(storage), read_history(storage, STREAM).events().to_list()) == before
     findings = read_history(storage, STREAM).verify()
     if logged:
         assert findings == ()
         assert_invariants(storage, STREAM)
         sync_ids(storage, {1, 7}, 95)
-        assert told(storage)[moment(95)] == {1, 7}
+        assert members_by_time(storage)[moment(95)] == {1, 7}
     else:
         assert {(f.kind, f.count) for f in findings} == {(FindingKind.MISSING_FILE, 1)}
         assert len(findings) == 4
@@ -85,7 +64,7 @@ def test_without_old_snapshots_everything_is_told_as_before(meaning, logged):
 
 
 @pytest.mark.parametrize("cut", range(7))
-def test_before_a_time_nothing_is_left_and_the_rest_is_told_as_before(cut):
+def test_keep_nothing_removes_all_syncs_before_a_time(cut):
     storage = MemoryStorage()
     sync_all(storage, COHORTS)
     when = moment(cut) if cut else moment(0).replace(year=2020)
@@ -93,11 +72,11 @@ def test_before_a_time_nothing_is_left_and_the_rest_is_told_as_before(cut):
     first = min(cut, 4)
     assert len(receipt.plan.files) == 3 * first
     assert receipt.plan.replays_from == moment(first)
-    assert told(storage) == expected(COHORTS, first)
+    assert members_by_time(storage) == expected(COHORTS, first)
     assert read_history(storage, STREAM).verify() == ()
     assert_invariants(storage, STREAM)
     sync_ids(storage, {1, 7}, 95)
-    assert told(storage) == {**expected(COHORTS, first), moment(95): {1, 7}}
+    assert members_by_time(storage) == {**expected(COHORTS, first), moment(95): {1, 7}}
 
 
 @settings(max_examples=25)
@@ -108,7 +87,7 @@ def test_before_a_time_nothing_is_left_and_the_rest_is_told_as_before(cut):
     ),
     meaning=st.sampled_from(ExistingMeaning),
 )
-def test_any_number_of_times_and_in_any_way(cohorts, steps, meaning):
+def test_pruning_can_be_repeated_in_any_way(cohorts, steps, meaning):
     storage = MemoryStorage()
     sync_all(storage, [ids | {7} for ids in cohorts], meaning=meaning)
     first = 0
@@ -116,25 +95,25 @@ def test_any_number_of_times_and_in_any_way(cohorts, steps, meaning):
         plan = plan_prune(storage, STREAM, before=moment(cut), keep=keep)
         assert prune(storage, STREAM, before=moment(cut), keep=keep, clock=LATER).plan == plan
         first = max(first, read_history(storage, STREAM)[0].synced_at.minute)
-        assert told(storage) == expected([ids | {7} for ids in cohorts], first)
+        assert members_by_time(storage) == expected([ids | {7} for ids in cohorts], first)
         assert read_history(storage, STREAM).verify() == ()
         assert not read_history(storage, STREAM)[-1].missing
         assert_invariants(storage, STREAM)
 
 
-def test_what_is_older_than_the_log_is_pruned_by_it_too():
+def test_syncs_older_than_the_log_are_pruned_too():
     storage = MemoryStorage()
     sync_all(storage, COHORTS, log=MemoryStorage())
     adopt(storage, STREAM, clock=LATER)
     assert prune(storage, STREAM, before=moment(60), clock=LATER).number == 2
-    assert told(storage) == expected(COHORTS)
+    assert members_by_time(storage) == expected(COHORTS)
     assert read_history(storage, STREAM).verify() == ()
     prune(storage, STREAM, before=moment(60), keep="nothing", clock=LATER)
-    assert told(storage) == expected(COHORTS, 4)
+    assert members_by_time(storage) == expected(COHORTS, 4)
     assert_invariants(storage, STREAM)
 
 
-def test_lost_files_are_still_missed():
+def test_a_lost_file_is_still_reported():
     storage = MemoryStorage()
     sync_all(storage, COHORTS)
     files = read_history(storage, STREAM)[1].files
@@ -147,7 +126,7 @@ def test_lost_files_are_still_missed():
     }
 
 
-def test_a_snapshot_that_a_lost_file_can_be_told_from_is_kept():
+def test_a_snapshot_that_replaces_a_lost_file_is_kept():
     storage = MemoryStorage()
     sync_all(storage, COHORTS)
     history = read_history(storage, STREAM)
@@ -159,10 +138,10 @@ def test_a_snapshot_that_a_lost_file_can_be_told_from_is_kept():
     before = stays(storage)
     prune(storage, STREAM, before=moment(60), clock=LATER)
     assert stays(storage) == before
-    assert told(storage) == expected(COHORTS)
+    assert members_by_time(storage) == expected(COHORTS)
 
 
-def test_the_pruned_can_be_forgotten_and_the_forgotten_pruned():
+def test_pruning_and_forgetting_can_follow_each_other():
     storage = MemoryStorage()
     sync_all(storage, COHORTS)
     forget(storage, STREAM, [1], clock=LATER)
@@ -171,37 +150,32 @@ def test_the_pruned_can_be_forgotten_and_the_forgotten_pruned():
     prune(storage, STREAM, before=moment(2), keep="nothing", clock=LATER)
     left = [ids - {1, 4} for ids in COHORTS]
     # The newest sync whose own files tell its members is the first that is not after the time.
-    assert told(storage) == expected(left)
+    assert members_by_time(storage) == expected(left)
     assert read_history(storage, STREAM).verify() == ()
     assert_invariants(storage, STREAM)
 
 
-def test_a_storage_that_can_not_delete_and_a_naive_time_are_refused():
+def test_a_storage_without_delete_and_a_naive_time_are_refused():
     storage = MemoryStorage()
     sync_all(storage, COHORTS)
 
-    class NoDelete:
-        def __init__(self):
-            for verb in ("list_objects", "open", "create", "stage", "inspect", "publish"):
-                setattr(self, verb, getattr(storage, verb))
-
-        discard = storage.discard
-
     for run in (plan_prune, prune):
-        with pytest.raises(MissingCapabilityError, match="NoDelete has no method delete"):
-            run(NoDelete(), STREAM, before=moment(9))
+        with pytest.raises(
+            MissingCapabilityError, match="RequiredMethodsOnly has no method delete"
+        ):
+            run(RequiredMethodsOnly(storage), STREAM, before=moment(9))
         with pytest.raises(NaiveDatetimeError):
             run(storage, STREAM, before=moment(9).replace(tzinfo=None))
 
 
-def test_a_plan_shows_files_and_sizes_and_touches_nothing():
+def test_a_plan_shows_files_and_sizes_and_changes_nothing():
     storage = MemoryStorage()
     sync_all(storage, COHORTS)
     plan = plan_prune(storage, STREAM, before=moment(2))
     assert plan.size == sum(info.size for info in plan.files) > 0
     assert "prune 2 files" in str(plan)
     assert plan.files[0].key in plan._repr_html_()
-    assert told(storage) == expected(COHORTS)
+    assert members_by_time(storage) == expected(COHORTS)
     assert len(list(storage.list_objects("cohorts/1"))) == 15
 
 
@@ -209,7 +183,7 @@ def test_a_plan_shows_files_and_sizes_and_touches_nothing():
 @pytest.mark.parametrize(
     ("logged", "finish"), [(True, "rerun"), (True, "sync"), (True, "recover"), (False, "rerun")]
 )
-def test_a_cut_anywhere_is_completed(keep, logged, finish, record_property):
+def test_pruning_that_fails_at_any_call_is_completed(keep, logged, finish, record_property):
     def prepared() -> MemoryStorage:
         storage = MemoryStorage()
         sync_all(storage, COHORTS, log=None if logged else MemoryStorage())
@@ -232,7 +206,9 @@ def test_a_cut_anywhere_is_completed(keep, logged, finish, record_property):
         if logged:
             assert kinds <= {FindingKind.UNFINISHED}
             assert_invariants(storage, STREAM)
-        late = {sync: ids for sync, ids in told(storage).items() if sync >= moment(first)}
+        late = {
+            sync: ids for sync, ids in members_by_time(storage).items() if sync >= moment(first)
+        }
         assert late == expected(COHORTS, first)
         if finish == "recover":
             recover(storage, STREAM)
@@ -241,7 +217,7 @@ def test_a_cut_anywhere_is_completed(keep, logged, finish, record_property):
             continue
         if finish == "sync":
             sync_ids(storage, {1, 7}, 95)
-            assert told(storage)[moment(95)] == {1, 7}
+            assert members_by_time(storage)[moment(95)] == {1, 7}
             run(storage)
         else:
             run(storage)

@@ -43,7 +43,7 @@ def storage(request: pytest.FixtureRequest, moto: Server, proxy: LyingProxy) -> 
     )
     storage = S3Storage(moto.new_bucket(), client=client, settling_time=0.3)
     storage.create("past the probe", b"")
-    proxy.be_honest()
+    proxy.stop_lying()
     return storage
 
 
@@ -71,7 +71,7 @@ def test_a_write_has_an_unknown_outcome_if_looking_fails_too(
     proxy.lie(Lie.ERROR_BEFORE, method="GET", times=99)
     with pytest.raises(errors.UnknownOutcomeError):
         storage.create("other key", b"mine")
-    proxy.be_honest()
+    proxy.stop_lying()
     assert storage.publish(staged).size == 4
     assert storage.create("other key", b"mine").size == 4
 
@@ -112,7 +112,7 @@ def test_a_refusal_after_a_lost_response_is_an_unknown_outcome(
 ):
     """The first try may arrive yet: credentials expire while a network is down."""
     for lie in (Lie.RESET_BEFORE, Lie.LOSE_ANSWER):
-        proxy.be_honest()
+        proxy.stop_lying()
         storage.delete("key")
         proxy.lie(lie, **PUT_KEY)
         proxy.lie(Lie.ERROR_BEFORE, **PUT_KEY, first=2, times=99, status=403, code="ExpiredToken")
@@ -184,7 +184,7 @@ def test_a_read_needs_one_request(storage: S3Storage, large: bytes, proxy: Lying
     assert read(storage) == large
     assert len(proxy.seen) == 1
     storage.create("empty", b"")
-    proxy.be_honest()
+    proxy.stop_lying()
     assert read(storage, "empty") == b""
     assert len(proxy.seen) == 1
 

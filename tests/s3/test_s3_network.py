@@ -280,14 +280,14 @@ class Network:
     def meets(self, verb: Callable[[World], None], request: str, lie: str, times: int) -> bool:
         """Lets the verb meet the lie; whether it sent the request at all."""
         world = World(self.storage, self.truth, f"key-{next(NUMBERS)}")
-        self.proxy.be_honest()
+        self.proxy.stop_lying()
         self.proxy.lie(**LIES[lie], **REQUESTS[request], times=times)
         try:
             verb(world)
         except BaseException as error:
             error.add_note(f"the request {request!r} met {lie!r}, {times} times")
             raise
-        return self.proxy.lies_told > 0
+        return self.proxy.lies > 0
 
 
 @pytest.fixture
@@ -383,7 +383,7 @@ def test_a_sync_that_meets_a_lie_at_any_request_loses_nothing(
             told = False
         else:
             told = True
-        cases += proxy.lies_told
+        cases += proxy.lies
         found = assert_invariants(network.truth, STREAM)
         assert len(found.published) == 2 or not told
         sync_ids(network.truth, SECOND, 1)
@@ -395,4 +395,4 @@ def test_a_sync_that_meets_a_lie_at_any_request_loses_nothing(
 
 def prepare(network: Network) -> None:
     sync_ids(network.truth, FIRST, 0)
-    network.proxy.be_honest()
+    network.proxy.stop_lying()

@@ -42,7 +42,7 @@ class TestMotoCut(CutMatrix):
     own_log = (False,)
     # These would take minutes; the machine recovers, and reads after each step.
     test_a_recovery_that_fails_at_any_call_loses_nothing = None
-    test_after_any_cut_a_reader_sees_the_old_state_or_the_new = None
+    test_after_any_failure_a_reader_sees_the_old_state_or_the_new = None
     test_a_void_first_sync_does_not_block_the_minute_that_it_left_files_in = None
 
     @pytest.fixture

@@ -145,7 +145,7 @@ def test_a_sync_that_lost_its_server_is_finished_by_another_process(
     sync_cohort(a_sync(), members(0, 10), direct, synced_at=START)
     cut_off = S3Storage(bucket, client=radosgw.client(proxy.url, retries={"total_max_attempts": 1}))
     cut_off.create("past/the/probe", b"")
-    proxy.be_honest()
+    proxy.stop_lying()
     proxy.lie(Lie.RESET_BEFORE, first=requests + 1, times=1_000_000)
     with pytest.raises((CohortS3Error, OSError)):
         sync_cohort(a_sync(), members(5, 10), cut_off, synced_at=START + HOUR)

@@ -104,5 +104,5 @@ def test_the_crontab_is_one_and_its_commands_run(folder):
     assert steps == [timedelta(minutes=5), timedelta(days=4, hours=16, minutes=30)]
     # The shell that cron takes.
     assert "actives  done" in run(["/bin/sh", "-c", entries[0][2]], folder)
-    assert "all adds up" in run(["/bin/sh", "-c", entries[1][2]], folder)
+    assert "no findings" in run(["/bin/sh", "-c", entries[1][2]], folder)
     assert synced(folder) == [(1, 3)]

@@ -19,8 +19,10 @@ class Place:
 
 
 @pytest.fixture(autouse=True)
-def region(monkeypatch: pytest.MonkeyPatch) -> None:
+def aws_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    # Without keys boto3 would ask the network for them.
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @pytest.mark.parametrize("url", ["s3://my.bucket-1", "s3://my.bucket-1/", "S3://my.bucket-1"])

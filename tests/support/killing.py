@@ -1,4 +1,4 @@
-"""Child processes that are killed in the middle of a sync: as real as a crash gets."""
+"""Child processes that are killed in the middle of a sync."""
 
 import multiprocessing
 import random
@@ -31,7 +31,7 @@ def child(opened: Callable[[], Storage], number: int, parent: Connection) -> Non
 
 
 def kill_in_a_sync(opened: Callable[[], Storage], number: int, seconds: float) -> bool:
-    """Whether the child was killed before it ended."""
+    """Run a sync in a child process, and return whether it was killed before its end."""
     ours, its = CONTEXT.Pipe()
     process = CONTEXT.Process(target=child, args=(opened, number, its))
     process.start()
@@ -48,14 +48,15 @@ def kill_in_a_sync(opened: Callable[[], Storage], number: int, seconds: float) -
 
 
 def kill_often(new_bucket: Callable[[], Callable[[], Storage]], rounds: int) -> Counter[str]:
-    """Kills so many syncs, each at a random moment, and finishes each in this process.
+    """Kill syncs, each at a random moment, and finish each of them in this process.
 
     Args:
-        new_bucket: Makes an empty one; what it returns opens it, from any process.
-        rounds: How many.
+        new_bucket: A function that makes an empty bucket, and returns a function that opens it
+            from any process.
+        rounds: The number of syncs.
     """
     chance = random.Random(20261123)
-    expected = content_of_a_quiet_run()
+    expected = content_without_kills()
     counts = Counter[str]()
     duration = time_of_a_sync(new_bucket())
     while counts["rounds"] < rounds:
@@ -89,7 +90,7 @@ def time_of_a_sync(opened: Callable[[], Storage]) -> float:
     return (time.perf_counter() - begun) / 3
 
 
-def content_of_a_quiet_run() -> dict[str, bytes]:
+def content_without_kills() -> dict[str, bytes]:
     storage = MemoryStorage()
     for number in range(SYNCS_IN_A_BUCKET):
         sync_ids(storage, members(number), number)

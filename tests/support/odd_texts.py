@@ -1,4 +1,4 @@
-"""Texts that careless readers change, as members and as tables."""
+"""Texts that a careless reader would change, as members and as tables."""
 
 from typing import Any
 

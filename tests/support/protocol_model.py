@@ -1,17 +1,17 @@
-"""The commit protocol as a model: small enough to read, explored to its last state.
+"""A model of the commit protocol, small enough to explore all its states.
 
-Some writers each try one sync; at any moment any of them may do its next step, or none
-any more. So a crash between any two steps, a slow writer that wakes up after others
-recovered for it, and a request that arrives long after its sender gave up are all among
-the explored runs, without being mentioned. What is mentioned: the answer to a ``create``
-may get lost, a rule of the bucket may abort an upload, a stranger may take a name, and
-old syncs may be pruned.
+Each of several writers tries one sync. At any moment any of them may do its next step, or
+stop for ever. The explored runs therefore include a crash between any two steps, a slow
+writer that continues after others finished its sync, and a request that arrives long after
+its sender gave up. Four disturbances are modelled explicitly: the answer to a ``create`` gets
+lost, a rule of the bucket aborts an upload, another tool creates a file under a name of the
+stream, and old syncs are pruned.
 
-Two files stand for three: what matters is that ``existing`` comes after the others.
+A sync has two files instead of three, because only the order matters: ``existing`` comes last.
 
-A process is a chain of phases, each a generator that yields operations on the world and
-returns the next phase. Its state is the name of the phase, its arguments, and the answers
-that it got in this phase: values, so that equal states are met only once.
+A process is a chain of phases. Each phase is a generator that yields operations on the world
+and returns the next phase. The state of a process is the name of its phase, the arguments, and
+the answers in this phase so far. These are values, so that equal states are explored once.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -25,23 +25,23 @@ NONE = 0
 """The number of the record before the first."""
 
 RULES = {
-    "recover before planning": "an unfinished record is settled before a sync is planned on it",
+    "recover before planning": "an unfinished record is finished before the next sync is planned",
     "create before publish": "nothing is visible before its record exists",
     "create once": "a record is created only if there is none",
     "unknown is not lost": "after a lost answer to create, nothing is discarded",
-    "losers discard": "who reads another's record in its place discards what it staged",
-    "same head": "a writer goes on behind a void record only if the head is still its own",
+    "losers discard": "a writer that finds another record under its number discards its files",
+    "same head": "a writer continues after a void record only if the head is unchanged",
     "publish once": "a file is published only if its name is free",
     "existing last": "existing is published after its companions",
-    "taken is lost": "a name that another took counts as not published",
-    "discard before void": "what is unpublished is revoked before a sync is called void",
+    "taken is lost": "a file whose name is occupied counts as not published",
+    "discard before void": "staged files are discarded before their sync is void",
     "discard revokes": "a discarded upload can't be completed by anyone",
     "look again": "after discarding, the files are inspected again",
     "one outcome key": "published and void are written to one key",
-    "obey the outcome": "an outcome that exists is obeyed",
+    "obey the outcome": "a process adopts an outcome that exists",
     "data, then log": "readers list the data first and the log second",
 }
-"""Every rule that makes the protocol hold; without it an invariant breaks."""
+"""The rules of the protocol. Without any one of them an invariant is violated."""
 
 
 class InvariantError(AssertionError):
@@ -49,12 +49,12 @@ class InvariantError(AssertionError):
 
 
 class World(NamedTuple):
-    """What is stored, and how much may still go wrong.
+    """The stored objects, and the disturbances that may still happen.
 
     A record is its writer and the number of the head that it continues. An outcome is
     ``""``, ``"P"``, ``"V"``. A handle (writer * FILES + file) is ``-`` before it is staged,
     ``s`` staged, ``p`` published, ``g`` gone. A name (time * FILES + file) is free,
-    a stranger's, or holds a handle.
+    foreign, or has the handle of its file.
     """
 
     records: tuple[tuple[int, int], ...]
@@ -62,31 +62,31 @@ class World(NamedTuple):
     handles: str
     names: tuple[int, ...]
     aborts: int
-    strangers: int
+    foreign_files: int
     prunings: int
     disturbed: bool = False
 
     def head_before(self, number: int) -> int:
-        """The newest published record before a number."""
+        """Return the number of the newest published record before a number."""
         return next((n for n in range(number - 1, 0, -1) if "P" in self.outcomes[n - 1]), NONE)
 
 
 Local = tuple[str, tuple[Any, ...], tuple[Any, ...]]
-"""A process: its phase, the arguments of it, and the answers so far."""
+"""A process: its phase, the arguments of the phase, and the answers so far."""
 Operation = tuple[Any, ...]
 Phase = Generator[Operation, Any, tuple[Any, ...]]
 
 
 class Model:
-    """The protocol among some writers.
+    """The protocol, with some writers.
 
     Args:
-        times: The time of each writer's sync; equal ones share the names of their files.
+        times: The time of each writer's sync. Syncs with equal times have equal file names.
         without: The rule that is left out.
-        aborts: How many uploads a rule of the bucket may abort.
-        strangers: How many names strangers may take.
-        prunings: How many old syncs may be pruned.
-        readers: How many processes only read.
+        aborts: The number of uploads that a rule of the bucket may abort.
+        foreign_files: The number of files that another tool may create.
+        prunings: The number of old syncs that may be pruned.
+        readers: The number of processes that only read.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class Model:
         *,
         without: str = "",
         aborts: int = 0,
-        strangers: int = 0,
+        foreign_files: int = 0,
         prunings: int = 0,
         readers: int = 0,
     ) -> None:
-        # One more writer comes at the end, alone and last in time: it must succeed.
+        # One more writer, with the latest time, runs alone at the end, and must succeed.
         self.times = (*times, max(times) + 1)
         self.without = without
         self.readers = readers
@@ -109,7 +109,7 @@ class Model:
             handles="-" * FILES * len(self.times),
             names=(FREE,) * FILES * (max(self.times) + 1),
             aborts=aborts,
-            strangers=strangers,
+            foreign_files=foreign_files,
             prunings=prunings,
         )
         self.phases: dict[str, Callable[..., Phase]] = {
@@ -129,16 +129,16 @@ class Model:
         self.advance = cache(self._advance)
 
     def handles(self, writer: int) -> list[int]:
-        """The handles of a writer, in the order of publication."""
+        """Return the handles of a writer, in the order of publication."""
         handles = list(range(writer * FILES, (writer + 1) * FILES))
         return handles[::-1] if self.without == "existing last" else handles
 
     def name(self, handle: int) -> int:
-        """The name that a handle will have."""
+        """Return the name of a handle's file."""
         writer, file = divmod(handle, FILES)
         return self.times[writer] * FILES + file
 
-    # --- What a process does -----------------------------------------------------------
+    # --- The phases of a process -----------------------------------------------------------
 
     def plan(self, me: int) -> Phase:
         newest, outcome, head, head_writer = yield ("head",)
@@ -170,7 +170,7 @@ class Model:
         return "after", me, number, head
 
     def after(self, me: int, number: int, head: int) -> Phase:
-        """Another's record stands in the place of ours."""
+        """Go on after another writer created the record of this number."""
         outcome, ended_head = yield "outcome", number
         if not outcome:
             return "inspect", number, ("after", me, number, head)
@@ -234,7 +234,7 @@ class Model:
         return "end", "read", answers["data"], answers["log"]
 
     def _advance(self, local: Local) -> tuple[Local, Operation | None]:
-        """The process up to its next operation; None where it has ended."""
+        """Run a process up to its next operation, or None if it has ended."""
         while local[0] != "end":
             name, arguments, answers = local
             phase = self.phases[name](*arguments)
@@ -248,12 +248,12 @@ class Model:
                 return local, operation
         return local, None
 
-    # --- What it does to the world ------------------------------------------------------
+    # --- The operations ------------------------------------------------------
 
     def apply(  # noqa: PLR0915 -- a case for each operation
         self, world: World, operation: Operation
     ) -> Iterator[tuple[World, Any]]:
-        """What the world may be after an operation, and what it may answer."""
+        """Yield each possible world after an operation, with the answer to the process."""
         match operation:
             case ("head",):
                 newest = len(world.records)
@@ -324,7 +324,7 @@ class Model:
                 raise NotImplementedError(operation)
 
     def disturb(self, world: World) -> Iterator[World]:
-        """What happens by itself."""
+        """Yield the worlds after each possible disturbance."""
         if world.aborts:
             for handle, state in enumerate(world.handles):
                 if state == "s":
@@ -333,16 +333,16 @@ class Model:
                         aborts=world.aborts - 1,
                         disturbed=True,
                     )
-        if world.strangers:
+        if world.foreign_files:
             for name, holder in enumerate(world.names[: -FILES or None]):
                 if holder == FREE:
                     yield world._replace(
                         names=_put(world.names, name, FOREIGN),
-                        strangers=world.strangers - 1,
+                        foreign_files=world.foreign_files - 1,
                         disturbed=True,
                     )
         for name, holder in enumerate(world.names):
-            if holder == FOREIGN:  # They go as they came.
+            if holder == FOREIGN:  # Foreign files may disappear at any time.
                 yield world._replace(names=_put(world.names, name, FREE))
         if world.prunings:
             head = world.head_before(len(world.records) + 1)
@@ -353,23 +353,23 @@ class Model:
                         names = tuple(FREE if h in held else h for h in world.names)
                         yield world._replace(names=names, prunings=world.prunings - 1)
 
-    # --- What must hold ---------------------------------------------------------------
+    # --- The invariants ---------------------------------------------------------------
 
     def check(self, world: World) -> None:
-        """The invariants of what is stored."""
+        """Assert the invariants of the stored objects."""
         head = NONE
         recorded = dict[int, int]()
         for number, (writer, previous) in enumerate(world.records, 1):
             outcome = world.outcomes[number - 1]
             _assert(previous == head, "a record continues another head")
-            _assert(bool(outcome) or number == len(world.records), "a record was passed over")
+            _assert(bool(outcome) or number == len(world.records), "an older record has no outcome")
             _assert(outcome in ("", "P", "V"), "a sync is published and void")
             _assert(writer not in recorded, "a writer is recorded twice")
             recorded[writer] = number
             if outcome == "P":
                 if head:
                     before = self.times[world.records[head - 1][0]]
-                    _assert(before < self.times[writer], "time runs backwards")
+                    _assert(before < self.times[writer], "times do not increase")
                 head = number
         for number, (writer, _) in enumerate(world.records, 1):
             outcome = world.outcomes[number - 1]
@@ -379,7 +379,7 @@ class Model:
                 pruned = world.prunings < self.empty.prunings and number < head and not any(visible)
                 _assert(all(visible) or pruned, "a published file is not visible")
             if outcome == "V":
-                _assert(not visible[-1], "a void sync shows existing")
+                _assert(not visible[-1], "existing of a void sync is visible")
                 _assert(
                     "s" not in [world.handles[h] for h in handles], "a void sync can be published"
                 )
@@ -388,21 +388,21 @@ class Model:
         for holder in world.names:
             _assert(holder < 0 or holder // FILES in recorded, "a file is visible without a record")
 
-    def check_end(self, world: World, told: tuple[Any, ...]) -> None:
-        """That what a process tells its caller is true."""
-        match told:
+    def check_end(self, world: World, result: tuple[Any, ...]) -> None:
+        """Assert that the result of a process is true."""
+        match result:
             case ("done", number, verdict):
-                _assert(world.outcomes[number - 1] == verdict, "a writer tells another outcome")
+                _assert(world.outcomes[number - 1] == verdict, "a writer returns another outcome")
             case ("lost", me):
                 states = world.handles[me * FILES : (me + 1) * FILES]
-                _assert("s" not in states, "a loser left something staged")
+                _assert("s" not in states, "the slower writer left a staged file")
             case ("read", data, log):
-                _assert(data <= log, "a reader sees a sync that the log does not know")
+                _assert(data <= log, "a reader finds a sync that is not in the log")
             case _:
                 pass
 
     def check_next_sync(self, world: World) -> None:
-        """That one undisturbed writer, whoever crashed before, completes a sync."""
+        """Assert that one more writer completes a sync, if nothing disturbs it."""
         me = len(self.times) - 1
         local, operation = self.advance(("plan", (me,), ()))
         for _ in range(200):
@@ -410,14 +410,14 @@ class Model:
                 break
             world, answer = next(self.apply(world, operation))
             local, operation = self.advance((local[0], local[1], (*local[2], answer)))
-        told = local[1]
+        result = local[1]
         _assert(
-            operation is None and told[0] == "done" and told[2] == "P",
-            f"nobody can sync any more: {told}",
+            operation is None and result[0] == "done" and result[2] == "P",
+            f"the next sync does not complete: {result}",
         )
 
     def explore(self) -> int:
-        """Meets every state once; how many there are.
+        """Explore every state once, and return the number of states.
 
         Raises:
             InvariantError: An invariant does not hold in one of them.

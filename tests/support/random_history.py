@@ -1,4 +1,4 @@
-"""Random cohorts, a bucket that holds their syncs, and the stays that must come back."""
+"""Random cohorts, a bucket with their syncs, and the stays that a history must return."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ TIMES = [START + timedelta(hours=n) for n in range(12)]
 
 
 def random_cohorts(seed: int) -> list[dict[str, tuple[str, str, str]]]:
-    """The rows of the members at each of the times, by their keys."""
+    """Return the rows of the members at each of the times, by their keys."""
     chosen = random.Random(seed)
     cohorts = []
     for n in range(len(TIMES)):
@@ -49,7 +49,7 @@ def build(cohorts, meaning: ExistingMeaning, *, keep_log: bool) -> tuple[MemoryS
 
 
 def expected_stays(cohorts) -> list[tuple[str, datetime, datetime | None]]:
-    """The key, entry and exit of each stay, computed directly from the cohorts."""
+    """Return the key, entry and exit of each stay, computed directly from the cohorts."""
     stays = []
     for key in {k for members in cohorts for k in members}:
         entered = None

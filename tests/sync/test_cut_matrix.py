@@ -1,4 +1,4 @@
-"""The cut matrix over the storages that need no server; S3 has its own."""
+"""The cut matrix of the storages in memory and in a folder; that of S3 is in tests/s3."""
 
 from itertools import count
 
@@ -17,7 +17,7 @@ class TestMemoryCut(CutMatrix):
 class TestLocalCut(CutMatrix):
     @pytest.fixture
     def new_storage(self, tmp_path, monkeypatch):
-        # Power cuts have a test of their own; here each would cost 5 ms and show nothing.
+        # Power cuts have tests of their own; here each fsync would cost 5 ms and show nothing.
         monkeypatch.setattr("os.fsync", lambda _: None)
         numbers = count()
         return lambda: LocalStorage(tmp_path / str(next(numbers)))

@@ -57,7 +57,7 @@ def head() -> Head:
     return found
 
 
-def test_a_plan_names_counts_and_digests_the_three_files(head):
+def test_a_plan_has_the_name_count_and_digest_of_each_file(head):
     later = AT + MINUTE
     before, now = members(1, 2, 3), members(2, 3, 4, 5)
     with diff_members(before, now, schema=SYNC.schema) as diff:
@@ -91,12 +91,12 @@ def test_a_plan_prints_as_a_preview():
     ]
 
 
-def test_the_first_plan_continues_nothing():
+def test_the_first_plan_has_no_previous_sync():
     made = plan(now=members(1))
     assert (made.previous, made.number, made.members_before) == (None, 1, 0)
 
 
-def test_the_time_is_floored_and_that_of_the_request_is_kept():
+def test_the_time_is_rounded_down_and_the_requested_time_is_kept():
     asked = AT + timedelta(seconds=59, microseconds=9)
     made = plan(at=asked)
     assert (made.synced_at, made.requested_at) == (AT, asked)
@@ -120,7 +120,7 @@ def test_an_older_time_is_refused(head):
     assert (error.problem, error.synced_at, error.other) == ("order", AT - MINUTE, AT)
 
 
-def test_a_time_that_is_taken_is_refused_and_the_next_free_one_named(head):
+def test_an_occupied_time_is_refused_with_the_next_free_time(head):
     head = attrs.evolve(head, occupied_times=frozenset({AT, AT + MINUTE, AT + 2 * MINUTE}))
     for taken in (AT, AT + timedelta(seconds=59), AT + MINUTE, AT + 2 * MINUTE):
         with pytest.raises(SyncTimeTakenError) as caught:
@@ -139,8 +139,7 @@ def test_a_time_that_is_taken_is_refused_and_the_next_free_one_named(head):
         (NameStyle(seconds=True), AT, AT + timedelta(seconds=1)),
     ],
 )
-def test_the_first_free_moment(head, style, not_before, free):
-    sync = attrs.evolve(SYNC, destination=Destination(name="d", path="p", name_style=style))
+def test_next_free_time_returns_the_first_free_time(head, style, not_before, free):
     assert next_free_time(style, not_before, head, head.occupied_times) == free
     assert next_free_time(style, not_before, None, frozenset()) == style.floor(not_before)
 
@@ -148,7 +147,7 @@ def test_the_first_free_moment(head, style, not_before, free):
 # --- What a plan refuses -------------------------------------------------------------------------
 
 
-def test_another_match_by_is_refused(head):
+def test_matching_by_another_column_than_before_is_refused(head):
     sync = attrs.evolve(SYNC, destination=Destination(name="d", path="p", match_by="user_id"))
     with pytest.raises(MatchByChangedError) as caught:
         plan(sync, now=members(1), at=AT + MINUTE, previous=head)
@@ -164,7 +163,7 @@ def test_another_match_by_is_refused(head):
         (ExitGuard(share=0.1, number=1), 30, 26, 3),
     ],
 )
-def test_a_mass_exit_is_refused_until_it_is_asked_for(guard, before, now, limit):
+def test_a_mass_exit_is_refused_unless_max_exits_allows_it(guard, before, now, limit):
     sync = attrs.evolve(SYNC, exit_guard=guard)
     sides = members(*range(before)), members(*range(now))
     with pytest.raises(MassExitError) as caught:
@@ -181,11 +180,11 @@ def test_a_mass_exit_is_refused_until_it_is_asked_for(guard, before, now, limit)
 
 
 @pytest.mark.parametrize(("before", "now"), [(300, 150), (101, 1), (0, 0), (3, 3)])
-def test_exits_that_the_guard_allows_pass(before, now):
+def test_exits_within_the_guard_are_accepted(before, now):
     assert plan(SYNC, members(*range(before)), members(*range(now))).members == now
 
 
-def test_max_exits_is_a_ceiling_below_the_guard_too():
+def test_max_exits_can_be_lower_than_the_guard():
     with pytest.raises(MassExitError):
         plan(SYNC, members(1, 2, 3), members(1), max_exits=1)
 
@@ -204,7 +203,7 @@ def test_a_diff_of_another_schema_or_meaning_is_refused(made_with):
         plan_sync(SYNC, diff, synced_at=AT, previous=None)
 
 
-def test_a_commit_of_another_diff_than_the_planned_one_is_refused_and_nothing_stored():
+def test_committing_another_diff_than_the_planned_one_is_refused():
     storage = MemoryStorage()
     made = plan(now=members(1, 2))
     other = diff_members((), members(1, 3), schema=SYNC.schema)
@@ -216,7 +215,7 @@ def test_a_commit_of_another_diff_than_the_planned_one_is_refused_and_nothing_st
 # --- The record of a plan ------------------------------------------------------------
 
 
-def test_the_record_says_what_the_plan_said():
+def test_the_record_has_the_values_of_the_plan():
     sync = attrs.evolve(
         SYNC,
         destination=Destination(name="d", bucket="b", path="p", existing=ExistingMeaning.STAYED),

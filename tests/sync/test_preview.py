@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from amplitude_cohort_s3 import (
+    Cadence,
     Destination,
     ExistingMeaning,
     ExitGuard,
@@ -18,9 +19,17 @@ from amplitude_cohort_s3 import (
     prepare_sync,
     prune,
     read_history,
+    recover,
+    run_due,
     sync_cohort,
 )
-from amplitude_cohort_s3.errors import CohortS3Error, ConfigurationError, UnfinishedSyncError
+from amplitude_cohort_s3.errors import (
+    CohortS3Error,
+    ConfigurationError,
+    UnfinishedSyncError,
+    UnusableDiffError,
+)
+from amplitude_cohort_s3.sync import JobOutcome, begin_sync, commit
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.small_cohort import (
     DESTINATION,
@@ -181,7 +190,7 @@ SITUATIONS = {
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
-def test_a_preview_reaches_the_verdict_of_the_real_run(name):
+def test_a_preview_ends_in_the_same_plan_or_error_as_the_run(name):
     sync, ids, options, set_up = SITUATIONS[name]
     verdicts = []
     for dry_run in (True, False):
@@ -218,7 +227,7 @@ def test_a_preview_asks_for_recovery_if_forgetting_will_change_the_head():
     assert "99999996-00000003.json" in message
 
 
-def test_a_preview_keeps_its_log_elsewhere_too():
+def test_a_preview_reads_a_log_in_another_storage():
     data, log = MemoryStorage(), MemoryStorage()
     sync_ids(data, [1, 2], 1, log=log)
     plan = sync_cohort(SYNC, rows([2, 3]), data, log=log, dry_run=True, clock=clock_at(moment(2)))
@@ -250,12 +259,72 @@ def test_a_prepared_sync_is_committed_or_leaves_nothing():
     )
 
 
-def test_a_prepared_sync_loses_against_a_faster_writer():
+def test_a_prepared_sync_is_refused_if_another_writer_was_faster():
     storage = MemoryStorage()
-    with (
-        pytest.raises(CohortS3Error, match="another"),
-        prepare_sync(SYNC, rows([1, 2]), storage, synced_at=moment(1)) as prepared,
-    ):
+    with prepare_sync(SYNC, rows([1, 2]), storage, synced_at=moment(1)) as prepared:
         sync_ids(storage, [7], 2)
-        prepared.commit()
+        with pytest.raises(CohortS3Error, match="another"):
+            prepared.commit()
     assert [len(sync.files) for sync in read_history(storage, STREAM)] == [3]
+
+
+def test_the_plan_of_a_dry_run_can_not_be_committed_over_an_unfinished_sync():
+    storage = MemoryStorage()
+    without_outcome(storage)
+    with (
+        prepare_sync(SYNC, rows([3, 4]), storage, synced_at=moment(5), dry_run=True) as prepared,
+        pytest.raises(ConfigurationError, match="dry run"),
+    ):
+        commit(prepared.plan, prepared.diff, storage)
+    assert read_history(storage, STREAM).log.unfinished is not None
+    assert recover(storage, STREAM).outcome == "published"
+    assert read_history(storage, STREAM).verify() == ()
+
+
+def test_a_begun_sync_commits_its_own_plan_and_diff_only():
+    storage = MemoryStorage()
+    other = attrs.evolve(SYNC, cohort_id="b")
+    start, others = (begin_sync(s, storage, synced_at=moment(1)) for s in (SYNC, other))
+    with start.diff(rows([1, 2])) as diff, start.diff(rows([7])) as another:
+        plan = start.plan(diff)
+        with pytest.raises(UnusableDiffError, match="other bytes"):
+            start.commit(plan, another)
+        with pytest.raises(UnusableDiffError, match="another sync"):
+            start.commit(others.plan(diff), diff)
+        assert list(storage.list_objects()) == []
+        assert start.commit(plan, diff).record.members == 2
+
+
+def test_the_plan_of_a_repeated_run_can_be_committed_and_changes_nothing():
+    storage = MemoryStorage()
+    two_syncs(storage)
+    with prepare_sync(SYNC, rows([2, 3, 4]), storage, synced_at=moment(2)) as repeated:
+        objects = list(storage.list_objects())
+        assert commit(repeated.plan, repeated.diff, storage).already_done
+        assert repeated.commit().already_done
+        assert list(storage.list_objects()) == objects
+
+
+@pytest.mark.parametrize("cadence", [Cadence.HOURLY, Cadence.DAILY])
+def test_a_dry_run_of_all_due_syncs_counts_an_interrupted_sync_as_published(cadence):
+    calls = calls_of_a_sync()
+    hourly = attrs.evolve(SYNC, cadence=cadence)
+    for at in range(calls.index("create") + 1, len(calls)):
+        storage = MemoryStorage()
+        dies(at)(storage)
+        (job,) = run_due([(hourly, rows([3]))], storage, moment(30), dry_run=True)
+        assert job.outcome is JobOutcome.NOT_DUE
+
+
+def test_due_members_are_fetched_before_the_sync_begins():
+    storage = MemoryStorage()
+    sync_ids(storage, [1], 1)
+    hourly = attrs.evolve(SYNC, cadence=Cadence.HOURLY)
+
+    def fetch():
+        sync_ids(storage, [1, 2], 30)  # Another process syncs while the members are fetched.
+        return rows([1, 2, 3])
+
+    (job,) = run_due([(hourly, fetch)], storage, moment(90))
+    assert job.outcome is JobOutcome.DONE
+    assert job.result.record.members_before == 2

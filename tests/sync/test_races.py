@@ -1,4 +1,4 @@
-"""Threads and processes on one stream: each record has one winner, and losers leave nothing."""
+"""Threads and processes that sync one stream: one writes each record, others leave nothing."""
 
 import multiprocessing
 from collections import Counter
@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
+from syncs import staged_objects
 
 from amplitude_cohort_s3 import (
     LocalStorage,
@@ -19,7 +20,6 @@ from amplitude_cohort_s3 import (
     recover,
 )
 from amplitude_cohort_s3.errors import ConcurrentSyncError
-from amplitude_cohort_s3.storage.local import STAGING_FOLDER
 from amplitude_cohort_s3.sync import commit, plan_sync
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.invariants import assert_invariants
@@ -29,28 +29,11 @@ WRITERS = 6
 ROUNDS = 8
 
 
-@pytest.fixture(params=["memory", "local"])
-def storage(request, tmp_path, monkeypatch):
-    if request.param == "memory":
-        return MemoryStorage()
-    monkeypatch.setattr("os.fsync", lambda _: None)
-    return LocalStorage(tmp_path / "root")
-
-
-def staged_in(storage: Storage) -> list[str]:
-    """By the back door: what is stored and visible to nobody."""
-    if isinstance(storage, MemoryStorage):
-        return list(storage._staged)  # noqa: SLF001
-    assert isinstance(storage, LocalStorage)
-    folder = storage.root / STAGING_FOLDER
-    return [path.name for path in folder.iterdir()] if folder.exists() else []
-
-
 def attempt(storage: Storage, ids: set[int], minute: int | None) -> str:
     try:
         done = sync_ids(storage, ids, minute)
     except ConcurrentSyncError:
-        return "lost"
+        return "too late"
     return "already done" if done.already_done else f"won {done.record.number}"
 
 
@@ -60,16 +43,16 @@ def check(storage: Storage, said: list[str], rounds: int) -> None:
     assert won == Counter(f"won {n}" for n in range(1, rounds + 1)), said
     assert len(state.published) == rounds
     assert state.in_doubt is None
-    assert staged_in(storage) == []
+    assert staged_objects(storage) == []
 
 
-def test_of_racing_threads_one_wins_each_record(storage, record_property):
+def test_each_record_is_written_by_one_of_the_racing_threads(storage, record_property):
     said = list[str]()
     for number in range(ROUNDS):
         barrier = Barrier(WRITERS)
 
         def race(writer: int, number: int = number, barrier: Barrier = barrier) -> str:
-            # All have read the same head before any of them commits.
+            # All writers have read the same head before one of them commits.
             head = read_head(storage, STREAM)
             members = rows({writer, 100 + number})
             before = head.members() if head else ()
@@ -79,27 +62,27 @@ def test_of_racing_threads_one_wins_each_record(storage, record_property):
                 try:
                     return f"won {commit(plan, diff, storage).record.number}"
                 except ConcurrentSyncError:
-                    return "lost"
+                    return "too late"
 
         with ThreadPoolExecutor(WRITERS) as pool:
             said += pool.map(race, range(WRITERS))
     check(storage, said, ROUNDS)
-    assert said.count("lost") == ROUNDS * (WRITERS - 1)
+    assert said.count("too late") == ROUNDS * (WRITERS - 1)
     record_property("cases", len(said))
 
 
-def test_racing_threads_that_say_the_same_all_succeed(storage):
+def test_racing_threads_with_the_same_sync_all_succeed(storage):
     for number in range(ROUNDS):
         with ThreadPoolExecutor(WRITERS) as pool:
             said = list(pool.map(lambda _, n=number: attempt(storage, {1, n}, n), range(WRITERS)))
         assert said.count(f"won {number + 1}") == 1
         assert said.count("already done") == WRITERS - 1
-    assert staged_in(storage) == []
+    assert staged_objects(storage) == []
     assert_invariants(storage, STREAM)
 
 
-def test_racing_recoverers_agree(storage):
-    """Of a sync that lost its writer, and of one that lost a file too."""
+def test_racing_recoveries_agree(storage):
+    """Recover a sync whose writer died, and one that lost a staged file too."""
     for number in range(ROUNDS):
         counted = Fault()
         sync_ids(FaultyStorage(MemoryStorage(), counted), {number}, number)
@@ -117,17 +100,17 @@ def test_racing_recoverers_agree(storage):
             }
         assert len(told - {"nothing"}) == 1
         assert_invariants(storage, STREAM)
-        assert staged_in(storage) == []
+        assert staged_objects(storage) == []
 
 
 def sync_often(root: Path, writer: int) -> list[str]:
     storage = LocalStorage(root)
-    # Each writer has its own members, so that no two say the same.
-    # All clocks stand still: with more syncs than 15 the head would be too far ahead of them.
+    # Each writer has its own members, so that no two syncs are the same. The default times are a
+    # minute apart: with more than 15 syncs the head would be too far ahead of the clocks.
     return [attempt(storage, {writer * 1000 + number, 7}, None) for number in range(3)]
 
 
-def test_of_racing_processes_one_wins_each_record(tmp_path, record_property):
+def test_each_record_is_written_by_one_of_the_racing_processes(tmp_path, record_property):
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         said = pool.map(partial(sync_often, tmp_path / "root"), range(4))
     flat = [one for per_writer in said for one in per_writer]

@@ -57,7 +57,7 @@ def outcomes(jobs, storage, now, **options):
     return [one.outcome for one in run_due(jobs, storage, now, **options)]
 
 
-def test_each_is_synced_once_in_its_hour_or_day_and_only_then_asked():
+def test_each_job_is_synced_once_per_hour_or_day_and_its_source_read_only_then():
     storage = MemoryStorage()
     sources = [Source(), Source(), Source()]
     for source in sources:
@@ -73,7 +73,7 @@ def test_each_is_synced_once_in_its_hour_or_day_and_only_then_asked():
     assert times == [NOON + 50 * HOUR / 60, NOON + HOUR, NOON + DAY]
 
 
-def test_what_its_source_calls_unchanged_is_not_read():
+def test_a_source_that_reports_no_change_is_not_read():
     storage, source = MemoryStorage(), Source()
     assert isinstance(source, SupportsUnchanged)
     jobs = [(a_sync(), source)]
@@ -92,13 +92,13 @@ def test_what_its_source_calls_unchanged_is_not_read():
         {"destination": {"header_style": "api"}},
     ],
 )
-def test_unchanged_members_are_synced_where_the_files_would_be_others(changed):
+def test_unchanged_members_are_synced_if_the_files_would_differ(changed):
     storage, source = MemoryStorage(), Source()
     assert outcomes([(a_sync(), source)], storage, NOON) == [DONE]
     assert outcomes([(a_sync(**changed), source)], storage, NOON + HOUR) == [DONE]
 
 
-def test_one_that_fails_does_not_stop_the_others_and_is_tried_again():
+def test_a_failed_job_does_not_stop_the_others_and_is_tried_again():
     storage = MemoryStorage()
 
     def broken():
@@ -135,7 +135,7 @@ def test_one_that_fails_does_not_stop_the_others_and_is_tried_again():
     assert pickle.loads(pickle.dumps(again)) == again
 
 
-def test_a_dry_run_says_what_is_due_and_stores_nothing():
+def test_a_dry_run_reports_due_jobs_and_stores_nothing():
     storage, source = MemoryStorage(), Source()
     jobs = [(a_sync("a"), source), (a_sync("b"), lambda: pytest.fail("fetched"))]
     assert outcomes(jobs, storage, NOON, dry_run=True) == [JobOutcome.DUE] * 2
@@ -145,7 +145,7 @@ def test_a_dry_run_says_what_is_due_and_stores_nothing():
     assert outcomes(jobs, storage, NOON, dry_run=True) == [NOT_DUE, JobOutcome.DUE]
 
 
-def test_what_an_interrupted_run_left_is_finished_and_then_not_due():
+def test_an_interrupted_job_is_recovered_and_then_not_due():
     jobs = [(a_sync(), [("1", "")])]
     counting = Fault()
     run_due(jobs, FaultyStorage(MemoryStorage(), counting), NOON)
@@ -154,14 +154,14 @@ def test_what_an_interrupted_run_left_is_finished_and_then_not_due():
     with pytest.raises(Death):
         run_due(jobs, dying, NOON)
     unfetched = [(a_sync(), lambda: pytest.fail("fetched"))]
-    assert outcomes(unfetched, storage, NOON, dry_run=True) == [FAILED]
+    assert outcomes(unfetched, storage, NOON, dry_run=True) == [NOT_DUE]
     assert outcomes(unfetched, storage, NOON) == [NOT_DUE]
     head = read_head(storage, jobs[0][0].stream)
     assert head is not None
     assert head.record.members == 1
 
 
-def test_a_cohort_of_amplitude_is_downloaded_when_it_is_due_and_was_computed_anew():
+def test_an_amplitude_cohort_is_downloaded_only_if_due_and_recomputed():
     storage = MemoryStorage()
     with FakeAmplitude() as fake:
         fake.polls = 0
@@ -178,7 +178,7 @@ def test_a_cohort_of_amplitude_is_downloaded_when_it_is_due_and_was_computed_ane
         assert fake.downloads == 2
 
 
-def test_without_a_time_it_is_the_present():
+def test_the_default_time_of_run_due_is_now():
     storage, sync = MemoryStorage(), a_sync()
     before = datetime.now(UTC) - timedelta(minutes=1)
     assert outcomes([(sync, [])], storage, None) == [DONE]
@@ -189,7 +189,7 @@ def test_without_a_time_it_is_the_present():
         run_due([], storage, datetime(2026, 1, 1))  # noqa: DTZ001
 
 
-def test_the_log_may_be_elsewhere():
+def test_run_due_can_use_a_log_in_another_storage():
     storage, log = MemoryStorage(), MemoryStorage()
     jobs = [(a_sync(), [("1", "")])]
     assert outcomes(jobs, storage, NOON, log=log) == [DONE]

@@ -1,4 +1,4 @@
-"""Several writers, readers, recoverers and crashes in any order, over the local storages."""
+"""Writers, readers, recoveries and crashes in random order, in memory and in a folder."""
 
 from tempfile import TemporaryDirectory
 

@@ -1,4 +1,4 @@
-"""What type checkers know of the library: read by mypy and pyright, and not run."""
+"""Right uses, with the types that mypy and pyright must infer. This module is not run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -34,6 +34,7 @@ from amplitude_cohort_s3 import (
     adopt,
     diff_members,
     forget,
+    prepare_sync,
     prune,
     read_head,
     read_history,
@@ -48,7 +49,7 @@ from amplitude_cohort_s3.maintenance import ForgetReceipt, PruneReceipt
 from amplitude_cohort_s3.sources.amplitude import AmplitudeCohort, DownloadUsage
 from amplitude_cohort_s3.sources.protocol import SupportsUnchanged
 from amplitude_cohort_s3.storage import StagedObject, StagedState, SupportsDelete, SupportsReplace
-from amplitude_cohort_s3.sync import RecoveryReport, commit, plan_sync
+from amplitude_cohort_s3.sync import PreparedSync, RecoveryReport, commit, plan_sync
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 
@@ -68,7 +69,7 @@ def names() -> None:
 
 
 class ShoutingName(CohortFileName):
-    """A subclass parses to itself."""
+    """A subclass, whose parse method returns the subclass."""
 
 
 def subclasses() -> None:
@@ -140,6 +141,17 @@ def whole(sync: CohortSync, storage: Storage, engine: DiffEngine) -> None:
     assert_type(result, SyncResult)
     assert_type(result.record, SyncRecord)
     assert_type(result.ignored_columns, tuple[str, ...])
+
+
+def previewed(sync: CohortSync, storage: Storage, *, dry_run: bool) -> None:
+    assert_type(sync_cohort(sync, [], storage, dry_run=True), SyncPlan)
+    assert_type(sync_cohort(sync, [], storage, dry_run=False), SyncResult)
+    with prepare_sync(sync, [], storage, synced_at=AT, dry_run=dry_run) as prepared:
+        assert_type(prepared, PreparedSync)
+        assert_type(prepared.plan, SyncPlan)
+        assert_type(prepared.diff, CohortDiff)
+        assert_type(prepared.already_done, bool)
+        assert_type(prepared.commit(), SyncResult)
 
 
 def by_hand(sync: CohortSync, storage: Storage) -> None:

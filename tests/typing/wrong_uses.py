@@ -1,4 +1,4 @@
-"""What type checkers must refuse. Each comment says so, and is an error itself if they don't."""
+"""Wrong uses, which type checkers must refuse: an unneeded ``type: ignore`` is an error."""
 
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
@@ -75,14 +75,14 @@ def members() -> None:
     Member(1)  # type: ignore[arg-type]
     sync_cohort(SYNC, ["1", "2"], STORAGE)  # type: ignore[list-item]
     sync_cohort(SYNC, [1, 2], STORAGE)  # type: ignore[list-item]
-    sync_cohort(SYNC, 7, STORAGE)  # type: ignore[arg-type]
-    sync_cohort(SYNC, [], "s3://bucket")  # type: ignore[arg-type]
-    sync_cohort(SYNC.destination, [], STORAGE)  # type: ignore[arg-type]
-    sync_cohort(SYNC, [], STORAGE, AT)  # type: ignore[call-arg]
-    sync_cohort(SYNC, [], STORAGE, synced_at="now")  # type: ignore[arg-type]
-    sync_cohort(SYNC, [], STORAGE, synced_at=AT.date())  # type: ignore[arg-type]
-    sync_cohort(SYNC, [], STORAGE, duplicates="first")  # type: ignore[arg-type]
-    sync_cohort(SYNC, TextSource(), STORAGE)  # type: ignore[arg-type]
+    sync_cohort(SYNC, 7, STORAGE)  # type: ignore[call-overload]
+    sync_cohort(SYNC, [], "s3://bucket")  # type: ignore[call-overload]
+    sync_cohort(SYNC.destination, [], STORAGE)  # type: ignore[call-overload]
+    sync_cohort(SYNC, [], STORAGE, AT)  # type: ignore[call-overload]
+    sync_cohort(SYNC, [], STORAGE, synced_at="now")  # type: ignore[call-overload]
+    sync_cohort(SYNC, [], STORAGE, synced_at=AT.date())  # type: ignore[call-overload]
+    sync_cohort(SYNC, [], STORAGE, duplicates="first")  # type: ignore[call-overload]
+    sync_cohort(SYNC, TextSource(), STORAGE)  # type: ignore[call-overload]
     CsvSource(chunks=lambda: iter(["text"]))  # type: ignore[list-item]
     CsvSource(chunks=lambda: iter([b""]), unit="cell")  # type: ignore[arg-type]
     diff_members([], [], SYNC.schema)  # type: ignore[call-arg]
@@ -120,7 +120,7 @@ def access() -> None:
 
 
 class OverwritingStorage:
-    """Lacks discard, and its create returns nothing."""
+    """A storage without discard, whose create returns nothing."""
 
     def list_objects(
         self, prefix: str = "", /, *, start_after: str | None = None
@@ -143,7 +143,7 @@ class OverwritingStorage:
 
 
 class InexactEngine:
-    """Has no progress, and gives the files alone."""
+    """An engine without the argument progress, which returns the files alone."""
 
     def diff(
         self,
@@ -159,7 +159,7 @@ class InexactEngine:
 
 
 class TextSource:
-    """Gives text where bytes are needed."""
+    """A source of text instead of bytes."""
 
     def csv_source(self, schema: RowSchema) -> str:
         return "amplitudeID"
@@ -168,4 +168,4 @@ class TextSource:
 NOT_AN_ENGINE: DiffEngine = InexactEngine()  # type: ignore[assignment]
 NOT_A_SOURCE: SupportsCsv = TextSource()  # type: ignore[assignment]
 NOT_A_STORAGE: Storage = OverwritingStorage()  # type: ignore[assignment]
-NO_POWER: SupportsDelete = OverwritingStorage()  # type: ignore[assignment]
+NOT_A_CAPABILITY: SupportsDelete = OverwritingStorage()  # type: ignore[assignment]

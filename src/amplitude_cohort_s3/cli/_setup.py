@@ -36,8 +36,12 @@ class Setup:
 
     config: Config
     file: Path
-    _storages: dict[str, tuple[Storage, Storage | None]] = field(init=False, factory=dict)
-    _projects: "dict[str, AmplitudeCohorts]" = field(init=False, factory=dict)
+    _storages: dict[str, tuple[Storage, Storage | None]] = field(
+        init=False, factory=dict[str, tuple[Storage, Storage | None]]
+    )
+    _projects: "dict[str, AmplitudeCohorts]" = field(
+        init=False, factory=dict[str, "AmplitudeCohorts"]
+    )
 
     @classmethod
     def read(cls, file: Path) -> "Setup":

@@ -96,7 +96,8 @@ class TomlTable:
 
     def tables(self, key: str) -> Iterator[tuple[str, "TomlTable"]]:
         """Yield the named tables in a table, such as those of ``[destinations.<name>]``."""
-        for name, values in (self.get(key, dict) or {}).items():
+        tables: dict[str, Any] = self.get(key, dict) or {}
+        for name, values in tables.items():
             if is_table(values):
                 table = self._inner(f"{key}.{name}", values)
                 yield name, table

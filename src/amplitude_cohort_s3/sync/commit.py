@@ -67,13 +67,18 @@ def commit(
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         SyncVoidError: A staged file disappeared, or another object took a name.
         UnknownOutcomeError: The storage did not answer a write; run it again.
-        ConfigurationError, MissingCapabilityError: The files can't be composed in this storage.
+        ConfigurationError: The plan is that of a dry run, or its files can't be composed.
+        MissingCapabilityError: The files can't be composed in this storage.
         ArgumentTypeError: An argument has the wrong type.
     """
     check_kind("plan", plan, SyncPlan, "pass the result of plan_sync(sync, diff, ...)")
-    plan.check_diff(diff)
+    plan.check(diff)
     location = StreamLocation.of(storage, plan.sync.stream, log)
     check_bucket(plan.sync, storage)
+    earlier = location.read_log().published_at(plan.synced_at) if plan.already_done else None
+    if earlier is not None:
+        ignored = plan.ignored_columns
+        return SyncResult(record=earlier, already_done=True, ignored_columns=ignored)
     return commit_plan(plan, diff, location)
 
 
@@ -100,7 +105,8 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
             and outcome.published
             and record.identity == other.identity
         ):
-            return SyncResult(record=other, already_done=True)
+            ignored = plan.ignored_columns
+            return SyncResult(record=other, already_done=True, ignored_columns=ignored)
         raise ConcurrentSyncError(other.key, other.synced_at)
     if not carry_out(location, record).published:
         raise SyncVoidError(record.key, record.synced_at)

@@ -97,6 +97,7 @@ def predict(location: StreamLocation, record: LogRecord) -> Outcome:
     """
     head = _head_before(location, record)
     if isinstance(record, Amendment):
+        _check_capabilities(location.data, record)
         return _amended(record, head, lost=())
     states = {location.data.inspect(staged) for staged in staged_files(record)}
     published = not states & {StagedState.GONE, StagedState.TAKEN}
@@ -152,6 +153,18 @@ def _amend(storage: Storage, amendment: Amendment, head: SyncRecord | None) -> O
         for key in amendment.removed:
             deletes.delete(key)
     return _amended(amendment, head, lost=tuple(lost))
+
+
+def _check_capabilities(storage: Storage, amendment: Amendment) -> None:
+    """Raise unless the storage can carry out an amendment.
+
+    Raises:
+        MissingCapabilityError: It can't replace or delete.
+    """
+    if amendment.replaced:
+        require_replace(storage, amendment.purpose)
+    if amendment.removed:
+        require_delete(storage, amendment.purpose)
 
 
 def _amended(amendment: Amendment, head: SyncRecord | None, *, lost: tuple[str, ...]) -> Outcome:

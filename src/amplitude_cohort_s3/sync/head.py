@@ -100,6 +100,8 @@ def read_state(location: StreamLocation, finish: Callable[[LogRecord], Outcome])
         visible = _visible_files(location, record)
         expected = set[str]() if record is None else record.keys
         missing = expected - visible.keys()
+        if record is not None and record.number > found.last_ended:
+            missing = set()  # It was published since, or is predicted to be.
         others = visible.keys() - expected
         unlogged = _unlogged(log, others)
         # The data was listed after the log: another writer may have published in between.
@@ -110,6 +112,8 @@ def read_state(location: StreamLocation, finish: Callable[[LogRecord], Outcome])
         if unlogged:
             raise UnloggedSyncsError(location.stream.log_prefix, tuple(sorted(unlogged)))
         occupied = frozenset(visible.values())
+        if record is not None:
+            occupied |= {record.synced_at}
         head = None
         if record is not None:
             head = Head(record=record, log=log, occupied_times=occupied, open=location.data.open)

@@ -40,12 +40,15 @@ class SyncPlan(SyncFacts):
         files: The keys, counts and digests of the three files.
         ignored_columns: The columns of the source that the sync does not have.
         already_done: True if an earlier run did the same sync, so that nothing will change.
+        dry_run: True if it may build on the predicted outcome of an unfinished sync. Such a
+            plan can't be committed.
     """
 
     sync: CohortSync
     files: Mapping[DiffType, PlannedFile]
     ignored_columns: tuple[str, ...] = ()
     already_done: bool = False
+    dry_run: bool = False
 
     def __str__(self) -> str:
         """Return a preview, one file per line."""
@@ -70,15 +73,21 @@ class SyncPlan(SyncFacts):
 
     @classmethod
     def of_record(
-        cls, sync: CohortSync, record: SyncRecord, ignored_columns: tuple[str, ...]
+        cls,
+        sync: CohortSync,
+        record: SyncRecord,
+        *,
+        ignored_columns: tuple[str, ...],
+        dry_run: bool,
     ) -> Self:
         """Return the plan of a sync that an earlier run has done."""
         return cls(
             **_facts(record),
             sync=sync,
-            files={t: PlannedFile.of(file.key, file) for t, file in record.files.items()},
+            files={t: PlannedFile.of(record.files[t].key, record.files[t]) for t in DiffType},
             ignored_columns=ignored_columns,
             already_done=True,
+            dry_run=dry_run,
         )
 
     def record(
@@ -94,8 +103,9 @@ class SyncPlan(SyncFacts):
                 f"the last number under {self.sync.stream.log_prefix!r} is used",
                 "Begin another stream: set another path in the Destination, or another routing key",
             )
+        facts: dict[str, Any] = _facts(self) | {"number": number}
         return SyncRecord(
-            **_facts(self) | {"number": number},
+            **facts,
             stream=self.sync.stream,
             bucket=self.sync.destination.bucket,
             existing=self.sync.destination.existing,
@@ -107,24 +117,28 @@ class SyncPlan(SyncFacts):
             writer=writer,
         )
 
-    def check_diff(self, diff: StageableDiff) -> None:
-        """Raise unless this plan was made from the diff.
+    def check(self, diff: StageableDiff) -> None:
+        """Raise unless this plan can be committed and was made from the diff.
 
         Raises:
+            ConfigurationError: It is the plan of a dry run.
             UnusableDiffError: A file differs.
-            ArgumentTypeError: It is not a diff.
+            ArgumentTypeError: ``diff`` is not a diff.
         """
         _check_is_diff(diff)
+        if self.dry_run:
+            fault = "a dry run can't be committed: prepare the sync without dry_run"
+            raise ConfigurationError("the plan", (fault,))
         for diff_type, file in self.files.items():
-            if diff.report.files[diff_type].sha256 != file.sha256:
-                raise _mismatch(f"the file {diff_type.value} has other bytes")
+            if not self.already_done and diff.report.files[diff_type].sha256 != file.sha256:
+                raise plan_mismatch(f"the file {diff_type.value} has other bytes")
 
 
 def _facts(sync: SyncFacts) -> dict[str, Any]:
     return {field.name: getattr(sync, field.name) for field in fields(SyncFacts)}
 
 
-def _mismatch(difference: str) -> UnusableDiffError:
+def plan_mismatch(difference: str) -> UnusableDiffError:
     """Return the error of a diff that is not the diff of a plan."""
     return UnusableDiffError(
         f"it is not the diff of the plan: {difference}", "Make a new plan from this diff"
@@ -171,9 +185,9 @@ def plan_sync(
     requested_at = synced_at if requested_at is None else to_utc(requested_at, "requested_at")
     synced_at = sync.name_style.floor(synced_at)
     if diff.schema != sync.schema:
-        raise _mismatch("it was made with another schema")
+        raise plan_mismatch("it was made with another schema")
     if diff.existing_meaning is not sync.destination.existing:
-        raise _mismatch("it was made with another meaning of existing")
+        raise plan_mismatch("it was made with another meaning of existing")
     check_match_by(sync, previous)
     if previous is not None:
         if synced_at < previous.record.synced_at:
@@ -201,6 +215,7 @@ def make_plan(
     head: Head | None,
     number: int,
     max_exits: int | None,
+    dry_run: bool = False,
 ) -> SyncPlan:
     """Return the plan of a sync whose time and diff have been checked.
 
@@ -212,6 +227,7 @@ def make_plan(
         head: The sync that this one continues, or None.
         number: The number of the sync's record.
         max_exits: The number of members that may leave, or None for the exit guard.
+        dry_run: True if the plan can't be committed.
 
     Raises:
         MassExitError: More members would leave.
@@ -240,6 +256,7 @@ def make_plan(
         ignored_columns=report.ignored_columns,
         source=diff.origin,
         amendment=None if head is None else head.record.amendment,
+        dry_run=dry_run,
     )
 
 

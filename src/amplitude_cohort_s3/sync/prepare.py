@@ -13,7 +13,7 @@ from .._time import to_utc
 from ..diff.cohort_diff import CohortDiff, diff_members
 from ..diff.progress import Progress
 from ..diff.protocol import DiffEngine, Duplicates, StageableDiff
-from ..errors import ConfigurationError, SyncTimeError, SyncTimeTakenError, UnfinishedSyncError
+from ..errors import SyncTimeError, SyncTimeTakenError, UnfinishedSyncError
 from ..history.members import needed_files
 from ..log.amendments import Amendment, LogRecord
 from ..log.location import StreamLocation
@@ -34,6 +34,7 @@ from .plan import (
     identity_of,
     make_plan,
     next_free_time,
+    plan_mismatch,
 )
 
 CLOCK_TOLERANCE = timedelta(minutes=15)
@@ -121,7 +122,10 @@ class SyncStart:
         """
         repeated = self.find_repeated_sync(lambda: diff.report.members_sha256)
         if repeated is not None:
-            return SyncPlan.of_record(self.sync, repeated, diff.report.ignored_columns)
+            ignored = diff.report.ignored_columns
+            return SyncPlan.of_record(
+                self.sync, repeated, ignored_columns=ignored, dry_run=self.dry_run
+            )
         if self.synced_at in self.state.occupied_times:
             raise SyncTimeTakenError(self.synced_at, self._next_free_time())
         return make_plan(
@@ -132,6 +136,7 @@ class SyncStart:
             head=self.head,
             number=self.state.last_number + 1,
             max_exits=self.max_exits,
+            dry_run=self.dry_run,
         )
 
     def commit(self, plan: SyncPlan, diff: StageableDiff) -> SyncResult:
@@ -142,9 +147,9 @@ class SyncStart:
             ConcurrentSyncError, SyncVoidError, UnknownOutcomeError, UnusableDiffError,
                 LogLimitError: As ``commit``.
         """
-        if self.dry_run:
-            fault = "a dry run can't be committed: prepare the sync without dry_run"
-            raise ConfigurationError("the sync", (fault,))
+        plan.check(diff)
+        if plan.sync != self.sync:
+            raise plan_mismatch("it belongs to another sync")
         if plan.already_done and self.head is not None:
             record = self.head.log.published_at(plan.synced_at) or self.head.record
             ignored = plan.ignored_columns
@@ -168,7 +173,7 @@ class PreparedSync:
 
     plan: SyncPlan
     diff: CohortDiff
-    _start: SyncStart = field(repr=False)
+    _start: SyncStart = field(repr=False, alias="start")
 
     @property
     def already_done(self) -> bool:

@@ -209,15 +209,20 @@ def run_due(
     if now is not None:
         now = to_utc(now, "now")
 
+    def present() -> datetime:
+        return datetime.now(UTC) if now is None else now
+
     def run(sync: CohortSync, members: JobMembers) -> JobResult:
-        time = datetime.now(UTC) if now is None else now
         location = StreamLocation(*storages, sync.stream)
         head = read_state(location, partial(predict if dry_run else finish, location)).head
-        outcome = due_outcome(sync, members, None if head is None else head.record, time)
+        outcome = due_outcome(sync, members, None if head is None else head.record, present())
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
-        start = begin_at(sync, location, synced_at=None, max_exits=None, now=time, dry_run=False)
-        with start.diff(_resolved_members(members), work_dir=work_dir, progress=progress) as diff:
+        source = _resolved_members(members)  # It may take long, so the sync begins after it.
+        start = begin_at(
+            sync, location, synced_at=None, max_exits=None, now=present(), dry_run=False
+        )
+        with start.diff(source, work_dir=work_dir, progress=progress) as diff:
             result = start.commit(start.plan(diff), diff)
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
         return JobResult(sync=sync, outcome=done, result=result)

@@ -1,4 +1,4 @@
-"""Tools to test your own storage or engine, and pipelines that use them.
+"""Tools to test your own storage, diff engine or pipeline.
 
-Needs the extra ``testing`` (pytest and hypothesis).
+They need the extra ``testing``: pytest and hypothesis.
 """

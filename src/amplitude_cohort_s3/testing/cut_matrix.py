@@ -1,8 +1,8 @@
-"""Every storage call of a sync fails, before, midway and after, and nothing is lost.
+"""A test of a storage: every call of a sync fails, before, midway and after, and nothing is lost.
 
-A run without failure is counted first; then the same run fails at its first call, at its
-second, and so on to its last. After each failure the invariants hold for whoever looks,
-and the same sync, run again, ends byte for byte where it would have ended without::
+The storage calls of a run without failure are counted first. Then the run is repeated in a
+fresh storage for each call, and fails there. After each failure the invariants hold, and a
+repeated run of the same sync ends in the same bytes as a run without failure::
 
     class TestMyStorageCut(CutMatrix):
         @pytest.fixture
@@ -32,27 +32,27 @@ FIRST, SECOND = [1, 2, 3], [2, 3, 4]
 
 
 def dies(at: int, when: When) -> Fault:
-    """A process that is killed: nothing of it reaches a storage again."""
+    """Return the fault of a process that is killed: no later call reaches a storage."""
     return Fault(at=at, when=when)
 
 
 def is_interrupted(at: int, when: When) -> Fault:
-    """Ctrl-C: the code that cleans up runs, on a storage that works."""
+    """Return the fault of Ctrl-C: the code that cleans up runs, and its calls succeed."""
     return Fault(at=at, when=when, forever=False)
 
 
 def fails(at: int, when: When) -> Fault:
-    """One call fails, with an error that says nothing."""
+    """Return the fault of one call that fails with an error of the store."""
     return Fault(at=at, when=when, error=_failure, forever=False)
 
 
 def loses_the_answer(at: int, when: When) -> Fault:
-    """One call fails, and says that it may have happened."""
+    """Return the fault of one call whose response is lost."""
     return Fault(at=at, when=when, error=unknown_outcome, forever=False)
 
 
 def goes_down(at: int, when: When) -> Fault:
-    """The store fails, and the code that cleans up fails too."""
+    """Return the fault of a store that is down: the calls that clean up fail too."""
     return Fault(at=at, when=when, error=_failure)
 
 
@@ -65,67 +65,72 @@ RecordProperty = Callable[[str, object], None]
 
 
 @frozen
-class Place:
-    """Where the data and the log are; the same storage, unless there is an own one for the log."""
+class StreamStorages:
+    """The storages of a stream.
 
-    storage: Storage
-    own_log: Storage | None
+    Attributes:
+        data: The storage of the data.
+        log: The storage of the log, or None if the data and the log share one.
+    """
 
-    def failing(self, fault: Fault) -> "Place":
-        """The same place as a process sees it that meets the fault."""
-        return Place(
-            FaultyStorage(self.storage, fault),
-            None if self.own_log is None else FaultyStorage(self.own_log, fault),
+    data: Storage
+    log: Storage | None
+
+    def failing(self, fault: Fault) -> "StreamStorages":
+        """Return the same storages as a process with the fault sees them."""
+        return StreamStorages(
+            FaultyStorage(self.data, fault),
+            None if self.log is None else FaultyStorage(self.log, fault),
         )
 
     def sync(self, ids: list[int], minute: int) -> None:
-        """One sync of these members."""
-        sync_ids(self.storage, ids, minute, log=self.own_log)
+        """Sync these members."""
+        sync_ids(self.data, ids, minute, log=self.log)
 
     def recover(self) -> None:
-        """Finishes what was left."""
-        recover(self.storage, STREAM, log=self.own_log)
+        """Recover an unfinished sync."""
+        recover(self.data, STREAM, log=self.log)
 
     def check(self, earlier: StreamState | None = None) -> StreamState:
-        """Asserts the invariants."""
-        return assert_invariants(self.storage, STREAM, self.own_log, earlier=earlier)
+        """Assert the invariants, and return the state of the stream."""
+        return assert_invariants(self.data, STREAM, self.log, earlier=earlier)
 
     def content(self) -> dict[str, bytes]:
-        """All that is visible."""
-        return content(self.storage, self.own_log)
+        """Return the bytes of all visible objects."""
+        return content(self.data, self.log)
 
 
-Work = Callable[[Place], None]
+Work = Callable[[StreamStorages], None]
 
 
-def _nothing(place: Place) -> None:
+def _nothing(storages: StreamStorages) -> None:
     pass
 
 
-def _first_sync(place: Place) -> None:
-    place.sync(FIRST, 0)
+def _first_sync(storages: StreamStorages) -> None:
+    storages.sync(FIRST, 0)
 
 
-def _ordinary_sync(place: Place) -> None:
-    place.sync(SECOND, 1)
+def _ordinary_sync(storages: StreamStorages) -> None:
+    storages.sync(SECOND, 1)
 
 
-def _repeated_sync(place: Place) -> None:
-    place.sync(FIRST, 0)
+def _repeated_sync(storages: StreamStorages) -> None:
+    storages.sync(FIRST, 0)
 
 
 class CutMatrix:
-    """The exhaustive proof that no cut loses anything, for any Storage.
+    """Tests that a sync which fails at any call of a storage loses nothing.
 
-    The subclass gives the fixture ``new_storage``: a function that makes a fresh, empty
-    storage each time it is called, some hundreds of times. A slow store may be proven
-    with fewer kinds of failures.
+    A subclass defines the fixture ``new_storage``: a function that makes a fresh, empty
+    storage. It is called several hundred times, so for a slow store the subclass may set
+    fewer failures and moments.
 
     Attributes:
         failures: The kinds of failures.
-        moments: Where in a call they happen.
-        own_log: Whether the log is in the storage of the data, in one of its own, or
-            both in turn.
+        moments: The moments of a call at which it fails.
+        own_log: The places of the log that are tested: False for the storage of the data, True
+            for a storage of its own.
     """
 
     failures: ClassVar[tuple[MakeFault, ...]] = (
@@ -140,15 +145,15 @@ class CutMatrix:
 
     @pytest.fixture
     def new_storage(self) -> Callable[[], Storage]:
-        """Makes fresh, empty storages."""
+        """Return a function that makes a fresh, empty storage."""
         raise NotImplementedError("override the fixture `new_storage` in your subclass")
 
     @pytest.fixture
-    def new_places(self, new_storage: Callable[[], Storage]) -> list[Callable[[], Place]]:
-        """Makes an empty place for each case: one maker for each place of the log."""
+    def makers(self, new_storage: Callable[[], Storage]) -> list[Callable[[], StreamStorages]]:
+        """Return a function that makes empty storages for each place of the log."""
 
-        def maker(own_log: bool) -> Callable[[], Place]:  # noqa: FBT001
-            return lambda: Place(new_storage(), new_storage() if own_log else None)
+        def maker(own_log: bool) -> Callable[[], StreamStorages]:  # noqa: FBT001
+            return lambda: StreamStorages(new_storage(), new_storage() if own_log else None)
 
         return [maker(own_log) for own_log in self.own_log]
 
@@ -159,71 +164,71 @@ class CutMatrix:
     )
     def test_a_sync_that_fails_at_any_call_loses_nothing(
         self,
-        new_places: list[Callable[[], Place]],
+        makers: list[Callable[[], StreamStorages]],
         prepare: Work,
         work: Work,
         record_property: RecordProperty,
     ) -> None:
         cases = 0
-        for new_place in new_places:
-            place = new_place()
-            prepare(place)
-            calls = calls_of(work, place)
-            expected = place.content()
+        for make in makers:
+            storages = make()
+            prepare(storages)
+            calls = calls_of(work, storages)
+            expected = storages.content()
             for fail, at, when in product(self.failures, range(len(calls)), self.moments):
-                place = new_place()
-                prepare(place)
-                earlier = place.check()
-                heard = attempt(work, place, fail(at, when))
-                assert heard, f"{calls[at]} failed, and nobody heard of it"
-                check_rerun(place, work, expected, earlier)
+                storages = make()
+                prepare(storages)
+                earlier = storages.check()
+                raised = attempt(work, storages, fail(at, when))
+                assert raised, f"{calls[at]} failed, but the sync did not raise"
+                check_rerun(storages, work, expected, earlier)
                 cases += 1
         record_property("cases", cases)
 
     @pytest.mark.parametrize(
-        "work", [_ordinary_sync, Place.recover], ids=["by a sync", "by recover()"]
+        "work", [_ordinary_sync, StreamStorages.recover], ids=["by a sync", "by recover()"]
     )
     def test_a_recovery_that_fails_at_any_call_loses_nothing(
         self,
-        new_places: list[Callable[[], Place]],
+        makers: list[Callable[[], StreamStorages]],
         work: Work,
         record_property: RecordProperty,
     ) -> None:
         cases = 0
-        for new_place in new_places:
-            place = new_place()
-            _first_sync(place)
-            calls = calls_of(_ordinary_sync, place)
-            expected = place.content()
-            # Before the record is created nothing is decided, and a rerun is a first run. A
-            # death before a call leaves what one after the call before it left.
+        for make in makers:
+            storages = make()
+            _first_sync(storages)
+            calls = calls_of(_ordinary_sync, storages)
+            expected = storages.content()
+            # Before the record is created nothing is decided, so a rerun is a first run. A
+            # death before a call leaves the same state as one after the previous call.
             for at in range(calls.index("create"), len(calls)):
-                again = calls_of(work, _cut_at(new_place, at))
+                again = calls_of(work, _cut_at(make, at))
                 for at_again in range(len(again)):
-                    place = _cut_at(new_place, at)
-                    assert attempt(work, place, dies(at_again, "after"))
-                    check_rerun(place, _ordinary_sync, expected)
+                    storages = _cut_at(make, at)
+                    assert attempt(work, storages, dies(at_again, "after"))
+                    check_rerun(storages, _ordinary_sync, expected)
                     cases += 1
         record_property("cases", cases)
 
-    def test_after_any_cut_a_reader_sees_the_old_state_or_the_new(
-        self, new_places: list[Callable[[], Place]], record_property: RecordProperty
+    def test_after_any_failure_a_reader_sees_the_old_state_or_the_new(
+        self, makers: list[Callable[[], StreamStorages]], record_property: RecordProperty
     ) -> None:
-        """By the history, and by looking for whole sets of files, without the log."""
+        """Test readers of the history, and readers that look for complete sets of files."""
         cases = 0
-        for new_place in new_places:
-            place = new_place()
-            _first_sync(place)
-            calls = calls_of(_ordinary_sync, place)
+        for make in makers:
+            storages = make()
+            _first_sync(storages)
+            calls = calls_of(_ordinary_sync, storages)
             seen = set[tuple[frozenset[int], ...]]()
             for at, when in product(range(len(calls)), self.moments):
-                place = _cut_at(new_place, at, when)
-                history = read_history(place.storage, STREAM, log=place.own_log)
+                storages = _cut_at(make, at, when)
+                history = read_history(storages.data, STREAM, log=storages.log)
                 seen.add(tuple(frozenset(ids_of(history.members_at(sync))) for sync in history))
                 visible = {
                     item.name.diff_type
                     for item in parse_listing(
-                        STREAM, place.storage.list_objects(STREAM.data_prefix)
+                        STREAM, storages.data.list_objects(STREAM.data_prefix)
                     )
                     if isinstance(item, StreamFile) and item.name.synced_at == moment(1)
                 }
@@ -233,83 +238,88 @@ class CutMatrix:
             assert seen == {(old,), (old, new)}
         record_property("cases", cases)
 
-    @pytest.mark.parametrize("lie", ["cut short", "flipped"])
-    def test_a_read_that_lies_is_found_out_or_does_not_matter(
+    @pytest.mark.parametrize("damage", ["cut short", "flipped"])
+    def test_damaged_data_is_detected_or_does_not_matter(
         self,
-        new_places: list[Callable[[], Place]],
-        lie: When,
+        makers: list[Callable[[], StreamStorages]],
+        damage: When,
         record_property: RecordProperty,
     ) -> None:
         cases = 0
-        for new_place in new_places:
-            place = new_place()
-            _first_sync(place)
-            calls = calls_of(_ordinary_sync, place)
-            expected = place.content()
-            heard = 0
+        for make in makers:
+            storages = make()
+            _first_sync(storages)
+            calls = calls_of(_ordinary_sync, storages)
+            expected = storages.content()
+            detected = 0
             for at in range(len(calls)):
-                place = new_place()
-                _first_sync(place)
-                earlier = place.check()
-                heard += attempt(_ordinary_sync, place, Fault(at=at, when=lie, forever=False))
-                check_rerun(place, _ordinary_sync, expected, earlier)
-            assert heard == calls.count("open")
-            cases += heard
+                storages = make()
+                _first_sync(storages)
+                earlier = storages.check()
+                detected += attempt(
+                    _ordinary_sync, storages, Fault(at=at, when=damage, forever=False)
+                )
+                check_rerun(storages, _ordinary_sync, expected, earlier)
+            assert detected == calls.count("open")
+            cases += detected
         record_property("cases", cases)
 
-    def test_a_void_first_sync_does_not_block_the_minute_that_it_left_files_in(
-        self, new_places: list[Callable[[], Place]]
+    def test_after_a_void_first_sync_only_the_time_of_its_files_is_occupied(
+        self, makers: list[Callable[[], StreamStorages]]
     ) -> None:
-        """There is no head yet that could tell of them."""
-        for new_place, number in product(new_places, range(2)):
-            place = new_place()
-            calls = calls_of(_first_sync, new_place())
-            attempt(_first_sync, place, dies(calls.index("publish") + number, "after"))
-            in_doubt = place.check().in_doubt
+        """Test the state in which files are visible and the stream has no head."""
+        for make, number in product(makers, range(2)):
+            storages = make()
+            calls = calls_of(_first_sync, make())
+            attempt(_first_sync, storages, dies(calls.index("publish") + number, "after"))
+            in_doubt = storages.check().in_doubt
             assert in_doubt is not None
             staged = in_doubt.files[DiffType.EXISTING].staged
             assert staged is not None
-            place.storage.discard(staged)
-            place.recover()
+            storages.data.discard(staged)
+            storages.recover()
             with pytest.raises(SyncTimeTakenError) as caught:
-                _first_sync(place)
+                _first_sync(storages)
             assert caught.value.next_free == moment(1)
-            done = sync_ids(place.storage, SECOND, None, log=place.own_log)
+            done = sync_ids(storages.data, SECOND, None, log=storages.log)
             assert done.record.synced_at == moment(1)
-            assert len(place.check().published) == 1
+            assert len(storages.check().published) == 1
 
 
-def calls_of(work: Work, place: Place) -> list[str]:
-    """The storage calls of a run without failure."""
+def calls_of(work: Work, storages: StreamStorages) -> list[str]:
+    """Return the names of the storage calls of a run without failure."""
     fault = Fault()
-    work(place.failing(fault))
+    work(storages.failing(fault))
     return fault.calls
 
 
-def attempt(work: Work, place: Place, fault: Fault) -> bool:
-    """Runs into the fault; whether it came out as what it is."""
+def attempt(work: Work, storages: StreamStorages, fault: Fault) -> bool:
+    """Run with a fault, and return whether it was raised."""
     try:
-        work(place.failing(fault))
+        work(storages.failing(fault))
     except (Death, OSError, CohortS3Error):
         return True
     return False
 
 
 def check_rerun(
-    place: Place, work: Work, expected: dict[str, bytes], earlier: StreamState | None = None
+    storages: StreamStorages,
+    work: Work,
+    expected: dict[str, bytes],
+    earlier: StreamState | None = None,
 ) -> None:
-    """The same again ends where a run without a failure ends, and leaves nothing open."""
-    found = place.check(earlier)
-    work(place)
-    assert place.content() == expected
-    ended = place.check(found)
+    """Assert that a repeated run ends in the expected objects and leaves nothing unfinished."""
+    found = storages.check(earlier)
+    work(storages)
+    assert storages.content() == expected
+    ended = storages.check(found)
     assert ended.in_doubt is None
     assert len(ended.records) == len(ended.published)
 
 
-def _cut_at(new_place: Callable[[], Place], at: int, when: When = "after") -> Place:
-    """A place whose second sync died at a call."""
-    place = new_place()
-    _first_sync(place)
-    attempt(_ordinary_sync, place, dies(at, when))
-    return place
+def _cut_at(make: Callable[[], StreamStorages], at: int, when: When = "after") -> StreamStorages:
+    """Return storages whose second sync died at a call."""
+    storages = make()
+    _first_sync(storages)
+    attempt(_ordinary_sync, storages, dies(at, when))
+    return storages

@@ -200,9 +200,9 @@ class FakeAmplitude:
         """Add a rule of the proxy: see :class:`~amplitude_cohort_s3.testing.lying_proxy.Rule`."""
         self._proxy.lie(lie, **fields)
 
-    def be_honest(self) -> None:
+    def stop_lying(self) -> None:
         """Remove all rules of the proxy, and forget the requests so far."""
-        self._proxy.be_honest()
+        self._proxy.stop_lying()
 
     def start(self) -> Self:
         """Start the server. A ``with`` block calls this, and :meth:`stop` at its end."""

@@ -1,4 +1,4 @@
-"""What holds of a stream at every moment, whoever crashed or raced: as assertions."""
+"""The invariants of a stream, which hold at every moment, as assertions."""
 
 import hashlib
 from collections.abc import Mapping
@@ -30,12 +30,12 @@ class StreamState:
     """A stream that fulfils the invariants.
 
     Attributes:
-        records: All of them, oldest first.
-        published: Those that are, oldest first; the last of them is the head.
-        in_doubt: The newest record while it has no outcome.
-        amendments: What ``forget`` and ``prune`` recorded, oldest first; the newest of them
-            may have no outcome yet.
-        digests: The sha256 of every visible object of either storage, by its key.
+        records: All records of syncs, oldest first.
+        published: The published syncs, oldest first; the last one is the head.
+        in_doubt: The newest record, if it is that of a sync and has no outcome.
+        amendments: The amendments of ``forget`` and ``prune``, oldest first. The newest one may
+            have no outcome yet.
+        digests: The sha256 of every visible object of both storages, by its key.
     """
 
     records: tuple[SyncRecord, ...]
@@ -52,92 +52,118 @@ def assert_invariants(
     *,
     earlier: StreamState | None = None,
 ) -> StreamState:
-    """Asserts what must hold of what is stored, whatever any process remembers.
+    """Assert the invariants of a stream, whatever its processes are doing.
 
-    - the records form one chain without gaps, and all but the newest have an outcome;
-    - a record names its predecessor by the digest of its bytes, and times increase;
-    - a published sync has its three files, whole, with the recorded bytes, and the
-      members of n are those of n-1, and who enters, without those who exit;
-    - a visible ``existing`` has a record, its two companions, and is not void;
-    - nothing of a void sync is staged: nobody can publish it any more;
-    - the public readers tell the same;
-    - with ``earlier``: no object that was visible then has changed or is gone, and no
-      outcome was taken back.
+    - The records form one chain without gaps, and all but the newest have an outcome.
+    - A record names its predecessor by the digest of its bytes, and the times increase.
+    - A published sync has its three files with the recorded bytes. Its members are those of
+      the previous sync, with those who enter and without those who exit.
+    - A visible ``existing`` has a record, both other files, and is not void.
+    - No file of a void sync is staged, so nobody can publish it.
+    - ``read_history`` and ``read_head`` agree with the log.
+    - With ``earlier``: no object that was visible then has changed or is gone.
 
-    What was forgotten or pruned by the log is the exception: the new files have the digests
-    and counts that the amendment tells, and only the files that it names changed or are gone.
+    Forgetting and pruning are the exception: new files have the digests and counts of the
+    amendment, and only the files that it names have changed or are gone.
 
     Args:
-        storage: Where the data is.
-        stream: Whose.
-        log: Where the log is, if not in ``storage``.
-        earlier: What an earlier call returned.
+        storage: The storage of the data.
+        stream: The stream.
+        log: The storage of the log, if it is not ``storage``.
+        earlier: The state that an earlier call returned.
 
     Returns:
-        What was found.
+        The state of the stream.
 
     Raises:
-        AssertionError: One of them does not hold.
+        AssertionError: An invariant is violated.
     """
     log = log or storage
     records, outcomes = _read_log(log, stream)
     digests = _digests(storage) if log is storage else _digests(storage) | _digests(log)
-    amendments = [record for record in records if isinstance(record, Amendment)]
-    done = [amendment for amendment in amendments if amendment.number in outcomes]
-    pending = next((a for a in amendments if a not in done), None)
-    exempt = {key for a in amendments for key in (*a.replaced, *a.removed)}
-    unsettled = _unsettled(done, pending, outcomes)
-    published = list[SyncRecord]()
-    head: SyncRecord | None = None
-    members: set[Row] | None = set()
-    for record in records:
-        assert record.previous == (head.ref if head else None), "it continues another head"
-        outcome = outcomes.get(record.number)
-        if isinstance(record, Amendment):
-            assert head is not None, "there is nothing to amend"
-            if outcome is not None:
-                assert outcome.amended, "an amendment is no sync"
-                assert outcome.head == record.applied_to(head, outcome.lost), "it amends otherwise"
-        elif outcome is None:
-            _assert_undecided(storage, record, digests)
-        elif outcome.published:
-            assert outcome.head == record, "the outcome holds another record"
-            assert head is None or head.synced_at < record.synced_at, "time runs backwards"
-            now = record
-            for amendment in done:
-                if amendment.number > record.number:
-                    now = amendment.applied_to(now, outcomes[amendment.number].lost)
-            if record.keys & unsettled:
-                members = None
-            else:
-                members = _assert_published(storage, now, members, digests)
-            published.append(now)
-        else:
-            assert outcome.head == head, "a void sync moved the head"
-            _assert_void(storage, record, digests)
-        if outcome is not None:
-            head = outcome.head
+    _assert_chain(records, outcomes)
+    published = _assert_syncs(storage, records, outcomes, digests)
     syncs = tuple(record for record in records if isinstance(record, SyncRecord))
-    in_doubt = syncs[-1] if syncs and syncs[-1].number not in outcomes else None
     state = StreamState(
         records=syncs,
         published=tuple(published),
-        in_doubt=in_doubt,
-        amendments=tuple(amendments),
+        in_doubt=syncs[-1] if syncs and syncs[-1].number not in outcomes else None,
+        amendments=tuple(record for record in records if isinstance(record, Amendment)),
         digests=digests,
     )
-    _assert_no_stranger(storage, stream, state)
-    _assert_readers_agree(storage, stream, log, state, pending)
+    _assert_all_files_logged(storage, stream, state)
+    pending = [a for a in state.amendments if a.number not in outcomes]
+    _assert_readers_agree(storage, stream, log, state, amending=bool(pending))
     if earlier is not None:
-        kept = {key: sha256 for key, sha256 in earlier.digests.items() if key not in exempt}
+        amended = {key for a in state.amendments for key in (*a.replaced, *a.removed)}
+        kept = {key: sha256 for key, sha256 in earlier.digests.items() if key not in amended}
         assert kept.items() <= digests.items(), "a visible object changed"
     return state
 
 
-def _unsettled(
+def _assert_chain(records: list[LogRecord], outcomes: Mapping[int, Outcome]) -> None:
+    """Assert that each record continues the head before it, and each outcome fits its record."""
+    head: SyncRecord | None = None
+    for record in records:
+        assert record.previous == (head.ref if head else None), "a record continues another head"
+        outcome = outcomes.get(record.number)
+        if isinstance(record, Amendment):
+            assert head is not None, "there is no sync to amend"
+            if outcome is not None:
+                assert outcome.amended, "the outcome of an amendment is that of a sync"
+                expected = record.applied_to(head, outcome.lost)
+                assert outcome.head == expected, "the outcome has a differently amended head"
+        elif outcome is not None and outcome.published:
+            assert outcome.head == record, "the outcome contains another record"
+            assert head is None or head.synced_at < record.synced_at, "times do not increase"
+        elif outcome is not None:
+            assert outcome.head == head, "a void sync changed the head"
+        if outcome is not None:
+            head = outcome.head
+
+
+def _assert_syncs(
+    storage: Storage,
+    records: list[LogRecord],
+    outcomes: Mapping[int, Outcome],
+    digests: Mapping[str, str],
+) -> list[SyncRecord]:
+    """Assert that the files of each sync fit its outcome.
+
+    Returns:
+        The records of the published syncs, with all amendments applied.
+    """
+    amendments = [record for record in records if isinstance(record, Amendment)]
+    done = [amendment for amendment in amendments if amendment.number in outcomes]
+    pending = next((a for a in amendments if a.number not in outcomes), None)
+    undefined = _undefined_keys(done, pending, outcomes)
+    published = list[SyncRecord]()
+    members: set[Row] | None = set()
+    for record in records:
+        outcome = outcomes.get(record.number)
+        if isinstance(record, Amendment):
+            continue
+        if outcome is None:
+            _assert_unfinished(storage, record, digests)
+        elif not outcome.published:
+            _assert_void(storage, record, digests)
+        else:
+            now = record
+            for amendment in done:
+                if amendment.number > record.number:
+                    now = amendment.applied_to(now, outcomes[amendment.number].lost)
+            if record.keys & undefined:
+                members = None
+            else:
+                members = _assert_published(storage, now, members, digests)
+            published.append(now)
+    return published
+
+
+def _undefined_keys(
     done: list[Amendment], pending: Amendment | None, outcomes: Mapping[int, Outcome]
 ) -> set[str]:
-    """The keys of files that are pruned, or may be as before an amendment or as after it."""
+    """Return the keys of files that are pruned, or whose amendment is unfinished or was lost."""
     lost, removed = set[str](), set[str]()
     for amendment in done:
         lost = lost - set(amendment.replaced) | set(outcomes[amendment.number].lost)
@@ -150,7 +176,7 @@ def _read_log(log: Storage, stream: CohortStream) -> tuple[list[LogRecord], Mapp
     records = list[LogRecord]()
     outcomes = dict[int, Outcome]()
     entries = [parse_log_key(stream, i.key) for i in log.list_objects(stream.log_prefix)]
-    assert None not in entries, "a stranger is in the log"
+    assert None not in entries, "a foreign object is in the log"
     for entry in entries:
         if entry is not None and entry.is_outcome:
             key = outcome_key(stream, entry.number)
@@ -159,10 +185,10 @@ def _read_log(log: Storage, stream: CohortStream) -> tuple[list[LogRecord], Mapp
             records.insert(0, read_record(log.open, stream, entry.number))
     numbers = [record.number for record in records]
     assert numbers == list(range(1, len(records) + 1)), f"the chain has gaps: {numbers}"
-    assert set(outcomes) >= set(numbers[:-1]), "a record was passed over without an outcome"
-    assert set(outcomes) <= set(numbers), "an outcome without a record"
+    assert set(outcomes) >= set(numbers[:-1]), "a record before the newest has no outcome"
+    assert set(outcomes) <= set(numbers), "an outcome has no record"
     for number, outcome in outcomes.items():
-        assert outcome.number == number, "an outcome of another record"
+        assert outcome.number == number, "an outcome has another record's number"
     return records, outcomes
 
 
@@ -172,36 +198,36 @@ def _assert_published(
     for file in record.files.values():
         assert file.key in digests, "a published file is not visible"
         if file.staged is not None:
-            assert _are_bytes_of(file.staged, digests), "a published file has other bytes"
+            assert _are_bytes_of(file.staged, digests), "a published file has changed bytes"
             assert storage.inspect(file.staged) is StagedState.PUBLISHED
     rows = {diff_type: set(_of_files(record, storage, diff_type)) for diff_type in DiffType}
     entering, exiting = rows[DiffType.ENTERING], rows[DiffType.EXITING]
     key = record.schema.key_index
     now = list(Members.of_record(record, storage.open))
-    assert len(now) == record.members, "the number of members is another"
-    assert _digest(record, now) == record.members_sha256, "the members are others"
+    assert len(now) == record.members, "the number of members differs"
+    assert _digest(record, now) == record.members_sha256, "the members differ"
     if record.adopted or before is None:
         return set(now)
     keys_before, keys_now = {row[key] for row in before}, {row[key] for row in now}
     assert len(before) == record.members_before
-    assert {row[key] for row in entering} == keys_now - keys_before, "who enters is wrong"
-    assert {row[key] for row in exiting} == keys_before - keys_now, "who exits is wrong"
+    assert {row[key] for row in entering} == keys_now - keys_before, "the entering members differ"
+    assert {row[key] for row in exiting} == keys_before - keys_now, "the exiting members differ"
     expected = keys_now & keys_before
     if record.existing.contains_entering:
         expected |= keys_now
     if record.existing.contains_exiting:
         expected |= keys_before
-    assert {row[key] for row in rows[DiffType.EXISTING]} == expected, "who exists is wrong"
+    assert {row[key] for row in rows[DiffType.EXISTING]} == expected, "the existing members differ"
     return set(now)
 
 
-def _assert_undecided(storage: Storage, record: SyncRecord, digests: Mapping[str, str]) -> None:
+def _assert_unfinished(storage: Storage, record: SyncRecord, digests: Mapping[str, str]) -> None:
     staged = [s for s in (record.files[t].staged for t in DiffType) if s is not None]
     states = [storage.inspect(s) for s in staged]
     visible = [state is StagedState.PUBLISHED for state in states]
-    assert visible == sorted(visible, reverse=True), "a file is visible before its predecessor"
+    assert visible == sorted(visible, reverse=True), "files are published in the wrong order"
     for s, is_visible in zip(staged, visible, strict=True):
-        assert not is_visible or _are_bytes_of(s, digests), "half a file is visible"
+        assert not is_visible or _are_bytes_of(s, digests), "an incomplete file is visible"
 
 
 def _assert_void(storage: Storage, record: SyncRecord, digests: Mapping[str, str]) -> None:
@@ -210,24 +236,26 @@ def _assert_void(storage: Storage, record: SyncRecord, digests: Mapping[str, str
         if file.staged is not None:
             states[diff_type] = storage.inspect(file.staged)
             if states[diff_type] is StagedState.PUBLISHED:
-                assert _are_bytes_of(file.staged, digests), "half a file is visible"
-    assert states, "a baseline is void"
+                assert _are_bytes_of(file.staged, digests), "an incomplete file is visible"
+    assert states, "an adopted sync is void"
     assert StagedState.STAGED not in states.values(), "a void sync can still be published"
-    assert states[DiffType.EXISTING] is not StagedState.PUBLISHED, "a void sync shows existing"
+    assert states[DiffType.EXISTING] is not StagedState.PUBLISHED, (
+        "existing of a void sync is visible"
+    )
 
 
-def _assert_no_stranger(storage: Storage, stream: CohortStream, state: StreamState) -> None:
-    """No file of the stream is visible that the log does not know, but from before the log."""
+def _assert_all_files_logged(storage: Storage, stream: CohortStream, state: StreamState) -> None:
+    """Assert that a record names each visible file, except files older than the log."""
     known = {key for record in state.records for key in record.keys}
-    first = _first(state)
+    first = _first_time(state)
     begun_by_us = bool(state.records) and not state.records[0].adopted
     for item in parse_listing(stream, storage.list_objects(stream.data_prefix)):
         if isinstance(item, StreamFile) and (begun_by_us or item.name.synced_at >= first):
-            assert item.info.key in known, "a file is visible that no record knows"
+            assert item.info.key in known, "a visible file is in no record"
 
 
-def _first(state: StreamState) -> datetime:
-    """The time at which the log begins: a void record may be later than its successor."""
+def _first_time(state: StreamState) -> datetime:
+    """Return the first time of the log. A void record may be later than its successor."""
     times = (record.synced_at for record in state.records)
     return min(times, default=datetime.max.replace(tzinfo=UTC))
 
@@ -237,23 +265,25 @@ def _assert_readers_agree(
     stream: CohortStream,
     log: Storage,
     state: StreamState,
-    pending: Amendment | None,
+    *,
+    amending: bool,
 ) -> None:
+    """Assert that the public readers agree with the log, whose newest entry may be unfinished."""
     history = read_history(storage, stream, log=log)
-    told = [sync.synced_at for sync in history if sync.synced_at >= _first(state)]
+    found = [sync.synced_at for sync in history if sync.synced_at >= _first_time(state)]
     expected = [r.synced_at for r in state.published if r.keys & state.digests.keys()]
     if state.in_doubt is not None and state.in_doubt.keys <= state.digests.keys():
         expected.append(state.in_doubt.synced_at)
-    assert told == expected, "the history tells another story"
+    assert found == expected, "the history differs from the log"
     if not state.records:
         return
     try:
         head = read_head(storage, stream, log=log)
     except UnfinishedSyncError:
-        assert state.in_doubt is not None or pending is not None
+        assert state.in_doubt is not None or amending
     else:
         assert state.in_doubt is None
-        assert pending is None
+        assert not amending
         assert (head and head.record) == (state.published[-1] if state.published else None)
 
 
@@ -263,14 +293,14 @@ def _of_files(record: SyncRecord, storage: Storage, diff_type: DiffType) -> list
     if file.is_compressed:
         data = b"".join(decompress_chunks([data]))
     assert list(verified([data], [file], file.key)) == [data]
-    assert len(data) == file.size, "the recorded size is another"
+    assert len(data) == file.size, "the recorded size differs"
     rows = list(record.schema.decode([data], canonical=not record.adopted, fill=True))
-    assert len(rows) == file.rows, "the recorded number of rows is another"
+    assert len(rows) == file.rows, "the recorded number of rows differs"
     return rows
 
 
 def _are_bytes_of(staged: StagedObject, digests: Mapping[str, str]) -> bool:
-    """Whether they are visible; of a composed object the record alone can tell."""
+    """Return whether the visible bytes are the staged ones; a composed object has no digest."""
     return staged.sha256 is None or digests[staged.key] == staged.sha256
 
 
@@ -284,7 +314,7 @@ def _digests(storage: Storage) -> dict[str, str]:
     found = dict[str, str]()
     for info in storage.list_objects():
         data = _read(storage, info.key)
-        assert info.size == len(data), "the listing says another size"
+        assert info.size == len(data), "the listing has another size"
         found[info.key] = hashlib.sha256(data).hexdigest()
     return found
 

@@ -1,12 +1,12 @@
-"""A proxy on this machine that lies between an S3 client and its server, on demand.
+"""A local proxy between an HTTP client and its server, which causes network failures on demand.
 
-Standard library only. It carries each request to the server and back, except
-where a rule tells it to lose, break or invent an answer::
+It needs only the standard library. It passes each request to the server, and the response
+back, unless a rule tells it to lose, damage or invent the response::
 
     with LyingProxy("http://127.0.0.1:9000") as proxy:
         storage = S3Storage("bucket", endpoint_url=proxy.url)
         proxy.lie(Lie.LOSE_ANSWER, method="PUT", path=r"/bucket/key$")
-        storage.create("key", b"data")  # settled, though its answer was lost
+        storage.create("key", b"data")  # succeeds, although the response is lost
 """
 
 import contextlib
@@ -29,36 +29,36 @@ from attrs import define, frozen
 
 
 class Lie(Enum):
-    """What the proxy can do instead of carrying a request and its answer."""
+    """A failure that the proxy causes instead of passing on a request and its response."""
 
     RESET_BEFORE = "the connection is reset before the server sees the request"
-    RESET_AFTER = "the server answers, the connection is reset instead"
-    LOSE_ANSWER = "the server answers, the connection is closed without a word"
-    STALL = "the server answers, but the answer comes `seconds` late"
-    ERROR_BEFORE = "an error is answered, the server never sees the request"
-    ERROR_AFTER = "the server carries the request out, an error is answered"
-    CUT_BODY = "the connection is reset in the middle of the answer's body"
-    SHORTEN = "half of the answer's body is sent as if it were the whole"
-    FLIP_BIT = "one bit in the middle of the answer's body is another"
-    ADD_HEADERS = "`headers` are added to the answer"
+    RESET_AFTER = "the server responds, but the client's connection is reset"
+    LOSE_ANSWER = "the server responds, but the client's connection is closed without a response"
+    STALL = "the response arrives after `seconds`"
+    ERROR_BEFORE = "the client receives an error, and the server does not see the request"
+    ERROR_AFTER = "the server carries the request out, but the client receives an error"
+    CUT_BODY = "the connection is reset in the middle of the response's body"
+    SHORTEN = "half of the response's body is sent as if it were complete"
+    FLIP_BIT = "one bit in the middle of the response's body is flipped"
+    ADD_HEADERS = "`headers` are added to the response"
 
 
 @frozen(kw_only=True)
 class Rule:
-    """Which requests are met by which lie.
+    """A failure, and the requests at which it happens.
 
     Attributes:
-        lie: What happens.
-        method: The method, such as ``PUT``; any, if empty.
-        path: A regular expression that is searched in path and query as sent.
-        first: The first of the matching requests that is met, counted from 1.
-        times: How many are met from then on.
+        lie: The failure.
+        method: The method of the requests, such as ``PUT``; empty for any.
+        path: A regular expression that is searched in the path and query as sent.
+        first: The number of the first matching request that fails, from 1.
+        times: The number of requests that fail from then on.
         status: The status of an invented error. (S3 sends some errors with 200.)
-        code: The error's code, such as ``SlowDown``.
-        message: The error's message.
-        body: The invented answer's body, if it is not to be an error of S3.
-        headers: Added to the answer.
-        seconds: How long a stalled answer waits.
+        code: The code of an invented error, such as ``SlowDown``.
+        message: The message of an invented error.
+        body: The body of an invented response that is not an error of S3.
+        headers: The headers that are added to the response.
+        seconds: The delay of a stalled response.
     """
 
     lie: Lie
@@ -81,7 +81,7 @@ class _Counted:
 
 
 @frozen
-class _Answer:
+class _Response:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
@@ -92,15 +92,15 @@ class LyingProxy:
 
     Args:
         target: The URL of the server, such as ``http://127.0.0.1:9000``.
-        tls: Makes the proxy speak HTTPS with this context's certificate.
+        tls: A context with the certificate for HTTPS. Default: plain HTTP.
     """
 
     def __init__(self, target: str, *, tls: ssl.SSLContext | None = None) -> None:
         self.target = urlsplit(target).netloc
         self.seen: list[str] = []
-        """Method and path of every request, in the order of arrival."""
-        self.lies_told = 0
-        """How many requests met a rule."""
+        """The method and path of every request, in the order of arrival."""
+        self.lies = 0
+        """The number of requests at which a rule applied."""
         self._rules: list[_Counted] = []
         self._lock = threading.Lock()
         self._server = _Server(self, tls)
@@ -120,20 +120,20 @@ class LyingProxy:
         self._server.server_close()
 
     def lie(self, lie: Lie, **fields: Any) -> None:
-        """Adds a rule; the arguments are the fields of :class:`Rule`."""
+        """Add a rule; the arguments are the fields of :class:`Rule`."""
         with self._lock:
             self._rules.append(_Counted(Rule(lie=lie, **fields)))
 
-    def be_honest(self) -> None:
-        """Forgets all rules and what was seen."""
+    def stop_lying(self) -> None:
+        """Remove all rules, and forget the requests that were seen."""
         with self._lock:
             self._rules.clear()
             self.seen.clear()
-            self.lies_told = 0
+            self.lies = 0
 
     def rule_for(self, method: str, path: str) -> Rule | None:
-        """The rule that meets this request, which is counted."""
-        met: Rule | None = None
+        """Count a request, and return the rule that applies to it, or None."""
+        found: Rule | None = None
         with self._lock:
             self.seen.append(f"{method} {path}")
             for counted in self._rules:
@@ -141,10 +141,10 @@ class LyingProxy:
                 if rule.method not in ("", method) or not re.search(rule.path, path):
                     continue
                 counted.seen += 1
-                if met is None and rule.first <= counted.seen < rule.first + rule.times:
-                    met = rule
-            self.lies_told += met is not None
-        return met
+                if found is None and rule.first <= counted.seen < rule.first + rule.times:
+                    found = rule
+            self.lies += found is not None
+        return found
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -160,18 +160,18 @@ class _Server(socketserver.ThreadingTCPServer):
     def get_request(self) -> tuple[Any, Any]:
         connection, address = super().get_request()
         if self._tls is not None:
-            # The handshake belongs to the handler's thread, not to this one.
+            # The handler's thread makes the handshake, so that it does not block other clients.
             connection = self._tls.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
         return connection, address
 
     def shutdown_request(self, request: Any) -> None:
-        # A polite shutdown would turn a reset into an ordinary end.
+        # The inherited shutdown would end the connection normally instead of resetting it.
         self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that went away are the point of this proxy."""
+        """Ignore clients that disconnect: the proxy provokes this."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -179,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Silence."""
+        """Log nothing."""
 
     def _serve(self) -> None:
         proxy = cast("_Server", self.server).proxy
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         if rule is not None and lie in (Lie.RESET_BEFORE, Lie.ERROR_BEFORE):
             answer = _invented(rule)
         else:
-            answer = self._carry(proxy.target, body)
+            answer = self._pass_on(proxy.target, body)
         if rule is not None and lie is Lie.ERROR_AFTER:
             answer = _invented(rule)
         match lie:
@@ -203,9 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(rule.seconds if rule else 0)
             case Lie.SHORTEN:
                 half = answer.body[: len(answer.body) // 2]
-                answer = _Answer(answer.status, answer.headers, half)
+                answer = _Response(answer.status, answer.headers, half)
             case Lie.FLIP_BIT:
-                answer = _Answer(answer.status, answer.headers, _flipped(answer.body))
+                answer = _Response(answer.status, answer.headers, _flipped(answer.body))
             case Lie.ADD_HEADERS if rule:
                 answer.headers.extend(rule.headers.items())
             case _:
@@ -214,10 +214,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815
 
-    def _carry(self, target: str, body: bytes) -> _Answer:
+    def _pass_on(self, target: str, body: bytes) -> _Response:
         connection = http.client.HTTPConnection(target, timeout=120)
         with contextlib.closing(connection):
-            # The signature covers the Host that the client knows: it stays.
+            # The signature covers the Host header of the client, so it must not change.
             connection.putrequest(
                 self.command, self.path, skip_host=True, skip_accept_encoding=True
             )
@@ -233,9 +233,9 @@ class _Handler(BaseHTTPRequestHandler):
                 for name, value in response.getheaders()
                 if name.lower() not in _HOP_BY_HOP or self.command == "HEAD"
             ]
-            return _Answer(response.status, headers, response.read())
+            return _Response(response.status, headers, response.read())
 
-    def _send(self, answer: _Answer, *, cut: bool) -> None:
+    def _send(self, answer: _Response, *, cut: bool) -> None:
         self.send_response_only(answer.status)
         for name, value in answer.headers:
             self.send_header(name, value)
@@ -247,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2] if cut else body)
         if cut:
             self.wfile.flush()
-            # The half must have arrived: a reset discards what is on its way.
+            # The half must arrive before the reset, which discards bytes that are still on the way.
             time.sleep(0.2)
             self._reset()
 
@@ -271,15 +271,15 @@ def _read_body(stream: Any, headers: Message) -> bytes:
     return bytes(body)
 
 
-def _invented(rule: Rule) -> _Answer:
+def _invented(rule: Rule) -> _Response:
     if rule.body is not None:
-        return _Answer(rule.status, [*rule.headers.items()], rule.body.encode())
+        return _Response(rule.status, [*rule.headers.items()], rule.body.encode())
     body = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{rule.code}</Code><Message>{rule.message}</Message></Error>"
     )
     headers = [("Content-Type", "application/xml"), *rule.headers.items()]
-    return _Answer(rule.status, headers, body.encode())
+    return _Response(rule.status, headers, body.encode())
 
 
 def _flipped(body: bytes) -> bytes:

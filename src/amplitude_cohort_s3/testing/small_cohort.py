@@ -1,4 +1,4 @@
-"""A small cohort for tests, and the contents of its bucket in a form that reruns reproduce."""
+"""A small cohort for tests, and the content of its bucket in a form that is reproducible."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -64,11 +64,10 @@ def ids_of(members: Iterable[tuple[str, ...]]) -> set[int]:
 
 
 def content(storage: Storage, log: Storage | None = None) -> dict[str, bytes]:
-    """Return every visible object, so that a rerun after a crash gives the same bytes.
+    """Return the bytes of every visible object, as every run of the same syncs makes them.
 
-    Three parts of a record belong to the run and not to the sync: the writer's token, the
-    handles of staged files, and therefore the digest of the previous record. Only these are
-    replaced by constants.
+    Three parts of a record differ from run to run: the token of the writer, the handles of
+    staged files, and therefore the digest of the previous record. Constants replace them.
     """
     found = dict[str, bytes]()
     for store in (storage, log or MemoryStorage()):

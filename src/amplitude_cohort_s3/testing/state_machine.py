@@ -1,6 +1,7 @@
-"""Writers, readers, recoverers and crashes in any order, against a model of a few lines.
+"""A test of a storage: writers, readers, recoveries and crashes in random order.
 
-Hypothesis makes up the order, and shows the shortest one that breaks something::
+After each step the storage is compared with a simple model. Hypothesis chooses the order of the
+steps, and reports the shortest order that violates an invariant::
 
     class MyMachine(StreamMachine):
         def new_storage(self):
@@ -36,38 +37,38 @@ from .faulty_storage import Death, Fault, FaultyStorage, When, unknown_outcome
 from .invariants import assert_invariants
 from .small_cohort import START, STREAM, ids_of, sync_ids
 
-# More than any sync has calls, so that some writers come to their end.
+# Larger than the number of calls of any sync, so that some writers complete.
 CALLS = st.integers(0, 24)
 IDS = st.frozensets(st.integers(1, 5), max_size=4)
 ERRORS: tuple[Callable[[str], BaseException], ...] = (Death, unknown_outcome)
 
 
 class StreamMachine(RuleBasedStateMachine):
-    """The proof by random orders, for any Storage: override ``new_storage``.
+    """Tests a storage with random orders of steps. A subclass defines ``new_storage``.
 
-    The model is the list of the sets of members that were published, and the sets that
-    writers wanted who have not come to their end: each of them may be published still.
+    The model is the list of the member sets that were published, and the member sets of
+    writers that have not completed, each of which may still be published.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.storage = self.new_storage()
         self.published = list[frozenset[int]]()
-        self.wanted = list[frozenset[int]]()
+        self.attempted = list[frozenset[int]]()
         self.asleep = list[_Sleeper]()
         self.minute = 0
         self.records: tuple[SyncRecord, ...] = ()
         self.state = assert_invariants(self.storage, STREAM)
 
     def new_storage(self) -> Storage:
-        """A fresh, empty storage."""
+        """Return a fresh, empty storage."""
         raise NotImplementedError("override new_storage() in your subclass")
 
-    # --- What may happen ---------------------------------------------------------------
+    # --- Steps ---------------------------------------------------------------
 
     @rule(ids=IDS)
     def a_sync_runs_to_its_end(self, ids: frozenset[int]) -> None:
-        """It completes from every state."""
+        """Run a sync, which must complete from every state."""
         self._sync(self.storage, ids)
         self._look()
         assert self.published[-1] == ids
@@ -88,7 +89,7 @@ class StreamMachine(RuleBasedStateMachine):
         error: Callable[[str], BaseException],
         forever: bool,
     ) -> None:
-        """One of its calls fails; all after it too, or its code that cleans up runs."""
+        """Run a sync that fails at a call. Later calls fail too, or the sync cleans up."""
         fault = Fault(at=at, when=when, error=error, forever=forever)
         try:
             self._sync(FaultyStorage(self.storage, fault), ids)
@@ -100,7 +101,7 @@ class StreamMachine(RuleBasedStateMachine):
 
     @rule(ids=IDS, at=CALLS)
     def a_writer_falls_asleep(self, ids: frozenset[int], at: int) -> None:
-        """Before one of its calls; all goes on without it."""
+        """Start a writer that waits before one of its calls, while others go on."""
         pause = _Pause(at=at)
         self.asleep.append(
             _Sleeper(lambda: self._sync(FaultyStorage(self.storage, pause), ids), pause)
@@ -110,7 +111,7 @@ class StreamMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.asleep)
     @rule(data=st.data())
     def a_sleeping_writer_goes_on(self, data: st.DataObject) -> None:
-        """Whatever became of its sync meanwhile, by whomever."""
+        """Let a waiting writer continue; others may have finished its sync meanwhile."""
         sleeper = self.asleep.pop(data.draw(st.integers(0, len(self.asleep) - 1)))
         result = sleeper.wake_up()
         self._look()
@@ -118,7 +119,7 @@ class StreamMachine(RuleBasedStateMachine):
 
     @rule()
     def somebody_recovers(self) -> None:
-        """The second finds nothing."""
+        """Recover twice; the second recovery finds nothing."""
         recover(self.storage, STREAM)
         self._look()
         assert recover(self.storage, STREAM).outcome == "nothing"
@@ -126,7 +127,7 @@ class StreamMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.state.in_doubt is not None)
     @rule(diff_type=st.sampled_from(DiffType))
     def an_upload_is_aborted(self, diff_type: DiffType) -> None:
-        """By a rule of the bucket, while its sync is undecided."""
+        """Discard a staged file of an unfinished sync, as a rule of the bucket may do."""
         record = self.state.in_doubt
         staged = None if record is None else record.files[diff_type].staged
         assert staged is not None
@@ -136,58 +137,58 @@ class StreamMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.published and self.state.in_doubt is None)
     @rule()
     def a_scheduler_repeats_the_last_sync(self) -> None:
-        """It is done already, and nothing changes."""
+        """Repeat the newest sync, which is already done."""
         last = self.state.published[-1]
         minute = int((last.synced_at - START).total_seconds() // 60)
         again = sync_ids(self.storage, self.published[-1], minute, now=max(minute, self.minute))
         assert (again.record, again.already_done) == (last, True)
         self._look()
 
-    # --- What holds always --------------------------------------------------------------
+    # --- Invariants --------------------------------------------------------------
 
     @invariant()
     def readers_agree_with_the_model(self) -> None:
-        """The head and the history say what the list of sets says."""
+        """Assert that the head and the history contain the published member sets."""
         history = read_history(self.storage, STREAM)
-        told = [ids_of(history.members_at(sync)) for sync in history]
-        # What is visible already is told before its outcome is.
-        in_doubt = told[len(self.published) :]
-        assert told[: len(self.published)] == self.published
-        assert in_doubt == [] or (len(in_doubt) == 1 and in_doubt[0] in self.wanted)
+        found = [ids_of(history.members_at(sync)) for sync in history]
+        # The history includes a sync whose files are visible and whose outcome is not written.
+        in_doubt = found[len(self.published) :]
+        assert found[: len(self.published)] == self.published
+        assert in_doubt == [] or (len(in_doubt) == 1 and in_doubt[0] in self.attempted)
         with suppress(UnfinishedSyncError):
             head = read_head(self.storage, STREAM)
             assert ([ids_of(head.members())] if head else []) == self.published[-1:]
 
     def teardown(self) -> None:
-        """The sleepers wake up, and one sync more completes."""
+        """Let the waiting writers continue, and complete one more sync."""
         for sleeper in self.asleep:
             sleeper.wake_up()
         self._look()
         self.a_sync_runs_to_its_end(frozenset({1, 9}))
 
-    # --- How it is done -------------------------------------------------------------------
+    # --- Helpers -------------------------------------------------------------------
 
     def _sync(self, storage: Storage, ids: frozenset[int]) -> SyncResult:
         self.minute += 1
-        self.wanted.append(ids)
+        self.attempted.append(ids)
         return sync_ids(storage, ids, None, now=self.minute)
 
     def _look(self) -> None:
-        """Asserts the invariants, and that the model is right but for what was wanted."""
+        """Assert the invariants, and add newly published syncs to the model."""
         self.state = assert_invariants(self.storage, STREAM, earlier=self.state)
         records = self.state.published
         assert records[: len(self.records)] == self.records, "a published sync changed"
         for record in records[len(self.records) :]:
             found = frozenset(ids_of(Members.of_record(record, self.storage.open)))
-            assert found in self.wanted, f"nobody wanted {set(found)}"
-            self.wanted.remove(found)
+            assert found in self.attempted, f"no writer synced {set(found)}"
+            self.attempted.remove(found)
             self.published.append(found)
         self.records = records
 
 
 @define(kw_only=True, eq=False)
 class _Pause(Fault):
-    """Lets a call wait instead of fail."""
+    """A fault at which a call waits instead of failing."""
 
     asleep: Event = field(factory=Event, init=False)
     go_on: Event = field(factory=Event, init=False)
@@ -213,7 +214,7 @@ def _is_overtaken(error: BaseException) -> bool:
 
 
 class _Sleeper:
-    """A writer in a thread of its own, which runs only while the others wait for it."""
+    """A writer in its own thread, which runs only while the test waits for it."""
 
     def __init__(self, work: Callable[[], SyncResult], pause: _Pause) -> None:
         self._work = work
@@ -233,7 +234,7 @@ class _Sleeper:
         self._pause.asleep.set()
 
     def wake_up(self) -> SyncResult | None:
-        """What the sync says in the end; None if others overtook it."""
+        """Let the writer continue; return its result, or None if others overtook it."""
         self._pause.go_on.set()
         self._thread.join()
         if self._error is not None:

@@ -57,7 +57,8 @@ def test_urllib3_logs_the_requests_of_others_as_before(fake, amplitude, caplog):
 
     amplitude.list_cohorts()
     caplog.clear()
-    urllib3.PoolManager().request("GET", f"{fake.base_url}/nothing?of=ours")
+    with urllib3.PoolManager() as pool:
+        pool.request("GET", f"{fake.base_url}/nothing?of=ours")
     assert "/nothing?of=ours" in caplog.text
 
 

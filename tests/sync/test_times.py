@@ -1,0 +1,113 @@
+"""The time of a sync: given or chosen, rounded down, increasing, and near the clock."""
+
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+from syncs import (
+    AT,
+    HOUR,
+    MINUTE,
+    NEW,
+    NOW,
+    OLD,
+    STREAM,
+    SYNC,
+    assert_refused,
+    data_files,
+    make_void,
+    run_sync,
+)
+
+from amplitude_cohort_s3 import (
+    Cadence,
+    NameStyle,
+    read_head,
+    read_history,
+)
+from amplitude_cohort_s3.errors import (
+    SyncTimeError,
+)
+
+
+def test_the_time_is_rounded_down_in_names_record_and_comparison(storage):
+    result = run_sync(storage, OLD, AT + timedelta(seconds=59, microseconds=999_999))
+    assert result.record.synced_at == AT
+    assert result.record.requested_at == NOW
+    assert all("T14:05_" in key for key in data_files(storage))
+    assert run_sync(storage, OLD, AT + timedelta(seconds=3)).already_done
+
+
+def test_times_in_different_zones_are_compared_as_instants(storage):
+    run_sync(storage, OLD, datetime.fromisoformat("2026-11-23T19:35:00+05:30"))
+    assert run_sync(storage, OLD, AT).already_done
+
+
+def test_the_default_time_is_the_first_free_one_from_now_on(storage):
+    now = AT + timedelta(seconds=30)
+    times = [run_sync(storage, OLD, None, now=now).record.synced_at for _ in range(3)]
+    assert times == [AT, AT + MINUTE, AT + 2 * MINUTE]
+    much_later = run_sync(storage, OLD, None, now=now + HOUR)
+    assert much_later.record.synced_at == AT + HOUR
+    assert not much_later.already_done
+
+
+def test_the_default_time_is_not_one_of_files_that_a_void_sync_left(storage):
+    run_sync(storage, OLD)
+    make_void(storage, NEW, AT + MINUTE)
+    assert run_sync(storage, NEW, None, now=AT + MINUTE).record.synced_at == AT + 2 * MINUTE
+
+
+def test_a_clock_that_is_up_to_15_minutes_slow_is_accepted(storage):
+    run_sync(storage, OLD, AT)
+    result = run_sync(storage, NEW, None, now=AT - 15 * MINUTE)
+    assert result.record.synced_at == AT + MINUTE
+
+
+def test_a_clock_that_is_more_than_15_minutes_slow_is_refused(storage):
+    run_sync(storage, OLD, AT)
+    now = AT - 15 * MINUTE - timedelta(seconds=1)
+    error = assert_refused(storage, SyncTimeError, lambda: run_sync(storage, NEW, None, now=now))
+    assert (error.problem, error.synced_at, error.other) == ("clock", now, AT)
+
+
+def test_an_explicit_time_is_never_changed(storage):
+    run_sync(storage, OLD, AT)
+    result = run_sync(storage, NEW, AT + MINUTE, now=AT + HOUR)
+    assert result.record.synced_at == AT + MINUTE
+    assert (
+        run_sync(storage, OLD, AT + 2 * MINUTE, now=AT + MINUTE).record.synced_at == AT + 2 * MINUTE
+    )
+
+
+@pytest.mark.parametrize(
+    "ahead", [timedelta(0), MINUTE, 15 * MINUTE, 15 * MINUTE + timedelta(seconds=59)]
+)
+def test_a_time_up_to_15_minutes_ahead_is_accepted(storage, ahead):
+    assert run_sync(storage, OLD, AT + ahead, now=AT).record.synced_at == NameStyle().floor(
+        AT + ahead
+    )
+
+
+@pytest.mark.parametrize("ahead", [16 * MINUTE, timedelta(days=365)])
+def test_a_time_further_ahead_is_refused(storage, ahead):
+    error = assert_refused(
+        storage, SyncTimeError, lambda: run_sync(storage, OLD, AT + ahead, now=AT)
+    )
+    assert (error.problem, error.synced_at, error.other) == ("future", AT + ahead, AT)
+
+
+def test_times_of_published_syncs_strictly_increase(storage):
+    for members in (OLD, NEW, OLD):
+        run_sync(storage, members, None, now=AT)
+    times = [s.synced_at for s in read_history(storage, STREAM)]
+    assert times == sorted(set(times))
+    assert len(times) == 3
+
+
+def test_the_time_of_the_head_decides_if_a_sync_is_due(storage):
+    hourly = attrs.evolve(SYNC, cadence=Cadence.HOURLY)
+    run_sync(storage, OLD, sync=hourly)
+    last = read_head(storage, STREAM).record.synced_at
+    assert not hourly.is_due(last, AT + 54 * MINUTE)
+    assert hourly.is_due(last, AT + 55 * MINUTE)
