@@ -217,17 +217,7 @@ def make_plan(
     max_exits: int | None,
     dry_run: bool = False,
 ) -> SyncPlan:
-    """Return the plan of a sync whose time and diff have been checked.
-
-    Args:
-        sync: The cohort and its destination.
-        diff: The difference to the members of the head.
-        synced_at: The time in the file names.
-        requested_at: The exact time of the request.
-        head: The sync that this one continues, or None.
-        number: The number of the sync's record.
-        max_exits: The number of members that may leave, or None for the exit guard.
-        dry_run: True if the plan can't be committed.
+    """Return the plan of record ``number``; its time and its diff have been checked.
 
     Raises:
         MassExitError: More members would leave.
