@@ -177,9 +177,9 @@ class RowSchema:
             MalformedCsvError: The file is not valid CSV: see :func:`read_table`.
         """
         table = read_table(source, canonical=canonical)
-        select = self.line_reader(table, fill=fill).select
+        reader = self.line_reader(table, fill=fill)
         for rows in table.batches:
-            yield from map(select, rows)
+            yield from rows if reader.places is None else map(reader.select, rows)
 
     def line_reader(self, table: Table, *, fill: bool = False) -> LineReader:
         """Return a reader that turns a table's rows into rows of this schema.

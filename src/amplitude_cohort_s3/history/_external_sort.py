@@ -66,8 +66,8 @@ def external_sort(
 
 def _size(item: tuple[Any, ...]) -> int:
     # Python adds about 60 bytes to each short text; this was measured.
-    key, row = item[0], item[-1]
-    return len(key) + sum(map(len, row)) + 60 * (len(row) + 4)
+    row = item[-1]
+    return len(item[0]) + (sum(map(len, row)) if row else 0) + 60 * (len(row) + 4)
 
 
 def _write(folder: Path, items: Iterable[Item]) -> Path:

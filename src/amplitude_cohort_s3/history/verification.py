@@ -4,7 +4,7 @@ import heapq
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, repeat
 from operator import itemgetter
 
 from .._display import counted
@@ -144,9 +144,9 @@ def _user_faults(
     now: Iterable[bytes],
 ) -> Iterator[FindingKind]:
     """Yield the faults of the users who contradict ``now = (before | entering) - exiting``."""
-    for counts in _counts_by_key(before, entering, exiting, now):
-        was_member, entered, exited, is_member = (side in counts for side in range(4))
-        if any(count > 1 for count in counts.values()):
+    for sides in _sides_by_key(before, entering, exiting, now):
+        was_member, entered, exited, is_member = (side in sides for side in range(4))
+        if len(sides) > len(set(sides)):
             yield FindingKind.DUPLICATE_KEY
         if entered and was_member:
             yield FindingKind.ENTERED_TWICE
@@ -169,28 +169,26 @@ def _changing(replay: Replay) -> frozenset[str]:
 
 def possible_meanings(replay: Replay, sync: BucketSync) -> frozenset[ExistingMeaning]:
     """Return the meanings of ``existing`` that the files of a complete sync allow."""
-    possible = frozenset(ExistingMeaning)
-    for counts in _counts_by_key(*(_keys(replay, sync, diff_type) for diff_type in DiffType)):
-        entered, exited, exists = (side in counts for side in range(3))
-        if entered:
-            possible = frozenset(m for m in possible if m.contains_entering is exists)
-        if exited:
-            possible = frozenset(m for m in possible if m.contains_exiting is exists)
-        if not possible:
-            break
-    return possible
+    entering, exiting, existing = range(3)
+    # The observed answers to: is a user of the file also in existing?
+    of_entering, of_exiting = set[bool](), set[bool]()
+    for sides in _sides_by_key(*(_keys(replay, sync, diff_type) for diff_type in DiffType)):
+        if entering in sides:
+            of_entering.add(existing in sides)
+        if exiting in sides:
+            of_exiting.add(existing in sides)
+    return frozenset(
+        meaning
+        for meaning in ExistingMeaning
+        if of_entering <= {meaning.contains_entering} and of_exiting <= {meaning.contains_exiting}
+    )
 
 
-def _counts_by_key(*sides: Iterable[bytes]) -> Iterator[Counter[int]]:
-    """Yield for each key how often it appears on each side; the keys of a side are in order."""
-
-    def numbered(side: int, keys: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
-        for key in keys:
-            yield key, side
-
-    merged = heapq.merge(*(numbered(side, keys) for side, keys in enumerate(sides)))
+def _sides_by_key(*sides: Iterable[bytes]) -> Iterator[list[int]]:
+    """Yield for each key the sides on which it appears; the keys of a side are in order."""
+    merged = heapq.merge(*(zip(keys, repeat(side)) for side, keys in enumerate(sides)))
     for _, same_key in groupby(merged, key=itemgetter(0)):
-        yield Counter(side for _, side in same_key)
+        yield [side for _, side in same_key]
 
 
 def _keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterator[bytes]:
