@@ -202,7 +202,7 @@ MUTANTS = (
         "a created name is on the disk",
         "storage/local.py",
         "            temporary.unlink()\n"
-        "        # Also if another writer made the link: it may have died before it flushed the folder.\n"
+        "        # Also if another writer made the link: it may have died before the flush.\n"
         "        _sync_folder(path.parent)\n",
         "            temporary.unlink()\n",
         STORAGE,
