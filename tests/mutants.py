@@ -66,14 +66,14 @@ MUTANTS = (
     Mutant(
         "a sync recovers an unfinished one first",
         "sync/prepare.py",
-        "partial(_readable if dry_run else finish, location)",
-        "partial(_readable, location)",
+        "partial(_predict_for_dry_run if dry_run else finish, location)",
+        "partial(_predict_for_dry_run, location)",
         CUT,
     ),
     Mutant(
         "a dry run does not finish an unfinished record",
         "sync/prepare.py",
-        "partial(_readable if dry_run else finish, location)",
+        "partial(_predict_for_dry_run if dry_run else finish, location)",
         "partial(finish, location)",
         "sync/test_preview.py",
     ),
@@ -202,7 +202,7 @@ MUTANTS = (
         "a created name is on the disk",
         "storage/local.py",
         "            temporary.unlink()\n"
-        "        # Also after another's link: that writer may have died before this.\n"
+        "        # Also if another writer made the link: it may have died before the flush.\n"
         "        _sync_folder(path.parent)\n",
         "            temporary.unlink()\n",
         STORAGE,

@@ -224,7 +224,10 @@ def test_all_faults_are_reported_at_once_with_their_places():
             "destinations.warehouse.name_style.second is unknown; the keys in "
             "destinations.warehouse.name_style are separator, seconds, zulu"
         ),
-        "destinations.warehouse: path '/cohorts' must have no slash at its ends: set it to 'cohorts'",
+        (
+            "destinations.warehouse: path '/cohorts' must have no slash at its ends: "
+            "set it to 'cohorts'"
+        ),
         "destinations.warehouse must have either bucket or folder",
         (
             "destinations.warehouse.compresion is unknown; the keys in "

@@ -85,7 +85,7 @@ class LocalStorage(ComposeByReading):
                 raise
         finally:
             temporary.unlink()
-        # Also if another writer made the link: it may have died before it flushed the folder.
+        # Also if another writer made the link: it may have died before the flush.
         _sync_folder(path.parent)
         return self._info(key)
 
@@ -123,7 +123,7 @@ class LocalStorage(ComposeByReading):
                 raise StagedGoneError(staged.key) from None
             if not published:
                 raise ObjectExistsError(staged.key) from None
-        # Also if another writer made the link: it may have died before it flushed the folder.
+        # Also if another writer made the link: it may have died before the flush.
         _sync_folder(path.parent)
         temporary.unlink(missing_ok=True)
         return self._info(staged.key)
