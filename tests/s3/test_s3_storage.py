@@ -51,7 +51,7 @@ def test_ten_thousand_parts_reach_the_largest_object():
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        ({"bucket": ""}, "no name"),
+        ({"bucket": ""}, "bucket must not be empty"),
         ({"part_size": 1}, "part_size"),
         ({"concurrency": 0}, "concurrency"),
         ({"expected_bucket_owner": "me"}, "12 digits"),
