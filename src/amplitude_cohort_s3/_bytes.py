@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 CHUNK_BYTES = 1 << 20
 """The number of bytes that are read from a stream at a time."""
@@ -43,6 +43,12 @@ class Hashed:
         """Count and hash a chunk."""
         self._digest.update(chunk)
         self.size += len(chunk)
+
+    def read(self) -> Self:
+        """Read all chunks, for callers who need only the size and the digest; return self."""
+        for _ in self:
+            pass
+        return self
 
     @property
     def sha256(self) -> str:

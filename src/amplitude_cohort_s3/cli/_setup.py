@@ -88,7 +88,7 @@ class Setup:
 
     def _project(self, name: str) -> "AmplitudeCohorts":
         # One object for all cohorts of a project, since it enforces the project's rate limits.
-        from ..sources.amplitude.api import AmplitudeCohorts  # noqa: PLC0415 -- urllib3 costs 0.1 s
+        from ..sources.amplitude.api import AmplitudeCohorts  # noqa: PLC0415 -- it loads an HTTP client
 
         if name not in self._projects:
             config = self.config.amplitude[name]

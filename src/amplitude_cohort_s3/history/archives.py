@@ -153,9 +153,7 @@ def _already_there(file: StagedObject, storage: Storage) -> ObjectInfo | None:
     """Return the object of an earlier run; raise ObjectExistsError if its bytes differ."""
     if storage.inspect(file) is not StagedState.TAKEN:
         return None
-    content = Hashed(read_chunks(storage.open(file.key)))
-    for _ in content:
-        pass
+    content = Hashed(read_chunks(storage.open(file.key))).read()
     for info in storage.list_objects(file.key):
         if info.key == file.key and content.sha256 == file.sha256:
             return info

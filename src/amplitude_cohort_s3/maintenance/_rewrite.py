@@ -202,7 +202,5 @@ def _members_left(
                 left += 1
                 yield row
 
-    content = Hashed(record.schema.encode(rows()))
-    for _ in content:
-        pass
+    content = Hashed(record.schema.encode(rows())).read()
     return left, content.sha256

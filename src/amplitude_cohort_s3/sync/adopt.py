@@ -78,9 +78,7 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
     """Return the record that makes the newest sync of a history the first of a log."""
     sync = history[-1]
     members = history.members_at(sync)
-    content = Hashed(members.csv_source(members.schema).chunks())
-    for _ in content:
-        pass
+    content = Hashed(members.csv_source(members.schema).chunks()).read()
     return SyncRecord(
         number=1,
         previous=None,
@@ -101,9 +99,7 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
 
 
 def _recorded(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> RecordedFile:
-    content = Hashed(history.source(sync, diff_type).chunks())
-    for _ in content:
-        pass
+    content = Hashed(history.source(sync, diff_type).chunks()).read()
     return RecordedFile(
         key=sync.files[diff_type].key,
         rows=sum(1 for _ in history.rows(sync, diff_type)),

@@ -58,7 +58,7 @@ def carry_out(location: StreamLocation, record: LogRecord) -> Outcome:
     The writer of the record calls this, and every process that recovers it.
     """
     if isinstance(record, Amendment):
-        outcome = _amend(location.data, record, _head_before(location, record))
+        outcome = _amend(location.data, record, _head_to_amend(location, record))
     elif _publish(location.data, staged_files(record)):
         outcome = Outcome(number=record.number, published=True, head=record)
     else:
@@ -95,10 +95,11 @@ def predict(location: StreamLocation, record: LogRecord) -> Outcome:
     Raises:
         RecordFormatError: The record does not continue the head of the log.
     """
-    head = _head_before(location, record)
     if isinstance(record, Amendment):
+        head_to_amend = _head_to_amend(location, record)
         _check_capabilities(location.data, record)
-        return _amended(record, head, lost=())
+        return _amended(record, head_to_amend, lost=())
+    head = _head_before(location, record)
     states = {location.data.inspect(staged) for staged in staged_files(record)}
     published = not states & {StagedState.GONE, StagedState.TAKEN}
     return Outcome(number=record.number, published=published, head=record if published else head)
@@ -136,10 +137,9 @@ def _publish(storage: Storage, staged: list[StagedObject]) -> bool:
     return all(storage.inspect(s) is StagedState.PUBLISHED for s in staged)
 
 
-def _amend(storage: Storage, amendment: Amendment, head: SyncRecord | None) -> Outcome:
+def _amend(storage: Storage, amendment: Amendment, head: SyncRecord) -> Outcome:
     """Replace and remove the files that an amendment names; each step can be repeated."""
     lost = list[str]()
-    _amended(amendment, head, lost=())  # Refuse a malformed amendment before changing a file.
     if amendment.replaced:
         replaces = require_replace(storage, amendment.purpose)
         for file in amendment.replaced.values():
@@ -167,9 +167,7 @@ def _check_capabilities(storage: Storage, amendment: Amendment) -> None:
         require_delete(storage, amendment.purpose)
 
 
-def _amended(amendment: Amendment, head: SyncRecord | None, *, lost: tuple[str, ...]) -> Outcome:
-    if head is None:
-        raise RecordFormatError(amendment.key, "there is no sync before it to amend")
+def _amended(amendment: Amendment, head: SyncRecord, *, lost: tuple[str, ...]) -> Outcome:
     return Outcome(
         number=amendment.number,
         published=False,
@@ -190,4 +188,16 @@ def _head_before(location: StreamLocation, record: LogRecord) -> SyncRecord | No
     head = read_outcome(log.open, location.stream, before).head if before else None
     if record.previous != (None if head is None else head.ref):
         raise RecordFormatError(record.key, "it names another head than the log has before it")
+    return head
+
+
+def _head_to_amend(location: StreamLocation, amendment: Amendment) -> SyncRecord:
+    """Return the head that an amendment continues; it always continues one.
+
+    Raises:
+        RecordFormatError: As :func:`_head_before`; or there is no head.
+    """
+    head = _head_before(location, amendment)
+    if head is None:
+        raise RecordFormatError(amendment.key, "there is no sync before it to amend")
     return head
