@@ -11,7 +11,6 @@ from uuid import UUID
 from ..errors import InvalidCellError, MalformedCsvError
 from .columns import ID_COLUMNS
 
-
 _COMMON = {str, int, type(None)}
 
 

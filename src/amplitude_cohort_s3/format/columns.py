@@ -59,9 +59,14 @@ def places_of(names: Iterable[object], columns: Sequence[str]) -> Mapping[str, t
         found.setdefault(id_column(name) or name, []).append(place)
     for column in columns:
         if column not in ID_COLUMNS and len(found.get(column, ())) > 1:
-            rule = f"the column {column!r} occurs more than once"
-            raise MalformedCsvError(None, rule, "Rename or remove all but one of them", unit="row")
+            raise repeated_column(column)
     return {column: tuple(found[column]) for column in columns if column in found}
+
+
+def repeated_column(column: str) -> MalformedCsvError:
+    """Return the error of a table or row in which a column occurs more than once."""
+    rule = f"the column {column!r} occurs more than once"
+    return MalformedCsvError(None, rule, "Rename or remove all but one of them", unit="row")
 
 
 def check_present(required: Iterable[str], found: Collection[str]) -> None:

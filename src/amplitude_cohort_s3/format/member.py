@@ -243,10 +243,10 @@ def _reader_of(kind: type) -> Callable[[Any], Named | None]:
 def _of_member(member: Member) -> Named:
     try:
         cells = (member.amplitude_id, member.user_id, *member.properties.values())
-        return (*ID_COLUMNS, *member.properties), cells
-    except (AttributeError, TypeError):  # A check before it would slow down every row.
+    except AttributeError:  # A check before it would slow down every row.
         found = type(member.properties).__name__
         raise ArgumentTypeError("properties", found, "pass a mapping by column") from None
+    return (*ID_COLUMNS, *member.properties), cells
 
 
 def _of_mapping(member: Mapping[Any, Any]) -> Named:

@@ -12,20 +12,20 @@ from typing import Any
 from attrs import frozen
 
 from ..format.cells import to_texts
-from ..format.columns import id_column
+from ..format.columns import places_of
 from ..format.schema import RowSchema
 from ._text_arrays import Column, is_plain, text_array
 
 
 def unwrapped(table: Any) -> Any:
     """Return the data frame in a ``DataFrame`` of Narwhals, and any other table as it is."""
-    return table.to_native() if is_frame(table, "narwhals") else table
+    return table.to_native() if is_a(table, "narwhals", "DataFrame") else table
 
 
-def is_frame(table: object, package: str) -> bool:
-    """Return whether a table is a ``DataFrame`` of a package, without importing the package."""
+def is_a(table: object, package: str, name: str) -> bool:
+    """Return whether a table has a class of a package, without importing the package."""
     module = sys.modules.get(package)
-    return module is not None and isinstance(table, getattr(module, "DataFrame", ()))
+    return module is not None and isinstance(table, getattr(module, name, ()))
 
 
 @frozen
@@ -67,24 +67,50 @@ class PandasTable:
         return pa.array(to_texts(list(series), column), pa.large_string())
 
 
-def narrow_polars(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
-    """Return a data frame of Polars with the schema's columns only, and the other names.
+def narrowed(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
+    """Return a table of Polars or DuckDB with the schema's columns only, and the other names.
 
     Args:
-        table: Any table. One that is not of Polars is returned as it is.
+        table: Any table. One of another package is returned as it is.
         schema: The columns that are asked for.
+
+    Raises:
+        MalformedCsvError: A property occurs more than once.
     """
-    if not is_frame(table, "polars"):
+    is_polars = is_a(table, "polars", "DataFrame")
+    if not is_polars and not is_a(table, "duckdb", "DuckDBPyRelation"):
         return table, []
+    names: list[str] = table.columns
+    found = places_of(names, schema.columns)
+    columns = [Column(place, name) for name, places in found.items() for place in places]
+    if not columns:
+        return table, []
+    used = {column.place for column in columns}
+    others = [name for place, name in enumerate(names) if place not in used]
+    narrow = _narrow_polars if is_polars else _narrow_duckdb
+    return narrow(table, columns), others
+
+
+def _narrow_polars(frame: Any, columns: list[Column]) -> Any:
     polars = sys.modules["polars"]
-    names = {name: id_column(name) or name for name in table.columns}
-    asked = {name: column for name, column in names.items() if column in schema.columns}
-    odd = ("Object", "Int128", "UInt128")  # Arrow has no such types
-    series = [
-        polars.Series(name, to_texts(one.to_list(), column), dtype=polars.String)
-        if str(one.dtype) in odd
-        else one
-        for name, column in asked.items()
-        for one in [table.get_column(name)]
-    ]
-    return polars.DataFrame(series), [name for name in names if name not in asked]
+    odd = {"Object", "Int128", "UInt128"}  # Arrow has no such types
+    narrow: list[Any] = []
+    for column in columns:
+        series = frame.to_series(column.place)
+        if str(series.dtype) in odd or series.dtype.is_nested():
+            texts = to_texts(series.to_list(), column.name)
+            series = polars.Series(series.name, texts, dtype=polars.String)
+        narrow.append(series)
+    return polars.DataFrame(narrow)
+
+
+def _narrow_duckdb(relation: Any, columns: list[Column]) -> Any:
+    cells = list[str]()
+    for column in columns:
+        name = relation.columns[column.place].replace('"', '""')
+        # By position, because DuckDB ignores the letter case of names.
+        cell = f"#{column.place + 1}"
+        if str(relation.types[column.place]) in {"HUGEINT", "UHUGEINT", "BIGNUM"}:
+            cell = f"cast({cell} as varchar)"  # its export of 128 bits may overflow silently
+        cells.append(f'{cell} as "{name}"')
+    return relation.project(", ".join(cells))

@@ -70,9 +70,7 @@ def empty_texts(pa: Any, rows: int) -> Any:
 
 
 def _is_text(types: Any, kind: Any) -> bool:
-    return bool(
-        types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
-    )
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _converted(pa: Any, array: Any, column: str) -> Any:

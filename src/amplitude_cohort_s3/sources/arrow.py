@@ -11,7 +11,7 @@ from .._optional import load
 from ..errors import ArgumentTypeError
 from ..format.columns import ID_COLUMNS, column_name, id_column, places_of
 from ..format.schema import RowSchema
-from ._frames import PandasTable, is_frame, narrow_polars, unwrapped
+from ._frames import PandasTable, is_a, narrowed, unwrapped
 from ._text_arrays import Column, empty_texts, text_array
 from .protocol import CsvSource, SupportsArrow
 
@@ -96,9 +96,9 @@ def _open_table(
     pa: Any, table: SupportsArrow, schema: RowSchema, kind: str
 ) -> PandasTable | _ArrowStream:
     native = unwrapped(table)
-    if is_frame(native, "pandas"):
+    if is_a(native, "pandas", "DataFrame"):
         return PandasTable(pa, native, BATCH_ROWS)
-    native, ignored = narrow_polars(native, schema)
+    native, ignored = narrowed(native, schema)
     try:
         return _ArrowStream(pa, pa.RecordBatchReader.from_stream(native), ignored)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError, OverflowError):
