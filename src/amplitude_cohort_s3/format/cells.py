@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import Enum
 from numbers import Integral, Real
+from operator import index
 from typing import cast
 from uuid import UUID
 
@@ -71,13 +72,14 @@ def _number_text(value: object, column: str) -> str | None:
     """Return the digits of an integer, or None if the value is not an integer."""
     if isinstance(value, bool):
         return None
-    if isinstance(value, Decimal):
-        if value.as_tuple().exponent not in range(_MAX_EXPONENT):
-            return None
-    elif not isinstance(value, Integral):  # NumPy registers its integers as Integral
-        return None
     try:
-        return int.__repr__(int(value))
+        if isinstance(value, Decimal):
+            is_whole = value.as_tuple().exponent in range(_MAX_EXPONENT)
+            return int.__repr__(int(value)) if is_whole else None
+        # NumPy registers its integers as Integral, and also its timedelta64, which has no index.
+        return int.__repr__(index(value)) if isinstance(value, Integral) else None
+    except TypeError:
+        return None
     except ValueError:
         rule = f"has more than {sys.get_int_max_str_digits():,} digits"
         raise InvalidCellError(column, rule, "remove it before the sync") from None

@@ -49,45 +49,57 @@ class PandasTable:
 
     def text_columns(self, columns: list[Column]) -> Iterator[list[Any]]:
         """Yield the text of some rows, column by column."""
+        series = [self.frame.iloc[:, column.place] for column in columns]
+        arrays = [self._plain_array(one) for one in series]
         for start in range(0, len(self.frame), self.part_rows):
-            part = self.frame.iloc[start : start + self.part_rows]
-            yield [self._texts(part.iloc[:, column.place], column.name) for column in columns]
+            end = start + self.part_rows
+            yield [
+                self._converted(one.iloc[start:end], column.name)
+                if array is None
+                else text_array(self.pa, array[start:end], column.name)
+                for one, array, column in zip(series, arrays, columns, strict=True)
+            ]
 
-    def _texts(self, series: Any, column: str) -> Any:
+    def _plain_array(self, series: Any) -> Any | None:
+        """Return a column as an array whose text in Arrow is ours, or None."""
         pa = self.pa
         try:
             array = pa.Array.from_pandas(series)
-            if isinstance(array, pa.ChunkedArray):  # columns that Arrow stores are in chunks
+            if isinstance(array, pa.ChunkedArray):
                 array = array.combine_chunks()
-            kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
-            if is_plain(pa, kind) and (series.dtype != object or not pa.types.is_decimal(kind)):
-                return text_array(pa, array, column)
         except (pa.ArrowException, TypeError, ValueError, NotImplementedError, OverflowError):
-            pass  # It is sparse, or has values of several types.
-        return pa.array(to_texts(list(series), column), pa.large_string())
+            return None  # It is sparse, or has values of several types.
+        kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+        # Arrow gives all decimals of an object column the same number of decimal places.
+        is_inferred = series.dtype == object and pa.types.is_decimal(kind)
+        return array if is_plain(pa, kind) and not is_inferred else None
+
+    def _converted(self, series: Any, column: str) -> Any:
+        return self.pa.array(to_texts(list(series), column), self.pa.large_string())
 
 
 def narrowed(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
-    """Return a table of Polars or DuckDB with the schema's columns only, and the other names.
+    """Return a table with the schema's columns only, and the names of the other columns.
+
+    An odd column that is not asked for must not get as far as Arrow's import.
 
     Args:
-        table: Any table. One of another package is returned as it is.
+        table: Any table. One that is not of Polars, DuckDB or pyarrow is returned as it is.
         schema: The columns that are asked for.
 
     Raises:
         MalformedCsvError: A property occurs more than once.
     """
-    is_polars = is_a(table, "polars", "DataFrame")
-    if not is_polars and not is_a(table, "duckdb", "DuckDBPyRelation"):
+    narrow = next((f for (package, cls), f in _NARROW.items() if is_a(table, package, cls)), None)
+    if narrow is None:
         return table, []
-    names: list[str] = table.columns
+    names: list[str] = table.schema.names if narrow is _narrow_arrow else table.columns
     found = places_of(names, schema.columns)
     columns = [Column(place, name) for name, places in found.items() for place in places]
     if not columns:
         return table, []
     used = {column.place for column in columns}
     others = [name for place, name in enumerate(names) if place not in used]
-    narrow = _narrow_polars if is_polars else _narrow_duckdb
     return narrow(table, columns), others
 
 
@@ -104,6 +116,10 @@ def _narrow_polars(frame: Any, columns: list[Column]) -> Any:
     return polars.DataFrame(narrow)
 
 
+def _narrow_arrow(table: Any, columns: list[Column]) -> Any:
+    return table.select([column.place for column in columns])
+
+
 def _narrow_duckdb(relation: Any, columns: list[Column]) -> Any:
     cells = list[str]()
     for column in columns:
@@ -114,3 +130,11 @@ def _narrow_duckdb(relation: Any, columns: list[Column]) -> Any:
             cell = f"cast({cell} as varchar)"  # its export of 128 bits may overflow silently
         cells.append(f'{cell} as "{name}"')
     return relation.project(", ".join(cells))
+
+
+_NARROW = {
+    ("polars", "DataFrame"): _narrow_polars,
+    ("duckdb", "DuckDBPyRelation"): _narrow_duckdb,
+    ("pyarrow", "Table"): _narrow_arrow,
+    ("pyarrow", "RecordBatch"): _narrow_arrow,
+}
