@@ -173,12 +173,14 @@ def cells_of(
         return members
     cells = list[Sequence[Any]]()
     # Nearly all members have the class and the fields of the one before.
-    kind: Any = None
+    kind: Any = object
+    read: Callable[[Any], Named | None] = _refuse
     names: tuple[Any, ...] | None = None
+    shape = shape_of((), columns, ())
     try:
         for member in members:
             if type(member) is not kind:
-                kind = type(member)
+                kind = cast("Any", type(member))
                 read = _reader_of(kind)
             named = read(member)
             if named is None:
@@ -204,12 +206,11 @@ def named_cells(member: Any) -> Named | None:
     Raises:
         ArgumentTypeError: It is not a member.
     """
-    kind: Any = type(member)
-    return _reader_of(kind)(member)
+    return _reader_of(cast("Any", type(member)))(member)
 
 
 @lru_cache(maxsize=64)
-def _reader_of(kind: type) -> Callable[[Any], Named | None]:
+def _reader_of(kind: Any) -> Callable[[Any], Named | None]:
     """Return the function that reads the fields of members of a class.
 
     The rows of databases have no common class, so they are recognized by their attributes.

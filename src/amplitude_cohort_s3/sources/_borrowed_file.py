@@ -25,8 +25,10 @@ def checked_file(file: Any) -> BinaryIO:
     return cast("BinaryIO", file)
 
 
-def position_of(file: BinaryIO) -> int | None:
-    """Return the position of a file that can seek, else None."""
+def position_of(file: str | BinaryIO) -> int | None:
+    """Return the position of an open file that can seek; None for another file or a location."""
+    if isinstance(file, str):
+        return None
     try:
         return file.tell() if file.seekable() else None
     except (AttributeError, OSError, ValueError):
@@ -42,7 +44,7 @@ class BorrowedFile:
     """
 
     def __init__(self, file: BinaryIO, start: int | None) -> None:
-        self._file = file
+        self._file: Any = file
         if start is not None:
             file.seek(start)
 
@@ -55,11 +57,11 @@ class BorrowedFile:
     @property
     def closed(self) -> bool:
         """Whether the file is closed."""
-        return self._file.closed
+        return bool(self._file.closed)
 
     def seekable(self) -> bool:
         """Return whether the file can seek."""
-        return self._file.seekable()
+        return bool(self._file.seekable())
 
     def readable(self) -> bool:
         """Return True: it has been checked."""
@@ -67,11 +69,11 @@ class BorrowedFile:
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Set the position."""
-        return self._file.seek(offset, whence)
+        return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
         """Return the position."""
-        return self._file.tell()
+        return int(self._file.tell())
 
     def read(self, size: int = -1) -> bytes:
         """Return exactly ``size`` bytes, fewer only at the end: sockets and pipes return parts.

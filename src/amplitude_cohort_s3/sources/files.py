@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from .._arguments import check_kind
 from .._bytes import CHUNK_BYTES, read_chunks
@@ -109,12 +109,13 @@ class MemberFile:
     location: str | BinaryIO = field(converter=_checked_location, repr=_repr_of)
     columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
     transport_params: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, repr=False)
-    _start: int | None = field(init=False, repr=False, eq=False)
-    """The position from which an open file is read; None if it can't seek."""
-
-    @_start.default
-    def _start_position(self) -> int | None:
-        return None if isinstance(self.location, str) else position_of(self.location)
+    _start: int | None = field(
+        default=Factory(lambda self: position_of(self.location), takes_self=True),
+        init=False,
+        repr=False,
+        eq=False,
+    )
+    """The position from which an open file is read; None for a location or if it can't seek."""
 
     def __attrs_post_init__(self) -> None:
         hint = 'pass the new names by the names in the file: {"id": "amplitude_id"}'
