@@ -14,7 +14,17 @@ from foreign_history import (
 )
 from random_history import TIMES, build, random_cohorts
 
-from amplitude_cohort_s3 import CohortHistory, DiffType, ExistingMeaning, read_history
+from amplitude_cohort_s3 import (
+    CohortHistory,
+    CohortSync,
+    Destination,
+    DiffType,
+    ExistingMeaning,
+    UserProperty,
+    adopt,
+    read_history,
+    sync_cohort,
+)
 from amplitude_cohort_s3.errors import UnknownMembersError
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -175,3 +185,20 @@ def test_files_that_are_lost_at_random_beside_a_log(seed, meaning):
         for question in (history.churn, lambda: list(history.intervals())):
             with pytest.raises(UnknownMembersError, match="files are lost"):
                 question()
+
+
+def test_changes_after_a_lost_baseline_are_derived():
+    bucket = random_history(3, ExistingMeaning.MEMBERS, "user_id", DAY)
+    adopt(bucket.storage, STREAM, match_by="user_id")
+    sync = CohortSync(
+        destination=Destination(name="d", path="in", match_by="user_id"),
+        project_id=1,
+        cohort_id="a",
+        user_properties=(UserProperty("plan"),),
+    )
+    members, newest = {"u3": ("3", "u3", "x")}, bucket.times[-1] + DAY
+    sync_cohort(sync, list(members.values()), bucket.storage, synced_at=newest, max_exits=99)
+    rest = bucket.lose(6)
+    history = read(rest)
+    assert_one_answer(history, [*rest.members, members])
+    assert {event.synced_at for event in history.events() if event.derived} == {newest}
