@@ -1,7 +1,7 @@
 """All questions of a history have one answer, which is that of plain dicts of the members."""
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from foreign_history import (
@@ -10,6 +10,7 @@ from foreign_history import (
     EXITING,
     STREAM,
     ForeignHistory,
+    key_of,
     random_history,
 )
 from random_history import TIMES, build, random_cohorts
@@ -20,6 +21,7 @@ from amplitude_cohort_s3 import (
     Destination,
     DiffType,
     ExistingMeaning,
+    MemoryStorage,
     UserProperty,
     adopt,
     read_history,
@@ -119,6 +121,24 @@ def test_odd_rows_of_foreign_files_count_once_or_not_at_all(seed, meaning, match
         assert sorted(history.members_at(sync)) == sorted(members.values())
 
 
+@pytest.mark.parametrize("step", [DAY, 17 * HOUR])
+def test_a_user_in_entering_and_in_exiting_is_not_a_member(step):
+    ann, bob = "1,ann\n", "2,bob\n"
+    files = [(ann, "", ann), (bob, bob, ann), (bob, "", ann + bob), (ann, ann, bob)]
+    one, two = {"1": ("1", "ann")}, {"2": ("2", "bob")}
+    members = [one, one, one | two, two]
+    storage, times = MemoryStorage(), [TIMES[0] + number * step for number in range(4)]
+    for when, contents in zip(times, files, strict=True):
+        for diff_type, rows in zip(DiffType, contents, strict=True):
+            storage.create(key_of(when, diff_type), f"amplitude_id,user_id\n{rows}".encode())
+    bucket = ForeignHistory(storage, "amplitude_id", members, times)
+    history = read(bucket)
+    assert [list(history.members_at(s)) for s in history] == [list(one.values()) for one in members]
+    assert [one.members for one in history.churn()] == [1, 1, 2, 1]
+    if step != DAY:
+        assert_one_answer(history, members)
+
+
 # --- Lost files ----------------------------------------------------------------------------
 
 
@@ -211,3 +231,44 @@ def test_changes_after_a_lost_baseline_are_derived():
     history = read(rest)
     assert_one_answer(history, [*rest.members, members])
     assert {event.synced_at for event in history.events() if event.derived} == {newest}
+
+
+# --- A published history of memberships -----------------------------------------------------------
+
+CONSTITUENTS = """\
+ticker,start_date,end_date
+ALFA,2019-03-01,
+BETA,2019-03-01,2020-06-22
+BETA,2021-09-20,2023-03-20
+CHI,2019-03-01,2019-12-23
+DELTA,2019-12-23,
+ECHO,2020-06-22,2021-09-20
+FAUN,2023-03-20,
+"""
+"""An index in the form in which the constituents of stock indices are published: a member of
+the index is replaced at irregular times, and one of them returns."""
+
+
+@pytest.mark.parametrize("lost", [(), (1,), (2, 3), (0, 4)])
+def test_published_stays_come_back_from_the_lists_of_each_change(lost):
+    published = [line.split(",") for line in CONSTITUENTS.splitlines()[1:]]
+    dates = sorted({day for _, *days in published for day in days if day})
+    times = [datetime.fromisoformat(f"{day}T16:00+00:00") for day in dates]
+    storage, before, members = MemoryStorage(), set(), []
+    for day, when in zip(dates, times, strict=True):
+        now = {ticker for ticker, start, end in published if start <= day < (end or "9")}
+        for diff_type, keys in zip(DiffType, (now - before, before - now, now), strict=True):
+            lines = "".join(f"{key}\r\n" for key in keys)
+            storage.create(key_of(when, diff_type), f"Amplitude_ID\r\n{lines}".encode())
+        members.append({key: (key, "") for key in now})
+        before = now
+    bucket = ForeignHistory(storage, "amplitude_id", members, times)
+    for number in reversed(lost):
+        bucket = bucket.lose(number)
+    assert_one_answer(read(bucket), bucket.members, unknown_start=0 in lost)
+    if not lost:
+        found = [
+            (s.row[0], str(s.entered)[:10], str(s.exited or "")[:10])
+            for s in read(bucket).intervals()
+        ]
+        assert found == [tuple(one) for one in published]

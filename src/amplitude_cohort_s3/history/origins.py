@@ -90,6 +90,9 @@ def numbers_on_schedule(times: Sequence[datetime]) -> frozenset[int]:
 
     >>> sorted(numbers_on_schedule([datetime(2026, 1, day) for day in (1, 2, 4, 5)]))
     [1, 3]
+    >>> hours = [datetime(2026, 1, 1, hour) for hour in range(3)]
+    >>> sorted(numbers_on_schedule([*hours, datetime(2026, 1, 2, 2)]))
+    [1, 2]
     """
     gaps = [later - earlier for earlier, later in pairwise(times)]
     longest = 1.5 * median_low(gaps) if gaps else timedelta()
