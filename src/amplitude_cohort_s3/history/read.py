@@ -7,6 +7,7 @@ from os import PathLike
 
 from attrs import frozen
 
+from .._time import to_utc
 from ..format.filename import DiffType
 from ..log.listing import (
     SAME_SYNC,
@@ -14,6 +15,7 @@ from ..log.listing import (
     SkippedObject,
     StreamFile,
     StreamOverview,
+    hour_in_name,
     overview,
 )
 from ..log.location import StreamLocation
@@ -23,22 +25,33 @@ from ..log.sync_log import SyncLog
 from ..storage.capabilities import check_is_storage
 from ..storage.protocol import ObjectInfo, Storage
 from .history import CohortHistory
-from .replay import CHANGES, removed_files
+from .sync_files import CHANGES, removed_files
+from .window import ALL_TIMES, Window
 
 
 def read_history(
     storage: Storage,
     stream: CohortStream,
     *,
+    since: datetime | None = None,
+    until: datetime | None = None,
     match_by: str | None = None,
     log: Storage | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
-    """Read all syncs of a stream, by any writer, from listings alone; no file is opened.
+    """Read the syncs of a stream, by any writer, from listings alone; no file is opened.
+
+    A window leaves out the syncs before ``since`` and after ``until``, as if they were not
+    there: their files are neither listed nor opened. Who is a member at the first sync of
+    the window without entering there has an unknown entry. The members outside of the
+    window are not known: ``members_at`` raises ``UnknownMembersError`` for a time after
+    ``until``, and for one before the first sync of a window with ``since``.
 
     Args:
         storage: The storage of the data.
         stream: The stream.
+        since: The time of the first sync to read (timezone-aware). Default: no limit.
+        until: The time of the last sync to read (timezone-aware). Default: no limit.
         match_by: The column by which members are matched. Default: the log's column, or
             the Amplitude id if there is no log.
         log: The storage of the log, if it is not ``storage``.
@@ -46,23 +59,30 @@ def read_history(
 
     Raises:
         RecordFormatError: The log can't be read.
+        NaiveDatetimeError: ``since`` or ``until`` has no time zone.
+        ConfigurationError: ``since`` is after ``until``.
         ArgumentTypeError: An argument has the wrong type.
     """
     location = StreamLocation.of(storage, stream, log)
-    return read_location(location, match_by=match_by, work_dir=work_dir)
+    window = Window(
+        since=None if since is None else to_utc(since, "since"),
+        until=None if until is None else to_utc(until, "until"),
+    )
+    return read_location(location, window=window, match_by=match_by, work_dir=work_dir)
 
 
 def read_location(
     location: StreamLocation,
     *,
+    window: Window = ALL_TIMES,
     match_by: str | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
     """Return the history of a stream: see :func:`read_history`."""
-    found = _list_syncs(location)
+    found = _list_syncs(location, window)
     if found.lacks_files:
         # Perhaps it was published between our two listings; then its files are there now.
-        found = _list_syncs(location)
+        found = _list_syncs(location, window)
     if match_by is None:
         head = found.log.head
         match_by = "amplitude_id" if head is None else head.schema.key
@@ -71,6 +91,7 @@ def read_location(
         syncs=found.syncs,
         skipped=found.skipped,
         match_by=match_by,
+        window=window,
         work_dir=work_dir,
         partial=found.partial,
         log=found.log,
@@ -108,11 +129,11 @@ class _Syncs:
         return bool(missing) and not missing <= removed_files(self.log)
 
 
-def _list_syncs(location: StreamLocation) -> _Syncs:
+def _list_syncs(location: StreamLocation, window: Window) -> _Syncs:
     # The data is listed before the log. So a sync that the log shows as published is complete
     # in the data, or was published between the listings. In the other order, the data could
     # show files of which the log knows nothing yet.
-    listed = list(location.list_files())
+    listed = list(_list_files(location, window))
     log = location.read_log()
     skipped = [item for item in listed if isinstance(item, SkippedObject)]
     by_time = dict[datetime, list[StreamFile]]()
@@ -133,6 +154,20 @@ def _list_syncs(location: StreamLocation) -> _Syncs:
             is_known = synced_at not in unpublished()
         (syncs if is_known else partial).append(sync)
     return _Syncs(syncs=tuple(syncs), partial=tuple(partial), skipped=tuple(skipped), log=log)
+
+
+def _list_files(location: StreamLocation, window: Window) -> Iterator[StreamFile | SkippedObject]:
+    """Yield the stream's visible files in a window, and the other objects listed with them."""
+    start_after = None
+    if window.since is not None:
+        start_after = location.stream.data_prefix + hour_in_name(window.since)
+    for item in location.list_files(start_after=start_after):
+        if isinstance(item, SkippedObject) or window.contains(item.name.synced_at):
+            yield item
+        elif window.until is not None and (
+            hour_in_name(item.name.synced_at) > hour_in_name(window.until)
+        ):
+            return
 
 
 def _choose_files(

@@ -16,7 +16,8 @@ from ..format.schema import RowSchema
 from ..log.listing import SAME_SYNC, BucketSync, SyncState
 from ._external_sort import external_sort
 from .findings import Finding, FindingKind
-from .replay import CHANGES, Files, Replay, removed_files
+from .replay import Replay
+from .sync_files import CHANGES, Files, removed_files
 
 
 def verify(replay: Replay) -> tuple[Finding, ...]:
@@ -68,7 +69,7 @@ def _log_findings(replay: Replay, removed: Files) -> Iterator[Finding]:
         yield Finding(kind=FindingKind.BROKEN_CHAIN, synced_at=record.synced_at, key=record.key)
     visible = {sync.synced_at for sync in replay.syncs}
     for record in log.published():
-        if record.synced_at not in visible:
+        if record.synced_at not in visible and replay.window.contains(record.synced_at):
             for diff_type, file in record.files.items():
                 if (record.synced_at, diff_type) not in removed:
                     detail = f"{diff_type.value}; the whole sync is missing"
