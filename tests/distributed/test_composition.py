@@ -153,14 +153,14 @@ def test_each_byte_of_a_composed_file_is_verified(parts, chunk_sizes, data):
             yield of[begin : begin + size]
             begin += size
 
-    assert b"".join(verified(chunks(whole), [content], "k")) == whole
+    assert b"".join(verified(chunks(whole), content, "k")) == whole
     wrong = [whole + b"x", whole[:-1]] if whole else [b"x"]
     if whole:
         at = data.draw(st.integers(0, len(whole) - 1))
         wrong.append(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     for other in wrong:
         with pytest.raises(ObjectChangedError):
-            list(verified(chunks(other), [content], "k"))
+            list(verified(chunks(other), content, "k"))
 
 
 def test_an_edited_composed_file_is_found():

@@ -14,12 +14,13 @@ from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..log.listing import BucketSync
 from ._plot import plot_history
+from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
 from .replay import CHANGES, FAR_FUTURE, NO_SYNC, Replay
 from .stays import Stay
 from .tables import ValueTable
-from .verification import possible_meanings, verify
+from .verification import verify
 
 MAX_ROWS = 10
 """The number of syncs that a notebook shows: the newest ones."""

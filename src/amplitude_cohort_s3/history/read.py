@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from os import PathLike
 
 from attrs import frozen
@@ -75,6 +75,7 @@ def read_location(
         partial=found.partial,
         log=found.log,
         open=location.data.open,
+        read_again=partial(read_location, location, match_by=match_by, work_dir=work_dir),
     )
 
 

@@ -10,15 +10,16 @@ at the sync before.
 
 import heapq
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from datetime import UTC, datetime
+from functools import partial
 from os import PathLike
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .._time import to_utc
 from ..diff.cohort_diff import diff_members
-from ..errors import NoSyncYetError
+from ..errors import NoSyncYetError, ObjectNotFoundError
 from ..format.columns import ID_COLUMNS, Row
 from ..format.filename import CohortFileName, DiffType
 from ..format.reader import read_table
@@ -70,6 +71,18 @@ class Replay:
     _partial: tuple[BucketSync, ...] = field(default=(), repr=False, alias="partial")
     log: SyncLog = field(repr=False)
     _open: OpenObject = field(repr=False, alias="open")
+    _read_again: Callable[[], "Replay"] = field(repr=False, eq=False, alias="read_again")
+
+    def newer(self) -> "Replay | None":
+        """Return the history as new listings show it, or None if they show nothing new.
+
+        Files change only with a new entry of the log: a sync is published, or ``forget`` or
+        ``prune`` runs. So whoever finds a contradiction looks again, once.
+        """
+        found = self._read_again()
+        if found.log.newest == self.log.newest and found.syncs == self.syncs:
+            return None
+        return found
 
     def record(self, sync: BucketSync) -> SyncRecord | None:
         """Return the record of a sync, or None if it is not in the log.
@@ -127,7 +140,22 @@ class Replay:
         record = self.record(sync)
         if record is None:
             return object_source(sync.files[diff_type].key, self._open)
-        return recorded_source(record, diff_type, self._open, self._replacing)
+        others = partial(self._other_contents, sync, diff_type)
+        return recorded_source(record, diff_type, self._open, others)
+
+    def _other_contents(self, sync: BucketSync, diff_type: DiffType) -> Iterator[RecordedFile]:
+        """Yield the contents that an amendment may have given a recorded file by now."""
+        yield from self._pending_content(sync, diff_type)
+        newer = self.newer()
+        record = None if newer is None else newer.record(sync)
+        if newer is not None and record is not None:
+            yield record.files[diff_type]
+            yield from newer._pending_content(sync, diff_type)  # noqa: SLF001 -- of this class
+
+    def _pending_content(self, sync: BucketSync, diff_type: DiffType) -> Iterator[RecordedFile]:
+        pending = self.log.pending
+        if pending is not None and sync.files[diff_type].key in pending.replaced:
+            yield pending.replaced[sync.files[diff_type].key]
 
     def rows(self, sync: BucketSync, diff_type: DiffType) -> Iterator[Row]:
         """Yield the rows of one file, in the order and the columns of the file.
@@ -139,12 +167,6 @@ class Replay:
         with source.reading():
             for batch in read_table(source.chunks(), canonical=source.canonical).batches:
                 yield from batch
-
-    @property
-    def _replacing(self) -> Mapping[str, RecordedFile]:
-        """The files that an unfinished amendment may have replaced already."""
-        pending = self.log.pending
-        return {} if pending is None else pending.replaced
 
     def _properties(self, sync: BucketSync) -> tuple[str, ...]:
         record = self.record(sync)
@@ -176,12 +198,34 @@ class Replay:
             return Members(schema=self.schema, sources={DiffType.EXISTING: self._replayed(index)})
         record = self.record(sync)
         if record is not None:
-            return Members.of_record(record, self._open, self._replacing)
+            sources = {t: self.source(sync, t) for t in needed_files(record)}
+            chunks = partial(self._snapshot_chunks, sync, record.schema)
+            sources[DiffType.EXISTING] = evolve(sources[DiffType.EXISTING], chunks=chunks)
+            return Members(schema=record.schema, rows=record.members, sources=sources)
         return Members(
             schema=RowSchema(properties=self._properties(sync), key=self.match_by),
             sources={t: self.source(sync, t) for t in DiffType},
             work_dir=self.work_dir,
         )
+
+    def _snapshot_chunks(self, sync: BucketSync, schema: RowSchema) -> Iterator[bytes]:
+        """Yield the file existing or, if ``prune`` has removed it by now, the members.
+
+        The members may take its place: ``(entering | members) - exiting`` are the members.
+        """
+        chunks = self.source(sync, DiffType.EXISTING).chunks()
+        try:
+            first = next(chunks, b"")
+        except ObjectNotFoundError:
+            newer = self.newer()
+            now = None if newer is None else newer.syncs[newer._index(sync.synced_at)]  # noqa: SLF001
+            if newer is None or now is None or now.synced_at != sync.synced_at:
+                raise
+            rows = newer.members_at(now).csv_source(schema).rows_of(schema, fill=True)
+            yield from schema.encode(rows)
+        else:
+            yield first
+            yield from chunks
 
     def _index(self, when: datetime | BucketSync) -> int:
         if isinstance(when, BucketSync):
@@ -319,9 +363,13 @@ Files = frozenset[tuple[datetime, DiffType]]
 """Files of a stream, each by the time of its sync and its type."""
 
 
+def files_of(keys: Iterable[str]) -> Files:
+    """Return the files that have these keys."""
+    names = [CohortFileName.from_key(key)[1] for key in keys]
+    return frozenset((name.synced_at, name.diff_type) for name in names)
+
+
 def removed_files(log: SyncLog) -> Files:
     """Return the files that were removed according to the log, or are being removed."""
     pending = log.pending
-    keys = log.removed.union(() if pending is None else pending.removed)
-    names = [CohortFileName.from_key(key)[1] for key in keys]
-    return frozenset((name.synced_at, name.diff_type) for name in names)
+    return files_of(log.removed.union(() if pending is None else pending.removed))

@@ -235,23 +235,6 @@ class SyncLog:
             raise RecordFormatError(record.key, "it is an amendment, but has the outcome of a sync")
         return record
 
-    def broken_links(self) -> Iterator[LogRecord]:
-        """Yield the records that do not continue the head before them, or have a wrong outcome."""
-        head: SyncRecord | None = None
-        for number in range(1, self.last_ended + 1):
-            record, outcome = self.record(number), self.outcome(number)
-            follows = record.previous == (None if head is None else head.ref)
-            if outcome.published:
-                after: SyncRecord | None = record if isinstance(record, SyncRecord) else None
-                follows &= head is None or record.synced_at > head.synced_at
-            elif isinstance(record, Amendment) and head is not None:
-                after = record.applied_to(head, outcome.lost) if outcome.amended else None
-            else:
-                after = head
-            if not follows or outcome.head != after:
-                yield record
-            head = outcome.head
-
 
 def _read(open_object: OpenObject, key: str) -> bytes:
     with open_object(key) as file:
