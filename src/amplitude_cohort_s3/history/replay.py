@@ -19,7 +19,7 @@ from attrs import evolve, field, frozen
 
 from .._time import to_utc
 from ..diff.cohort_diff import diff_members
-from ..errors import NoSyncYetError, ObjectNotFoundError
+from ..errors import NoSyncYetError, ObjectNotFoundError, RecordFormatError
 from ..format.columns import ID_COLUMNS, Row
 from ..format.filename import CohortFileName, DiffType
 from ..format.reader import read_table
@@ -71,6 +71,7 @@ class Replay:
     _partial: tuple[BucketSync, ...] = field(default=(), repr=False, alias="partial")
     log: SyncLog = field(repr=False)
     _open: OpenObject = field(repr=False, alias="open")
+    _log_fault: RecordFormatError | None = field(default=None, repr=False, alias="log_fault")
     _read_again: Callable[[], "Replay"] = field(repr=False, eq=False, alias="read_again")
 
     def newer(self) -> "Replay | None":
@@ -92,7 +93,17 @@ class Replay:
         Raises:
             RecordFormatError: The log can't be read.
         """
+        self.check_log()
         return self.log.published_at(sync.synced_at)
+
+    def check_log(self) -> None:
+        """Raise if the history was read without its log, because an entry is damaged.
+
+        Raises:
+            RecordFormatError: The entry.
+        """
+        if self._log_fault is not None:
+            raise self._log_fault
 
     @property
     def unpublished(self) -> tuple[UnpublishedSync, ...]:
@@ -101,6 +112,7 @@ class Replay:
         Raises:
             RecordFormatError: The log can't be read.
         """
+        self.check_log()
         files = {sync.synced_at: sync.files for sync in self._partial}
         recorded = [
             UnpublishedSync(
@@ -125,6 +137,7 @@ class Replay:
         Raises:
             RecordFormatError, MalformedCsvError: The log or a file can't be read.
         """
+        self.check_log()
         names = dict.fromkeys(name for sync in self.syncs for name in self._properties(sync))
         if self.match_by not in ID_COLUMNS:
             names.setdefault(self.match_by)
@@ -231,6 +244,7 @@ class Replay:
         if isinstance(when, BucketSync):
             return self._number(when)
         instant = to_utc(when, "when")
+        self.check_log()
         index = bisect_right(self.syncs, instant, key=lambda sync: sync.synced_at) - 1
         if index < 0:
             raise NoSyncYetError(instant, self.syncs[0].synced_at if self.syncs else None)

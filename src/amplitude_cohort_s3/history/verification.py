@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from attrs import evolve, frozen
 
 from .._display import counted
-from ..errors import LogError, NoSyncYetError, ObjectChangedError
+from ..errors import LogError, NoSyncYetError, ObjectChangedError, RecordFormatError
 from ..format.columns import ID_COLUMNS
 from ..format.content import verified
 from ..format.filename import CohortFileName, DiffType
@@ -37,11 +37,18 @@ def verify(replay: Replay) -> tuple[Finding, ...]:
 
 
 def _findings(replay: Replay) -> tuple[Finding, ...]:
-    if replay.log.newest is None and not replay.syncs and not replay.unpublished:
+    if not (replay.log.newest or replay.syncs or replay.unpublished):
         raise NoSyncYetError(FAR_FUTURE, None)
-    # While one listing is verified, it stays as it is.
-    still = evolve(replay, read_again=lambda: still)
-    log = check_log(still.log)
+    log = check_log(replay.log)
+    match_by = replay.match_by
+    try:
+        replay.check_log()
+    except RecordFormatError:
+        # The damaged entries have been found; what does not need them is verified.
+        newest = max(log.published, default=None)
+        match_by = match_by if newest is None else log.published[newest].schema.key
+    # While one listing is verified, nobody looks again.
+    still: Replay = evolve(replay, log_fault=None, match_by=match_by, read_again=lambda: still)
     found = _Verification(
         replay=still, log=log, absent=log.absent, changing=log.changing
     ).findings()
