@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from itertools import accumulate, chain, groupby, islice
-from operator import itemgetter, lt
+from itertools import accumulate
+from operator import lt
 from os import PathLike
 
 from attrs import frozen
@@ -19,7 +19,7 @@ from ..errors import (
     MalformedCsvError,
     RetryableError,
 )
-from ..format.columns import Row
+from ..format.columns import ID_COLUMNS
 from ..format.content import ContentPart
 from ..format.reader import read_table
 from ..format.schema import RowSchema
@@ -27,8 +27,8 @@ from ..log.records import RecordedFile
 from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
 from ..storage.protocol import ObjectInfo
-from ._external_sort import external_sort
 from .findings import FindingKind
+from .member_rows import RowTally, member_rows
 
 _OTHER_CAUSES = (
     RetryableError,
@@ -131,26 +131,19 @@ def read_foreign(source: CsvSource, key: str, work_dir: str | PathLike[str] | No
     Raises:
         MalformedCsvError: It is not valid CSV of a cohort, or lacks the column.
     """
-    table = read_table(source.chunks(), canonical=source.canonical)
-    if key not in table.columns:
+    columns = read_table(source.chunks(), canonical=source.canonical).columns
+    if key not in columns:
         raise MalformedCsvError(1, f"no column is named {key!r}", file=source.file)
-    position = table.columns.index(key)
-    rows = keyless = conflicts = 0
-
-    def keyed() -> Iterator[tuple[bytes, Row]]:
-        nonlocal rows, keyless
-        for row in chain.from_iterable(table.batches):
-            rows += 1
-            if row[position]:
-                yield row[position].encode(), row
-            else:
-                keyless += 1
-
-    for _, same_key in groupby(external_sort(keyed(), work_dir=work_dir), key=itemgetter(0)):
-        conflicts += len(list(islice(groupby(same_key), 2))) > 1
-    kinds = {FindingKind.ROWS_WITHOUT_KEY: keyless, FindingKind.DUPLICATE_KEY: conflicts}
+    schema = RowSchema(properties=[c for c in columns if c not in ID_COLUMNS], key=key)
+    tally = RowTally()
+    for _ in member_rows(source, schema, work_dir=work_dir, tally=tally):
+        pass
+    kinds = {
+        FindingKind.ROWS_WITHOUT_KEY: tally.keyless,
+        FindingKind.DUPLICATE_KEY: tally.conflicting,
+    }
     faults = tuple((kind, count, "") for kind, count in kinds.items() if count)
-    return FileFacts(columns=table.columns, rows=rows, faults=faults)
+    return FileFacts(columns=columns, rows=tally.rows, faults=faults)
 
 
 def stored_faults(info: ObjectInfo, file: RecordedFile, open_object: OpenObject) -> Iterator[str]:

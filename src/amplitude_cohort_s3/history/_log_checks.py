@@ -16,7 +16,7 @@ from ..log.outcomes import Outcome
 from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import SyncLog
 from .findings import Finding, FindingKind
-from .replay import Files, files_of
+from .sync_files import Files, files_of
 
 T = TypeVar("T")
 

@@ -9,15 +9,13 @@ from operator import itemgetter
 from attrs import field, frozen
 
 from .._bytes import Hashed
-from ..format.columns import ID_COLUMNS, Row
+from ..format.columns import Row
 from ..format.digests import members_digest, row_digest
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.reader import read_table
-from ..format.schema import RowSchema
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
-from ._external_sort import external_sort
 from .findings import FindingKind
 from .members import Members, needed_files
 from .replay import Replay
@@ -126,11 +124,7 @@ def sorted_keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterat
         table = read_table(source.chunks(), canonical=True)
         reader = record.schema.line_reader(table, fill=True)
         return (key.encode() for block in table.blocks for key in reader.lines(block).key_list())
-    properties = () if replay.match_by in ID_COLUMNS else (replay.match_by,)
-    schema = RowSchema(properties=properties, key=replay.match_by)
-    rows = source.rows_of(schema, fill=True)
-    keys = ((row[schema.key_index].encode(), ()) for row in rows if row[schema.key_index])
-    return (key for key, _ in external_sort(keys, work_dir=replay.work_dir))
+    return (key for key, _ in replay.member_rows(sync, diff_type))
 
 
 def member_keys(replay: Replay, sync: BucketSync) -> Iterator[bytes]:

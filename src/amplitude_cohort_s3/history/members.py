@@ -11,7 +11,6 @@ from attrs import field, frozen
 
 from .._bytes import read_chunks
 from .._display import counted, html_columns
-from ..errors import EmptyKeyError
 from ..format.columns import Row
 from ..format.compression import decompress_chunks
 from ..format.content import verified
@@ -21,6 +20,7 @@ from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
 from ._external_sort import external_sort
+from .member_rows import keyed_rows, smallest_row
 from .tables import ArrowTable, ColumnType, csv_batches
 
 
@@ -94,8 +94,8 @@ class Members(ArrowTable):
     def _computed_rows(self) -> Iterator[Row]:
         """Yield the members in the order of the key.
 
-        Rows of ``exiting`` sort before other rows of the same key. So the first row of each
-        key decides; if a file lists a user twice, that is the smallest row. Canonical files
+        Rows of ``exiting`` sort before other rows of the same key, and then the user is not
+        a member. Which other row counts is decided by :mod:`.member_rows`. Canonical files
         are merged in one pass over each; other files are sorted first.
         """
         files = [self._keyed_rows(diff_type) for diff_type in self._sources]
@@ -104,19 +104,15 @@ class Members(ArrowTable):
             rows = heapq.merge(*files)
         else:
             rows = external_sort(chain.from_iterable(files), work_dir=self._work_dir)
-        for key, same_key in groupby(rows, key=itemgetter(0)):
-            _, is_member, row = next(same_key)
-            if not key:
-                keyless = is_member + sum(1 for _, is_member, _ in same_key if is_member)
-                if keyless and self.schema.key == "amplitude_id":
-                    raise EmptyKeyError(self.schema.key, keyless, (), "row")
-            elif is_member:
-                yield row
+        for _, same_key in groupby(rows, key=itemgetter(0)):
+            first = next(same_key)
+            if first[1]:
+                yield smallest_row(row for _, _, row in chain([first], same_key))
 
     def _keyed_rows(self, diff_type: DiffType) -> Iterator[tuple[bytes, bool, Row]]:
-        key, is_member = self.schema.key_index, diff_type is not DiffType.EXITING
-        for row in self._sources[diff_type].rows_of(self.schema, fill=True):
-            yield row[key].encode(), is_member, row
+        is_member = diff_type is not DiffType.EXITING
+        for key, row in keyed_rows(self._sources[diff_type], self.schema):
+            yield key, is_member, row
 
 
 def needed_files(record: SyncRecord) -> tuple[DiffType, ...]:

@@ -24,7 +24,8 @@ from ._file_checks import (
 from ._log_checks import CheckedLog, check_log, count_faults, has_digest_of_existing
 from ._set_checks import compare_sets, is_digest_of
 from .findings import Finding, FindingKind
-from .replay import CHANGES, FAR_FUTURE, Files, Replay
+from .replay import Replay
+from .sync_files import CHANGES, FAR_FUTURE, Files
 
 
 def verify(replay: Replay) -> tuple[Finding, ...]:
@@ -108,7 +109,8 @@ class _Verification:
         partial = self.replay._partial  # noqa: SLF001 -- of this folder
         visible = {sync.synced_at: sync.files for sync in (*self.replay.syncs, *partial)}
         unlogged = visible.keys() - self.log.published.keys()
-        for record in self.log.unpublished:
+        in_window = [r for r in self.log.unpublished if self.replay.window.contains(r.synced_at)]
+        for record in in_window:
             files = visible[record.synced_at] if record.synced_at in unlogged else {}
             is_void = record.number <= self.replay.log.last_ended
             if files or not is_void:
@@ -147,7 +149,7 @@ class _Verification:
         """Yield the files of published syncs of which no file is there."""
         visible = {sync.synced_at for sync in self.replay.syncs}
         for record in self.log.published.values():
-            if record.synced_at not in visible:
+            if record.synced_at not in visible and self.replay.window.contains(record.synced_at):
                 for diff_type, file in record.files.items():
                     if (record.synced_at, diff_type) not in self.absent:
                         detail = f"{diff_type.value}; the whole sync is missing"
