@@ -18,7 +18,6 @@ from ._plot import plot_history
 from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
-from .origins import numbers_on_schedule
 from .replay import Replay
 from .stays import Stay
 from .sync_files import CHANGES, FAR_FUTURE, NO_SYNC
@@ -95,7 +94,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         )
 
     def _events(self) -> Iterator[MembershipEvent]:
-        schema, trusted = self._event_schema(), self._trusted
+        schema, trusted = self._event_schema(), self._on_schedule
         for number, sync in enumerate(self.syncs):
             for diff_type in CHANGES:
                 derived, rows = self._changed_rows(number, diff_type, schema, trusted)
@@ -104,15 +103,11 @@ class CohortHistory(Replay, Sequence[BucketSync]):
 
     def _event_schema(self) -> RowSchema:
         """Return the columns of the files that the events are read from."""
-        trusted, names = self._trusted, dict[str, None]()
+        trusted, names = self._on_schedule, dict[str, None]()
         for number, sync in enumerate(self.syncs):
             listed = all(self._is_listed(number, t, trusted) for t in CHANGES)
             names |= dict.fromkeys(self._properties(sync, CHANGES if listed else DiffType))
         return self._schema_of(names)
-
-    @property
-    def _trusted(self) -> frozenset[int]:
-        return numbers_on_schedule([sync.synced_at for sync in self.syncs])
 
     def intervals(self) -> ValueTable[Stay]:
         """Return every stay of every user in the order of the key; a user may have several.

@@ -33,45 +33,48 @@ class SyncFacts:
         changes: True if they show all changes.
         follows: True if the members before it are those at the sync before it in the
             history, as far as the listing and the log show.
+        surely: True if the log or the schedule supports that.
     """
 
     members: bool
     before: bool
     changes: bool
     follows: bool
+    surely: bool
 
 
 def origins_of(facts: Sequence[SyncFacts], *, begins_empty: bool) -> list[Origin]:
     """Return the source of the members at each sync.
 
-    A sync's own files are preferred. Of the others, the earlier sync is, because a later
-    one shows later properties.
+    A sync's own files are preferred. Of the others, a source that is sure is, and then the
+    earlier sync, because a later one shows later properties.
 
     Args:
         facts: The facts of each sync, oldest first.
         begins_empty: True if it is known that there was no member before the first sync.
 
-    >>> only_changes = SyncFacts(members=False, before=False, changes=True, follows=True)
-    >>> snapshot = SyncFacts(members=True, before=False, changes=True, follows=True)
-    >>> [origin.name for origin in origins_of([only_changes, snapshot], begins_empty=False)]
-    ['LATER', 'FILES']
+    >>> changes = SyncFacts(members=False, before=False, changes=True, follows=True, surely=True)
+    >>> snapshot = SyncFacts(members=True, before=False, changes=True, follows=True, surely=True)
+    >>> [origin.name for origin in origins_of([changes, snapshot, changes], begins_empty=False)]
+    ['LATER', 'FILES', 'EARLIER']
     """
-    origins = list[Origin]()
-    for number, one in enumerate(facts):
-        is_known_before = (
-            one.follows and origins[-1] is not Origin.UNKNOWN if number else begins_empty
-        )
-        if one.members:
-            origins.append(Origin.FILES)
-        elif one.changes and is_known_before:
-            origins.append(Origin.EARLIER)
-        else:
-            origins.append(Origin.UNKNOWN)
-    for number in reversed(range(len(facts) - 1)):
-        after = facts[number + 1]
-        is_known = after.before or (after.changes and origins[number + 1] is not Origin.UNKNOWN)
-        if origins[number] is Origin.UNKNOWN and after.follows and is_known:
-            origins[number] = Origin.LATER
+    origins = [Origin.FILES if one.members else Origin.UNKNOWN for one in facts]
+    for follows in ([one.surely for one in facts], [one.follows for one in facts]):
+        for number, one in enumerate(facts):
+            is_known_before = (
+                follows[number] and origins[number - 1] is not Origin.UNKNOWN
+                if number
+                else begins_empty
+            )
+            if origins[number] is Origin.UNKNOWN and one.changes and is_known_before:
+                origins[number] = Origin.EARLIER
+        for number in reversed(range(len(facts) - 1)):
+            after = facts[number + 1]
+            is_known_before = after.before or (
+                after.changes and origins[number + 1] is not Origin.UNKNOWN
+            )
+            if origins[number] is Origin.UNKNOWN and follows[number + 1] and is_known_before:
+                origins[number] = Origin.LATER
     return origins
 
 

@@ -13,17 +13,15 @@ changes are the difference of the members at the two syncs.
 """
 
 import heapq
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import zip_longest
+from itertools import groupby, repeat
 from operator import itemgetter
 
 from attrs import evolve, field, frozen
 
-from .._time import to_utc
-from ..errors import NoSyncYetError, ObjectNotFoundError, UnknownMembersError
+from ..errors import ObjectNotFoundError, UnknownMembersError
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
@@ -31,7 +29,7 @@ from ..sources.protocol import CsvSource
 from ._external_sort import external_sort
 from .member_rows import KeyedRow
 from .members import Members, needed_files
-from .origins import Origin, SyncFacts, origins_of
+from .origins import Origin, SyncFacts, numbers_on_schedule, origins_of
 from .stays import Change, ChangeKind, NumberedStay, RowMerge, snapshots_to_show, stays_of
 from .sync_files import CHANGES, SyncFiles
 
@@ -45,54 +43,28 @@ class Replay(SyncFiles):
     _links: dict[int, bool] = field(factory=dict[int, bool], init=False, repr=False, eq=False)
     _known_origins: list[Origin] = field(factory=list[Origin], init=False, repr=False, eq=False)
 
-    # --- What the files show -------------------------------------------------------------
-
-    def has_snapshot(self, sync: BucketSync) -> bool:
-        """Return True if the sync's own files are enough to know its members."""
-        if not sync.missing:
-            return True
-        record = self.record(sync)
-        return record is not None and sync.files.keys() >= set(needed_files(record))
-
-    @property
-    def has_known_start(self) -> bool:
-        """True if the log states that there was no member before the first sync."""
-        record = self.record(self.syncs[0]) if self.syncs else None
-        return record is not None and record.previous is None and not record.adopted
-
-    def has_gap_before(self, sync: BucketSync) -> bool:
-        """Return True if a sync between this one and the one before it is missing.
-
-        The log shows it or, without a log, the files of an incomplete sync.
-        """
-        number = self._number(sync)
-        if not number:
-            return False
-        earlier = self.syncs[number - 1]
-        record, before = self.record(sync), self.record(earlier)
-        if record is None or record.adopted:
-            between = (one.synced_at for one in self._partial)
-            return any(earlier.synced_at < when < sync.synced_at for when in between)
-        if record.previous is None or before is None:
-            return True
-        return record.previous.number != before.number
-
-    def _facts(self, number: int) -> SyncFacts:
+    def _facts(self, number: int, trusted: frozenset[int] = frozenset()) -> SyncFacts:
         sync = self.syncs[number]
-        record = self.record(sync) if sync.missing else None
+        record = self.record(sync)
+        own = None if record is None or record.adopted else record
+        follows = number > 0 and not self.has_gap_before(sync)
         return SyncFacts(
             members=self.has_snapshot(sync),
-            before=record is not None
-            and not record.adopted
-            and sync.files.keys() >= set(record.existing.previous_files),
+            before=own is not None and sync.files.keys() >= set(own.existing.previous_files),
             changes=sync.files.keys() >= CHANGES.keys(),
-            follows=number > 0 and not self.has_gap_before(sync),
+            follows=follows,
+            surely=follows and (own is not None or number in trusted),
         )
+
+    @property
+    def _on_schedule(self) -> frozenset[int]:
+        return numbers_on_schedule([sync.synced_at for sync in self.syncs])
 
     @property
     def _origins(self) -> Sequence[Origin]:
         if not self._known_origins:
-            facts = [self._facts(number) for number in range(len(self.syncs))]
+            trusted = self._on_schedule
+            facts = [self._facts(number, trusted) for number in range(len(self.syncs))]
             self._known_origins.extend(origins_of(facts, begins_empty=self.has_known_start))
         return self._known_origins
 
@@ -148,8 +120,8 @@ class Replay(SyncFiles):
 
         The members may take its place: ``(entering | members) - exiting`` are the members.
         """
-        chunks = self.source(sync, EXISTING).chunks()
         try:
+            chunks = self.source(sync, EXISTING).chunks()
             first = next(chunks, b"")
         except ObjectNotFoundError:
             newer = self.newer()
@@ -161,31 +133,6 @@ class Replay(SyncFiles):
         else:
             yield first
             yield from chunks
-
-    def _index(self, when: datetime | BucketSync) -> int:
-        if isinstance(when, BucketSync):
-            return self._number(when)
-        instant = to_utc(when, "when")
-        self.check_log()
-        window = self.window
-        if window.until is not None and instant > window.until:
-            reason = f"the history was read with until={window.until.isoformat()}"
-            raise UnknownMembersError(instant, reason, "Read it with a later until, or without")
-        index = bisect_right(self.syncs, instant, key=lambda sync: sync.synced_at) - 1
-        if index < 0 and window.since is not None:
-            reason = f"the history was read with since={window.since.isoformat()}"
-            hint = "Read it with an earlier since, that of the sync before or none"
-            raise UnknownMembersError(instant, reason, hint)
-        if index < 0:
-            raise NoSyncYetError(instant, self.syncs[0].synced_at if self.syncs else None)
-        return index
-
-    def _number(self, sync: BucketSync) -> int:
-        number = bisect_left(self.syncs, sync.synced_at, key=lambda s: s.synced_at)
-        if self.syncs[number : number + 1] != (sync,):
-            msg = f"the sync of {sync.synced_at.isoformat()} is not in this history"
-            raise ValueError(msg)
-        return number
 
     def _check_known(self, numbers: Iterable[int]) -> None:
         """Raise unless the members at some syncs are known.
@@ -225,9 +172,10 @@ class Replay(SyncFiles):
             numbers = range(base + 1, index + 1)
             present = [] if base < 0 else [self._present(base, schema)]
         else:
-            while origins[base] is Origin.LATER:
+            base += 1
+            while origins[base] is Origin.LATER and self._facts(base).changes:
                 base += 1
-            if origins[base] is Origin.FILES and self._facts(base).changes:
+            if self._facts(base).changes:
                 numbers = range(index + 1, base + 1)
                 present = [self._present(base, schema)]
             else:
@@ -287,14 +235,23 @@ class Replay(SyncFiles):
         return self._links[number]
 
     def _leads_here(self, number: int) -> bool:
-        """Return True if the members before a sync are those at the sync before it."""
-        before, now = self._origins[number - 1 : number + 1]
-        if now is not Origin.FILES or before in (Origin.LATER, Origin.UNKNOWN):
-            return True  # The members at one of the syncs follow from the changes.
+        """Return True if the changes lead from the members at the sync before to those here."""
+        if Origin.UNKNOWN in self._origins[number - 1 : number + 1]:
+            return True  # There is nothing to compare.
         schema = self._schema_of(())
-        members = map(itemgetter(0), self._members(number - 1, schema))
-        expected = map(itemgetter(0), self._members_before(number, schema))
-        return all(one == other for one, other in zip_longest(members, expected))
+        sides = (
+            self._members(number - 1, schema),
+            *(self._listed_rows(number, diff_type, schema) for diff_type in CHANGES),
+            self._members(number, schema),
+        )
+        merged = heapq.merge(
+            *(zip(map(itemgetter(0), side), repeat(n)) for n, side in enumerate(sides))
+        )
+        allowed = ([0, 3], [1, 3], [0, 2])  # Users who stayed, entered, and exited.
+        return all(
+            [side for _, side in same_key] in allowed
+            for _, same_key in groupby(merged, key=itemgetter(0))
+        )
 
     def _listed_rows(
         self, number: int, diff_type: DiffType, schema: RowSchema

@@ -1,6 +1,7 @@
 """The syncs of a stream, with their records and the rows of their files."""
 
 import heapq
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sized
 from datetime import UTC, datetime
 from functools import partial
@@ -11,7 +12,8 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
-from ..errors import NoSyncYetError, RecordFormatError
+from .._time import to_utc
+from ..errors import NoSyncYetError, RecordFormatError, UnknownMembersError
 from ..format.columns import ID_COLUMNS, Row
 from ..format.filename import CohortFileName, DiffType
 from ..format.reader import read_table
@@ -22,7 +24,7 @@ from ..log.stream import CohortStream
 from ..log.sync_log import OpenObject, SyncLog
 from ..sources.protocol import CsvSource
 from .member_rows import KeyedRow, RowTally, member_rows
-from .members import object_source, recorded_source
+from .members import needed_files, object_source, recorded_source
 from .stays import ChangeKind
 from .window import ALL_TIMES, Window
 
@@ -128,6 +130,63 @@ class SyncFiles:
             for synced_at, found in files.items()
         )
         return tuple(sorted([*recorded, *incomplete], key=lambda sync: sync.synced_at))
+
+    # --- What the files show -------------------------------------------------------------
+
+    def has_snapshot(self, sync: BucketSync) -> bool:
+        """Return True if the sync's own files are enough to know its members."""
+        if not sync.missing:
+            return True
+        record = self.record(sync)
+        return record is not None and sync.files.keys() >= set(needed_files(record))
+
+    @property
+    def has_known_start(self) -> bool:
+        """True if the log states that there was no member before the first sync."""
+        record = self.record(self.syncs[0]) if self.syncs else None
+        return record is not None and record.previous is None and not record.adopted
+
+    def has_gap_before(self, sync: BucketSync) -> bool:
+        """Return True if a sync between this one and the one before it is missing.
+
+        The log shows it or, without a log, the files of an incomplete sync.
+        """
+        number = self._number(sync)
+        if not number:
+            return False
+        earlier = self.syncs[number - 1]
+        record, before = self.record(sync), self.record(earlier)
+        if record is None or record.adopted:
+            between = (one.synced_at for one in self._partial)
+            return any(earlier.synced_at < when < sync.synced_at for when in between)
+        if record.previous is None or before is None:
+            return True
+        return record.previous.number != before.number
+
+    def _index(self, when: datetime | BucketSync) -> int:
+        if isinstance(when, BucketSync):
+            return self._number(when)
+        instant = to_utc(when, "when")
+        self.check_log()
+        window = self.window
+        if window.until is not None and instant > window.until:
+            reason = f"the history was read with until={window.until.isoformat()}"
+            raise UnknownMembersError(instant, reason, "Read it with a later until, or without")
+        index = bisect_right(self.syncs, instant, key=lambda sync: sync.synced_at) - 1
+        if index < 0 and window.since is not None:
+            reason = f"the history was read with since={window.since.isoformat()}"
+            hint = "Read it with an earlier since, that of the sync before or none"
+            raise UnknownMembersError(instant, reason, hint)
+        if index < 0:
+            raise NoSyncYetError(instant, self.syncs[0].synced_at if self.syncs else None)
+        return index
+
+    def _number(self, sync: BucketSync) -> int:
+        number = bisect_left(self.syncs, sync.synced_at, key=lambda s: s.synced_at)
+        if self.syncs[number : number + 1] != (sync,):
+            msg = f"the sync of {sync.synced_at.isoformat()} is not in this history"
+            raise ValueError(msg)
+        return number
 
     # --- Columns -------------------------------------------------------------------------
 
