@@ -85,7 +85,7 @@ def _verify(options: argparse.Namespace) -> ExitCode:
                 for name, finding in found
             ]
         )
-    else:
+    elif found or code is ExitCode.DONE:
         lines = [f"{name}: {finding}" for name, finding in found]
         print_result("\n".join(lines) or "no findings")
     return ExitCode.FINDINGS if found else code
