@@ -271,6 +271,16 @@ class SyncFiles:
             for batch in read_table(source.chunks(), canonical=source.canonical).batches:
                 yield from batch
 
+    def _key_batches(self, sync: BucketSync, diff_type: DiffType) -> Iterator[list[str]]:
+        """Yield the keys of all rows of a file, many at a time."""
+        source = self.source(sync, diff_type)
+        with source.reading():
+            table = read_table(source.chunks(), canonical=source.canonical)
+            # With all columns of the file, its lines need not be taken apart.
+            reader = self._schema_of(table.properties).line_reader(table, fill=True)
+            for block in table.blocks:
+                yield reader.lines(block).key_list()
+
     def member_rows(
         self,
         sync: BucketSync,
