@@ -15,13 +15,14 @@ from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
 from ._plot import plot_history
+from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
 from .replay import Replay
 from .stays import Stay
 from .sync_files import CHANGES, FAR_FUTURE, NO_SYNC
 from .tables import ValueTable
-from .verification import possible_meanings, verify
+from .verification import verify
 
 MAX_ROWS = 10
 """The number of syncs that a notebook shows: the newest ones."""
@@ -184,10 +185,17 @@ class CohortHistory(Replay, Sequence[BucketSync]):
     def verify(self) -> tuple[Finding, ...]:
         """Read all files and return the faults of the history; empty if there are none.
 
-        Each file is compared with its record. The members at each sync must be those
-        before, with the entering and without the exiting users. The log must be one chain,
-        and each published file must exist, unless ``prune`` removed it. A stream without a
-        log is checked as far as its files allow.
+        Every value of a record is compared with the files, the listing or the other entries
+        of the log. The members at each sync must be those before, with the entering and
+        without the exiting users. The log must be one chain, and each published file must
+        exist, unless ``prune`` removed it. A stream without a log is checked as far as its
+        files allow. No content of a file or of an entry raises: it is a finding with the key.
+
+        If there are findings and the bucket has changed since it was listed, it is listed and
+        verified again, once.
+
+        Raises:
+            NoSyncYetError: The stream has no sync at all; most often it was mistyped.
         """
         return verify(self)
 

@@ -1,7 +1,7 @@
 """The members at one sync, as rows that can be read repeatedly."""
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, groupby
 from operator import itemgetter
 from os import PathLike
@@ -47,18 +47,14 @@ class Members(ArrowTable):
         cls,
         record: SyncRecord,
         open_object: OpenObject,
-        replacing: Mapping[str, RecordedFile] | None = None,
     ) -> "Members":
         """Return the members at a recorded sync.
 
         Args:
             record: The sync.
             open_object: ``storage.open``.
-            replacing: Files that may have been replaced already: see :func:`recorded_source`.
         """
-        sources = {
-            t: recorded_source(record, t, open_object, replacing) for t in needed_files(record)
-        }
+        sources = {t: recorded_source(record, t, open_object) for t in needed_files(record)}
         return cls(schema=record.schema, rows=record.members, sources=sources)
 
     def __iter__(self) -> Iterator[Row]:
@@ -144,7 +140,7 @@ def recorded_source(
     record: SyncRecord,
     diff_type: DiffType,
     open_object: OpenObject,
-    replacing: Mapping[str, RecordedFile] | None = None,
+    others: Callable[[], Iterable[RecordedFile]] = tuple,
 ) -> CsvSource:
     """Return a file that a record describes; its bytes are verified while they are read.
 
@@ -152,16 +148,13 @@ def recorded_source(
         record: The sync.
         diff_type: The file of the sync.
         open_object: ``storage.open``.
-        replacing: The files, by key, that an unfinished amendment may already have written
-            in place of recorded ones; their bytes are accepted too.
+        others: A function that returns what an amendment may have written in place of the
+            recorded file; these bytes are accepted too.
     """
     file = record.files[diff_type]
     found = object_source(file.key, open_object)
-    allowed = [file]
-    if replacing is not None and file.key in replacing:
-        allowed.append(replacing[file.key])
     return CsvSource(
-        chunks=lambda: verified(found.chunks(), allowed, file.key),
+        chunks=lambda: verified(found.chunks(), file, file.key, others),
         canonical=not record.adopted,
         rows=file.rows,
         size=file.size,

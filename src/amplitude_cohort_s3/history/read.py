@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from os import PathLike
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .._time import to_utc
+from ..errors import RecordFormatError
 from ..format.filename import DiffType
 from ..log.listing import (
     SAME_SYNC,
@@ -57,8 +58,10 @@ def read_history(
         log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: the system's.
 
+    A log that can't be read does not prevent the listing: every question then raises
+    ``RecordFormatError``, and ``verify`` names the damaged entries.
+
     Raises:
-        RecordFormatError: The log can't be read.
         NaiveDatetimeError: ``since`` or ``until`` has no time zone.
         ConfigurationError: ``since`` is after ``until``.
         ArgumentTypeError: An argument has the wrong type.
@@ -68,34 +71,53 @@ def read_history(
         since=None if since is None else to_utc(since, "since"),
         until=None if until is None else to_utc(until, "until"),
     )
-    return read_location(location, window=window, match_by=match_by, work_dir=work_dir)
+    return _read(location, window, match_by, work_dir)
 
 
 def read_location(
     location: StreamLocation,
     *,
-    window: Window = ALL_TIMES,
     match_by: str | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
-    """Return the history of a stream: see :func:`read_history`."""
+    """Return the history of a stream: see :func:`read_history`.
+
+    Raises:
+        RecordFormatError: The log can't be read.
+    """
+    history = _read(location, ALL_TIMES, match_by, work_dir)
+    history.check_log()
+    return history
+
+
+def _read(
+    location: StreamLocation,
+    window: Window,
+    match_by: str | None,
+    work_dir: str | PathLike[str] | None,
+) -> CohortHistory:
     found = _list_syncs(location, window)
     if found.lacks_files:
         # Perhaps it was published between our two listings; then its files are there now.
         found = _list_syncs(location, window)
-    if match_by is None:
-        head = found.log.head
-        match_by = "amplitude_id" if head is None else head.schema.key
+    head = None
+    if match_by is None and found.log_fault is None:
+        try:
+            head = found.log.head
+        except RecordFormatError as error:
+            found = evolve(found, log_fault=error)
     return CohortHistory(
         stream=location.stream,
         syncs=found.syncs,
         skipped=found.skipped,
-        match_by=match_by,
+        match_by=match_by or ("amplitude_id" if head is None else head.schema.key),
         window=window,
         work_dir=work_dir,
         partial=found.partial,
         log=found.log,
+        log_fault=found.log_fault,
         open=location.data.open,
+        read_again=partial(_read, location, window, match_by, work_dir),
     )
 
 
@@ -121,10 +143,14 @@ class _Syncs:
     partial: tuple[BucketSync, ...]
     skipped: tuple[SkippedObject, ...]
     log: SyncLog
+    log_fault: RecordFormatError | None = None
+    """The reason why the syncs were told apart without the log."""
 
     @property
     def lacks_files(self) -> bool:
         """True if a file is missing, although the log does not show that it was removed."""
+        if self.log_fault is not None:
+            return False
         missing = {(sync.synced_at, t) for sync in self.syncs for t in sync.missing}
         return bool(missing) and not missing <= removed_files(self.log)
 
@@ -135,6 +161,15 @@ def _list_syncs(location: StreamLocation, window: Window) -> _Syncs:
     # show files of which the log knows nothing yet.
     listed = list(_list_files(location, window))
     log = location.read_log()
+    try:
+        return _sort_syncs(listed, log)
+    except RecordFormatError as error:
+        no_log = SyncLog(location.stream, None, location.log.open)
+        return evolve(_sort_syncs(listed, no_log), log=log, log_fault=error)
+
+
+def _sort_syncs(listed: list[StreamFile | SkippedObject], log: SyncLog) -> _Syncs:
+    """Group the listed files by sync; the log tells which of the incomplete ones count."""
     skipped = [item for item in listed if isinstance(item, SkippedObject)]
     by_time = dict[datetime, list[StreamFile]]()
     for item in listed:

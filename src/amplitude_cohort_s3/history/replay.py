@@ -13,16 +13,15 @@ changes are the difference of the members at the two syncs.
 """
 
 import heapq
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import groupby, repeat
 from operator import itemgetter
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from .._time import to_utc
-from ..errors import NoSyncYetError, UnknownMembersError
+from ..errors import ObjectNotFoundError, UnknownMembersError
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
@@ -30,7 +29,7 @@ from ..sources.protocol import CsvSource
 from ._external_sort import external_sort
 from .key_digests import KeyDigests, key_digests
 from .member_rows import KeyedRow
-from .members import Members
+from .members import Members, needed_files
 from .origins import Origin, SyncFacts, numbers_on_schedule, origins_of
 from .stays import Change, ChangeKind, NumberedStay, RowMerge, snapshots_to_show, stays_of
 from .sync_files import CHANGES, SyncFiles
@@ -110,29 +109,34 @@ class Replay(SyncFiles):
             )
         record = self.record(sync)
         if record is not None and record.schema.key == self.match_by:
-            return Members.of_record(record, self._open, self._replacing)
+            sources = {t: self.source(sync, t) for t in needed_files(record)}
+            chunks = partial(self._snapshot_chunks, sync, record.schema)
+            sources[EXISTING] = evolve(sources[EXISTING], chunks=chunks)
+            return Members(schema=record.schema, rows=record.members, sources=sources)
         return Members(
             schema=self._schema_of(self._properties(sync)),
             sources={t: self.source(sync, t) for t in DiffType if t in sync.files},
             work_dir=self.work_dir,
         )
 
-    def _index(self, when: datetime | BucketSync) -> int:
-        if isinstance(when, BucketSync):
-            return self._number(when)
-        instant = to_utc(when, "when")
-        window = self.window
-        if window.until is not None and instant > window.until:
-            reason = f"the history was read with until={window.until.isoformat()}"
-            raise UnknownMembersError(instant, reason, "Read it with a later until, or without")
-        index = bisect_right(self.syncs, instant, key=lambda sync: sync.synced_at) - 1
-        if index < 0 and window.since is not None:
-            reason = f"the history was read with since={window.since.isoformat()}"
-            hint = "Read it with an earlier since, that of the sync before or none"
-            raise UnknownMembersError(instant, reason, hint)
-        if index < 0:
-            raise NoSyncYetError(instant, self.syncs[0].synced_at if self.syncs else None)
-        return index
+    def _snapshot_chunks(self, sync: BucketSync, schema: RowSchema) -> Iterator[bytes]:
+        """Yield the file existing or, if ``prune`` has removed it by now, the members.
+
+        The members may take its place: ``(entering | members) - exiting`` are the members.
+        """
+        try:
+            chunks = self.source(sync, EXISTING).chunks()
+            first = next(chunks, b"")
+        except ObjectNotFoundError:
+            newer = self.newer()
+            now = None if newer is None else newer.syncs[newer._index(sync.synced_at)]  # noqa: SLF001
+            if newer is None or now is None or now.synced_at != sync.synced_at:
+                raise
+            rows = newer.members_at(now).csv_source(schema).rows_of(schema, fill=True)
+            yield from schema.encode(rows)
+        else:
+            yield first
+            yield from chunks
 
     def _check_known(self, numbers: Iterable[int]) -> None:
         """Raise unless the members at some syncs are known.

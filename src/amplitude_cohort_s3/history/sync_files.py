@@ -1,16 +1,19 @@
 """The syncs of a stream, with their records and the rows of their files."""
 
 import heapq
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sized
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from os import PathLike
+from typing import Any, Self
 
 from attrs import field, frozen
 
-from ..errors import NoSyncYetError
+from .._time import to_utc
+from ..errors import NoSyncYetError, RecordFormatError, UnknownMembersError
 from ..format.columns import ID_COLUMNS, Row
 from ..format.filename import CohortFileName, DiffType
 from ..format.reader import read_table
@@ -65,9 +68,31 @@ class SyncFiles:
     _partial: tuple[BucketSync, ...] = field(default=(), repr=False, alias="partial")
     log: SyncLog = field(repr=False)
     _open: OpenObject = field(repr=False, alias="open")
+    _log_fault: RecordFormatError | None = field(default=None, repr=False, alias="log_fault")
+    _read_again: Callable[[], Any] = field(repr=False, eq=False, alias="read_again")
     _headers: dict[str, tuple[str, ...]] = field(
         factory=dict[str, tuple[str, ...]], init=False, repr=False, eq=False
     )
+
+    def check_log(self) -> None:
+        """Raise if the history was read without its log, because an entry is damaged.
+
+        Raises:
+            RecordFormatError: The entry.
+        """
+        if self._log_fault is not None:
+            raise self._log_fault
+
+    def newer(self) -> Self | None:
+        """Return the history as new listings show it, or None if they show nothing new.
+
+        Files change only with a new entry of the log: a sync is published, or ``forget`` or
+        ``prune`` runs. So whoever finds a contradiction looks again, once.
+        """
+        found: Self = self._read_again()
+        if found.log.newest == self.log.newest and found.syncs == self.syncs:
+            return None
+        return found
 
     def record(self, sync: BucketSync) -> SyncRecord | None:
         """Return the record of a sync, or None if it is not in the log.
@@ -77,6 +102,7 @@ class SyncFiles:
         Raises:
             RecordFormatError: The log can't be read.
         """
+        self.check_log()
         return self.log.published_at(sync.synced_at)
 
     @property
@@ -88,6 +114,7 @@ class SyncFiles:
         Raises:
             RecordFormatError: The log can't be read.
         """
+        self.check_log()
         files = {sync.synced_at: sync.files for sync in self._partial}
         recorded = [
             UnpublishedSync(
@@ -136,6 +163,24 @@ class SyncFiles:
             return True
         return record.previous.number != before.number
 
+    def _index(self, when: datetime | BucketSync) -> int:
+        if isinstance(when, BucketSync):
+            return self._number(when)
+        instant = to_utc(when, "when")
+        self.check_log()
+        window = self.window
+        if window.until is not None and instant > window.until:
+            reason = f"the history was read with until={window.until.isoformat()}"
+            raise UnknownMembersError(instant, reason, "Read it with a later until, or without")
+        index = bisect_right(self.syncs, instant, key=lambda sync: sync.synced_at) - 1
+        if index < 0 and window.since is not None:
+            reason = f"the history was read with since={window.since.isoformat()}"
+            hint = "Read it with an earlier since, that of the sync before or none"
+            raise UnknownMembersError(instant, reason, hint)
+        if index < 0:
+            raise NoSyncYetError(instant, self.syncs[0].synced_at if self.syncs else None)
+        return index
+
     def _number(self, sync: BucketSync) -> int:
         number = bisect_left(self.syncs, sync.synced_at, key=lambda s: s.synced_at)
         if self.syncs[number : number + 1] != (sync,):
@@ -152,6 +197,7 @@ class SyncFiles:
         Raises:
             RecordFormatError, MalformedCsvError: The log or a file can't be read.
         """
+        self.check_log()
         return self._schema_of(name for sync in self.syncs for name in self._properties(sync))
 
     @property
@@ -197,7 +243,22 @@ class SyncFiles:
         record = self.record(sync)
         if record is None:
             return object_source(sync.files[diff_type].key, self._open)
-        return recorded_source(record, diff_type, self._open, self._replacing)
+        others = partial(self._other_contents, sync, diff_type)
+        return recorded_source(record, diff_type, self._open, others)
+
+    def _other_contents(self, sync: BucketSync, diff_type: DiffType) -> Iterator[RecordedFile]:
+        """Yield the contents that an amendment may have given a recorded file by now."""
+        yield from self._pending_content(sync, diff_type)
+        newer = self.newer()
+        record = None if newer is None else newer.record(sync)
+        if newer is not None and record is not None:
+            yield record.files[diff_type]
+            yield from newer._pending_content(sync, diff_type)  # noqa: SLF001 -- of this class
+
+    def _pending_content(self, sync: BucketSync, diff_type: DiffType) -> Iterator[RecordedFile]:
+        pending = self.log.pending
+        if pending is not None and sync.files[diff_type].key in pending.replaced:
+            yield pending.replaced[sync.files[diff_type].key]
 
     def rows(self, sync: BucketSync, diff_type: DiffType) -> Iterator[Row]:
         """Yield the rows of one file, in the order and the columns of the file.
@@ -270,20 +331,18 @@ class SyncFiles:
         for key, same_key in groupby(merged, key=itemgetter(0)):
             yield key, {diff_type: row for _, diff_type, row in same_key}
 
-    @property
-    def _replacing(self) -> Mapping[str, RecordedFile]:
-        """The files that an unfinished amendment may have replaced already."""
-        pending = self.log.pending
-        return {} if pending is None else pending.replaced
-
 
 Files = frozenset[tuple[datetime, DiffType]]
 """Files of a stream, each by the time of its sync and its type."""
 
 
+def files_of(keys: Iterable[str]) -> Files:
+    """Return the files that have these keys."""
+    names = [CohortFileName.from_key(key)[1] for key in keys]
+    return frozenset((name.synced_at, name.diff_type) for name in names)
+
+
 def removed_files(log: SyncLog) -> Files:
     """Return the files that were removed according to the log, or are being removed."""
     pending = log.pending
-    keys = log.removed.union(() if pending is None else pending.removed)
-    names = [CohortFileName.from_key(key)[1] for key in keys]
-    return frozenset((name.synced_at, name.diff_type) for name in names)
+    return files_of(log.removed.union(() if pending is None else pending.removed))
