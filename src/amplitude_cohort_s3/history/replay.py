@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from datetime import UTC, datetime
 from os import PathLike
+from typing import BinaryIO
 
 from attrs import field, frozen
 
@@ -128,6 +129,10 @@ class Replay:
         if record is None:
             return object_source(sync.files[diff_type].key, self._open)
         return recorded_source(record, diff_type, self._open, self._replacing)
+
+    def stored(self, sync: BucketSync, diff_type: DiffType) -> BinaryIO:
+        """Open one file as it is stored: compressed if it was, and not verified."""
+        return self._open(sync.files[diff_type].key)
 
     def rows(self, sync: BucketSync, diff_type: DiffType) -> Iterator[Row]:
         """Yield the rows of one file, in the order and the columns of the file.
