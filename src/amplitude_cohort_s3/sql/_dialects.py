@@ -240,11 +240,12 @@ def read_csv(layout: Layout) -> str:
     syntax = SYNTAX["duckdb"]
     types = ", ".join(f"{syntax.literal(column)}: 'VARCHAR'" for column in layout.columns)
     not_null = ", ".join(map(syntax.literal, layout.columns))
-    line_end = layout.line_end.replace("\r", "\\r").replace("\n", "\\n")
+    # The option new_line is left out: DuckDB reads LF and CRLF without it, and refuses a mixture.
+    # With it and strict_mode, or with another line end than the file's, it returns no rows.
     return (
         f"read_csv([{syntax.literal(_duckdb_pattern(layout.url))}], columns = {{{types}}}, "
         f"force_not_null = [{not_null}], auto_detect = false, header = true, skip = 0, "
-        f"delim = ',', quote = '\"', escape = '\"', comment = '', new_line = '{line_end}', "
+        f"delim = ',', quote = '\"', escape = '\"', comment = '', "
         f"nullstr = '', encoding = 'utf-8', compression = '{layout.compression or 'none'}', "
         f"max_line_size = {MAX_ROW_BYTES}, strict_mode = true, null_padding = false, "
         "ignore_errors = false, store_rejects = false, hive_partitioning = false, "
