@@ -9,8 +9,12 @@ import json
 import sys
 import tempfile
 
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
+
+
+def answer(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -21,7 +25,9 @@ def main() -> None:
             .config("spark.driver.host", "127.0.0.1")
             .config("spark.sql.warehouse.dir", f"{folder}/warehouse")
             .config("spark.sql.ansi.enabled", "true")
-            .config("spark.hadoop.javax.jdo.option.ConnectionURL", "jdbc:derby:memory:m;create=true")
+            .config(
+                "spark.hadoop.javax.jdo.option.ConnectionURL", "jdbc:derby:memory:m;create=true"
+            )
             .config("spark.hadoop.datanucleus.schema.autoCreateAll", "true")
             .config("spark.hadoop.hive.metastore.schema.verification", "false")
             .config("spark.driver.extraJavaOptions", f"-Dderby.system.home={folder}")
@@ -29,17 +35,15 @@ def main() -> None:
             .getOrCreate()
         )
         session.sparkContext.setLogLevel("OFF")
-        print("ready", flush=True)
+        answer("ready")
         for line in sys.stdin:
             try:
                 for text in (statements := json.loads(line))[:-1]:
                     session.sql(text)
                 found = {"rows": [list(row) for row in session.sql(statements[-1]).collect()]}
-            except PySparkException as error:
+            except Exception as error:  # noqa: BLE001 -- of Spark, Py4J or Java
                 found = {"error": str(error)}
-            except Exception as error:  # noqa: BLE001 -- Py4J wraps what fails in a task
-                found = {"error": str(error)}
-            print(json.dumps(found), flush=True)
+            answer(json.dumps(found))
         session.stop()
 
 

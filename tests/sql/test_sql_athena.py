@@ -83,9 +83,7 @@ def view(hive) -> Query:
         columns = [name for name in view_columns(text) if name not in ("synced_at", "diff_type")]
         order = [columns.index(name) for name in COLUMNS if name in columns]
         rows = [row for row in found["rows"] if not {*row[2:]} & {*HEADER[:2]}]
-        return sorted(
-            (int(row[0][-2:]), row[1], *(row[2:][i] for i in order)) for row in rows
-        )
+        return sorted((int(row[0][-2:]), row[1], *(row[2:][i] for i in order)) for row in rows)
 
     return query
 

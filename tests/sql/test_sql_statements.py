@@ -70,7 +70,7 @@ def test_hostile_names_are_quoted(dialect, tmp_path):
     name = 'x"; DROP TABLE a; --\\'
     history = history_in(tmp_path, name=name)
     made = statements(history, dialect, sync=history[1])
-    insert = next(text for text in made if text.startswith("INSERT INTO \"cohort_members\""))
+    insert = next(text for text in made if text.startswith('INSERT INTO "cohort_members"'))
     parsed = sqlglot.parse_one(insert, read=dialect.replace("postgresql", "postgres"))
     assert name in {identifier.name for identifier in parsed.find_all(exp.Identifier)}
 

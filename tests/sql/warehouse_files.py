@@ -158,8 +158,10 @@ def library_rows(history: CohortHistory, columns: Sequence[str] = COLUMNS) -> li
             source = history.source(sync, diff_type)
             schema = history.schema
             order = [schema.columns.index(column) for column in columns]
-            for row in source.rows_of(schema, fill=True):
-                found.append((sync.synced_at.minute, diff_type.value, *(row[i] for i in order)))
+            found += [
+                (sync.synced_at.minute, diff_type.value, *(row[i] for i in order))
+                for row in source.rows_of(schema, fill=True)
+            ]
     return sorted(found)
 
 
@@ -171,4 +173,4 @@ def library_members(history: CohortHistory, number: int = -1) -> list[tuple[str,
 
 def needed(text: str) -> DiffType | None:
     """Return the file that a COPY statement loads."""
-    return next((t for t in DiffType if f'_{t.value}"' in text.split("(")[0]), None)
+    return next((t for t in DiffType if f'_{t.value}"' in text.partition("(")[0]), None)
