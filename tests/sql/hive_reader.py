@@ -31,6 +31,9 @@ def main() -> None:
             .config("spark.hadoop.datanucleus.schema.autoCreateAll", "true")
             .config("spark.hadoop.hive.metastore.schema.verification", "false")
             .config("spark.driver.extraJavaOptions", f"-Dderby.system.home={folder}")
+            # Athena reads the folders below a folder too.
+            .config("spark.hadoop.mapreduce.input.fileinputformat.input.dir.recursive", "true")
+            .config("spark.hadoop.hive.mapred.supports.subdirectories", "true")
             .enableHiveSupport()
             .getOrCreate()
         )

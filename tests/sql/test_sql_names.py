@@ -89,9 +89,7 @@ def test_names_of_manifests_need_no_quotes_and_differ(tmp_path):
         found = manifests(history)
         names |= found.keys()
         for name in found:
-            assert set(name) <= set(
-                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~=-"
-            )
+            assert set(name) <= set(f"{ascii_letters}{digits}._~=-")
             assert any(f"/{name}'" in text for text in statements(history, "redshift"))
     assert len(names) == 7
 
