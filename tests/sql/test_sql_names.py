@@ -37,10 +37,13 @@ def test_a_routing_key_is_no_pattern_for_duckdb(key, streams):
 
 @pytest.mark.parametrize("path", ["w?", "[w]", "k=v", "a b/{c}", "back\\slash"])
 def test_a_folder_is_no_pattern_for_duckdb_and_adds_no_column(path, tmp_path):
-    own_history(tmp_path, [("other", "", "", "")], path="wx")
-    own_history(tmp_path, [("other", "", "", "")], path="w")
-    history = own_history(tmp_path, [("1", "ann", "", "")], path=path, key="vip")
+    for other in ("wx", "w", "a b/c"):
+        own_history(tmp_path, [("other", "", "", "")], path=other)
+    history = own_history(tmp_path, [("1", "ann", "", "")], path=path)
     with duckdb.connect() as connection:
+        for text in statements(history, "duckdb", sync=history[0]):
+            connection.execute(text)
+        assert connection.execute("FROM cohort_members").fetchall() == [("1", "ann", "", "")]
         for text in statements(history, "duckdb", table="files"):
             connection.execute(text)
         found = connection.execute("SELECT DISTINCT * EXCLUDE (synced_at, diff_type) FROM files")
