@@ -94,6 +94,7 @@ EXAMPLES = [
     errors.RecordFormatError(RECORD, "it is not JSON"),
     errors.LogLimitError("its last number is used", "Set another path in the Destination"),
     errors.TablesError("cohorts/123_26umsb5", AT, "members: 1,000 expected, 998 found"),
+    errors.DatabaseRefusedError("cohorts/123_26umsb5", AT, "psycopg.DiskFull", "53100"),
     errors.WorkerDiedError(-9),
 ]
 """One example of every class; each is in the docstring of its class."""
@@ -198,7 +199,12 @@ def test_there_is_one_example_of_every_class_in_the_order_of_the_module():
 
 def test_the_library_has_these_families():
     tops = {cls for cls in CLASSES if cls.__bases__[0] is CohortS3Error}
-    alone = {errors.RetryableError, errors.SyncTimeError, errors.TablesError}
+    alone = {
+        errors.RetryableError,
+        errors.SyncTimeError,
+        errors.TablesError,
+        errors.DatabaseRefusedError,
+    }
     assert tops == FAMILIES | alone | {errors.WorkerDiedError}
 
 

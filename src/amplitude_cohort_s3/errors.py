@@ -63,6 +63,7 @@
             RecordFormatError (ValueError)
             LogLimitError (ValueError)
         TablesError (ValueError)
+        DatabaseRefusedError (OSError)
         WorkerDiedError (OSError)
 
 Every class has one cause. The classes in brackets are families: catch them, they are never
@@ -1208,6 +1209,31 @@ class TablesError(CohortS3Error, ValueError):
             f"the sync of {self.synced_at.isoformat()} does not match the tables of "
             f"{self.stream!r}: {self.reason}. Nothing was changed. Call apply with reconcile=True "
             "to take the members from the snapshot of the sync"
+        )
+
+
+@define(slots=False)
+class DatabaseRefusedError(CohortS3Error, OSError):
+    """A statement that the database or its driver refused while a sync was applied.
+
+    The driver's message may quote rows, so the error has only its class and its code.
+
+    Example: ``the database refused to apply the sync of 2026-11-23T14:05:00+00:00 to the tables of
+    'cohorts/123_26umsb5': psycopg.DiskFull (53100). Nothing was changed. Look for the code in the
+    documentation or the log of the database; its message may quote rows and is not shown``
+    """
+
+    stream: str
+    synced_at: datetime
+    kind: str
+    code: str | None = None
+
+    def __str__(self) -> str:
+        code = "" if self.code is None else f" ({self.code})"
+        return (
+            f"the database refused to apply the sync of {self.synced_at.isoformat()} to the tables "
+            f"of {self.stream!r}: {self.kind}{code}. Nothing was changed. Look for the code in the "
+            "documentation or the log of the database; its message may quote rows and is not shown"
         )
 
 

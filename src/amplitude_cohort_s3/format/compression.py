@@ -4,7 +4,7 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from .._bytes import CHUNK_BYTES
 from .._optional import load
@@ -96,7 +96,18 @@ def content_type_of(key: str) -> str:
 
 def is_compressed(first: bytes) -> bool:
     """Return whether :func:`unpack_chunks` decompresses a file that begins with these bytes."""
-    return first.startswith((_GZIP_MAGIC, _ZSTD_MAGIC))
+    return compression_of(first) is not None
+
+
+def compression_of(first: bytes) -> Literal["gzip", "Zstandard"] | None:
+    r"""Return the compression of a file that begins with these bytes, or None.
+
+    >>> compression_of(b"\x1f\x8b\x08"), compression_of(b"amplitudeID")
+    ('gzip', None)
+    """
+    if first.startswith(_GZIP_MAGIC):
+        return "gzip"
+    return "Zstandard" if first.startswith(_ZSTD_MAGIC) else None
 
 
 def _decompress_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from os import PathLike
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from attrs import field, frozen
 
@@ -259,6 +259,10 @@ class SyncFiles:
         pending = self.log.pending
         if pending is not None and sync.files[diff_type].key in pending.replaced:
             yield pending.replaced[sync.files[diff_type].key]
+
+    def stored(self, sync: BucketSync, diff_type: DiffType) -> BinaryIO:
+        """Open one file as it is stored: compressed if it was, and not verified."""
+        return self._open(sync.files[diff_type].key)
 
     def rows(self, sync: BucketSync, diff_type: DiffType) -> Iterator[Row]:
         """Yield the rows of one file, in the order and the columns of the file.
