@@ -37,6 +37,7 @@
             CredentialsError (PermissionError)
             StoreUnavailableError (ConnectionError) *
             StoreRefusedError (OSError)
+            FileAccessError (PermissionError)
             DiskFullError (OSError)
         [AmplitudeError]
             AmplitudeAccessDeniedError (PermissionError)
@@ -719,6 +720,22 @@ class StoreRefusedError(StorageError, OSError):
             f"the store refuses {self.operation}{of} in the bucket {self.bucket!r} with the code "
             f"{self.code}. {hint}"
         )
+
+
+@define(slots=False)
+class FileAccessError(StorageError, PermissionError):
+    """A file or folder of a local storage that this account may not use.
+
+    Example: ``'/data/cohorts' belongs to the account 0 and refuses this one (1000). Run as that
+    account, or give this one access to the folder``
+    """
+
+    path: str
+    fault: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.path!r} {self.fault}. {self.hint}"
 
 
 @define(slots=False)

@@ -24,8 +24,11 @@ def local(tmp_path) -> LocalStorage:
 
 
 def staged_files(storage):
-    folder = storage.root / STAGING_FOLDER
-    return list(folder.iterdir()) if folder.exists() else []
+    return [path for path in (storage.root / STAGING_FOLDER).rglob("*") if path.is_file()]
+
+
+def staged_path(storage, staged):
+    return storage.root / STAGING_FOLDER / staged.key / staged.handle["file"]
 
 
 def keys(storage):
@@ -98,7 +101,7 @@ def test_a_file_restored_from_a_backup_is_recognised_by_its_bytes(local):
 def test_a_folder_under_the_key_counts_as_another_object(local):
     staged = local.stage("k", [bytes(4096)])
     (local.root / "k").mkdir()
-    os.truncate(local.root / STAGING_FOLDER / staged.handle["file"], 0)
+    os.truncate(staged_path(local, staged), 0)
     for _ in range(2):
         assert local.inspect(staged) is StagedState.TAKEN
         local.discard(staged)
@@ -166,7 +169,7 @@ def test_a_power_cut_undoes_no_finished_call(local, disk):
     discarded = local.stage("other/c", [b"x"])
     disk.events.clear()
     local.discard(discarded)
-    file = local.root / STAGING_FOLDER / discarded.handle["file"]
+    file = staged_path(local, discarded)
     assert disk.events == [("unlink", file), ("fsync", file.parent)]
     local.delete("other/b")
     disk.check()
