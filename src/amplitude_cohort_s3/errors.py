@@ -726,8 +726,8 @@ class StoreRefusedError(StorageError, OSError):
 class FileAccessError(StorageError, PermissionError):
     """A file or folder of a local storage that this account may not use.
 
-    Example: ``'/data/cohorts' belongs to the account 0 and refuses this one (1000). Run as that
-    account, or give this one access to the folder``
+    Example: ``'/data/cohorts' belongs to the account 0 and refuses the account 1000. Run as its
+    owner, or give this account access``
     """
 
     path: str

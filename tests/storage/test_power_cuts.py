@@ -4,10 +4,12 @@ import os
 from contextlib import closing
 
 import pytest
+from dying import Dying
 from power_cuts import DiskState, WatchedDisk
 from syncs import contents as bytes_of
 
 from amplitude_cohort_s3 import LocalStorage, forget, prune, read_history, recover
+from amplitude_cohort_s3.testing.faulty_storage import Death
 from amplitude_cohort_s3.testing.invariants import assert_invariants
 from amplitude_cohort_s3.testing.small_cohort import STREAM, moment, sync_ids
 
@@ -28,12 +30,25 @@ def prune_first(storage):
     prune(storage, STREAM, before=moment(1))
 
 
+def doomed_sync(storage):
+    """Run a sync that dies after its record, and lose one of its staged files."""
+    with pytest.raises(Death):
+        sync_ids(Dying(storage, "publish"), [2, 3, 4], 1)
+    (lost,) = [info for info in storage.list_staged() if "existing" in info.staged.key]
+    storage.discard(lost.staged)
+
+
+def recover_it(storage):
+    recover(storage, STREAM)
+
+
 # The work, and what was done before it.
 WORK = {
     "first sync": (first_sync, ()),
     "second sync": (second_sync, (first_sync,)),
     "forget": (forget_one, (first_sync, second_sync)),
     "prune": (prune_first, (first_sync, second_sync)),
+    "recovery of a void sync": (recover_it, (first_sync, doomed_sync)),
 }
 
 

@@ -57,11 +57,16 @@ class FlushedFolders:
                 sync_folder(folder.parent)
             self._flushed.add(folder)
 
-    def remove_if_empty(self, folder: Path) -> None:
-        """Remove a folder, unless it has entries or is gone."""
-        with contextlib.suppress(OSError):
+    def remove_if_empty(self, folder: Path) -> bool:
+        """Remove a folder unless it has entries; return whether it is gone."""
+        try:
             folder.rmdir()
-            self._flushed.discard(folder)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+        self._flushed.discard(folder)
+        return True
 
 
 def is_symlink(path: Path) -> bool:
@@ -168,8 +173,8 @@ def access_error(path: Path) -> FileAccessError:
     nearest = next((p for p in (path, *path.parents) if _owner(p) is not None), path)
     return FileAccessError(
         str(nearest),
-        f"belongs to the account {_owner(nearest)} and refuses this one ({_account()})",
-        "Run as that account, or give this one access to the folder",
+        f"belongs to the account {_owner(nearest)} and refuses the account {_account()}",
+        "Run as its owner, or give this account access",
     )
 
 

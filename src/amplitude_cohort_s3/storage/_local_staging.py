@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .._bytes import Hashed
-from ..errors import InvalidKeyError, UnsuitableStorageError
+from ..errors import FileAccessError, InvalidKeyError
 from ._local_files import (
     FlushedFolders,
     check_hard_links,
@@ -122,9 +122,15 @@ class StagingArea:
                     os.close(descriptor)
 
     def remove(self, path: Path) -> None:
-        """Remove a staged file, if it is there, and the folder of its key if that is empty."""
+        """Remove a staged file, if it is there."""
         path.unlink(missing_ok=True)
-        self._folders.remove_if_empty(path.parent)
+        self.remove_empty_folders(path)
+
+    def remove_empty_folders(self, path: Path) -> None:
+        """Remove the folders of a staged file that are empty."""
+        for folder in path.parents:
+            if folder == self._folder or not self._folders.remove_if_empty(folder):
+                return
 
     def _folder_of(self, key: str) -> Path:
         """Return the folder of what is staged for a key."""
@@ -138,24 +144,24 @@ class StagingArea:
 
     def _check_not_linked(self, folder: Path) -> None:
         if is_symlink(folder):
-            raise UnsuitableStorageError(
-                f"the folder {str(folder)!r}",
-                "a place of its own: it is a symbolic link, and rows would be written elsewhere",
+            raise FileAccessError(
+                str(folder),
+                "is a symbolic link, so rows would be written to another place",
                 "Remove the link",
             )
 
     def _create(self, path: Path, target: Path, key: str) -> int:
         """Create an empty file that only this account can read, and return its descriptor."""
-        for tries_left in (2, 1, 0):
-            with translated(path, key):
-                self._folders.make(path.parent)
-                self._check_file_system(path.parent, target.parent)
-                try:
+        for tries_left in range(9, -1, -1):
+            try:
+                with translated(path, key):
+                    self._folders.make(path.parent)
+                    self._check_file_system(path.parent, target.parent)
                     return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-                except FileNotFoundError:
-                    # Another process has published this key, and removed the folder.
-                    if not tries_left:
-                        raise
+            except FileNotFoundError:
+                # Another process has removed the folder, because it was empty.
+                if not tries_left:
+                    raise
         raise AssertionError
 
     def _check_file_system(self, folder: Path, target: Path) -> None:

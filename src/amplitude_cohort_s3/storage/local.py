@@ -83,7 +83,6 @@ class LocalStorage(ComposeByReading):
                 yield _info(key, path)
 
     def open(self, key: str, /) -> BinaryIO:
-        self._check_root()
         path = self._path(key)
         try:
             return path.open("rb")
@@ -163,7 +162,7 @@ class LocalStorage(ComposeByReading):
             # Also if it was gone: another process may have died before it flushed that.
             if folder.exists():
                 sync_folder(folder)
-        self._folders.remove_if_empty(folder)
+        self._staging.remove_empty_folders(temporary)
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
         path = self._path(staged.key)
@@ -189,16 +188,20 @@ class LocalStorage(ComposeByReading):
 
     def _check_root(self) -> None:
         """Raise if the root was there before: a disk that was unmounted is not an empty bucket."""
-        if self.root.exists():
-            self._root_was_there = True
-        elif self._root_was_there:
+        try:
+            exists = self.root.exists()
+        except PermissionError:
+            raise access_error(self.root) from None
+        if not exists and self._root_was_there:
             raise UnsuitableStorageError(
                 repr(self),
                 "its root folder, which was there before",
                 "Mount or restore it, then run the same again",
             )
+        self._root_was_there = exists
 
     def _path(self, key: str) -> Path:
+        self._check_root()
         segments = [encode_segment(s, windows=os.name == "nt") for s in check_key(key).split("/")]
         if segments[0] == STAGING_FOLDER:
             raise InvalidKeyError(key, f"{STAGING_FOLDER} is the folder for staged files")
@@ -233,8 +236,8 @@ class LocalStorage(ComposeByReading):
             os.link(source, target)
 
     def _make_folder(self, folder: Path) -> None:
-        self._check_root()
         self._folders.make(folder)
+        self._root_was_there = True
 
 
 def _root(root: str | os.PathLike[str]) -> Path:
