@@ -65,6 +65,11 @@ EXAMPLES = [
     errors.CredentialsError("ExpiredToken"),
     errors.StoreUnavailableError("my-bucket", "SlowDown"),
     errors.StoreRefusedError("my-bucket", KEY, "PutObject", "InvalidRequest"),
+    errors.FileAccessError(
+        "/data/cohorts",
+        "belongs to the account 0 and refuses the account 1000",
+        "Run as its owner, or give this account access",
+    ),
     errors.DiskFullError("/tmp"),
     errors.AmplitudeAccessDeniedError("https://amplitude.com"),
     errors.UnknownCohortError("26umsb5"),

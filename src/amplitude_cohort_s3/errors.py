@@ -37,6 +37,7 @@
             CredentialsError (PermissionError)
             StoreUnavailableError (ConnectionError) *
             StoreRefusedError (OSError)
+            FileAccessError (PermissionError)
             DiskFullError (OSError)
         [AmplitudeError]
             AmplitudeAccessDeniedError (PermissionError)
@@ -721,6 +722,22 @@ class StoreRefusedError(StorageError, OSError):
             f"the store refuses {self.operation}{of} in the bucket {self.bucket!r} with the code "
             f"{self.code}. {hint}"
         )
+
+
+@define(slots=False)
+class FileAccessError(StorageError, PermissionError):
+    """A file or folder of a local storage that this account may not use.
+
+    Example: ``'/data/cohorts' belongs to the account 0 and refuses the account 1000. Run as its
+    owner, or give this account access``
+    """
+
+    path: str
+    fault: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.path!r} {self.fault}. {self.hint}"
 
 
 @define(slots=False)

@@ -26,6 +26,7 @@ from ..format.filename import DiffType
 from ..format.reader import LineReader, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
+from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_without_key
 from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
@@ -38,7 +39,7 @@ from ._partition import (
     jobs_with_sorted_previous,
     partition,
 )
-from ._spill import RangeIndex, append, as_disk_full_error
+from ._spill import RangeIndex, append
 from ._workers import run_tasks
 from .progress import Progress
 from .protocol import DiffFile, DiffReport, Duplicates

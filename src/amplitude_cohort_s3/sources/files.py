@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -27,6 +27,7 @@ from ..format.columns import id_column, places_of
 from ..format.compression import is_compressed, unpack_chunks
 from ..format.csv_blocks import read_blocks
 from ..format.schema import RowSchema
+from ..storage.temporary import temporary_errors
 from ._borrowed_file import BorrowedFile, checked_file, position_of
 from .arrow import BATCH_ROWS, arrow_csv
 from .protocol import CsvSource
@@ -238,10 +239,12 @@ def _seekable(stream: BinaryIO, first: bytes, *, can_seek: bool) -> Generator[Bi
         stream.seek(0)
         yield stream
         return
-    with tempfile.TemporaryFile() as copy:
-        copy.write(first)
-        shutil.copyfileobj(stream, copy, CHUNK_BYTES)
-        copy.seek(0)
+    with ExitStack() as closing:
+        with temporary_errors():
+            copy = closing.enter_context(tempfile.TemporaryFile())
+            copy.write(first)
+            shutil.copyfileobj(stream, copy, CHUNK_BYTES)
+            copy.seek(0)
         yield copy
 
 
