@@ -21,7 +21,6 @@ from ..diff.cohort_diff import diff_members
 from ..errors import NoSyncYetError
 from ..format.columns import ID_COLUMNS, Row
 from ..format.filename import CohortFileName, DiffType
-from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync, SkippedObject, SyncState, UnpublishedSync
 from ..log.records import RecordedFile, SyncRecord
@@ -137,7 +136,7 @@ class Replay:
         """
         source = self.source(sync, diff_type)
         with source.reading():
-            for batch in read_table(source.chunks(), canonical=source.canonical).batches:
+            for batch in source.read_table().batches:
                 yield from batch
 
     @property
@@ -150,7 +149,7 @@ class Replay:
         record = self.record(sync)
         if record is not None:
             return record.schema.properties
-        tables = [read_table(self.source(sync, t).chunks()) for t in sync.files]
+        tables = [self.source(sync, t).read_table() for t in sync.files]
         return tuple(dict.fromkeys(name for table in tables for name in table.properties))
 
     # --- Members -----------------------------------------------------------------------

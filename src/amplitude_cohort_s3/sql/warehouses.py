@@ -4,13 +4,11 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
-from urllib.parse import unquote
 
 from attrs import frozen
 
 from ..errors import ConfigurationError
 from ..format.filename import DiffType
-from ..format.reader import read_table
 from ..history.history import CohortHistory, check_is_history
 from ..log.listing import BucketSync
 
@@ -183,8 +181,7 @@ def _with_files(
 
 def _columns(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> tuple[str, ...]:
     """Return the columns of a file in its own order, since warehouses load them by number."""
-    source = history.source(sync, diff_type)
-    return read_table(source.chunks(), canonical=source.canonical).columns
+    return history.source(sync, diff_type).read_table().columns
 
 
 def _merge(
@@ -249,7 +246,7 @@ def _manifest_name(url: str) -> str:
 
 def _read_csv(syntax: _Syntax, url: str, columns: Sequence[str]) -> str:
     # DuckDB reads the paths of local files, and not their URLs.
-    path = unquote(url.removeprefix("file://")) if url.startswith("file://") else url
+    path = url.removeprefix("file://")
     types = ", ".join(f"{syntax.literal(column)}: 'VARCHAR'" for column in columns)
     return (
         f"read_csv([{syntax.literal(path)}], columns = {{{types}}}, "

@@ -236,7 +236,7 @@ class LocalStorage(ComposeByReading):
         return ObjectInfo(
             key=key,
             size=status.st_size,
-            url=path.absolute().as_uri(),
+            url=f"file://{'/' if os.name == 'nt' else ''}{path.absolute().as_posix()}",
             last_modified=datetime.fromtimestamp(status.st_mtime, UTC),
         )
 
