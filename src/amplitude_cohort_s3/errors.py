@@ -300,13 +300,17 @@ class CompressionError(MembersError, ValueError):
 class InvalidArchiveError(MembersError, ValueError):
     """A ``.tar.gz`` archive that is damaged, or that is too large. Nothing of it was stored.
 
-    Example: ``the archive can't be read: it ends before its end mark. Download it again, or unpack
-    it yourself``
+    Example: ``the archive 'cohort.tar.gz' can't be read: it ends before its end mark. Download it
+    again, or unpack it yourself``
     """
 
     rule: str
     over_limit: bool = False
     """True if the archive is larger than any archive of cohort files."""
+    file: str | None = None
+    """The name of the archive, if its stream has one."""
+    inner_file: str | None = None
+    """The file in the archive that was being read, if there was one."""
 
     def __str__(self) -> str:
         hint = (
@@ -314,7 +318,9 @@ class InvalidArchiveError(MembersError, ValueError):
             if self.over_limit
             else "Download it again"
         )
-        return f"the archive can't be read: {self.rule}. {hint}, or unpack it yourself"
+        where = "" if self.file is None else f" {self.file!r}"
+        at = "" if self.inner_file is None else f" at its file {self.inner_file!r}"
+        return f"the archive{where} can't be read{at}: {self.rule}. {hint}, or unpack it yourself"
 
 
 @define(slots=False)

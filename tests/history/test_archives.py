@@ -21,7 +21,7 @@ from amplitude_cohort_s3 import (
     errors,
     read_history,
 )
-from amplitude_cohort_s3.history import archives
+from amplitude_cohort_s3.history._tar import MAX_MEMBERS
 from amplitude_cohort_s3.history.archives import unpack_archive
 
 TIME = "2026-11-23T14:05"
@@ -320,7 +320,7 @@ def test_bombs_are_stopped_early_in_little_memory(head: bytes, limit: str):
 def test_the_number_of_members_is_limited():
     storage = MemoryStorage()
     for kind in (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.XGLTYPE):
-        endless = header("x", 0, kind) * (archives.MAX_MEMBERS + 1)
+        endless = header("x", 0, kind) * (MAX_MEMBERS + 1)
         with pytest.raises(errors.InvalidArchiveError, match="more than 1,000 members"):
             unpack_archive(io.BytesIO(gzip.compress(endless + bytes(1024))), storage)
 

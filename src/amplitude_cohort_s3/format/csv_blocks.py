@@ -80,6 +80,8 @@ class Block:
         >>> Block(1, b'"1","a"\r\n"2",""\r\n').as_plain(2)
         '1,a\n2,\n'
         """
+        if self.data.endswith(b"\r"):
+            return None  # With the line end that is added here, it would be CRLF.
         data = self.data if self.data.endswith(b"\n") else self.data + b"\n"
         quoted = b'"' in data
         if b"\r" in data:
