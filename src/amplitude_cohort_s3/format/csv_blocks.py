@@ -38,8 +38,8 @@ _QUOTED_CELL = re.compile(r'"((?:[^"]++|"")*+)"|([^",\r]*)')
 
 # A record ends at the first line end that is not in quotes. One match reads a whole record,
 # because a loop over its lines would take long for a cell of millions of line ends.
-_RECORD = re.compile(r'((?:[^"\n]++|"[^"]*+")*+)(\n?)')
-_RECORD_BYTES = re.compile(rb'(?:[^"\n]++|"[^"]*+")*+\n?')
+_RECORD = re.compile(r'[^"\n]*+(?:"[^"]*+"[^"\n]*+)*+\n?')
+_RECORD_BYTES = re.compile(_RECORD.pattern.encode())
 
 _LONE_CR = "it has a CR that is not followed by LF, outside of quotes"
 _LONE_CR_HINT = "Save the file with LF or CRLF line ends"
@@ -122,18 +122,14 @@ class Block:
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the first line and the cells of each record; blank lines are skipped."""
-        text, line, position = self.text(), self.first_line, 0
-        while position < len(text):
-            match = _RECORD.match(text, position)
-            if match is None or match.end() == position:
-                raise MalformedCsvError(line, "a quoted cell is never closed")
-            record, end = match.groups()
-            if end:
-                record = record.removesuffix("\r")
-            if record:
-                yield line, split_record(record, line)
-            line += record.count("\n") + 1
-            position = match.end()
+        line = self.first_line
+        for record in _RECORD.findall(self.text()):
+            row = record.removesuffix("\n")
+            if row is not record:
+                row = row.removesuffix("\r")
+            if row:
+                yield line, split_record(row, line)
+            line += record.count("\n") if '"' in record else 1
 
     def first_record(self) -> "Block":
         """Return the first record that is not blank, with the blank lines before it."""

@@ -143,9 +143,10 @@ class RowReader:
         """Return the block as plain text (see :meth:`Block.as_plain`), or None."""
         header = self.header
         width = len(header.names)
-        if header.tabs or header.repeated_ids or width == 1 or header.may_repeat_in(block.data):
+        if header.tabs or header.repeated_ids or width == 1:
             return None
-        return block.as_plain(width)
+        text = block.as_plain(width)
+        return None if text is None or header.may_repeat_in(block.data) else text
 
     def rows(self, block: Block) -> list[Row]:
         """Return the rows of a block."""
@@ -256,7 +257,7 @@ class LineReader:
         usual has a very long row, perhaps of millions of lines.
         """
         header = self.reader.header
-        if self.places is not None or header.tabs or header.may_repeat_in(block.data):
+        if self.places is not None or header.tabs:
             return None
         if b"\r" in block.data or len(block.data) > _MAX_CANONICAL_BYTES:
             return None
@@ -265,7 +266,9 @@ class LineReader:
         commas = width - 1
         is_canonical = canonical_line(width)
         doubtful = [line for line in lines if '"' in line or line.count(",") != commas]
-        return lines if all(map(is_canonical, doubtful)) else None
+        if not all(map(is_canonical, doubtful)) or header.may_repeat_in(block.data):
+            return None
+        return lines
 
     def _keys(self, lines: list[str]) -> list[str] | None:
         place = self.key
