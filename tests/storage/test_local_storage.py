@@ -52,7 +52,7 @@ def test_a_key_is_the_path_of_its_file(local):
     info = local.create("cohorts/a b.csv", b"data")
     path = local.root / "cohorts" / "a b.csv"
     assert path.read_bytes() == b"data"
-    assert info.url == path.as_uri()
+    assert info.url == f"file://{path}"
     assert info.last_modified is not None
     assert info.last_modified.tzinfo is not None
 

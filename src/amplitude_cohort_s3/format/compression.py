@@ -60,11 +60,15 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise CompressionError("gzip", "the data ends too early")
 
 
-def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def unpack_chunks(chunks: Iterable[bytes], *, file: str | None = None) -> Iterator[bytes]:
     """Yield the bytes of a file, decompressed if it is gzip or Zstandard.
 
     The first bytes of the file decide, because its name may be wrong. Zstandard needs the
     extra ``zstd``.
+
+    Args:
+        chunks: The bytes as stored.
+        file: The name of the file in errors.
 
     Raises:
         CompressionError: The file is damaged or ends too early.
@@ -77,12 +81,16 @@ def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     while len(first) < len(_ZSTD_MAGIC) and (more := next(parts, None)) is not None:
         first += more
     whole = chain([first], parts)
-    if first.startswith(_GZIP_MAGIC):
-        yield from decompress_chunks(whole)
-    elif first.startswith(_ZSTD_MAGIC):
-        yield from _decompress_zstd(whole)
-    else:
-        yield from whole
+    try:
+        if first.startswith(_GZIP_MAGIC):
+            yield from decompress_chunks(whole)
+        elif first.startswith(_ZSTD_MAGIC):
+            yield from _decompress_zstd(whole)
+        else:
+            yield from whole
+    except CompressionError as error:
+        error.file = file
+        raise
 
 
 def content_type_of(key: str) -> str:

@@ -12,7 +12,7 @@ from attrs import field, frozen
 from .._bytes import read_chunks
 from .._display import counted, html_columns
 from ..format.columns import Row
-from ..format.compression import decompress_chunks
+from ..format.compression import unpack_chunks
 from ..format.content import verified
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
@@ -125,13 +125,12 @@ def object_source(key: str, open_object: OpenObject) -> CsvSource:
     """Return a file that no record describes.
 
     Args:
-        key: The object's key; an object whose key ends in ``.gz`` is decompressed.
+        key: The object's key. A compressed object is decompressed, whatever its name.
         open_object: ``storage.open``.
     """
 
     def chunks() -> Iterator[bytes]:
-        stored = read_chunks(open_object(key))
-        return decompress_chunks(stored) if key.endswith(".gz") else stored
+        return unpack_chunks(read_chunks(open_object(key)), file=key)
 
     return CsvSource(chunks=chunks, file=key)
 

@@ -8,7 +8,7 @@ NULL, the empty text is its mark of NULL, and ``Syntax.cell`` makes it empty tex
 
 from collections.abc import Iterable
 from typing import Literal
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from attrs import frozen
 
@@ -256,7 +256,7 @@ def read_csv(layout: Layout) -> str:
 def _duckdb_pattern(url: str) -> str:
     """Return the pattern that matches one file. DuckDB reads paths of local files, not URLs."""
     is_local = url.startswith("file://")
-    path = unquote(url.removeprefix("file://")) if is_local else url
+    path = url.removeprefix("file://") if is_local else url
     is_wild = not {"*", "?", "["}.isdisjoint(path)
     if ("\\" in path and (is_wild or not is_local)) or ("?" in path and not is_local):
         # A backslash separates folders in a pattern, and ? begins the parameters of a URL.

@@ -13,7 +13,6 @@ from attrs import evolve, frozen
 
 from ..errors import TablesError
 from ..format.filename import DiffType
-from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..history.history import CohortHistory, check_is_history
 from ..history.members import Members
@@ -210,7 +209,7 @@ class _SyncApplication:
         if record is not None and source.canonical:
             schema = record.schema
         else:
-            properties = read_table(source.chunks()).properties
+            properties = source.read_table().properties
             schema = RowSchema(properties=properties, key=self.history.match_by)
         sources = {DiffType.EXISTING: source}
         return Members(schema=schema, sources=sources, work_dir=self.history.work_dir)

@@ -270,6 +270,6 @@ def _info(key: str, path: Path) -> ObjectInfo:
     return ObjectInfo(
         key=key,
         size=status.st_size,
-        url=path.as_uri(),
+        url=f"file://{'/' if os.name == 'nt' else ''}{path.as_posix()}",
         last_modified=datetime.fromtimestamp(status.st_mtime, UTC),
     )

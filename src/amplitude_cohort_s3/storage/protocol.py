@@ -17,7 +17,8 @@ class ObjectInfo:
     Attributes:
         key: The whole key, from the root of the storage.
         size: The number of bytes as stored.
-        url: The address for other tools (pandas, DuckDB): ``s3://…``, ``file://…``.
+        url: The address for other tools (pandas, DuckDB) and for ``MemberFile``: ``s3://…``,
+            ``file://…``. The key is written as it is, because DuckDB decodes no ``%3A``.
         last_modified: The time at which the object became visible by the store's clock,
             or None if the store does not report it.
     """
