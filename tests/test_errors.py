@@ -65,6 +65,10 @@ EXAMPLES = [
     errors.CredentialsError("ExpiredToken"),
     errors.StoreUnavailableError("my-bucket", "SlowDown"),
     errors.StoreRefusedError("my-bucket", KEY, "PutObject", "InvalidRequest"),
+    errors.InvalidResponseError(
+        "my-bucket", "ListObjectsV2", "it has no IsTruncated and the type text/html"
+    ),
+    errors.ArchivedObjectError("my-bucket", KEY, "GLACIER"),
     errors.DiskFullError("/tmp"),
     errors.AmplitudeAccessDeniedError("https://amplitude.com"),
     errors.UnknownCohortError("26umsb5"),
@@ -141,6 +145,7 @@ RETRYABLE = {
     errors.AmplitudeUnavailableError,
     errors.ConcurrentSyncError,
     errors.ExportFailedError,
+    errors.InvalidResponseError,
     errors.StoreUnavailableError,
     errors.SyncVoidError,
     errors.UnfinishedSyncError,

@@ -39,6 +39,7 @@ from attrs import frozen
 
 from ...errors import (
     CohortS3Error,
+    InvalidResponseError,
     ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -109,7 +110,7 @@ class WriteOnce:
             try:
                 if not self.bucket.abort(staged.key, staged.detail("upload_id")):
                     return
-            except StoreUnavailableError:
+            except (StoreUnavailableError, InvalidResponseError):
                 pass  # The abort may have happened.
             except CohortS3Error as error:
                 refusal = error
