@@ -47,6 +47,7 @@ endpoint_url = "http://127.0.0.1:9000"
 kms_key_id = "arn:aws:kms:eu-west-1:111122223333:key/1"
 expected_bucket_owner = "111122223333"
 acl = "bucket-owner-full-control"
+checksums = false
 log = "logs"
 
 [destinations.disk]
@@ -121,6 +122,7 @@ def test_each_key_becomes_an_argument_of_the_library():
                     "kms_key_id": "arn:aws:kms:eu-west-1:111122223333:key/1",
                     "expected_bucket_owner": "111122223333",
                     "acl": "bucket-owner-full-control",
+                    "checksums": False,
                 },
             ),
             "disk": DestinationConfig(destination=disk, folder=Path("etc/bucket")),

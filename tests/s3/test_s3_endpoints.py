@@ -20,8 +20,9 @@ from servers import Server
 
 from amplitude_cohort_s3 import CohortStream, errors, list_streams, read_head
 from amplitude_cohort_s3.maintenance import forget
+from amplitude_cohort_s3.policy import check_access
 from amplitude_cohort_s3.storage import ObjectInfo, StagedObject
-from amplitude_cohort_s3.storage.s3 import _responses
+from amplitude_cohort_s3.storage.s3 import responses
 from amplitude_cohort_s3.storage.s3.storage import S3Storage
 
 pytestmark = pytest.mark.servers
@@ -133,7 +134,9 @@ def endpoint(moto: Server) -> Iterator[HostileServer]:
         yield server
 
 
-def check_calls(endpoint: HostileServer, storage: S3Storage, name: str) -> None:
+def check_calls(endpoint: HostileServer, storage: S3Storage, name: str) -> int:
+    """Let every method meet a page, and return the number of calls."""
+    calls = 0
     endpoint.answer = lambda _: PAGES[name]
     for call, run in CALLS.items():
         if (call, name) in UNDETECTABLE:
@@ -150,22 +153,29 @@ def check_calls(endpoint: HostileServer, storage: S3Storage, name: str) -> None:
         assert "SECRET" not in shown
         assert "Sign in" not in shown
         assert len(endpoint.requests) - before < 300, call
+        calls += 1
+    return calls
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_method_accepts_an_endpoint_that_is_not_s3(endpoint: HostileServer, name: str):
-    check_calls(endpoint, storage_at(endpoint.url), name)
+def test_no_method_accepts_an_endpoint_that_is_not_s3(
+    endpoint: HostileServer, name: str, record_property: Callable[[str, object], None]
+):
+    record_property("cases", check_calls(endpoint, storage_at(endpoint.url), name))
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_no_method_accepts_an_endpoint_that_ceases_to_be_s3(
-    endpoint: HostileServer, moto: Server, name: str
+    endpoint: HostileServer,
+    moto: Server,
+    name: str,
+    record_property: Callable[[str, object], None],
 ):
     storage = storage_at(endpoint.url)
     with contextlib.suppress(moto.client().exceptions.BucketAlreadyOwnedByYou):
         moto.client().create_bucket(Bucket="bucket")
     storage.create("past the probe", b"")
-    check_calls(endpoint, storage, name)
+    record_property("cases", check_calls(endpoint, storage, name))
 
 
 @pytest.mark.parametrize(
@@ -186,6 +196,15 @@ def test_the_error_describes_the_response(endpoint: HostileServer, name: str, fo
         list(storage.list_objects())
     assert (caught.value.bucket, caught.value.found) == ("bucket", found)
     assert caught.value.operation == "ListObjectsV2"
+
+
+def test_check_access_does_not_grant_what_a_web_page_answers(endpoint: HostileServer):
+    storage = storage_at(endpoint.url)
+    for name in ("login page", "nothing", "redirect to https"):
+        endpoint.answer = lambda _, name=name: PAGES[name]
+        for purpose in ("write", "read", "maintain"):
+            with pytest.raises(errors.InvalidResponseError):
+                check_access(storage, purpose)
 
 
 # --- Listings that do not end ------------------------------------------------------------
@@ -218,7 +237,7 @@ def test_a_listing_without_an_end_is_an_error(
     kind: str,
     tokens: str,
 ):
-    monkeypatch.setattr(_responses, "_MAX_EMPTY_PAGES", 20)
+    monkeypatch.setattr(responses, "_MAX_EMPTY_PAGES", 20)
     some = {
         "same": itertools.repeat("1"),
         "cycle": itertools.cycle("12345"),

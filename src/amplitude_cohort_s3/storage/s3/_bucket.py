@@ -18,8 +18,8 @@ from ...errors import ObjectChangedError, UnsuitableStorageError
 from ..protocol import ObjectInfo, StagedObject
 from ._bucket_reads import STAGE_TOKEN, BucketReads
 from ._parts import SourceRange, UploadedPart, digest_of
-from ._responses import pages
 from .errors import UPLOAD_ENDED, error_code, translated
+from .responses import pages
 
 
 @frozen(kw_only=True, eq=False)

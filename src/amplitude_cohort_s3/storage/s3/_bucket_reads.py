@@ -20,8 +20,8 @@ from ...errors import (
 from ..protocol import ObjectInfo, StagedObject
 from ._parts import SourceRange
 from ._reader import BUFFER_BYTES, ObjectReader
-from ._responses import pages, send
 from .errors import UPLOAD_ENDED, NotS3ResponseError, error_code, translate, translated
+from .responses import pages, send
 
 STAGE_TOKEN = "stage-token"  # noqa: S105 -- no secret
 """The entry of an object's metadata that names the ``stage`` call that made it."""
