@@ -102,12 +102,8 @@ class S3Storage:
         faults = _find_faults(bucket, part_size, concurrency, owner)
         if client is not None and (session, endpoint_url, region) != (None, None, None):
             faults.append("pass either a client, or session, endpoint_url and region")
-        if client is not None and checksums is False and calculates_checksums(client):
-            faults.append(
-                "checksums is False, but the client adds checksums by itself: make it with "
-                'Config(request_checksum_calculation="when_required", '
-                'response_checksum_validation="when_required")'
-            )
+        if client is not None and checksums is False:
+            faults += _checksum_faults(client)
         if faults:
             raise ConfigurationError("S3Storage", tuple(faults))
         if bucket.endswith(("--x-s3", "--xa-s3")):
@@ -266,6 +262,15 @@ class S3Storage:
     def _info(self, key: str, size: int, last_modified: datetime | None = None) -> ObjectInfo:
         return ObjectInfo(
             key=key, size=size, url=f"s3://{self.bucket}/{key}", last_modified=last_modified
+        )
+
+
+def _checksum_faults(client: Any) -> Iterator[str]:
+    if calculates_checksums(client):
+        yield (
+            "checksums is False, but the client adds checksums by itself: make it with "
+            'Config(request_checksum_calculation="when_required", '
+            'response_checksum_validation="when_required")'
         )
 
 
