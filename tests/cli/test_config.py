@@ -234,8 +234,8 @@ def test_all_faults_are_reported_at_once_with_their_places():
         (
             "destinations.warehouse.compresion is unknown; the keys in "
             "destinations.warehouse are folder, log, endpoint_url, kms_key_id, "
-            "expected_bucket_owner, acl, checksums, bucket, region, path, match_by, require_suffix, "
-            "user_property, existing, name_style, header_style, compression"
+            "expected_bucket_owner, acl, checksums, bucket, region, path, match_by, "
+            "require_suffix, user_property, existing, name_style, header_style, compression"
         ),
         "destinations.disk must have either bucket or folder",
         "syncs.flat must be a table, not a boolean",
