@@ -276,7 +276,7 @@ MUTANTS = (
     Mutant(
         "a listing has an end (S3)",
         "storage/s3/responses.py",
-        "        if token == saved:",
+        "        if token == last_token:",
         "        if False:",
         "s3/test_s3_endpoints.py",
     ),

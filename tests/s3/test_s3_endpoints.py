@@ -251,7 +251,8 @@ def test_a_listing_without_an_end_is_an_error(
     }.get(kind, lambda: list(storage.list_objects()))
     with pytest.raises((errors.InvalidResponseError, errors.UnknownOutcomeError)):
         list_all()
-    assert len(endpoint.requests) < 30
+    # A look at the object may follow, and the same request again.
+    assert len(endpoint.requests) <= (4 if tokens == "same" else 30)
 
 
 def test_empty_pages_and_pages_in_order_are_a_whole_listing(endpoint: HostileServer):

@@ -98,13 +98,11 @@ def pages(client: Any, operation: str, **arguments: Any) -> Iterator[list[dict[s
     """Yield the entries of each page of a listing, in the order of the responses.
 
     A response that does not lead to the end of the listing raises ``NotS3ResponseError``:
-    without a token for the next page, with an earlier token, with entries of the page before, or
-    with no entries again and again.
+    without a token for the next page, with the token or entries of the page before, or with no
+    entries again and again.
     """
     empty, previous = 0, list[dict[str, Any]]()
-    # Brent's algorithm finds a cycle of tokens, and remembers only one token.
-    saved: dict[str, Any] = {}
-    since_saved, until_next = 0, 1
+    last_token: dict[str, Any] = {}
     while True:
         page = send(client, operation, **arguments)
         entries: list[dict[str, Any]] = page.get(_ENTRIES[operation], [])
@@ -125,13 +123,11 @@ def pages(client: Any, operation: str, **arguments: Any) -> Iterator[list[dict[s
         empty = 0 if entries else empty + 1
         if not token:
             raise _not_s3(operation, "it is not the last page, but has no token for the next")
-        if token == saved:
-            raise _not_s3(operation, "it has the token of an earlier page")
+        if token == last_token:
+            raise _not_s3(operation, "it has the token of the page before")
         if empty > _MAX_EMPTY_PAGES:
             raise _not_s3(operation, f"more than {_MAX_EMPTY_PAGES:,} pages have no entries")
-        since_saved += 1
-        if since_saved == until_next:
-            saved, since_saved, until_next = token, 0, until_next * 2
+        last_token = token
         arguments |= token
 
 
