@@ -70,6 +70,10 @@ EXAMPLES = [
         "belongs to the account 0 and refuses the account 1000",
         "Run as its owner, or give this account access",
     ),
+    errors.InvalidResponseError(
+        "my-bucket", "ListObjectsV2", "it has no IsTruncated and the type text/html"
+    ),
+    errors.ArchivedObjectError("my-bucket", KEY, "GLACIER"),
     errors.DiskFullError("/tmp"),
     errors.AmplitudeAccessDeniedError("https://amplitude.com"),
     errors.UnknownCohortError("26umsb5"),
@@ -152,6 +156,7 @@ RETRYABLE = {
     errors.AmplitudeUnavailableError,
     errors.ConcurrentSyncError,
     errors.ExportFailedError,
+    errors.InvalidResponseError,
     errors.StoreUnavailableError,
     errors.SyncVoidError,
     errors.UnfinishedSyncError,

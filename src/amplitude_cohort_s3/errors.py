@@ -38,6 +38,8 @@
             StoreUnavailableError (ConnectionError) *
             StoreRefusedError (OSError)
             FileAccessError (PermissionError)
+            InvalidResponseError (OSError) *
+            ArchivedObjectError (PermissionError)
             DiskFullError (OSError)
         [AmplitudeError]
             AmplitudeAccessDeniedError (PermissionError)
@@ -758,6 +760,61 @@ class FileAccessError(StorageError, PermissionError):
 
     def __str__(self) -> str:
         return f"{self.path!r} {self.fault}. {self.hint}"
+
+
+@define(slots=False)
+class InvalidResponseError(StorageError, RetryableError, OSError):
+    """A response that is not one of S3: a web page, a redirect, or a listing without an end.
+
+    A proxy may have sent it, so the same call may succeed later. But if the endpoint is wrong,
+    it never does.
+
+    Example: ``the endpoint of the bucket 'my-bucket' does not answer ListObjectsV2 as S3 does: it
+    has no IsTruncated and the type text/html. Set endpoint_url to the address of the S3 API, not
+    of a web console, and check proxies and http or https``
+    """
+
+    bucket: str
+    operation: str
+    found: str
+    """What the response has or lacks."""
+
+    def __str__(self) -> str:
+        return (
+            f"the endpoint of the bucket {self.bucket!r} does not answer {self.operation} as S3 "
+            f"does: {self.found}. Set endpoint_url to the address of the S3 API, not of a web "
+            "console, and check proxies and http or https"
+        )
+
+
+@define(slots=False)
+class ArchivedObjectError(StorageError, PermissionError):
+    """An object in an archive, such as S3 Glacier, whose bytes can't be read at present.
+
+    Example: ``'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' in the bucket 'my-bucket' is
+    archived (storage class GLACIER), so it can't be read. Restore it with s3:RestoreObject, wait
+    until it is restored, and call again``
+    """
+
+    bucket: str
+    key: str
+    storage_class: str | None = None
+    """The storage class, such as ``DEEP_ARCHIVE``, if the store names it."""
+    access_tier: str | None = None
+    """The tier of Intelligent-Tiering, such as ``ARCHIVE_ACCESS``."""
+
+    @property
+    def action(self) -> str:
+        """The IAM action that makes the object readable again."""
+        return "s3:RestoreObject"
+
+    def __str__(self) -> str:
+        tier = f", tier {self.access_tier}" if self.access_tier else ""
+        where = f" (storage class {self.storage_class}{tier})" if self.storage_class else ""
+        return (
+            f"{self.key!r} in the bucket {self.bucket!r} is archived{where}, so it can't be read. "
+            f"Restore it with {self.action}, wait until it is restored, and call again"
+        )
 
 
 @define(slots=False)
