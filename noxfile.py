@@ -105,23 +105,52 @@ def schedulers(session: nox.Session) -> None:
     session.run("pytest", "tests/schedulers", *session.posargs)
 
 
+# The kind of a wheel: the tag of its name, the state of the kernel in it, and an environment in
+# which it is built.
+_WHEELS = {
+    "cp311-abi3": ("in use", {}),
+    "py3-none-any": ("not built", {"AMPLITUDE_COHORT_S3_KERNEL": "0"}),
+}
+
+
 @nox.session(python=PRIMARY, reuse_venv=False)
-def package(session: nox.Session) -> None:
-    """Build a release in build/dist, and run the tests of the sdist against the wheel alone."""
-    dist = Path("build/dist").absolute()
+@nox.parametrize("kind", sorted(_WHEELS))
+def package(session: nox.Session, kind: str) -> None:
+    """Build a release in build/dist, and run the tests of the sdist against the wheel alone.
+
+    The wheel with the native kernel is for Python 3.11 and all later ones on one platform; the
+    pure one is for all others.
+    """
+    state, environment = _WHEELS[kind]
+    dist = Path("build/dist", kind).absolute()
     shutil.rmtree(dist, ignore_errors=True)
     session.install(*PROJECT["dependency-groups"]["package"])
-    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
-    (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+    build = ("python", "-m", "build", "--outdir", str(dist))
+    session.run(*build, silent=True, env=environment)
+    (wheel,), (sdist,) = dist.glob(f"*-{kind}*.whl"), dist.glob("*.tar.gz")
     session.run("twine", "check", "--strict", str(wheel), str(sdist))
     session.install(f"{wheel}[testing]", "pytest-xdist")
+    version = session.run("amplitude-cohort-s3", "--version", silent=True)
+    if f"kernel {state}" not in str(version):
+        session.error(f"the wheel {wheel.name} says: {version}")
     unpacked = Path(session.create_tmp()).absolute()
     shutil.unpack_archive(sdist, unpacked, filter="data")
     with session.chdir(unpacked / sdist.name.removesuffix(".tar.gz")):
         shutil.rmtree("src")
         # The tests of the diff and of the file format search long, and tell nothing new here.
         units = [test for test in _UNITS if not test.startswith(("tests/diff", "tests/format"))]
+        units += ["tests/diff/test_engine.py", "tests/format/test_kernel.py"]
         session.run("pytest", "-n2", *units, env={"HYPOTHESIS_PROFILE": "dev"})
+
+
+@nox.session(python=PRIMARY, reuse_venv=False)
+def without_compiler(session: nox.Session) -> None:
+    """Install the package on a machine without a C compiler, and run a sync."""
+    session.install(".", env={"CC": "/no/compiler"})
+    version = session.run("amplitude-cohort-s3", "--version", silent=True)
+    if "kernel not built" not in str(version):
+        session.error(f"the installation says: {version}")
+    session.run("python", Path("examples/quickstart.py").absolute(), external=True)
 
 
 @nox.session(python=PRIMARY)

@@ -90,7 +90,8 @@ def test_no_module_imports_names_from_the_folder_that_it_is_in(module):
         if isinstance(node, ast.ImportFrom) and node.level and node.module is None:
             folder = MODULES[module].parents[node.level - 1]
             for alias in node.names:
-                assert (folder / alias.name).is_dir() or (folder / f"{alias.name}.py").is_file()
+                modules = (folder / f"{alias.name}{suffix}" for suffix in (".py", ".pyi"))
+                assert (folder / alias.name).is_dir() or any(map(Path.is_file, modules))
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if not m.startswith(IMPURE)])

@@ -26,6 +26,7 @@ from amplitude_cohort_s3.cli._output import COMMAND
 from amplitude_cohort_s3.cli._setup import CONFIG_FILE
 from amplitude_cohort_s3.cli.config import Config
 from amplitude_cohort_s3.cli.exit_codes import ExitCode, exit_code
+from amplitude_cohort_s3.format import kernel_state
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 
@@ -380,7 +381,8 @@ def test_the_module_can_be_run_as_the_command():
         timeout=60,
         check=True,
     )
-    assert re.fullmatch(r"\d+\.\d+\.\d+\n", ended.stdout)
+    kernel = f" (native kernel {kernel_state()})"
+    assert re.fullmatch(r"\d+\.\d+\.\d+" + re.escape(kernel) + r"\n", ended.stdout)
     helped = run("--help").stdout
     for code in ExitCode:
         assert f"{code.value} {code.name.lower().replace('_', ' ')}" in re.sub(r"\s+", " ", helped)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import CohortS3Error, ConfigurationError
+from ..format import kernel_state
 from ._output import COMMAND, command_hint, print_message
 from ._read_commands import add_history, add_members, add_parse_name, add_policy, add_verify
 from ._setup import CONFIG_FILE
@@ -78,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="exit codes: "
         + ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode),
     )
-    parser.add_argument("--version", action="version", version=version("amplitude_cohort_s3"))
+    about = f"{version('amplitude_cohort_s3')} (native kernel {kernel_state()})"
+    parser.add_argument("--version", action="version", version=about)
     config: dict[str, Any] = {
         "type": Path,
         "metavar": "FILE",

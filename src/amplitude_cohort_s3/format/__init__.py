@@ -4,6 +4,7 @@ from .columns import ID_COLUMNS, Row
 from .content import FileContent
 from .existing_meaning import ExistingMeaning
 from .filename import CohortFileName, DiffType, NameStyle
+from .kernel import kernel_state
 from .member import Member, MemberLike
 from .schema import RowSchema
 
@@ -18,4 +19,5 @@ __all__ = [
     "NameStyle",
     "Row",
     "RowSchema",
+    "kernel_state",
 ]

@@ -1,0 +1,342 @@
+/* The join of one key range: both sides are put in the order of the key and merged.
+ *
+ * 1. The lines of each side are read into a list: where each begins, its size, its key.
+ * 2. Each side is sorted by key, if it is not in order already. Keys are compared by their
+ *    first eight bytes as one number, the head. The keys of a range often begin with the same
+ *    bytes, such as a prefix of all ids, so the head is taken after the bytes that all keys of
+ *    both sides share. The sort goes over the bytes of the head, from the last to the first,
+ *    and leaves out those that are equal in all keys (a radix sort). Then the few lines with
+ *    equal heads are sorted by their whole key and bytes.
+ * 3. Of the lines of one key, the smallest stays. The key has a conflict if they differ.
+ * 4. One pass over both sides adds each line to the lists of the files that it belongs to.
+ *    The lists refer to the lines; the caller has them written when it knows their size. */
+
+#include "lines.h"
+
+static bool is_within(const Line *line, const Join *join)
+{
+    const unsigned char *key = line->text + line->key;
+    Text begin = join->begin, end = join->end;
+    return (!begin.data || compare_bytes(key, line->key_size, begin.data, begin.size) >= 0)
+           && (!end.data || compare_bytes(key, line->key_size, end.data, end.size) < 0);
+}
+
+/* Read the lines of one side; if `bounded`, only those within the bounds of the range. */
+static Outcome read_side(Side *side, Text text, const Join *join, bool bounded)
+{
+    size_t capacity = usual_line_count(text);
+    Scan scan;
+    Line line = {0};
+    NextLine next;
+    if (!begin_scan(&scan, text, join->width, join->key))
+        return REFUSED;
+    if (!(side->lines = malloc(capacity * sizeof(Line))))
+        return NO_MEMORY;
+    while ((next = next_line(&scan, &line)) == LINE_READ) {
+        if (bounded && !is_within(&line, join))
+            continue;
+        if (!IN_BOUNDS(side->count < capacity)) {
+            Line *more = grow(side->lines, &capacity, sizeof(Line));
+            if (!more)
+                return NO_MEMORY;
+            side->lines = more;
+        }
+        side->lines[side->count++] = line;
+    }
+    side->arrived = side->count;
+    return next == LINE_REFUSED ? REFUSED : DONE;
+}
+
+/* --- The order ------------------------------------------------------------------------ */
+
+/* Return how many of the first bytes of a model's key are those of all keys of a side. */
+static size_t shared_bytes(const Side *side, const Line *model, size_t shared)
+{
+    for (size_t i = 0; i < side->count; i++) {
+        const Line *line = &side->lines[i];
+        if (!IN_BOUNDS(line->key_size >= shared))
+            shared = line->key_size;
+        while (shared && memcmp(line->text + line->key, model->text + model->key, shared) != 0)
+            shared--;
+    }
+    return shared;
+}
+
+static inline int compare_keys(const Line *a, const Line *b)
+{
+    if (a->head != b->head)
+        return a->head < b->head ? -1 : 1;
+    return compare_bytes(a->text + a->key, a->key_size, b->text + b->key, b->key_size);
+}
+
+static int compare_lines(const void *x, const void *y)
+{
+    const Line *a = x, *b = y;
+    int order = compare_keys(a, b);
+    return order ? order : compare_bytes(a->text, a->size, b->text, b->size);
+}
+
+/* Set the heads of all lines. Return whether their keys ascend strictly, and in `varying` the
+ * bits that differ among the heads. */
+static bool set_heads(Side *side, size_t shared, Text text, uint64_t *varying)
+{
+    bool ascends = true;
+    *varying = 0;
+    for (size_t i = 0; i < side->count; i++) {
+        Line *line = &side->lines[i];
+        line->head = key_head(line, shared, text.data + text.size);
+        *varying |= line->head ^ side->lines[0].head;
+        ascends = ascends && (!i || compare_keys(line - 1, line) < 0);
+    }
+    return ascends;
+}
+
+typedef struct {
+    uint64_t head;
+    size_t place;
+} Item;
+
+/* Sort items by one byte of their heads; equal ones stay in their order. */
+static void sort_by_byte(const Item *from, Item *to, size_t count, unsigned shift)
+{
+    size_t begins[256] = {0}, sum = 0;
+    for (size_t i = 0; i < count; i++)
+        begins[from[i].head >> shift & 0xff]++;
+    for (unsigned byte = 0; byte < 256; byte++) {
+        size_t found = begins[byte];
+        begins[byte] = sum;
+        sum += found;
+    }
+    for (size_t i = 0; i < count; i++)
+        to[begins[from[i].head >> shift & 0xff]++] = from[i];
+}
+
+static Outcome sort_by_head(Side *side, uint64_t varying)
+{
+    size_t count = side->count;
+    Item *from = malloc(count * sizeof(Item)), *to = malloc(count * sizeof(Item));
+    Line *sorted = malloc(count * sizeof(Line));
+    Outcome outcome = NO_MEMORY;
+    if (from && to && sorted) {
+        for (size_t i = 0; i < count; i++)
+            from[i] = (Item){side->lines[i].head, i};
+        for (unsigned shift = 0; shift < 64; shift += 8) {
+            if (!(varying >> shift & 0xff))
+                continue;
+            sort_by_byte(from, to, count, shift);
+            Item *swapped = from;
+            from = to;
+            to = swapped;
+        }
+        for (size_t i = 0; i < count; i++)
+            sorted[i] = side->lines[from[i].place];
+        Line *unsorted = side->lines;
+        side->lines = sorted;
+        sorted = unsorted;
+        outcome = DONE;
+    }
+    free(from);
+    free(to);
+    free(sorted);
+    return outcome;
+}
+
+static void sort_equal_heads(Side *side)
+{
+    Line *lines = side->lines;
+    for (size_t i = 0, end; i < side->count; i = end) {
+        for (end = i + 1; IN_BOUNDS(end < side->count) && lines[end].head == lines[i].head;)
+            end++;
+        if (end - i > 1)
+            qsort(lines + i, end - i, sizeof(Line), compare_lines);
+    }
+}
+
+/* Keep the first and therefore smallest line of each key. */
+static void keep_first_of_each_key(Side *side)
+{
+    Line *lines = side->lines;
+    size_t kept = 0;
+    for (size_t i = 0, end; i < side->count; i = end) {
+        bool differ = false;
+        for (end = i + 1; IN_BOUNDS(end < side->count) && !compare_keys(&lines[i], &lines[end]);)
+            differ |= compare_lines(&lines[i], &lines[end++]) != 0;
+        lines[i].has_conflict = differ;
+        side->conflicts += differ;
+        lines[kept++] = lines[i];
+    }
+    side->count = kept;
+}
+
+static Outcome order_side(Side *side, size_t shared, Text text, bool must_ascend)
+{
+    uint64_t varying;
+    if (set_heads(side, shared, text, &varying))
+        return DONE;
+    if (must_ascend)
+        return REFUSED;
+    if (sort_by_head(side, varying) != DONE)
+        return NO_MEMORY;
+    sort_equal_heads(side);
+    keep_first_of_each_key(side);
+    return DONE;
+}
+
+/* --- The merge ------------------------------------------------------------------------ */
+
+static size_t skip_digits(Text text, size_t at)
+{
+    while (IN_BOUNDS(at < text.size) && text.data[at] >= '0' && text.data[at] <= '9')
+        at++;
+    return at;
+}
+
+static size_t skip_sign(Text text, size_t at)
+{
+    bool is_sign = IN_BOUNDS(at < text.size) && (text.data[at] == '+' || text.data[at] == '-');
+    return at + is_sign;
+}
+
+bool is_float_text(Text text)
+{
+    size_t begin = skip_sign(text, 0), at = skip_digits(text, begin), digits = at - begin;
+    bool has_point = IN_BOUNDS(at < text.size) && text.data[at] == '.';
+    if (has_point) {
+        begin = at + 1;
+        at = skip_digits(text, begin);
+        digits += at - begin;
+    }
+    if (!digits)
+        return false;
+    if (!IN_BOUNDS(at < text.size))
+        return has_point;
+    if (text.data[at] != 'e' && text.data[at] != 'E')
+        return false;
+    begin = skip_sign(text, at + 1);
+    at = skip_digits(text, begin);
+    return at == text.size && at > begin;
+}
+
+/* Return whether the first cell of a line, the Amplitude id, was a floating-point number. */
+static bool has_float_id(const Line *line)
+{
+    const unsigned char *comma = memchr(line->text, ',', line->size);
+    return is_float_text((Text){line->text, comma ? (size_t)(comma - line->text) : line->size});
+}
+
+static inline void add(LineList *list, const Line *line)
+{
+    list->lines[list->count++] = line;
+    list->size += line->size + 1;
+}
+
+/* Merge both sides. `was` and `is` are the next previous and the next current line. */
+static void merge(const Join *join, Joined *joined)
+{
+    LineList *outputs = joined->outputs;
+    const Line *was = joined->before.lines, *was_end = was + joined->before.count;
+    const Line *is = joined->now.lines, *is_end = is + joined->now.count;
+    while (was < was_end || is < is_end) {
+        int order = !IN_BOUNDS(was < was_end) ? 1
+                    : !IN_BOUNDS(is < is_end) ? -1
+                                              : compare_keys(was, is);
+        if (order < 0) {
+            add(&outputs[EXITING], was);
+            if (join->meaning == PREVIOUS)
+                add(&outputs[EXISTING], was);
+            was++;
+            continue;
+        }
+        add(&outputs[EVERYONE], is);
+        bool changed = true;
+        if (order > 0)
+            add(&outputs[ENTERING], is);
+        else {
+            if (join->meaning != MEMBERS)
+                add(&outputs[EXISTING], is);
+            changed = compare_bytes(was->text, was->size, is->text, is->size) != 0;
+            was++;
+        }
+        /* The ids of other rows were checked at an earlier sync. Where the id is the key, a
+         * row that was dropped has the same id. */
+        if (changed || (!join->key && is->has_conflict))
+            joined->has_float_ids = joined->has_float_ids || has_float_id(is);
+        is++;
+    }
+}
+
+static Outcome make_lists(Joined *joined)
+{
+    size_t before = joined->before.count, now = joined->now.count;
+    const size_t room[OUTPUTS] = {
+        [EVERYONE] = now, [ENTERING] = now, [EXITING] = before, [EXISTING] = before};
+    for (int i = 0; i < OUTPUTS; i++)
+        if (!(joined->outputs[i].lines = malloc((room[i] + 1) * sizeof(Line *))))
+            return NO_MEMORY;
+    return DONE;
+}
+
+/* Remove the previous lines outside of the bounds, which are at the ends of an ordered side. */
+static void trim(Side *side, const Join *join)
+{
+    size_t first = 0, end = side->count;
+    while (IN_BOUNDS(first < end) && !is_within(&side->lines[first], join))
+        first++;
+    while (IN_BOUNDS(end > first) && !is_within(&side->lines[end - 1], join))
+        end--;
+    side->count = end - first;
+    memmove(side->lines, side->lines + first, side->count * sizeof(Line));
+}
+
+Outcome join_range(const Join *join, Joined *joined)
+{
+    Side *before = &joined->before, *now = &joined->now;
+    Outcome outcome;
+    *joined = (Joined){0};
+    if ((outcome = read_side(before, join->before, join, false)) != DONE
+        || (outcome = read_side(now, join->now, join, true)) != DONE)
+        return outcome;
+    if (before->count + now->count) {
+        const Line *model = before->count ? before->lines : now->lines;
+        size_t shared = shared_bytes(before, model, model->key_size);
+        shared = shared_bytes(now, model, shared);
+        if ((outcome = order_side(before, shared, join->before, join->before_is_sorted)) != DONE
+            || (outcome = order_side(now, shared, join->now, false)) != DONE)
+            return outcome;
+    }
+    trim(before, join);
+    if ((outcome = make_lists(joined)) == DONE)
+        merge(join, joined);
+    return outcome;
+}
+
+/* --- The result ----------------------------------------------------------------------- */
+
+void write_output(const Joined *joined, Output output, unsigned char *to)
+{
+    const LineList *list = &joined->outputs[output];
+    for (size_t i = 0; i < list->count; i++) {
+        const Line *line = list->lines[i];
+        memcpy(to, line->text, line->size);
+        to[line->size] = '\n';
+        to += line->size + 1;
+    }
+}
+
+Text next_conflict(const Joined *joined, size_t *place)
+{
+    while (IN_BOUNDS(*place < joined->now.count)) {
+        const Line *line = &joined->now.lines[(*place)++];
+        if (line->has_conflict)
+            return (Text){line->text + line->key, line->key_size};
+    }
+    return (Text){0};
+}
+
+void free_joined(Joined *joined)
+{
+    free(joined->before.lines);
+    free(joined->now.lines);
+    for (int i = 0; i < OUTPUTS; i++)
+        free(joined->outputs[i].lines);
+}

@@ -1,0 +1,263 @@
+/* The scan of canonical lines: from one line to the next, with the place of the key.
+ *
+ * Most lines have no quotes. Of these, only the commas and line ends matter, and they are
+ * found eight bytes at a time. A word of eight bytes is compared with eight commas and with
+ * eight line ends at once, by arithmetic that sets the highest bit of each equal byte. Then
+ * the lowest bit of the word that is set gives the place of the next separator, and clearing
+ * it moves on. Words are put together from bytes, so their order in memory does not depend on
+ * the processor; compilers turn this into one load. A line that has quotes is read again, one
+ * byte at a time. */
+
+#ifndef LINES_H
+#define LINES_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel.h"
+
+struct Line {
+    uint64_t head; /* 8 bytes of the key, after those that all keys share: see join.c */
+    const unsigned char *text; /* without its line end */
+    uint32_t size;
+    uint32_t key, key_size; /* the place of the key in the text */
+    uint32_t has_conflict;  /* other rows of this key were dropped, and differ */
+};
+
+typedef struct {
+    const unsigned char *text;
+    size_t size;
+    size_t line;    /* the offset of the next line */
+    size_t word;    /* the offset of the word that is searched */
+    uint64_t marks; /* the separators of this word that are left */
+    unsigned width, key;
+    bool has_quotes; /* somewhere in the text */
+} Scan;
+
+/* Return the eight bytes at an offset, the first one lowest; NUL for those after the end. */
+static inline uint64_t load_word(const unsigned char *text, size_t size, size_t offset)
+{
+    uint64_t word = 0;
+    if (IN_BOUNDS(offset + 8 <= size)) {
+        const unsigned char *p = text + offset;
+        return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24
+               | (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48
+               | (uint64_t)p[7] << 56;
+    }
+    for (unsigned i = 0; i < 8 && IN_BOUNDS(offset + i < size); i++)
+        word |= (uint64_t)text[offset + i] << 8 * i;
+    return word;
+}
+
+static inline uint64_t reverse_bytes(uint64_t x)
+{
+    x = (x & 0x00ff00ff00ff00ffULL) << 8 | (x >> 8 & 0x00ff00ff00ff00ffULL);
+    x = (x & 0x0000ffff0000ffffULL) << 16 | (x >> 16 & 0x0000ffff0000ffffULL);
+    return x << 32 | x >> 32;
+}
+
+/* Return the number of the lowest byte that is not zero. */
+static inline unsigned lowest_byte(uint64_t word)
+{
+#if defined(__GNUC__)
+    return (unsigned)__builtin_ctzll(word) >> 3;
+#else
+    unsigned byte = 0;
+    while (!(word & 0xff)) {
+        word >>= 8;
+        byte++;
+    }
+    return byte;
+#endif
+}
+
+/* Return the word with the highest bit of each byte that equals `byte`, and no other bit. The
+ * shorter formula of the C folklore also marks some bytes that differ. */
+static inline uint64_t mark_bytes(uint64_t word, unsigned char byte)
+{
+    const uint64_t low = 0x7f7f7f7f7f7f7f7fULL;
+    uint64_t x = word ^ 0x0101010101010101ULL * byte;
+    return ~(((x & low) + low) | x | low);
+}
+
+static inline uint64_t mark_separators(uint64_t word)
+{
+    return mark_bytes(word, ',') | mark_bytes(word, '\n');
+}
+
+enum { HAS_QUOTE = 1, HAS_CR = 2, HAS_NUL = 4, HAS_NON_ASCII = 128 };
+
+/* Return which special bytes a text has. Compilers turn this loop into vector operations. */
+static inline unsigned find_specials(Text text)
+{
+    unsigned char found = 0;
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned char c = text.data[i];
+        found |= (unsigned char)((unsigned char)(c == '"') | (unsigned char)(c == '\r') << 1
+                                 | (unsigned char)(c == 0) << 2 | (c & 0x80));
+    }
+    return found;
+}
+
+/* Return whether a text is UTF-8 by RFC 3629: no overlong form, no surrogate, and nothing above
+ * U+10FFFF. */
+static inline bool is_utf8(Text text)
+{
+    const unsigned char *data = text.data;
+    for (size_t i = 0; i < text.size;) {
+        unsigned char c = data[i++];
+        if (c < 0x80)
+            continue;
+        unsigned more = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
+        if (c < 0xc2 || c > 0xf4 || !IN_BOUNDS(text.size - i >= more))
+            return false;
+        if ((c == 0xe0 && data[i] < 0xa0) || (c == 0xed && data[i] > 0x9f)
+            || (c == 0xf0 && data[i] < 0x90) || (c == 0xf4 && data[i] > 0x8f))
+            return false;
+        for (; more; more--)
+            if ((data[i++] & 0xc0) != 0x80)
+                return false;
+    }
+    return true;
+}
+
+/* Begin a scan; return false if the text has bytes that lines can't have, or is too large. */
+static inline bool begin_scan(Scan *scan, Text text, unsigned width, unsigned key)
+{
+    if (text.size > MAX_TEXT_BYTES)
+        return false;
+    unsigned found = find_specials(text);
+    if (found & (HAS_CR | HAS_NUL) || (found & HAS_NON_ASCII && !is_utf8(text)))
+        return false;
+    *scan = (Scan){.text = text.data,
+                   .size = text.size,
+                   .marks = mark_separators(load_word(text.data, text.size, 0)),
+                   .width = width,
+                   .key = key,
+                   .has_quotes = found & HAS_QUOTE};
+    return true;
+}
+
+/* Return the offset after a quoted cell of a line; 0 if it is not canonical. */
+static inline size_t skip_quoted(const unsigned char *line, size_t size, size_t at)
+{
+    bool needs_quotes = false;
+    for (at++; IN_BOUNDS(at < size); at++) {
+        if (line[at] == ',')
+            needs_quotes = true;
+        if (line[at] != '"')
+            continue;
+        if (at + 1 == size || line[at + 1] == ',')
+            return needs_quotes ? at + 1 : 0;
+        if (line[++at] != '"')
+            return 0; /* text follows the quoted cell */
+        needs_quotes = true;
+    }
+    return 0; /* never closed, or closed on another line */
+}
+
+/* Find the key of a line that has quotes; return false if the line is refused. */
+static inline bool read_quoted_line(const Scan *scan, Line *line)
+{
+    size_t at = 0;
+    for (unsigned cell = 0;; cell++, at++) {
+        size_t begin = at;
+        if (IN_BOUNDS(at < line->size) && line->text[at] == '"') {
+            at = skip_quoted(line->text, line->size, at);
+            if (!at || cell == scan->key)
+                return false;
+        }
+        for (; IN_BOUNDS(at < line->size) && line->text[at] != ','; at++)
+            if (line->text[at] == '"')
+                return false;
+        if (cell == scan->key) {
+            line->key = (uint32_t)begin;
+            line->key_size = (uint32_t)(at - begin);
+        }
+        if (at == line->size)
+            return cell + 1 == scan->width;
+    }
+}
+
+typedef enum { LINE_READ, LINE_REFUSED, NO_LINE } NextLine;
+
+/* Read the next line. All fields of `line` are set but `head` and `has_conflict`. */
+static inline NextLine next_line(Scan *scan, Line *line)
+{
+    size_t begin = scan->line, at, key = begin, key_end = 0;
+    unsigned commas = 0;
+    if (begin == scan->size)
+        return NO_LINE;
+    for (;;) {
+        while (!scan->marks) {
+            scan->word += 8;
+            if (!IN_BOUNDS(scan->word < scan->size))
+                break;
+            scan->marks = mark_separators(load_word(scan->text, scan->size, scan->word));
+        }
+        if (!scan->marks) {
+            at = scan->size; /* the last line has no line end */
+            scan->line = at;
+            break;
+        }
+        at = scan->word + lowest_byte(scan->marks);
+        scan->marks &= scan->marks - 1;
+        if (scan->text[at] == '\n') {
+            scan->line = at + 1;
+            break;
+        }
+        if (commas == scan->key)
+            key_end = at;
+        else if (commas + 1 == scan->key)
+            key = at + 1;
+        commas++;
+    }
+    line->text = scan->text + begin;
+    line->size = (uint32_t)(at - begin);
+    if (scan->has_quotes && memchr(line->text, '"', line->size))
+        return read_quoted_line(scan, line) ? LINE_READ : LINE_REFUSED;
+    if (commas + 1 != scan->width)
+        return LINE_REFUSED;
+    line->key = (uint32_t)(key - begin);
+    line->key_size = (uint32_t)((scan->key + 1 == scan->width ? at : key_end) - key);
+    return LINE_READ;
+}
+
+/* Return eight bytes of a line's key from an offset on as a big-endian number, filled up with
+ * NUL, so that numbers compare as the bytes do. `end` is the end of the text around the line:
+ * the bytes after the key are read with it, and then removed. */
+static inline uint64_t key_head(const Line *line, size_t offset, const unsigned char *end)
+{
+    const unsigned char *key = line->text + line->key + offset;
+    size_t size = line->key_size - offset;
+    uint64_t word = load_word(key, (size_t)(end - key), 0);
+    if (size < 8)
+        word &= size ? ~(uint64_t)0 >> (64 - 8 * size) : 0;
+    return reverse_bytes(word);
+}
+
+static inline int compare_bytes(const unsigned char *a, size_t a_size, const unsigned char *b,
+                                size_t b_size)
+{
+    int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
+    return order ? order : (a_size > b_size) - (a_size < b_size);
+}
+
+/* Return twice the room for items, or NULL without memory; `capacity` is adjusted. */
+static inline void *grow(void *items, size_t *capacity, size_t item_size)
+{
+    if (*capacity > SIZE_MAX / 2 / item_size)
+        return NULL;
+    void *more = realloc(items, *capacity * 2 * item_size);
+    if (more)
+        *capacity *= 2;
+    return more;
+}
+
+/* The room for the lines of a text, if these have the usual size; more needs `grow`. */
+static inline size_t usual_line_count(Text text)
+{
+    return text.size / 32 + 64;
+}
+
+#endif

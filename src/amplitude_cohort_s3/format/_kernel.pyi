@@ -1,0 +1,101 @@
+"""The inner loops of the library in C; `kernel/module.c` is the source.
+
+A line is a row in canonical form. Every function returns None for bytes that it leaves to the
+Python code: bytes that are not canonical or not CSV at all, lines with a line end in a cell, a
+CR or quotes around the key, and texts of 4 GiB. The functions run without the GIL.
+An argument without a meaning, such as a key that is not a column, is a `ValueError`.
+"""
+
+from typing_extensions import Buffer
+
+def partition(
+    lines: Buffer, out: Buffer, width: int, key: int, prefix: bytes, heads: bytes, /
+) -> tuple[int, int, bytes] | None:
+    """Write the lines of each key range to `out`, one range after the other.
+
+    Range n + 1 begins at the key `prefix` + `heads[8 * n:8 * n + 8]`. LF separates the lines of
+    a range, and does not end the last one. Rows with an empty key are left out.
+
+    Args:
+        lines: The lines.
+        out: A writable buffer, at least as large as the lines.
+        width: The number of cells of a row.
+        key: The position of the key.
+        prefix: The text that all boundaries share.
+        heads: The rest of each boundary, filled up with NUL to 8 bytes; ascending.
+
+    Returns:
+        The number of rows, the number of those without a key, and the number of bytes of
+        each range, as an array of the type ``I``.
+    """
+
+def join(
+    before: Buffer,
+    now: Buffer,
+    width: int,
+    key: int,
+    begin: bytes | None,
+    end: bytes | None,
+    before_is_sorted: bool,
+    meaning: int,
+    max_conflicts: int,
+    /,
+) -> (
+    tuple[
+        int,
+        int,
+        int,
+        int,
+        list[str],
+        bytes,
+        bytes,
+        bytes,
+        bytes,
+        int,
+        int,
+        int,
+        tuple[int, ...],
+        bool,
+    ]
+    | None
+):
+    """Join the two sides of a key range. Rows outside of its bounds do not count.
+
+    Args:
+        before: The previous lines.
+        now: The current lines.
+        width: The number of cells of a row.
+        key: The position of the key.
+        begin: The first possible key; None for no lower bound.
+        end: The first key after the range; None for no upper bound.
+        before_is_sorted: True if the previous keys must ascend; None is returned if not.
+        meaning: The users in the file ``existing``: 0 for the members, 1 for the members who
+            stayed, 2 for the previous members.
+        max_conflicts: The largest number of keys with different rows that are returned.
+
+    Returns:
+        The numbers of previous members, of current rows, of current members and of keys with
+        different current rows; some of these keys; the lines of all current members and of
+        the files ``entering``, ``exiting`` and ``existing``; the numbers of lines of the
+        files; the number of current members with a value for each property; and True if the
+        Amplitude id of a new or changed row was a floating-point number once.
+    """
+
+def canonize(rows: Buffer, out: Buffer, width: int, places: bytes | None, /) -> int | None:
+    """Write rows in canonical form to `out`, and return the number of bytes.
+
+    Args:
+        rows: Rows in any dialect of CSV, with or without blank lines.
+        out: A writable buffer. None is returned if it is too small.
+        width: The number of cells of a row.
+        places: The position of each cell that is written; 255 for an empty cell. None for
+            all cells in order.
+    """
+
+def count_filled(lines: Buffer, width: int, /) -> tuple[int, ...] | None:
+    """Return for each property column the number of rows that have a value in it.
+
+    Args:
+        lines: The lines; line ends in cells are allowed.
+        width: The number of cells of a row: two ids, then the properties.
+    """
