@@ -143,6 +143,30 @@ def package(session: nox.Session, kind: str) -> None:
         session.run("pytest", "-n2", *units, env={"HYPOTHESIS_PROFILE": "dev"})
 
 
+@nox.session(python=PRIMARY, default=False)
+def kernel(session: nox.Session) -> None:
+    """Test the native kernel at length, under sanitizers, on other processors and as mutants.
+
+    On Debian this needs gcc, gcc-aarch64-linux-gnu, gcc-s390x-linux-gnu and qemu-user.
+    """
+    session.install("-e", ".[testing]")
+    tests = ("pytest", "tests/format/test_kernel.py", *session.posargs)
+    thorough = {"HYPOTHESIS_PROFILE": "ci", "KERNEL_ROUNDS": "20000", "KERNEL_TARGETS": "all"}
+    session.run(*tests, env=thorough)
+    folder = Path(session.create_tmp()).absolute()
+    build = ("python", "tests/support/kernel_build.py", str(folder))
+    sanitizer = session.run("cc", "-print-file-name=libasan.so", silent=True, external=True)
+    sanitized = {
+        "KERNEL_UNDER_TEST": str(session.run(*build, silent=True)).strip(),
+        "LD_PRELOAD": str(sanitizer).strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",  # Python itself keeps memory until it ends.
+        "PYTHONMALLOC": "malloc",
+    }
+    # The harness has sanitizers of its own, and compilers do not run under another one.
+    session.run(*tests, "-k", "not harness and not loses_no_memory", env=thorough | sanitized)
+    session.run("python", "tests/kernel_mutants.py")
+
+
 @nox.session(python=PRIMARY, reuse_venv=False)
 def without_compiler(session: nox.Session) -> None:
     """Install the package on a machine without a C compiler, and run a sync."""

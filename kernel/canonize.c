@@ -62,7 +62,7 @@ static size_t read_row(Text rows, size_t at, unsigned width, Cell *cells)
         }
         else
             at = read_unquoted(rows, at, cell);
-        if (at == rows.size)
+        if (!IN_BOUNDS(at < rows.size))
             return n == width ? at : 0;
         if (rows.data[at] == ',')
             continue;

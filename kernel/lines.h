@@ -59,7 +59,7 @@ static inline uint64_t reverse_bytes(uint64_t x)
 /* Return the number of the lowest byte that is not zero. */
 static inline unsigned lowest_byte(uint64_t word)
 {
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(KERNEL_PORTABLE)
     return (unsigned)__builtin_ctzll(word) >> 3;
 #else
     unsigned byte = 0;
@@ -147,7 +147,7 @@ static inline size_t skip_quoted(const unsigned char *line, size_t size, size_t 
             needs_quotes = true;
         if (line[at] != '"')
             continue;
-        if (at + 1 == size || line[at + 1] == ',')
+        if (!IN_BOUNDS(at + 1 < size) || line[at + 1] == ',')
             return needs_quotes ? at + 1 : 0;
         if (line[++at] != '"')
             return 0; /* text follows the quoted cell */
@@ -174,7 +174,7 @@ static inline bool read_quoted_line(const Scan *scan, Line *line)
             line->key = (uint32_t)begin;
             line->key_size = (uint32_t)(at - begin);
         }
-        if (at == line->size)
+        if (!IN_BOUNDS(at < line->size))
             return cell + 1 == scan->width;
     }
 }
@@ -186,7 +186,7 @@ static inline NextLine next_line(Scan *scan, Line *line)
 {
     size_t begin = scan->line, at, key = begin, key_end = 0;
     unsigned commas = 0;
-    if (begin == scan->size)
+    if (!IN_BOUNDS(begin < scan->size))
         return NO_LINE;
     for (;;) {
         while (!scan->marks) {
@@ -239,7 +239,7 @@ static inline uint64_t key_head(const Line *line, size_t offset, const unsigned 
 static inline int compare_bytes(const unsigned char *a, size_t a_size, const unsigned char *b,
                                 size_t b_size)
 {
-    int order = memcmp(a, b, a_size < b_size ? a_size : b_size);
+    int order = memcmp(a, b, IN_BOUNDS(a_size >= b_size) ? b_size : a_size);
     return order ? order : (a_size > b_size) - (a_size < b_size);
 }
 

@@ -22,7 +22,7 @@ static size_t find_range(const Line *line, const Ranges *ranges, const unsigned 
 {
     Text prefix = ranges->prefix;
     const unsigned char *key = line->text + line->key;
-    size_t common = line->key_size < prefix.size ? line->key_size : prefix.size;
+    size_t common = IN_BOUNDS(line->key_size >= prefix.size) ? prefix.size : line->key_size;
     int order = common ? memcmp(key, prefix.data, common) : 0;
     if (order)
         return order > 0 ? ranges->head_count : 0;

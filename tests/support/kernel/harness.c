@@ -1,0 +1,238 @@
+/* Calls the kernel without Python: reads calls from standard input, writes their results.
+ *
+ * All numbers are 32 bits, little-endian. A text is its size and its bytes; the size
+ * 0xffffffff stands for no text. Each text is copied into a block of exactly its size, so that
+ * AddressSanitizer notices a read beyond it. A result begins with the outcome. Each call is
+ * also repeated with each of its allocations failing in turn: it must then report the lack of
+ * memory. The program ends with 3 if it does not, and with 4 if memory is left in use.
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel.h"
+
+extern long allocations_before_failure, blocks_in_use;
+void *__real_malloc(size_t size);
+void __real_free(void *memory);
+
+#define NO_TEXT 0xffffffffu
+
+/* --- Input and output ----------------------------------------------------------------- */
+
+static unsigned read_number(void)
+{
+    unsigned char bytes[4];
+    if (fread(bytes, 1, 4, stdin) != 4)
+        exit(2);
+    return bytes[0] | (unsigned)bytes[1] << 8 | (unsigned)bytes[2] << 16
+           | (unsigned)bytes[3] << 24;
+}
+
+static void write_number(size_t number)
+{
+    for (int i = 0; i < 4; i++)
+        putchar((int)(number >> 8 * i & 0xff));
+}
+
+static Text read_text(void)
+{
+    unsigned size = read_number();
+    if (size == NO_TEXT)
+        return (Text){0};
+    unsigned char *data = __real_malloc(size);
+    if (size && fread(data, 1, size, stdin) != size)
+        exit(2);
+    return (Text){data, size};
+}
+
+static void write_text(Text text)
+{
+    write_number(text.size);
+    if (text.size)
+        fwrite(text.data, 1, text.size, stdout);
+}
+
+static void drop(Text text)
+{
+    __real_free((void *)text.data);
+}
+
+static unsigned char *make_out(size_t size)
+{
+    unsigned char *out = __real_malloc(size);
+    if (size)
+        memset(out, 0xaa, size);
+    return out;
+}
+
+/* --- The calls ------------------------------------------------------------------------ */
+
+typedef struct {
+    unsigned width, key, meaning, out_size;
+    bool is_sorted;
+    Text texts[4];
+    uint64_t *heads; /* big-endian texts of 8 bytes, from the last text of a partition */
+} Call;
+
+/* Each of these returns the outcome, and writes the results of a call that is done. */
+
+static Outcome call_partition(const Call *call, bool writes)
+{
+    Ranges ranges = {call->texts[1], call->heads, call->texts[2].size / 8};
+    unsigned char *out = make_out(call->out_size);
+    Partitioned found;
+    Outcome outcome = partition_lines(call->texts[0], call->width, call->key, &ranges, out,
+                                      call->out_size, &found);
+    if (writes)
+        write_number(outcome);
+    if (writes && outcome == DONE) {
+        size_t sum = 0;
+        write_number(found.rows);
+        write_number(found.skipped);
+        for (size_t i = 0; i <= ranges.head_count; i++) {
+            write_number(found.lengths[i]);
+            sum += found.lengths[i];
+        }
+        write_text((Text){out, sum});
+    }
+    free(found.lengths);
+    __real_free(out);
+    return outcome;
+}
+
+static void write_joined(const Joined *joined, unsigned width)
+{
+    size_t place = 0, *filled = __real_malloc(width * sizeof *filled);
+    write_number(joined->before.count);
+    write_number(joined->now.arrived);
+    write_number(joined->now.count);
+    write_number(joined->now.conflicts);
+    for (Text key; (key = next_conflict(joined, &place)).data;)
+        write_text(key);
+    for (int i = 0; i < OUTPUTS; i++) {
+        Text text = {make_out(joined->outputs[i].size), joined->outputs[i].size};
+        write_output(joined, (Output)i, (unsigned char *)text.data);
+        write_number(joined->outputs[i].count);
+        write_text(text);
+        if (i == EVERYONE && count_filled(text, width, filled) != DONE)
+            exit(5);
+        drop(text);
+    }
+    for (unsigned i = 2; i < width; i++)
+        write_number(filled[i]);
+    write_number(joined->has_float_ids);
+    __real_free(filled);
+}
+
+static Outcome call_join(const Call *call, bool writes)
+{
+    Join join = {call->texts[0], call->texts[1], call->width,     call->key,
+                 call->texts[2], call->texts[3], call->is_sorted, (Meaning)call->meaning};
+    Joined joined;
+    Outcome outcome = join_range(&join, &joined);
+    if (writes)
+        write_number(outcome);
+    if (writes && outcome == DONE)
+        write_joined(&joined, call->width);
+    free_joined(&joined);
+    return outcome;
+}
+
+static Outcome call_canonize(const Call *call, bool writes)
+{
+    unsigned char *out = make_out(call->out_size);
+    size_t written = 0;
+    Outcome outcome = canonize_rows(call->texts[0], call->width, call->texts[1], out,
+                                    call->out_size, &written);
+    if (writes)
+        write_number(outcome);
+    if (writes && outcome == DONE)
+        write_text((Text){out, written});
+    __real_free(out);
+    return outcome;
+}
+
+static Outcome call_count_filled(const Call *call, bool writes)
+{
+    size_t *filled = __real_malloc(call->width * sizeof *filled);
+    Outcome outcome = count_filled(call->texts[0], call->width, filled);
+    if (writes)
+        write_number(outcome);
+    for (unsigned i = 2; writes && outcome == DONE && i < call->width; i++)
+        write_number(filled[i]);
+    __real_free(filled);
+    return outcome;
+}
+
+static Outcome call_is_float_text(const Call *call, bool writes)
+{
+    bool found = is_float_text(call->texts[0]);
+    if (writes) {
+        write_number(DONE);
+        write_number(found);
+    }
+    return DONE;
+}
+
+static Outcome call_function(int function, const Call *call, bool writes)
+{
+    switch (function) {
+    case 'p':
+        return call_partition(call, writes);
+    case 'j':
+        return call_join(call, writes);
+    case 'c':
+        return call_canonize(call, writes);
+    case 'f':
+        return call_count_filled(call, writes);
+    case 'i':
+        return call_is_float_text(call, writes);
+    default:
+        exit(2);
+    }
+}
+
+static uint64_t *make_heads(Text bytes)
+{
+    uint64_t *heads = __real_malloc(bytes.size);
+    for (size_t i = 0; i < bytes.size / 8; i++) {
+        heads[i] = 0;
+        for (size_t byte = 0; byte < 8; byte++)
+            heads[i] = heads[i] << 8 | bytes.data[8 * i + byte];
+    }
+    return heads;
+}
+
+int main(void)
+{
+    for (int function; (function = getchar()) != EOF;) {
+        Call call = {0};
+        call.width = read_number();
+        call.key = read_number();
+        call.meaning = read_number();
+        call.is_sorted = read_number();
+        call.out_size = read_number();
+        for (int i = 0; i < 4; i++)
+            call.texts[i] = read_text();
+        call.heads = make_heads(function == 'p' ? call.texts[2] : (Text){0});
+        call_function(function, &call, true);
+        for (long n = 0;; n++) {
+            allocations_before_failure = n;
+            Outcome outcome = call_function(function, &call, false);
+            bool has_failed = allocations_before_failure < 0;
+            allocations_before_failure = -1;
+            if (blocks_in_use)
+                return 4;
+            if (!has_failed)
+                break;
+            if (outcome != NO_MEMORY)
+                return 3;
+        }
+        for (int i = 0; i < 4; i++)
+            drop(call.texts[i]);
+        __real_free(call.heads);
+    }
+    return 0;
+}

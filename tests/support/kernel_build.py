@@ -1,0 +1,77 @@
+"""Builds of the native kernel for tests: as an extension module, and in the C harness.
+
+`python kernel_build.py FOLDER` builds the module with AddressSanitizer and
+UndefinedBehaviorSanitizer, and prints its path.
+"""
+
+import importlib.machinery
+import importlib.util
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+SOURCES = Path(__file__).parents[2] / "kernel"
+HARNESS = Path(__file__).with_name("kernel")
+CORE = [path for path in sorted(SOURCES.glob("*.c")) if path.name != "module.c"]
+HAS_COMPILER = shutil.which("cc") is not None
+
+STRICT = "-std=c11 -Wall -Wextra -Wshadow -Werror"
+SANITIZED = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+_WRAPPED = [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc", "free")]
+
+
+def build_module(folder, flags="-O2", *, failing_allocations=False):
+    """Build the extension module, and return its path."""
+    path = folder / f"_kernel{importlib.machinery.EXTENSION_SUFFIXES[-1]}"
+    include = f"-I{sysconfig.get_path('include')}"
+    extra = [HARNESS / "failing_allocations.c", *_WRAPPED] if failing_allocations else []
+    output = ["-shared", "-fPIC", include, "-o", path]
+    flags = shlex.split(f"{STRICT} {flags}")
+    _compile("cc", [*flags, *output, *CORE, SOURCES / "module.c", *extra])
+    return path
+
+
+def load_module(path):
+    """Import an extension module from its path."""
+    spec = importlib.util.spec_from_file_location("_kernel", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def build_harness(path, flags=SANITIZED, *, compiler="cc", core=CORE):
+    """Build the harness with the kernel, or with other sources of its core."""
+    flags = [*shlex.split(f"{STRICT} {flags}"), f"-I{SOURCES}"]
+    _compile(compiler, [*flags, "-o", path, *core, *sorted(HARNESS.glob("*.c")), *_WRAPPED])
+
+
+def run_harness(command, calls, *, timeout=600):
+    """Run the harness with some calls, and compare its results with the expected ones."""
+    calls = list(calls)
+    ended = subprocess.run(
+        [str(part) for part in command],
+        input=b"".join(call.encoded() for call in calls),
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    if ended.returncode:
+        raise AssertionError(f"exit code {ended.returncode}: {ended.stderr.decode()[-3000:]}")
+    at = 0
+    for call in calls:
+        expected = call.encoded_result()
+        found = ended.stdout[at : at + len(expected)]
+        assert found == expected, f"{call}: {found!r} instead of {expected!r}"
+        at += len(expected)
+    assert at == len(ended.stdout)
+
+
+def _compile(compiler, arguments):
+    subprocess.run([compiler, *map(str, arguments)], check=True)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(str(build_module(Path(sys.argv[1]), SANITIZED)))

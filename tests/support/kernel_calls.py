@@ -1,0 +1,314 @@
+"""Calls of the native kernel, with the results that Python code computes for them.
+
+Each class is a call of one function. `expected` is the result by the library's own rules for
+CSV and a few lines of Python. `run` calls the function of the extension module. `encoded` and
+`encoded_result` are the forms in which `kernel/harness.c` reads and writes the same.
+"""
+
+import re
+from array import array
+from bisect import bisect_right
+from struct import pack
+from typing import Any, Protocol
+
+from attrs import field, frozen
+
+from amplitude_cohort_s3.errors import MalformedCsvError
+from amplitude_cohort_s3.format._header import read_header
+from amplitude_cohort_s3.format.csv_blocks import Block, canonical_line, split_record
+from amplitude_cohort_s3.format.reader import LineReader, RowReader
+
+MAX_CONFLICTS = 1000
+NO_CELL = 255
+_FLOAT = re.compile(rb"[+-]?(?:[0-9]+[.][0-9]*|[.][0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?")
+_DONE, _REFUSED = 0, 1
+
+
+class Call(Protocol):
+    """A call of a function of the kernel."""
+
+    def run(self, kernel: Any) -> object:
+        """Return the result of the extension module."""
+
+    def expected(self) -> object:
+        """Return the result that it should have."""
+
+    def encoded(self) -> bytes:
+        """Return the call for the harness."""
+
+    def encoded_result(self) -> bytes:
+        """Return the expected result as the harness writes it."""
+
+
+def keyed_lines(data: bytes, width: int, key: int) -> list[tuple[bytes, bytes]] | None:
+    """Return the key and the line of each row, or None if the kernel must refuse them."""
+    if b"\r" in data or b"\0" in data:
+        return None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    found = []
+    for line in text.removesuffix("\n").split("\n") if text else []:
+        if not canonical_line(width)(line):
+            return None
+        key_cell = split_record(line, 1)[key]
+        if "," in key_cell or '"' in key_cell:
+            return None
+        found.append((key_cell.encode(), line.encode()))
+    return found
+
+
+@frozen(kw_only=True)
+class PartitionCall:
+    lines: bytes
+    width: int
+    key: int
+    prefix: bytes = b""
+    heads: tuple[bytes, ...] = ()
+    out_size: int | None = None
+
+    def run(self, kernel):
+        out = bytearray(len(self.lines))
+        heads = b"".join(self.heads)
+        found = kernel.partition(self.lines, out, self.width, self.key, self.prefix, heads)
+        if found is None:
+            return None
+        rows, skipped, lengths = found[0], found[1], array("I", found[2])
+        return rows, skipped, list(lengths), bytes(out[: sum(lengths)])
+
+    def expected(self):
+        rows = keyed_lines(self.lines, self.width, self.key)
+        too_small = self.out_size is not None and self.out_size < len(self.lines)
+        if rows is None or too_small or len(self.heads) > (1 << 16) - 2:
+            return None
+        splitters = [self.prefix + head.rstrip(b"\0") for head in self.heads]
+        ranges = [[] for _ in range(len(splitters) + 1)]
+        for key, line in rows:
+            if key:
+                ranges[bisect_right(splitters, key)].append(line)
+        texts = [b"\n".join(lines) for lines in ranges]
+        skipped = sum(not key for key, _ in rows)
+        return len(rows), skipped, [len(text) for text in texts], b"".join(texts)
+
+    def encoded(self):
+        texts = (self.lines, self.prefix, b"".join(self.heads), None)
+        out_size = len(self.lines) if self.out_size is None else self.out_size
+        return _encoded("p", self.width, self.key, 0, 0, out_size, texts)
+
+    def encoded_result(self):
+        expected = self.expected()
+        if expected is None:
+            return _number(_REFUSED)
+        rows, skipped, lengths, text = expected
+        return _numbers(_DONE, rows, skipped, *lengths) + _text(text)
+
+
+@frozen(kw_only=True)
+class JoinCall:
+    before: bytes
+    now: bytes
+    width: int
+    key: int
+    begin: bytes | None = None
+    end: bytes | None = None
+    is_sorted: bool = False
+    meaning: int = 0
+
+    def run(self, kernel):
+        return kernel.join(
+            self.before,
+            self.now,
+            self.width,
+            self.key,
+            self.begin,
+            self.end,
+            self.is_sorted,
+            self.meaning,
+            MAX_CONFLICTS,
+        )
+
+    def _is_within(self, key):
+        return (self.begin is None or self.begin <= key) and (self.end is None or key < self.end)
+
+    def expected(self):
+        previous = keyed_lines(self.before, self.width, self.key)
+        current = keyed_lines(self.now, self.width, self.key)
+        if previous is None or current is None:
+            return None
+        keys = [key for key, _ in previous]
+        if self.is_sorted and keys != sorted(set(keys)):
+            return None
+        arrived = sorted((key, line) for key, line in current if self._is_within(key))
+        before, now, conflicts = {}, {}, {}
+        for key, line in sorted(previous):
+            if self._is_within(key):
+                before.setdefault(key, line)
+        for key, line in arrived:
+            if now.setdefault(key, line) != line:
+                conflicts[key] = None
+        entering = [now[key] for key in now if key not in before]
+        exiting = [before[key] for key in before if key not in now]
+        existing = (
+            list(now.values()),
+            [now[key] for key in now if key in before],
+            [now.get(key, line) for key, line in before.items()],
+        )[self.meaning]
+        changed = [
+            line
+            for key, line in now.items()
+            if before.get(key) != line or (self.key == 0 and key in conflicts)
+        ]
+        return (
+            len(before),
+            len(arrived),
+            len(now),
+            len(conflicts),
+            [key.decode() for key in conflicts][:MAX_CONFLICTS],
+            _ended(now.values()),
+            _ended(entering),
+            _ended(exiting),
+            _ended(existing),
+            len(entering),
+            len(exiting),
+            len(existing),
+            _filled(_ended(now.values()), self.width),
+            any(_FLOAT.fullmatch(line.split(b",", 1)[0]) for line in changed),
+        )
+
+    def encoded(self):
+        texts = (self.before, self.now, self.begin, self.end)
+        return _encoded("j", self.width, self.key, self.meaning, self.is_sorted, 0, texts)
+
+    def encoded_result(self):
+        expected = self.expected()
+        if expected is None:
+            return _number(_REFUSED)
+        counts, conflicts, texts = expected[:4], expected[4], list(expected[5:9])
+        sizes = [expected[2], *expected[9:12]]
+        if self.meaning == 0:
+            texts[3], sizes[3] = b"", 0
+        return b"".join(
+            [
+                _numbers(_DONE, *counts),
+                *[_text(key.encode()) for key in conflicts],
+                *[_number(n) + _text(text) for n, text in zip(sizes, texts, strict=True)],
+                _numbers(*expected[12], expected[13]),
+            ]
+        )
+
+
+@frozen(kw_only=True)
+class CanonizeCall:
+    rows: bytes
+    width: int
+    places: tuple[int, ...] | None = None
+    out_size: int
+
+    def _places(self):
+        return None if self.places is None else bytes(self.places)
+
+    def run(self, kernel):
+        out = bytearray(self.out_size)
+        size = kernel.canonize(self.rows, out, self.width, self._places())
+        return None if size is None else bytes(out[:size])
+
+    def expected(self):
+        names = ["amplitudeID", "userID", *(f"p{n}" for n in range(2, self.width))]
+        header = read_header(names, 1, canonical=True, unequal=None)
+        places = self.places
+        if self.width >= NO_CELL or (places is not None and not self._are_valid(places)):
+            return None
+        if self.rows.count(b'"') % 2:
+            return None  # A quoted cell is never closed: no block of the library is like this.
+        if places is not None:
+            places = tuple(self.width if place == NO_CELL else place for place in places)
+        try:
+            lines = LineReader(RowReader(header), places, 0).lines(Block(1, self.rows)).lines
+            if any("\n" in cell for _, row in Block(1, self.rows).records() for cell in row):
+                return None
+        except MalformedCsvError:
+            return None
+        text = "".join(f"{line}\n" for line in lines).encode()
+        return None if len(text) > self.out_size else text
+
+    def _are_valid(self, places):
+        return len(places) > 0 and all(p < self.width or p == NO_CELL for p in places)
+
+    def encoded(self):
+        texts = (self.rows, self._places(), None, None)
+        return _encoded("c", self.width, 0, 0, 0, self.out_size, texts)
+
+    def encoded_result(self):
+        expected = self.expected()
+        return _number(_REFUSED) if expected is None else _number(_DONE) + _text(expected)
+
+
+@frozen(kw_only=True)
+class CountFilledCall:
+    lines: bytes
+    width: int
+
+    def run(self, kernel):
+        return kernel.count_filled(self.lines, self.width)
+
+    def expected(self):
+        return _filled(self.lines, self.width)
+
+    def encoded(self):
+        return _encoded("f", self.width, 0, 0, 0, 0, (self.lines, None, None, None))
+
+    def encoded_result(self):
+        expected = self.expected()
+        return _number(_REFUSED) if expected is None else _numbers(_DONE, *expected)
+
+
+@frozen
+class IsFloatTextCall:
+    """A function that the module does not have by itself: `join` uses it."""
+
+    text: bytes
+    width: int = field(default=2, init=False)
+
+    def run(self, kernel):
+        line = self.text + b",x"
+        found = kernel.join(b"", line, 2, 1, None, None, 0, 0, MAX_CONFLICTS)
+        return found[-1]
+
+    def expected(self):
+        return _FLOAT.fullmatch(self.text) is not None
+
+    def encoded(self):
+        return _encoded("i", 2, 0, 0, 0, 0, (self.text, None, None, None))
+
+    def encoded_result(self):
+        return _numbers(_DONE, self.expected())
+
+
+def _ended(lines):
+    return b"".join([line + b"\n" for line in lines])
+
+
+def _filled(lines, width):
+    plain = re.sub(rb'"[^"]*"', lambda match: b"x" * len(match[0]), lines)
+    rows = [row.split(b",") for row in plain.removesuffix(b"\n").split(b"\n")] if plain else []
+    if b'"' in plain or any(len(row) != width for row in rows):
+        return None
+    return tuple(sum(row[column] != b"" for row in rows) for column in range(2, width))
+
+
+def _number(number):
+    return pack("<I", number)
+
+
+def _numbers(*numbers):
+    return b"".join(map(_number, numbers))
+
+
+def _text(text):
+    return _number(0xFFFFFFFF) if text is None else _number(len(text)) + text
+
+
+def _encoded(function, width, key, meaning, is_sorted, out_size, texts):
+    numbers = _numbers(width, key, meaning, is_sorted, out_size)
+    return function.encode() + numbers + b"".join(map(_text, texts))

@@ -1,0 +1,163 @@
+"""Calls of the kernel to try: random ones, and those at the edge of each buffer."""
+
+from kernel_calls import (
+    NO_CELL,
+    CanonizeCall,
+    CountFilledCall,
+    IsFloatTextCall,
+    JoinCall,
+    PartitionCall,
+    keyed_lines,
+)
+
+PLAIN = [b"", b"1", b"12", b"a", b"a+b", b"ab", b"a+", "é".encode(), "日本".encode()]
+PLAIN += ["😀".encode(), b"x" * 9, b"y" * 30, b"7.0", b"3e+17"]
+QUOTED = [b'"a,b"', b'"a""b"', b'""""', b'","', b'"""",""""']
+ODD = [b'"x"', b'"a', b'a"b', b'""', b'"a\nb"', b"\r", b"\xff", b"\xc0\x80", b"\xed\xa0\x80"]
+ODD += [b"\xf4\x90\x80\x80", b"\xf0\x8f\xbf\xbf", b"\xe0\x9f\xbf", b"\0", b'"""",', b"\x7f"]
+ODD += [b"\x01", b'"a\rb"', b'"a"x', b"\xf5\x80\x80\x80", b"\xe2\x82", b"\xc3"]
+
+
+def random_lines(random, width):
+    """Return canonical lines, mostly: one in two texts may have odd cells."""
+    is_plain = random.random() < 0.5
+    rows = []
+    for _ in range(random.choice((0, 1, 2, 5, 40, 100))):
+        count = width if is_plain or random.random() < 0.98 else random.randrange(1, 6)
+        rows.append(b",".join(_random_cell(random, is_plain=is_plain) for _ in range(count)))
+    data = b"\n".join(rows) + (b"\n" if rows and random.random() < 0.5 else b"")
+    if not is_plain and data and random.random() < 0.2:
+        at = random.randrange(len(data))
+        data = data[:at] + bytes([random.randrange(256)]) + data[at + 1 :]
+    return data
+
+
+def _random_cell(random, *, is_plain):
+    if random.random() < 0.3:
+        return str(random.randrange(10 ** random.choice((1, 3, 12)))).encode()
+    if is_plain or random.random() < 0.85:
+        return random.choice(PLAIN)
+    return random.choice(QUOTED if random.random() < 0.8 else ODD)
+
+
+def random_calls(random):
+    """Yield one call of each function."""
+    width = random.choice((2, 2, 3, 4, 5))
+    key = random.randrange(width)
+    lines, other = random_lines(random, width), random_lines(random, width)
+    rests = {random.choice(PLAIN[1:])[: random.randrange(1, 9)] for _ in range(9)}
+    count = random.choice((0, 1, 3, 9))
+    yield PartitionCall(
+        lines=lines,
+        width=width,
+        key=key,
+        prefix=random.choice((b"", b"", b"a", b"1", b"xxxx")),
+        heads=tuple(sorted(rest.ljust(8, b"\0") for rest in rests)[:count]),
+    )
+    yield _random_join(random, lines, other, width, key)
+    places = random.choice((None, (*range(width),), (*range(width),)[::-1], (width - 1, NO_CELL)))
+    rows = lines if random.random() < 0.5 else lines.replace(b"\n", b"\r\n")
+    if random.random() < 0.3:
+        cells = [b'"' + cell + b'"' for cell in PLAIN]
+        rows = b"\n\r\n".join(b",".join(random.choice(cells) for _ in range(width)) for _ in "abc")
+    size = random.choice((len(rows), 2 * len(rows) + 300, 2 * len(rows) + 300))
+    yield CanonizeCall(rows=rows, width=width, places=places, out_size=size)
+    yield CountFilledCall(lines=random.choice((lines, other)), width=width)
+    yield IsFloatTextCall("".join(random.choice("0189+-.eE") for _ in range(4)).encode())
+
+
+def _random_join(random, lines, other, width, key):
+    rows = keyed_lines(lines, width, key)
+    is_sorted = random.random() < 0.5
+    if rows is not None and random.random() < 0.8:
+        # The previous lines are mostly in order, as they should be, and shared with the current.
+        distinct = sorted(dict(rows).items())
+        lines = b"".join(line + b"\n" for _, line in distinct)
+        kept = [line for _, line in distinct if random.random() < 0.7]
+        ended = other if other.endswith(b"\n") or not other else other + b"\n"
+        other = ended + b"".join(line + b"\n" for line in kept)
+    begin, end = sorted(random.sample(PLAIN[1:], 2))
+    return JoinCall(
+        before=lines,
+        now=other,
+        width=width,
+        key=key,
+        begin=random.choice((begin, None, None)),
+        end=random.choice((end, None, None)),
+        is_sorted=is_sorted,
+        meaning=random.randrange(3),
+    )
+
+
+def edge_calls():
+    """Yield calls whose texts and buffers end where a missing check would read or write on."""
+    tails = [b"1,a", b"1,a\n", b"1,", b",", b"1", b"", b"\n", b"1,a,b", b'1,"a,b"', b'1,"', b'1,""']
+    tails += [b'1,"a', b'1,"a,', b'1,"a""', b'1,"a",', b'"a,b",', b'"a,b",1', b"1,a\r", b"\r"]
+    tails += [b"1,\xc3", b"1,\xe2\x82", b"1,\xf0\x9f\x98", b"1,2345678901234", b"\r\n", b"1,a\r\n"]
+    tails += [b'","', b'1,","', b'",",","', b'"a,b"', b'1,"a"b', b"\n\n\n", b"12345678", b"1234567"]
+    for tail in tails:
+        for data in (tail, b"7,x\n" + tail):
+            yield from _at_the_end(data)
+    for text in (b"", b"7", b"7.", b".", b".5", b"+", b"+7", b"7e", b"7e+", b"7e+1", b"7.0", b"e1"):
+        yield IsFloatTextCall(text)
+    yield from _large_counts()
+    yield from _ranges()
+
+
+def _at_the_end(data):
+    for key in (0, 1):
+        yield PartitionCall(lines=data, width=2, key=key, heads=(b"5".ljust(8, b"\0"),))
+        for meaning in range(3):
+            for begin, end in ((None, None), (b"a", None), (None, b"7"), (b"x", b"y")):
+                bounds = {"begin": begin, "end": end, "meaning": meaning}
+                yield JoinCall(before=data, now=b"", width=2, key=key, **bounds)
+                yield JoinCall(before=b"", now=data, width=2, key=key, **bounds)
+                yield JoinCall(before=b"7,x", now=data, width=2, key=key, **bounds)
+    for width in (2, 3):
+        yield CountFilledCall(lines=data, width=width)
+        for places in (None, (1, 0), (0,), (NO_CELL, 1), (2, 1), ()):
+            for size in range(len(data) + 6):
+                yield CanonizeCall(rows=data, width=width, places=places, out_size=size)
+
+
+def _large_counts():
+    """Yield calls with more lines, cells and ranges than there is room for at first."""
+    short = b"".join(b"%d,\n" % n for n in range(300))
+    for data in (short, b",\n" * 300, "é1,\né2,\n".encode() * 90):
+        yield PartitionCall(lines=data, width=2, key=0)
+        yield JoinCall(before=data, now=data, width=2, key=0)
+        yield JoinCall(before=data, now=b"", width=2, key=0)
+        yield JoinCall(before=b"", now=data, width=2, key=0, meaning=1)
+    for cells in (254, 255, 300, 1000):
+        row = b",".join(b"%d" % n for n in range(cells))
+        for width in (2, 254, 255, 300, cells):
+            yield CanonizeCall(rows=row, width=width, out_size=10_000)
+            yield CountFilledCall(lines=row, width=width)
+            yield PartitionCall(lines=row, width=width, key=width - 1)
+    yield CanonizeCall(rows=b"1,2", width=2, places=(254,), out_size=99)
+    for count in ((1 << 16) - 2, (1 << 16) - 1):
+        heads = tuple(n.to_bytes(4, "big").ljust(8, b"\0") for n in range(1, count + 1))
+        yield PartitionCall(lines=b"1,x\n\xf4\x80\x80\x80,y", width=2, key=0, heads=heads)
+    yield PartitionCall(lines=b"1,x", width=2, key=0, out_size=2)
+
+
+def _ranges():
+    """Yield calls with keys of which one is the begin of another, and of a boundary."""
+    keys = [b"", b"a", b"ab", b"abcdefgh", b"abcdefghi", b"abcdefghij", b"b", "ü".encode() * 9]
+    rows = b"".join(key + b",x\n" for key in keys)
+    for prefix in (b"", b"a", b"abcdefgh", b"abcdefghijk"):
+        yield PartitionCall(
+            lines=rows, width=2, key=0, prefix=prefix, heads=(b"abcdefgh", b"b".ljust(8, b"\0"))
+        )
+    for line in (b"x,a+b", b"x,a", b"x,"):
+        yield PartitionCall(lines=line, width=2, key=1, prefix=b"a+bcdefgh", heads=(b"x" * 8,))
+        yield JoinCall(before=b"y,a+b", now=line, width=2, key=1, begin=b"a+bcdefghi")
+        yield JoinCall(before=line, now=line, width=2, key=1, end=b"a+b")
+    later = rows.replace(b"x", b"y") + rows
+    for meaning in range(3):
+        for first, second in ((rows, later), (later, rows)):
+            for begin in (None, b"", b"abcdefgh"):
+                sides = {"before": first, "now": second, "begin": begin, "meaning": meaning}
+                yield JoinCall(width=2, key=0, **sides)
+                yield JoinCall(width=2, key=1, **sides)
+                yield JoinCall(width=2, key=0, is_sorted=True, **sides)
