@@ -53,10 +53,9 @@ static bool count_quoted(Count *count, Text lines)
     return !quoted;
 }
 
-Outcome count_filled(Text lines, unsigned width, size_t *filled)
+Outcome add_filled(Text lines, unsigned width, size_t *filled)
 {
     Count count = {.width = width, .filled = filled};
-    memset(filled, 0, width * sizeof *filled);
     bool has_quotes = lines.size && memchr(lines.data, '"', lines.size);
     if (!(has_quotes ? count_quoted : count_unquoted)(&count, lines))
         return REFUSED;

@@ -230,6 +230,26 @@ static inline void add(LineList *list, const Line *line)
     list->size += line->size + 1;
 }
 
+/* Count the values of the current members. Nearly all lines have no empty cell but perhaps in
+ * the last column, and only the others are read once more. */
+static Outcome count_values(const Join *join, Joined *joined)
+{
+    const LineList *everyone = &joined->outputs[EVERYONE];
+    size_t *filled = joined->filled, plain = 0, ended = 0;
+    for (size_t i = 0; i < everyone->count; i++) {
+        const Line *line = everyone->lines[i];
+        if (!line->has_empty_cell) {
+            plain++;
+            ended += line->text[line->size - 1] != ','; /* the width is 2 at least */
+        }
+        else if (add_filled((Text){line->text, line->size}, join->width, filled) != DONE)
+            return REFUSED; /* impossible, unless another thread changes the text */
+    }
+    for (unsigned column = ID_COLUMNS; column < join->width; column++)
+        filled[column] += column + 1 < join->width ? plain : ended;
+    return DONE;
+}
+
 /* Merge both sides. `was` and `is` are the next previous and the next current line. */
 static void merge(const Join *join, Joined *joined)
 {
@@ -265,7 +285,7 @@ static void merge(const Join *join, Joined *joined)
     }
 }
 
-static Outcome make_lists(Joined *joined)
+static Outcome make_results(const Join *join, Joined *joined)
 {
     size_t before = joined->before.count, now = joined->now.count;
     const size_t room[OUTPUTS] = {
@@ -273,7 +293,8 @@ static Outcome make_lists(Joined *joined)
     for (int i = 0; i < OUTPUTS; i++)
         if (!(joined->outputs[i].lines = malloc((room[i] + 1) * sizeof(Line *))))
             return NO_MEMORY;
-    return DONE;
+    joined->filled = calloc(join->width, sizeof *joined->filled);
+    return joined->filled ? DONE : NO_MEMORY;
 }
 
 /* Remove the previous lines outside of the bounds, which are at the ends of an ordered side. */
@@ -305,9 +326,10 @@ Outcome join_range(const Join *join, Joined *joined)
             return outcome;
     }
     trim(before, join);
-    if ((outcome = make_lists(joined)) == DONE)
-        merge(join, joined);
-    return outcome;
+    if ((outcome = make_results(join, joined)) != DONE)
+        return outcome;
+    merge(join, joined);
+    return count_values(join, joined);
 }
 
 /* --- The result ----------------------------------------------------------------------- */
@@ -339,4 +361,5 @@ void free_joined(Joined *joined)
     free(joined->now.lines);
     for (int i = 0; i < OUTPUTS; i++)
         free(joined->outputs[i].lines);
+    free(joined->filled);
 }

@@ -90,6 +90,7 @@ typedef enum { EVERYONE, ENTERING, EXITING, EXISTING, OUTPUTS } Output;
 typedef struct {
     Side before, now;
     LineList outputs[OUTPUTS];
+    size_t *filled; /* the number of current members with a value, for each column from 2 on */
     bool has_float_ids;
 } Joined;
 
@@ -117,8 +118,8 @@ Outcome canonize_rows(Text rows, unsigned width, Text places, unsigned char *out
 
 /* --- filled.c ------------------------------------------------------------------------- */
 
-/* Count in `filled` the rows that have a value in each column. The lines may have line ends
- * in quoted cells. */
-Outcome count_filled(Text lines, unsigned width, size_t *filled);
+/* Add to `filled` the number of rows that have a value in each column. The lines may have line
+ * ends in quoted cells. If the outcome is REFUSED, the numbers have no meaning. */
+Outcome add_filled(Text lines, unsigned width, size_t *filled);
 
 #endif

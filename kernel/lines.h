@@ -21,8 +21,12 @@ struct Line {
     const unsigned char *text; /* without its line end */
     uint32_t size;
     uint32_t key, key_size; /* the place of the key in the text */
-    uint32_t has_conflict;  /* other rows of this key were dropped, and differ */
+    bool has_empty_cell; /* in a property column except the last; or it has quotes */
+    bool has_conflict;   /* other rows of this key were dropped, and differ */
 };
+
+/* The Amplitude id and the user id come first, and the properties after them. */
+#define ID_COLUMNS 2
 
 typedef struct {
     const unsigned char *text;
@@ -160,6 +164,7 @@ static inline size_t skip_quoted(const unsigned char *line, size_t size, size_t 
 static inline bool read_quoted_line(const Scan *scan, Line *line)
 {
     size_t at = 0;
+    line->has_empty_cell = true; /* perhaps: they are looked for when it is a member */
     for (unsigned cell = 0;; cell++, at++) {
         size_t begin = at;
         if (IN_BOUNDS(at < line->size) && line->text[at] == '"') {
@@ -184,7 +189,8 @@ typedef enum { LINE_READ, LINE_REFUSED, NO_LINE } NextLine;
 /* Read the next line. All fields of `line` are set but `head` and `has_conflict`. */
 static inline NextLine next_line(Scan *scan, Line *line)
 {
-    size_t begin = scan->line, at, key = begin, key_end = 0;
+    size_t begin = scan->line, at, cell = begin, key = begin, key_end = 0;
+    bool has_empty_cell = false;
     unsigned commas = 0;
     if (!IN_BOUNDS(begin < scan->size))
         return NO_LINE;
@@ -210,10 +216,13 @@ static inline NextLine next_line(Scan *scan, Line *line)
             key_end = at;
         else if (commas + 1 == scan->key)
             key = at + 1;
+        has_empty_cell |= (at == cell) & (commas >= ID_COLUMNS);
+        cell = at + 1;
         commas++;
     }
     line->text = scan->text + begin;
     line->size = (uint32_t)(at - begin);
+    line->has_empty_cell = has_empty_cell;
     if (scan->has_quotes && memchr(line->text, '"', line->size))
         return read_quoted_line(scan, line) ? LINE_READ : LINE_REFUSED;
     if (commas + 1 != scan->width)

@@ -197,27 +197,14 @@ static PyObject *build_result(const Joined *joined, Meaning meaning, PyObject *c
 static PyObject *make_result(const Joined *joined, const Join *join, Py_ssize_t max_conflicts)
 {
     PyObject *texts[OUTPUTS] = {NULL}, *conflicting = NULL, *filled = NULL, *result = NULL;
-    size_t *counts = malloc(join->width * sizeof *counts);
-    if (!counts)
-        return PyErr_NoMemory();
-    if (make_texts(joined, join->meaning, texts)) {
-        Text everyone = {(unsigned char *)PyBytes_AsString(texts[EVERYONE]),
-                         joined->outputs[EVERYONE].size};
-        Outcome outcome;
-        Py_BEGIN_ALLOW_THREADS
-        outcome = count_filled(everyone, join->width, counts);
-        Py_END_ALLOW_THREADS
-        if (outcome != DONE)
-            result = none_or_error(outcome); /* another thread has changed the lines */
-        else if ((conflicting = conflicting_keys(joined, max_conflicts))
-                 && (filled = filled_properties(counts, join->width)))
-            result = build_result(joined, join->meaning, texts, conflicting, filled);
-    }
+    if (make_texts(joined, join->meaning, texts)
+        && (conflicting = conflicting_keys(joined, max_conflicts))
+        && (filled = filled_properties(joined->filled, join->width)))
+        result = build_result(joined, join->meaning, texts, conflicting, filled);
     for (int i = 0; i < OUTPUTS; i++)
         Py_XDECREF(texts[i]);
     Py_XDECREF(conflicting);
     Py_XDECREF(filled);
-    free(counts);
     return result;
 }
 
@@ -277,7 +264,7 @@ static PyObject *canonize(PyObject *self, PyObject *args)
     return result;
 }
 
-static PyObject *count_filled_lines(PyObject *self, PyObject *args)
+static PyObject *count_filled(PyObject *self, PyObject *args)
 {
     Py_buffer lines;
     int width;
@@ -288,10 +275,10 @@ static PyObject *count_filled_lines(PyObject *self, PyObject *args)
     size_t *filled = NULL;
     if (check_columns(width, 0)) {
         Outcome outcome = NO_MEMORY;
-        filled = malloc((size_t)width * sizeof *filled);
+        filled = calloc((size_t)width, sizeof *filled);
         if (filled) {
             Py_BEGIN_ALLOW_THREADS
-            outcome = count_filled(text_of(&lines), (unsigned)width, filled);
+            outcome = add_filled(text_of(&lines), (unsigned)width, filled);
             Py_END_ALLOW_THREADS
         }
         result = outcome == DONE ? filled_properties(filled, (unsigned)width)
@@ -306,7 +293,7 @@ static PyMethodDef methods[] = {
     {"partition", partition, METH_VARARGS, NULL},
     {"join", join, METH_VARARGS, NULL},
     {"canonize", canonize, METH_VARARGS, NULL},
-    {"count_filled", count_filled_lines, METH_VARARGS, NULL},
+    {"count_filled", count_filled, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
