@@ -203,11 +203,12 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
             data = b"".join([*begun, memoryview(chunk)[:end]])
             if begun_bytes + end > MAX_ROW_BYTES:
                 _check_row_size(_end_of_first_record(data, 0), line)
+            # Nothing else may hold the bytes of a long row while the caller works on it.
+            begun, begun_bytes, quoted = [], 0, False
+            chunk = chunk[end:]  # noqa: PLW2901 -- the rest of it
             block = Block(line, data)
             yield block
             line += block.line_ends
-            begun, begun_bytes, quoted = [], 0, False
-            chunk = chunk[end:]  # noqa: PLW2901 -- the rest of it
         elif not begun_bytes:
             _check_line_end(chunk, line)
         begun.append(chunk)
@@ -217,7 +218,9 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
     if quoted:
         raise MalformedCsvError(line, "a quoted cell is never closed")
     if begun_bytes:
-        yield Block(line, b"".join(begun))
+        data = b"".join(begun)
+        begun.clear()
+        yield Block(line, data)
 
 
 def _check_row_size(size: int, line: int) -> None:
