@@ -157,6 +157,27 @@ MUTANTS = (
         CUT,
     ),
     Mutant(
+        "a time of another class becomes a plain datetime",
+        "_time.py",
+        "    if type(utc) is datetime:",
+        "    if True:",
+        "sync/test_times.py",
+    ),
+    Mutant(
+        "a day is one of the time zone of now",
+        "_time.py",
+        "astimezone(zone).date()",
+        "date()",
+        "settings/test_cadence.py",
+    ),
+    Mutant(
+        "the offset of this machine stands for its time zone",
+        "_time.py",
+        "        zone = None  # astimezone",
+        "        pass  # astimezone",
+        "settings/test_cadence.py",
+    ),
+    Mutant(
         "an entry of the log contains its digest",
         "log/_json.py",
         '{**value, "sha256": sha256}',

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import boto3
 
 from ..._arguments import kind_faults
+from ..._time import to_utc
 from ...errors import (
     ConfigurationError,
     InvalidKeyError,
@@ -228,8 +229,12 @@ class S3Storage:
 
         Returns:
             The keys of the aborted uploads, in the order of the listing.
+
+        Raises:
+            NaiveDatetimeError: ``now`` has no time zone.
         """
-        before = (now or datetime.now(UTC)) - older_than
+        present = datetime.now(UTC) if now is None else to_utc(now, "now")
+        before = present - older_than
         folder = f"{path.rstrip('/')}/" if path else ""
         stale = [(k, u) for k, u, begun in self._bucket.list_uploads(folder) if begun < before]
         return tuple(key for key, upload_id in stale if self._bucket.abort(key, upload_id))
