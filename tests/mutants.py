@@ -283,8 +283,8 @@ MUTANTS = (
     Mutant(
         "a refusal after a lost answer is not final (S3)",
         "storage/s3/_write_once.py",
-        "if failure is None and not contested and is_refusal(error):",
-        "if not contested and is_refusal(error):",
+        "first = failure is None and not contested",
+        "first = not contested",
         "s3/test_s3_faults.py",
     ),
     Mutant(

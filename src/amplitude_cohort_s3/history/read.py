@@ -1,12 +1,13 @@
 """Reading the history of a stream from listings."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cache
 from os import PathLike
 
 from attrs import frozen
 
+from ..errors import UnfinishedSyncError
 from ..format.filename import DiffType
 from ..log.listing import (
     SAME_SYNC,
@@ -63,6 +64,39 @@ def read_location(
     if found.lacks_files:
         # Perhaps it was published between our two listings; then its files are there now.
         found = _list_syncs(location)
+    return _history(location, found, match_by, work_dir)
+
+
+def read_settled(
+    location: StreamLocation, *, work_dir: str | PathLike[str] | None = None
+) -> tuple[CohortHistory, tuple[StreamFile, ...]]:
+    """Return the history and all files of a stream whose newest entry of the log has ended.
+
+    Both come from one listing, during which the log did not change. So the files of every
+    sync in the log are listed, and an amendment with the next number covers them all.
+
+    Raises:
+        UnfinishedSyncError: The newest entry has no outcome.
+        RecordFormatError: The log can't be read.
+    """
+    while True:
+        before = location.read_log()
+        if before.unfinished is not None:
+            raise UnfinishedSyncError(before.unfinished.key)
+        listed = list(location.list_files())
+        log = location.read_log()
+        if log.newest == before.newest:
+            break
+    files = tuple(item for item in listed if isinstance(item, StreamFile))
+    return _history(location, _syncs_of(listed, log), None, work_dir), files
+
+
+def _history(
+    location: StreamLocation,
+    found: "_Syncs",
+    match_by: str | None,
+    work_dir: str | PathLike[str] | None,
+) -> CohortHistory:
     if match_by is None:
         head = found.log.head
         match_by = "amplitude_id" if head is None else head.schema.key
@@ -113,7 +147,10 @@ def _list_syncs(location: StreamLocation) -> _Syncs:
     # in the data, or was published between the listings. In the other order, the data could
     # show files of which the log knows nothing yet.
     listed = list(location.list_files())
-    log = location.read_log()
+    return _syncs_of(listed, location.read_log())
+
+
+def _syncs_of(listed: Sequence[StreamFile | SkippedObject], log: SyncLog) -> _Syncs:
     skipped = [item for item in listed if isinstance(item, SkippedObject)]
     by_time = dict[datetime, list[StreamFile]]()
     for item in listed:

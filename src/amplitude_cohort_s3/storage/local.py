@@ -18,6 +18,7 @@ from ..errors import (
     InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectRefusedError,
     StagedGoneError,
     UnsuitableStorageError,
 )
@@ -72,7 +73,7 @@ class LocalStorage(ComposeByReading):
     def open(self, key: str, /) -> BinaryIO:
         try:
             return self._path(key).open("rb")
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ObjectRefusedError):
             raise ObjectNotFoundError(key) from None
 
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
@@ -96,7 +97,7 @@ class LocalStorage(ComposeByReading):
         path = self._path(key)
         with _translated(path, key):
             self._make_folder(path.parent)
-            _is_symlink(path)
+            self._try_name(path.name)
         temporary, content = self._write(chunks)
         handle = {"file": temporary.name}
         return StagedObject(key=key, size=content.size, sha256=content.sha256, handle=handle)
@@ -152,6 +153,18 @@ class LocalStorage(ComposeByReading):
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
             _sync_folder(path.parent)
+
+    def _try_name(self, name: str) -> None:
+        """Raise an OSError if the file system can't have a file of this name.
+
+        Some refuse a colon, for example, and only when a file is created. An empty file with
+        the name, in the folder that no listing shows, is created and removed.
+        """
+        folder = self.root / STAGING_FOLDER
+        self._make_folder(folder)
+        with contextlib.suppress(FileExistsError):  # Another process tries the same name.
+            os.close(os.open(folder / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        (folder / name).unlink(missing_ok=True)
 
     def _path(self, key: str) -> Path:
         segments = [encode_segment(s, windows=os.name == "nt") for s in check_key(key).split("/")]
@@ -272,6 +285,9 @@ class LocalStorage(ComposeByReading):
                     yield self._info(key)
 
 
+# What file systems answer if a name has characters that they forbid or can't encode.
+_IMPOSSIBLE_NAME = (errno.EINVAL, errno.EILSEQ)
+
 # EXDEV appears if another disk is mounted below the root.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
@@ -298,6 +314,13 @@ def _translated(target: Path, key: str) -> Generator[None]:
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InvalidKeyError(key, "a segment is too long for this file system") from None
+        if error.errno in _IMPOSSIBLE_NAME:
+            code = errno.errorcode[error.errno]
+            raise ObjectRefusedError(
+                key,
+                f"the file system of {target.parent} has no such file names ({code})",
+                'If it forbids colons, set NameStyle(separator="-") in the Destination',
+            ) from None
         if error.errno in _NO_HARD_LINKS:
             raise UnsuitableStorageError(
                 f"the file system of {target.parent}",
