@@ -20,7 +20,10 @@ from amplitude_cohort_s3 import (
     recover,
 )
 from amplitude_cohort_s3.errors import RecordFormatError
+from amplitude_cohort_s3.history.findings import FindingKind
+from amplitude_cohort_s3.log import Outcome
 from amplitude_cohort_s3.log.amendments import AmendedCounts, Amendment
+from amplitude_cohort_s3.log.keys import outcome_key
 from amplitude_cohort_s3.log.records import RecordedFile, RecordRef
 from amplitude_cohort_s3.storage import StagedObject
 from amplitude_cohort_s3.sync import adopt
@@ -240,6 +243,21 @@ def test_a_forged_sync_is_not_published(changes):
     assert contents(storage) == before
 
 
+def test_times_of_published_syncs_grow_or_the_chain_is_broken():
+    """Whoever may create in the log can also forge the outcome; only ``verify`` notices it."""
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS)
+    assert read_history(storage, STREAM).verify() == ()
+    head = read_history(storage, STREAM).log.head
+    older = read_history(storage, STREAM).log.outcome(2).head
+    forged = evolve(older, number=4, previous=head.ref)
+    outcome = Outcome(number=4, published=True, head=forged)
+    storage.create(forged.key, forged.to_bytes())
+    storage.create(outcome_key(STREAM, 4), outcome.to_bytes())
+    findings = read_history(storage, STREAM).verify()
+    assert (FindingKind.BROKEN_CHAIN, forged.key) in {(f.kind, f.key) for f in findings}
+
+
 @pytest.mark.parametrize("meaning", ExistingMeaning)
 def test_what_forget_and_prune_write_keeps_the_rules(meaning):
     """Also after a void sync, a prune, and a forget whose files were lost."""
@@ -251,7 +269,7 @@ def test_what_forget_and_prune_write_keeps_the_rules(meaning):
         prune(made, STREAM, before=moment(number), clock=clock_at(moment(90)))
     prune(made, STREAM, before=moment(60), keep="nothing", clock=clock_at(moment(90)))
     findings = read_history(made, STREAM).verify()
-    assert {str(finding.kind) for finding in findings} <= {"FindingKind.LEFTOVER"}
+    assert {finding.kind for finding in findings} <= {FindingKind.LEFTOVER}
 
 
 def test_files_that_no_record_names_are_pruned_and_not_logged():
