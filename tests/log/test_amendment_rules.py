@@ -151,7 +151,8 @@ FORGERIES = {
         of_the_members(s), counts={**of_the_members(s).counts, 0: counts(s, 3)}
     ),
     "more members": lambda s: evolve(
-        of_the_members(s), counts={**of_the_members(s).counts, 3: counts(s, 3, members=4)}
+        of_the_members(s),
+        counts={**of_the_members(s).counts, 3: counts(s, 3, members=4, members_before=2)},
     ),
     "more members before": lambda s: of_the_members(s, members_before=4),
     "fewer members than the file": lambda s: of_the_members(s, members=1),
