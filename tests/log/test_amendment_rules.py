@@ -215,7 +215,7 @@ def test_who_may_write_the_log_only_can_not_remove_the_head(own_log):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"number": 5, "adopted": True},
+        {"adopted": True, "synced_at": moment(30)},
         {"synced_at": moment(0)},
     ],
     ids=["adopted", "older than the head"],
@@ -223,7 +223,7 @@ def test_who_may_write_the_log_only_can_not_remove_the_head(own_log):
 def test_a_forged_sync_is_not_published(changes):
     storage = prepared()
     head = read_history(storage, STREAM).log.head
-    minute = 0 if "synced_at" in changes else 2
+    minute = changes["synced_at"].minute
     files = {
         t: evolve(
             file,

@@ -194,6 +194,7 @@ def run_due(
         NaiveDatetimeError: ``now`` has no time zone.
         ArgumentTypeError: An argument, or one of the jobs, has the wrong type.
 
+    >>> from datetime import UTC
     >>> from amplitude_cohort_s3 import Cadence, Destination, MemoryStorage
     >>> sync = CohortSync(destination=Destination(name="warehouse"), project_id=1,
     ...                   cohort_id="26umsb5", cadence=Cadence.HOURLY)
