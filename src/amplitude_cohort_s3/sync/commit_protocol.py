@@ -14,7 +14,8 @@ No store publishes three objects at once, so each sync is one entry of the strea
 A writer may die between any two of these steps, or within one. A record without an outcome
 is *unfinished*: any process that finds it carries out steps 3 and 4 in its place, with the
 handles in the record. Two processes that do so at the same time write the same bytes, so
-neither disturbs the other.
+neither disturbs the other. The first thing they do is to create the record again, which a
+storage accepts because the bytes are the same: the record is then safe from a power cut.
 
 A store may refuse to publish. If it refuses the *object* (its name, its parts), nobody can
 ever publish it: the sync becomes void, as if a staged file was gone. If it refuses the
@@ -106,6 +107,7 @@ def finish(location: StreamLocation, record: LogRecord) -> Outcome:
             amendment that no process of this library makes.
     """
     _check(location, record)
+    _make_durable(location, record)
     return carry_out(location, record)
 
 
@@ -119,6 +121,7 @@ def abandon_record(location: StreamLocation, record: LogRecord) -> Outcome:
         RecordFormatError: As :func:`finish`.
     """
     _check(location, record)
+    _make_durable(location, record)
     if isinstance(record, Amendment):
         log = _log_before(location, record)
         lost = tuple(
@@ -264,6 +267,15 @@ def _amended(amendment: Amendment, log: SyncLog, *, lost: tuple[str, ...]) -> Ou
         amended=True,
         lost=lost,
     )
+
+
+def _make_durable(location: StreamLocation, record: LogRecord) -> None:
+    """Create another process's record again, which flushes it to the disk.
+
+    Its writer may have died between creating and flushing it. No power cut may undo the
+    decision that we act on.
+    """
+    location.log.create(record.key, record.to_bytes())
 
 
 def _log_before(location: StreamLocation, record: LogRecord) -> SyncLog:

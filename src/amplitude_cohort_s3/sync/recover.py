@@ -12,6 +12,7 @@ from ..log.records import SyncRecord
 from ..log.stream import CohortStream
 from ..storage.protocol import Storage
 from .commit_protocol import abandon_record, finish
+from .leftovers import discard_old_leftovers
 
 
 @frozen(kw_only=True)
@@ -69,6 +70,7 @@ def recover_location(
     location: StreamLocation, end: Callable[[StreamLocation, LogRecord], Outcome] = finish
 ) -> RecoveryReport:
     """Finish the newest entry of a log: see :func:`recover`."""
+    discard_old_leftovers(location)
     record = location.read_log().unfinished
     if record is None:
         return RecoveryReport(outcome="nothing")

@@ -216,19 +216,19 @@ def run_due(
 
     def run(sync: CohortSync, members: JobMembers) -> JobResult:
         location = StreamLocation(*storages, sync.stream)
+        # The log is enough to know that a sync is not due. The data is not listed for it:
+        # thousands of streams may share one folder.
+        log = location.read_log()
+        ended = None if log.is_unfinished else log.head
+        if ended is not None and not sync.is_due(ended.synced_at, present()):
+            return JobResult(sync=sync, outcome=JobOutcome.NOT_DUE)
         head = read_state(location, partial(predict if dry_run else finish, location)).head
         outcome = due_outcome(sync, members, None if head is None else head.record, present())
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
         source = _resolved_members(members)  # It may take long, so the sync begins after it.
-        start = begin_at(
-            sync,
-            location,
-            synced_at=None,
-            max_exits=None,
-            now=to_utc(present(), "now"),
-            dry_run=False,
-        )
+        begun = to_utc(present(), "now")
+        start = begin_at(sync, location, synced_at=None, max_exits=None, now=begun, dry_run=False)
         with start.diff(source, work_dir=work_dir, progress=progress) as diff:
             result = start.commit(start.plan(diff), diff)
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE

@@ -40,6 +40,7 @@ from attrs import frozen
 
 from ...errors import (
     CohortS3Error,
+    InvalidResponseError,
     ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -52,6 +53,7 @@ from ._bucket import Bucket
 from .errors import (
     UPLOAD_ENDED,
     BotoError,
+    NotS3ResponseError,
     error_code,
     is_object_refused,
     is_refusal,
@@ -117,7 +119,7 @@ class WriteOnce:
             try:
                 if not self.bucket.abort(staged.key, staged.detail("upload_id")):
                     return
-            except StoreUnavailableError:
+            except (StoreUnavailableError, InvalidResponseError):
                 pass  # The abort may have happened.
             except CohortS3Error as error:
                 refusal = error
@@ -236,4 +238,6 @@ class WriteOnce:
 
 
 def _name(error: BaseException | None) -> str:
+    if isinstance(error, NotS3ResponseError | InvalidResponseError):
+        return f"the response to {error.operation} is not one of S3"
     return error_code(error) or type(error).__name__ if error else "never tried"
