@@ -293,10 +293,7 @@ def _check(location: StreamLocation, record: LogRecord) -> None:
             than this head, or it is an amendment that changes more than it may.
     """
     log = _log_before(location, record)
-    try:
-        head = log.head
-    except ObjectNotFoundError:
-        raise RecordFormatError(record.key, "the log has no entry before it") from None
+    head = log.head
     if isinstance(record, Amendment):
         check_amendment(record, log)
         return
