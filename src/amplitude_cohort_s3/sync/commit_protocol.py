@@ -25,8 +25,9 @@ everything that is staged, and then creates the outcome that follows.
 
 The order of two rules matters. A staged file is discarded, which revokes it for everyone,
 *before* its sync is called void: otherwise a slow writer could publish the rest later. And
-nothing is discarded before another writer's record has been *read* under our number: if the
-answer to our own write was lost, our record may well exist.
+nothing is discarded before another writer's record has been *read* under our number, or the
+store has certainly refused ours: if the answer to our own write was lost, our record may well
+exist.
 
 An amendment (see ``Amendment``) is an entry of the log too. It gets a number like a sync, so
 that an amendment and a sync can't interfere, and is finished in the same way. It overwrites
