@@ -10,6 +10,7 @@ from attrs import define, evolve, field, frozen
 from ..errors import MalformedCsvError
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
+from ..format.filled import count_filled
 from ..format.reader import LineReader
 from ._match import (
     BELOW_COMMA,
@@ -134,6 +135,7 @@ class RangeResult:
             smaller row has their key.
         conflicts: The number of keys with different current rows.
         conflicting_keys: Some of these keys.
+        filled: The number of current members with a value for each property.
     """
 
     entering: RangeOutput
@@ -145,6 +147,7 @@ class RangeResult:
     collapsed: int
     conflicts: int
     conflicting_keys: list[str]
+    filled: tuple[int, ...]
 
 
 @frozen
@@ -153,9 +156,11 @@ class RangeJoin:
 
     Attributes:
         existing: The meaning of the file ``existing``.
+        columns: The number of cells of each row.
     """
 
     existing: ExistingMeaning
+    columns: int
 
     def __call__(self, job: Job) -> RangeResult:
         """Join one range."""
@@ -185,6 +190,7 @@ class RangeJoin:
             collapsed=records.current_rows - members.rows,
             conflicts=len(match.conflicts),
             conflicting_keys=match.conflicts[:_MAX_CONFLICTS],
+            filled=count_filled(members.read(), members.rows, self.columns),
         )
 
 

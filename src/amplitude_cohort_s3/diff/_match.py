@@ -91,7 +91,8 @@ def match_records(records: RangeRecords) -> Match:
     previous, current, keyed = records.previous, records.current, records.keyed
     # Each pop returns None for a record that is found, and otherwise the record itself.
     missing = list(map(current.pop, previous, previous))
-    unchanged = list(compress(previous, map(not_, missing)))
+    gone = list(filter(None, missing))
+    unchanged = list(compress(previous, map(not_, missing))) if gone else previous
     if not current and len(unchanged) == len(previous):
         return Match(unchanged)
     candidates = sorted(current)
@@ -106,7 +107,6 @@ def match_records(records: RangeRecords) -> Match:
         return Match([], entered=candidates, conflicts=list(conflicts))
     if not keyed and BELOW_COMMA.search("".join(keys)):
         raise KeysNeeded
-    gone = list(filter(None, missing))
     left = dict(zip(keys_of(gone, keyed=keyed), gone, strict=True))
     entered = list[str]()
     replaced = dict[str, str]()

@@ -23,6 +23,7 @@ from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.filled import add_counts
 from ..format.reader import LineReader, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
@@ -128,7 +129,7 @@ class PartitionEngine:
         output = _Output(folder, schema, existing)
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
-            for result in run_tasks(_joins(existing, scratch, limits), jobs):
+            for result in run_tasks(_joins(existing, schema, scratch, limits), jobs):
                 output.add(result)
         if output.conflicts and duplicates == "refuse":
             lines = first_conflicts(source.reopen(), schema, {*output.conflicting_keys})
@@ -185,10 +186,10 @@ def _jobs(
 
 
 def _joins(
-    existing: ExistingMeaning, scratch: Path, limits: Limits
+    existing: ExistingMeaning, schema: RowSchema, scratch: Path, limits: Limits
 ) -> Sequence[Callable[[Job], RangeResult]]:
     """Return the join of each process."""
-    join = RangeJoin(existing)
+    join = RangeJoin(existing, len(schema.columns))
     if limits.workers == 1:
         return [join]
     return [RangeJoinToFile(join, scratch / f"joined.{n}") for n in range(limits.workers)]
@@ -224,11 +225,12 @@ class _OutputFile:
         self.rows = 0
         self.add(RangeOutput(0, header))
 
-    def add(self, output: RangeOutput) -> None:
-        """Append the rows of a range."""
+    def add(self, output: RangeOutput, *, is_hashed: bool = False) -> None:
+        """Append the rows of a range; ``is_hashed`` if ``content`` covers them already."""
         data = output.read()
         append(self.path, data)
-        self.content.update(data)
+        if not is_hashed:
+            self.content.update(data)
         self.rows += output.rows
 
 
@@ -237,6 +239,7 @@ class _Output:
 
     def __init__(self, folder: Path, schema: RowSchema, existing: ExistingMeaning) -> None:
         self._files = {t: _OutputFile(folder / f"{t}.csv", schema.header_line) for t in DiffType}
+        self._files[DiffType.ENTERING].content = self._files[DiffType.EXISTING].content
         # If ``existing`` has just the members, its digest is that of the members.
         self._members = self._files[DiffType.EXISTING].content
         if not existing.contains_entering:
@@ -244,18 +247,25 @@ class _Output:
             self._members.update(schema.header_line)
         self._before = self._now = self._collapsed = self.conflicts = 0
         self.conflicting_keys = list[str]()
+        self._properties = schema.properties
+        self._filled = [0] * len(schema.properties)
 
     def add(self, result: RangeResult) -> None:
         """Append the rows of a range to the files, and add its counts."""
-        self._files[DiffType.ENTERING].add(result.entering)
+        entering, existing = self._files[DiffType.ENTERING], self._files[DiffType.EXISTING]
+        # As long as both files have the same bytes, as at a first sync, these are hashed once.
+        if entering.content is existing.content and result.entering is not result.existing:
+            entering.content = existing.content.copy()
+        existing.add(result.existing)
+        entering.add(result.entering, is_hashed=entering.content is existing.content)
         self._files[DiffType.EXITING].add(result.exiting)
-        self._files[DiffType.EXISTING].add(result.existing)
         if result.members is not None:
             self._members.update(result.members.read())
         self._before += result.members_before
         self._now += result.members_now
         self._collapsed += result.collapsed
         self.conflicts += result.conflicts
+        self._filled = add_counts(self._filled, result.filled)
         free = max(0, _MAX_CONFLICTS - len(self.conflicting_keys))
         self.conflicting_keys += result.conflicting_keys[:free]
 
@@ -276,5 +286,6 @@ class _Output:
             members_sha256=self._members.sha256,
             skipped=skipped,
             collapsed=self._collapsed,
+            filled=dict(zip(self._properties, self._filled, strict=True)),
             ignored_columns=ignored,
         )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from .._arguments import kind_faults
 from .._bytes import CHUNK_BYTES
@@ -54,7 +54,9 @@ class RowSchema:
     is quoted only if it contains ``,`` ``"`` CR or LF; a quote in it is doubled.
 
     Attributes:
-        properties: The names of the property columns, in order.
+        properties: The names of the property columns, in order: their headers in the file.
+        names: The name of each property in the source of the members, which several may
+            share: see ``UserProperty``. Default: ``properties``.
         key: The column by which members are matched.
         header_style: The spelling of the id columns in the header: see ``Destination``.
 
@@ -68,6 +70,12 @@ class RowSchema:
     """
 
     properties: tuple[str, ...] = field(default=(), converter=_as_names)
+    names: tuple[str, ...] = field(
+        default=Factory(lambda schema: schema.properties, takes_self=True),
+        converter=_as_names,
+        repr=False,
+        eq=False,  # Files with the same columns are the same, wherever their values are from.
+    )
     key: str = "amplitude_id"
     header_style: Literal["documented", "api"] = "documented"
 
@@ -77,6 +85,8 @@ class RowSchema:
             for position, name in enumerate(self.properties)
             if (fault := _property_fault(name, self.properties[:position])) is not None
         ]
+        if len(self.names) != len(self.properties) or "" in self.names:
+            faults.append("names must have one name for each property")
         if self.key not in self.columns:
             faults.append(f"the key {self.key!r} is not a column")
         if self.header_style not in _WRITTEN_IDS:

@@ -92,6 +92,11 @@ def count(value: object) -> int:
     return number
 
 
+def filled_counts(value: Mapping[Any, Any]) -> Mapping[str, int]:
+    """Return the counts of values by property."""
+    return {expect(str, name): count(number) for name, number in value.items()}
+
+
 def digest(value: object) -> str:
     """Return a SHA-256 in hex."""
     text = expect(str, value)

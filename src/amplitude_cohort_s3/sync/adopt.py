@@ -9,6 +9,7 @@ from .._time import to_utc
 from ..errors import ConcurrentSyncError, NothingToAdoptError
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.filled import CountedCsv
 from ..history.history import CohortHistory
 from ..history.read import read_location
 from ..log.listing import BucketSync
@@ -78,7 +79,8 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
     """Return the record that makes the newest sync of a history the first of a log."""
     sync = history[-1]
     members = history.members_at(sync)
-    content = Hashed(members.csv_source(members.schema).chunks()).read()
+    counted = CountedCsv(members.schema, members)
+    content = Hashed(counted).read()
     return SyncRecord(
         number=1,
         previous=None,
@@ -90,9 +92,10 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
         existing=ExistingMeaning.MEMBERS,
         schema=members.schema,
         files={diff_type: _recorded(history, sync, diff_type) for diff_type in DiffType},
-        members=sum(1 for _ in members),
+        members=counted.rows,
         members_before=0,
         members_sha256=content.sha256,
+        filled=counted.filled,
         adopted=True,
         writer=uuid.uuid4().hex,
     )

@@ -56,14 +56,20 @@ class SyncPlan(SyncFacts):
             f"{file.rows:>10,} {diff_type.value:<9} {file.key}"
             for diff_type, file in self.files.items()
         ]
-        return "\n".join([self._title, *lines])
+        return "\n".join([self._title, *lines, *self.notes])
 
     def _repr_html_(self) -> str:
         return html_table(
             self._title,
             ("file", "rows", "bytes", "key"),
             [(str(t), file.rows, file.size, file.key) for t, file in self.files.items()],
+            self.notes,
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about rows that were left out and values that are missing."""
+        return self.count_notes(self.sync.schema.key, self.ignored_columns)
 
     @property
     def _title(self) -> str:
@@ -243,6 +249,7 @@ def make_plan(
         members_sha256=report.members_sha256,
         skipped=report.skipped,
         collapsed=report.collapsed,
+        filled=report.filled,
         ignored_columns=report.ignored_columns,
         source=diff.origin,
         amendment=None if head is None else head.record.amendment,
