@@ -19,7 +19,8 @@ from attrs import evolve, frozen
 
 from .._arguments import kind_faults
 from .._bytes import Hashed, read_chunks
-from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError
+from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError, InvalidCellError
+from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
@@ -28,7 +29,7 @@ from ..format.reader import LineReader, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ._boundaries import Boundaries
-from ._error_rows import first_conflicts, first_without_key
+from ._error_rows import first_conflicts, first_float_ids, first_without_key
 from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
 from ._partition import (
     Limits,
@@ -60,7 +61,9 @@ class PartitionEngine:
     """The default engine.
 
     If previous members that are not in canonical form have different rows for one key,
-    the row with the smaller bytes counts; their rows without a key are left out.
+    the row with the smaller bytes counts; their rows without a key are left out. A new or
+    changed current row whose Amplitude id is the text of a float, such as ``7.0`` or ``3e+17``,
+    is an ``InvalidCellError``, because digits may be lost.
 
     Attributes:
         workers: The number of processes that share the work; 1 uses this process only.
@@ -131,9 +134,7 @@ class PartitionEngine:
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
             for result in run_tasks(_joins(existing, schema, scratch, limits), jobs):
                 output.add(result)
-        if output.conflicts and duplicates == "refuse":
-            lines = first_conflicts(source.reopen(), schema, {*output.conflicting_keys})
-            raise DuplicateKeyError(schema.key, output.conflicts, lines, current.unit)
+        _check_keys(output, source, schema, duplicates)
         shutil.rmtree(scratch)
         ignored = tuple(c for c in table.columns if c not in schema.columns)
         return output.report(skipped=index.skipped, ignored=ignored)
@@ -189,7 +190,7 @@ def _joins(
     existing: ExistingMeaning, schema: RowSchema, scratch: Path, limits: Limits
 ) -> Sequence[Callable[[Job], RangeResult]]:
     """Return the join of each process."""
-    join = RangeJoin(existing, len(schema.columns))
+    join = RangeJoin(existing, len(schema.columns), schema.key_index)
     if limits.workers == 1:
         return [join]
     return [RangeJoinToFile(join, scratch / f"joined.{n}") for n in range(limits.workers)]
@@ -214,6 +215,23 @@ class _RereadableSource:
         if self._source.repeatable:
             return self._source
         return evolve(self._source, chunks=lambda: read_chunks(self._path.open("rb")))
+
+
+def _check_keys(
+    output: "_Output", source: _RereadableSource, schema: RowSchema, duplicates: Duplicates
+) -> None:
+    """Raise if ids of the current rows were floats once, or if different rows have one key.
+
+    Ids that have lost digits may be equal, so they are reported first.
+    """
+    if output.has_float_ids:
+        again = source.reopen()
+        lines = first_float_ids(again, schema)
+        raise InvalidCellError("amplitude_id", FLOAT_ID_RULE, FLOAT_ID_HINT, lines, again.unit)
+    if output.conflicts and duplicates == "refuse":
+        again = source.reopen()
+        lines = first_conflicts(again, schema, {*output.conflicting_keys})
+        raise DuplicateKeyError(schema.key, output.conflicts, lines, again.unit)
 
 
 class _OutputFile:
@@ -247,6 +265,7 @@ class _Output:
             self._members.update(schema.header_line)
         self._before = self._now = self._collapsed = self.conflicts = 0
         self.conflicting_keys = list[str]()
+        self.has_float_ids = False
         self._properties = schema.properties
         self._filled = [0] * len(schema.properties)
 
@@ -265,6 +284,7 @@ class _Output:
         self._now += result.members_now
         self._collapsed += result.collapsed
         self.conflicts += result.conflicts
+        self.has_float_ids |= result.has_float_ids
         self._filled = add_counts(self._filled, result.filled)
         free = max(0, _MAX_CONFLICTS - len(self.conflicting_keys))
         self.conflicting_keys += result.conflicting_keys[:free]

@@ -4,9 +4,12 @@ from typing import Any
 
 from attrs import frozen
 
-from ..errors import InvalidCellError
+from ..errors import CohortS3Error, InvalidCellError
+from ..format.cells import FLOAT_ID, FLOAT_ID_HINT, FLOAT_ID_RULE
 from ..format.columns import ID_COLUMNS, id_column
 from ..format.schema import RowSchema
+from ..sources.names import property_columns, property_conflict
+from ._tasks import error_note
 
 _TEXT_LIKE = {"string", "tinyint", "smallint", "int", "bigint", "void"}
 """The types of Spark whose cast to a string is the canonical text."""
@@ -37,22 +40,41 @@ def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[s
         InvalidCellError: A column is neither text nor integers.
     """
     sources = {id_column(name) or name: name for name in frame.columns}
-    schema.check_columns(sources, fill=False)
+    columns = dict(property_columns(schema, sources)) | {
+        c: (c,) for c in ID_COLUMNS if c in sources
+    }
+    schema.check_columns([*sources, *columns], fill=False)
     types = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+
+    def cell_of(column: str, source: str) -> Any:
+        kind = types[sources[source]]
+        is_integer = kind.startswith("decimal") and kind.endswith(",0)")
+        if kind not in _TEXT_LIKE and not is_integer:
+            raise InvalidCellError(column, f"is of type {kind}", "cast it to text at the source")
+        text = frame[quoted(sources[source])].cast("string")
+        return functions.coalesce(text, functions.lit(""))
+
     cells: list[Any] = []
     for column, name in frame_names(schema).items():
-        cell = functions.lit("")
-        if (source := sources.get(column)) is not None:
-            kind = types[source]
-            is_integer = kind.startswith("decimal") and kind.endswith(",0)")
-            if kind not in _TEXT_LIKE and not is_integer:
-                raise InvalidCellError(
-                    column, f"is of type {kind}", "cast it to text at the source"
-                )
-            cell = functions.coalesce(frame[quoted(source)].cast("string"), cell)
+        both = [cell_of(column, source) for source in columns.get(column, ())]
+        cell = both[0] if both else functions.lit("")
+        if len(both) > 1:
+            conflict = property_conflict([sources[one] for one in columns[column]], None, "row")
+            raised = _raised(functions, conflict)
+            cell = functions.when(both[0] == both[1], cell).otherwise(raised)
+        if column == "amplitude_id" and both:
+            error = InvalidCellError(column, FLOAT_ID_RULE, FLOAT_ID_HINT)
+            is_float = cell.rlike(f"^(?:{FLOAT_ID})$")
+            cell = functions.when(is_float, _raised(functions, error)).otherwise(cell)
         cells.append(cell.alias(name))
-    ignored = sorted(name for column, name in sources.items() if column not in schema.columns)
+    used = {source for both in columns.values() for source in both}
+    ignored = sorted(name for column, name in sources.items() if column not in used)
     return frame.select(*cells), tuple(ignored)
+
+
+def _raised(functions: Any, error: CohortS3Error) -> Any:
+    """Return a cell that raises an error of this library when Spark evaluates it."""
+    return functions.raise_error(functions.lit(error_note(error))).cast("string")
 
 
 @frozen

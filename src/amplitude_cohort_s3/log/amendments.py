@@ -49,7 +49,7 @@ class AmendedCounts:
             members=count(value["members"]),
             members_before=count(value["members_before"]),
             members_sha256=digest(value["members_sha256"]),
-            filled=filled_counts(value["filled"]),
+            filled=filled_counts(value["filled"], [*value["filled"]]),
         )
 
 
@@ -116,7 +116,7 @@ class Amendment:
             members=counts.members,
             members_before=counts.members_before,
             members_sha256=counts.members_sha256,
-            filled=counts.filled,
+            filled={**record.filled, **counts.filled},  # in the order of the properties
         )
 
     def to_bytes(self) -> bytes:

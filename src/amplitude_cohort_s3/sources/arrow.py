@@ -12,6 +12,7 @@ from ..errors import ArgumentTypeError, InvalidCellError
 from ..format.cells import to_text
 from ..format.columns import ID_COLUMNS, id_column
 from ..format.schema import RowSchema
+from .names import property_columns, property_conflict
 from .protocol import CsvSource, SupportsArrow
 
 BATCH_ROWS = 1 << 14
@@ -52,19 +53,26 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
             hint = "pass a table whose columns each contain only text or only integers"
             raise ArgumentTypeError("members", kind, hint) from None
         columns = [id_column(name) or name for name in reader.schema.names]
-        schema.check_columns(columns, fill=fill)
-        places = [place for place, name in enumerate(columns) if name in schema.columns]
-        ignored.update(
-            name for place, name in enumerate(reader.schema.names) if place not in places
-        )
+        chosen = property_columns(schema, columns)
+        schema.check_columns([*columns, *chosen], fill=fill)
+        # A repeated id column is written as it is, since the reader of the CSV checks it.
+        picked = [(name, [place]) for place, name in enumerate(columns) if name in ID_COLUMNS]
+        picked += [
+            (header, [place for place, name in enumerate(columns) if name in both])
+            for header, both in chosen.items()
+        ]
+        names = [name for name, _ in picked]
+        used = {place for _, places in picked for place in places}
+        ignored.update(n for place, n in enumerate(reader.schema.names) if place not in used)
         absent = [name for name in ID_COLUMNS if name not in columns]
-        names = [*(columns[place] for place in places), *absent]
-        written = pa.schema([(name, pa.large_string()) for name in names])
+        written = pa.schema([(name, pa.large_string()) for name in (*names, *absent)])
         yield _csv_bytes(csv, pa.Table.from_batches([], written), include_header=True)
+        number = 1
         for batch in reader:
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 part = batch.slice(start, BATCH_ROWS)
-                arrays = [_text_array(pa, part.column(p), columns[p]) for p in places]
+                arrays = [_column(pa, part, name, places, number) for name, places in picked]
+                number += part.num_rows
                 arrays += [_empty(pa, part.num_rows)] * len(absent)
                 rows = pa.record_batch(arrays, schema=written)
                 try:
@@ -76,6 +84,29 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
     return CsvSource(
         chunks=chunks, repeatable=False, unit="row", origin={"table": kind}, ignored=ignored
     )
+
+
+def _column(pa: Any, part: Any, column: str, places: list[int], number: int) -> Any:
+    """Return a column as text. If it occurs more than once, its cells must be equal.
+
+    Args:
+        pa: pyarrow.
+        part: The rows.
+        column: The column in the schema.
+        places: The positions of the column in the rows.
+        number: The number of the first row.
+
+    Raises:
+        MalformedCsvError: A row has different cells.
+    """
+    first, *others = [_text_array(pa, part.column(place), column) for place in places]
+    for place, other in zip(places[1:], others, strict=True):
+        pairs = zip(first.to_pylist(), other.to_pylist(), strict=True)
+        for row, (one, another) in enumerate(pairs, number):
+            if (one or "") != (another or ""):
+                names = [part.schema.names[n] for n in (places[0], place)]
+                raise property_conflict(names, row, "row")
+    return first
 
 
 def _text_array(pa: Any, array: Any, column: str) -> Any:

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -19,14 +19,13 @@ from ..errors import (
     CohortS3Error,
     MemberFileError,
     MemberFileNotFoundError,
-    MissingColumnsError,
     MissingExtraError,
 )
 from ..format.columns import id_column
 from ..format.compression import is_compressed, unpack_chunks
-from ..format.csv_blocks import read_blocks
 from ..format.schema import RowSchema
 from .arrow import BATCH_ROWS, arrow_csv
+from .names import check_mapping, check_renamed, renamed
 from .protocol import CsvSource
 
 _PARQUET_MAGIC = b"PAR1"
@@ -74,7 +73,8 @@ class MemberFile:
         location: A local path, or a URI that smart_open supports (``s3://``, ``https://``,
             ``gs://`` and others), with the credentials of the environment.
         columns: New names of columns by the names in the file, as in ``rename`` of pandas
-            and Polars.
+            and Polars. Each new name is an id column, or the name or header of a
+            property. (A column that is called like one of these may get any name.)
 
     Raises:
         ArgumentTypeError: The location is an open file, rows or another object.
@@ -93,14 +93,17 @@ class MemberFile:
         check_kind("columns", self.columns, Mapping, hint)
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
-        """Return the members as CSV. The errors below are raised when it is read.
+        """Return the members as CSV. All errors but the first are raised when it is read.
 
         Raises:
+            ConfigurationError: ``columns`` has a new name that is not a column of the sync.
             MemberFileNotFoundError: There is no such file.
             MemberFileError: The file cannot be read.
             MissingColumnsError: The file lacks a column that ``columns`` renames.
             MissingExtraError: The format or the scheme needs a package that is missing.
         """
+        allowed = tuple(dict.fromkeys((*schema.columns, *schema.names)))
+        check_mapping(allowed, self.columns, "MemberFile", hidden=allowed)
         ignored, shown = set[str](), without_secrets(self.location)
 
         def chunks() -> Iterator[bytes]:
@@ -128,11 +131,12 @@ class MemberFile:
         with _seekable(stream, first, self.location) as whole:
             file = parquet.ParquetFile(whole)
             names: list[str] = file.schema_arrow.names
-            _check_renamed(self.columns, names)
+            check_renamed(self.columns, names)
+            wanted = {*schema.columns, *schema.names}
             known = {
                 name: new
                 for name in names
-                if (id_column(new := self.columns.get(name, name)) or new) in schema.columns
+                if (id_column(new := self.columns.get(name, name)) or new) in wanted
             }
             ignored.update(self.columns.get(name, name) for name in names if name not in known)
             batches = file.iter_batches(batch_size=BATCH_ROWS, columns=[*known])
@@ -186,37 +190,6 @@ def _seekable(stream: BinaryIO, first: bytes, location: str) -> Generator[Binary
         shutil.copyfileobj(stream, copy, CHUNK_BYTES)
         copy.seek(0)
         yield copy
-
-
-def _check_renamed(columns: Mapping[str, str], names: Sequence[str]) -> None:
-    missing = columns.keys() - set(names)
-    if missing:
-        # In a file without a header, the first line is a user: keep it out of the message.
-        is_header = any(name in columns or id_column(name) for name in names)
-        raise MissingColumnsError(tuple(sorted(missing)), found=tuple(names) if is_header else ())
-
-
-def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield the same CSV with new names in its header; each row keeps its line number.
-
-    Raises:
-        MissingColumnsError: A column to rename is absent.
-    """
-    blocks = read_blocks(chunks)
-    first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
-    if first is None:
-        return
-    _, header, rest = first.split_header()
-    # Amplitude may begin every cell with a TAB, against formulas in spreadsheets.
-    tab = "\t" if all(cell.startswith("\t") for cell in header) else ""
-    names = [cell.removeprefix(tab) for cell in header]
-    _check_renamed(columns, names)
-    cells = [(tab + columns.get(name, name)).replace('"', '""') for name in names]
-    line = ",".join(f'"{cell}"' for cell in cells) + "\n"
-    yield ("\n" * (rest.first_line - 1 - line.count("\n")) + line).encode()
-    yield rest.data
-    for block in blocks:
-        yield block.data
 
 
 @contextmanager

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from os import PathLike
 
+from attrs import evolve
+
 from .._arguments import check_kind
-from ..errors import ArgumentTypeError, MalformedCsvError, MissingColumnsError
+from ..errors import ArgumentTypeError, InvalidCellError, MalformedCsvError, MissingColumnsError
 from ..format.columns import Row, id_column
 from ..format.member import Member
 from ..format.schema import RowSchema
 from .arrow import arrow_csv
+from .names import csv_by_header, members_by_header
 from .protocol import CsvSource, MemberSource, SupportsArrow, SupportsCsv
 
 
@@ -24,12 +27,12 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
         ArgumentTypeError: The members are one text or path, or cannot be iterated.
     """
     if isinstance(members, CsvSource):
-        return members
+        return _by_header(members, schema)
     if isinstance(members, SupportsCsv):
         source = members.csv_source(schema)
         hint = "return CsvSource(chunks=lambda: iter([data]))"
         check_kind("the result of csv_source()", source, CsvSource, hint)
-        return source
+        return _by_header(source, schema)
     if isinstance(members, SupportsArrow):
         return arrow_csv(members, schema, fill=fill)
     if isinstance(members, str | bytes | PathLike):
@@ -45,7 +48,7 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
 
     def rows() -> Iterator[Row]:
         known = {*schema.columns}
-        for number, member in enumerate(members, 1):
+        for number, member in enumerate(members_by_header(members, schema), 1):
             named = member.properties if isinstance(member, Member) else member
             if isinstance(named, Mapping):
                 ignored.update(c for c in named if (id_column(c) or c) not in known)
@@ -53,6 +56,8 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
                 yield schema.row(member, fill=fill)
             except MalformedCsvError as error:
                 raise MalformedCsvError(number, error.rule, error.hint, unit="row") from None
+            except InvalidCellError as error:
+                raise evolve(error, lines=(number,)) from None
             except MissingColumnsError as error:
                 raise MissingColumnsError(error.columns, number, error.found) from None
 
@@ -63,3 +68,10 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
         unit="row",
         ignored=ignored,
     )
+
+
+def _by_header(source: CsvSource, schema: RowSchema) -> CsvSource:
+    """Return a source whose properties are named by their headers."""
+    if source.canonical or schema.names == schema.properties:
+        return source
+    return evolve(source, chunks=lambda: csv_by_header(source.chunks(), schema))

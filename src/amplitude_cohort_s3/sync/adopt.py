@@ -10,7 +10,9 @@ from ..errors import ConcurrentSyncError, NothingToAdoptError
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.filled import CountedCsv
+from ..format.schema import RowSchema
 from ..history.history import CohortHistory
+from ..history.members import Members
 from ..history.read import read_location
 from ..log.listing import BucketSync
 from ..log.location import StreamLocation
@@ -81,6 +83,7 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
     members = history.members_at(sync)
     counted = CountedCsv(members.schema, members)
     content = Hashed(counted).read()
+    skipped, collapsed = _left_out(history, sync, members.schema)
     return SyncRecord(
         number=1,
         previous=None,
@@ -96,9 +99,22 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
         members_before=0,
         members_sha256=content.sha256,
         filled=counted.filled,
+        skipped=skipped,
+        collapsed=collapsed,
         adopted=True,
         writer=uuid.uuid4().hex,
     )
+
+
+def _left_out(history: CohortHistory, sync: BucketSync, schema: RowSchema) -> tuple[int, int]:
+    """Return how many rows of ``existing`` have no key, and how many repeat another."""
+    source = history.source(sync, DiffType.EXISTING)
+    rows = skipped = 0
+    for row in source.rows_of(schema, fill=True):
+        rows += 1
+        skipped += not row[schema.key_index]
+    users = Members(schema=schema, sources={DiffType.EXISTING: source})
+    return skipped, rows - skipped - sum(1 for _ in users)
 
 
 def _recorded(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> RecordedFile:
