@@ -42,8 +42,8 @@ EXAMPLES = [
         "Repair the file, or leave it out",
         "members.csv",
     ),
-    errors.CompressionError("gzip", "the data ends too early"),
-    errors.InvalidArchiveError("it ends before its end mark"),
+    errors.CompressionError("gzip", "the data ends too early", "members.csv.gz"),
+    errors.InvalidArchiveError("it ends before its end mark", file="cohort.tar.gz"),
     errors.MemberFileError("s3://my-bucket/members.csv", "AccessDenied"),
     errors.MemberFileNotFoundError("s3://my-bucket/members.csv", "NoSuchKey"),
     errors.MissingColumnsError(("plan",), found=("amplitude_id", "Email", "Tier")),
@@ -65,6 +65,15 @@ EXAMPLES = [
     errors.CredentialsError("ExpiredToken"),
     errors.StoreUnavailableError("my-bucket", "SlowDown"),
     errors.StoreRefusedError("my-bucket", KEY, "PutObject", "InvalidRequest"),
+    errors.FileAccessError(
+        "/data/cohorts",
+        "belongs to the account 0 and refuses the account 1000",
+        "Run as its owner, or give this account access",
+    ),
+    errors.InvalidResponseError(
+        "my-bucket", "ListObjectsV2", "it has no IsTruncated and the type text/html"
+    ),
+    errors.ArchivedObjectError("my-bucket", KEY, "GLACIER"),
     errors.DiskFullError("/tmp"),
     errors.AmplitudeAccessDeniedError("https://amplitude.com"),
     errors.UnknownCohortError("26umsb5"),
@@ -86,9 +95,15 @@ EXAMPLES = [
     errors.UnloggedSyncsError(LOG, (KEY,)),
     errors.NothingToAdoptError(LOG, "the stream has a log already", "Sync without adopt()"),
     errors.NoSyncYetError(AT, LATER),
+    errors.UnknownMembersError(
+        AT,
+        "the history was read with until=2026-11-23T12:00:00+00:00",
+        "Read it with a later until, or without",
+    ),
     errors.RecordFormatError(RECORD, "it is not JSON"),
     errors.LogLimitError("its last number is used", "Set another path in the Destination"),
     errors.TablesError("cohorts/123_26umsb5", AT, "members: 1,000 expected, 998 found"),
+    errors.DatabaseRefusedError("cohorts/123_26umsb5", AT, "psycopg.DiskFull", "53100"),
     errors.WorkerDiedError(-9),
 ]
 """One example of every class; each is in the docstring of its class."""
@@ -141,6 +156,7 @@ RETRYABLE = {
     errors.AmplitudeUnavailableError,
     errors.ConcurrentSyncError,
     errors.ExportFailedError,
+    errors.InvalidResponseError,
     errors.StoreUnavailableError,
     errors.SyncVoidError,
     errors.UnfinishedSyncError,
@@ -193,7 +209,12 @@ def test_there_is_one_example_of_every_class_in_the_order_of_the_module():
 
 def test_the_library_has_these_families():
     tops = {cls for cls in CLASSES if cls.__bases__[0] is CohortS3Error}
-    alone = {errors.RetryableError, errors.SyncTimeError, errors.TablesError}
+    alone = {
+        errors.RetryableError,
+        errors.SyncTimeError,
+        errors.TablesError,
+        errors.DatabaseRefusedError,
+    }
     assert tops == FAMILIES | alone | {errors.WorkerDiedError}
 
 

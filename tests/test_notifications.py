@@ -4,7 +4,7 @@ import json
 import pickle
 import random
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -23,11 +23,16 @@ from amplitude_cohort_s3.notifications import (
 KEY = "x/1_a_2026-11-23T14:05_existing_my key+%3A.csv"
 
 
-def record(key: str = KEY, event: str = "ObjectCreated:Put", **about: Any) -> dict[str, Any]:
+def record(
+    key: str = KEY, event: str = "ObjectCreated:Put", *, sent: str | None = None, **about: Any
+) -> dict[str, Any]:
     return {
         "eventSource": "aws:s3",
         "eventName": event,
-        "s3": {"bucket": {"name": "b"}, "object": {"key": quote_plus(key), **about}},
+        "s3": {
+            "bucket": {"name": "b"},
+            "object": {"key": quote_plus(key) if sent is None else sent, **about},
+        },
     }
 
 
@@ -38,6 +43,16 @@ def s3(*records: dict[str, Any]) -> dict[str, Any]:
 def bridge(key: str = KEY, event: str = "Object Created", **about: Any) -> dict[str, Any]:
     detail = {"bucket": {"name": "b"}, "object": {"key": key, **about}}
     return {"source": "aws.s3", "detail-type": event, "detail": detail}
+
+
+def of(source: str, event: str = "s3:ObjectCreated:Put", **about: Any) -> dict[str, Any]:
+    return record(event=event, **about) | {"eventSource": source}
+
+
+def ceph(key: str = KEY, event: str = "ObjectCreated:Put") -> dict[str, Any]:
+    """A record as Ceph sends it: the key is not encoded, and absent values are empty."""
+    about = {"size": 1024, "eTag": "", "versionId": "", "sequencer": "", "tags": []}
+    return of("ceph:s3", event, sent=key, **about) | {"eventId": "", "opaqueData": ""}
 
 
 def sns(message: object) -> dict[str, Any]:
@@ -61,6 +76,10 @@ ENVELOPES = {
     "EventBridge in SQS": {"Records": [{"body": json.dumps(bridge())}]},
     "EventBridge in SNS": sns(bridge()),
     "another store's event name": s3(record(event="s3:ObjectCreated:Put")),
+    "MinIO": {"EventName": "s3:ObjectCreated:Put", "Key": f"b/{KEY}", **s3(of("minio:s3"))},
+    "Ceph": s3(ceph()),
+    "Ceph 14": s3(ceph(event="s3:ObjectCreated:CompleteMultipartUpload")),
+    "Ceph in SNS in SQS": {"Records": [{"body": json.dumps(sns(s3(ceph())))}]},
 }
 
 
@@ -86,12 +105,53 @@ def test_version_etag_and_sequencer_are_kept():
         s3(record(event="ObjectRemoved:DeleteMarkerCreated", versionId="v")),
         s3(record(event="LifecycleExpiration:Delete", versionId="v")),
         bridge(event="Object Deleted", **{"version-id": "v"}),
+        of("minio:s3", "s3:ObjectRemoved:DeleteAllVersions", versionId="v"),
+        *(
+            of("ceph:s3", event, sent=KEY, versionId="v")
+            for event in (
+                "ObjectLifecycle:Expiration:Current",
+                "ObjectLifecycle:Expiration:Noncurrent",
+                "ObjectLifecycle:Expiration:NonCurrent",
+                "ObjectLifecycle:Expiration:DeleteMarker",
+                "s3:ObjectLifecycle:Expiration:Current",
+                "LifecycleExpiration:Delete",
+                "LifecycleExpiration:DeleteMarkerCreated",
+                "ObjectSynced:Delete",
+                "ObjectSynced:DeletionMarkerCreated",
+                "Replication:Delete",
+            )
+        ),
     ],
 )
 def test_deletions_are_recognized(payload: object):
     (deleted,) = parse(payload)
     assert isinstance(deleted, FileDeleted)
     assert (deleted.key, deleted.version_id) == (KEY, "v")
+
+
+@pytest.mark.parametrize("event", ["ObjectSynced:Create", "Replication:Create"])
+def test_a_file_that_was_copied_from_another_zone_of_ceph_is_new(event: str):
+    (created,) = parse(ceph(event=event))
+    assert isinstance(created, FileCreated)
+    assert (created.key, created.version_id, created.etag, created.sequencer) == (KEY, *[None] * 3)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "c++/1_a_2026-01-01T06:30_existing.csv",
+        "100%/1_a_2026-01-01T06:30_existing_a b.csv",
+        "x/1_a_2026-01-01T06:30_existing_%2B+%25.csv",
+        "ü/1_a_2026-01-01T06:30_existing_ключ.csv",
+    ],
+)
+def test_each_store_is_decoded_as_it_encodes(key: str):
+    as_minio = of("minio:s3", sent=quote_plus(key))
+    as_lambda = of("aws:s3", sent=quote(key, safe="/"))
+    for payload in (ceph(key), bridge(key), as_minio, as_lambda, json.dumps(s3(ceph(key)))):
+        (created,) = parse(payload)
+        assert isinstance(created, FileCreated)
+        assert created.key == key
 
 
 @pytest.mark.parametrize(
@@ -138,7 +198,25 @@ def test_setup_messages_are_recognized(payload: object, expected: SetupMessage):
         (bridge("\udc80/" + KEY), "not UTF-8"),
         # A valid name, but the name of the other file would be too long.
         (bridge("1_a_2026-11-23T14:05_exiting_" + "k" * 991 + ".csv"), "1024 bytes"),
-        (s3(record(event="ObjectTagging:Put")), "neither a new nor a deleted"),
+        *(
+            (s3(record(event=event)), "neither a new nor a deleted")
+            for event in (
+                "ObjectTagging:Put",
+                "ObjectRestore:Completed",
+                "LifecycleTransition",
+                "Replication:OperationFailedReplication",
+                "s3:ObjectCreated:PutTagging",
+                "s3:ObjectCreated:DeleteTagging",
+                "s3:ObjectCreated:PutRetention",
+                "s3:ObjectCreated:PutLegalHold",
+                "s3:ObjectAccessed:Get",
+                "s3:ObjectRemoved:NoOP",
+                "s3:LifecycleDelMarkerExpiration:Delete",
+                "ObjectLifecycle:Expiration:AbortMultipartUpload",
+                "ObjectLifecycle:Expiration:AbortMPU",
+                "ObjectLifecycle:Transition:Current",
+            )
+        ),
         (s3({"s3": {"bucket": {"name": "b"}, "object": {"key": "%FF" + KEY}}}), "not UTF-8"),
         ({"detail-type": "AWS API Call via CloudTrail", "source": "aws.s3"}, "not a message of S3"),
     ],
@@ -194,6 +272,7 @@ JSON_VALUES = st.recursive(
                     "detail",
                     "source",
                     "eventName",
+                    "eventSource",
                     "detail-type",
                     "Event",
                 ]

@@ -37,6 +37,9 @@
             CredentialsError (PermissionError)
             StoreUnavailableError (ConnectionError) *
             StoreRefusedError (OSError)
+            FileAccessError (PermissionError)
+            InvalidResponseError (OSError) *
+            ArchivedObjectError (PermissionError)
             DiskFullError (OSError)
         [AmplitudeError]
             AmplitudeAccessDeniedError (PermissionError)
@@ -58,10 +61,12 @@
             UnloggedSyncsError (ValueError)
             NothingToAdoptError (ValueError)
             NoSyncYetError (LookupError)
+            UnknownMembersError (LookupError)
         [LogError]
             RecordFormatError (ValueError)
             LogLimitError (ValueError)
         TablesError (ValueError)
+        DatabaseRefusedError (OSError)
         WorkerDiedError (OSError)
 
 Every class has one cause. The classes in brackets are families: catch them, they are never
@@ -279,16 +284,19 @@ class MalformedCsvError(MembersError, ValueError):
 class CompressionError(MembersError, ValueError):
     """A compressed file that is damaged or cut off.
 
-    Example: ``the bytes are not one complete gzip file: the data ends too early. Download or
-    restore the file again``
+    Example: ``'members.csv.gz' is not one complete gzip file: the data ends too early. Download
+    or restore the file again``
     """
 
     compression: Literal["gzip", "Zstandard"]
     rule: str
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
+        what = "the bytes are" if self.file is None else f"{self.file!r} is"
         return (
-            f"the bytes are not one complete {self.compression} file: {self.rule}. "
+            f"{what} not one complete {self.compression} file: {self.rule}. "
             "Download or restore the file again"
         )
 
@@ -297,13 +305,17 @@ class CompressionError(MembersError, ValueError):
 class InvalidArchiveError(MembersError, ValueError):
     """A ``.tar.gz`` archive that is damaged, or that is too large. Nothing of it was stored.
 
-    Example: ``the archive can't be read: it ends before its end mark. Download it again, or unpack
-    it yourself``
+    Example: ``the archive 'cohort.tar.gz' can't be read: it ends before its end mark. Download it
+    again, or unpack it yourself``
     """
 
     rule: str
     over_limit: bool = False
     """True if the archive is larger than any archive of cohort files."""
+    file: str | None = None
+    """The name of the archive, if its stream has one."""
+    inner_file: str | None = None
+    """The file in the archive that was being read, if there was one."""
 
     def __str__(self) -> str:
         hint = (
@@ -311,7 +323,9 @@ class InvalidArchiveError(MembersError, ValueError):
             if self.over_limit
             else "Download it again"
         )
-        return f"the archive can't be read: {self.rule}. {hint}, or unpack it yourself"
+        where = "" if self.file is None else f" {self.file!r}"
+        at = "" if self.inner_file is None else f" at its file {self.inner_file!r}"
+        return f"the archive{where} can't be read{at}: {self.rule}. {hint}, or unpack it yourself"
 
 
 @define(slots=False)
@@ -361,9 +375,13 @@ class MissingColumnsError(MembersError, ValueError):
     """The number of the row that lacks them, from 1, if each row has columns of its own."""
     found: tuple[str, ...] = ()
     """The columns that the members have, if they are known."""
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
-        where = "the members have" if self.number is None else f"row {self.number} has"
+        where = "the members have" if self.file is None else f"{self.file!r} has"
+        if self.number is not None:
+            where = f"row {self.number} has"
         there = f". The data has: {_listed(self.found)}" if self.found else ""
         noun = "column" if len(self.columns) == 1 else "columns"
         return (
@@ -388,10 +406,13 @@ class InvalidCellError(MembersError, ValueError):
     """The lines or rows of the first ones, if they are known."""
     unit: str = "row"
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
+        of = "" if self.file is None else f" of {self.file!r}"
         where = _positions(self.lines, self.unit, len(self.lines))
-        return f"a value in the column {self.column!r} {self.rule}{where}: {self.hint}"
+        return f"a value in the column {self.column!r}{of} {self.rule}{where}: {self.hint}"
 
 
 @define(slots=False)
@@ -408,9 +429,13 @@ class EmptyKeyError(MembersError, ValueError):
     """The lines or rows of the first ones."""
     unit: str = "line"
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
-        rows = "1 row has" if self.count == 1 else f"{self.count:,} rows have"
+        rows = "1 row" if self.count == 1 else f"{self.count:,} rows"
+        rows += "" if self.file is None else f" of {self.file!r}"
+        rows += " has" if self.count == 1 else " have"
         return (
             f"{rows} an empty {self.column}, by which members are matched"
             f"{_positions(self.lines, self.unit, self.count)}. "
@@ -433,11 +458,14 @@ class DuplicateKeyError(MembersError, ValueError):
     """The lines or rows of the first ones that differ from an earlier one of their key."""
     unit: str = "line"
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
         keys = "1 value appears" if self.count == 1 else f"{self.count:,} values appear"
+        where = "" if self.file is None else f" of {self.file!r}"
         return (
-            f"{keys} more than once in the column {self.column!r}, with different data"
+            f"{keys} more than once in the column {self.column!r}{where}, with different data"
             f"{_positions(self.lines, self.unit, self.count)}. Remove the duplicates, or pass "
             'duplicates="keep_smallest" to keep the row that sorts first'
         )
@@ -723,6 +751,77 @@ class StoreRefusedError(StorageError, OSError):
         return (
             f"the store refuses {self.operation}{of} in the bucket {self.bucket!r} with the code "
             f"{self.code}. {hint}"
+        )
+
+
+@define(slots=False)
+class FileAccessError(StorageError, PermissionError):
+    """A file or folder of a local storage that this account may not use.
+
+    Example: ``'/data/cohorts' belongs to the account 0 and refuses the account 1000. Run as its
+    owner, or give this account access``
+    """
+
+    path: str
+    fault: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.path!r} {self.fault}. {self.hint}"
+
+
+@define(slots=False)
+class InvalidResponseError(StorageError, RetryableError, OSError):
+    """A response that is not one of S3: a web page, a redirect, or a listing without an end.
+
+    A proxy may have sent it, so the same call may succeed later. But if the endpoint is wrong,
+    it never does.
+
+    Example: ``the endpoint of the bucket 'my-bucket' does not answer ListObjectsV2 as S3 does: it
+    has no IsTruncated and the type text/html. Set endpoint_url to the address of the S3 API, not
+    of a web console, and check proxies and http or https``
+    """
+
+    bucket: str
+    operation: str
+    found: str
+    """What the response has or lacks."""
+
+    def __str__(self) -> str:
+        return (
+            f"the endpoint of the bucket {self.bucket!r} does not answer {self.operation} as S3 "
+            f"does: {self.found}. Set endpoint_url to the address of the S3 API, not of a web "
+            "console, and check proxies and http or https"
+        )
+
+
+@define(slots=False)
+class ArchivedObjectError(StorageError, PermissionError):
+    """An object in an archive, such as S3 Glacier, whose bytes can't be read at present.
+
+    Example: ``'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' in the bucket 'my-bucket' is
+    archived (storage class GLACIER), so it can't be read. Restore it with s3:RestoreObject, wait
+    until it is restored, and call again``
+    """
+
+    bucket: str
+    key: str
+    storage_class: str | None = None
+    """The storage class, such as ``DEEP_ARCHIVE``, if the store names it."""
+    access_tier: str | None = None
+    """The tier of Intelligent-Tiering, such as ``ARCHIVE_ACCESS``."""
+
+    @property
+    def action(self) -> str:
+        """The IAM action that makes the object readable again."""
+        return "s3:RestoreObject"
+
+    def __str__(self) -> str:
+        tier = f", tier {self.access_tier}" if self.access_tier else ""
+        where = f" (storage class {self.storage_class}{tier})" if self.storage_class else ""
+        return (
+            f"{self.key!r} in the bucket {self.bucket!r} is archived{where}, so it can't be read. "
+            f"Restore it with {self.action}, wait until it is restored, and call again"
         )
 
 
@@ -1138,6 +1237,22 @@ class NoSyncYetError(StreamStateError, LookupError):
         )
 
 
+@define(slots=False)
+class UnknownMembersError(StreamStateError, LookupError):
+    """A time at which the members are not known from the syncs and files that were read.
+
+    Example: ``the members at 2026-11-23T14:05:00+00:00 are unknown: the history was read with
+    until=2026-11-23T12:00:00+00:00. Read it with a later until, or without``
+    """
+
+    when: datetime
+    reason: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"the members at {self.when.isoformat()} are unknown: {self.reason}. {self.hint}"
+
+
 # --- The log -------------------------------------------------------------------------
 
 
@@ -1200,6 +1315,31 @@ class TablesError(CohortS3Error, ValueError):
             f"the sync of {self.synced_at.isoformat()} does not match the tables of "
             f"{self.stream!r}: {self.reason}. Nothing was changed. Call apply with reconcile=True "
             "to take the members from the snapshot of the sync"
+        )
+
+
+@define(slots=False)
+class DatabaseRefusedError(CohortS3Error, OSError):
+    """A statement that the database or its driver refused while a sync was applied.
+
+    The driver's message may quote rows, so the error has only its class and its code.
+
+    Example: ``the database refused to apply the sync of 2026-11-23T14:05:00+00:00 to the tables of
+    'cohorts/123_26umsb5': psycopg.DiskFull (53100). Nothing was changed. Look for the code in the
+    documentation or the log of the database; its message may quote rows and is not shown``
+    """
+
+    stream: str
+    synced_at: datetime
+    kind: str
+    code: str | None = None
+
+    def __str__(self) -> str:
+        code = "" if self.code is None else f" ({self.code})"
+        return (
+            f"the database refused to apply the sync of {self.synced_at.isoformat()} to the tables "
+            f"of {self.stream!r}: {self.kind}{code}. Nothing was changed. Look for the code in the "
+            "documentation or the log of the database; its message may quote rows and is not shown"
         )
 
 

@@ -99,12 +99,12 @@ Notification = FileCreated | FileDeleted | SetupMessage | UnrelatedEvent
 def parse(payload: object, *, second_group: SecondGroup = "minutes") -> tuple[Notification, ...]:
     """Return the events about cohort files in a message.
 
-    Keys are URL-encoded in S3's own messages, with ``+`` for a space, in any envelope; in
-    messages of EventBridge they are not. Each key is decoded exactly once.
+    Keys are URL-encoded in messages of S3 and MinIO, with ``+`` for a space, in any envelope;
+    in those of Ceph and EventBridge they are not. No key is decoded twice.
 
     Args:
-        payload: The message from Lambda, SQS, SNS or EventBridge: JSON as ``str`` or
-            ``bytes``, a mapping, or a list of messages.
+        payload: The message from Lambda, SQS, SNS, EventBridge or a store such as MinIO or
+            Ceph: JSON as ``str`` or ``bytes``, a mapping, or a list of messages.
         second_group: The meaning of the second of two groups in a name's time: see
             ``NameStyle``.
 
@@ -115,8 +115,8 @@ def parse(payload: object, *, second_group: SecondGroup = "minutes") -> tuple[No
     Raises:
         InvalidNotificationError: The payload is neither a JSON object nor a list.
 
-    Sources: "Event message structure" and "EventBridge event message structure" in
-    the S3 user guide.
+    Sources: "Event message structure" and "EventBridge event message structure" in the S3
+    user guide, and "Bucket Notifications" in the documentation of Ceph.
 
     >>> event, = parse({"Records": [{"eventName": "ObjectCreated:Put", "s3": {
     ...     "bucket": {"name": "b"},
@@ -161,7 +161,8 @@ def _events(payload: object, second_group: SecondGroup, depth: int = 0) -> Itera
             yield SetupMessage(kind=kind)
         case {"s3": {"bucket": bucket, "object": about}}:
             event = (_text(content, "eventName") or "").removeprefix("s3:")
-            yield _parse_event(event, bucket, about, second_group, encoded=True)
+            is_of_ceph = (_text(content, "eventSource") or "").startswith("ceph:")
+            yield _parse_event(event, bucket, about, second_group, encoded=not is_of_ceph)
         case {"source": "aws.s3", "detail": {"bucket": bucket, "object": about}}:
             event = _text(content, "detail-type") or ""
             yield _parse_event(event, bucket, about, second_group, encoded=False)
@@ -176,8 +177,20 @@ def _events(payload: object, second_group: SecondGroup, depth: int = 0) -> Itera
             yield UnrelatedEvent(reason="it is not a message of S3, SQS, SNS or EventBridge")
 
 
-_CREATED = ("ObjectCreated:", "Object Created")
-_DELETED = ("ObjectRemoved:", "LifecycleExpiration:", "Object Deleted")
+# The beginnings of the events' names: S3's, EventBridge's, and those that only Ceph sends.
+# https://docs.ceph.com/en/latest/radosgw/s3-notification-compatibility/#event-types
+_CREATED = ("ObjectCreated:", "Object Created", "ObjectSynced:Create", "Replication:Create")
+_DELETED = (
+    *("ObjectRemoved:", "LifecycleExpiration:", "Object Deleted", "ObjectLifecycle:Expiration:"),
+    *("ObjectSynced:Delet", "Replication:Delet"),
+)
+# Ceph reports an upload that a rule aborts as an expiration, and MinIO a change of tags or
+# retention as a creation, and the deletion of nothing as a deletion.
+_NEITHER = (
+    "ObjectLifecycle:Expiration:Abort",
+    *(f"ObjectCreated:{name}" for name in ("PutTagging", "DeleteTagging", "PutRetention")),
+    *("ObjectCreated:PutLegalHold", "ObjectRemoved:NoOP"),
+)
 
 
 def _parse_event(
@@ -207,10 +220,11 @@ def _parse_event(
             "version_id": _text(about, "versionId") or _text(about, "version-id"),
             "sequencer": _text(about, "sequencer"),
         }
-        if event.startswith(_CREATED):
-            return FileCreated(**facts, etag=_text(about, "eTag") or _text(about, "etag"))
-        if event.startswith(_DELETED):
-            return FileDeleted(**facts)
+        if not event.startswith(_NEITHER):
+            if event.startswith(_CREATED):
+                return FileCreated(**facts, etag=_text(about, "eTag") or _text(about, "etag"))
+            if event.startswith(_DELETED):
+                return FileDeleted(**facts)
         reason = "it reports neither a new nor a deleted object"
     except UnicodeError:
         reason = "its key is not UTF-8"
@@ -220,11 +234,11 @@ def _parse_event(
 
 
 def _text(json_object: object, name: str) -> str | None:
-    """Return a member of a JSON object if it is text."""
+    """Return a member of a JSON object if it is text; Ceph sends empty text for no value."""
     if not isinstance(json_object, Mapping):
         return None
     value = cast("Mapping[str, Any]", json_object).get(name)
-    return value if isinstance(value, str) else None
+    return value if value and isinstance(value, str) else None
 
 
 @frozen(kw_only=True)

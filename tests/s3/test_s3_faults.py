@@ -233,17 +233,14 @@ def test_the_probe_is_written_once_and_hidden(moto: Server, proxy: LyingProxy):
     storage.create("b", b"")
     storage.stage("c", [])
     probes = [request for request in proxy.seen if PROBE_NAME in request]
-    assert [p.split()[0] for p in probes] == ["PUT", "PUT", "POST", "PUT", "POST", "DELETE"]
+    assert [p.split()[0] for p in probes] == [
+        *["PUT", "PUT", "POST", "PUT", "POST"],
+        "HEAD",
+        "DELETE",
+    ]
     assert [info.key for info in storage.list_objects()] == ["a", "b"]
     with pytest.raises(errors.InvalidKeyError):
         storage.create(PROBE_NAME, b"")
-
-
-def test_a_store_without_conditional_writes_is_refused(moto: Server, proxy: LyingProxy):
-    storage = S3Storage(moto.new_bucket(), client=moto.client(proxy.url))
-    proxy.lie(Lie.ERROR_BEFORE, method="PUT", times=9, status=501, code="NotImplemented")
-    with pytest.raises(errors.UnsuitableStorageError, match="accept_unconditional_writes"):
-        storage.create("a", b"")
 
 
 def test_rclone_ignores_conditions_and_is_refused(rclone: Server):

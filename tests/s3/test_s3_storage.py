@@ -8,8 +8,10 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import boto3
 import pytest
 from botocore import exceptions as botocore
+from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 from servers import Server
@@ -69,7 +71,8 @@ def test_a_directory_bucket_is_refused():
 
 
 def test_the_repr_contains_no_credentials():
-    storage = S3Storage("bucket", client=object())
+    client = boto3.client("s3", "eu-west-1", aws_access_key_id="AK", aws_secret_access_key="SK")
+    storage = S3Storage("bucket", client=client)
     assert repr(storage) == "S3Storage('bucket')"
 
 
@@ -86,12 +89,13 @@ def test_only_stores_other_than_aws_are_probed_beside_the_first_key(endpoint: st
     sent: list[dict] = []
 
     class Client:
-        meta = SimpleNamespace(endpoint_url=endpoint)
+        meta = SimpleNamespace(endpoint_url=endpoint, config=Config())
 
-        def put_object(self, **request: object) -> None:
+        def put_object(self, **request: object) -> dict[str, str]:
             sent.append(request)
             if request["Key"].endswith(PROBE_NAME):
                 raise client_error("AccessDenied", status=403)
+            return {"ETag": '"1"'}
 
     storage = S3Storage("bucket", client=Client())
     with contextlib.suppress(errors.AccessDeniedError):
@@ -176,7 +180,7 @@ def test_an_upload_of_too_many_bytes_is_refused(monkeypatch: pytest.MonkeyPatch,
 
 def test_a_composed_object_of_too_many_bytes_is_refused_before_a_request():
     class Client:
-        meta = SimpleNamespace(endpoint_url="http://127.0.0.1")
+        meta = SimpleNamespace(endpoint_url="http://127.0.0.1", config=Config())
 
     def parts(size: int, count: int = 1) -> list[ObjectInfo]:
         return [ObjectInfo(key=f"p/{n}", size=size, url="") for n in range(count)]
@@ -354,7 +358,7 @@ class TestOptions:
         list(storage.list_objects())
         storage.delete("other")
         storage.discard(staged)
-        storage.clean_up_uploads(older_than=timedelta(0))
+        list(storage.list_staged())
         assert len(sent) == 11
         for operation, params in sent.items():
             assert params["ExpectedBucketOwner"] == "123456789012", operation
@@ -397,17 +401,17 @@ class TestOptions:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("server", ["radosgw", "ministack"])  # moto dates all of 2010
-def test_clean_up_uploads_aborts_only_old_uploads_below_the_path(
-    server: str, request: pytest.FixtureRequest
-):
+def test_uploads_are_listed_by_prefix_with_their_times(server: str, request: pytest.FixtureRequest):
     running: Server = request.getfixturevalue(server)
     storage = S3Storage(running.new_bucket(), client=running.client(), settling_time=0.1)
     keys = ("cohorts/a", "cohorts/b/c", "cohorts-of-others/a", "a")
     staged = {key: storage.stage(key, [b"x"]) for key in keys}
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    assert storage.clean_up_uploads("cohorts", older_than=timedelta(hours=1)) == ()
-    cleaned = storage.clean_up_uploads("cohorts/", older_than=timedelta(hours=1), now=tomorrow)
-    assert cleaned == ("cohorts/a", "cohorts/b/c")
+    found = list(storage.list_staged("cohorts/"))
+    assert sorted(info.staged.key for info in found) == ["cohorts/a", "cohorts/b/c"]
+    for info in found:
+        assert info.is_same(staged[info.staged.key])
+        assert abs(datetime.now(UTC) - info.begun) < timedelta(minutes=5)
+        storage.discard(info.staged)
     assert {key: storage.inspect(one) for key, one in staged.items()} == {
         "cohorts/a": StagedState.GONE,
         "cohorts/b/c": StagedState.GONE,

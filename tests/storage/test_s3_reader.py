@@ -28,6 +28,8 @@ class Store:
             start = 0
         if self.reports_size:
             answer["ContentLength"] = len(DATA) - start
+        else:
+            answer["ResponseMetadata"] = {"HTTPHeaders": {"transfer-encoding": "chunked"}}
         body = io.BytesIO(DATA[start:])
         return {**answer, "Body": SimpleNamespace(read=body.read, close=body.close)}
 

@@ -19,7 +19,13 @@ from ..sources import MemberFile
 from ..storage import Storage, open_storage
 from ._toml_table import TomlTable, is_table
 
-_S3_OPTIONS = ("endpoint_url", "kms_key_id", "expected_bucket_owner", "acl")
+_S3_OPTIONS = {
+    "endpoint_url": str,
+    "kms_key_id": str,
+    "expected_bucket_owner": str,
+    "acl": str,
+    "checksums": bool,
+}
 
 
 @frozen(kw_only=True)
@@ -166,7 +172,7 @@ class Config:
 
 def _destination(name: str, table: TomlTable, folder: str | os.PathLike[str]) -> DestinationConfig:
     root, log = table.get("folder", str), table.get("log", str)
-    options = {key: table.get(key, str) for key in _S3_OPTIONS}
+    options = {key: table.get(key, kind) for key, kind in _S3_OPTIONS.items()}
     options = {key: value for key, value in options.items() if value is not None}
     destination = table.build(Destination, name=name)
     if ("folder" in table.values) == ("bucket" in table.values):

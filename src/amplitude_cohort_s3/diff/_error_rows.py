@@ -8,7 +8,6 @@ from itertools import islice
 
 from ..format.cells import is_float_id
 from ..format.columns import Row
-from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 
@@ -52,8 +51,8 @@ def _first(source: CsvSource, schema: RowSchema, fits: Callable[[Row], bool]) ->
 
 
 def _numbered(source: CsvSource, schema: RowSchema) -> Iterator[tuple[int, Row]]:
-    table = read_table(source.chunks(), canonical=source.canonical)
+    table = source.read_table()
     reader = schema.line_reader(table)
-    numbered = (row for block in table.blocks for row in table.reader.numbered(block))
+    numbered = (row for block in table.blocks for row in reader.numbered(block))
     for number, (line, row) in enumerate(numbered, start=1):
-        yield (line if source.unit == "line" else number), reader.select(row)
+        yield (line if source.unit == "line" else number), row

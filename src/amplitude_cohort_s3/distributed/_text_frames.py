@@ -6,9 +6,9 @@ from attrs import frozen
 
 from ..errors import CohortS3Error, InvalidCellError
 from ..format.cells import FLOAT_ID, FLOAT_ID_HINT, FLOAT_ID_RULE
-from ..format.columns import ID_COLUMNS, id_column
+from ..format.columns import ID_COLUMNS, id_column, repeated_column
 from ..format.schema import RowSchema
-from ..sources.names import property_columns, property_conflict
+from ..sources.names import places_by_header, property_conflict
 from ._tasks import error_note
 
 _TEXT_LIKE = {"string", "tinyint", "smallint", "int", "bigint", "void"}
@@ -38,28 +38,32 @@ def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[s
     Raises:
         MissingColumnsError: The frame lacks the key or a property.
         InvalidCellError: A column is neither text nor integers.
+        MalformedCsvError: A column that is asked for occurs more than once.
     """
-    sources = {id_column(name) or name: name for name in frame.columns}
-    columns = dict(property_columns(schema, sources)) | {
-        c: (c,) for c in ID_COLUMNS if c in sources
-    }
-    schema.check_columns([*sources, *columns], fill=False)
-    types = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+    found = places_by_header(schema, frame.columns)
+    for column in ID_COLUMNS:
+        if len(found.get(column, ())) > 1:
+            raise repeated_column(column)
+    names = [id_column(name) or name for name in frame.columns]
+    schema.check_columns([*names, *found], fill=False)
+    types = [field.dataType.simpleString() for field in frame.schema.fields]
+    # By position, because names may repeat, and Spark ignores their letter case.
+    renamed = frame.toDF(*(f"column_{place}" for place in range(len(types))))
 
-    def cell_of(column: str, source: str) -> Any:
-        kind = types[sources[source]]
+    def text_of(column: str, place: int) -> Any:
+        kind = types[place]
         is_integer = kind.startswith("decimal") and kind.endswith(",0)")
         if kind not in _TEXT_LIKE and not is_integer:
             raise InvalidCellError(column, f"is of type {kind}", "cast it to text at the source")
-        text = frame[quoted(sources[source])].cast("string")
-        return functions.coalesce(text, functions.lit(""))
+        return functions.coalesce(renamed[f"column_{place}"].cast("string"), functions.lit(""))
 
     cells: list[Any] = []
     for column, name in frame_names(schema).items():
-        both = [cell_of(column, source) for source in columns.get(column, ())]
+        places = found.get(column, ())
+        both = [text_of(column, place) for place in places]
         cell = both[0] if both else functions.lit("")
         if len(both) > 1:
-            conflict = property_conflict([sources[one] for one in columns[column]], None, "row")
+            conflict = property_conflict([frame.columns[place] for place in places], None, "row")
             raised = _raised(functions, conflict)
             cell = functions.when(both[0] == both[1], cell).otherwise(raised)
         if column == "amplitude_id" and both:
@@ -67,9 +71,9 @@ def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[s
             is_float = cell.rlike(f"^(?:{FLOAT_ID})$")
             cell = functions.when(is_float, _raised(functions, error)).otherwise(cell)
         cells.append(cell.alias(name))
-    used = {source for both in columns.values() for source in both}
-    ignored = sorted(name for column, name in sources.items() if column not in used)
-    return frame.select(*cells), tuple(ignored)
+    used = {place for places in found.values() for place in places}
+    ignored = {name for place, name in enumerate(frame.columns) if place not in used}
+    return renamed.select(*cells), tuple(sorted(ignored))
 
 
 def _raised(functions: Any, error: CohortS3Error) -> Any:

@@ -15,6 +15,7 @@ from ..errors import AccessDeniedError, ObjectNotFoundError, StoreRefusedError
 from ..log.stream import LOG_FOLDER
 from ..settings.destination import Destination
 from ..storage.s3.errors import translated
+from ..storage.s3.responses import send
 from ..storage.s3.storage import S3Storage
 from ._merge import PolicyChange, compact_json
 from .bucket_policy import bucket_policy
@@ -152,8 +153,8 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
         path: The destination's path in the bucket.
 
     Raises:
-        StoreUnavailableError, BucketNotFoundError, CredentialsError, StoreRefusedError:
-            No request can be tried.
+        StoreUnavailableError, BucketNotFoundError, CredentialsError, StoreRefusedError,
+        InvalidResponseError: No request can be tried.
         ArgumentTypeError: ``storage`` is not an :class:`S3Storage`.
 
     Example::
@@ -245,9 +246,7 @@ class _Trial:
         """Send a request and note its verdict; return the answer, or {} after an error."""
         try:
             with translated(self._bucket, self._key):
-                answer: dict[str, Any] = getattr(self._client, operation)(
-                    Bucket=self._bucket, **parameters
-                )
+                answer = send(self._client, operation, Bucket=self._bucket, **parameters)
         except (AccessDeniedError, StoreRefusedError, ObjectNotFoundError) as error:
             if isinstance(error, AccessDeniedError):
                 key_denies = f"the bucket's KMS key denies {error.action}"

@@ -6,14 +6,17 @@ the files from here on, so that nothing else needs to know the names.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import Any, cast
+from functools import lru_cache, partial
+from itertools import chain, count
+from typing import Any
 
-from ..errors import ConfigurationError, MalformedCsvError, MissingColumnsError
+from attrs import evolve
+
+from ..errors import ConfigurationError, InvalidCellError, MalformedCsvError, MissingColumnsError
 from ..format.cells import encode_text, to_text
-from ..format.columns import id_column
-from ..format.csv_blocks import read_blocks
-from ..format.member import Member, MemberLike
+from ..format.columns import ID_COLUMNS, column_name, id_column, places_of
+from ..format.csv_blocks import Block, read_blocks, repeated_header
+from ..format.member import MemberLike, named_cells
 from ..format.reader import Table, read_table
 from ..format.schema import RowSchema
 
@@ -25,8 +28,9 @@ columns, both must have the same values."""
 def property_columns(schema: RowSchema, found: Collection[str]) -> Columns:
     """Return the columns of a source by the header of the property that they hold.
 
-    A column that is the header of one property and the name of another counts as a header, if
-    the source has the headers of all properties; otherwise as a name, if it has all names.
+    A column that is the header of one property and the name of another counts as a name if the
+    source has the names of all properties, but not all headers; otherwise as a header. An id
+    column is never a property.
 
     Args:
         schema: The columns of the sync.
@@ -38,16 +42,43 @@ def property_columns(schema: RowSchema, found: Collection[str]) -> Columns:
     {'plan_ios': ('plan',), 'plan_web': ('plan',), 'City': ('City',)}
     """
     headers, names = {*schema.properties}, {*schema.names}
-    by_header = headers <= {*found}
-    by_name = not by_header and names <= {*found}
+    wanted = {name for name in found if id_column(name) is None}
+    by_name = names <= wanted and not headers <= wanted
     columns = dict[str, tuple[str, ...]]()
     for header, name in zip(schema.properties, schema.names, strict=True):
-        both = [header] if header in found and not (by_name and header in names - {name}) else []
-        if name != header and name in found and not (by_header and name in headers):
+        both = [header] if header in wanted and not (by_name and header in names - {name}) else []
+        if name != header and name in wanted and (by_name or name not in headers):
             both.append(name)
         if both:
             columns[header] = tuple(both)
     return columns
+
+
+def places_by_header(schema: RowSchema, found: Iterable[object]) -> Mapping[str, tuple[int, ...]]:
+    """Return the positions of each column of a sync among the columns of a table or a row.
+
+    An id column may occur more than once, and a property under its name and its header;
+    whoever reads the cells checks that they agree.
+
+    Args:
+        schema: The columns of the sync.
+        found: The names of the columns, where ids may have any spelling.
+
+    Raises:
+        MalformedCsvError: A name or a header of a property occurs more than once.
+
+    >>> schema = RowSchema(properties=("Plan name",), names=("plan",))
+    >>> places_by_header(schema, ["userID", "plan", "Plan name"])
+    {'user_id': (0,), 'Plan name': (2, 1)}
+    """
+    texts = list(map(column_name, found))
+    properties = property_columns(schema, texts)
+    used = dict.fromkeys(column for both in properties.values() for column in both)
+    places = places_of(texts, (*ID_COLUMNS, *used))
+    ids = {name: places[name] for name in ID_COLUMNS if name in places}
+    return ids | {
+        header: tuple(places[column][0] for column in both) for header, both in properties.items()
+    }
 
 
 def check_mapping(
@@ -96,28 +127,62 @@ def members_by_header(members: Iterable[MemberLike], schema: RowSchema) -> Itera
     """Return members whose properties are named by their headers.
 
     Raises:
-        MalformedCsvError: A member has two different values for a property; when iterated.
+        MalformedCsvError: A member has two different values for a property, or the same
+            column more than once; when iterated.
+        InvalidCellError: One of two values has no text; when iterated.
     """
     if schema.names == schema.properties:
         return members
-    return (_by_header(member, schema, number) for number, member in enumerate(members, 1))
+    return map(partial(_by_header, schema), members, count(1))
 
 
-def _by_header(member: MemberLike, schema: RowSchema, number: int) -> MemberLike:
-    named = member.properties if isinstance(member, Member) else member
-    if not isinstance(named, Mapping):
+class _Renamed(tuple[Any, ...]):  # noqa: SLOT001 -- a tuple with slots has no attributes
+    """The cells of a member whose fields have other names, which is read like a named tuple."""
+
+    _fields: tuple[Any, ...] = ()
+
+
+def _by_header(schema: RowSchema, member: MemberLike, number: int) -> MemberLike:
+    named = named_cells(member)
+    if named is None:
         return member
-    given = cast("Mapping[Any, Any]", named)
-    columns = property_columns(schema, given)
-    used = {column for both in columns.values() for column in both}
-    cells = {name: cell for name, cell in given.items() if name not in used}
-    for header, both in columns.items():
-        cells[header] = given[both[0]]
-        if len({to_text(given[column], header) for column in both}) > 1:
-            raise property_conflict(both, number, "row")
-    if isinstance(member, Member):
-        return Member(member.amplitude_id, member.user_id, cells)
-    return cells
+    fields, cells = named
+    try:
+        new_fields, places, doubled = _fields_by_header(fields, schema.properties, schema.names)
+        for header, one, other in doubled:
+            if to_text(cells[one], header) != to_text(cells[other], header):
+                raise property_conflict([fields[one], fields[other]], None, "row")
+    except MalformedCsvError as error:
+        raise evolve(error, line=number) from None
+    except InvalidCellError as error:
+        raise evolve(error, lines=(number,)) from None
+    row = _Renamed(cells[place] for place in places)
+    row._fields = new_fields
+    return row
+
+
+@lru_cache(maxsize=1 << 10)
+def _fields_by_header(
+    fields: tuple[Any, ...], properties: tuple[str, ...], names: tuple[str, ...]
+) -> tuple[tuple[Any, ...], tuple[int, ...], tuple[tuple[str, int, int], ...]]:
+    """Return the fields of a member under their new names.
+
+    Returns:
+        The new names; the places of their cells in the member; and each property that has two
+        fields, with the places of both.
+
+    Raises:
+        MalformedCsvError: A name or a header of a property occurs more than once.
+    """
+    found = places_by_header(RowSchema(properties=properties, names=names), fields)
+    columns = {header: found[header] for header in properties if header in found}
+    used = {place for places in columns.values() for place in places}
+    others = [place for place in range(len(fields)) if place not in used]
+    return (
+        (*(fields[place] for place in others), *columns),
+        (*others, *(places[0] for places in columns.values())),
+        tuple((header, p[0], p[-1]) for header, p in columns.items() if len(p) > 1),
+    )
 
 
 def csv_by_header(chunks: Iterable[bytes], schema: RowSchema) -> Iterator[bytes]:
@@ -140,6 +205,7 @@ def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[byt
 
     Raises:
         MissingColumnsError: A column to rename is absent.
+        MalformedCsvError: A row is the header again.
     """
 
     def choose(names: Sequence[str]) -> Columns:
@@ -187,20 +253,29 @@ def _with_columns(
     columns = choose(names)
     used = [column for both in columns.values() for column in both]
     if len({*used}) < len(used) or len(used) > len(columns):
-        yield b"\n" * (first.first_line - 1)
-        whole = chain([first.data], (block.data for block in blocks))
-        yield from _row_by_row(read_table(whole), columns, first.first_line - 1)
+        blank_lines = b"\n" * (first.first_line - 1)
+        whole = chain([blank_lines, first.data], (block.data for block in blocks))
+        yield from _row_by_row(read_table(whole), columns)
         return
     new_names = {both[0]: new for new, both in columns.items()}
     cells = [(tab + new_names.get(name, name)).replace('"', '""') for name in names]
     line = ",".join(f'"{cell}"' for cell in cells) + "\n"
     yield ("\n" * (rest.first_line - 1 - line.count("\n")) + line).encode()
-    yield rest.data
-    for block in blocks:
+    written = first.first_record().data.strip(b"\r\n")
+    for block in chain([rest], blocks):
+        if written in block.data:
+            _check_rows(block, header)
         yield block.data
 
 
-def _row_by_row(table: Table, columns: Columns, lines_before: int) -> Iterator[bytes]:
+def _check_rows(block: Block, header: list[str]) -> None:
+    """Raise if a row is the header again, which has other names after it was renamed."""
+    for number, cells in block.records():
+        if [cells[0].removeprefix("\ufeff"), *cells[1:]] == header:
+            raise repeated_header(number)
+
+
+def _row_by_row(table: Table, columns: Columns) -> Iterator[bytes]:
     """Yield a file whose columns are repeated or merged; each row keeps its line number."""
     used = {column for both in columns.values() for column in both}
     others = [place for place, name in enumerate(table.columns) if name not in used]
@@ -213,8 +288,7 @@ def _row_by_row(table: Table, columns: Columns, lines_before: int) -> Iterator[b
         for number, row in table.reader.numbered(block):
             for places in merged:
                 if row[places[0]] != row[places[-1]]:
-                    both = [table.columns[place] for place in places]
-                    raise property_conflict(both, lines_before + number, "line")
+                    raise property_conflict([table.columns[p] for p in places], number, "line")
             cells = [row[place] for place in others] + [row[places[0]] for places in merged]
             text = encode_text(cells)
             # Blank lines are skipped by every reader.

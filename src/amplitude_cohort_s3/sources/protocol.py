@@ -2,13 +2,13 @@
 
 To write a source, define a class with one method ``csv_source(schema)`` that returns a
 :class:`CsvSource`; there is nothing to inherit from. ``schema.columns`` lists the columns that
-are needed, the key among them. ``schema.row(member)`` and ``schema.encode(rows)`` turn Python
-values into bytes, so a source can be this short::
+are needed, the key among them. ``schema.rows(members)`` and ``schema.encode(rows)`` turn
+Python values into bytes, so a source can be this short::
 
     class QuerySource:
         def csv_source(self, schema):
             def chunks():
-                yield from schema.encode(schema.row(user) for user in run_query())
+                yield from schema.encode(schema.rows(run_query()))
 
             return CsvSource(chunks=chunks, unit="row", origin={"database": "crm"})
 
@@ -22,10 +22,29 @@ from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from ..errors import ArgumentTypeError, MalformedCsvError
+from ..errors import (
+    ArgumentTypeError,
+    CompressionError,
+    DuplicateKeyError,
+    EmptyKeyError,
+    InvalidCellError,
+    MalformedCsvError,
+    MissingColumnsError,
+)
 from ..format.columns import Row
 from ..format.member import MemberLike
+from ..format.reader import Table, read_table
 from ..format.schema import RowSchema
+
+_CONTENT_ERRORS = (
+    MalformedCsvError,
+    CompressionError,
+    MissingColumnsError,
+    EmptyKeyError,
+    DuplicateKeyError,
+    InvalidCellError,
+)
+"""The errors about the content of a file."""
 
 
 @frozen(kw_only=True)
@@ -71,19 +90,35 @@ class CsvSource:
 
     @contextmanager
     def reading(self) -> Generator[None]:
-        """Add the file's name to a ``MalformedCsvError`` that is raised in the context."""
+        """Add the file's name to an error about its content that is raised in the context."""
         try:
             yield
-        except MalformedCsvError as error:
+        except _CONTENT_ERRORS as error:
             if error.file is None:
                 error.file = self.file
             raise
+
+    def read_table(self) -> Table:
+        """Read the header: see :func:`~amplitude_cohort_s3.format.reader.read_table`.
+
+        If a property's header is repeated and the source can be read again, it is read
+        once more: properties whose values are all equal count once.
+
+        Raises:
+            MalformedCsvError: The source is not CSV of a cohort. The error names the file.
+        """
+        with self.reading():
+            table = read_table(self.chunks(), canonical=self.canonical)
+            if self.repeatable and table.reader.header.repeated_properties:
+                unequal = table.unequal_columns()
+                table = read_table(self.chunks(), canonical=self.canonical, unequal=unequal)
+            return table
 
     def rows_of(self, schema: RowSchema, *, fill: bool = False) -> Iterator[Row]:
         """Yield the rows in the columns of a schema: see ``RowSchema.decode``.
 
         Raises:
-            MissingColumnsError, MalformedCsvError: As ``RowSchema.decode``.
+            MissingColumnsError, MalformedCsvError: As ``RowSchema.decode``; with the file.
         """
         with self.reading():
             yield from schema.decode(self.chunks(), canonical=self.canonical, fill=fill)

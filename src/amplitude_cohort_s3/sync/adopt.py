@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 from .._bytes import Hashed
 from .._time import to_utc
-from ..errors import ConcurrentSyncError, NothingToAdoptError
+from ..errors import ConcurrentSyncError, EmptyKeyError, NothingToAdoptError
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.filled import CountedCsv
 from ..format.schema import RowSchema
 from ..history.history import CohortHistory
-from ..history.members import Members
+from ..history.member_rows import RowTally, keyed_rows, member_rows
 from ..history.read import read_location
 from ..log.listing import BucketSync
 from ..log.location import StreamLocation
@@ -45,7 +45,7 @@ def adopt(
 
     Raises:
         NothingToAdoptError: There is a log already, there is no complete sync, or a newer
-            sync is incomplete.
+            sync is incomplete. ``rebuild_history`` is for a stream of full lists only.
         ConcurrentSyncError: Another process began a log at the same time.
         MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
         ArgumentTypeError: An argument has the wrong type.
@@ -56,13 +56,20 @@ def adopt(
             stream.log_prefix, "the stream has a log already", "Sync without adopt()"
         )
     history = read_location(location, match_by=match_by)
+    unpublished = history.unpublished
+    if not history and any(DiffType.EXISTING in one.files for one in unpublished):
+        raise NothingToAdoptError(
+            stream.log_prefix,
+            "no sync has the files entering and exiting beside existing",
+            "Rebuild the history from the lists with amplitude_cohort_s3.sync.rebuild_history",
+        )
     if not history or history[-1].missing:
         raise NothingToAdoptError(
             stream.log_prefix,
             "there is no complete sync",
             "Check the project, cohort, path and routing key; sync a new stream without adopt()",
         )
-    if any(sync.synced_at > history[-1].synced_at for sync in history.unpublished):
+    if any(sync.synced_at > history[-1].synced_at for sync in unpublished):
         raise NothingToAdoptError(
             stream.log_prefix,
             "a sync newer than the newest complete one lacks files",
@@ -108,20 +115,23 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
 
 def _left_out(history: CohortHistory, sync: BucketSync, schema: RowSchema) -> tuple[int, int]:
     """Return how many rows of ``existing`` have no key, and how many repeat another."""
+    tally = RowTally()
     source = history.source(sync, DiffType.EXISTING)
-    rows = skipped = 0
-    for row in source.rows_of(schema, fill=True):
-        rows += 1
-        skipped += not row[schema.key_index]
-    users = Members(schema=schema, sources={DiffType.EXISTING: source})
-    return skipped, rows - skipped - sum(1 for _ in users)
+    users = sum(1 for _ in member_rows(source, schema, tally=tally))
+    return tally.keyless, tally.rows - tally.keyless - users
 
 
 def _recorded(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> RecordedFile:
-    content = Hashed(history.source(sync, diff_type).chunks()).read()
+    source = history.source(sync, diff_type)
+    content, tally = Hashed(source.chunks()).read(), RowTally()
+    for _ in keyed_rows(source, history.members_at(sync).schema, tally):
+        pass
+    if tally.keyless and history.match_by == "amplitude_id":
+        # Most often the members are to be matched by another column.
+        raise EmptyKeyError(history.match_by, tally.keyless, (), "row")
     return RecordedFile(
         key=sync.files[diff_type].key,
-        rows=sum(1 for _ in history.rows(sync, diff_type)),
+        rows=tally.rows,
         size=content.size,
         sha256=content.sha256,
         staged=None,

@@ -19,6 +19,7 @@ from ..protocol import ObjectInfo, StagedObject
 from ._bucket_reads import STAGE_TOKEN, BucketReads
 from ._parts import SourceRange, UploadedPart, digest_of
 from .errors import UPLOAD_ENDED, error_code, translated
+from .responses import pages
 
 
 @frozen(kw_only=True, eq=False)
@@ -33,11 +34,12 @@ class Bucket(BucketReads):
     new_object: dict[str, str]
     checksums: bool
 
-    def put(self, key: str, data: bytes, *, conditional: bool) -> None:
+    def put(self, key: str, data: bytes, *, conditional: bool, token: str | None = None) -> None:
         """Write an object of at most 5 GiB in one request; raise botocore's errors."""
-        self.client.put_object(
-            **self.address,
+        self._send(
+            "put_object",
             **self.new_object,
+            **({} if token is None else {"Metadata": {STAGE_TOKEN: token}}),
             **self._checksum(data),
             **_condition(conditional=conditional),
             Key=key,
@@ -47,8 +49,8 @@ class Bucket(BucketReads):
     def begin_upload(self, key: str, token: str, content_type: str) -> str:
         """Begin an upload whose object will carry a token, and return its id."""
         with translated(self.name, key):
-            begun = self.client.create_multipart_upload(
-                **self.address,
+            begun = self._send(
+                "create_multipart_upload",
                 **self.new_object,
                 **({"ChecksumAlgorithm": "CRC32"} if self.checksums else {}),
                 Key=key,
@@ -56,25 +58,23 @@ class Bucket(BucketReads):
                 Metadata={STAGE_TOKEN: token},
             )
         upload_id = str(begun["UploadId"])
-        if "AbortDate" in begun:
-            answered = begun["ResponseMetadata"].get("HTTPHeaders", {}).get("date")
-            now = parsedate_to_datetime(answered) if answered else datetime.now(UTC)
-            if begun["AbortDate"] - now < timedelta(hours=1):
-                self.abort(key, upload_id)
-                raise UnsuitableStorageError(
-                    f"the bucket {self.name!r}",
-                    f"time for the upload of {key!r}, because its lifecycle rule "
-                    f"{begun.get('AbortRuleId')!r} aborts it at {begun['AbortDate'].isoformat()}",
-                    "Set DaysAfterInitiation of the rule to at least 1",
-                )
+        ends = begun.get("AbortDate")
+        if ends is not None and ends - _time_of(begun) < timedelta(hours=1):
+            self.abort(key, upload_id)
+            raise UnsuitableStorageError(
+                f"the bucket {self.name!r}",
+                f"time for the upload of {key!r}, because its lifecycle rule "
+                f"{begun.get('AbortRuleId')!r} aborts it at {ends.isoformat()}",
+                "Set DaysAfterInitiation of the rule to at least 1",
+            )
         return upload_id
 
     def upload_part(self, key: str, upload_id: str, number: int, data: bytearray) -> UploadedPart:
         """Upload one part; ``number`` counts from 1."""
         checksum = self._checksum(data)
         with translated(self.name, key):
-            stored = self.client.upload_part(
-                **self.address,
+            stored = self._send(
+                "upload_part",
                 **checksum,
                 Key=key,
                 UploadId=upload_id,
@@ -96,8 +96,8 @@ class Bucket(BucketReads):
         whole = piece.size == source.size
         owner = self.address.get("ExpectedBucketOwner")
         with self.of_one_version(source):
-            answer = self.client.upload_part_copy(
-                **self.address,
+            answer = self._send(
+                "upload_part_copy",
                 **({"ExpectedSourceBucketOwner": owner} if owner else {}),
                 **({} if whole else {"CopySourceRange": piece.header}),
                 CopySource={"Bucket": self.name, "Key": source.key},
@@ -112,8 +112,8 @@ class Bucket(BucketReads):
     def complete(self, staged: StagedObject, *, conditional: bool) -> None:
         """Complete an upload, so that its object appears; raise botocore's errors."""
         parts = [part.to_request(n) for n, part in enumerate(self._parts_of(staged), 1)]
-        self.client.complete_multipart_upload(
-            **self.address,
+        self._send(
+            "complete_multipart_upload",
             **_condition(conditional=conditional),
             Key=staged.key,
             UploadId=staged.detail("upload_id"),
@@ -124,13 +124,13 @@ class Bucket(BucketReads):
         """Return the parts of a staged object, from its handle or from the store."""
         if "parts" in staged.handle:
             return [UploadedPart.parse(text) for text in staged.detail("parts").split(",")]
-        pages = self.client.get_paginator("list_parts").paginate(
-            **self.address, Key=staged.key, UploadId=staged.detail("upload_id")
-        )
+        upload_id = staged.detail("upload_id")
         parts = [
             UploadedPart(etag=part["ETag"].strip('"'), crc32=part.get("ChecksumCRC32"))
-            for page in pages
-            for part in page.get("Parts", [])
+            for page in pages(
+                self.client, "list_parts", **self.address, Key=staged.key, UploadId=upload_id
+            )
+            for part in page
         ]
         if digest_of(parts) != staged.detail("parts_digest"):
             raise ObjectChangedError(staged.key)
@@ -140,7 +140,7 @@ class Bucket(BucketReads):
         """Abort an upload; return False if it had ended already."""
         with translated(self.name, key):
             try:
-                self.client.abort_multipart_upload(**self.address, Key=key, UploadId=upload_id)
+                self._send("abort_multipart_upload", Key=key, UploadId=upload_id)
             except ClientError as error:
                 if error_code(error) not in UPLOAD_ENDED:
                     raise
@@ -150,7 +150,7 @@ class Bucket(BucketReads):
     def delete(self, key: str) -> None:
         """Delete an object; succeed if there is none."""
         with translated(self.name, key):
-            self.client.delete_object(**self.address, Key=key)
+            self._send("delete_object", Key=key)
 
     def _checksum(self, data: bytes | bytearray) -> dict[str, str]:
         # Computed here: over HTTPS, botocore would send its own after the body, in a form
@@ -167,24 +167,37 @@ def open_client(
     region: str | None,
     *,
     concurrency: int,
-    checksums: bool,
+    checksums: bool | None,
 ) -> Any:
-    """Return a boto3 client for S3 that can send ``concurrency`` requests at a time."""
-    when: Literal["when_supported", "when_required"]
-    when = "when_supported" if checksums else "when_required"
+    """Return a boto3 client for S3 that can send ``concurrency`` requests at a time.
+
+    Without ``checksums``, the environment and the profile decide about checksums.
+    """
+    config = Config(max_pool_connections=max(10, concurrency))
+    if checksums is not None:
+        when: Literal["when_supported", "when_required"]
+        when = "when_supported" if checksums else "when_required"
+        config = config.merge(
+            Config(request_checksum_calculation=when, response_checksum_validation=when)
+        )
     # Not boto3's default session: threads can't share a session safely.
     own: Any = session or boto3.Session()
-    return own.client(
-        "s3",
-        endpoint_url=endpoint_url,
-        region_name=region,
-        config=Config(
-            max_pool_connections=max(10, concurrency),
-            request_checksum_calculation=when,
-            response_checksum_validation=when,
-        ),
-    )
+    return own.client("s3", endpoint_url=endpoint_url, region_name=region, config=config)
+
+
+def calculates_checksums(client: Any) -> bool:
+    """Return whether a client adds a checksum to each upload by itself."""
+    return bool(client.meta.config.request_checksum_calculation == "when_supported")
 
 
 def _condition(*, conditional: bool) -> dict[str, str]:
     return {"IfNoneMatch": "*"} if conditional else {}
+
+
+def _time_of(response: dict[str, Any]) -> datetime:
+    """Return the time of a response by the store's clock, or by ours if it has no valid time."""
+    try:
+        sent = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+    except (KeyError, TypeError, ValueError):
+        return datetime.now(UTC)
+    return sent if sent.tzinfo else sent.replace(tzinfo=UTC)

@@ -11,11 +11,17 @@ from urllib.parse import urlsplit
 from attrs import frozen
 from botocore.exceptions import ClientError
 
-from ...errors import AccessDeniedError, ObjectChangedError, ObjectNotFoundError
+from ...errors import (
+    AccessDeniedError,
+    CohortS3Error,
+    ObjectChangedError,
+    ObjectNotFoundError,
+)
 from ..protocol import ObjectInfo, StagedObject
 from ._parts import SourceRange
-from ._reader import BUFFER_BYTES, ObjectReader, check_is_object
-from .errors import UPLOAD_ENDED, error_code, translated
+from ._reader import BUFFER_BYTES, ObjectReader
+from .errors import UPLOAD_ENDED, NotS3ResponseError, error_code, translate, translated
+from .responses import pages, send
 
 STAGE_TOKEN = "stage-token"  # noqa: S105 -- no secret
 """The entry of an object's metadata that names the ``stage`` call that made it."""
@@ -47,25 +53,37 @@ class BucketReads:
     def list_objects(self, prefix: str, start_after: str | None) -> Iterator[dict[str, Any]]:
         """Yield the entries of a listing as S3 returns them."""
         start = {"StartAfter": start_after} if start_after else {}
-        for page in self._pages("list_objects_v2", Prefix=prefix, **start):
-            yield from page.get("Contents", [])
+        for entries in self._pages("list_objects_v2", Prefix=prefix, **start):
+            for entry in entries:
+                if not entry["Key"].startswith(prefix):
+                    raise self._wrong_listing("it has a key without the prefix")
+                if start_after and entry["Key"] <= start_after:
+                    raise self._wrong_listing("it has a key before the start")
+                yield entry
+
+    def _wrong_listing(self, found: str) -> CohortS3Error:
+        response = NotS3ResponseError(operation="ListObjectsV2", found=found)
+        return translate(response, self.name, None)
 
     def list_uploads(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
         """Yield the key, id and start time of each upload that has not ended."""
-        for page in self._pages("list_multipart_uploads", Prefix=prefix):
-            for upload in page.get("Uploads", []):
+        for uploads in self._pages("list_multipart_uploads", Prefix=prefix):
+            for upload in uploads:
                 # Some stores also return uploads of other prefixes.
                 if upload["Key"].startswith(prefix):
                     yield upload["Key"], upload["UploadId"], upload["Initiated"]
 
-    def _pages(self, operation: str, **request: str) -> Iterator[dict[str, Any]]:
-        pages = self.client.get_paginator(operation).paginate(**self.address, **request)
-        with translated(self.name):
-            yield from pages
+    def _send(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Send a request about the bucket; raise botocore's errors."""
+        return send(self.client, operation, **self.address, **arguments)
+
+    def _pages(self, operation: str, **arguments: Any) -> Iterator[list[dict[str, Any]]]:
+        with translated(self.name, arguments.get("Key")):
+            yield from pages(self.client, operation, **self.address, **arguments)
 
     def open(self, key: str) -> BinaryIO:
         """Return a stream over an object."""
-        get = partial(self.client.get_object, **self.address, Key=key)
+        get = partial(self._send, "get_object", Key=key)
         try:
             reader = ObjectReader(get, self.name, key)
         except AccessDeniedError:
@@ -77,16 +95,21 @@ class BucketReads:
     def fetch(self, source: ObjectInfo, piece: SourceRange, etag: str) -> bytes:
         """Return a range of an object's bytes, of the version with this ETag."""
         with self.of_one_version(source):
-            answer = self.client.get_object(
-                **self.address, Key=source.key, IfMatch=etag, Range=piece.header
-            )
+            answer = self._send("get_object", Key=source.key, IfMatch=etag, Range=piece.header)
             with answer["Body"] as body:
-                return bytes(body.read())
+                data = bytes(body.read(piece.size + 1))
+            if answer["ETag"] != etag:
+                raise ObjectChangedError(source.key, while_reading=True)
+            if len(data) != piece.size:
+                raise NotS3ResponseError(operation="GetObject", found="it has another range")
+        return data
 
     def etag_of(self, source: ObjectInfo) -> str:
         """Return an object's ETag, so that all of it is read from one version."""
         with translated(self.name, source.key):
-            head = self.client.head_object(**self.address, Key=source.key)
+            head = self._send("head_object", Key=source.key)
+            if "ContentLength" not in head:
+                raise NotS3ResponseError(operation="HeadObject", found="it has no ContentLength")
         if head["ContentLength"] != source.size:
             raise ObjectChangedError(source.key)
         return str(head["ETag"])
@@ -106,12 +129,8 @@ class BucketReads:
         """Return whether the object's upload can still be completed."""
         with translated(self.name, staged.key):
             try:
-                self.client.list_parts(
-                    **self.address,
-                    Key=staged.key,
-                    UploadId=staged.detail("upload_id"),
-                    MaxParts=1,
-                )
+                upload_id = staged.detail("upload_id")
+                self._send("list_parts", Key=staged.key, UploadId=upload_id, MaxParts=1)
             except ClientError as error:
                 if error_code(error) not in UPLOAD_ENDED:
                     raise
@@ -122,15 +141,21 @@ class BucketReads:
         """Return whether the object under the key is the staged one; None if there is none."""
         try:
             with translated(self.name, staged.key):
-                head = self.client.head_object(**self.address, Key=staged.key)
+                return self.token_of(staged.key) == staged.detail("token")
         except ObjectNotFoundError:
             return None
         except AccessDeniedError:
             if self.is_listed(staged.key):
                 raise
             return None
-        check_is_object(self.name, head)
-        return bool(head["Metadata"].get(STAGE_TOKEN) == staged.detail("token"))
+
+    def token_of(self, key: str) -> str | None:
+        """Return the token in the metadata of an object; raise botocore's errors.
+
+        Go servers and proxies capitalize the names of headers, and botocore keeps their case.
+        """
+        metadata: dict[str, str] = self._send("head_object", Key=key).get("Metadata", {})
+        return {name.lower(): value for name, value in metadata.items()}.get(STAGE_TOKEN)
 
     def is_listed(self, key: str) -> bool:
         """Return whether a listing contains the key.
@@ -140,5 +165,5 @@ class BucketReads:
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
         """
         with translated(self.name, key):
-            page = self.client.list_objects_v2(**self.address, Prefix=key, MaxKeys=1)
-        return any(found["Key"] == key for found in page.get("Contents", []))
+            page = self._send("list_objects_v2", Prefix=key, MaxKeys=1)
+        return any(found.get("Key") == key for found in page.get("Contents", []))

@@ -9,8 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumErro
 from typing_extensions import Buffer, override
 from urllib3.exceptions import HTTPError
 
-from ...errors import ObjectChangedError, StoreUnavailableError
-from .errors import error_code, translated
+from ...errors import CohortS3Error, ObjectChangedError, StoreUnavailableError
+from .errors import NotS3ResponseError, error_code, translate, translated
 
 BUFFER_BYTES = 1 << 20
 
@@ -25,7 +25,8 @@ class ObjectReader(io.RawIOBase):
     ``Range``. The condition ``If-Match`` makes sure that the rest is of the same version.
 
     Args:
-        get_object: The client's method, with bucket and key.
+        get_object: A function that sends the request for the object, with the arguments that
+            it is called with, and checks that the response is one of S3.
         bucket: The bucket's name, for messages.
         key: The object's key, for messages.
 
@@ -42,6 +43,10 @@ class ObjectReader(io.RawIOBase):
         answer = self._send()
         self._etag = answer["ETag"]
         self._size: int | None = answer.get("ContentLength")
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        if self._size is None and "chunked" not in headers.get("transfer-encoding", ""):
+            # The end of the object would look like the end of the connection.
+            raise self._not_s3("it has neither a length nor chunks")
 
     @override
     def readable(self) -> bool:
@@ -74,9 +79,11 @@ class ObjectReader(io.RawIOBase):
                 self._release()
             if self._body is None and self._size is not None and self._position >= self._size:
                 return 0
-            body = self._continue() if self._body is None else self._body
+            skip = self._continue() if self._body is None else 0
             try:
-                data = body.read(min(len(view), BUFFER_BYTES))
+                while skip and (skipped := len(self._body.read(min(skip, BUFFER_BYTES)))):
+                    skip -= skipped
+                data = self._body.read(min(len(view), BUFFER_BYTES))
             except FlexibleChecksumError as error:
                 # The caller has these bytes already, so reading again can't repair them.
                 raise ObjectChangedError(self._key) from error
@@ -102,16 +109,20 @@ class ObjectReader(io.RawIOBase):
             self._body.close()
             self._body = None
 
-    def _continue(self) -> Any:
+    def _continue(self) -> int:
+        """Request the rest of the object, and return how many bytes before it are to be skipped."""
         rest = {"Range": f"bytes={self._position}-"} if self._position else {}
         answer = self._send(IfMatch=self._etag, **rest)
-        body = answer["Body"]
-        if rest and not answer.get("ContentRange", "").startswith(f"bytes {self._position}-"):
+        if answer["ETag"] != self._etag:
+            # The store ignores the condition.
+            raise ObjectChangedError(self._key, while_reading=True)
+        found = answer.get("ContentRange")
+        if found is None:
             # The store ignores ranges and sends the whole object.
-            skip = self._position
-            while skip and (skipped := len(body.read(min(skip, BUFFER_BYTES)))):
-                skip -= skipped
-        return body
+            return self._position
+        if not found.startswith(f"bytes {self._position}-"):
+            raise self._not_s3("it has another range")
+        return 0
 
     def _send(self, **condition: str) -> dict[str, Any]:
         with translated(self._bucket, self._key):
@@ -121,15 +132,10 @@ class ObjectReader(io.RawIOBase):
                 if error_code(error) == "PreconditionFailed":
                     raise ObjectChangedError(self._key, while_reading=True) from error
                 raise
-        check_is_object(self._bucket, answer)
         self._body = answer["Body"]
         return answer
 
-
-def check_is_object(bucket: str, response: dict[str, Any]) -> None:
-    """Raise if a response with the status 200 does not describe an object.
-
-    Some stores and proxies send an error with the status of a success.
-    """
-    if "ETag" not in response:
-        raise StoreUnavailableError(bucket, "a response without ETag")
+    def _not_s3(self, found: str) -> CohortS3Error:
+        self._release()
+        response = NotS3ResponseError(operation="GetObject", found=found)
+        return translate(response, self._bucket, self._key)

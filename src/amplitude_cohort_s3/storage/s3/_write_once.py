@@ -39,6 +39,7 @@ from attrs import frozen
 
 from ...errors import (
     CohortS3Error,
+    InvalidResponseError,
     ObjectChangedError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -48,7 +49,7 @@ from ...errors import (
 )
 from ..protocol import StagedObject, StagedState
 from ._bucket import Bucket
-from .errors import UPLOAD_ENDED, BotoError, error_code, is_refusal, translate
+from .errors import UPLOAD_ENDED, BotoError, NotS3ResponseError, error_code, is_refusal, translate
 
 # The failures of a conditional write after which the key may have our object or another one.
 # 409 ConditionalRequestConflict means that another request interfered.
@@ -109,7 +110,7 @@ class WriteOnce:
             try:
                 if not self.bucket.abort(staged.key, staged.detail("upload_id")):
                     return
-            except StoreUnavailableError:
+            except (StoreUnavailableError, InvalidResponseError):
                 pass  # The abort may have happened.
             except CohortS3Error as error:
                 refusal = error
@@ -226,4 +227,6 @@ class WriteOnce:
 
 
 def _name(error: BaseException | None) -> str:
+    if isinstance(error, NotS3ResponseError | InvalidResponseError):
+        return f"the response to {error.operation} is not one of S3"
     return error_code(error) or type(error).__name__ if error else "never tried"

@@ -7,20 +7,24 @@ import contextlib
 import re
 from collections.abc import Generator
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore import exceptions as botocore
 from botocore.parsers import ResponseParserError
 
 from ...errors import (
     AccessDeniedError,
+    ArchivedObjectError,
     BucketNotFoundError,
     CohortS3Error,
     CredentialsError,
+    InvalidResponseError,
     ObjectChangedError,
     ObjectNotFoundError,
     ObjectTooLargeError,
     StoreRefusedError,
     StoreUnavailableError,
+    UnsuitableStorageError,
 )
 
 MAX_OBJECT_BYTES = 5 << 40
@@ -28,6 +32,22 @@ MAX_OBJECT_BYTES = 5 << 40
 
 BotoError = (botocore.ClientError, botocore.BotoCoreError, ResponseParserError)
 """The errors that a client raises: with an answer of the store, or without a readable one."""
+
+
+class NotS3ResponseError(botocore.BotoCoreError):
+    """A response that is not one of S3, although its status may be that of a success."""
+
+    fmt = "the response to {operation} is not one of S3: {found}"
+
+    def __init__(self, *, operation: str, found: str) -> None:
+        self.operation = operation
+        self.found = found
+        super().__init__(operation=operation, found=found)
+
+
+class ChecksumsRefusedError(botocore.ClientError):
+    """A refusal of a request because of its checksum. Nothing was written."""
+
 
 _CREDENTIALS = {
     "ExpiredToken",
@@ -72,6 +92,9 @@ UPLOAD_ENDED = {"NoSuchUpload", "NoSuchKey"}
 _DENIED = {"403", "AccessDenied", "AllAccessDisabled", "AccountProblem"}
 _NOT_FOUND = {"404", "NoSuchKey"}
 
+# The second is the code for an archived source of a copy.
+_ARCHIVED = {"InvalidObjectState", "ObjectNotInActiveTierError"}
+
 # The IAM action of each operation, if it has another name.
 # https://docs.aws.amazon.com/AmazonS3/latest/API/mpuoverview.html#mpuAndPermissions
 _ACTIONS = {
@@ -91,6 +114,9 @@ def translated(bucket: str, key: str | None = None) -> Generator[None]:
     """Raise the library's errors for botocore's errors in the block."""
     try:
         yield
+    except ResponseParserError as error:
+        # Its message contains the whole response.
+        raise translate(error, bucket, key) from None
     except BotoError as error:
         raise translate(error, bucket, key) from error
 
@@ -103,13 +129,27 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
     if not isinstance(error, botocore.ClientError):
         if isinstance(error, _NO_CREDENTIALS):
             return CredentialsError(type(error).__name__)
+        if isinstance(error, NotS3ResponseError):
+            return InvalidResponseError(bucket, error.operation, error.found)
         if is_answer_lost(error):
             return StoreUnavailableError(bucket, type(error).__name__)
         if isinstance(error, botocore.FlexibleChecksumError) and key is not None:
             return ObjectChangedError(key)
         return StoreRefusedError(bucket, key, "the request", type(error).__name__)
     code, operation = error_code(error), error.operation_name
-    kms_action = re.search(r"\bkms:\w+", str(error.response.get("Error", {}).get("Message")))
+    if isinstance(error, ChecksumsRefusedError):
+        return _unsuitable_checksums(bucket, code)
+    if code == "InvalidRequest" and _message_matches(error, "x-amz-checksum.*required"):
+        return UnsuitableStorageError(
+            f"the request for {key!r} in the bucket {bucket!r}",
+            "a checksum, which buckets with Object Lock need",
+            "Pass checksums=True to S3Storage",
+        )
+    if code in _ARCHIVED and key is not None:
+        return _archived(error, bucket, key)
+    if (found := _foreign_page(error)) is not None:
+        return InvalidResponseError(bucket, operation, found)
+    kms_action = _message_matches(error, r"\bkms:\w+")
     if code.startswith("KMS.") or (code in _DENIED and kms_action):
         return AccessDeniedError(bucket, key, kms_action[0] if kms_action else code)
     if code in _DENIED:
@@ -125,7 +165,7 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
     if code == "EntityTooLarge" and key is not None:
         return ObjectTooLargeError(key, MAX_OBJECT_BYTES)
     if code in _UNAVAILABLE or _status(error) >= 500:  # noqa: PLR2004
-        return StoreUnavailableError(bucket, code)
+        return StoreUnavailableError(bucket, code or f"HTTP {_status(error)}")
     return StoreRefusedError(bucket, key, operation, code)
 
 
@@ -144,6 +184,7 @@ def is_answer_lost(error: BaseException) -> bool:
             botocore.HTTPClientError,
             botocore.ConnectionError,
             botocore.IncompleteReadError,
+            NotS3ResponseError,
             ResponseParserError,
         ),
     )
@@ -161,6 +202,10 @@ def is_refusal(error: BaseException) -> bool:
     return tried_once and 400 <= _status(error) < 500 and error_code(error) not in _UNAVAILABLE  # noqa: PLR2004
 
 
+def _message_matches(error: botocore.ClientError, pattern: str) -> re.Match[str] | None:
+    return re.search(pattern, str(error.response.get("Error", {}).get("Message")))
+
+
 def _metadata(error: botocore.ClientError) -> dict[str, Any]:
     return dict(error.response.get("ResponseMetadata", {}))
 
@@ -168,6 +213,60 @@ def _metadata(error: botocore.ClientError) -> dict[str, Any]:
 def _status(error: botocore.ClientError) -> int:
     # Stores disagree about the status, and a 200 may carry an error: look at the code first.
     return int(_metadata(error).get("HTTPStatusCode", 0))
+
+
+def names_checksum(error: botocore.ClientError) -> bool:
+    """Return whether a refusal names the checksum as something that the store does not accept."""
+    details: dict[str, Any] = dict(error.response.get("Error", {}))
+    text = " ".join(str(details.get(name, "")) for name in _NAMES_OF_HEADER).lower()
+    return (
+        _status(error) in (400, 405, 501)
+        # These are about the checksum's value, or about a checksum that is missing.
+        and not re.search("Mismatch|Digest", error_code(error))
+        and not re.search("required|must|missing|not match", text)
+        and re.search("x-amz-(checksum|sdk-checksum|trailer)|checksum algorithm", text) is not None
+    )
+
+
+_NAMES_OF_HEADER = ("Message", "Header", "HeaderName", "ArgumentName", "ParameterName")
+
+
+def _unsuitable_checksums(bucket: str, code: str) -> UnsuitableStorageError:
+    return UnsuitableStorageError(
+        f"the store of the bucket {bucket!r}",
+        f"support for the checksums of requests (it answers {code})",
+        "Pass checksums=False to S3Storage, set checksums = false in the TOML file, or set "
+        "AWS_REQUEST_CHECKSUM_CALCULATION and AWS_RESPONSE_CHECKSUM_VALIDATION to when_required",
+    )
+
+
+def _archived(error: botocore.ClientError, bucket: str, key: str) -> ArchivedObjectError:
+    # botocore puts the fields of a documented error beside its code, and all others below it.
+    fields: dict[str, Any] = {**error.response.get("Error", {}), **error.response}
+    return ArchivedObjectError(bucket, key, fields.get("StorageClass"), fields.get("AccessTier"))
+
+
+def _foreign_page(error: botocore.ClientError) -> str | None:
+    """Return the description of an error response that is not one of S3; None for S3's own.
+
+    S3 names a code in each error, except in the response to HEAD, which has no body. A status
+    alone shows that a web server or a proxy has answered.
+    """
+    code, status = error_code(error), _status(error)
+    if code and not code.isdecimal():
+        return None
+    if 300 <= status < 400 and _region_of_bucket(error) is None:  # noqa: PLR2004
+        location = urlsplit(_metadata(error).get("HTTPHeaders", {}).get("location", ""))
+        # The rest of the address may contain a secret.
+        to = f" to {location.scheme}://{location.hostname}" if location.hostname else ""
+        return f"it redirects{to} (HTTP {status})"
+    if status == 500:  # noqa: PLR2004
+        # botocore gives this status to a success whose body is not XML.
+        return "it is not XML of S3"
+    is_about_a_page = error.operation_name != "HeadObject" and code not in _DENIED
+    if is_about_a_page and 400 <= status < 500 and code not in _UNAVAILABLE:  # noqa: PLR2004
+        return f"it is an error without a code of S3 (HTTP {status})"
+    return None
 
 
 def _region_of_bucket(error: botocore.ClientError) -> str | None:

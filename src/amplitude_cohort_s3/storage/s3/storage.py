@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import boto3
@@ -17,8 +17,8 @@ from ...errors import (
 )
 from ..keys import check_key
 from ..limits import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES
-from ..protocol import ObjectInfo, StagedObject, StagedState
-from ._bucket import Bucket, open_client
+from ..protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
+from ._bucket import Bucket, calculates_checksums, open_client
 from ._conditional_writes import ConditionalWriteSupport, is_probe, probe, probe_key
 from ._parts import PlannedPart, plan_parts
 from ._uploads import stage_chunks, stage_composed
@@ -57,8 +57,11 @@ class S3Storage:
         expected_bucket_owner: The account that must own the bucket, 12 digits.
         acl: The ACL of new objects, for a bucket of another account that still uses ACLs:
             without it the bucket's owner can't read what you write.
-        checksums: True if uploads carry a CRC-32 that the store verifies. Turn it off only
-            for a store that refuses the header; buckets with Object Lock need it.
+        checksums: True if uploads carry a CRC-32 that the store verifies, and reads ask for
+            it. Default: as the client is configured, for instance by the environment variables
+            ``AWS_REQUEST_CHECKSUM_CALCULATION`` and ``AWS_RESPONSE_CHECKSUM_VALIDATION``; boto3
+            uses checksums by default. Turn it off only for a store that refuses the header;
+            buckets with Object Lock need it.
         part_size: The bytes of a part of an upload. It doubles every 1,000 parts, as an
             upload has at most 10,000. ``concurrency + 1`` parts are held in memory.
         concurrency: The number of parts that are uploaded at a time.
@@ -89,7 +92,7 @@ class S3Storage:
         kms_key_id: str | None = None,
         expected_bucket_owner: str | None = None,
         acl: Literal["bucket-owner-full-control"] | None = None,
-        checksums: bool = True,
+        checksums: bool | None = None,
         part_size: int = 8 << 20,
         concurrency: int = 4,
         settling_time: float = 2.0,
@@ -99,6 +102,8 @@ class S3Storage:
         faults = _find_faults(bucket, part_size, concurrency, owner)
         if client is not None and (session, endpoint_url, region) != (None, None, None):
             faults.append("pass either a client, or session, endpoint_url and region")
+        if client is not None and checksums is False:
+            faults += _checksum_faults(client)
         if faults:
             raise ConfigurationError("S3Storage", tuple(faults))
         if bucket.endswith(("--x-s3", "--xa-s3")):
@@ -117,7 +122,7 @@ class S3Storage:
             client=self.client,
             address={"Bucket": bucket} | ({"ExpectedBucketOwner": owner} if owner else {}),
             new_object=kms | ({"ACL": acl} if acl else {}),
-            checksums=checksums,
+            checksums=calculates_checksums(self.client) if checksums is None else checksums,
         )
         self._writes = WriteOnce(self._bucket, settling_time)
         self._part_size = part_size
@@ -213,26 +218,14 @@ class S3Storage:
     def delete(self, key: str, /) -> None:
         self._bucket.delete(check_key(key))
 
-    def clean_up_uploads(
-        self, path: str = "", /, *, older_than: timedelta, now: datetime | None = None
-    ) -> tuple[str, ...]:
-        """Abort old uploads below a path, which cost money although nobody sees them.
+    @property
+    def expires_staged(self) -> bool:
+        return True
 
-        A process that dies while it stages leaves them. If a record names one, its sync
-        becomes void, so recover unfinished syncs first.
-
-        Args:
-            path: The destination's path. Nothing outside this folder is touched.
-            older_than: The smallest age of an upload; a day is plenty.
-            now: The present, an aware datetime. Default: the clock's.
-
-        Returns:
-            The keys of the aborted uploads, in the order of the listing.
-        """
-        before = (now or datetime.now(UTC)) - older_than
-        folder = f"{path.rstrip('/')}/" if path else ""
-        stale = [(k, u) for k, u, begun in self._bucket.list_uploads(folder) if begun < before]
-        return tuple(key for key, upload_id in stale if self._bucket.abort(key, upload_id))
+    def list_staged(self, prefix: str = "", /) -> Iterator[StagedInfo]:
+        for key, upload_id, begun in self._bucket.list_uploads(prefix):
+            staged = StagedObject(key=key, size=0, sha256=None, handle={"upload_id": upload_id})
+            yield StagedInfo(staged=staged, begun=begun)
 
     def _check_new_key(self, key: str) -> None:
         if is_probe(check_key(key)):
@@ -257,6 +250,15 @@ class S3Storage:
     def _info(self, key: str, size: int, last_modified: datetime | None = None) -> ObjectInfo:
         return ObjectInfo(
             key=key, size=size, url=f"s3://{self.bucket}/{key}", last_modified=last_modified
+        )
+
+
+def _checksum_faults(client: Any) -> Iterator[str]:
+    if calculates_checksums(client):
+        yield (
+            "checksums is False, but the client adds checksums by itself: make it with "
+            'Config(request_checksum_calculation="when_required", '
+            'response_checksum_validation="when_required")'
         )
 
 
