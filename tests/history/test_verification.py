@@ -201,6 +201,35 @@ def test_each_claim_of_the_newest_record_is_compared_with_the_bucket(
     record_property("cases", cases)
 
 
+def test_the_counts_of_values_are_compared_with_the_files():
+    for meaning in ExistingMeaning:
+        storage = bucket(meaning, properties=PROPERTIES)
+        number = read_history(storage, STREAM).log.last_ended
+        found = rewritten(
+            storage, number, lambda r: r["filled"].update({"city": 1, "Plan name": 0})
+        )
+        [finding] = [one for one in found if one.kind is FindingKind.WRONG_RECORD]
+        assert "filled: 0 recorded for 'Plan name', 1 found" in finding.detail
+        assert "'city'" not in finding.detail
+
+
+def test_an_adopted_record_has_the_properties_of_the_files_as_names():
+    storage = bucket(history="adopted", properties=PROPERTIES)
+    [finding] = rewritten(storage, 1, lambda r: r.update(property_names=["plan", "city"]))
+    assert "property_names" in finding.detail
+
+
+def rewritten(storage, number, change):
+    """Change the newest record and its outcome alike; return the findings."""
+    record, outcome = record_key(STREAM, number), outcome_key(STREAM, number)
+    value = json.loads(read(storage, record))
+    change(value)
+    overwrite(storage, record, seal(value))
+    head = {name: inner for name, inner in value.items() if name != "sha256"}
+    overwrite(storage, outcome, seal({**json.loads(read(storage, outcome)), "head": head}))
+    return read_history(storage, STREAM).verify()
+
+
 # --- Files ---------------------------------------------------------------------------------
 
 

@@ -69,6 +69,7 @@ def test_the_text_of_a_float_is_refused_with_its_row(source, key, tmp_path):
     error = refused(source(["11", "7.0", "12", "3e+17"], tmp_path), RowSchema(key=key))
     assert error.lines == ((3, 5) if error.unit == "line" else (2, 4))
     assert "7.0" not in str(error).replace("such as 7.0", "")
+    assert (error.file is None) == (not isinstance(source(["1"], tmp_path), MemberFile))
 
 
 @pytest.mark.parametrize("written", FLOATS)
@@ -87,13 +88,23 @@ def test_floats_are_found_in_any_range_and_by_any_process():
         assert refused(rows, engine=engine).lines == (40_001,)
 
 
-def test_a_float_of_python_is_refused_with_its_row():
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("1", ""), (7.0, 1.5)],
+        [("1", ""), ("2", 1.5), (3.0, "")],
+        [{"amplitude_id": 1}, {"user_id": "ann", "amplitude_id": 7.0}],
+        [{"amplitude_id": 1}, {"amplitude_id": "7", "amplitudeID": 7.0}],
+        [("1", "")] * 5000 + [Member(7.0)],
+    ],
+)
+def test_a_float_of_python_is_refused_with_its_row(rows):
     with (
         pytest.raises(InvalidCellError) as caught,
-        diff_members((), [("1", ""), (7.0, "")], schema=RowSchema()),
+        diff_members((), rows, schema=RowSchema()),
     ):
         pass
-    assert caught.value.lines == (2,)
+    assert caught.value.lines == (5001 if len(rows) > 5000 else 2,)
 
 
 @pytest.mark.parametrize("text", ["007", "12345678901234567890", "7a", "e7", "user.7", "1.2.3"])

@@ -1,8 +1,13 @@
 """A property has a name, by which sources are asked, and a header in the files of the sync."""
 
+import dataclasses
 import io
+import sqlite3
+from collections import namedtuple
 from datetime import UTC, datetime
 
+import attrs
+import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -25,6 +30,7 @@ from amplitude_cohort_s3 import (
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     DuplicateKeyError,
+    InvalidCellError,
     MalformedCsvError,
     MissingColumnsError,
 )
@@ -60,8 +66,37 @@ def as_members(rows, _):
     ]
 
 
+def database_rows(rows, _):
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    found = []
+    for row in rows:
+        columns = ", ".join(f'? as "{name}"' for name in row)
+        found += connection.execute(f"select {columns}", list(row.values())).fetchall()
+    return found
+
+
+class NamedRow(tuple):  # noqa: SLOT001 -- each row has its own fields
+    """A named tuple whose fields can have any name, like the rows of SQLAlchemy."""
+
+    _fields = ()
+
+
+def named_rows(rows, _):
+    found = []
+    for row in rows:
+        found.append(NamedRow(row.values()))
+        found[-1]._fields = tuple(row)
+    return found
+
+
 SOURCES = {
     "mappings": lambda rows, _: rows,
+    "sqlite3.Row": database_rows,
+    "named tuples": named_rows,
+    "records of NumPy": lambda rows, _: list(pd.DataFrame(rows).to_records(index=False)),
+    "Series of pandas": lambda rows, _: [row for _, row in pd.DataFrame(rows).iterrows()],
+    "DuckDB": lambda rows, _: duckdb.from_arrow(pa.Table.from_pylist(rows)),
     "members": as_members,
     "pandas": lambda rows, _: pd.DataFrame(rows),
     "polars": lambda rows, _: pl.DataFrame(rows),
@@ -127,6 +162,78 @@ def test_a_name_may_be_the_header_of_another_property(source, tmp_path):
     by_name, by_header = row(plan="x", tier="y"), row(plan_old="x", plan="y")
     for rows in ([by_name], [by_header]):
         assert synced(source(rows, tmp_path), schema)[0] == [("1", "ann", "x", "y")]
+
+
+@each_source
+def test_a_column_that_could_be_two_properties_is_only_one_of_them(source, tmp_path):
+    schema = RowSchema(properties=("plan_old", "plan"), names=("plan", "tier"))
+    with pytest.raises(MissingColumnsError) as caught:
+        synced(source([row(plan="x")], tmp_path), schema)
+    assert caught.value.columns == ("plan_old",)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        namedtuple("Named", ["plan", "userID", "amplitude_id"]),  # noqa: PYI024
+        dataclasses.make_dataclass("Data", ["plan", "userID", "amplitude_id"]),
+        attrs.make_class("Attrs", ["plan", "userID", "amplitude_id"]),
+    ],
+)
+def test_the_fields_of_objects_are_found_by_name(kind):
+    assert synced([kind("pro", "ann", 1), kind("x", None, 2)])[0] == [
+        ("1", "ann", "pro"),
+        ("2", "", "x"),
+    ]
+
+
+def test_members_of_several_kinds_are_each_read_by_their_own_names():
+    rows = [row(plan="a"), ("2", "bob", "b"), Member("3", "cy", {"Plan name": "c"})]
+    rows += named_rows([{"Plan name": "d", "age": 4, "userID": "dee", "amplitudeID": 4}], None)
+    expected = [("1", "ann", "a"), ("2", "bob", "b"), ("3", "cy", "c"), ("4", "dee", "d")]
+    assert synced(rows) == (expected, ("age",))
+
+
+def test_faults_of_rows_that_are_asked_by_name_have_their_number():
+    good = row(plan="a")
+    both = {"plan": 1.5, "Plan name": "x"}
+    faults = {
+        MalformedCsvError: named_rows([row(plan="a")], None)[0],
+        MissingColumnsError: {"amplitude_id": "2"},
+        InvalidCellError: row(**both),
+    }
+    faults[MalformedCsvError]._fields = ("amplitude_id", "plan", "plan")
+    for kind, fault in faults.items():
+        with pytest.raises(kind) as caught:
+            synced([good, fault])
+        field = {InvalidCellError: "lines", MissingColumnsError: "number"}.get(kind, "line")
+        assert getattr(caught.value, field) in (2, (2,)), kind
+
+
+def test_a_repeated_property_is_read_from_its_first_column_and_the_other_is_ignored():
+    data = b"amplitude_id,plan,plan\n1,a,b\n"
+    for schema, second in ((SCHEMA, "Plan name_2"), (RowSchema(properties=("plan",)), "plan_2")):
+        found = synced(CsvSource(chunks=lambda: iter([data])), schema)
+        assert found == ([("1", "", "a")], (second,))
+    apps = RowSchema(properties=("plan_ios", "plan_web"), names=("plan", "plan"))
+    found = synced(CsvSource(chunks=lambda: iter([data])), apps)
+    assert found == ([("1", "", "a", "a")], ("plan_2",))
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, APPS])
+def test_a_repeated_header_is_found_in_a_file_that_is_asked_by_name(schema):
+    data = b"amplitude_id,plan,city\n1,a,x\n\namplitude_id,plan,city\n2,b,y\n"
+    with pytest.raises(MalformedCsvError, match="a header again") as caught:
+        synced(CsvSource(chunks=lambda: iter([data])), schema)
+    assert caught.value.line == 4
+
+
+def test_an_id_column_stays_an_id_if_a_property_is_called_like_it():
+    schema = RowSchema(properties=("crm",), names=("user_id",))
+    rows = [row(crm="7")]
+    assert synced(rows, schema)[0] == synced(pd.DataFrame(rows), schema)[0] == [("1", "ann", "7")]
+    with pytest.raises(MissingColumnsError):
+        synced([row()], schema)
 
 
 @each_source
