@@ -403,9 +403,17 @@ class InvalidCellError(MembersError, ValueError):
     rule: str
     """The fault, such as "is a float"."""
     hint: str
+    lines: tuple[int, ...] = ()
+    """The lines or rows of the first ones, if they are known."""
+    unit: str = "row"
+    """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
-        return f"a value in the column {self.column!r} {self.rule}: {self.hint}"
+        of = "" if self.file is None else f" of {self.file!r}"
+        where = _positions(self.lines, self.unit, len(self.lines))
+        return f"a value in the column {self.column!r}{of} {self.rule}{where}: {self.hint}"
 
 
 @define(slots=False)
@@ -1086,12 +1094,16 @@ class MassExitError(StreamStateError, ValueError):
     members_before: int
     exits: int
     limit: int
+    skipped: int = 0
+    """The number of source rows without a key, which do not count as members."""
 
     def __str__(self) -> str:
+        rows = "1 row was" if self.skipped == 1 else f"{self.skipped:,} rows were"
+        skipped = f", and {rows} skipped for lack of a key" if self.skipped else ""
         return (
             f"{self.exits:,} of {self.members_before:,} members would exit, but the exit guard "
-            f"allows {self.limit:,}; nothing was stored. Check the source of the members; if "
-            f"they really left, pass max_exits={self.exits}"
+            f"allows {self.limit:,}; nothing was stored{skipped}. Check the source of the members; "
+            f"if they really left, pass max_exits={self.exits}"
         )
 
 

@@ -1,7 +1,6 @@
 """The subcommands that sync cohorts: ``sync`` and ``run``."""
 
 import argparse
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -83,16 +82,9 @@ def _sync(options: argparse.Namespace) -> ExitCode:
             print_json(failed | {"error": _error_json(error)})
         raise
     if options.json:
-        facts = found if isinstance(found, SyncPlan) else found.record
-        print_json(
-            {"sync": options.name, "outcome": _outcome(found).value}
-            | _sync_json(facts, found.ignored_columns)
-        )
+        print_json({"sync": options.name, "outcome": _outcome(found).value} | _sync_json(found))
         return ExitCode.DONE
     print_result(str(found))
-    if found.ignored_columns:
-        ignored = ", ".join(found.ignored_columns)
-        print_message(f"ignored columns that the sync does not have: {ignored}")
     return ExitCode.DONE
 
 
@@ -151,7 +143,7 @@ def _run_syncs(setup: Setup, options: argparse.Namespace) -> dict[str, JobResult
 def _job_json(name: str, job: JobResult) -> dict[str, Any]:
     found: dict[str, Any] = {"sync": name, "outcome": job.outcome.value}
     if job.result is not None:
-        found |= _sync_json(job.result.record, job.result.ignored_columns)
+        found |= _sync_json(job.result)
     if job.error is not None:
         found["error"] = _error_json(job.error)
     return found
@@ -167,15 +159,18 @@ def _error_json(error: Exception) -> dict[str, Any]:
     }
 
 
-def _sync_json(sync: SyncRecord | SyncPlan, ignored_columns: Iterable[str]) -> dict[str, Any]:
+def _sync_json(found: SyncResult | SyncPlan) -> dict[str, Any]:
     """Return the fields of a sync or of a plan; they are the same."""
+    sync: SyncRecord | SyncPlan = found if isinstance(found, SyncPlan) else found.record
     return {
         "synced_at": sync.synced_at,
         "members": sync.members,
         "members_before": sync.members_before,
         "skipped": sync.skipped,
         "collapsed": sync.collapsed,
-        "ignored_columns": list(ignored_columns),
+        "filled": dict(sync.filled),
+        "ignored_columns": list(found.ignored_columns),
+        "notes": list(found.notes),
         "source": dict(sync.source),
         "files": {
             str(t.value): {"key": file.key, "rows": file.rows, "sha256": file.sha256}

@@ -18,9 +18,11 @@ class UserProperty:
     """A user property, which is a column of each file.
 
     Attributes:
-        name: The property's name in Amplitude and in the source of the members.
+        name: The property's name in Amplitude and in the source of the members. Amplitude is
+            asked by this name; other sources may use the name or the header as their column.
         source_app: The app whose value it is, for portfolio projects: each app has a column
-            of its own. Amplitude does not document the names of these columns.
+            of its own. Amplitude does not document the names of these columns. If a source
+            has only one column of that name, each app gets its values.
         header: The column's name in the file. Default: ``name``, or ``name_app``.
 
     >>> UserProperty("plan", source_app="ios").column

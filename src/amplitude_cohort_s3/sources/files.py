@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
@@ -21,16 +21,14 @@ from ..errors import (
     ConfigurationError,
     MemberFileError,
     MemberFileNotFoundError,
-    MissingColumnsError,
     MissingExtraError,
 )
-from ..format.columns import id_column, places_of
 from ..format.compression import is_compressed, unpack_chunks
-from ..format.csv_blocks import Block, read_blocks, repeated_header
 from ..format.schema import RowSchema
 from ..storage.temporary import temporary_errors
 from ._borrowed_file import BorrowedFile, checked_file, position_of
 from .arrow import BATCH_ROWS, arrow_csv
+from .names import check_mapping, check_renamed, places_by_header, renamed
 from .protocol import CsvSource
 
 _PARQUET_MAGIC = b"PAR1"
@@ -116,7 +114,8 @@ class MemberFile:
             ``gs://`` and others); or an open binary file, which is read from its current
             position to its end, and is not closed. One that can seek can be read again.
         columns: New names of columns by the names in the file, as in ``rename`` of pandas
-            and Polars.
+            and Polars. Each new name is an id column, or the name or header of a
+            property. (A column that is called like one of these may get any name.)
         transport_params: The arguments of smart_open for the URI, such as
             ``{"client": boto3.client("s3", endpoint_url=...)}``. Without them, the
             credentials of the environment are used. They are not shown in the repr.
@@ -151,15 +150,18 @@ class MemberFile:
             raise ConfigurationError("MemberFile", (fault,))
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
-        """Return the members as CSV. The errors below are raised when it is read.
+        """Return the members as CSV. All errors but the first are raised when it is read.
 
         Raises:
+            ConfigurationError: ``columns`` has a new name that is not a column of the sync.
             MemberFileNotFoundError: There is no such file.
             MemberFileError: The file cannot be read.
             MissingColumnsError: The file lacks a column that ``columns`` renames.
             MalformedCsvError: A property occurs more than once in a Parquet file.
             MissingExtraError: The format or the scheme needs a package that is missing.
         """
+        allowed = tuple(dict.fromkeys((*schema.columns, *schema.names)))
+        check_mapping(allowed, self.columns, "MemberFile", hidden=allowed)
         ignored, shown = set[str](), _shown(self.location)
         is_path = isinstance(self.location, str)
 
@@ -197,8 +199,8 @@ class MemberFile:
         with _seekable(stream, first, can_seek=can_seek) as whole:
             file = parquet.ParquetFile(whole)
             names: list[str] = file.schema_arrow.names
-            _check_renamed(self.columns, names)
-            found = places_of([self.columns.get(name, name) for name in names], schema.columns)
+            check_renamed(self.columns, names)
+            found = places_by_header(schema, [self.columns.get(name, name) for name in names])
             known = {
                 names[place]: self.columns.get(names[place], names[place])
                 for places in found.values()
@@ -273,47 +275,6 @@ def _seekable(stream: BinaryIO, first: bytes, *, can_seek: bool) -> Generator[Bi
             shutil.copyfileobj(stream, copy, CHUNK_BYTES)
             copy.seek(0)
         yield copy
-
-
-def _check_renamed(columns: Mapping[str, str], names: Sequence[str]) -> None:
-    missing = columns.keys() - set(names)
-    if missing:
-        # In a file without a header, the first line is a user: keep it out of the message.
-        is_header = any(name in columns or id_column(name) for name in names)
-        raise MissingColumnsError(tuple(sorted(missing)), found=tuple(names) if is_header else ())
-
-
-def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield the same CSV with new names in its header; each row keeps its line number.
-
-    Raises:
-        MissingColumnsError: A column to rename is absent.
-        MalformedCsvError: A row is the header again.
-    """
-    blocks = read_blocks(chunks)
-    first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
-    if first is None:
-        return
-    _, header, rest = first.split_header()
-    # Amplitude may begin every cell with a TAB, against formulas in spreadsheets.
-    tab = "\t" if all(cell.startswith("\t") for cell in header) else ""
-    names = [cell.removeprefix(tab) for cell in header]
-    _check_renamed(columns, names)
-    cells = [(tab + columns.get(name, name)).replace('"', '""') for name in names]
-    line = ",".join(f'"{cell}"' for cell in cells) + "\n"
-    yield ("\n" * (rest.first_line - 1 - line.count("\n")) + line).encode()
-    written = first.first_record().data.strip(b"\r\n")
-    for block in chain([rest], blocks):
-        if written in block.data:
-            _check_rows(block, header)
-        yield block.data
-
-
-def _check_rows(block: Block, header: list[str]) -> None:
-    """Raise if a row is the header again, which has other names after it was renamed."""
-    for number, cells in block.records():
-        if [cells[0].removeprefix("\ufeff"), *cells[1:]] == header:
-            raise repeated_header(number)
 
 
 @contextmanager

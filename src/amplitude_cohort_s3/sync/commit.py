@@ -43,14 +43,20 @@ class SyncResult:
     def __str__(self) -> str:
         """Return the counts, one file per line."""
         lines = [f"{file.rows:>10,} {file.key}" for file in self.record.files.values()]
-        return "\n".join([self._title, *lines])
+        return "\n".join([self._title, *lines, *self.notes])
 
     def _repr_html_(self) -> str:
         return html_table(
             self._title,
             ("file", "rows", "bytes", "key"),
             [(str(t), file.rows, file.size, file.key) for t, file in self.record.files.items()],
+            self.notes,
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about rows that were left out and values that are missing."""
+        return self.record.count_notes(self.record.schema.key, self.ignored_columns)
 
     @property
     def _title(self) -> str:
