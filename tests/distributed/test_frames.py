@@ -31,6 +31,7 @@ from amplitude_cohort_s3.errors import (
     DuplicateKeyError,
     EmptyKeyError,
     InvalidCellError,
+    MalformedCsvError,
     MissingColumnsError,
 )
 from amplitude_cohort_s3.sync import commit, plan_sync
@@ -159,6 +160,48 @@ def test_a_lazy_query_is_evaluated_once():
 def test_frames_that_can_not_be_compared_are_refused(previous, current, error):
     with pytest.raises(error):
         diff_frames(previous, current, on="amplitude_id")
+
+
+def repeated(*names):
+    return pd.DataFrame([["1"] * len(names)], columns=names)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        repeated("amplitude_id", "plan", "plan"),
+        pa.table([["1"]] * 3, ["amplitude_id", "plan", "plan"]),
+        CONNECTION.sql("select '1' amplitude_id, 'a' plan, 'b' plan"),
+    ],
+    ids=["pandas", "pyarrow", "duckdb"],
+)
+def test_a_repeated_column_is_refused_by_its_name(frame):
+    for sides in ((frame, frame), (frame, table([])), (table([]), frame)):
+        if type(sides[0]) is type(sides[1]) or sides[0] is frame:
+            with pytest.raises(MalformedCsvError, match="the column 'plan' occurs more than once"):
+                diff_frames(*sides, on="amplitude_id")
+
+
+def test_a_column_without_a_text_as_its_name_is_refused():
+    frame = repeated("amplitude_id", 7)
+    with pytest.raises(ArgumentTypeError, match="one has the name 7"):
+        diff_frames(frame, frame, on="amplitude_id")
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"amplitude_id": ["1"], "plan": ["a"], "odd": [["x"]]}),
+        pd.DataFrame({"amplitude_id": ["1"], "plan": ["a"], "odd": [{"x": 1}]}),
+        pa.table({"amplitude_id": ["1"], "plan": ["a"], "odd": [["x"]]}),
+        pa.table({"amplitude_id": ["1"], "odd": pa.array(["x"], pa.string_view())}),
+    ],
+    ids=["pandas list", "pandas dict", "pyarrow list", "pyarrow view"],
+)
+def test_a_column_that_an_engine_can_not_compare_is_refused_by_its_name(frame):
+    with pytest.raises(InvalidCellError) as caught:
+        diff_frames(frame, frame, on="amplitude_id")
+    assert caught.value.column == "odd"
 
 
 def test_your_own_engine_duckdb_on_parquet_files(tmp_path):

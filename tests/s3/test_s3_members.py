@@ -86,3 +86,13 @@ def test_the_command_syncs_from_bucket_to_bucket(moto: Server, bucket: str, tmp_
     assert run("verify") == "no findings\n"
     keys = [o["Key"] for o in moto.client().list_objects_v2(Bucket=other)["Contents"]]
     assert sorted(key.split("/")[0][:4] for key in keys if not key.startswith("_")) == ["1_a_"] * 3
+
+
+def test_a_file_is_read_with_a_client_of_the_caller(moto: Server, monkeypatch: pytest.MonkeyPatch):
+    """The environment has other credentials and no endpoint."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    client, bucket = moto.client(), moto.new_bucket()
+    client.put_object(Bucket=bucket, Key="m.csv", Body=b"amplitude_id,plan\n1,pro\n")
+    file = MemberFile(f"s3://{bucket}/m.csv", transport_params={"client": client})
+    assert entering(file) == [("1", "", "pro")]

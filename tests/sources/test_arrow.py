@@ -169,8 +169,6 @@ def test_an_index_of_pandas_is_ignored():
 @pytest.mark.parametrize(
     "frame",
     [
-        pd.DataFrame({"amplitude_id": ["secret", 1]}, dtype=object),
-        pd.DataFrame({"amplitude_id": [2**70]}),
         pl.Series(["secret"]),
         pa.chunked_array([["secret"]]),
     ],

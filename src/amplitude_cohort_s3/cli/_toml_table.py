@@ -15,6 +15,7 @@ import attrs
 from ..errors import ConfigurationError
 from ..format.filename import NameStyle
 from ..settings.destination import UserProperty
+from ..sources import MemberFile
 
 T = TypeVar("T")
 
@@ -27,9 +28,11 @@ _NAMES: Mapping[type, str] = {
     dict: "a table",
 }
 
-# These fields have no key: they describe names that are only read, or follow from other keys.
+# These fields have no key: they describe names that are only read, follow from other keys, or
+# need an object of Python.
 _WITHOUT_KEY: Mapping[type, set[str]] = {
-    NameStyle: {"second_group", "empty_routing_key", "extension"}
+    NameStyle: {"second_group", "empty_routing_key", "extension"},
+    MemberFile: {"transport_params", "_start"},
 }
 
 # They replace required values that are missing, so that the faults of other keys are found too.

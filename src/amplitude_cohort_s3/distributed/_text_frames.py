@@ -5,7 +5,7 @@ from typing import Any
 from attrs import frozen
 
 from ..errors import InvalidCellError
-from ..format.columns import ID_COLUMNS, id_column
+from ..format.columns import ID_COLUMNS, id_column, places_of, repeated_column
 from ..format.schema import RowSchema
 
 _TEXT_LIKE = {"string", "tinyint", "smallint", "int", "bigint", "void"}
@@ -35,24 +35,32 @@ def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[s
     Raises:
         MissingColumnsError: The frame lacks the key or a property.
         InvalidCellError: A column is neither text nor integers.
+        MalformedCsvError: A column that is asked for occurs more than once.
     """
-    sources = {id_column(name) or name: name for name in frame.columns}
-    schema.check_columns(sources, fill=False)
-    types = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+    found = places_of(frame.columns, schema.columns)
+    for column, places in found.items():
+        if len(places) > 1:
+            raise repeated_column(column)
+    schema.check_columns([id_column(name) or name for name in frame.columns], fill=False)
+    types = [field.dataType.simpleString() for field in frame.schema.fields]
+    # By position, because names may repeat, and Spark ignores their letter case.
+    renamed = frame.toDF(*(f"column_{place}" for place in range(len(types))))
     cells: list[Any] = []
     for column, name in frame_names(schema).items():
         cell = functions.lit("")
-        if (source := sources.get(column)) is not None:
-            kind = types[source]
+        if column in found:
+            (place,) = found[column]
+            kind = types[place]
             is_integer = kind.startswith("decimal") and kind.endswith(",0)")
             if kind not in _TEXT_LIKE and not is_integer:
                 raise InvalidCellError(
                     column, f"is of type {kind}", "cast it to text at the source"
                 )
-            cell = functions.coalesce(frame[quoted(source)].cast("string"), cell)
+            cell = functions.coalesce(renamed[f"column_{place}"].cast("string"), cell)
         cells.append(cell.alias(name))
-    ignored = sorted(name for column, name in sources.items() if column not in schema.columns)
-    return frame.select(*cells), tuple(ignored)
+    used = {place for (place,) in found.values()}
+    ignored = {name for place, name in enumerate(frame.columns) if place not in used}
+    return renamed.select(*cells), tuple(sorted(ignored))
 
 
 @frozen

@@ -4,6 +4,7 @@ Narwhals is one interface to pandas, Polars, pyarrow, DuckDB and PySpark. Needs 
 ``frames``.
 """
 
+from collections import Counter
 from typing import Any
 from uuid import uuid4
 
@@ -12,11 +13,13 @@ from attrs import frozen
 from .._optional import load
 from ..errors import (
     ArgumentTypeError,
+    CohortS3Error,
     DuplicateKeyError,
     EmptyKeyError,
     InvalidCellError,
     MissingColumnsError,
 )
+from ..format.columns import repeated_column
 from ..format.existing_meaning import ExistingMeaning
 from ._text_frames import quoted
 
@@ -78,10 +81,12 @@ def diff_frames(
         MissingExtraError: Narwhals is not installed.
         MissingColumnsError: A side lacks the column ``on``.
         ArgumentTypeError: A side is not such a frame, or the engines differ.
-        InvalidCellError: The keys are neither text nor integers on both sides.
+        InvalidCellError: The keys are neither text nor integers on both sides, or the engine
+            can't compare the values of a column, such as lists in pandas.
         EmptyKeyError: Current rows have no Amplitude id, and it is the key. (Rows without
             another key are skipped and counted.)
         DuplicateKeyError: Different rows of one side share a key.
+        MalformedCsvError: A side has a column more than once.
 
     Example::
 
@@ -95,6 +100,19 @@ def diff_frames(
         raise ArgumentTypeError("previous", _kind(previous), hint)
     schema = now.collect_schema()
     _check_key(nw, before.collect_schema(), schema, on)
+    try:
+        return _diff(nw, before, now, on, existing)
+    except CohortS3Error:
+        raise
+    except Exception:
+        if isinstance(now, nw.LazyFrame):
+            raise
+        _refuse_odd_column(nw, before, now, on)
+        raise
+
+
+def _diff(nw: Any, before: Any, now: Any, on: str, existing: ExistingMeaning) -> FrameDiff:
+    schema = now.collect_schema()
     new = _evaluate(nw, now, on, refuse_empty=on == "amplitude_id")
     old = _evaluate(nw, _in_columns(nw, before, schema), on)
 
@@ -117,16 +135,49 @@ def diff_frames(
     )
 
 
+def _refuse_odd_column(nw: Any, before: Any, now: Any, on: str) -> None:
+    """Raise for the first column that the frames' engine can't compare, as lists in pandas.
+
+    Raises:
+        InvalidCellError: There is such a column.
+    """
+    schema = now.collect_schema()
+    for name, kind in schema.items():
+        old = before.select(on, *({name, on} - {on} if name in before.columns else ()))
+        try:
+            _diff(nw, old, now.select(*dict.fromkeys((on, name))), on, ExistingMeaning.MEMBERS)
+        except CohortS3Error:
+            continue
+        except Exception:  # noqa: BLE001 -- each engine has errors of its own
+            rule = f"is of type {kind}, by which the engine of the frames can't compare rows"
+            raise InvalidCellError(name, rule, "make it text, or leave it out") from None
+
+
 def _kind(frame: object) -> str:
     return f"{type(frame).__module__.partition('.')[0]}.{type(frame).__qualname__}"
 
 
 def _frame(nw: Any, frame: Any, side: str) -> Any:
+    _check_names(frame, side)
     found = nw.from_native(frame, pass_through=True)
     if not isinstance(found, (nw.DataFrame, nw.LazyFrame)):
         hint = "pass a data frame of pandas, Polars, pyarrow, DuckDB or PySpark"
         raise ArgumentTypeError(side, _kind(frame), hint)
     return found
+
+
+def _check_names(frame: Any, side: str) -> None:
+    """Raise unless each column has a text of its own as its name."""
+    if hasattr(frame, "collect_schema"):  # of Polars, which has no other columns
+        return
+    columns: Any = getattr(frame, "columns", ())
+    names: list[Any] = list(getattr(frame, "column_names", columns))
+    for name, count in Counter(names).items():
+        if not isinstance(name, str):
+            hint = f"name all columns by text; one has the name {name!r}"
+            raise ArgumentTypeError(side, _kind(frame), hint)
+        if count > 1:
+            raise repeated_column(name)
 
 
 def _check_key(nw: Any, before: Any, now: Any, on: str) -> None:

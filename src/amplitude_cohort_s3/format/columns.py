@@ -1,5 +1,9 @@
 """The columns of a cohort file: the id columns and their spellings."""
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from ..errors import MalformedCsvError, MissingColumnsError
+
 Row = tuple[str, ...]
 """The cells of one member in the order of a schema's columns. A missing value is ``""``."""
 
@@ -21,3 +25,56 @@ def id_column(header: str) -> str | None:
     ('amplitude_id', None)
     """
     return _SPELLINGS.get(header.strip().lower())
+
+
+def column_name(name: object) -> str:
+    """Return the name of a column or field as text.
+
+    Names are almost always text, but data frames and mappings may have others, as numbers.
+
+    >>> column_name("plan"), column_name(2026)
+    ('plan', '2026')
+    """
+    return str.__str__(name) if isinstance(name, str) else str(name)
+
+
+def places_of(names: Iterable[object], columns: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
+    """Return the positions of each column among the names of a table or a row.
+
+    An id column may occur more than once, in one spelling or in two; whoever reads the cells
+    checks that they agree. Names that are not asked for may repeat.
+
+    Args:
+        names: The names, where ids may have any spelling.
+        columns: The columns that are asked for.
+
+    Raises:
+        MalformedCsvError: A property that is asked for occurs more than once.
+
+    >>> places_of(["plan", "userID", "age"], ["amplitude_id", "user_id", "plan"])
+    {'user_id': (1,), 'plan': (0,)}
+    """
+    found = dict[str, list[int]]()
+    for place, name in enumerate(map(column_name, names)):
+        found.setdefault(id_column(name) or name, []).append(place)
+    for column in columns:
+        if column not in ID_COLUMNS and len(found.get(column, ())) > 1:
+            raise repeated_column(column)
+    return {column: tuple(found[column]) for column in columns if column in found}
+
+
+def repeated_column(column: str) -> MalformedCsvError:
+    """Return the error of a table or row in which a column occurs more than once."""
+    rule = f"the column {column!r} occurs more than once"
+    return MalformedCsvError(None, rule, "Rename or remove all but one of them", unit="row")
+
+
+def check_present(required: Iterable[str], found: Collection[str]) -> None:
+    """Raise unless all required columns are among those that were found.
+
+    Raises:
+        MissingColumnsError: Columns are missing.
+    """
+    missing = [column for column in required if column not in found]
+    if missing:
+        raise MissingColumnsError(tuple(dict.fromkeys(missing)), found=tuple(found))

@@ -2,16 +2,16 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Literal
+from typing import Any, Literal, cast
 
 from attrs import field, frozen
 
 from .._arguments import kind_faults
 from .._bytes import CHUNK_BYTES
-from ..errors import ConfigurationError, InvalidCellError, MissingColumnsError
-from .cells import broken_rule, encode_text, to_text
-from .columns import ID_COLUMNS, Row, id_column
-from .member import MemberLike, cells_by_column
+from ..errors import ConfigurationError, InvalidCellError
+from .cells import broken_rule, encode_text, to_text, to_texts
+from .columns import ID_COLUMNS, Row, check_present, id_column
+from .member import MemberLike, cells_of, check_length, named_cells, shape_of
 from .reader import LineReader, Table, read_table
 
 _WRITTEN_IDS = {
@@ -132,7 +132,7 @@ class RowSchema:
 
     def _encode_batch(self, rows: Sequence[Row]) -> bytes:
         width = len(self.columns)
-        if any(len(row) != width for row in rows):
+        if set(map(len, rows)) != {width}:
             msg = f"a row has another number of cells than the schema's {width} columns"
             raise ValueError(msg)
         text = "\n".join(map(",".join, rows)) + "\n"
@@ -209,30 +209,68 @@ class RowSchema:
         Raises:
             MissingColumnsError: The key or, without ``fill``, a property is missing.
         """
-        required = (self.key,) if fill else (self.key, *self.properties)
-        missing = [column for column in required if column not in columns]
-        if missing:
-            raise MissingColumnsError(tuple(dict.fromkeys(missing)), found=tuple(columns))
+        check_present(self._required(fill=fill), columns)
+
+    def _required(self, *, fill: bool) -> tuple[str, ...]:
+        return (self.key,) if fill else (self.key, *self.properties)
 
     def row(self, member: MemberLike, *, fill: bool = False) -> Row:
         """Return the row of a member.
 
         Args:
-            member: A ``Member``; a mapping by column (the ids in either header style;
-                columns that the schema lacks are ignored); or a sequence in the order
-                of ``columns``. Values are text or integers; None and NaN become empty.
+            member: A ``Member``, a mapping by column, or a row with named fields: a named
+                tuple, a row of SQLAlchemy, sqlite3, PySpark or NumPy, a ``Series`` of pandas,
+                an instance of a dataclass or of attrs. Fields are found by name, the ids in
+                either header style, and those that the schema lacks are ignored. A plain
+                tuple or list has the order of ``columns``. Values are text or integers; None
+                and NaN become empty.
             fill: True if a property that the member lacks is empty instead of an error.
 
         Raises:
             MissingColumnsError: The key or, without ``fill``, a property is missing.
             InvalidCellError: A value is a float, a bool, a date or not a scalar.
-            MalformedCsvError: A sequence has another length, or a mapping has an id column
-                in two spellings with different values.
+            MalformedCsvError: A sequence has another length, a property occurs twice, or an
+                id column occurs twice with different values.
             ArgumentTypeError: It is not a member.
 
         >>> RowSchema(properties=("plan",)).row({"amplitudeID": 42, "plan": None})
         ('42', '', '')
         """
-        given = cells_by_column(member, self.columns)
-        self.check_columns(given, fill=fill)
-        return tuple(to_text(given.get(column), column) for column in self.columns)
+        columns = self.columns
+        named = named_cells(member)
+        if named is None:
+            cells = cast("Sequence[Any]", member)
+            check_length(cells, columns)
+        else:
+            cells = shape_of(named[0], columns, self._required(fill=fill)).cells(named[1])
+        return tuple(map(to_text, cells, columns))
+
+    def rows(
+        self, members: Iterable[MemberLike], *, fill: bool = False, ignored: set[str] | None = None
+    ) -> Iterator[Row]:
+        """Yield the row of each member: :meth:`row`, but faster for many members.
+
+        Args:
+            members: The members. They are read in batches.
+            fill: True if a property that a member lacks is empty instead of an error.
+            ignored: A set that is filled with the names of fields that the schema lacks.
+
+        Raises:
+            MissingColumnsError, InvalidCellError, MalformedCsvError, ArgumentTypeError: As
+                :meth:`row`; the first and the third have the number of the member, from 1.
+
+        >>> list(RowSchema().rows([{"userID": "ann", "amplitudeID": 42}, (43, None)]))
+        [('42', 'ann'), ('43', '')]
+        """
+        columns, required = self.columns, self._required(fill=fill)
+        unused = set[str]() if ignored is None else ignored
+        remaining, number = iter(members), 1
+        while batch := list(islice(remaining, _BATCH_ROWS)):
+            cells = cells_of(batch, number, columns, required, unused)
+            number += len(batch)
+            values = list(zip(*cells, strict=True))
+            texts = [to_texts(of, column) for of, column in zip(values, columns, strict=True)]
+            if all(text is given for text, given in zip(texts, values, strict=True)):
+                yield from map(tuple, cells)
+            else:
+                yield from zip(*texts, strict=True)

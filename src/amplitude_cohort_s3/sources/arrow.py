@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._optional import load
-from ..errors import ArgumentTypeError, InvalidCellError
-from ..format.cells import to_text
-from ..format.columns import ID_COLUMNS, id_column
+from ..errors import ArgumentTypeError
+from ..format.columns import ID_COLUMNS, column_name, id_column, places_of
 from ..format.schema import RowSchema
+from ._frames import PandasTable, is_a, narrowed, unwrapped
+from ._text_arrays import Column, empty_texts, text_array
 from .protocol import CsvSource, SupportsArrow
 
 BATCH_ROWS = 1 << 14
@@ -21,8 +22,8 @@ BATCH_ROWS = 1 << 14
 def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) -> CsvSource:
     """Return a table as CSV, which is converted in batches, column by column.
 
-    Text and integers of any width become text, null and NaN become empty. The id columns
-    may have either header style. Columns that the schema lacks are not converted.
+    Cells become text by the rules for rows: see ``RowSchema.row``. The id columns may have
+    either header style. Columns that the schema lacks are not converted, whatever they hold.
 
     Args:
         table: An object with ``__arrow_c_stream__``.
@@ -38,6 +39,7 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
         MissingColumnsError: The key or, without ``fill``, a property is absent; when read.
         InvalidCellError: A column that is not empty contains floats, booleans, dates or nested
             values; when read.
+        MalformedCsvError: A property occurs more than once; when read.
         ArgumentTypeError: The object is not a table; when read.
     """
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
@@ -45,64 +47,64 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
     kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__qualname__}"
 
     def chunks() -> Iterator[bytes]:
-        try:
-            reader = pa.RecordBatchReader.from_stream(table)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            # Not chained, because pyarrow's messages quote cells.
-            hint = "pass a table whose columns each contain only text or only integers"
-            raise ArgumentTypeError("members", kind, hint) from None
-        columns = [id_column(name) or name for name in reader.schema.names]
-        schema.check_columns(columns, fill=fill)
-        places = [place for place, name in enumerate(columns) if name in schema.columns]
-        ignored.update(
-            name for place, name in enumerate(reader.schema.names) if place not in places
-        )
-        absent = [name for name in ID_COLUMNS if name not in columns]
-        names = [*(columns[place] for place in places), *absent]
+        opened = _open_table(pa, table, schema, kind)
+        found = places_of(opened.names, schema.columns)
+        schema.check_columns([id_column(n) or n for n in map(column_name, opened.names)], fill=fill)
+        # An id may be there twice. The engine checks that both are the same.
+        columns = [Column(place, name) for name, places in found.items() for place in places]
+        used = {column.place for column in columns}
+        ignored.update(column_name(n) for p, n in enumerate(opened.names) if p not in used)
+        absent = [name for name in ID_COLUMNS if name not in found]
+        names = [*(column.name for column in columns), *absent]
         written = pa.schema([(name, pa.large_string()) for name in names])
         yield _csv_bytes(csv, pa.Table.from_batches([], written), include_header=True)
-        for batch in reader:
-            for start in range(0, batch.num_rows, BATCH_ROWS):
-                part = batch.slice(start, BATCH_ROWS)
-                arrays = [_text_array(pa, part.column(p), columns[p]) for p in places]
-                arrays += [_empty(pa, part.num_rows)] * len(absent)
-                rows = pa.record_batch(arrays, schema=written)
-                try:
-                    # The engine splits lines without quotes faster.
-                    yield _csv_bytes(csv, rows, quoting_style="none")
-                except pa.ArrowInvalid:
-                    yield _csv_bytes(csv, rows)
+        for arrays in opened.text_columns(columns):
+            empty = [empty_texts(pa, len(arrays[0]))] * len(absent)
+            rows = pa.record_batch([*arrays, *empty], schema=written)
+            try:
+                # The engine splits lines without quotes faster.
+                yield _csv_bytes(csv, rows, quoting_style="none")
+            except pa.ArrowInvalid:
+                yield _csv_bytes(csv, rows)
 
     return CsvSource(
         chunks=chunks, repeatable=False, unit="row", origin={"table": kind}, ignored=ignored
     )
 
 
-def _text_array(pa: Any, array: Any, column: str) -> Any:
-    """Return the cells of a column as text, by the rules of ``to_text``."""
-    types, text = pa.types, pa.large_string()
-    kind = array.type
-    if types.is_dictionary(kind):
-        return _text_array(pa, array.dictionary, column).take(array.indices)
-    if (
-        types.is_string(kind)
-        or types.is_large_string(kind)
-        or types.is_string_view(kind)
-        or types.is_integer(kind)
-        or (types.is_decimal(kind) and kind.scale == 0)
-    ):
-        return array.cast(text)  # null is written as an empty cell
-    if array.null_count == len(array):
-        return _empty(pa, len(array))
+class _ArrowStream:
+    """A stream of record batches."""
+
+    def __init__(self, pa: Any, reader: Any, ignored: list[str]) -> None:
+        self._pa = pa
+        self._reader = reader
+        self.names = [*reader.schema.names, *ignored]
+
+    def text_columns(self, columns: list[Column]) -> Iterator[list[Any]]:
+        """Yield the text of some rows, column by column."""
+        fields = [self._reader.schema.field(column.place) for column in columns]
+        for batch in self._reader:
+            for start in range(0, batch.num_rows, BATCH_ROWS):
+                part = batch.slice(start, BATCH_ROWS)
+                yield [
+                    text_array(self._pa, part.column(column.place), column.name, field.metadata)
+                    for column, field in zip(columns, fields, strict=True)
+                ]
+
+
+def _open_table(
+    pa: Any, table: SupportsArrow, schema: RowSchema, kind: str
+) -> PandasTable | _ArrowStream:
+    native = unwrapped(table)
+    if is_a(native, "pandas", "DataFrame"):
+        return PandasTable(pa, native, BATCH_ROWS)
+    native, ignored = narrowed(native, schema)
     try:
-        values = array.to_pylist()
-    except (ValueError, OverflowError):  # a time outside the range of datetime
-        raise InvalidCellError(column, f"is of type {kind}", "format it as text") from None
-    return pa.array([to_text(value, column) for value in values], text)
-
-
-def _empty(pa: Any, rows: int) -> Any:
-    return pa.repeat(pa.scalar("", pa.large_string()), rows)
+        return _ArrowStream(pa, pa.RecordBatchReader.from_stream(native), ignored)
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError, OverflowError):
+        # Not chained, because pyarrow's messages quote cells.
+        hint = "pass a table whose columns each contain only text or only integers"
+        raise ArgumentTypeError("members", kind, hint) from None
 
 
 def _csv_bytes(csv: Any, table: Any, *, include_header: bool = False, **options: Any) -> bytes:

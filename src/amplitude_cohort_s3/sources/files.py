@@ -10,22 +10,24 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from .._arguments import check_kind
 from .._bytes import CHUNK_BYTES, read_chunks
 from .._optional import load
 from ..errors import (
     CohortS3Error,
+    ConfigurationError,
     MemberFileError,
     MemberFileNotFoundError,
     MissingColumnsError,
     MissingExtraError,
 )
-from ..format.columns import id_column
+from ..format.columns import id_column, places_of
 from ..format.compression import is_compressed, unpack_chunks
 from ..format.csv_blocks import read_blocks
 from ..format.schema import RowSchema
+from ._borrowed_file import BorrowedFile, checked_file, position_of
 from .arrow import BATCH_ROWS, arrow_csv
 from .protocol import CsvSource
 
@@ -53,10 +55,25 @@ def without_secrets(location: str) -> str:
     return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}"
 
 
-def _checked_location(location: str | os.PathLike[str]) -> str:
-    hint = "pass the path or URI of a file; rows and tables need no MemberFile"
+def _checked_location(location: Any) -> "str | BinaryIO":
+    if hasattr(location, "read"):
+        return checked_file(location)
+    hint = "pass the path or URI of a file, or an open file; rows and tables need no MemberFile"
     check_kind("location", location, str | os.PathLike, hint)
-    return os.fspath(location)
+    return cast("str", os.fspath(location))
+
+
+def _repr_of(location: "str | BinaryIO") -> str:
+    shown = repr(_shown(location))
+    return shown if isinstance(location, str) else f"<open file {shown}>"
+
+
+def _shown(location: "str | BinaryIO") -> str:
+    """Return a location without credentials, or the name of an open file."""
+    if isinstance(location, str):
+        return without_secrets(location)
+    name: object = getattr(location, "name", None)  # a number if it was opened by descriptor
+    return without_secrets(name) if isinstance(name, str) else f"<{type(location).__name__}>"
 
 
 @frozen
@@ -71,26 +88,43 @@ class MemberFile:
     The repr, errors and the record of a sync show the location without credentials.
 
     Attributes:
-        location: A local path, or a URI that smart_open supports (``s3://``, ``https://``,
-            ``gs://`` and others), with the credentials of the environment.
+        location: A local path; a URI that smart_open supports (``s3://``, ``https://``,
+            ``gs://`` and others); or an open binary file, which is read from its current
+            position to its end, and is not closed. One that can seek can be read again.
         columns: New names of columns by the names in the file, as in ``rename`` of pandas
             and Polars.
+        transport_params: The arguments of smart_open for the URI, such as
+            ``{"client": boto3.client("s3", endpoint_url=...)}``. Without them, the
+            credentials of the environment are used. They are not shown in the repr.
 
     Raises:
-        ArgumentTypeError: The location is an open file, rows or another object.
+        ArgumentTypeError: The location is a file in text mode, rows or another object.
+        ConfigurationError: The open file is closed or can't be read, or there are
+            ``transport_params`` for a location that is not a URI.
 
     >>> MemberFile("s3://my-bucket/users.csv.gz", columns={"id": "amplitude_id"})
     MemberFile(location='s3://my-bucket/users.csv.gz', columns={'id': 'amplitude_id'})
     """
 
-    location: str = field(
-        converter=_checked_location, repr=lambda location: repr(without_secrets(location))
-    )
+    location: str | BinaryIO = field(converter=_checked_location, repr=_repr_of)
     columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
+    transport_params: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, repr=False)
+    _start: int | None = field(
+        default=Factory(lambda self: position_of(self.location), takes_self=True),
+        init=False,
+        repr=False,
+        eq=False,
+    )
+    """The position from which an open file is read; None for a location or if it can't seek."""
 
     def __attrs_post_init__(self) -> None:
         hint = 'pass the new names by the names in the file: {"id": "amplitude_id"}'
         check_kind("columns", self.columns, Mapping, hint)
+        hint = 'pass a mapping: {"client": client}'
+        check_kind("transport_params", self.transport_params, Mapping, hint)
+        if self.transport_params and not _is_uri(self.location):
+            fault = f"transport_params are for URIs, and {_shown(self.location)!r} is a local file"
+            raise ConfigurationError("MemberFile", (fault,))
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
         """Return the members as CSV. The errors below are raised when it is read.
@@ -99,12 +133,14 @@ class MemberFile:
             MemberFileNotFoundError: There is no such file.
             MemberFileError: The file cannot be read.
             MissingColumnsError: The file lacks a column that ``columns`` renames.
+            MalformedCsvError: A property occurs more than once in a Parquet file.
             MissingExtraError: The format or the scheme needs a package that is missing.
         """
-        ignored, shown = set[str](), without_secrets(self.location)
+        ignored, shown = set[str](), _shown(self.location)
+        is_path = isinstance(self.location, str)
 
         def chunks() -> Iterator[bytes]:
-            with _as_member_file_error(self.location), _open(self.location) as stream:
+            with _as_member_file_error(shown), self._open() as stream:
                 first = stream.read(CHUNK_BYTES)
                 if first.startswith(_PARQUET_MAGIC):
                     yield from self._parquet_chunks(stream, first, schema, ignored)
@@ -114,25 +150,35 @@ class MemberFile:
 
         return CsvSource(
             chunks=chunks,
-            size=_plain_size(self.location),
-            unit="row" if self.location.endswith(".parquet") else "line",
+            repeatable=is_path or self._start is not None,
+            size=_plain_size(self.location) if isinstance(self.location, str) else None,
+            unit="row" if shown.endswith(".parquet") else "line",
             file=shown,
             origin={"file": shown.rpartition("/")[2]},
             ignored=ignored,
         )
 
+    def _open(self) -> BinaryIO:
+        if isinstance(self.location, str):
+            return _open(self.location, self.transport_params)
+        if getattr(self.location, "closed", False):
+            raise MemberFileError(_shown(self.location), "it is closed")
+        return cast("BinaryIO", BorrowedFile(self.location, self._start))
+
     def _parquet_chunks(
         self, stream: BinaryIO, first: bytes, schema: RowSchema, ignored: set[str]
     ) -> Iterator[bytes]:
         pa, parquet = load("pyarrow", "arrow"), load("pyarrow.parquet", "arrow")
-        with _seekable(stream, first, self.location) as whole:
+        can_seek = _can_seek(self.location) if self._start is None else self._start == 0
+        with _seekable(stream, first, can_seek=can_seek) as whole:
             file = parquet.ParquetFile(whole)
             names: list[str] = file.schema_arrow.names
             _check_renamed(self.columns, names)
+            found = places_of([self.columns.get(name, name) for name in names], schema.columns)
             known = {
-                name: new
-                for name in names
-                if (id_column(new := self.columns.get(name, name)) or new) in schema.columns
+                names[place]: self.columns.get(names[place], names[place])
+                for places in found.values()
+                for place in places
             }
             ignored.update(self.columns.get(name, name) for name in names if name not in known)
             batches = file.iter_batches(batch_size=BATCH_ROWS, columns=[*known])
@@ -140,21 +186,32 @@ class MemberFile:
                 pa.schema(
                     file.schema_arrow.field(name).with_name(new) for name, new in known.items()
                 ),
-                (batch.rename_columns([*known.values()]) for batch in batches),
+                (batch.select([*known]).rename_columns([*known.values()]) for batch in batches),
             )
             # fill=True: the diff engine decides whether a missing property is an error.
             yield from arrow_csv(reader, schema, fill=True).chunks()
 
 
-def _open(location: str) -> BinaryIO:
-    scheme, separator, _ = location.partition("://")
-    if not separator:
+def _is_uri(location: "str | BinaryIO") -> bool:
+    return isinstance(location, str) and "://" in location
+
+
+def _can_seek(location: "str | BinaryIO") -> bool:
+    """Return whether a location has random access: web servers may ignore requests for a part."""
+    return isinstance(location, str) and not location.startswith(("http://", "https://"))
+
+
+def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
+    scheme = location.partition("://")[0]
+    if not _is_uri(location):
         return Path(location).open("rb")
     import smart_open  # noqa: PLC0415 -- it takes 0.3 s, and local files do not need it
 
     try:
         # Names of files are often wrong about compression, so the bytes decide.
-        return smart_open.open(location, "rb", compression="disable")
+        return smart_open.open(
+            location, "rb", compression="disable", transport_params=dict(transport_params)
+        )
     except ImportError:
         raise MissingExtraError(_EXTRAS.get(scheme, "smart_open[all]")) from None
 
@@ -172,12 +229,12 @@ def _plain_size(location: str) -> int | None:
 
 
 @contextmanager
-def _seekable(stream: BinaryIO, first: bytes, location: str) -> Generator[BinaryIO]:
+def _seekable(stream: BinaryIO, first: bytes, *, can_seek: bool) -> Generator[BinaryIO]:
     """Yield the file with random access, because Parquet's table of contents is at the end.
 
-    Web servers may ignore requests for a part, so files from the web are copied first.
+    A file without random access is copied first.
     """
-    if not location.startswith(("http://", "https://")):
+    if can_seek:
         stream.seek(0)
         yield stream
         return
@@ -220,7 +277,7 @@ def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[byt
 
 
 @contextmanager
-def _as_member_file_error(location: str) -> Generator[None]:
+def _as_member_file_error(shown: str) -> Generator[None]:
     """Turn what a file system or a client of smart_open raises into our errors.
 
     The originals are neither chained nor quoted, because those of HTTP clients show the whole
@@ -233,7 +290,7 @@ def _as_member_file_error(location: str) -> Generator[None]:
     except Exception as error:  # noqa: BLE001 -- each client of smart_open has errors of its own
         not_found, reason = _describe(error)
         cls = MemberFileNotFoundError if not_found else MemberFileError
-        raise cls(without_secrets(location), reason) from None
+        raise cls(shown, reason) from None
 
 
 def _describe(error: BaseException) -> tuple[bool, str]:

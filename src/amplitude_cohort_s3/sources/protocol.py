@@ -2,13 +2,13 @@
 
 To write a source, define a class with one method ``csv_source(schema)`` that returns a
 :class:`CsvSource`; there is nothing to inherit from. ``schema.columns`` lists the columns that
-are needed, the key among them. ``schema.row(member)`` and ``schema.encode(rows)`` turn Python
-values into bytes, so a source can be this short::
+are needed, the key among them. ``schema.rows(members)`` and ``schema.encode(rows)`` turn
+Python values into bytes, so a source can be this short::
 
     class QuerySource:
         def csv_source(self, schema):
             def chunks():
-                yield from schema.encode(schema.row(user) for user in run_query())
+                yield from schema.encode(schema.rows(run_query()))
 
             return CsvSource(chunks=chunks, unit="row", origin={"database": "crm"})
 

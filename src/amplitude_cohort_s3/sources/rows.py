@@ -1,12 +1,10 @@
 """Any kind of members as CSV."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Sized
 from os import PathLike
 
 from .._arguments import check_kind
-from ..errors import ArgumentTypeError, MalformedCsvError, MissingColumnsError
-from ..format.columns import Row, id_column
-from ..format.member import Member
+from ..errors import ArgumentTypeError
 from ..format.schema import RowSchema
 from .arrow import arrow_csv
 from .protocol import CsvSource, MemberSource, SupportsArrow, SupportsCsv
@@ -35,6 +33,9 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
     if isinstance(members, str | bytes | PathLike):
         hint = "pass MemberFile(location) for a file"
         raise ArgumentTypeError("members", type(members).__name__, hint)
+    if hasattr(members, "read"):
+        hint = "pass MemberFile(file) for an open file"
+        raise ArgumentTypeError("members", type(members).__name__, hint)
     # Most often a query that was not executed (a LazyFrame of Polars, a dataset), or a head.
     hint = (
         "pass rows or a table, such as head.members(); if it is a query, run it first, for "
@@ -43,21 +44,8 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
     check_kind("members", members, Iterable, hint)
     ignored = set[str]()
 
-    def rows() -> Iterator[Row]:
-        known = {*schema.columns}
-        for number, member in enumerate(members, 1):
-            named = member.properties if isinstance(member, Member) else member
-            if isinstance(named, Mapping):
-                ignored.update(c for c in named if (id_column(c) or c) not in known)
-            try:
-                yield schema.row(member, fill=fill)
-            except MalformedCsvError as error:
-                raise MalformedCsvError(number, error.rule, error.hint, unit="row") from None
-            except MissingColumnsError as error:
-                raise MissingColumnsError(error.columns, number, error.found) from None
-
     return CsvSource(
-        chunks=lambda: schema.encode(rows()),
+        chunks=lambda: schema.encode(schema.rows(members, fill=fill, ignored=ignored)),
         repeatable=not isinstance(members, Iterator),
         rows=len(members) if isinstance(members, Sized) else None,
         unit="row",

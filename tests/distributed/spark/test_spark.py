@@ -41,6 +41,7 @@ from amplitude_cohort_s3.errors import (
     DuplicateKeyError,
     EmptyKeyError,
     InvalidCellError,
+    MalformedCsvError,
     MassExitError,
     ObjectChangedError,
     ObjectTooLargeError,
@@ -266,3 +267,19 @@ def test_spark_reads_the_files_with_the_documented_options(spark, tmp_path):
     read = spark.read.options(header=True, multiLine=True, escape='"', quote='"')
     found = read.csv(str(path)).na.fill("").collect()
     assert sorted(map(tuple, found)) == sorted(rows(0, 100))
+
+
+def test_columns_that_repeat_or_differ_in_letter_case_matter_only_if_they_are_asked_for(
+    spark, tmp_path
+):
+    storage = partial(LocalStorage, tmp_path)
+    query = "select '1' amplitude_id, 'u' user_id, 'pro' plan, 1 x, array(2) x, 'n' PLAN"
+    result = with_spark(a_sync(), spark.sql(query), storage, 0)
+    assert set(result.ignored_columns) == {"PLAN", "x"}
+    (content,) = {data for key, data in files(storage()).items() if "existing" in key}
+    assert content.endswith(b"\n1,u,pro\n")
+    with pytest.raises(MalformedCsvError, match="the column 'plan' occurs more than once"):
+        with_spark(a_sync(), spark.sql("select '1' amplitude_id, 1 plan, 2 plan"), storage, 1)
+    query = "select '1' amplitude_id, '1' amplitudeID, 'p' plan"
+    with pytest.raises(MalformedCsvError, match="the column 'amplitude_id' occurs"):
+        with_spark(a_sync(), spark.sql(query), storage, 1)

@@ -1,0 +1,140 @@
+"""Data frames that Arrow can't read as they are.
+
+pandas exports no frame with a repeated or a sparse column, and some of its types, like the object
+columns of Polars, come out of the export as their internal storage. So of these frames only the
+columns that are asked for are converted, one by one.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from attrs import frozen
+
+from ..format.cells import to_texts
+from ..format.columns import places_of
+from ..format.schema import RowSchema
+from ._text_arrays import Column, is_plain, text_array
+
+
+def unwrapped(table: Any) -> Any:
+    """Return the data frame in a ``DataFrame`` of Narwhals, and any other table as it is."""
+    return table.to_native() if is_a(table, "narwhals", "DataFrame") else table
+
+
+def is_a(table: object, package: str, name: str) -> bool:
+    """Return whether a table has a class of a package, without importing the package."""
+    module = sys.modules.get(package)
+    return module is not None and isinstance(table, getattr(module, name, ()))
+
+
+@frozen
+class PandasTable:
+    """A data frame of pandas.
+
+    Attributes:
+        pa: The module ``pyarrow``.
+        frame: The frame.
+        part_rows: The number of rows that are converted at a time.
+    """
+
+    pa: Any
+    frame: Any
+    part_rows: int
+
+    @property
+    def names(self) -> list[Any]:
+        """The names of the columns."""
+        return list(self.frame.columns)
+
+    def text_columns(self, columns: list[Column]) -> Iterator[list[Any]]:
+        """Yield the text of some rows, column by column."""
+        series = [self.frame.iloc[:, column.place] for column in columns]
+        arrays = [self._plain_array(one) for one in series]
+        for start in range(0, len(self.frame), self.part_rows):
+            end = start + self.part_rows
+            yield [
+                self._converted(one.iloc[start:end], column.name)
+                if array is None
+                else text_array(self.pa, array[start:end], column.name)
+                for one, array, column in zip(series, arrays, columns, strict=True)
+            ]
+
+    def _plain_array(self, series: Any) -> Any | None:
+        """Return a column as an array whose text in Arrow is ours, or None."""
+        pa = self.pa
+        try:
+            array = pa.Array.from_pandas(series)
+            if isinstance(array, pa.ChunkedArray):
+                array = array.combine_chunks()
+        except (pa.ArrowException, TypeError, ValueError, NotImplementedError, OverflowError):
+            return None  # It is sparse, or has values of several types.
+        kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+        # Arrow gives all decimals of an object column the same number of decimal places.
+        is_inferred = series.dtype == object and pa.types.is_decimal(kind)
+        return array if is_plain(pa, kind) and not is_inferred else None
+
+    def _converted(self, series: Any, column: str) -> Any:
+        return self.pa.array(to_texts(list(series), column), self.pa.large_string())
+
+
+def narrowed(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
+    """Return a table with the schema's columns only, and the names of the other columns.
+
+    An odd column that is not asked for must not get as far as Arrow's import.
+
+    Args:
+        table: Any table. One that is not of Polars, DuckDB or pyarrow is returned as it is.
+        schema: The columns that are asked for.
+
+    Raises:
+        MalformedCsvError: A property occurs more than once.
+    """
+    narrow = next((f for (package, cls), f in _NARROW.items() if is_a(table, package, cls)), None)
+    if narrow is None:
+        return table, []
+    names: list[str] = table.schema.names if narrow is _narrow_arrow else table.columns
+    found = places_of(names, schema.columns)
+    columns = [Column(place, name) for name, places in found.items() for place in places]
+    if not columns:
+        return table, []
+    used = {column.place for column in columns}
+    others = [name for place, name in enumerate(names) if place not in used]
+    return narrow(table, columns), others
+
+
+def _narrow_polars(frame: Any, columns: list[Column]) -> Any:
+    polars = sys.modules["polars"]
+    odd = {"Object", "Int128", "UInt128"}  # Arrow has no such types
+    narrow: list[Any] = []
+    for column in columns:
+        series = frame.to_series(column.place)
+        if str(series.dtype) in odd or series.dtype.is_nested():
+            texts = to_texts(series.to_list(), column.name)
+            series = polars.Series(series.name, texts, dtype=polars.String)
+        narrow.append(series)
+    return polars.DataFrame(narrow)
+
+
+def _narrow_arrow(table: Any, columns: list[Column]) -> Any:
+    return table.select([column.place for column in columns])
+
+
+def _narrow_duckdb(relation: Any, columns: list[Column]) -> Any:
+    cells = list[str]()
+    for column in columns:
+        name = relation.columns[column.place].replace('"', '""')
+        # By position, because DuckDB ignores the letter case of names.
+        cell = f"#{column.place + 1}"
+        if str(relation.types[column.place]) in {"HUGEINT", "UHUGEINT", "BIGNUM"}:
+            cell = f"cast({cell} as varchar)"  # its export of 128 bits may overflow silently
+        cells.append(f'{cell} as "{name}"')
+    return relation.project(", ".join(cells))
+
+
+_NARROW = {
+    ("polars", "DataFrame"): _narrow_polars,
+    ("duckdb", "DuckDBPyRelation"): _narrow_duckdb,
+    ("pyarrow", "Table"): _narrow_arrow,
+    ("pyarrow", "RecordBatch"): _narrow_arrow,
+}
