@@ -95,6 +95,11 @@ EXAMPLES = [
     errors.UnloggedSyncsError(LOG, (KEY,)),
     errors.NothingToAdoptError(LOG, "the stream has a log already", "Sync without adopt()"),
     errors.NoSyncYetError(AT, LATER),
+    errors.UnknownMembersError(
+        AT,
+        "the history was read with until=2026-11-23T12:00:00+00:00",
+        "Read it with a later until, or without",
+    ),
     errors.RecordFormatError(RECORD, "it is not JSON"),
     errors.LogLimitError("its last number is used", "Set another path in the Destination"),
     errors.TablesError("cohorts/123_26umsb5", AT, "members: 1,000 expected, 998 found"),

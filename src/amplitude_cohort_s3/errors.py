@@ -61,6 +61,7 @@
             UnloggedSyncsError (ValueError)
             NothingToAdoptError (ValueError)
             NoSyncYetError (LookupError)
+            UnknownMembersError (LookupError)
         [LogError]
             RecordFormatError (ValueError)
             LogLimitError (ValueError)
@@ -1203,6 +1204,22 @@ class NoSyncYetError(StreamStateError, LookupError):
             f"the members at {self.when.isoformat()} are unknown: the first sync is of "
             f"{self.first.isoformat()}. Pass a later time"
         )
+
+
+@define(slots=False)
+class UnknownMembersError(StreamStateError, LookupError):
+    """A time at which the members are not known from the syncs and files that were read.
+
+    Example: ``the members at 2026-11-23T14:05:00+00:00 are unknown: the history was read with
+    until=2026-11-23T12:00:00+00:00. Read it with a later until, or without``
+    """
+
+    when: datetime
+    reason: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"the members at {self.when.isoformat()} are unknown: {self.reason}. {self.hint}"
 
 
 # --- The log -------------------------------------------------------------------------

@@ -126,7 +126,10 @@ def test_a_cohort_is_previewed_synced_and_read_back(folder):
     assert run("members", "actives").stdout == "amplitudeID,userID,plan\n2,bob,free\n3,ann,pro\n"
     then = run("members", "actives", "--at", "2026-11-01T12:00Z", "--json").stdout.splitlines()
     assert json.loads(then[0]) == {"amplitude_id": "1", "user_id": "ann", "plan": "pro"}
-    assert run("verify").stdout == "no findings\n"
+    assert run("verify", "actives").stdout == "no findings\n"
+    missing = run("verify", code=ExitCode.FAILED)
+    assert "payers: the stream has no complete sync" in missing.stderr
+    assert missing.stdout == ""
 
 
 def test_verify_has_an_exit_code_for_findings(folder):

@@ -1,7 +1,9 @@
 """Syncs whose files the storage composes of parts: equal bytes, verified part by part."""
 
 import hashlib
+import json
 import pickle
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -34,6 +36,8 @@ from amplitude_cohort_s3.errors import (
     UnusableDiffError,
 )
 from amplitude_cohort_s3.format.content import ContentPart, FileContent, verified
+from amplitude_cohort_s3.log._json import to_bytes
+from amplitude_cohort_s3.log.keys import outcome_key, record_key
 from amplitude_cohort_s3.sync import begin_sync, commit, plan_sync
 from amplitude_cohort_s3.testing.invariants import assert_invariants
 from amplitude_cohort_s3.testing.small_cohort import SYNC, clock_at, moment
@@ -153,14 +157,14 @@ def test_each_byte_of_a_composed_file_is_verified(parts, chunk_sizes, data):
             yield of[begin : begin + size]
             begin += size
 
-    assert b"".join(verified(chunks(whole), [content], "k")) == whole
+    assert b"".join(verified(chunks(whole), content, "k")) == whole
     wrong = [whole + b"x", whole[:-1]] if whole else [b"x"]
     if whole:
         at = data.draw(st.integers(0, len(whole) - 1))
         wrong.append(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
     for other in wrong:
         with pytest.raises(ObjectChangedError):
-            list(verified(chunks(other), [content], "k"))
+            list(verified(chunks(other), content, "k"))
 
 
 def test_an_edited_composed_file_is_found():
@@ -175,6 +179,58 @@ def test_an_edited_composed_file_is_found():
         list(read_head(storage, SYNC.stream).members())
     kinds = {finding.kind.name for finding in read_history(storage, SYNC.stream).verify()}
     assert "EDITED_FILE" in kinds
+
+
+def shifted(parts):
+    """Move a byte from the second part to the first, as if a part could end inside a row."""
+    header, first, *rest = parts
+    return [[header[0] - 1, header[1]], [first[0] + 1, first[1]], *rest]
+
+
+def split_in_row(storage, key, parts):
+    """Split the rows after the header at a byte inside of a row, with the right digests."""
+    data = storage.open(key).read()
+    places = [0, parts[0][0], parts[0][0] + 3, len(data)]
+    pieces = [data[a:b] for a, b in pairwise(places)]
+    return [[len(piece), hashlib.sha256(piece).hexdigest()] for piece in pieces]
+
+
+def resealed(file):
+    listed = "".join(f"{size} {sha256}\n" for size, sha256 in file["parts"])
+    return file | {"sha256": hashlib.sha256(listed.encode()).hexdigest()}
+
+
+@pytest.mark.parametrize("existing", list(ExistingMeaning))
+def test_each_claim_about_a_composed_file_is_checked(existing):
+    storage, sync = MemoryStorage(), sync_with(existing)
+    sync_cohort(sync, BEFORE, storage, synced_at=moment(0), clock=clock_at(moment(0)))
+    sync_parts(sync, storage, 1)
+    keys = [record_key(sync.stream, 2), outcome_key(sync.stream, 2)]
+    record, outcome = (json.loads(storage.open(key).read()) for key in keys)
+    edits = {
+        "size": lambda f: f | {"size": f["size"] + 1},
+        "sha256": lambda f: f | {"sha256": "0" * 64},
+        "rows": lambda f: f | {"rows": f["rows"] + 1},
+        "digest of a part": lambda f: resealed(f | {"parts": [*f["parts"][:-1], [1, "0" * 64]]}),
+        "sizes of parts": lambda f: resealed(f | {"parts": shifted(f["parts"])}),
+        "rows in parts": lambda f: resealed(
+            f | {"parts": split_in_row(storage, f["key"], f["parts"])}
+        ),
+        "staged": lambda f: f | {"staged": f["staged"] | {"size": 1}},
+    }
+    forged = [
+        record | {"files": record["files"] | {"existing": edit(record["files"]["existing"])}}
+        for edit in edits.values()
+    ]
+    forged += [record | {"members_sha256": "0" * 64}, record | {"members": 9}]
+    for value in forged:
+        head = {name: inner for name, inner in value.items() if name != "sha256"}
+        end = {name: inner for name, inner in outcome.items() if name != "sha256"}
+        for key, sealed in zip(keys, (head, end | {"head": head}), strict=True):
+            storage.delete(key)
+            storage.create(key, to_bytes(sealed))
+        kinds = {finding.kind.name for finding in read_history(storage, sync.stream).verify()}
+        assert kinds & {"EDITED_FILE", "WRONG_RECORD"}, value
 
 
 @pytest.mark.parametrize("rows", [[("2", ""), ("1", "")], [("1", ""), ("1", "")]], ids=str)

@@ -16,7 +16,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
-from amplitude_cohort_s3.errors import EmptyKeyError, NaiveDatetimeError, NoSyncYetError
+from amplitude_cohort_s3.errors import NaiveDatetimeError, NoSyncYetError
 from amplitude_cohort_s3.history.findings import FindingKind
 
 ENTERING, EXITING, EXISTING = DiffType
@@ -112,14 +112,15 @@ def test_members_of_unsorted_files_come_in_the_order_of_the_key_and_once():
     assert list(members) == list(members) == [("10", "kim"), ("2", "bob"), ("3", "ada")]
 
 
-def test_rows_without_a_key_are_refused_by_amplitude_id_and_skipped_by_another_column():
-    bucket = _unsorted_bucket([("", "bob"), ("1", "ann")], exiting=[("", "cy")])
-    with pytest.raises(EmptyKeyError) as caught:
-        list(read_history(*bucket).members_at(START))
-    assert caught.value.count == 1
-    bucket = _unsorted_bucket([("2", ""), ("1", "ann")])
-    history = read_history(*bucket, match_by="user_id")
-    assert list(history.members_at(START)) == [("1", "ann")]
+def test_rows_without_a_key_are_not_members_for_any_question():
+    bucket = _unsorted_bucket([("", "bob"), ("1", "ann")], [("", "bob")], exiting=[("", "cy")])
+    anonymous = _unsorted_bucket([("2", ""), ("3", ""), ("1", "ann")], [("3", "")], [("4", "")])
+    for storage, stream, match_by in ((*bucket, "amplitude_id"), (*anonymous, "user_id")):
+        history = read_history(storage, stream, match_by=match_by)
+        assert list(history.members_at(START)) == [("1", "ann")]
+        assert [stay.row for stay in history.intervals()] == [("1", "ann")]
+        assert list(history.events()) == history.member_history("") == []
+        assert [(one.members, one.entered, one.exited) for one in history.churn()] == [(1, 0, 0)]
 
 
 # --- Missing files -----------------------------------------------------------------------

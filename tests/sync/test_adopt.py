@@ -24,6 +24,7 @@ from amplitude_cohort_s3 import (
     read_history,
 )
 from amplitude_cohort_s3.errors import (
+    EmptyKeyError,
     MatchByChangedError,
     NothingToAdoptError,
 )
@@ -78,3 +79,9 @@ def test_adopt_states_why_it_refuses(storage):
     adopt(storage, STREAM)
     error = assert_refused(storage, NothingToAdoptError, lambda: adopt(storage, STREAM))
     assert "log already" in error.reason
+
+
+def test_adopt_refuses_rows_without_the_amplitude_id(storage):
+    write_like_amplitude(storage, AT, OLD, [], [*OLD, ("", "dee")])
+    error = assert_refused(storage, EmptyKeyError, lambda: adopt(storage, STREAM))
+    assert error.count == 1

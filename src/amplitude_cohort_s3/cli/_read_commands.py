@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 from attrs import asdict
 
+from ..errors import NoSyncYetError
 from ..format.filename import CohortFileName
+from ..history import Finding
 from ..policy import PURPOSES, bucket_policy
 from ._arguments import add_sync_name, add_sync_names, aware_time
-from ._output import print_json, print_result, print_table
+from ._output import print_json, print_message, print_result, print_table
 from ._setup import Setup
 from .exit_codes import ExitCode
 
@@ -65,11 +67,17 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
 
 def _verify(options: argparse.Namespace) -> ExitCode:
     setup = Setup.read(options.config)
-    found = [
-        (name, finding)
-        for name in setup.syncs(options.names)
-        for finding in setup.history(name).verify()
-    ]
+    found = list[tuple[str, Finding]]()
+    code = ExitCode.DONE
+    for name in setup.syncs(options.names):
+        try:
+            findings = setup.history(name).verify()
+        except NoSyncYetError as error:
+            # The other syncs are verified all the same.
+            print_message(f"{name}: {error}")
+            code = ExitCode.FAILED
+            continue
+        found += [(name, finding) for finding in findings]
     if options.json:
         print_json(
             [
@@ -77,10 +85,10 @@ def _verify(options: argparse.Namespace) -> ExitCode:
                 for name, finding in found
             ]
         )
-    else:
+    elif found or code is ExitCode.DONE:
         lines = [f"{name}: {finding}" for name, finding in found]
         print_result("\n".join(lines) or "no findings")
-    return ExitCode.FINDINGS if found else ExitCode.DONE
+    return ExitCode.FINDINGS if found else code
 
 
 def add_policy(parser: argparse.ArgumentParser) -> None:

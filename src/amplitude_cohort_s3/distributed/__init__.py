@@ -1,6 +1,7 @@
 """Cohorts that outgrow one machine: data frames, composed files, Spark."""
 
-from .composition import ComposedDiff, StoredPart, members_digest, row_digest, write_part
+from ..format.digests import members_digest, row_digest
+from .composition import ComposedDiff, StoredPart, write_part
 from .frames import FrameDiff, diff_frames
 from .spark import sync_frames
 

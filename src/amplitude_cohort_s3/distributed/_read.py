@@ -94,7 +94,7 @@ class MemberReader:
                 stream.seek(begin)
             else:
                 deque(_next_chunks(stream, begin), maxlen=0)
-            yield from verified(_next_chunks(stream, part.size), [content], file.key)
+            yield from verified(_next_chunks(stream, part.size), content, file.key)
 
 
 def _next_chunks(stream: BinaryIO, size: int) -> Iterator[bytes]:

@@ -9,10 +9,11 @@ from attrs import frozen
 
 from .._optional import load
 from ..format.columns import Row
+from ..format.digests import members_digest, row_digest
 from ..format.schema import RowSchema
 from ._tasks import OpenStorage, errors_to_notes
 from ._text_frames import frame_names
-from .composition import StoredPart, members_digest, row_digest, write_part
+from .composition import StoredPart, write_part
 
 
 @frozen(kw_only=True)

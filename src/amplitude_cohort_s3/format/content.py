@@ -1,10 +1,11 @@
 """The rows, bytes and digests of a cohort file, and the check of its bytes against them."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import frozen
 
+from .._bytes import Hashed
 from ..errors import ObjectChangedError
 
 
@@ -44,33 +45,39 @@ class FileContent:
     sha256: str
     parts: tuple[ContentPart, ...] = ()
 
-    @property
-    def expected(self) -> tuple[ContentPart, ...]:
-        """The digests that cover the file: one per part, or one for the whole."""
-        return self.parts or (ContentPart(self.size, self.sha256),)
 
-
-def verified(chunks: Iterable[bytes], allowed: Iterable[FileContent], key: str) -> Iterator[bytes]:
-    """Yield the same bytes, and raise at their end unless they are an allowed content.
+def verified(
+    chunks: Iterable[bytes],
+    content: FileContent,
+    key: str,
+    others: Callable[[], Iterable[FileContent]] = tuple,
+) -> Iterator[bytes]:
+    """Yield the same bytes, and raise at their end unless they are the content.
 
     Args:
         chunks: The bytes, decompressed.
-        allowed: The contents of which one must be that of the bytes.
+        content: The content that they should have.
         key: The key of the object, for the error.
+        others: A function that returns other contents, not composed of parts, that the
+            object may have by now. It is called only if the bytes are not the content.
 
     Raises:
         ObjectChangedError: The bytes have another content.
     """
-    checks = [_ContentCheck(content.expected) for content in allowed]
+    whole = Hashed()
+    parts = _PartsCheck(content.parts)
     for chunk in chunks:
-        for check in checks:
-            check.update(chunk)
+        whole.update(chunk)
+        parts.update(chunk)
         yield chunk
-    if not any(check.succeeds() for check in checks):
+    found = (whole.size, whole.sha256)
+    if parts.succeed() if content.parts else found == (content.size, content.sha256):
+        return
+    if not any(found == (other.size, other.sha256) for other in others()):
         raise ObjectChangedError(key)
 
 
-class _ContentCheck:
+class _PartsCheck:
     """Compares a stream of bytes with the digests of the parts that it should have."""
 
     def __init__(self, parts: Iterable[ContentPart]) -> None:
@@ -99,7 +106,7 @@ class _ContentCheck:
             self._digest.update(head)
             self._left -= len(head)
 
-    def succeeds(self) -> bool:
-        """Return whether the chunks were exactly the parts."""
+    def succeed(self) -> bool:
+        """Return True if the chunks were exactly the parts."""
         self._end_complete_parts()
         return not self._failed and self._part is None

@@ -54,6 +54,16 @@ class ExistingMeaning(Enum):
         }
         return tuple(diff_type for diff_type in DiffType if needed[diff_type])
 
+    @property
+    def previous_files(self) -> tuple[DiffType, ...]:
+        """The files from which the members before a sync follow, in the order of ``DiffType``."""
+        needed = {
+            DiffType.ENTERING: self.contains_entering,
+            DiffType.EXITING: not self.contains_exiting,
+            DiffType.EXISTING: True,
+        }
+        return tuple(diff_type for diff_type in DiffType if needed[diff_type])
+
     def member_total(self, entering: int, exiting: int, existing: int) -> int:
         """Return the total for the members at a sync, from the totals of the three files.
 

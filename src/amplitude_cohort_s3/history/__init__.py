@@ -8,6 +8,7 @@ from .members import Members
 from .read import list_streams, read_history
 from .stays import Stay
 from .tables import ValueTable
+from .window import Window
 
 __all__ = [
     "Churn",
@@ -20,6 +21,7 @@ __all__ = [
     "Stay",
     "UnpackedArchive",
     "ValueTable",
+    "Window",
     "detect_existing_meaning",
     "list_streams",
     "read_history",

@@ -20,15 +20,17 @@ class MembershipEvent:
     Attributes:
         synced_at: The time of the sync.
         diff_type: ``ENTERING`` or ``EXITING``.
-        row: The user's cells, in the columns of the history; at exits, the cells from before.
+        row: The user's cells; at exits, the cells from before.
         derived: True if no file lists the change, so it was computed as the difference of
             the members at this sync and at the one before.
+        columns: The names of the cells.
     """
 
     synced_at: datetime
     diff_type: DiffType
     row: Row = field(repr=False)
     derived: bool = False
+    columns: tuple[str, ...] = field(default=(), repr=False)
 
 
 @frozen(kw_only=True)

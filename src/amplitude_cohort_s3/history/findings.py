@@ -12,16 +12,24 @@ class FindingKind(Enum):
     MISSING_FILE = "a file is missing"
     """The detail says whether its content follows from the syncs around it. A file that
     ``prune`` removed, as the log shows, is not missing."""
+    REMOVED_FILE = "a file is there, although the log shows that it was removed"
     DUPLICATE_FILE = "two files have names with the same meaning"
     EDITED_FILE = "a file differs from its record"
     UNREADABLE_FILE = "a file cannot be read"
-    DUPLICATE_KEY = "a user appears twice in a file"
+    ROWS_WITHOUT_KEY = "rows lack a value in the column that members are matched by"
+    """They belong to no member. The count is their number."""
+    DUPLICATE_KEY = "a user has different rows in one file"
+    """The smallest row counts. Identical rows count once and are not a fault."""
     ENTERED_TWICE = "a user who was already a member enters"
     EXITED_UNSEEN = "a user who was not a member exits"
     LOST_MEMBER = "a member disappeared without exiting"
     UNEXPLAINED_MEMBER = "a member appeared without entering"
     MEANING_BROKEN = "existing does not have the recorded meaning"
+    WRONG_RECORD = "a record contradicts its files or itself"
     BROKEN_CHAIN = "a record does not follow the one before it"
+    DAMAGED_LOG = "an entry of the log is missing or damaged"
+    """What the entry claims is not checked."""
+    UNLOGGED_SYNC = "a sync is not in the log, which covers its time"
     LEFTOVER = "a void sync left files"
     INCOMPLETE_SYNC = "a sync lacks files and is not in the log"
     IN_DOUBT = "a recorded sync has no outcome yet"
@@ -34,20 +42,22 @@ class Finding:
 
     Attributes:
         kind: The kind of fault.
-        synced_at: The time of the sync at which it appears.
+        synced_at: The time of the sync at which it appears; None if an entry of the log that
+            can't be read hides it.
         key: The key of the object concerned, if it is one object.
         count: The number of users, rows or files concerned.
         detail: More information, as a text.
     """
 
     kind: FindingKind
-    synced_at: datetime
+    synced_at: datetime | None
     key: str | None = None
     count: int = 1
     detail: str = ""
 
     def __str__(self) -> str:
         """Return the finding as one line."""
+        when = "unknown time" if self.synced_at is None else f"{self.synced_at:%Y-%m-%d %H:%M:%S}"
         where = f" in {self.key}" if self.key is not None else ""
         more = f" ({self.detail})" if self.detail else ""
-        return f"{self.synced_at:%Y-%m-%d %H:%M:%S}: {self.kind.value}{where}, {self.count}x{more}"
+        return f"{when}: {self.kind.value}{where}, {self.count}x{more}"

@@ -12,14 +12,17 @@ from .._display import counted, html_table
 from ..errors import CohortS3Error, NoSyncYetError
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.schema import RowSchema
 from ..log.listing import BucketSync
 from ._plot import plot_history
+from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
-from .replay import CHANGES, FAR_FUTURE, NO_SYNC, Replay
+from .replay import Replay
 from .stays import Stay
+from .sync_files import CHANGES, FAR_FUTURE, NO_SYNC
 from .tables import ValueTable
-from .verification import possible_meanings, verify
+from .verification import verify
 
 MAX_ROWS = 10
 """The number of syncs that a notebook shows: the newest ones."""
@@ -70,39 +73,55 @@ class CohortHistory(Replay, Sequence[BucketSync]):
     def events(self) -> ValueTable[MembershipEvent]:
         """Return every entry and exit in the order of the syncs; at each, entries first.
 
-        Each iteration streams the small files, never ``existing``. If one of them is
-        missing, the changes are computed from the members at this sync and at the one
-        before, provided that these are known, and the events are marked as derived. The
-        data frame has the columns ``synced_at`` and ``diff_type``, then the history's.
+        Each iteration streams the small files. Only if they are not enough, ``existing`` is
+        read too, to compute the changes from the members at this sync and at the one
+        before; such events are marked as derived. That is so if a small file or the sync
+        before is missing. Without a log, a missing sync only shows in ``existing``: they
+        are compared unless the time since the sync before is an hour or a day, as
+        Amplitude's schedules have it, and not longer than usual in this history. The data
+        frame has the columns ``synced_at`` and ``diff_type``, then those of the files.
 
         Raises:
             MalformedCsvError: A file is not valid CSV of a cohort; during the iteration.
+            UnknownMembersError: Lost files are needed; during the iteration.
         """
         return ValueTable(
             kind=MembershipEvent,
             values=self._events,
             value_columns={"synced_at": "timestamp", "diff_type": "text"},
-            row_columns=lambda: self.columns,
+            row_columns=lambda: self._event_schema().columns,
             row=lambda event: (event.synced_at, event.diff_type.value, *event.row),
         )
 
     def _events(self) -> Iterator[MembershipEvent]:
-        schema = self.schema
+        schema, trusted = self._event_schema(), self._on_schedule
         for number, sync in enumerate(self.syncs):
             for diff_type in CHANGES:
-                derived = self.is_derived(sync, diff_type)
-                for row in self._changed_rows(number, diff_type, schema):
-                    yield MembershipEvent(sync.synced_at, diff_type, row, derived)
+                derived, rows = self._changed_rows(number, diff_type, schema, trusted)
+                for _, row in rows:
+                    yield MembershipEvent(sync.synced_at, diff_type, row, derived, schema.columns)
+
+    def _event_schema(self) -> RowSchema:
+        """Return the columns of the files that the events are read from."""
+        trusted, names = self._on_schedule, dict[str, None]()
+        for number, sync in enumerate(self.syncs):
+            listed = all(self._is_listed(number, t, trusted) for t in CHANGES)
+            names |= dict.fromkeys(self._properties(sync, CHANGES if listed else DiffType))
+        return self._schema_of(names)
 
     def intervals(self) -> ValueTable[Stay]:
         """Return every stay of every user in the order of the key; a user may have several.
 
         Each iteration reads the newest snapshot and the changes, however long the history
-        is. The data frame has the columns ``entered`` and ``exited``, null if unknown or
-        open, then the history's.
+        is. It reads more snapshots where a property was dropped and where files are
+        missing. Without a log it compares all snapshots, because a missing sync shows only
+        there. The data frame has the columns ``entered`` and ``exited``, null if unknown
+        or open, then the history's.
 
         Raises:
             MalformedCsvError: A file is not valid CSV of a cohort; during the iteration.
+            UnknownMembersError: Files are lost without which the members at a sync are not
+                known; during the iteration.
         """
         return ValueTable(
             kind=Stay,
@@ -120,6 +139,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
 
         Raises:
             ArgumentTypeError: ``key`` is not a text.
+            UnknownMembersError: As in ``intervals``.
         """
         check_kind("key", key, str, "pass it as text, as in the files")
         return list(self._named_stays(key))
@@ -142,6 +162,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
 
         Raises:
             MalformedCsvError: A file is not valid CSV of a cohort.
+            UnknownMembersError: As in ``intervals``.
         """
         entered, exited, returned = ([0] * len(self.syncs) for _ in range(3))
         before = 0
@@ -164,10 +185,17 @@ class CohortHistory(Replay, Sequence[BucketSync]):
     def verify(self) -> tuple[Finding, ...]:
         """Read all files and return the faults of the history; empty if there are none.
 
-        Each file is compared with its record. The members at each sync must be those
-        before, with the entering and without the exiting users. The log must be one chain,
-        and each published file must exist, unless ``prune`` removed it. A stream without a
-        log is checked as far as its files allow.
+        Every value of a record is compared with the files, the listing or the other entries
+        of the log. The members at each sync must be those before, with the entering and
+        without the exiting users. The log must be one chain, and each published file must
+        exist, unless ``prune`` removed it. A stream without a log is checked as far as its
+        files allow. No content of a file or of an entry raises: it is a finding with the key.
+
+        If there are findings and the bucket has changed since it was listed, it is listed and
+        verified again, once.
+
+        Raises:
+            NoSyncYetError: The stream has no sync at all; most often it was mistyped.
         """
         return verify(self)
 

@@ -1,7 +1,7 @@
 """The members at one sync, as rows that can be read repeatedly."""
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, groupby
 from operator import itemgetter
 from os import PathLike
@@ -11,7 +11,6 @@ from attrs import field, frozen
 
 from .._bytes import read_chunks
 from .._display import counted, html_columns
-from ..errors import EmptyKeyError
 from ..format.columns import Row
 from ..format.compression import decompress_chunks
 from ..format.content import verified
@@ -21,6 +20,7 @@ from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
 from ._external_sort import external_sort
+from .member_rows import keyed_rows, smallest_row
 from .tables import ArrowTable, ColumnType, csv_batches
 
 
@@ -47,18 +47,14 @@ class Members(ArrowTable):
         cls,
         record: SyncRecord,
         open_object: OpenObject,
-        replacing: Mapping[str, RecordedFile] | None = None,
     ) -> "Members":
         """Return the members at a recorded sync.
 
         Args:
             record: The sync.
             open_object: ``storage.open``.
-            replacing: Files that may have been replaced already: see :func:`recorded_source`.
         """
-        sources = {
-            t: recorded_source(record, t, open_object, replacing) for t in needed_files(record)
-        }
+        sources = {t: recorded_source(record, t, open_object) for t in needed_files(record)}
         return cls(schema=record.schema, rows=record.members, sources=sources)
 
     def __iter__(self) -> Iterator[Row]:
@@ -98,8 +94,8 @@ class Members(ArrowTable):
     def _computed_rows(self) -> Iterator[Row]:
         """Yield the members in the order of the key.
 
-        Rows of ``exiting`` sort before other rows of the same key. So the first row of each
-        key decides; if a file lists a user twice, that is the smallest row. Canonical files
+        Rows of ``exiting`` sort before other rows of the same key, and then the user is not
+        a member. Which other row counts is decided by :mod:`.member_rows`. Canonical files
         are merged in one pass over each; other files are sorted first.
         """
         files = [self._keyed_rows(diff_type) for diff_type in self._sources]
@@ -108,19 +104,15 @@ class Members(ArrowTable):
             rows = heapq.merge(*files)
         else:
             rows = external_sort(chain.from_iterable(files), work_dir=self._work_dir)
-        for key, same_key in groupby(rows, key=itemgetter(0)):
-            _, is_member, row = next(same_key)
-            if not key:
-                keyless = is_member + sum(1 for _, is_member, _ in same_key if is_member)
-                if keyless and self.schema.key == "amplitude_id":
-                    raise EmptyKeyError(self.schema.key, keyless, (), "row")
-            elif is_member:
-                yield row
+        for _, same_key in groupby(rows, key=itemgetter(0)):
+            first = next(same_key)
+            if first[1]:
+                yield smallest_row(row for _, _, row in chain([first], same_key))
 
     def _keyed_rows(self, diff_type: DiffType) -> Iterator[tuple[bytes, bool, Row]]:
-        key, is_member = self.schema.key_index, diff_type is not DiffType.EXITING
-        for row in self._sources[diff_type].rows_of(self.schema, fill=True):
-            yield row[key].encode(), is_member, row
+        is_member = diff_type is not DiffType.EXITING
+        for key, row in keyed_rows(self._sources[diff_type], self.schema):
+            yield key, is_member, row
 
 
 def needed_files(record: SyncRecord) -> tuple[DiffType, ...]:
@@ -148,7 +140,7 @@ def recorded_source(
     record: SyncRecord,
     diff_type: DiffType,
     open_object: OpenObject,
-    replacing: Mapping[str, RecordedFile] | None = None,
+    others: Callable[[], Iterable[RecordedFile]] = tuple,
 ) -> CsvSource:
     """Return a file that a record describes; its bytes are verified while they are read.
 
@@ -156,16 +148,13 @@ def recorded_source(
         record: The sync.
         diff_type: The file of the sync.
         open_object: ``storage.open``.
-        replacing: The files, by key, that an unfinished amendment may already have written
-            in place of recorded ones; their bytes are accepted too.
+        others: A function that returns what an amendment may have written in place of the
+            recorded file; these bytes are accepted too.
     """
     file = record.files[diff_type]
     found = object_source(file.key, open_object)
-    allowed = [file]
-    if replacing is not None and file.key in replacing:
-        allowed.append(replacing[file.key])
     return CsvSource(
-        chunks=lambda: verified(found.chunks(), allowed, file.key),
+        chunks=lambda: verified(found.chunks(), file, file.key, others),
         canonical=not record.adopted,
         rows=file.rows,
         size=file.size,

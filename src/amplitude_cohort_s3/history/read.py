@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from os import PathLike
 
-from attrs import frozen
+from attrs import evolve, frozen
 
+from .._time import to_utc
+from ..errors import RecordFormatError
 from ..format.filename import DiffType
 from ..log.listing import (
     SAME_SYNC,
@@ -14,6 +16,7 @@ from ..log.listing import (
     SkippedObject,
     StreamFile,
     StreamOverview,
+    hour_in_name,
     overview,
 )
 from ..log.location import StreamLocation
@@ -23,33 +26,52 @@ from ..log.sync_log import SyncLog
 from ..storage.capabilities import check_is_storage
 from ..storage.protocol import ObjectInfo, Storage
 from .history import CohortHistory
-from .replay import CHANGES, removed_files
+from .sync_files import CHANGES, removed_files
+from .window import ALL_TIMES, Window
 
 
 def read_history(
     storage: Storage,
     stream: CohortStream,
     *,
+    since: datetime | None = None,
+    until: datetime | None = None,
     match_by: str | None = None,
     log: Storage | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
-    """Read all syncs of a stream, by any writer, from listings alone; no file is opened.
+    """Read the syncs of a stream, by any writer, from listings alone; no file is opened.
+
+    A window leaves out the syncs before ``since`` and after ``until``, as if they were not
+    there: their files are neither listed nor opened. Who is a member at the first sync of
+    the window without entering there has an unknown entry. The members outside of the
+    window are not known: ``members_at`` raises ``UnknownMembersError`` for a time after
+    ``until``, and for one before the first sync of a window with ``since``.
 
     Args:
         storage: The storage of the data.
         stream: The stream.
+        since: The time of the first sync to read (timezone-aware). Default: no limit.
+        until: The time of the last sync to read (timezone-aware). Default: no limit.
         match_by: The column by which members are matched. Default: the log's column, or
             the Amplitude id if there is no log.
         log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: the system's.
 
+    A log that can't be read does not prevent the listing: every question then raises
+    ``RecordFormatError``, and ``verify`` names the damaged entries.
+
     Raises:
-        RecordFormatError: The log can't be read.
+        NaiveDatetimeError: ``since`` or ``until`` has no time zone.
+        ConfigurationError: ``since`` is after ``until``.
         ArgumentTypeError: An argument has the wrong type.
     """
     location = StreamLocation.of(storage, stream, log)
-    return read_location(location, match_by=match_by, work_dir=work_dir)
+    window = Window(
+        since=None if since is None else to_utc(since, "since"),
+        until=None if until is None else to_utc(until, "until"),
+    )
+    return _read(location, window, match_by, work_dir)
 
 
 def read_location(
@@ -58,23 +80,44 @@ def read_location(
     match_by: str | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
-    """Return the history of a stream: see :func:`read_history`."""
-    found = _list_syncs(location)
+    """Return the history of a stream: see :func:`read_history`.
+
+    Raises:
+        RecordFormatError: The log can't be read.
+    """
+    history = _read(location, ALL_TIMES, match_by, work_dir)
+    history.check_log()
+    return history
+
+
+def _read(
+    location: StreamLocation,
+    window: Window,
+    match_by: str | None,
+    work_dir: str | PathLike[str] | None,
+) -> CohortHistory:
+    found = _list_syncs(location, window)
     if found.lacks_files:
         # Perhaps it was published between our two listings; then its files are there now.
-        found = _list_syncs(location)
-    if match_by is None:
-        head = found.log.head
-        match_by = "amplitude_id" if head is None else head.schema.key
+        found = _list_syncs(location, window)
+    head = None
+    if match_by is None and found.log_fault is None:
+        try:
+            head = found.log.head
+        except RecordFormatError as error:
+            found = evolve(found, log_fault=error)
     return CohortHistory(
         stream=location.stream,
         syncs=found.syncs,
         skipped=found.skipped,
-        match_by=match_by,
+        match_by=match_by or ("amplitude_id" if head is None else head.schema.key),
+        window=window,
         work_dir=work_dir,
         partial=found.partial,
         log=found.log,
+        log_fault=found.log_fault,
         open=location.data.open,
+        read_again=partial(_read, location, window, match_by, work_dir),
     )
 
 
@@ -100,20 +143,33 @@ class _Syncs:
     partial: tuple[BucketSync, ...]
     skipped: tuple[SkippedObject, ...]
     log: SyncLog
+    log_fault: RecordFormatError | None = None
+    """The reason why the syncs were told apart without the log."""
 
     @property
     def lacks_files(self) -> bool:
         """True if a file is missing, although the log does not show that it was removed."""
+        if self.log_fault is not None:
+            return False
         missing = {(sync.synced_at, t) for sync in self.syncs for t in sync.missing}
         return bool(missing) and not missing <= removed_files(self.log)
 
 
-def _list_syncs(location: StreamLocation) -> _Syncs:
+def _list_syncs(location: StreamLocation, window: Window) -> _Syncs:
     # The data is listed before the log. So a sync that the log shows as published is complete
     # in the data, or was published between the listings. In the other order, the data could
     # show files of which the log knows nothing yet.
-    listed = list(location.list_files())
+    listed = list(_list_files(location, window))
     log = location.read_log()
+    try:
+        return _sort_syncs(listed, log)
+    except RecordFormatError as error:
+        no_log = SyncLog(location.stream, None, location.log.open)
+        return evolve(_sort_syncs(listed, no_log), log=log, log_fault=error)
+
+
+def _sort_syncs(listed: list[StreamFile | SkippedObject], log: SyncLog) -> _Syncs:
+    """Group the listed files by sync; the log tells which of the incomplete ones count."""
     skipped = [item for item in listed if isinstance(item, SkippedObject)]
     by_time = dict[datetime, list[StreamFile]]()
     for item in listed:
@@ -133,6 +189,20 @@ def _list_syncs(location: StreamLocation) -> _Syncs:
             is_known = synced_at not in unpublished()
         (syncs if is_known else partial).append(sync)
     return _Syncs(syncs=tuple(syncs), partial=tuple(partial), skipped=tuple(skipped), log=log)
+
+
+def _list_files(location: StreamLocation, window: Window) -> Iterator[StreamFile | SkippedObject]:
+    """Yield the stream's visible files in a window, and the other objects listed with them."""
+    start_after = None
+    if window.since is not None:
+        start_after = location.stream.data_prefix + hour_in_name(window.since)
+    for item in location.list_files(start_after=start_after):
+        if isinstance(item, SkippedObject) or window.contains(item.name.synced_at):
+            yield item
+        elif window.until is not None and (
+            hour_in_name(item.name.synced_at) > hour_in_name(window.until)
+        ):
+            return
 
 
 def _choose_files(

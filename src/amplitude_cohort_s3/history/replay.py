@@ -1,159 +1,78 @@
-"""The syncs of a stream and their files, from which members and changes are replayed.
+"""The members at each sync and the changes between them, also if files are missing.
 
 The files of one sync may not be enough to know its members: ``existing`` may be pruned or
 lost. They can still be replayed, because members at one sync plus the changes after it
 are the members at a later sync. The same works backwards. A snapshot is a sync whose own
-files are enough; from one snapshot and all changes the whole history follows. If instead
-a file of changes is missing, its rows are the difference of the members at this sync and
-at the sync before.
+files are enough; from one snapshot and all changes the whole history follows.
+
+Every question uses the same members at each sync: see :mod:`.origins`. Its changes are
+those that its files list, if these lead from the members at the sync before to its own.
+They may not, because a sync between the two is lost. A log shows that, but without a log
+it only shows when the members are compared. Then, or if a file of changes is missing, the
+changes are the difference of the members at the two syncs.
 """
 
 import heapq
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sized
-from datetime import UTC, datetime
-from os import PathLike
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import groupby, repeat
+from operator import itemgetter
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from .._time import to_utc
-from ..diff.cohort_diff import diff_members
-from ..errors import NoSyncYetError
-from ..format.columns import ID_COLUMNS, Row
-from ..format.filename import CohortFileName, DiffType
-from ..format.reader import read_table
+from ..errors import ObjectNotFoundError, UnknownMembersError
+from ..format.filename import DiffType
 from ..format.schema import RowSchema
-from ..log.listing import BucketSync, SkippedObject, SyncState, UnpublishedSync
-from ..log.records import RecordedFile, SyncRecord
-from ..log.stream import CohortStream
-from ..log.sync_log import OpenObject, SyncLog
+from ..log.listing import BucketSync
 from ..sources.protocol import CsvSource
 from ._external_sort import external_sort
-from .members import Members, needed_files, object_source, recorded_source
-from .stays import Change, ChangeKind, NumberedStay, stays_of
+from .key_digests import KeyDigests, key_digests
+from .member_rows import KeyedRow
+from .members import Members, needed_files
+from .origins import Origin, SyncFacts, numbers_on_schedule, origins_of
+from .stays import Change, ChangeKind, NumberedStay, RowMerge, snapshots_to_show, stays_of
+from .sync_files import CHANGES, SyncFiles
 
-CHANGES = {DiffType.ENTERING: ChangeKind.ENTERED, DiffType.EXITING: ChangeKind.EXITED}
-"""The files of changes, and the kind of change of their rows."""
-
-FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
-
-NO_SYNC = str(NoSyncYetError(FAR_FUTURE, None))
-"""Shown for an empty history: most often the stream was mistyped."""
-
-
-def _count(values: Sized) -> str:
-    return f"<{len(values)}>"
-
-
-def _count_syncs(syncs: Sized) -> str:
-    return _count(syncs) if syncs else f"<0: {NO_SYNC}>"
+ENTERING, EXITING, EXISTING = DiffType
 
 
 @frozen(kw_only=True)
-class Replay:
-    """The syncs of a stream, oldest first, with their log and their files.
+class Replay(SyncFiles):
+    """The syncs of a stream, and the members and changes that follow from their files."""
 
-    Attributes:
-        stream: The stream of the syncs.
-        syncs: The syncs whose members are known.
-        skipped: Objects in the listing that are not files of the stream, with the reasons.
-        match_by: The column by which members are matched.
-        log: The log of the stream, read on demand; empty if the stream has none.
-        work_dir: The folder for temporary files. Default: the system's.
-    """
+    _links: dict[int, bool] = field(factory=dict[int, bool], init=False, repr=False, eq=False)
+    _digests: dict[int, KeyDigests | None] = field(
+        factory=dict[int, KeyDigests | None], init=False, repr=False, eq=False
+    )
+    _known_origins: list[Origin] = field(factory=list[Origin], init=False, repr=False, eq=False)
 
-    stream: CohortStream
-    syncs: tuple[BucketSync, ...] = field(repr=_count_syncs)
-    skipped: tuple[SkippedObject, ...] = field(default=(), repr=_count)
-    match_by: str = "amplitude_id"
-    work_dir: str | PathLike[str] | None = field(default=None, repr=False)
-    _partial: tuple[BucketSync, ...] = field(default=(), repr=False, alias="partial")
-    log: SyncLog = field(repr=False)
-    _open: OpenObject = field(repr=False, alias="open")
-
-    def record(self, sync: BucketSync) -> SyncRecord | None:
-        """Return the record of a sync, or None if it is not in the log.
-
-        The counts and digests are those after later calls of ``forget``.
-
-        Raises:
-            RecordFormatError: The log can't be read.
-        """
-        return self.log.published_at(sync.synced_at)
-
-    @property
-    def unpublished(self) -> tuple[UnpublishedSync, ...]:
-        """The syncs that are not part of the history: void, in doubt, or incomplete.
-
-        Raises:
-            RecordFormatError: The log can't be read.
-        """
-        files = {sync.synced_at: sync.files for sync in self._partial}
-        recorded = [
-            UnpublishedSync(
-                synced_at=record.synced_at,
-                state=SyncState.VOID if void else SyncState.IN_DOUBT,
-                files=files.pop(record.synced_at, {}),
-            )
-            for record, void in self.log.unpublished()
-        ]
-        incomplete = (
-            UnpublishedSync(synced_at=synced_at, state=SyncState.INCOMPLETE, files=found)
-            for synced_at, found in files.items()
+    def _facts(self, number: int, trusted: frozenset[int] = frozenset()) -> SyncFacts:
+        sync = self.syncs[number]
+        record = self.record(sync)
+        own = None if record is None or record.adopted else record
+        follows = number > 0 and not self.has_gap_before(sync)
+        return SyncFacts(
+            members=self.has_snapshot(sync),
+            before=own is not None and sync.files.keys() >= set(own.existing.previous_files),
+            changes=sync.files.keys() >= CHANGES.keys(),
+            follows=follows,
+            surely=follows and (own is not None or number in trusted),
         )
-        return tuple(sorted([*recorded, *incomplete], key=lambda sync: sync.synced_at))
-
-    # --- Files -------------------------------------------------------------------------
 
     @property
-    def schema(self) -> RowSchema:
-        """The columns of all syncs, in the order in which they first appeared.
-
-        Raises:
-            RecordFormatError, MalformedCsvError: The log or a file can't be read.
-        """
-        names = dict.fromkeys(name for sync in self.syncs for name in self._properties(sync))
-        if self.match_by not in ID_COLUMNS:
-            names.setdefault(self.match_by)
-        return RowSchema(properties=tuple(names), key=self.match_by)
+    def _on_schedule(self) -> frozenset[int]:
+        return numbers_on_schedule([sync.synced_at for sync in self.syncs])
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of the cells of the rows of events and stays."""
-        return self.schema.columns
+    def _origins(self) -> Sequence[Origin]:
+        if not self._known_origins:
+            trusted = self._on_schedule
+            facts = [self._facts(number, trusted) for number in range(len(self.syncs))]
+            self._known_origins.extend(origins_of(facts, begins_empty=self.has_known_start))
+        return self._known_origins
 
-    def source(self, sync: BucketSync, diff_type: DiffType) -> CsvSource:
-        """Return the bytes of one file, verified while they are read if it has a record."""
-        record = self.record(sync)
-        if record is None:
-            return object_source(sync.files[diff_type].key, self._open)
-        return recorded_source(record, diff_type, self._open, self._replacing)
-
-    def rows(self, sync: BucketSync, diff_type: DiffType) -> Iterator[Row]:
-        """Yield the rows of one file, in the order and the columns of the file.
-
-        Raises:
-            MalformedCsvError: The file is not valid CSV of a cohort.
-        """
-        source = self.source(sync, diff_type)
-        with source.reading():
-            for batch in read_table(source.chunks(), canonical=source.canonical).batches:
-                yield from batch
-
-    @property
-    def _replacing(self) -> Mapping[str, RecordedFile]:
-        """The files that an unfinished amendment may have replaced already."""
-        pending = self.log.pending
-        return {} if pending is None else pending.replaced
-
-    def _properties(self, sync: BucketSync) -> tuple[str, ...]:
-        record = self.record(sync)
-        if record is not None:
-            return record.schema.properties
-        tables = [read_table(self.source(sync, t).chunks()) for t in sync.files]
-        return tuple(dict.fromkeys(name for table in tables for name in table.properties))
-
-    # --- Members -----------------------------------------------------------------------
+    # --- Members -------------------------------------------------------------------------
 
     def members_at(self, when: datetime | BucketSync) -> Members:
         """Return the members at the newest sync that is not after a time.
@@ -169,159 +88,253 @@ class Replay:
             NaiveDatetimeError: ``when`` has no time zone.
             ArgumentTypeError: ``when`` is a text, a date or a number.
             NoSyncYetError: The first sync is later.
+            UnknownMembersError: The time is not in the window of the history, or the files
+                from which the members follow are lost.
         """
         index = self._index(when)
         sync = self.syncs[index]
         if not self.has_snapshot(sync):
-            return Members(schema=self.schema, sources={DiffType.EXISTING: self._replayed(index)})
+            schema = self.schema
+            self._check_known([index])
+            return Members(
+                schema=schema,
+                sources={
+                    EXISTING: CsvSource(
+                        chunks=lambda: schema.encode(
+                            row for _, row in self._replayed(index, schema)
+                        ),
+                        canonical=True,
+                    )
+                },
+            )
         record = self.record(sync)
-        if record is not None:
-            return Members.of_record(record, self._open, self._replacing)
+        if record is not None and record.schema.key == self.match_by:
+            sources = {t: self.source(sync, t) for t in needed_files(record)}
+            chunks = partial(self._snapshot_chunks, sync, record.schema)
+            sources[EXISTING] = evolve(sources[EXISTING], chunks=chunks)
+            return Members(schema=record.schema, rows=record.members, sources=sources)
         return Members(
-            schema=RowSchema(properties=self._properties(sync), key=self.match_by),
-            sources={t: self.source(sync, t) for t in DiffType},
+            schema=self._schema_of(self._properties(sync)),
+            sources={t: self.source(sync, t) for t in DiffType if t in sync.files},
             work_dir=self.work_dir,
         )
 
-    def _index(self, when: datetime | BucketSync) -> int:
-        if isinstance(when, BucketSync):
-            return self._number(when)
-        instant = to_utc(when, "when")
-        index = bisect_right(self.syncs, instant, key=lambda sync: sync.synced_at) - 1
-        if index < 0:
-            raise NoSyncYetError(instant, self.syncs[0].synced_at if self.syncs else None)
-        return index
+    def _snapshot_chunks(self, sync: BucketSync, schema: RowSchema) -> Iterator[bytes]:
+        """Yield the file existing or, if ``prune`` has removed it by now, the members.
 
-    def _number(self, sync: BucketSync) -> int:
-        number = bisect_left(self.syncs, sync.synced_at, key=lambda s: s.synced_at)
-        if self.syncs[number : number + 1] != (sync,):
-            msg = f"the sync of {sync.synced_at.isoformat()} is not in this history"
-            raise ValueError(msg)
-        return number
-
-    def has_snapshot(self, sync: BucketSync) -> bool:
-        """Return True if the sync's own files are enough to know its members."""
-        if not sync.missing:
-            return True
-        record = self.record(sync)
-        return record is not None and sync.files.keys() >= set(needed_files(record))
-
-    @property
-    def has_known_start(self) -> bool:
-        """True if the log states that there was no member before the first sync."""
-        record = self.record(self.syncs[0]) if self.syncs else None
-        return record is not None and record.previous is None and not record.adopted
-
-    def has_gap_before(self, sync: BucketSync) -> bool:
-        """Return True if a sync between this one and the one before it is missing.
-
-        The log shows it or, without a log, the files of an incomplete sync.
+        The members may take its place: ``(entering | members) - exiting`` are the members.
         """
-        number = self._number(sync)
-        if not number:
-            return False
-        earlier = self.syncs[number - 1]
-        record, before = self.record(sync), self.record(earlier)
-        if record is None:
-            between = (one.synced_at for one in self._partial)
-            return any(earlier.synced_at < when < sync.synced_at for when in between)
-        if record.previous is None or before is None:
-            return False
-        return record.previous.number != before.number
-
-    def _replayed(self, index: int) -> CsvSource:
-        """Return the members at a sync that is not a snapshot.
-
-        An earlier snapshot is preferred, because a later one shows later properties.
-        """
-        snapshots = [n for n, sync in enumerate(self.syncs) if self.has_snapshot(sync)]
-        earlier = [n for n in snapshots if n < index]
-        nearest: int | None
-        if earlier:
-            nearest, numbers = earlier[-1], range(earlier[-1] + 1, index + 1)
-        elif snapshots and not self.has_known_start:
-            nearest, numbers = snapshots[0], range(snapshots[0] + 1)
+        try:
+            chunks = self.source(sync, EXISTING).chunks()
+            first = next(chunks, b"")
+        except ObjectNotFoundError:
+            newer = self.newer()
+            now = None if newer is None else newer.syncs[newer._index(sync.synced_at)]  # noqa: SLF001
+            if newer is None or now is None or now.synced_at != sync.synced_at:
+                raise
+            rows = newer.members_at(now).csv_source(schema).rows_of(schema, fill=True)
+            yield from schema.encode(rows)
         else:
-            nearest, numbers = None, range(index + 1)
-        schema = self.schema
+            yield first
+            yield from chunks
 
-        def rows() -> Iterator[Row]:
-            for stay in self._stays(schema, numbers, nearest):
-                if (stay.entered or 0) <= index and (stay.exited is None or stay.exited > index):
-                    yield stay.row
+    def _check_known(self, numbers: Iterable[int]) -> None:
+        """Raise unless the members at some syncs are known.
 
-        return CsvSource(chunks=lambda: schema.encode(rows()), canonical=True)
+        Raises:
+            UnknownMembersError: They are not.
+        """
+        for number in numbers:
+            if self._origins[number] is Origin.UNKNOWN:
+                reason = "files are lost, and they do not follow from those of other syncs"
+                hint = "Read the history with since or until, to leave out this sync"
+                raise UnknownMembersError(self.syncs[number].synced_at, reason, hint)
 
-    # --- Changes -----------------------------------------------------------------------
+    def _members(self, number: int, schema: RowSchema) -> Iterator[KeyedRow]:
+        """Yield the members at a sync, in order."""
+        self._check_known([number])
+        if self._origins[number] is not Origin.FILES:
+            return self._replayed(number, schema)
+        members = self.members_at(self.syncs[number]).csv_source(schema)
+        index = schema.key_index
+        return ((row[index].encode(), row) for row in members.rows_of(schema, fill=True))
+
+    def _members_before(self, number: int, schema: RowSchema) -> Iterator[KeyedRow]:
+        """Yield the members before a sync, from its own files: see ``ExistingMeaning``."""
+        for key, row_in in self._merged_rows(self.syncs[number], DiffType, schema):
+            if EXITING in row_in:
+                yield key, row_in[EXITING]
+            elif ENTERING not in row_in:
+                yield key, row_in[EXISTING]
+
+    def _replayed(self, index: int, schema: RowSchema) -> Iterator[KeyedRow]:
+        """Yield the members at a sync that is not a snapshot."""
+        base, origins = index, self._origins
+        if origins[index] is Origin.EARLIER:
+            while base >= 0 and origins[base] is Origin.EARLIER:
+                base -= 1
+            numbers = range(base + 1, index + 1)
+            present = [] if base < 0 else [self._present(base, schema)]
+        else:
+            base += 1
+            while origins[base] is Origin.LATER and self._facts(base).changes:
+                base += 1
+            if self._facts(base).changes:
+                numbers = range(index + 1, base + 1)
+                present = [self._present(base, schema)]
+            else:
+                numbers = range(index + 1, base)
+                rows = self._members_before(base, schema)
+                present = [((key, base - 1, ChangeKind.PRESENT, row) for key, row in rows)]
+        changes = (
+            (key, number, kind, row)
+            for number in numbers
+            for diff_type, kind in CHANGES.items()
+            for key, row in self._listed_rows(number, diff_type, schema)
+        )
+        ordered = external_sort(changes, work_dir=self.work_dir)
+        for stay in stays_of(heapq.merge(*present, ordered), self._row_merge(schema)):
+            if (stay.entered or 0) <= index and (stay.exited is None or stay.exited > index):
+                yield stay.row[schema.key_index].encode(), stay.row
+
+    def _present(self, number: int, schema: RowSchema) -> Iterator[Change]:
+        """Yield the members at a sync, in order, as changes."""
+        for key, row in self._members(number, schema):
+            yield key, number, ChangeKind.PRESENT, row
+
+    # --- Changes -------------------------------------------------------------------------
 
     def is_derived(self, sync: BucketSync, diff_type: DiffType) -> bool:
         """Return True if the changes at a sync are computed from the members around it.
 
-        That is so if their file or the sync before is missing, while the members at this
-        sync and those before it are known.
+        That is so if their file is missing, or does not lead from the members at the sync
+        before to those at this one, and the members at both are known.
         """
         number = self._number(sync)
-        if diff_type in sync.files and not self.has_gap_before(sync):
+        if self._is_listed(number, diff_type):
             return False
-        if not number or not self.has_snapshot(sync):
-            return False
-        return self.has_known_start or any(map(self.has_snapshot, self.syncs[:number]))
+        if not number:
+            return self.has_known_start and self._origins[0] is not Origin.UNKNOWN
+        return Origin.UNKNOWN not in self._origins[number - 1 : number + 1]
 
-    def _changed_rows(self, number: int, diff_type: DiffType, schema: RowSchema) -> Iterator[Row]:
-        """Yield the rows of the users who entered or exited at a sync."""
+    def _is_listed(
+        self, number: int, diff_type: DiffType, trusted: frozenset[int] = frozenset()
+    ) -> bool:
+        """Return True if a file lists the changes of a sync.
+
+        Args:
+            number: The sync.
+            diff_type: The file.
+            trusted: The syncs without a record before which no sync is missing. At others,
+                the members at the two syncs are compared, which reads all of them.
+        """
         sync = self.syncs[number]
-        if self.is_derived(sync, diff_type):
-            before, now = (
-                self.members_at(s).csv_source(schema).rows_of(schema, fill=True)
-                for s in self.syncs[number - 1 : number + 1]
-            )
-            with diff_members(before, now, schema=schema, work_dir=self.work_dir) as diff:
-                yield from diff.rows(diff_type)
-        elif diff_type in sync.files:
-            yield from self.source(sync, diff_type).rows_of(schema, fill=True)
+        if diff_type not in sync.files or (number and self.has_gap_before(sync)):
+            return False
+        record = self.record(sync)
+        if not number or (record is not None and not record.adopted) or number in trusted:
+            return True
+        if number not in self._links:
+            self._links[number] = self._leads_here(number)
+        return self._links[number]
+
+    def _leads_here(self, number: int) -> bool:
+        """Return True if the changes lead from the members at the sync before to those here."""
+        if Origin.UNKNOWN in self._origins[number - 1 : number + 1]:
+            return True  # There is nothing to compare.
+        before, now = self._key_digests(number - 1), self._key_digests(number)
+        if before is not None and now is not None and before.members == now.before:
+            return True
+        schema = self._schema_of(())
+        sides = (
+            self._members(number - 1, schema),
+            *(self._listed_rows(number, diff_type, schema) for diff_type in CHANGES),
+            self._members(number, schema),
+        )
+        merged = heapq.merge(
+            *(zip(map(itemgetter(0), side), repeat(n)) for n, side in enumerate(sides))
+        )
+        allowed = ([0, 3], [1, 3], [0, 2])  # Users who stayed, entered, and exited.
+        return all(
+            [side for _, side in same_key] in allowed
+            for _, same_key in groupby(merged, key=itemgetter(0))
+        )
+
+    def _key_digests(self, number: int) -> KeyDigests | None:
+        """Return the digests of a sync without a record; None if they can't be computed."""
+        sync = self.syncs[number]
+        if sync.missing:
+            return None
+        if number not in self._digests:
+            self._digests[number] = key_digests(*(self._key_batches(sync, t) for t in DiffType))
+        return self._digests[number]
+
+    def _listed_rows(
+        self, number: int, diff_type: DiffType, schema: RowSchema
+    ) -> Iterator[KeyedRow]:
+        """Yield the rows of a file of changes; a user in both files is not a member."""
+        sync = self.syncs[number]
+        record = self.record(sync)
+        is_disjoint = record is not None and not record.adopted
+        if diff_type is EXITING or is_disjoint or EXITING not in sync.files:
+            yield from self.member_rows(sync, diff_type, schema)
+            return
+        for key, row_in in self._merged_rows(sync, CHANGES, schema):
+            if EXITING not in row_in:
+                yield key, row_in[ENTERING]
+
+    def _changed_rows(
+        self,
+        number: int,
+        diff_type: DiffType,
+        schema: RowSchema,
+        trusted: frozenset[int] = frozenset(),
+    ) -> tuple[bool, Iterator[KeyedRow]]:
+        """Return whether the changes at a sync are derived, and the rows of these users."""
+        if self._is_listed(number, diff_type, trusted):
+            return False, self._listed_rows(number, diff_type, schema)
+        if not number and not self.has_known_start:
+            return False, iter(())
+        return True, self._derived_rows(number, diff_type, schema)
+
+    def _derived_rows(
+        self, number: int, diff_type: DiffType, schema: RowSchema
+    ) -> Iterator[KeyedRow]:
+        """Yield the difference of the members at a sync and at the one before."""
+        now = self._members(number, schema)
+        before = self._members(number - 1, schema) if number else iter(())
+        only, others = (now, before) if diff_type is ENTERING else (before, now)
+        other = next(others, None)
+        for key, row in only:
+            while other is not None and other[0] < key:
+                other = next(others, None)
+            if other is None or other[0] != key:
+                yield key, row
 
     def _all_stays(self, schema: RowSchema, key: str | None = None) -> Iterator[NumberedStay]:
         """Yield the stays of all users, or of the one user with a key, in the order of the key."""
         numbers = range(len(self.syncs))
-        newest = next((n for n in reversed(numbers) if self.has_snapshot(self.syncs[n])), None)
-        return self._stays(schema, numbers, newest, key)
-
-    def _stays(
-        self,
-        schema: RowSchema,
-        numbers: Iterable[int],
-        snapshot: int | None,
-        key: str | None = None,
-    ) -> Iterator[NumberedStay]:
-        """Yield the stays that follow from the changes at some syncs and from a snapshot."""
-        changes = (c for number in numbers for c in self._changes_at(number, schema))
-        present = iter(()) if snapshot is None else self._present(snapshot, schema)
+        self._check_known(numbers)
+        changes = (
+            (key, number, kind, row)
+            for number in numbers
+            for diff_type, kind in CHANGES.items()
+            for key, row in self._changed_rows(number, diff_type, schema)[1]
+        )
+        snapshots = [n for n in numbers if self._origins[n] is Origin.FILES]
+        shown = snapshots_to_show(snapshots, self._columns_at)
+        present = [self._present(number, schema) for number in shown]
         if key is not None:
             wanted = key.encode()
             changes = (change for change in changes if change[0] == wanted)
-            present = (change for change in present if change[0] == wanted)
+            present = [(c for c in of_sync if c[0] == wanted) for of_sync in present]
         ordered = external_sort(changes, work_dir=self.work_dir)
-        return stays_of(heapq.merge(present, ordered))
+        return stays_of(heapq.merge(*present, ordered), self._row_merge(schema))
 
-    def _changes_at(self, number: int, schema: RowSchema) -> Iterator[Change]:
-        for diff_type, kind in CHANGES.items():
-            for row in self._changed_rows(number, diff_type, schema):
-                yield row[schema.key_index].encode(), number, kind, row
+    def _row_merge(self, schema: RowSchema) -> RowMerge:
+        return RowMerge.of(self._columns_at, schema.columns)
 
-    def _present(self, number: int, schema: RowSchema) -> Iterator[Change]:
-        """Yield the members at a sync, in order, as changes."""
-        members = self.members_at(self.syncs[number]).csv_source(schema)
-        for row in members.rows_of(schema, fill=True):
-            yield row[schema.key_index].encode(), number, ChangeKind.PRESENT, row
-
-
-Files = frozenset[tuple[datetime, DiffType]]
-"""Files of a stream, each by the time of its sync and its type."""
-
-
-def removed_files(log: SyncLog) -> Files:
-    """Return the files that were removed according to the log, or are being removed."""
-    pending = log.pending
-    keys = log.removed.union(() if pending is None else pending.removed)
-    names = [CohortFileName.from_key(key)[1] for key in keys]
-    return frozenset((name.synced_at, name.diff_type) for name in names)
+    @property
+    def _columns_at(self) -> list[frozenset[str]]:
+        """The columns of each sync."""
+        return [frozenset(self._columns_of(sync)) for sync in self.syncs]

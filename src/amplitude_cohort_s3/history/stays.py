@@ -1,10 +1,11 @@
 """Stays: the periods in which users were members, computed from changes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import IntEnum
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
+from typing import Self
 
 from attrs import field, frozen
 
@@ -32,7 +33,8 @@ class Stay:
             already a member at the first known sync.
         exited: The time of the first sync without the user, so the end is exclusive;
             None for current members.
-        row: The newest cells of the user that are known from this stay.
+        row: The newest cells of the user that are known from this stay. A property that a
+            later sync no longer had keeps the last value that was known.
         columns: The names of the cells.
     """
 
@@ -52,30 +54,93 @@ class NumberedStay:
     is_return: bool
 
 
-def stays_of(changes: Iterable[Change]) -> Iterator[NumberedStay]:
+@frozen
+class RowMerge:
+    """Combines the rows of one stay into the newest known cells.
+
+    Attributes:
+        has_cells: For each sync, True for each column that the sync has; empty if all syncs
+            have the same columns.
+    """
+
+    has_cells: Sequence[tuple[bool, ...]]
+
+    @classmethod
+    def of(cls, columns_at: Sequence[frozenset[str]], columns: Sequence[str]) -> Self:
+        """Return the merge for syncs with these columns, and rows with those."""
+        if len(set(columns_at)) <= 1:
+            return cls(())
+        return cls([tuple([name in has for name in columns]) for has in columns_at])
+
+    def newer(self, number: int, kind: ChangeKind, known: Row, cells: Row) -> Row:
+        """Return the newest known cells of a stay.
+
+        An empty cell counts only if the sync has the column. The cells of ``exiting`` are
+        from the sync before, so that one must have the column too.
+
+        Args:
+            number: The number of the change's sync.
+            kind: The kind of the change.
+            known: The cells that are known from earlier changes.
+            cells: The cells of the change.
+        """
+        if not self.has_cells:
+            return cells
+        has = self.has_cells[number]
+        before = self.has_cells[number - 1] if kind == ChangeKind.EXITED and number else has
+        return tuple(
+            [
+                cell if cell or (now and then) else old
+                for old, cell, now, then in zip(known, cells, has, before, strict=True)
+            ]
+        )
+
+
+def snapshots_to_show(snapshots: Sequence[int], columns_at: Sequence[frozenset[str]]) -> list[int]:
+    """Return the snapshots from which the newest cells of all stays are known.
+
+    They are the newest one and, for each sync that dropped a column, the last one before it.
+
+    Args:
+        snapshots: The numbers of the syncs whose files show all members.
+        columns_at: The columns of each sync.
+
+    >>> with_plan, without = frozenset({"user_id", "plan"}), frozenset({"user_id"})
+    >>> snapshots_to_show(range(4), [with_plan, with_plan, without, without])
+    [1, 3]
+    """
+    shown = set(snapshots[-1:])
+    for number in range(1, len(columns_at)):
+        for dropped in columns_at[number - 1] - columns_at[number]:
+            earlier = (n for n in reversed(snapshots) if n < number and dropped in columns_at[n])
+            shown.update(islice(earlier, 1))
+    return sorted(shown)
+
+
+def stays_of(changes: Iterable[Change], merge: RowMerge) -> Iterator[NumberedStay]:
     """Yield the stays that result from changes; those of one user follow each other.
 
     Args:
         changes: All changes, sorted.
+        merge: Combines the rows of one stay.
     """
     for _, of_one_user in groupby(changes, key=itemgetter(0)):
-        yield from _stays_of_one_user(of_one_user)
+        yield from _stays_of_one_user(of_one_user, merge)
 
 
-def _stays_of_one_user(changes: Iterable[Change]) -> Iterator[NumberedStay]:
+def _stays_of_one_user(changes: Iterable[Change], merge: RowMerge) -> Iterator[NumberedStay]:
     is_member = has_left = False
     entered: int | None = None
     row: Row = ()
     for _, number, kind, cells in changes:
+        row = merge.newer(number, kind, row, cells) if is_member else cells
         if kind == ChangeKind.EXITED:
             # An exit without an entry: the user was a member before the first known sync.
             if is_member or not has_left:
-                yield NumberedStay(entered=entered, exited=number, row=cells, is_return=has_left)
+                yield NumberedStay(entered=entered, exited=number, row=row, is_return=has_left)
             is_member, has_left, entered = False, True, None
         elif not is_member:
-            is_member, row = True, cells
+            is_member = True
             entered = number if kind == ChangeKind.ENTERED or has_left else None
-        else:
-            row = cells
     if is_member:
         yield NumberedStay(entered=entered, exited=None, row=row, is_return=has_left)

@@ -1,206 +1,312 @@
 """Verification: checks that the syncs of a history, its files and its log agree."""
 
-import heapq
-import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import groupby, repeat
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+
+from attrs import evolve, frozen
 
 from .._display import counted
-from ..errors import CohortS3Error, ObjectChangedError
+from ..errors import LogError, NoSyncYetError, ObjectChangedError, RecordFormatError
 from ..format.columns import ID_COLUMNS
-from ..format.existing_meaning import ExistingMeaning
+from ..format.content import verified
 from ..format.filename import CohortFileName, DiffType
-from ..format.schema import RowSchema
-from ..log.listing import SAME_SYNC, BucketSync, SyncState
-from ._external_sort import external_sort
+from ..log.listing import SAME_SYNC, BucketSync
+from ..log.records import SyncRecord
+from ..storage.protocol import ObjectInfo
+from ._file_checks import (
+    FileFacts,
+    content_fault,
+    part_faults,
+    read_canonical,
+    read_foreign,
+    stored_faults,
+)
+from ._log_checks import CheckedLog, check_log, count_faults, has_digest_of_existing
+from ._set_checks import compare_sets, is_digest_of
 from .findings import Finding, FindingKind
-from .replay import CHANGES, Files, Replay, removed_files
+from .replay import Replay
+from .sync_files import CHANGES, FAR_FUTURE, Files
 
 
 def verify(replay: Replay) -> tuple[Finding, ...]:
     """Return the faults of a history: see ``CohortHistory.verify``."""
-    findings = [
-        Finding(kind=_UNPUBLISHED[sync.state], synced_at=sync.synced_at, count=len(sync.files))
-        for sync in replay.unpublished
-        if sync.files or sync.state is SyncState.IN_DOUBT
-    ]
-    removed = removed_files(replay.log)
-    findings += _log_findings(replay, removed)
-    findings += [
-        _finding(FindingKind.DUPLICATE_FILE, skipped.key)
-        for skipped in replay.skipped
-        if skipped.reason == SAME_SYNC
-    ]
-    was_readable = True
-    for number, sync in enumerate(replay.syncs):
-        of_files = list(_file_findings(replay, sync, removed))
-        readable = all(f.kind is FindingKind.MISSING_FILE for f in of_files)
-        findings += of_files
-        if readable and was_readable:
-            findings += _set_findings(replay, number)
-        was_readable = readable
-    return tuple(sorted(findings, key=lambda finding: finding.synced_at))
+    findings = _findings(replay)
+    if findings and (newer := replay.newer()) is not None:
+        # A sync, ``forget`` or ``prune`` changed the files in the meantime.
+        findings = _findings(newer)
+    return findings
 
 
-_UNPUBLISHED = {
-    SyncState.VOID: FindingKind.LEFTOVER,
-    SyncState.IN_DOUBT: FindingKind.IN_DOUBT,
-    SyncState.INCOMPLETE: FindingKind.INCOMPLETE_SYNC,
+def _findings(replay: Replay) -> tuple[Finding, ...]:
+    if not (replay.log.newest or replay.syncs or replay.unpublished):
+        raise NoSyncYetError(FAR_FUTURE, None)
+    log = check_log(replay.log)
+    match_by = replay.match_by
+    try:
+        replay.check_log()
+    except RecordFormatError:
+        # The damaged entries have been found; what does not need them is verified.
+        newest = max(log.published, default=None)
+        match_by = match_by if newest is None else log.published[newest].schema.key
+    # While one listing is verified, nobody looks again.
+    still: Replay = evolve(replay, log_fault=None, match_by=match_by, read_again=lambda: still)
+    found = _Verification(
+        replay=still, log=log, absent=log.absent, changing=log.changing
+    ).findings()
+    beginning = datetime.min.replace(tzinfo=UTC)
+    unique = dict.fromkeys(found)
+    return tuple(sorted(unique, key=lambda finding: finding.synced_at or beginning))
+
+
+_READABLE = {
+    FindingKind.MISSING_FILE,
+    FindingKind.ROWS_WITHOUT_KEY,
+    FindingKind.DUPLICATE_KEY,
 }
+"""The faults of files that can still be compared with others."""
+
+Fault = tuple[FindingKind, int, str]
+"""A kind, a count and a detail."""
 
 
-def _log_findings(replay: Replay, removed: Files) -> Iterator[Finding]:
-    """Yield the faults of the log, and the published syncs that are missing entirely."""
-    log = replay.log
-    if log.pending is not None:
-        yield Finding(
-            kind=FindingKind.UNFINISHED,
-            synced_at=log.pending.requested_at,
-            key=log.pending.key,
-            count=len(log.pending.replaced) + len(log.pending.removed),
+@frozen(kw_only=True)
+class _Verification:
+    """The verification of one history.
+
+    Attributes:
+        replay: The history.
+        log: Its log, which has been read completely.
+        absent: The files that were removed, or are being removed.
+        changing: The keys of files that may be in one of two states.
+    """
+
+    replay: Replay
+    log: CheckedLog
+    absent: Files
+    changing: frozenset[str]
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield all faults."""
+        yield from self.log.findings
+        yield from self._unpublished_syncs()
+        yield from self._amended_files()
+        yield from self._missing_syncs()
+        for skipped in self.replay.skipped:
+            if skipped.reason == SAME_SYNC:
+                yield _of_file(FindingKind.DUPLICATE_FILE, skipped.key)
+        was_readable = True
+        for number, sync in enumerate(self.replay.syncs):
+            of_files = list(self._files_of(sync))
+            yield from of_files
+            readable = all(finding.kind in _READABLE for finding in of_files)
+            yield from self._members_of(number, compare=readable and was_readable)
+            was_readable = readable
+
+    # --- The syncs in the listing and in the log -------------------------------------------
+
+    def _unpublished_syncs(self) -> Iterator[Finding]:
+        """Yield the syncs that are not part of the history, and the files that they left."""
+        partial = self.replay._partial  # noqa: SLF001 -- of this folder
+        visible = {sync.synced_at: sync.files for sync in (*self.replay.syncs, *partial)}
+        unlogged = visible.keys() - self.log.published.keys()
+        in_window = [r for r in self.log.unpublished if self.replay.window.contains(r.synced_at)]
+        for record in in_window:
+            files = visible[record.synced_at] if record.synced_at in unlogged else {}
+            is_void = record.number <= self.replay.log.last_ended
+            if files or not is_void:
+                kind = FindingKind.LEFTOVER if is_void else FindingKind.IN_DOUBT
+                yield Finding(kind=kind, synced_at=record.synced_at, count=len(files))
+        incomplete = {sync.synced_at for sync in partial}
+        covered = self.log.covers_from
+        for when in unlogged - {record.synced_at for record in self.log.unpublished}:
+            if when in incomplete:
+                kind = FindingKind.INCOMPLETE_SYNC
+            elif covered is not None and when >= covered:
+                kind = FindingKind.UNLOGGED_SYNC
+            else:
+                continue
+            yield Finding(kind=kind, synced_at=when, count=len(visible[when]))
+
+    def _amended_files(self) -> Iterator[Finding]:
+        """Yield the files that are not as the amendments would have them."""
+        pending = self.log.pending
+        if pending is not None:
+            yield Finding(
+                kind=FindingKind.UNFINISHED,
+                synced_at=pending.requested_at,
+                key=pending.key,
+                count=len(pending.replaced) + len(pending.removed),
+            )
+        for key in sorted(self.log.lost):
+            detail = "its replacement is lost: call forget again"
+            yield _of_file(FindingKind.UNFINISHED, key, detail)
+        for sync in self.replay.syncs:
+            for info in sync.files.values():
+                if info.key in self.log.removed:
+                    yield _of_file(FindingKind.REMOVED_FILE, info.key)
+
+    def _missing_syncs(self) -> Iterator[Finding]:
+        """Yield the files of published syncs of which no file is there."""
+        visible = {sync.synced_at for sync in self.replay.syncs}
+        for record in self.log.published.values():
+            if record.synced_at not in visible and self.replay.window.contains(record.synced_at):
+                for diff_type, file in record.files.items():
+                    if (record.synced_at, diff_type) not in self.absent:
+                        detail = f"{diff_type.value}; the whole sync is missing"
+                        yield _of_file(FindingKind.MISSING_FILE, file.key, detail)
+
+    # --- Files -----------------------------------------------------------------------------
+
+    def _files_of(self, sync: BucketSync) -> Iterator[Finding]:
+        """Yield the faults of the single files of a sync."""
+        record = self.log.published.get(sync.synced_at)
+        columns = dict[str, None]()
+        for diff_type in DiffType:
+            info = sync.files.get(diff_type)
+            if info is None:
+                if (sync.synced_at, diff_type) not in self.absent:
+                    yield self._missing_file(sync, diff_type, record)
+                continue
+            faults = list[Fault]()
+            try:
+                facts = self._read(sync, diff_type, info, record, faults)
+            except LogError:
+                continue  # The entry has its own finding.
+            except ObjectChangedError:
+                faults = [(FindingKind.EDITED_FILE, 1, "")]
+            except Exception as error:
+                fault = content_fault(error)
+                if fault is None:
+                    raise
+                faults = [(FindingKind.UNREADABLE_FILE, 1, fault)]
+            else:
+                columns.update(dict.fromkeys(facts.columns))
+            for kind, count, detail in faults:
+                when, key = sync.synced_at, info.key
+                yield Finding(kind=kind, synced_at=when, key=key, count=count, detail=detail)
+        if record is not None and record.adopted and not sync.missing:
+            found = tuple(name for name in columns if name not in ID_COLUMNS)
+            if not {*record.schema.properties, record.schema.key} >= set(found):
+                yield _of_record(record, [f"properties: the files have {found}"])
+
+    def _missing_file(
+        self, sync: BucketSync, diff_type: DiffType, record: SyncRecord | None
+    ) -> Finding:
+        derived = diff_type is DiffType.EXISTING or self.replay.is_derived(sync, diff_type)
+        content = "follows from the syncs around it" if derived else "is unknown"
+        return Finding(
+            kind=FindingKind.MISSING_FILE,
+            synced_at=sync.synced_at,
+            key=None if record is None else record.files[diff_type].key,
+            detail=f"{diff_type.value}; its content {content}",
         )
-    for key in sorted(log.lost):
-        detail = "its replacement is lost: call forget again"
-        yield _finding(FindingKind.UNFINISHED, key, detail)
-    for record in log.broken_links():
-        yield Finding(kind=FindingKind.BROKEN_CHAIN, synced_at=record.synced_at, key=record.key)
-    visible = {sync.synced_at for sync in replay.syncs}
-    for record in log.published():
-        if record.synced_at not in visible:
-            for diff_type, file in record.files.items():
-                if (record.synced_at, diff_type) not in removed:
-                    detail = f"{diff_type.value}; the whole sync is missing"
-                    yield _finding(FindingKind.MISSING_FILE, file.key, detail)
+
+    def _read(
+        self,
+        sync: BucketSync,
+        diff_type: DiffType,
+        info: ObjectInfo,
+        record: SyncRecord | None,
+        faults: list[Fault],
+    ) -> FileFacts:
+        """Read a file, and add its faults to a list."""
+        source = self.replay.source(sync, diff_type)
+        file = self.log.contents.get(info.key) if record is None else record.files[diff_type]
+        if record is None and file is not None:
+            stored = source.chunks
+            source = evolve(source, chunks=lambda: verified(stored(), file, file.key))
+        if record is None or record.adopted:
+            key = self.replay.match_by if record is None else record.schema.key
+            facts = read_foreign(source, key, self.replay.work_dir)
+        else:
+            facts = read_canonical(source, record.schema)
+        faults += facts.faults
+        if file is None or info.key in self.changing:
+            return facts
+        if facts.rows != file.rows:
+            rows = f"{counted(facts.rows, 'row')}, {file.rows:,} recorded"
+            faults.append((FindingKind.EDITED_FILE, 1, rows))
+        open_object = self.replay._open  # noqa: SLF001 -- of this folder
+        differences = list(stored_faults(info, file, open_object))
+        if file.parts:
+            differences += part_faults(source.chunks(), file.parts)
+        faults += [(FindingKind.EDITED_FILE, 1, detail) for detail in differences]
+        return facts
+
+    # --- Members ---------------------------------------------------------------------------
+
+    def _members_of(self, number: int, *, compare: bool) -> Iterator[Finding]:
+        """Yield the contradictions between a sync, its record, and the sync before it.
+
+        Args:
+            number: The number of the sync in the history.
+            compare: True if the files of this sync and of the one before it can be read.
+        """
+        near = self.replay.syncs[max(number - 1, 0) : number + 1]
+        if any(info.key in self.changing for sync in near for info in sync.files.values()):
+            return  # One of the files may be replaced already while another is not.
+        sync = near[-1]
+        record = self.log.published.get(sync.synced_at)
+        faults = list[str]()
+        try:
+            if record is not None:
+                faults += self._wrong_counts(record, near)
+            if compare:
+                yield from self._compare(number, record, faults)
+        except LogError:
+            pass  # The entry has its own finding.
+        except Exception as error:
+            # A file of an earlier sync, which has its own finding.
+            if content_fault(error) is None:
+                raise
+        if faults and record is not None:
+            yield _of_record(record, faults)
+
+    def _wrong_counts(self, record: SyncRecord, near: Sequence[BucketSync]) -> Iterator[str]:
+        before = self.log.published.get(near[0].synced_at) if len(near) > 1 else None
+        if before is not None and self.replay.has_gap_before(near[-1]):
+            before = None
+        has_changes = CHANGES.keys() <= near[-1].files.keys()
+        return count_faults(record, before, has_changes=has_changes)
+
+    def _compare(
+        self, number: int, record: SyncRecord | None, faults: list[str]
+    ) -> Iterator[Finding]:
+        """Compare the sets of users; add the faults of the record to a list."""
+        replay = self.replay
+        sync = replay.syncs[number]
+        if not replay.has_snapshot(sync):
+            return
+        known_before = not replay.has_gap_before(sync) and (number > 0 or replay.has_known_start)
+        facts = compare_sets(
+            replay,
+            sync,
+            replay.syncs[number - 1] if number else None,
+            comparable=known_before and CHANGES.keys() <= sync.files.keys(),
+        )
+        if not sync.missing:
+            wrong = record is not None and not record.adopted
+            if not facts.meanings or (record and wrong and record.existing not in facts.meanings):
+                yield Finding(kind=FindingKind.MEANING_BROKEN, synced_at=sync.synced_at)
+        for kind, count in facts.faults.items():
+            yield Finding(kind=kind, synced_at=sync.synced_at, count=count)
+        if record is None or record.schema.key != replay.match_by:
+            return
+        if facts.members != record.members:
+            faults.append(f"members: {record.members:,} recorded, {facts.members:,} found")
+        before = 0 if record.adopted else facts.members_before
+        if not sync.missing and before != record.members_before:
+            faults.append(f"members_before: {record.members_before:,} recorded, {before:,} found")
+        # The digest of ``existing`` alone is compared with its record already.
+        if not has_digest_of_existing(record) and not is_digest_of(record, replay.members_at(sync)):
+            faults.append("members_sha256: it is not the digest of the members")
 
 
-def _finding(kind: FindingKind, key: str, detail: str = "") -> Finding:
+def _of_file(kind: FindingKind, key: str, detail: str = "") -> Finding:
     _, name = CohortFileName.from_key(key)
     return Finding(kind=kind, synced_at=name.synced_at, key=key, detail=detail)
 
 
-def _file_findings(replay: Replay, sync: BucketSync, removed: Files) -> Iterator[Finding]:
-    """Yield the faults of the single files of a sync."""
-    record = replay.record(sync)
-    changing = _changing(replay)
-    for diff_type in DiffType:
-        info = sync.files.get(diff_type)
-        if info is None:
-            if (sync.synced_at, diff_type) in removed:
-                continue
-            key = None if record is None else record.files[diff_type].key
-            derived = diff_type is DiffType.EXISTING or replay.is_derived(sync, diff_type)
-            content = "follows from the syncs around it" if derived else "is unknown"
-            kind, detail = FindingKind.MISSING_FILE, f"{diff_type.value}; its content {content}"
-        else:
-            key, detail = info.key, ""
-            try:
-                count = sum(1 for _ in replay.rows(sync, diff_type))
-            except ObjectChangedError:
-                kind = FindingKind.EDITED_FILE
-            except (CohortS3Error, zlib.error, EOFError) as error:
-                kind, detail = FindingKind.UNREADABLE_FILE, str(error)
-            else:
-                if record is None or key in changing or count == record.files[diff_type].rows:
-                    continue
-                kind, detail = FindingKind.EDITED_FILE, counted(count, "row")
-        yield Finding(kind=kind, synced_at=sync.synced_at, key=key, detail=detail)
-
-
-def _set_findings(replay: Replay, number: int) -> Iterator[Finding]:
-    """Yield the contradictions between the files of a sync, and to the sync before it."""
-    near = replay.syncs[max(number - 1, 0) : number + 1]
-    changing = _changing(replay)
-    if any(info.key in changing for sync in near for info in sync.files.values()):
-        return  # One of the files may be replaced already while another is not.
-    sync = near[-1]
-    if not sync.missing:
-        record = replay.record(sync)
-        meanings = possible_meanings(replay, sync)
-        wrong = record is not None and not record.adopted and record.existing not in meanings
-        if wrong or not meanings:
-            yield Finding(kind=FindingKind.MEANING_BROKEN, synced_at=sync.synced_at)
-    comparable = not replay.has_gap_before(sync) and (number > 0 or replay.has_known_start)
-    if (
-        comparable
-        and CHANGES.keys() <= sync.files.keys()
-        and (not number or replay.has_snapshot(sync))
-    ):
-        faults = _user_faults(
-            _member_keys(replay, near[0]) if number else (),
-            _keys(replay, sync, DiffType.ENTERING),
-            _keys(replay, sync, DiffType.EXITING),
-            _member_keys(replay, sync),
-        )
-        for kind, count in Counter(faults).items():
-            yield Finding(kind=kind, synced_at=sync.synced_at, count=count)
-
-
-def _user_faults(
-    before: Iterable[bytes],
-    entering: Iterable[bytes],
-    exiting: Iterable[bytes],
-    now: Iterable[bytes],
-) -> Iterator[FindingKind]:
-    """Yield the faults of the users who contradict ``now = (before | entering) - exiting``."""
-    for sides in _sides_by_key(before, entering, exiting, now):
-        was_member, entered, exited, is_member = (side in sides for side in range(4))
-        if len(sides) > len(set(sides)):
-            yield FindingKind.DUPLICATE_KEY
-        if entered and was_member:
-            yield FindingKind.ENTERED_TWICE
-        if exited and not was_member:
-            yield FindingKind.EXITED_UNSEEN
-        expected = entered or (was_member and not exited)
-        if expected and not is_member:
-            yield FindingKind.LOST_MEMBER
-        if is_member and not expected:
-            yield FindingKind.UNEXPLAINED_MEMBER
-
-
-def _changing(replay: Replay) -> frozenset[str]:
-    """Return the keys of files that may be in their state before or after an amendment."""
-    log = replay.log
-    if log.pending is None:
-        return log.lost
-    return log.lost.union(log.pending.replaced, log.pending.removed)
-
-
-def possible_meanings(replay: Replay, sync: BucketSync) -> frozenset[ExistingMeaning]:
-    """Return the meanings of ``existing`` that the files of a complete sync allow."""
-    entering, exiting, existing = range(3)
-    # The observed answers to: is a user of the file also in existing?
-    of_entering, of_exiting = set[bool](), set[bool]()
-    for sides in _sides_by_key(*(_keys(replay, sync, diff_type) for diff_type in DiffType)):
-        if entering in sides:
-            of_entering.add(existing in sides)
-        if exiting in sides:
-            of_exiting.add(existing in sides)
-    return frozenset(
-        meaning
-        for meaning in ExistingMeaning
-        if of_entering <= {meaning.contains_entering} and of_exiting <= {meaning.contains_exiting}
-    )
-
-
-def _sides_by_key(*sides: Iterable[bytes]) -> Iterator[list[int]]:
-    """Yield for each key the sides on which it appears; the keys of a side are in order."""
-    merged = heapq.merge(*(zip(keys, repeat(side)) for side, keys in enumerate(sides)))
-    for _, same_key in groupby(merged, key=itemgetter(0)):
-        yield [side for _, side in same_key]
-
-
-def _keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterator[bytes]:
-    """Yield the keys of one file, in order."""
-    properties = () if replay.match_by in ID_COLUMNS else (replay.match_by,)
-    schema = RowSchema(properties=properties, key=replay.match_by)
-    rows = replay.source(sync, diff_type).rows_of(schema, fill=True)
-    keys = ((row[schema.key_index].encode(), ()) for row in rows)
-    return (key for key, _ in external_sort(keys, work_dir=replay.work_dir))
-
-
-def _member_keys(replay: Replay, sync: BucketSync) -> Iterator[bytes]:
-    members = replay.members_at(sync)
-    index = members.schema.key_index
-    return (row[index].encode() for row in members)
+def _of_record(record: SyncRecord, faults: Iterable[str]) -> Finding:
+    kind, detail = FindingKind.WRONG_RECORD, "; ".join(dict.fromkeys(faults))
+    return Finding(kind=kind, synced_at=record.synced_at, key=record.key, detail=detail)

@@ -53,6 +53,17 @@ def parse_listing(
             yield SkippedObject(info.key, "it belongs to another stream")
 
 
+def hour_in_name(when: datetime) -> str:
+    """Return the date and hour of a time, as all names of files begin their times.
+
+    Whatever their style, the names of one stream sort by their date and hour.
+
+    >>> hour_in_name(datetime(2026, 11, 23, 14, 5))
+    '2026-11-23T14'
+    """
+    return when.isoformat()[: len("YYYY-MM-DDTHH")]
+
+
 def _diff_types(files: Mapping[DiffType, ObjectInfo]) -> str:
     return f"<{', '.join(map(str, files))}>"
 

@@ -10,13 +10,14 @@ outcome. Finding the head takes one listing and one read, however long the histo
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import BinaryIO, Self
 
 from attrs import field, frozen
 
-from ..errors import RecordFormatError
+from ..errors import ObjectNotFoundError, RecordFormatError
 from ..storage.protocol import ObjectInfo
 from ._json import as_record_error, check_form, parse
 from .amendments import Amendment, LogRecord
@@ -115,13 +116,23 @@ class SyncLog:
         return type(self)(self.stream, newest, self._open, outcomes)
 
     def record(self, number: int) -> LogRecord:
-        """Return a record, whatever its outcome: see :func:`read_record`."""
-        return read_record(self._open, self.stream, number)
+        """Return a record, whatever its outcome: see :func:`read_record`.
+
+        Raises:
+            RecordFormatError: It is damaged or missing, although the log has newer entries.
+        """
+        with _as_gap():
+            return read_record(self._open, self.stream, number)
 
     def outcome(self, number: int) -> Outcome:
-        """Return the outcome of a record: see :func:`read_outcome`."""
+        """Return the outcome of a record: see :func:`read_outcome`.
+
+        Raises:
+            RecordFormatError: It is damaged or missing, although the log has newer entries.
+        """
         if number not in self._outcomes:
-            self._outcomes[number] = read_outcome(self._open, self.stream, number)
+            with _as_gap():
+                self._outcomes[number] = read_outcome(self._open, self.stream, number)
         return self._outcomes[number]
 
     @property
@@ -235,22 +246,14 @@ class SyncLog:
             raise RecordFormatError(record.key, "it is an amendment, but has the outcome of a sync")
         return record
 
-    def broken_links(self) -> Iterator[LogRecord]:
-        """Yield the records that do not continue the head before them, or have a wrong outcome."""
-        head: SyncRecord | None = None
-        for number in range(1, self.last_ended + 1):
-            record, outcome = self.record(number), self.outcome(number)
-            follows = record.previous == (None if head is None else head.ref)
-            if outcome.published:
-                after: SyncRecord | None = record if isinstance(record, SyncRecord) else None
-                follows &= head is None or record.synced_at > head.synced_at
-            elif isinstance(record, Amendment) and head is not None:
-                after = record.applied_to(head, outcome.lost) if outcome.amended else None
-            else:
-                after = head
-            if not follows or outcome.head != after:
-                yield record
-            head = outcome.head
+
+@contextmanager
+def _as_gap() -> Generator[None]:
+    """Turn the error of a missing entry into one of the log, which has no gaps."""
+    try:
+        yield
+    except ObjectNotFoundError as error:
+        raise RecordFormatError(error.key, "it is missing") from error
 
 
 def _read(open_object: OpenObject, key: str) -> bytes:

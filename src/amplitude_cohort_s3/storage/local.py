@@ -67,7 +67,13 @@ class LocalStorage(ComposeByReading):
         self, prefix: str = "", /, *, start_after: str | None = None
     ) -> Iterator[ObjectInfo]:
         after = b"" if start_after is None else start_after.encode()
-        return self._walk(self.root, "", prefix, after)
+        # Begin in the folder of the prefix: the folders above it may have very many files.
+        folder_key = prefix[: prefix.rfind("/") + 1]
+        try:
+            folder = self._path(folder_key[:-1]) if folder_key else self.root
+        except InvalidKeyError:
+            return iter(())  # No key begins like this.
+        return self._walk(folder, folder_key, prefix, after)
 
     def open(self, key: str, /) -> BinaryIO:
         try:
@@ -254,19 +260,20 @@ class LocalStorage(ComposeByReading):
                         continue
                     name = decode_segment(entry.name, windows=os.name == "nt")
                     key = folder_key + name + "/" * is_folder
+                    if not key.startswith(prefix):
+                        continue
                     # Python shows the bytes of a name that is not UTF-8 as surrogates.
                     with contextlib.suppress(UnicodeEncodeError):
                         if key != f"{STAGING_FOLDER}/":
                             entries.append((key.encode(), entry.name))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         for encoded, name in sorted(entries):
             key = encoded.decode()
             if key.endswith("/"):
-                relevant = key.startswith(prefix) or prefix.startswith(key)
-                if relevant and (encoded > after or after.startswith(encoded)):
+                if encoded > after or after.startswith(encoded):
                     yield from self._walk(folder / name, key, prefix, after)
-            elif key.startswith(prefix) and encoded > after:
+            elif encoded > after:
                 # Skip a file that was deleted since the folder was read.
                 with contextlib.suppress(FileNotFoundError):
                     yield self._info(key)

@@ -5,6 +5,7 @@ from .commit import SyncResult, commit
 from .head import Head, read_head
 from .plan import SyncPlan, plan_sync
 from .prepare import PreparedSync, SyncStart, begin_sync, prepare_sync
+from .rebuild import rebuild_history
 from .recover import RecoveryReport, recover
 from .schedule import JobOutcome, JobResult, RunReport, run_due
 from .sync_cohort import sync_cohort
@@ -25,6 +26,7 @@ __all__ = [
     "plan_sync",
     "prepare_sync",
     "read_head",
+    "rebuild_history",
     "recover",
     "run_due",
     "sync_cohort",

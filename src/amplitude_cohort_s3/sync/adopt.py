@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 from .._bytes import Hashed
 from .._time import to_utc
-from ..errors import ConcurrentSyncError, NothingToAdoptError
+from ..errors import ConcurrentSyncError, EmptyKeyError, NothingToAdoptError
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..history.history import CohortHistory
+from ..history.member_rows import RowTally, keyed_rows
 from ..history.read import read_location
 from ..log.listing import BucketSync
 from ..log.location import StreamLocation
@@ -42,7 +43,7 @@ def adopt(
 
     Raises:
         NothingToAdoptError: There is a log already, there is no complete sync, or a newer
-            sync is incomplete.
+            sync is incomplete. ``rebuild_history`` is for a stream of full lists only.
         ConcurrentSyncError: Another process began a log at the same time.
         MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
         ArgumentTypeError: An argument has the wrong type.
@@ -53,13 +54,20 @@ def adopt(
             stream.log_prefix, "the stream has a log already", "Sync without adopt()"
         )
     history = read_location(location, match_by=match_by)
+    unpublished = history.unpublished
+    if not history and any(DiffType.EXISTING in one.files for one in unpublished):
+        raise NothingToAdoptError(
+            stream.log_prefix,
+            "no sync has the files entering and exiting beside existing",
+            "Rebuild the history from the lists with amplitude_cohort_s3.sync.rebuild_history",
+        )
     if not history or history[-1].missing:
         raise NothingToAdoptError(
             stream.log_prefix,
             "there is no complete sync",
             "Check the project, cohort, path and routing key; sync a new stream without adopt()",
         )
-    if any(sync.synced_at > history[-1].synced_at for sync in history.unpublished):
+    if any(sync.synced_at > history[-1].synced_at for sync in unpublished):
         raise NothingToAdoptError(
             stream.log_prefix,
             "a sync newer than the newest complete one lacks files",
@@ -99,10 +107,16 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
 
 
 def _recorded(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> RecordedFile:
-    content = Hashed(history.source(sync, diff_type).chunks()).read()
+    source = history.source(sync, diff_type)
+    content, tally = Hashed(source.chunks()).read(), RowTally()
+    for _ in keyed_rows(source, history.members_at(sync).schema, tally):
+        pass
+    if tally.keyless and history.match_by == "amplitude_id":
+        # Most often the members are to be matched by another column.
+        raise EmptyKeyError(history.match_by, tally.keyless, (), "row")
     return RecordedFile(
         key=sync.files[diff_type].key,
-        rows=sum(1 for _ in history.rows(sync, diff_type)),
+        rows=tally.rows,
         size=content.size,
         sha256=content.sha256,
         staged=None,

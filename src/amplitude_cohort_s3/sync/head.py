@@ -8,7 +8,7 @@ from attrs import field, frozen
 from ..errors import HeadFilesMissingError, UnfinishedSyncError, UnloggedSyncsError
 from ..history.members import Members
 from ..log.amendments import LogRecord
-from ..log.listing import StreamFile
+from ..log.listing import StreamFile, hour_in_name
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.records import SyncRecord
@@ -139,9 +139,7 @@ def _visible_files(location: StreamLocation, record: SyncRecord | None) -> dict[
     """Return the times of the stream's visible files from a record's time on, by their keys."""
     start_after = None
     if record is not None:
-        # Whatever their style, the names of one stream sort by their date and hour.
-        hour = record.synced_at.isoformat()[: len("YYYY-MM-DDTHH")]
-        start_after = location.stream.data_prefix + hour
+        start_after = location.stream.data_prefix + hour_in_name(record.synced_at)
     return {
         item.info.key: item.name.synced_at
         for item in location.list_files(start_after=start_after)

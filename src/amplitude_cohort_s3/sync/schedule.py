@@ -214,6 +214,12 @@ def run_due(
 
     def run(sync: CohortSync, members: JobMembers) -> JobResult:
         location = StreamLocation(*storages, sync.stream)
+        # The log is enough to know that a sync is not due. The data is not listed for it:
+        # thousands of streams may share one folder.
+        log = location.read_log()
+        ended = None if log.is_unfinished else log.head
+        if ended is not None and not sync.is_due(ended.synced_at, present()):
+            return JobResult(sync=sync, outcome=JobOutcome.NOT_DUE)
         head = read_state(location, partial(predict if dry_run else finish, location)).head
         outcome = due_outcome(sync, members, None if head is None else head.record, present())
         if dry_run or outcome is not JobOutcome.DUE:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from attrs import frozen
 
-from ..distributed.composition import members_digest, row_digest
 from ..errors import UnfinishedSyncError
 from ..format.columns import Row
 from ..format.compression import decompress_chunks
 from ..format.content import verified
+from ..format.digests import members_digest, row_digest
 from ..format.filename import DiffType
 from ..history.members import Members
 from ..history.read import read_history
@@ -292,7 +292,7 @@ def _of_files(record: SyncRecord, storage: Storage, diff_type: DiffType) -> list
     data = _read(storage, file.key)
     if file.is_compressed:
         data = b"".join(decompress_chunks([data]))
-    assert list(verified([data], [file], file.key)) == [data]
+    assert list(verified([data], file, file.key)) == [data]
     assert len(data) == file.size, "the recorded size differs"
     rows = list(record.schema.decode([data], canonical=not record.adopted, fill=True))
     assert len(rows) == file.rows, "the recorded number of rows differs"

@@ -20,7 +20,7 @@ from ...errors import UnsuitableStorageError
 from ..protocol import StagedObject
 from ._bucket import Bucket
 from ._bucket_reads import STAGE_TOKEN
-from .errors import BotoError, ChecksumsRefusedError, error_code
+from .errors import BotoError, error_code
 
 PROBE_NAME = "_syncs/.probe"
 """The end of the probe's key. No method shows the probe, and it is never deleted.
@@ -126,8 +126,6 @@ def _is_refused(write: _Write, pauses: Iterator[float]) -> bool:
     for pause in pauses:
         try:
             write(conditional=True)
-        except ChecksumsRefusedError:
-            raise
         except BotoError as error:
             code = error_code(error)
             if code == "PreconditionFailed":

@@ -1,0 +1,189 @@
+"""Checks of the single files of a sync, each in one pass."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from operator import lt
+from os import PathLike
+
+from attrs import frozen
+
+from .._bytes import read_chunks
+from .._display import counted
+from ..errors import (
+    BucketNotFoundError,
+    CohortS3Error,
+    CredentialsError,
+    DiskFullError,
+    LogError,
+    MalformedCsvError,
+    RetryableError,
+)
+from ..format.columns import ID_COLUMNS
+from ..format.content import ContentPart
+from ..format.reader import read_table
+from ..format.schema import RowSchema
+from ..log.records import RecordedFile
+from ..log.sync_log import OpenObject
+from ..sources.protocol import CsvSource
+from ..storage.protocol import ObjectInfo
+from .findings import FindingKind
+from .member_rows import RowTally, member_rows
+
+_OTHER_CAUSES = (
+    RetryableError,
+    BucketNotFoundError,
+    CredentialsError,
+    DiskFullError,
+    LogError,
+)
+
+
+def content_fault(error: Exception) -> str | None:
+    """Return the fault of a file that made a reader fail, or None if the file is not the cause.
+
+    A hostile file may make any parser below fail in a way that nobody expected. Failures of
+    the store, the disk and the log have other causes.
+    """
+    if isinstance(error, _OTHER_CAUSES):
+        return None
+    if isinstance(error, CohortS3Error):
+        return str(error)
+    # The text of a foreign error may quote a row.
+    return None if isinstance(error, OSError) else f"reading it raised {type(error).__name__}"
+
+
+@frozen(kw_only=True)
+class FileFacts:
+    """What one pass over a file showed.
+
+    Attributes:
+        columns: The columns, each once.
+        rows: The number of rows.
+        faults: The faults, each as kind, count and detail.
+    """
+
+    columns: tuple[str, ...]
+    rows: int
+    faults: tuple[tuple[FindingKind, int, str], ...]
+
+
+def read_canonical(source: CsvSource, schema: RowSchema) -> FileFacts:
+    """Read a file that a sync of this library wrote: it must be in canonical form.
+
+    The form is compared block by block, which is several times as fast as row by row.
+
+    Args:
+        source: The file, whose bytes are verified while they are read.
+        schema: The columns that the record states.
+    """
+    begin = _Beginning(source.chunks(), schema.header_line)
+    table = read_table(begin, canonical=True)
+    canonical = sorted_ = True
+    rows, last = 0, ""
+    if table.columns == schema.columns:
+        reader = schema.line_reader(table)
+        for block in table.blocks:
+            lines = reader.lines(block)
+            keys = lines.key_list()
+            canonical &= "\n".join([*lines.lines, ""]).encode() == block.data
+            # The first key must be greater than "", so a row without a key is a fault too.
+            sorted_ &= all(map(lt, [last, *keys], keys))
+            rows, last = rows + len(keys), keys[-1] if keys else last
+    else:
+        rows = sum(map(len, table.batches))
+    faults = {
+        "its header is not that of the record": begin.is_as_expected,
+        "it is not in canonical form": canonical,
+        "its rows are not in the order of the key, each key once": sorted_,
+    }
+    found = (
+        (FindingKind.EDITED_FILE, 1, fault) for fault, is_right in faults.items() if not is_right
+    )
+    return FileFacts(columns=table.columns, rows=rows, faults=tuple(found))
+
+
+class _Beginning:
+    """Chunks of which the first bytes are compared with the expected ones."""
+
+    def __init__(self, chunks: Iterable[bytes], expected: bytes) -> None:
+        self._chunks, self._expected, self._seen = chunks, expected, b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            if len(self._seen) < len(self._expected):
+                self._seen += chunk[: len(self._expected) - len(self._seen)]
+            yield chunk
+
+    @property
+    def is_as_expected(self) -> bool:
+        return self._seen == self._expected
+
+
+def read_foreign(source: CsvSource, key: str, work_dir: str | PathLike[str] | None) -> FileFacts:
+    """Read a file in any form, with rows in any order.
+
+    Args:
+        source: The file.
+        key: The column that members are matched by.
+        work_dir: The folder for temporary files.
+
+    Raises:
+        MalformedCsvError: It is not valid CSV of a cohort, or lacks the column.
+    """
+    columns = read_table(source.chunks(), canonical=source.canonical).columns
+    if key not in columns:
+        raise MalformedCsvError(1, f"no column is named {key!r}", file=source.file)
+    schema = RowSchema(properties=[c for c in columns if c not in ID_COLUMNS], key=key)
+    tally = RowTally()
+    for _ in member_rows(source, schema, work_dir=work_dir, tally=tally):
+        pass
+    kinds = {
+        FindingKind.ROWS_WITHOUT_KEY: tally.keyless,
+        FindingKind.DUPLICATE_KEY: tally.conflicting,
+    }
+    faults = tuple((kind, count, "") for kind, count in kinds.items() if count)
+    return FileFacts(columns=columns, rows=tally.rows, faults=faults)
+
+
+def stored_faults(info: ObjectInfo, file: RecordedFile, open_object: OpenObject) -> Iterator[str]:
+    """Yield how the stored bytes differ from those that were staged.
+
+    Args:
+        info: The object in a listing.
+        file: The file in its record.
+        open_object: ``storage.open``.
+    """
+    staged = file.staged
+    if staged is None:
+        return
+    if info.size != staged.size:
+        yield f"{counted(info.size, 'byte')} stored, {staged.size:,} recorded"
+    # The bytes of other files are the CSV, whose digest is verified already.
+    elif staged.sha256 is not None and (file.is_compressed or file.parts):
+        digest = hashlib.sha256()
+        for chunk in read_chunks(open_object(info.key)):
+            digest.update(chunk)
+        if digest.hexdigest() != staged.sha256:
+            yield "the stored bytes are not those that were staged"
+
+
+def part_faults(chunks: Iterable[bytes], parts: Iterable[ContentPart]) -> Iterator[str]:
+    """Yield a fault if a part of a composed file does not end at the end of a row.
+
+    In canonical form a byte is outside of quotes if the number of quotes before it is even.
+    """
+    ends = accumulate(part.size for part in parts)
+    end = next(ends, None)
+    position = quotes = 0
+    for chunk in chunks:
+        begin = 0
+        while end is not None and end <= position + len(chunk):
+            quotes += chunk.count(b'"', begin, end - position)
+            begin = end - position
+            if quotes % 2 or chunk[begin - 1 : begin] != b"\n":
+                yield "a part does not end at the end of a row"
+                return
+            end = next(ends, None)
+        quotes += chunk.count(b'"', begin)
+        position += len(chunk)

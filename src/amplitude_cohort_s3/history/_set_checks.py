@@ -1,0 +1,160 @@
+"""Checks of the members of a sync: the files of one sync, and those of the sync before it."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import groupby, repeat
+from operator import itemgetter
+
+from attrs import field, frozen
+
+from .._bytes import Hashed
+from ..format.columns import Row
+from ..format.digests import members_digest, row_digest
+from ..format.existing_meaning import ExistingMeaning
+from ..format.filename import DiffType
+from ..format.reader import read_table
+from ..log.listing import BucketSync
+from ..log.records import SyncRecord
+from .findings import FindingKind
+from .members import Members, needed_files
+from .replay import Replay
+
+
+@frozen(kw_only=True)
+class SetFacts:
+    """What the keys in the files of a sync, and of the members before it, show.
+
+    Attributes:
+        members: The number of members at the sync.
+        members_before: The number of members before it, by its own three files.
+        meanings: The meanings of ``existing`` that its files allow.
+        faults: The numbers of users who contradict ``now = (before | entering) - exiting``.
+    """
+
+    members: int
+    members_before: int
+    meanings: frozenset[ExistingMeaning]
+    faults: Counter[FindingKind] = field(factory=Counter[FindingKind])
+
+
+def compare_sets(
+    replay: Replay, sync: BucketSync, before: BucketSync | None, *, comparable: bool
+) -> SetFacts:
+    """Compare the keys in the files of a sync in one pass.
+
+    Args:
+        replay: The history.
+        sync: A sync whose own files are enough to know its members.
+        before: The sync before it, or None if it is the first.
+        comparable: True if the members before it are known.
+    """
+    record = replay.record(sync)
+    needed = tuple(DiffType) if record is None else needed_files(record)
+    adds, removes = DiffType.ENTERING in needed, DiffType.EXITING in needed
+    members = members_before = 0
+    faults = Counter[FindingKind]()
+    # The observed answers to: is a user of the file also in existing?
+    of_entering, of_exiting = set[bool](), set[bool]()
+    past = member_keys(replay, before) if comparable and before is not None else ()
+    files = (sorted_keys(replay, sync, t) if t in sync.files else () for t in DiffType)
+    for sides in _sides_by_key(past, *files):
+        was_member, entered, exited, exists = (side in sides for side in range(4))
+        is_member = (exists or (adds and entered)) and not (removes and exited)
+        members += is_member
+        members_before += exited or (exists and not entered)
+        if entered:
+            of_entering.add(exists)
+        if exited:
+            of_exiting.add(exists)
+        if comparable:
+            faults.update(
+                _user_faults(
+                    was_member=was_member, entered=entered, exited=exited, is_member=is_member
+                )
+            )
+    return SetFacts(
+        members=members,
+        members_before=members_before,
+        meanings=_allowed_meanings(of_entering, of_exiting),
+        faults=faults,
+    )
+
+
+def _user_faults(
+    *, was_member: bool, entered: bool, exited: bool, is_member: bool
+) -> Iterator[FindingKind]:
+    """Yield how one user contradicts ``now = (before | entering) - exiting``."""
+    if entered and was_member:
+        yield FindingKind.ENTERED_TWICE
+    if exited and not was_member:
+        yield FindingKind.EXITED_UNSEEN
+    expected = entered or (was_member and not exited)
+    if expected and not is_member:
+        yield FindingKind.LOST_MEMBER
+    if is_member and not expected:
+        yield FindingKind.UNEXPLAINED_MEMBER
+
+
+def possible_meanings(replay: Replay, sync: BucketSync) -> frozenset[ExistingMeaning]:
+    """Return the meanings of ``existing`` that the files of a complete sync allow."""
+    return compare_sets(replay, sync, None, comparable=False).meanings
+
+
+def _allowed_meanings(of_entering: set[bool], of_exiting: set[bool]) -> frozenset[ExistingMeaning]:
+    return frozenset(
+        meaning
+        for meaning in ExistingMeaning
+        if of_entering <= {meaning.contains_entering} and of_exiting <= {meaning.contains_exiting}
+    )
+
+
+def _sides_by_key(*sides: Iterable[bytes]) -> Iterator[list[int]]:
+    """Yield for each key the sides on which it appears; the keys of a side are in order."""
+    merged = heapq.merge(*(zip(keys, repeat(side)) for side, keys in enumerate(sides)))
+    for _, same_key in groupby(merged, key=itemgetter(0)):
+        yield [side for _, side in same_key]
+
+
+def sorted_keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterator[bytes]:
+    """Yield the keys of one file in order, without rows that have no key."""
+    source, record = replay.source(sync, diff_type), replay.record(sync)
+    if record is not None and source.canonical and record.schema.key == replay.match_by:
+        # The order of these rows has been checked.
+        table = read_table(source.chunks(), canonical=True)
+        reader = record.schema.line_reader(table, fill=True)
+        return (key.encode() for block in table.blocks for key in reader.lines(block).key_list())
+    return (key for key, _ in replay.member_rows(sync, diff_type))
+
+
+def member_keys(replay: Replay, sync: BucketSync) -> Iterator[bytes]:
+    """Yield the keys of the members at a sync, in order."""
+    if not replay.has_snapshot(sync):
+        members = replay.members_at(sync)
+        index = members.schema.key_index
+        yield from (row[index].encode() for row in members)
+        return
+    record = replay.record(sync)
+    needed = tuple(DiffType) if record is None else needed_files(record)
+    files = (zip(sorted_keys(replay, sync, t), repeat(t is DiffType.EXITING)) for t in needed)
+    for key, same_key in groupby(heapq.merge(*files), key=itemgetter(0)):
+        if not any(exits for _, exits in same_key):
+            yield key
+
+
+def is_digest_of(record: SyncRecord, members: Members) -> bool:
+    """Return True if the digest of the members that a record states is theirs."""
+    is_composed = any(file.parts for file in record.files.values())
+    total = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal total
+        for row in members:
+            if is_composed:
+                total += row_digest(row)
+            yield row
+
+    content = Hashed(record.schema.encode(rows())).read()
+    # ``forget`` computes the digest of a composed sync anew, as that of the whole.
+    of_parts = {members_digest(record.schema, total)} if is_composed else set[str]()
+    return record.members_sha256 in {content.sha256, *of_parts}

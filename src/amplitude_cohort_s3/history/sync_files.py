@@ -1,0 +1,348 @@
+"""The syncs of a stream, with their records and the rows of their files."""
+
+import heapq
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sized
+from datetime import UTC, datetime
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from os import PathLike
+from typing import Any, Self
+
+from attrs import field, frozen
+
+from .._time import to_utc
+from ..errors import NoSyncYetError, RecordFormatError, UnknownMembersError
+from ..format.columns import ID_COLUMNS, Row
+from ..format.filename import CohortFileName, DiffType
+from ..format.reader import read_table
+from ..format.schema import RowSchema
+from ..log.listing import BucketSync, SkippedObject, SyncState, UnpublishedSync
+from ..log.records import RecordedFile, SyncRecord
+from ..log.stream import CohortStream
+from ..log.sync_log import OpenObject, SyncLog
+from ..sources.protocol import CsvSource
+from .member_rows import KeyedRow, RowTally, member_rows
+from .members import needed_files, object_source, recorded_source
+from .stays import ChangeKind
+from .window import ALL_TIMES, Window
+
+CHANGES = {DiffType.ENTERING: ChangeKind.ENTERED, DiffType.EXITING: ChangeKind.EXITED}
+"""The files of changes, and the kind of change of their rows."""
+
+FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
+
+NO_SYNC = str(NoSyncYetError(FAR_FUTURE, None))
+"""Shown for an empty history: most often the stream was mistyped."""
+
+
+def _count(values: Sized) -> str:
+    return f"<{len(values)}>"
+
+
+def _count_syncs(syncs: Sized) -> str:
+    return _count(syncs) if syncs else f"<0: {NO_SYNC}>"
+
+
+@frozen(kw_only=True)
+class SyncFiles:
+    """The syncs of a stream, oldest first, with their log and their files.
+
+    Attributes:
+        stream: The stream of the syncs.
+        syncs: The syncs in the window whose changes or members are known.
+        skipped: Objects in the listing that are not files of the stream, with the reasons.
+        match_by: The column by which members are matched.
+        window: The times of the syncs that were read. Default: all.
+        log: The log of the stream, read on demand; empty if the stream has none.
+        work_dir: The folder for temporary files. Default: the system's.
+    """
+
+    stream: CohortStream
+    syncs: tuple[BucketSync, ...] = field(repr=_count_syncs)
+    skipped: tuple[SkippedObject, ...] = field(default=(), repr=_count)
+    match_by: str = "amplitude_id"
+    window: Window = field(default=ALL_TIMES, repr=False)
+    work_dir: str | PathLike[str] | None = field(default=None, repr=False)
+    _partial: tuple[BucketSync, ...] = field(default=(), repr=False, alias="partial")
+    log: SyncLog = field(repr=False)
+    _open: OpenObject = field(repr=False, alias="open")
+    _log_fault: RecordFormatError | None = field(default=None, repr=False, alias="log_fault")
+    _read_again: Callable[[], Any] = field(repr=False, eq=False, alias="read_again")
+    _headers: dict[str, tuple[str, ...]] = field(
+        factory=dict[str, tuple[str, ...]], init=False, repr=False, eq=False
+    )
+
+    def check_log(self) -> None:
+        """Raise if the history was read without its log, because an entry is damaged.
+
+        Raises:
+            RecordFormatError: The entry.
+        """
+        if self._log_fault is not None:
+            raise self._log_fault
+
+    def newer(self) -> Self | None:
+        """Return the history as new listings show it, or None if they show nothing new.
+
+        Files change only with a new entry of the log: a sync is published, or ``forget`` or
+        ``prune`` runs. So whoever finds a contradiction looks again, once.
+        """
+        found: Self = self._read_again()
+        if found.log.newest == self.log.newest and found.syncs == self.syncs:
+            return None
+        return found
+
+    def record(self, sync: BucketSync) -> SyncRecord | None:
+        """Return the record of a sync, or None if it is not in the log.
+
+        The counts and digests are those after later calls of ``forget``.
+
+        Raises:
+            RecordFormatError: The log can't be read.
+        """
+        self.check_log()
+        return self.log.published_at(sync.synced_at)
+
+    @property
+    def unpublished(self) -> tuple[UnpublishedSync, ...]:
+        """The syncs in the window that are not part of the history.
+
+        They are void, in doubt, or incomplete.
+
+        Raises:
+            RecordFormatError: The log can't be read.
+        """
+        self.check_log()
+        files = {sync.synced_at: sync.files for sync in self._partial}
+        recorded = [
+            UnpublishedSync(
+                synced_at=record.synced_at,
+                state=SyncState.VOID if void else SyncState.IN_DOUBT,
+                files=files.pop(record.synced_at, {}),
+            )
+            for record, void in self.log.unpublished()
+            if self.window.contains(record.synced_at)
+        ]
+        incomplete = (
+            UnpublishedSync(synced_at=synced_at, state=SyncState.INCOMPLETE, files=found)
+            for synced_at, found in files.items()
+        )
+        return tuple(sorted([*recorded, *incomplete], key=lambda sync: sync.synced_at))
+
+    # --- What the files show -------------------------------------------------------------
+
+    def has_snapshot(self, sync: BucketSync) -> bool:
+        """Return True if the sync's own files are enough to know its members."""
+        if not sync.missing:
+            return True
+        record = self.record(sync)
+        return record is not None and sync.files.keys() >= set(needed_files(record))
+
+    @property
+    def has_known_start(self) -> bool:
+        """True if the log states that there was no member before the first sync."""
+        record = self.record(self.syncs[0]) if self.syncs else None
+        return record is not None and record.previous is None and not record.adopted
+
+    def has_gap_before(self, sync: BucketSync) -> bool:
+        """Return True if a sync between this one and the one before it is missing.
+
+        The log shows it or, without a log, the files of an incomplete sync.
+        """
+        number = self._number(sync)
+        if not number:
+            return False
+        earlier = self.syncs[number - 1]
+        record, before = self.record(sync), self.record(earlier)
+        if record is None or record.adopted:
+            between = (one.synced_at for one in self._partial)
+            return any(earlier.synced_at < when < sync.synced_at for when in between)
+        if record.previous is None or before is None:
+            return True
+        return record.previous.number != before.number
+
+    def _index(self, when: datetime | BucketSync) -> int:
+        if isinstance(when, BucketSync):
+            return self._number(when)
+        instant = to_utc(when, "when")
+        self.check_log()
+        window = self.window
+        if window.until is not None and instant > window.until:
+            reason = f"the history was read with until={window.until.isoformat()}"
+            raise UnknownMembersError(instant, reason, "Read it with a later until, or without")
+        index = bisect_right(self.syncs, instant, key=lambda sync: sync.synced_at) - 1
+        if index < 0 and window.since is not None:
+            reason = f"the history was read with since={window.since.isoformat()}"
+            hint = "Read it with an earlier since, that of the sync before or none"
+            raise UnknownMembersError(instant, reason, hint)
+        if index < 0:
+            raise NoSyncYetError(instant, self.syncs[0].synced_at if self.syncs else None)
+        return index
+
+    def _number(self, sync: BucketSync) -> int:
+        number = bisect_left(self.syncs, sync.synced_at, key=lambda s: s.synced_at)
+        if self.syncs[number : number + 1] != (sync,):
+            msg = f"the sync of {sync.synced_at.isoformat()} is not in this history"
+            raise ValueError(msg)
+        return number
+
+    # --- Columns -------------------------------------------------------------------------
+
+    @property
+    def schema(self) -> RowSchema:
+        """The columns of all syncs, in the order in which they first appeared.
+
+        Raises:
+            RecordFormatError, MalformedCsvError: The log or a file can't be read.
+        """
+        self.check_log()
+        return self._schema_of(name for sync in self.syncs for name in self._properties(sync))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the cells of the rows of stays."""
+        return self.schema.columns
+
+    def _schema_of(self, properties: Iterable[str]) -> RowSchema:
+        names = dict.fromkeys(properties)
+        if self.match_by not in ID_COLUMNS:
+            names.setdefault(self.match_by)
+        return RowSchema(properties=tuple(names), key=self.match_by)
+
+    def _properties(
+        self, sync: BucketSync, diff_types: Iterable[DiffType] = tuple(DiffType)
+    ) -> tuple[str, ...]:
+        """Return the properties of a sync: see :meth:`_columns_of`."""
+        return tuple(c for c in self._columns_of(sync, diff_types) if c not in ID_COLUMNS)
+
+    def _columns_of(
+        self, sync: BucketSync, diff_types: Iterable[DiffType] = tuple(DiffType)
+    ) -> tuple[str, ...]:
+        """Return the columns of a sync: those of its record, or those of some of its files."""
+        record = self.record(sync)
+        if record is not None:
+            return record.schema.columns
+        headers = (self._header(sync, t) for t in diff_types if t in sync.files)
+        return tuple(dict.fromkeys(name for header in headers for name in header))
+
+    def _header(self, sync: BucketSync, diff_type: DiffType) -> tuple[str, ...]:
+        """Return the columns of a file, whose header is read once."""
+        key = sync.files[diff_type].key
+        if key not in self._headers:
+            source = self.source(sync, diff_type)
+            with source.reading():
+                self._headers[key] = read_table(source.chunks()).columns
+        return self._headers[key]
+
+    # --- Rows ----------------------------------------------------------------------------
+
+    def source(self, sync: BucketSync, diff_type: DiffType) -> CsvSource:
+        """Return the bytes of one file, verified while they are read if it has a record."""
+        record = self.record(sync)
+        if record is None:
+            return object_source(sync.files[diff_type].key, self._open)
+        others = partial(self._other_contents, sync, diff_type)
+        return recorded_source(record, diff_type, self._open, others)
+
+    def _other_contents(self, sync: BucketSync, diff_type: DiffType) -> Iterator[RecordedFile]:
+        """Yield the contents that an amendment may have given a recorded file by now."""
+        yield from self._pending_content(sync, diff_type)
+        newer = self.newer()
+        record = None if newer is None else newer.record(sync)
+        if newer is not None and record is not None:
+            yield record.files[diff_type]
+            yield from newer._pending_content(sync, diff_type)  # noqa: SLF001 -- of this class
+
+    def _pending_content(self, sync: BucketSync, diff_type: DiffType) -> Iterator[RecordedFile]:
+        pending = self.log.pending
+        if pending is not None and sync.files[diff_type].key in pending.replaced:
+            yield pending.replaced[sync.files[diff_type].key]
+
+    def rows(self, sync: BucketSync, diff_type: DiffType) -> Iterator[Row]:
+        """Yield the rows of one file, in the order and the columns of the file.
+
+        Raises:
+            MalformedCsvError: The file is not valid CSV of a cohort.
+        """
+        source = self.source(sync, diff_type)
+        with source.reading():
+            for batch in read_table(source.chunks(), canonical=source.canonical).batches:
+                yield from batch
+
+    def _key_batches(self, sync: BucketSync, diff_type: DiffType) -> Iterator[list[str]]:
+        """Yield the keys of all rows of a file, many at a time."""
+        source = self.source(sync, diff_type)
+        with source.reading():
+            table = read_table(source.chunks(), canonical=source.canonical)
+            # With all columns of the file, its lines need not be taken apart.
+            reader = self._schema_of(table.properties).line_reader(table, fill=True)
+            for block in table.blocks:
+                yield reader.lines(block).key_list()
+
+    def member_rows(
+        self,
+        sync: BucketSync,
+        diff_type: DiffType,
+        schema: RowSchema | None = None,
+        tally: RowTally | None = None,
+    ) -> Iterator[KeyedRow]:
+        """Yield the rows of one file that count: one for each key, in the order of the keys.
+
+        Which rows count does not depend on the columns that are asked for.
+
+        Args:
+            sync: The sync.
+            diff_type: The file, which must be visible.
+            schema: The columns to return. Default: those of the sync.
+            tally: The counts of rows to add to: see ``RowTally``.
+
+        Raises:
+            MalformedCsvError, MissingColumnsError: The file can't be read.
+        """
+        of_changes = () if diff_type is DiffType.EXISTING else tuple(CHANGES)
+        own = self._schema_of(self._properties(sync, of_changes or tuple(DiffType)))
+        record, source = self.record(sync), self.source(sync, diff_type)
+        rows = member_rows(
+            source,
+            own,
+            is_sorted=source.canonical and record is not None and record.schema.key == own.key,
+            work_dir=self.work_dir,
+            tally=tally,
+        )
+        if schema is None or schema.columns == own.columns:
+            return rows
+        found = own.columns
+        places = [found.index(c) if c in found else len(found) for c in schema.columns]
+        return ((key, tuple([(*row, "")[place] for place in places])) for key, row in rows)
+
+    def _merged_rows(
+        self, sync: BucketSync, diff_types: Iterable[DiffType], schema: RowSchema
+    ) -> Iterator[tuple[bytes, dict[DiffType, Row]]]:
+        """Yield each key of some files of a sync, with its row in each file, in order."""
+
+        def rows_of(diff_type: DiffType) -> Iterator[tuple[bytes, DiffType, Row]]:
+            for key, row in self.member_rows(sync, diff_type, schema):
+                yield key, diff_type, row
+
+        files = [rows_of(t) for t in diff_types if t in sync.files]
+        merged = heapq.merge(*files, key=itemgetter(0))
+        for key, same_key in groupby(merged, key=itemgetter(0)):
+            yield key, {diff_type: row for _, diff_type, row in same_key}
+
+
+Files = frozenset[tuple[datetime, DiffType]]
+"""Files of a stream, each by the time of its sync and its type."""
+
+
+def files_of(keys: Iterable[str]) -> Files:
+    """Return the files that have these keys."""
+    names = [CohortFileName.from_key(key)[1] for key in keys]
+    return frozenset((name.synced_at, name.diff_type) for name in names)
+
+
+def removed_files(log: SyncLog) -> Files:
+    """Return the files that were removed according to the log, or are being removed."""
+    pending = log.pending
+    return files_of(log.removed.union(() if pending is None else pending.removed))
