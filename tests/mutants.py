@@ -44,6 +44,8 @@ class Mutant:
 
 CUT = "sync/test_cut_matrix.py::TestMemoryCut"
 STORAGE = "storage"
+POWER = "storage/test_power_cuts.py"
+CLEAN_UP = "maintenance/test_clean_up.py"
 NETWORK = "s3/test_s3_network.py"
 
 MUTANTS = (
@@ -131,15 +133,8 @@ MUTANTS = (
     Mutant(
         "after an unknown outcome nothing is discarded",
         "sync/commit.py",
-        "    while (other := create_record(location, record)) is not None:\n",
-        "    def create_or_discard(record):\n"
-        "        try:\n"
-        "            return create_record(location, record)\n"
-        "        except BaseException:\n"
-        "            undecided.close()\n"
-        "            raise\n"
-        "\n"
-        "    while (other := create_or_discard(record)) is not None:\n",
+        "        if _is_certain(error):\n",
+        "        if True:\n",
         CUT,
     ),
     Mutant(
@@ -180,7 +175,7 @@ MUTANTS = (
     Mutant(
         "files read are compared with their digests",
         "format/content.py",
-        "    if not any(check.succeeds() for check in checks):",
+        "    if not any(found == (other.size, other.sha256) for other in others()):",
         "    if False:",
         CUT,
     ),
@@ -193,40 +188,105 @@ MUTANTS = (
     ),
     Mutant(
         "a file's bytes are on the disk before its name",
-        "storage/local.py",
-        "                os.fsync(file.fileno())\n",
+        "storage/_local_staging.py",
+        "                file.flush()\n                os.fsync(descriptor)\n",
         "",
-        STORAGE,
+        POWER,
     ),
     Mutant(
         "a created name is on the disk",
         "storage/local.py",
-        "            temporary.unlink()\n"
+        "            self._staging.remove(temporary)\n"
         "        # Also if another writer made the link: it may have died before the flush.\n"
-        "        _sync_folder(path.parent)\n",
-        "            temporary.unlink()\n",
-        STORAGE,
+        "        sync_folder(path.parent)\n",
+        "            self._staging.remove(temporary)\n",
+        POWER,
     ),
     Mutant(
         "a published name is on the disk",
         "storage/local.py",
-        "        _sync_folder(path.parent)\n        temporary.unlink(missing_ok=True)\n",
-        "        temporary.unlink(missing_ok=True)\n",
-        STORAGE,
+        "        # Also if another writer made the link: it may have died before the flush.\n"
+        "        sync_folder(path.parent)\n        self._staging.remove(temporary)\n",
+        "        self._staging.remove(temporary)\n",
+        POWER,
+    ),
+    Mutant(
+        "a replaced name is on the disk",
+        "storage/local.py",
+        "        sync_folder(path.parent)\n        # If both names are links",
+        "        # If both names are links",
+        POWER,
+    ),
+    Mutant(
+        "a deleted name is on the disk, also if it was gone",
+        "storage/local.py",
+        "            path.unlink(missing_ok=True)\n",
+        "            path.unlink()\n",
+        POWER,
     ),
     Mutant(
         "a folder is on the disk before its files",
-        "storage/local.py",
-        "                _sync_folder(folder.parent)\n",
+        "storage/_local_files.py",
+        "                sync_folder(folder.parent)\n",
         "                pass\n",
-        STORAGE,
+        POWER,
     ),
     Mutant(
         "a discarded file stays discarded after a power cut",
         "storage/local.py",
-        "            temporary.unlink()\n            _sync_folder(temporary.parent)\n",
-        "            temporary.unlink()\n",
+        "                sync_folder(folder)\n",
+        "                pass\n",
+        POWER,
+    ),
+    Mutant(
+        "a record is on the disk before anybody acts on it",
+        "sync/commit_protocol.py",
+        "    location.log.create(record.key, record.to_bytes())\n    return carry_out",
+        "    return carry_out",
+        POWER,
+    ),
+    Mutant(
+        "a staged file is private",
+        "storage/_local_staging.py",
+        "os.O_WRONLY, 0o600)",
+        "os.O_WRONLY, 0o666)",
         STORAGE,
+    ),
+    Mutant(
+        "a used handle is removed",
+        "storage/local.py",
+        "        # If both names are links to one file already, replace() does nothing.\n"
+        "        self._staging.remove(temporary)\n",
+        "",
+        STORAGE,
+    ),
+    Mutant(
+        "a root that disappeared is no empty bucket",
+        "storage/local.py",
+        "        if not exists and self._root_was_there:\n",
+        "        if False:\n",
+        STORAGE,
+    ),
+    Mutant(
+        "clean-up leaves what an unfinished record names",
+        "sync/leftovers.py",
+        "if not any(i.is_same(staged) for staged in named)",
+        "if not any(i.is_same(staged) for staged in named[:0])",
+        CLEAN_UP,
+    ),
+    Mutant(
+        "forget discards what is staged",
+        "maintenance/forget.py",
+        "    discard_leftovers(location, timedelta(0))\n",
+        "",
+        CLEAN_UP,
+    ),
+    Mutant(
+        "nothing stays staged after a certain refusal",
+        "sync/commit.py",
+        "            staged.close()\n",
+        "            pass\n",
+        "sync/test_refusals.py",
     ),
     Mutant(
         "a file is linked and never moved over another",

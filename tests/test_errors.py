@@ -42,8 +42,8 @@ EXAMPLES = [
         "Repair the file, or leave it out",
         "members.csv",
     ),
-    errors.CompressionError("gzip", "the data ends too early"),
-    errors.InvalidArchiveError("it ends before its end mark"),
+    errors.CompressionError("gzip", "the data ends too early", "members.csv.gz"),
+    errors.InvalidArchiveError("it ends before its end mark", file="cohort.tar.gz"),
     errors.MemberFileError("s3://my-bucket/members.csv", "AccessDenied"),
     errors.MemberFileNotFoundError("s3://my-bucket/members.csv", "NoSuchKey"),
     errors.MissingColumnsError(("plan",), found=("amplitude_id", "Email", "Tier")),
@@ -70,6 +70,11 @@ EXAMPLES = [
     ),
     errors.StoreUnavailableError("my-bucket", "SlowDown"),
     errors.StoreRefusedError("my-bucket", KEY, "PutObject", "InvalidRequest"),
+    errors.FileAccessError(
+        "/data/cohorts",
+        "belongs to the account 0 and refuses the account 1000",
+        "Run as its owner, or give this account access",
+    ),
     errors.InvalidResponseError(
         "my-bucket", "ListObjectsV2", "it has no IsTruncated and the type text/html"
     ),
@@ -103,6 +108,7 @@ EXAMPLES = [
     errors.RecordFormatError(RECORD, "it is not JSON"),
     errors.LogLimitError("its last number is used", "Set another path in the Destination"),
     errors.TablesError("cohorts/123_26umsb5", AT, "members: 1,000 expected, 998 found"),
+    errors.DatabaseRefusedError("cohorts/123_26umsb5", AT, "psycopg.DiskFull", "53100"),
     errors.WorkerDiedError(-9),
 ]
 """One example of every class; each is in the docstring of its class."""
@@ -212,7 +218,12 @@ def test_there_is_one_example_of_every_class_in_the_order_of_the_module():
 
 def test_the_library_has_these_families():
     tops = {cls for cls in CLASSES if cls.__bases__[0] is CohortS3Error}
-    alone = {errors.RetryableError, errors.SyncTimeError, errors.TablesError}
+    alone = {
+        errors.RetryableError,
+        errors.SyncTimeError,
+        errors.TablesError,
+        errors.DatabaseRefusedError,
+    }
     assert tops == FAMILIES | alone | {errors.WorkerDiedError}
 
 

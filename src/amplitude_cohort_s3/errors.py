@@ -38,6 +38,7 @@
                 CredentialsUnavailableError (ConnectionError) *
             StoreUnavailableError (ConnectionError) *
             StoreRefusedError (OSError)
+            FileAccessError (PermissionError)
             InvalidResponseError (OSError) *
             ArchivedObjectError (PermissionError)
             DiskFullError (OSError)
@@ -66,6 +67,7 @@
             RecordFormatError (ValueError)
             LogLimitError (ValueError)
         TablesError (ValueError)
+        DatabaseRefusedError (OSError)
         WorkerDiedError (OSError)
 
 Every class has one cause. The classes in brackets are families: catch them, they are never
@@ -283,16 +285,19 @@ class MalformedCsvError(MembersError, ValueError):
 class CompressionError(MembersError, ValueError):
     """A compressed file that is damaged or cut off.
 
-    Example: ``the bytes are not one complete gzip file: the data ends too early. Download or
-    restore the file again``
+    Example: ``'members.csv.gz' is not one complete gzip file: the data ends too early. Download
+    or restore the file again``
     """
 
     compression: Literal["gzip", "Zstandard"]
     rule: str
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
+        what = "the bytes are" if self.file is None else f"{self.file!r} is"
         return (
-            f"the bytes are not one complete {self.compression} file: {self.rule}. "
+            f"{what} not one complete {self.compression} file: {self.rule}. "
             "Download or restore the file again"
         )
 
@@ -301,13 +306,17 @@ class CompressionError(MembersError, ValueError):
 class InvalidArchiveError(MembersError, ValueError):
     """A ``.tar.gz`` archive that is damaged, or that is too large. Nothing of it was stored.
 
-    Example: ``the archive can't be read: it ends before its end mark. Download it again, or unpack
-    it yourself``
+    Example: ``the archive 'cohort.tar.gz' can't be read: it ends before its end mark. Download it
+    again, or unpack it yourself``
     """
 
     rule: str
     over_limit: bool = False
     """True if the archive is larger than any archive of cohort files."""
+    file: str | None = None
+    """The name of the archive, if its stream has one."""
+    inner_file: str | None = None
+    """The file in the archive that was being read, if there was one."""
 
     def __str__(self) -> str:
         hint = (
@@ -315,7 +324,9 @@ class InvalidArchiveError(MembersError, ValueError):
             if self.over_limit
             else "Download it again"
         )
-        return f"the archive can't be read: {self.rule}. {hint}, or unpack it yourself"
+        where = "" if self.file is None else f" {self.file!r}"
+        at = "" if self.inner_file is None else f" at its file {self.inner_file!r}"
+        return f"the archive{where} can't be read{at}: {self.rule}. {hint}, or unpack it yourself"
 
 
 @define(slots=False)
@@ -365,9 +376,13 @@ class MissingColumnsError(MembersError, ValueError):
     """The number of the row that lacks them, from 1, if each row has columns of its own."""
     found: tuple[str, ...] = ()
     """The columns that the members have, if they are known."""
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
-        where = "the members have" if self.number is None else f"row {self.number} has"
+        where = "the members have" if self.file is None else f"{self.file!r} has"
+        if self.number is not None:
+            where = f"row {self.number} has"
         there = f". The data has: {_listed(self.found)}" if self.found else ""
         noun = "column" if len(self.columns) == 1 else "columns"
         return (
@@ -407,9 +422,13 @@ class EmptyKeyError(MembersError, ValueError):
     """The lines or rows of the first ones."""
     unit: str = "line"
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
-        rows = "1 row has" if self.count == 1 else f"{self.count:,} rows have"
+        rows = "1 row" if self.count == 1 else f"{self.count:,} rows"
+        rows += "" if self.file is None else f" of {self.file!r}"
+        rows += " has" if self.count == 1 else " have"
         return (
             f"{rows} an empty {self.column}, by which members are matched"
             f"{_positions(self.lines, self.unit, self.count)}. "
@@ -432,11 +451,14 @@ class DuplicateKeyError(MembersError, ValueError):
     """The lines or rows of the first ones that differ from an earlier one of their key."""
     unit: str = "line"
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
         keys = "1 value appears" if self.count == 1 else f"{self.count:,} values appear"
+        where = "" if self.file is None else f" of {self.file!r}"
         return (
-            f"{keys} more than once in the column {self.column!r}, with different data"
+            f"{keys} more than once in the column {self.column!r}{where}, with different data"
             f"{_positions(self.lines, self.unit, self.count)}. Remove the duplicates, or pass "
             'duplicates="keep_smallest" to keep the row that sorts first'
         )
@@ -741,6 +763,22 @@ class StoreRefusedError(StorageError, OSError):
             f"the store refuses {self.operation}{of} in the bucket {self.bucket!r} with the code "
             f"{self.code}. {hint}"
         )
+
+
+@define(slots=False)
+class FileAccessError(StorageError, PermissionError):
+    """A file or folder of a local storage that this account may not use.
+
+    Example: ``'/data/cohorts' belongs to the account 0 and refuses the account 1000. Run as its
+    owner, or give this account access``
+    """
+
+    path: str
+    fault: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.path!r} {self.fault}. {self.hint}"
 
 
 @define(slots=False)
@@ -1284,6 +1322,31 @@ class TablesError(CohortS3Error, ValueError):
             f"the sync of {self.synced_at.isoformat()} does not match the tables of "
             f"{self.stream!r}: {self.reason}. Nothing was changed. Call apply with reconcile=True "
             "to take the members from the snapshot of the sync"
+        )
+
+
+@define(slots=False)
+class DatabaseRefusedError(CohortS3Error, OSError):
+    """A statement that the database or its driver refused while a sync was applied.
+
+    The driver's message may quote rows, so the error has only its class and its code.
+
+    Example: ``the database refused to apply the sync of 2026-11-23T14:05:00+00:00 to the tables of
+    'cohorts/123_26umsb5': psycopg.DiskFull (53100). Nothing was changed. Look for the code in the
+    documentation or the log of the database; its message may quote rows and is not shown``
+    """
+
+    stream: str
+    synced_at: datetime
+    kind: str
+    code: str | None = None
+
+    def __str__(self) -> str:
+        code = "" if self.code is None else f" ({self.code})"
+        return (
+            f"the database refused to apply the sync of {self.synced_at.isoformat()} to the tables "
+            f"of {self.stream!r}: {self.kind}{code}. Nothing was changed. Look for the code in the "
+            "documentation or the log of the database; its message may quote rows and is not shown"
         )
 
 

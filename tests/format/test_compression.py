@@ -59,3 +59,11 @@ def test_half_a_zstandard_file_is_an_error():
         list(unpack_chunks([zstd.compress(DATA)[:-3]]))
     with pytest.raises(CompressionError, match="Zstandard"):
         list(unpack_chunks([zstd.compress(DATA), b"no frame"]))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_the_error_about_a_file_that_is_cut_off_names_it(pack):
+    with pytest.raises(CompressionError) as caught:
+        list(unpack_chunks([pack(b"1,ann\n" * 99)[:-3]], file="in/members.csv"))
+    assert caught.value.file == "in/members.csv"
+    assert str(caught.value).startswith("'in/members.csv' is not one complete")

@@ -68,6 +68,22 @@ CASES = [
         "1_a_2024-02-29T23:59_entering.csv",
         (1, "a", datetime(2024, 2, 29, 23, 59, tzinfo=UTC), ENTERING),
     ),
+    # as browsers save a colon
+    (
+        "1_a_2026-11-23T14_05_entering_14_05.csv",
+        (1, "a", AT, ENTERING, "14_05", NameStyle(separator="_")),
+    ),
+    (
+        "1_a_2026-11-23T14_05_09Z_entering.csv",
+        (
+            1,
+            "a",
+            AT + timedelta(seconds=9),
+            ENTERING,
+            None,
+            NameStyle(separator="_", seconds=True, zulu=True),
+        ),
+    ),
     # the routing key
     ("1_a_2026-11-23T14:05_entering_vip_eu.csv", (1, "a", AT, ENTERING, "vip_eu")),
     ("1_a_2026-11-23T14:05_entering__.csv", (1, "a", AT, ENTERING, "_")),
@@ -114,6 +130,11 @@ INVALID = [
     ("1_a_2026-11-23T14:5_entering.csv", "groups of two digits"),
     ("1_a_2026-11-23T14:05-09_entering.csv", "groups of two digits"),
     ("1_a_2026-11-23T14.05_entering.csv", "groups of two digits"),
+    ("1_a_2026-11-23T14_05:09_entering.csv", "groups of two digits"),
+    ("1_a_2026-11-23T14:05_09_entering.csv", "groups of two digits"),
+    ("1_a_2026-11-23T14-05_09Z_entering.csv", "groups of two digits"),
+    ("1_a_2026-11-23T14_05_09_10_entering.csv", "groups of two digits"),
+    ("1_a_2026-11-23T14__05_entering.csv", "groups of two digits"),
     ("1_a_2026-11-23T14:05:09:01_entering.csv", "groups of two digits"),
     ("1_a_2026-11-23T14:05z_entering.csv", "groups of two digits"),
     ("1_a_2026-11-23T14:05+00:00_entering.csv", "groups of two digits"),

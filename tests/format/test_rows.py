@@ -92,10 +92,9 @@ def test_the_csv_module_reads_the_canonical_bytes(data):
     assert [tuple(row) for row in csv.reader(text, strict=True)] == [schema.header, *rows]
 
 
-def test_a_lone_cr_is_data_although_the_csv_module_splits_the_row_at_it():
+def test_a_lone_cr_is_quoted_because_other_readers_end_a_row_at_it():
     unquoted = "amplitudeID,userID,plan\n1,a\rb,\n"
     assert list(csv.reader(io.StringIO(unquoted, newline="")))[1:] == [["1", "a"], ["b", ""]]
-    assert list(PLAN.decode([unquoted.encode()])) == [("1", "a\rb", "")]
     # The csv module does not quote it before Python 3.13; we quote it for all readers.
     written = encoded(PLAN, [("1", "a\rb", "")]).decode()
     assert list(csv.reader(io.StringIO(written, newline="")))[1:] == [["1", "a\rb", ""]]
@@ -189,11 +188,7 @@ TOLERATED = {
         TWO,
         [("1", "a\nb"), ("2", "c\r\nd"), ("3", "\n")],
     ),
-    "a lone CR in and out of quotes": (
-        b'amplitude_id,user_id\n1,a\rb\n2,"a\rb"\n',
-        TWO,
-        [("1", "a\rb"), ("2", "a\rb")],
-    ),
+    "a lone CR in quotes": (b'amplitude_id,user_id\n2,"a\rb"\r\n', TWO, [("2", "a\rb")]),
     "columns in any order": (
         b"plan,userID,amplitudeID\np,u,1\n",
         ("plan", "user_id", "amplitude_id"),
@@ -268,7 +263,6 @@ MALFORMED = {
     "a NUL in the header": (b"amplitude_id,user_id\0\n1,a\n", 1, "NUL"),
     "bad UTF-8": (b"amplitude_id,user_id\n1,a\n2,b\n3,\xff\n", 4, "UTF-8"),
     "bad UTF-8 in the header": (b"amplitude_id,\xe9\n1,a\n", 1, "UTF-8"),
-    "UTF-16": ("amplitude_id,user_id\n1,a\n".encode("utf-16"), 1, ""),
     "no id column": (b"name,plan\nann,p\n", 1, "amplitude_id or user_id"),
     "no id column, after blank lines": (b"\n\r\nname,plan\nann,p\n", 3, "amplitude_id or user_id"),
     "rows without a header": (b"1,a\n2,b\n", 1, "amplitude_id or user_id"),

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ from amplitude_cohort_s3 import (
     errors,
     read_history,
 )
-from amplitude_cohort_s3.history import archives
+from amplitude_cohort_s3.history._tar import MAX_MEMBERS
 from amplitude_cohort_s3.history.archives import unpack_archive
 
 TIME = "2026-11-23T14:05"
@@ -79,6 +80,40 @@ def test_the_history_of_unpacked_files_can_be_read(form: int, folder: str):
     assert sync.synced_at == datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
     members = read_history(storage, STREAM).members_at(sync)
     assert sorted(members) == [("2", "bob", 'x "y"'), ("3", "cy", "pro")]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress])
+def test_the_first_bytes_decide_on_the_compression_of_an_archive(pack):
+    storage = MemoryStorage()
+    tar = tar_of((member(name), content) for name, content in FILES.items())
+    unpack_archive(io.BytesIO(pack(tar)), storage)
+    assert keys(storage) == sorted(FILES)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize(
+    ("cut", "rule", "inner"),
+    [(2600, "ends before", 2), (700, "ends before", 0), (0, "ends before", None)],
+)
+def test_the_error_about_an_archive_names_it_and_its_file(tmp_path, pack, cut, rule, inner):
+    names = list(FILES)
+    tar = tar_of((member(name), FILES[name]) for name in names)[:cut]
+    path = tmp_path / "cohort.tar.gz"
+    path.write_bytes(pack(tar))
+    storage = MemoryStorage()
+    with path.open("rb") as archive, pytest.raises(errors.InvalidArchiveError) as caught:
+        unpack_archive(archive, storage)
+    assert rule in caught.value.rule
+    assert caught.value.file == str(path)
+    assert caught.value.inner_file == (None if inner is None else names[inner])
+    assert is_untouched(storage)
+
+
+@pytest.mark.parametrize("data", [FILES[next(iter(FILES))] * 99, b"PK" + bytes(600)])
+def test_a_file_that_is_not_a_tar_is_refused_as_such(data):
+    for pack in (bytes, gzip.compress):
+        with pytest.raises(errors.InvalidArchiveError, match="not a tar"):
+            unpack_archive(io.BytesIO(pack(data)), MemoryStorage())
 
 
 def test_the_archive_may_be_an_object_of_the_same_storage():
@@ -320,7 +355,7 @@ def test_bombs_are_stopped_early_in_little_memory(head: bytes, limit: str):
 def test_the_number_of_members_is_limited():
     storage = MemoryStorage()
     for kind in (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.XGLTYPE):
-        endless = header("x", 0, kind) * (archives.MAX_MEMBERS + 1)
+        endless = header("x", 0, kind) * (MAX_MEMBERS + 1)
         with pytest.raises(errors.InvalidArchiveError, match="more than 1,000 members"):
             unpack_archive(io.BytesIO(gzip.compress(endless + bytes(1024))), storage)
 

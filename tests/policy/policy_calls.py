@@ -160,7 +160,8 @@ def expected_calls(path: str) -> Mapping[str, Iterable[Call]]:
         ],
         "read": [*listings, *reads],
         "maintain": [
-            Call(operation="ListMultipartUploads", prefix=below),
+            Call(operation="ListMultipartUploads", prefix=f"{below}123_26umsb5_"),
+            Call(operation="ListMultipartUploads", prefix=log),
             Call(operation="ListParts", key=data),
             Call(operation="AbortMultipartUpload", key=data),
         ],

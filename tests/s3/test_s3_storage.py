@@ -364,7 +364,7 @@ class TestOptions:
         list(storage.list_objects())
         storage.delete("other")
         storage.discard(staged)
-        storage.clean_up_uploads(older_than=timedelta(0))
+        list(storage.list_staged())
         assert len(sent) == 11
         for operation, params in sent.items():
             assert params["ExpectedBucketOwner"] == "123456789012", operation
@@ -407,17 +407,17 @@ class TestOptions:
 
 @pytest.mark.servers
 @pytest.mark.parametrize("server", ["radosgw", "ministack"])  # moto dates all of 2010
-def test_clean_up_uploads_aborts_only_old_uploads_below_the_path(
-    server: str, request: pytest.FixtureRequest
-):
+def test_uploads_are_listed_by_prefix_with_their_times(server: str, request: pytest.FixtureRequest):
     running: Server = request.getfixturevalue(server)
     storage = S3Storage(running.new_bucket(), client=running.client(), settling_time=0.1)
     keys = ("cohorts/a", "cohorts/b/c", "cohorts-of-others/a", "a")
     staged = {key: storage.stage(key, [b"x"]) for key in keys}
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    assert storage.clean_up_uploads("cohorts", older_than=timedelta(hours=1)) == ()
-    cleaned = storage.clean_up_uploads("cohorts/", older_than=timedelta(hours=1), now=tomorrow)
-    assert cleaned == ("cohorts/a", "cohorts/b/c")
+    found = list(storage.list_staged("cohorts/"))
+    assert sorted(info.staged.key for info in found) == ["cohorts/a", "cohorts/b/c"]
+    for info in found:
+        assert info.is_same(staged[info.staged.key])
+        assert abs(datetime.now(UTC) - info.begun) < timedelta(minutes=5)
+        storage.discard(info.staged)
     assert {key: storage.inspect(one) for key, one in staged.items()} == {
         "cohorts/a": StagedState.GONE,
         "cohorts/b/c": StagedState.GONE,

@@ -104,6 +104,7 @@ INVALID_DESTINATIONS = [
     ({"user_property": "plan"}, ["user_property"]),
     ({"bucket": "s3://my-bucket/cohorts"}, ["only a name"]),
     ({"existing": "members"}, ["existing"]),
+    ({"name_style": NameStyle(separator="_")}, ["_"]),
     ({"name_style": NameStyle(second_group="seconds")}, ["minutes"]),
     ({"name_style": NameStyle(empty_routing_key=True)}, ["empty routing key"]),
     ({"name_style": NameStyle(extension=".csv.gz")}, ["compression"]),

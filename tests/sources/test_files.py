@@ -327,6 +327,8 @@ def test_an_error_about_a_url_shows_no_password_and_no_signature(web, path, kind
     [
         ("s3://AKIA5:se/cr+et=@bucket/m.csv", "s3://bucket/m.csv"),
         ("s3://bucket/m.csv", "s3://bucket/m.csv"),
+        ("s3://bucket/in/1_a_T06:30_x@y?z#.csv", "s3://bucket/in/1_a_T06:30_x@y?z#.csv"),
+        ("file:///in/1_a_T06:30_x@y?z#.csv", "file:///in/1_a_T06:30_x@y?z#.csv"),
         ("https://ann:p?s@host/m.csv?sig=1#x", "https://host/m.csv"),
         ("https://acc.blob.core.windows.net/c/m.csv?sv=1&sig=s3", None),
         ("a@b?.csv", "a@b?.csv"),

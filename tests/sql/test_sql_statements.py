@@ -70,8 +70,8 @@ def test_hostile_names_are_quoted(dialect, tmp_path):
     name = 'x"; DROP TABLE a; --\\'
     history = history_in(tmp_path, name=name)
     made = statements(history, dialect, sync=history[1])
-    merge = next(text for text in made if text.startswith("MERGE"))
-    parsed = sqlglot.parse_one(merge, read=dialect.replace("postgresql", "postgres"))
+    insert = next(text for text in made if text.startswith('INSERT INTO "cohort_members"'))
+    parsed = sqlglot.parse_one(insert, read=dialect.replace("postgresql", "postgres"))
     assert name in {identifier.name for identifier in parsed.find_all(exp.Identifier)}
 
 
@@ -90,8 +90,7 @@ def test_redshift_loads_exactly_the_files_of_the_manifests(tmp_path):
     copies = [text for text in made if text.startswith("COPY")]
     assert len(copies) == len(found) == 2
     for name in found:
-        quoted = name.replace("\\", "\\\\").replace("'", "\\'")
-        assert any(f"'s3://b/m/{quoted}'" in text for text in copies)
+        assert any(f"'s3://b/m/{name}'" in text for text in copies)
 
 
 def test_a_missing_file_or_an_unknown_dialect_is_an_error(tmp_path):

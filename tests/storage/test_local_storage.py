@@ -2,12 +2,16 @@
 
 import errno
 import os
-from pathlib import Path
+import pickle
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from amplitude_cohort_s3 import LocalStorage
 from amplitude_cohort_s3.errors import (
+    ConfigurationError,
+    FileAccessError,
     InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -15,6 +19,7 @@ from amplitude_cohort_s3.errors import (
     UnsuitableStorageError,
 )
 from amplitude_cohort_s3.storage import StagedState
+from amplitude_cohort_s3.storage._local_files import FlushedFolders
 from amplitude_cohort_s3.storage.local import STAGING_FOLDER
 
 
@@ -24,8 +29,11 @@ def local(tmp_path) -> LocalStorage:
 
 
 def staged_files(storage):
-    folder = storage.root / STAGING_FOLDER
-    return list(folder.iterdir()) if folder.exists() else []
+    return [path for path in (storage.root / STAGING_FOLDER).rglob("*") if path.is_file()]
+
+
+def staged_path(storage, staged):
+    return storage.root / STAGING_FOLDER / staged.key / staged.handle["file"]
 
 
 def keys(storage):
@@ -44,7 +52,7 @@ def test_a_key_is_the_path_of_its_file(local):
     info = local.create("cohorts/a b.csv", b"data")
     path = local.root / "cohorts" / "a b.csv"
     assert path.read_bytes() == b"data"
-    assert info.url == path.as_uri()
+    assert info.url == f"file://{path}"
     assert info.last_modified is not None
     assert info.last_modified.tzinfo is not None
 
@@ -72,10 +80,23 @@ def test_no_staged_file_is_left_after_publish_discard_or_create(local):
     assert staged_files(local) == []
 
 
+def test_no_empty_folder_stays_while_writers_share_the_staging_folder(local):
+    def write(number):
+        for n in range(50):
+            local.publish(local.stage(f"a/{number}/{n}", [b"x"]))
+            local.create(f"a/{number}/{n}-log", b"x")
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write, number) for number in range(4)]:
+            done.result()
+    assert len(keys(local)) == 400
+    assert list((local.root / STAGING_FOLDER).iterdir()) == []
+
+
 def test_publish_completes_a_publish_that_died_after_its_link(local, monkeypatch):
     staged = local.stage("a/k", [b"data"])
     with monkeypatch.context() as patch:
-        patch.setattr("pathlib.Path.unlink", raise_error(KeyboardInterrupt()))
+        patch.setattr(FlushedFolders, "remove_if_empty", raise_error(KeyboardInterrupt()))
         with pytest.raises(KeyboardInterrupt):
             local.publish(staged)
     assert local.inspect(staged) is StagedState.PUBLISHED
@@ -98,96 +119,10 @@ def test_a_file_restored_from_a_backup_is_recognised_by_its_bytes(local):
 def test_a_folder_under_the_key_counts_as_another_object(local):
     staged = local.stage("k", [bytes(4096)])
     (local.root / "k").mkdir()
-    os.truncate(local.root / STAGING_FOLDER / staged.handle["file"], 0)
+    os.truncate(staged_path(local, staged), 0)
     for _ in range(2):
         assert local.inspect(staged) is StagedState.TAKEN
         local.discard(staged)
-
-
-# --- Power cuts -------------------------------------------------------------------------
-
-
-class Disk:
-    """A log of the calls that change files and names, to check what survives a power cut."""
-
-    def __init__(self, monkeypatch):
-        self.events = []
-        self.note(monkeypatch, "mkdir", lambda path, *_: Path(path))
-        self.note(monkeypatch, "link", lambda source, target: (Path(source), Path(target)))
-        self.note(monkeypatch, "unlink", Path)
-        self.note(monkeypatch, "fsync", lambda fd: Path(f"/proc/self/fd/{fd}").readlink())
-
-    def note(self, monkeypatch, name, describe):
-        real = getattr(os, name)
-
-        def noted(*args):
-            what = describe(*args)
-            real(*args)
-            self.events.append((name, what))
-
-        monkeypatch.setattr(os, name, noted)
-
-    def syncs_after(self, index, path):
-        return ("fsync", path) in self.events[index + 1 :]
-
-    def check(self):
-        """Raise unless each name and the file it leads to were flushed before they were used."""
-        for index, (name, what) in enumerate(self.events):
-            if name == "mkdir":
-                used = (
-                    later
-                    for later, (n, w) in enumerate(self.events)
-                    if later > index and what in (w[1] if n == "link" else w).parents
-                )
-                synced = self.events.index(("fsync", what.parent), index)
-                assert synced < next(used, synced + 1), f"{what} was used before it was safe"
-            if name == "link":
-                source, target = what
-                assert ("fsync", source) in self.events[:index], "linked before its bytes are safe"
-                assert self.syncs_after(index, target.parent), f"{target} may vanish"
-                removed = self.events.index(("unlink", source), index)
-                assert removed > index
-            if name == "unlink" and what.parent.name != STAGING_FOLDER:
-                assert self.syncs_after(index, what.parent), f"{what} may come back"
-
-
-@pytest.fixture
-def disk(monkeypatch):
-    # pathlib looks up the functions in the module os at each call.
-    return Disk(monkeypatch)
-
-
-def test_a_power_cut_undoes_no_finished_call(local, disk):
-    local.create("new/folder/a", b"x")
-    disk.check()
-    staged = local.stage("other/b", [b"x"])
-    local.publish(staged)
-    disk.check()
-    discarded = local.stage("other/c", [b"x"])
-    disk.events.clear()
-    local.discard(discarded)
-    file = local.root / STAGING_FOLDER / discarded.handle["file"]
-    assert disk.events == [("unlink", file), ("fsync", file.parent)]
-    local.delete("other/b")
-    disk.check()
-    assert ("unlink", local.root / "other" / "b") in disk.events
-
-
-def test_names_that_another_process_made_are_flushed_too(local, disk):
-    """The other process may have died before it flushed them."""
-    (local.root / "made by another").mkdir(parents=True)
-    disk.events.clear()
-    local.create("made by another/a", b"x")
-    assert ("fsync", local.root) in disk.events
-    staged = local.stage("made by another/b", [b"x"])
-    for again in (
-        lambda: local.create("made by another/a", b"x"),
-        lambda: local.publish(staged),
-        lambda: local.publish(staged),
-    ):
-        disk.events.clear()
-        again()
-        assert ("fsync", local.root / "made by another") in disk.events
 
 
 def raise_error(error):
@@ -214,7 +149,7 @@ def test_a_file_system_without_hard_links_is_reported(local, monkeypatch, code):
     assert local.inspect(staged) is StagedState.STAGED
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_other_errors_of_the_disk_are_raised_unchanged(local, monkeypatch, code):
     staged = local.stage("k", [b"x"])
     monkeypatch.setattr(os, "link", raise_error(OSError(code, os.strerror(code))))
@@ -222,6 +157,15 @@ def test_other_errors_of_the_disk_are_raised_unchanged(local, monkeypatch, code)
         local.publish(staged)
     assert not isinstance(caught.value, StagedGoneError)
     assert local.inspect(staged) is StagedState.STAGED
+
+
+def test_nothing_is_staged_where_hard_links_are_impossible(local, monkeypatch):
+    monkeypatch.setattr(os, "link", raise_error(OSError(errno.EPERM, "no links")))
+    read = []
+    with pytest.raises(UnsuitableStorageError, match="hard links"):
+        local.stage("k", (read.append(chunk) or chunk for chunk in [b"the rows"]))
+    assert read == []
+    assert staged_files(local) == []
 
 
 def test_a_full_disk_leaves_nothing_staged(local, monkeypatch):
@@ -294,3 +238,157 @@ def test_foreign_files_are_listed_if_they_can_be_objects(local):
     with open(os.fsencode(local.root) + b"/not-utf8-\xff", "wb"):  # noqa: PTH123 -- bytes
         pass
     assert keys(local) == ["folder/notes.txt"]
+
+
+@pytest.mark.parametrize(
+    "name", ["photos/holiday\x07.jpg", "p/1_a_note\n.txt", "/".join(["k" * 250] * 5)]
+)
+def test_a_foreign_name_that_no_key_can_have_stops_no_listing(local, name):
+    local.create("p/x", b"")
+    path = local.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    assert [key for key in keys(local) if key != name] == ["p/x"]
+    assert list(local.list_objects("p/x"))
+
+
+def test_folders_nested_deeper_than_any_key_stop_no_listing(local):
+    local.create("a", b"")
+    descriptor = os.open(local.root, os.O_RDONLY)
+    for _ in range(1500):  # longer than any path that the system accepts
+        os.mkdir("d", dir_fd=descriptor)
+        inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
+    assert keys(local) == ["a"]
+    subprocess.run(["rm", "-rf", local.root / "d"], check=True)
+
+
+# --- The root ---------------------------------------------------------------------------
+
+
+def test_a_root_that_disappeared_is_an_error_and_not_an_empty_bucket(local):
+    staged = local.stage("k", [b"x"])
+    local.root.rename(local.root.with_name("elsewhere"))
+    for act in (
+        lambda: keys(local),
+        lambda: local.open("k"),
+        lambda: local.create("new", b""),
+        lambda: local.stage("new", [b""]),
+        lambda: local.inspect(staged),
+        lambda: local.publish(staged),
+        lambda: list(local.list_staged()),
+    ):
+        with pytest.raises(UnsuitableStorageError, match="was there before"):
+            act()
+    assert not local.root.exists()
+
+
+def test_a_relative_root_stays_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    storage = LocalStorage("bucket")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    storage.create("k", b"x")
+    assert (tmp_path / "bucket" / "k").read_bytes() == b"x"
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert LocalStorage("~/bucket").root == tmp_path / "bucket"
+    with pytest.raises(ConfigurationError, match="home folder"):
+        LocalStorage("~there is no such user/bucket")
+
+
+@pytest.mark.parametrize("url", ["s3://user:secret@bucket", "file:///x", "https://h/x", "s3:/b"])
+def test_a_url_is_no_root_and_is_not_shown(url):
+    with pytest.raises(ConfigurationError, match="open_storage") as caught:
+        LocalStorage(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_pickled_storage_has_the_same_root(local):
+    assert pickle.loads(pickle.dumps(local)).root == local.root
+
+
+# --- Permissions ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_published_files_follow_the_umask_and_staged_ones_are_private(local, umask, mode):
+    before = os.umask(umask)
+    try:
+        staged = local.stage("a/staged", [b"x"])
+        assert staged_path(local, staged).stat().st_mode & 0o777 == 0o600
+        local.publish(staged)
+        local.create("a/created", b"x")
+        local.replace(local.stage("a/created", [b"y"]))
+    finally:
+        os.umask(before)
+    for name in ("staged", "created"):
+        assert (local.root / "a" / name).stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("part", ["", "a", "a/k"])
+def test_a_symbolic_link_in_the_staging_folder_is_refused(local, tmp_path, part):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    link = local.root / STAGING_FOLDER / part
+    link.parent.mkdir(parents=True)
+    link.symlink_to(theirs, target_is_directory=True)
+    for act in (lambda: local.stage("a/k", [b"rows"]), lambda: local.create("a/k", b"rows")):
+        with pytest.raises(FileAccessError, match="symbolic link"):
+            act()
+    assert list(theirs.iterdir()) == []
+
+
+as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root has accounts")
+
+
+def as_another_account(act):
+    """Run a function in a process of another account, and return what it printed."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setresgid(10001, 10001, 10001)
+        os.setresuid(10001, 10001, 10001)
+        try:
+            text = repr(act())
+        except Exception as error:  # noqa: BLE001 -- it is passed on as text
+            text = f"{type(error).__name__}: {error}"
+        os.write(write, text.encode())
+        os._exit(0)
+    os.close(write)
+    with open(read, "rb") as file:  # noqa: PTH123 -- a descriptor
+        text = file.read().decode()
+    os.waitpid(child, 0)
+    return text
+
+
+@as_root
+def test_a_staged_file_of_another_account_is_named_as_the_cause(local, tmp_path):
+    staged = local.stage("k", [b"x"])
+    for path in (tmp_path, *tmp_path.parents[:3], *tmp_path.rglob("*")):
+        if path.is_dir():
+            path.chmod(path.stat().st_mode | 0o777)
+    for act in (local.publish, local.replace):
+        text = as_another_account(lambda act=act: act(staged))
+        assert text.startswith("FileAccessError")
+        assert "belongs to the account 0" in text
+        assert "(10001)" in text
+    assert local.inspect(staged) is StagedState.STAGED
+
+
+@as_root
+def test_a_folder_of_another_account_is_named_as_the_cause(local, tmp_path):
+    local.create("a/k", b"x")
+    (local.root / "a").chmod(0o700)
+    for path in (tmp_path, *tmp_path.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o755)
+    for act in (lambda: keys(local), lambda: local.create("b", b""), lambda: local.open("a/k")):
+        text = as_another_account(act)
+        assert text.startswith("FileAccessError"), text
+        assert "10001" in text

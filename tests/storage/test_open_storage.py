@@ -41,7 +41,7 @@ def test_a_destination_gives_bucket_and_region():
 
 @pytest.mark.parametrize("place", ["my-bucket", "./a:b", "C:/x", "2026-11-23T14:05"])
 def test_a_bare_name_is_a_folder(place: str):
-    assert open_storage(place).root == Path(place)
+    assert open_storage(place).root == Path(place).absolute()
 
 
 @pytest.mark.parametrize("place", ["/tmp/x y", Path("/tmp/x y"), "file:///tmp/x%20y"])

@@ -6,10 +6,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from syncs import staged_objects
 
 from amplitude_cohort_s3 import LocalStorage, MemoryStorage, Storage
 from amplitude_cohort_s3.storage import SupportsCompose, SupportsDelete, SupportsReplace
-from amplitude_cohort_s3.storage.local import STAGING_FOLDER
 from amplitude_cohort_s3.testing.storage_contract import StorageContract
 
 
@@ -31,8 +31,7 @@ class TestLocalStorage(StorageContract):
         return LocalStorage(str(storage.root))
 
     def assert_nothing_staged(self, storage):
-        folder = storage.root / STAGING_FOLDER
-        assert not folder.exists() or list(folder.iterdir()) == []
+        assert staged_objects(storage) == []
 
 
 def third_party_storage():

@@ -77,8 +77,7 @@ def staged_objects(storage):
     """Return what is stored and not visible, read from the inside of the storage."""
     if isinstance(storage, MemoryStorage):
         return list(vars(storage)["_staged"])
-    folder = storage.root / STAGING_FOLDER
-    return [path.name for path in folder.iterdir()] if folder.exists() else []
+    return [path.name for path in (storage.root / STAGING_FOLDER).rglob("*") if path.is_file()]
 
 
 def assert_refused(storage, error, act):

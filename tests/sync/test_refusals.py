@@ -1,5 +1,6 @@
 """Syncs that are refused, each with an error of its own and without a change."""
 
+import errno
 import gzip
 import io
 
@@ -37,6 +38,7 @@ from amplitude_cohort_s3 import (
     recover,
 )
 from amplitude_cohort_s3.errors import (
+    AccessDeniedError,
     CohortS3Error,
     ConfigurationError,
     DuplicateKeyError,
@@ -51,12 +53,16 @@ from amplitude_cohort_s3.errors import (
     NaiveDatetimeError,
     ObjectChangedError,
     RecordFormatError,
+    StoreRefusedError,
+    StoreUnavailableError,
     SyncVoidError,
+    UnknownOutcomeError,
     UnloggedSyncsError,
     UnusableDiffError,
 )
 from amplitude_cohort_s3.log.keys import outcome_key, record_key
 from amplitude_cohort_s3.sync import commit, plan_sync
+from amplitude_cohort_s3.testing.faulty_storage import Fault, FaultyStorage
 
 FAULTY_MEMBERS = [
     pytest.param([("", "a"), ("1", "b")], EmptyKeyError, id="an empty key"),
@@ -261,3 +267,37 @@ def test_an_endless_entry_of_the_log_is_refused():
         with pytest.raises(RecordFormatError, match="over 16 MiB"):
             read(storage, STREAM)
     assert storage.taken < 64 << 20
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AccessDeniedError("my-bucket", "key", "s3:PutObject"),
+        StoreRefusedError("my-bucket", "key", "PutObject", "InvalidRequest"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_nothing_stays_staged_if_the_record_was_certainly_refused(storage, error):
+    class Refusing(FaultyStorage):
+        def create(self, key, data, /):
+            raise error
+
+    with pytest.raises(type(error)):
+        run_sync(Refusing(storage, Fault()), OLD, AT)
+    assert staged_objects(storage) == []
+
+
+@pytest.mark.parametrize(
+    "error", [UnknownOutcomeError("key", "reset"), StoreUnavailableError("my-bucket", "SlowDown")]
+)
+def test_what_may_be_recorded_stays_staged(storage, error):
+    class Failing(FaultyStorage):
+        def create(self, key, data, /):
+            super().create(key, data)
+            raise error
+
+    with pytest.raises(type(error)):
+        run_sync(Failing(storage, Fault()), OLD, AT)
+    assert len(staged_objects(storage)) == 3
+    assert recover(storage, STREAM).outcome == "published"

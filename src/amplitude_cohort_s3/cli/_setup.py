@@ -118,7 +118,7 @@ class Setup:
 def standard_input() -> CsvSource:
     read = partial(sys.stdin.buffer.read, CHUNK_BYTES)
     return CsvSource(
-        chunks=lambda: unpack_chunks(iter(read, b"")),
+        chunks=lambda: unpack_chunks(iter(read, b""), file="standard input"),
         repeatable=False,
         file="standard input",
         origin={"file": "standard input"},

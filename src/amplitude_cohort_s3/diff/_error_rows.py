@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from ..format.columns import Row
-from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 
@@ -46,8 +45,8 @@ def _first(source: CsvSource, schema: RowSchema, fits: Callable[[Row], bool]) ->
 
 
 def _numbered(source: CsvSource, schema: RowSchema) -> Iterator[tuple[int, Row]]:
-    table = read_table(source.chunks(), canonical=source.canonical)
+    table = source.read_table()
     reader = schema.line_reader(table)
-    numbered = (row for block in table.blocks for row in table.reader.numbered(block))
+    numbered = (row for block in table.blocks for row in reader.numbered(block))
     for number, (line, row) in enumerate(numbered, start=1):
-        yield (line if source.unit == "line" else number), reader.select(row)
+        yield (line if source.unit == "line" else number), row

@@ -65,8 +65,8 @@ class SortedPrevious:
     def _first_misplaced_line(self) -> int:
         last: str | None = None
         for block in self.blocks:
-            for line, row in self.reader.reader.numbered(block):
-                key = self.reader.select(row)[self.reader.key]
+            for line, row in self.reader.numbered(block):
+                key = row[self.reader.key]
                 if last is not None and key <= last:
                     return line
                 last = key

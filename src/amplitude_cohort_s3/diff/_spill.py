@@ -17,18 +17,16 @@ records can be split at line ends, which is fast. There are two forms:
   place of each line end. Every row can have it.
 """
 
-import errno
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 
 from attrs import frozen
 
-from ..errors import DiskFullError
 from ..format.reader import Lines
+from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
 
 # No cell contains a NUL, so these can't occur in a row. NUL is the smallest character, so
@@ -38,19 +36,6 @@ LINE_END = "\0n"
 
 _MAX_KNOWN_PREFIXES = 1 << 17
 """Bounds the memory for the prefixes that are known to :class:`_RangeLists`, to about 15 MB."""
-
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-@contextmanager
-def as_disk_full_error(folder: Path) -> Generator[None, None, None]:
-    """Raise ``DiskFullError`` for the errors of a full disk, quota or file size limit."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _DISK_FULL:
-            raise DiskFullError(str(folder)) from error
-        raise
 
 
 def append(path: Path, data: bytes) -> None:

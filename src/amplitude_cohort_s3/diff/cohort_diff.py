@@ -1,8 +1,6 @@
 """The difference of two sets of members: users who entered, users who exited, members."""
 
-import errno
 import shutil
-import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from os import PathLike
@@ -14,7 +12,7 @@ from attrs import define, evolve, field
 from .._arguments import check_kind
 from .._bytes import Hashed
 from .._display import html_table
-from ..errors import ArgumentTypeError, ConfigurationError, DiskFullError, UnusableDiffError
+from ..errors import ArgumentTypeError, ConfigurationError, UnusableDiffError
 from ..format.columns import Row
 from ..format.compression import stage_csv
 from ..format.existing_meaning import ExistingMeaning
@@ -23,6 +21,7 @@ from ..format.schema import RowSchema
 from ..sources.protocol import MemberSource
 from ..sources.rows import as_csv
 from ..storage.protocol import StagedObject, Storage
+from ..storage.temporary import temporary_folder
 from .engine import PartitionEngine
 from .progress import Progress, TqdmProgress
 from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates
@@ -150,8 +149,8 @@ def diff_members(
         MissingExtraError: ``progress=True`` without tqdm.
         ArgumentTypeError: An argument has the wrong type, such as members that are a single
             text or a query that has not been executed.
-        ConfigurationError: ``duplicates`` is not one of its values, or ``work_dir`` is not
-            a folder.
+        ConfigurationError: ``duplicates`` is not one of its values, or there is no folder for
+            temporary files.
 
     >>> schema = RowSchema()
     >>> with diff_members([("1", "ann"), ("2", "bob")], [("2", "bob"), ("3", "cy")],
@@ -193,15 +192,7 @@ def diff_members(
 @contextmanager
 def _kept_if_successful(work_dir: str | PathLike[str] | None) -> Generator[Path]:
     """Make a folder for temporary files; remove it if an error is raised within the block."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="cohort-diff-", dir=work_dir))
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise DiskFullError(str(work_dir or tempfile.gettempdir())) from error
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            fault = f"work_dir {str(work_dir)!r} is not a folder: create it first"
-            raise ConfigurationError("diff_members", (fault,)) from None
-        raise
+    folder = temporary_folder("cohort-diff-", work_dir)
     try:
         yield folder
     except BaseException:

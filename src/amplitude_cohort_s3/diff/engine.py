@@ -23,9 +23,10 @@ from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.reader import LineReader, read_table
+from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
+from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_without_key
 from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
@@ -38,7 +39,7 @@ from ._partition import (
     jobs_with_sorted_previous,
     partition,
 )
-from ._spill import RangeIndex, append, as_disk_full_error
+from ._spill import RangeIndex, append
 from ._workers import run_tasks
 from .progress import Progress
 from .protocol import DiffFile, DiffReport, Duplicates
@@ -124,7 +125,7 @@ class PartitionEngine:
             )
         if index.skipped and schema.key == "amplitude_id":
             lines = first_without_key(source.reopen(), schema)
-            raise EmptyKeyError(schema.key, index.skipped, lines, current.unit)
+            raise EmptyKeyError(schema.key, index.skipped, lines, current.unit, current.file)
         output = _Output(folder, schema, existing)
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
@@ -132,9 +133,9 @@ class PartitionEngine:
                 output.add(result)
         if output.conflicts and duplicates == "refuse":
             lines = first_conflicts(source.reopen(), schema, {*output.conflicting_keys})
-            raise DuplicateKeyError(schema.key, output.conflicts, lines, current.unit)
+            raise DuplicateKeyError(schema.key, output.conflicts, lines, current.unit, current.file)
+        ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
-        ignored = tuple(c for c in table.columns if c not in schema.columns)
         return output.report(skipped=index.skipped, ignored=ignored)
 
     def _choose_boundaries(
@@ -169,7 +170,7 @@ def _jobs(
     limits: Limits,
 ) -> Iterator[Job]:
     """Read the previous rows, and yield the join of each range."""
-    table = read_table(previous.chunks(), canonical=previous.canonical)
+    table = previous.read_table()
     reader = schema.line_reader(table, fill=True)
     index = RangeIndex(len(boundaries))
     if not previous.canonical:
@@ -194,6 +195,17 @@ def _joins(
     return [RangeJoinToFile(join, scratch / f"joined.{n}") for n in range(limits.workers)]
 
 
+def _ignored_columns(
+    table: Table, schema: RowSchema, source: "_RereadableSource"
+) -> tuple[str, ...]:
+    """Return the columns that the schema lacks, and ``""`` if some have no name."""
+    names = table.columns
+    if table.reader.header.repeated_properties:
+        names = source.reopen().read_table().columns  # without properties that are equal
+    unnamed = ("",) if "" in table.reader.header.names else ()
+    return (*(name for name in names if name not in schema.columns), *unnamed)
+
+
 class _RereadableSource:
     """A source that can be read a second time, to find the rows that an error is about."""
 
@@ -212,7 +224,9 @@ class _RereadableSource:
         """Return a source with the same bytes."""
         if self._source.repeatable:
             return self._source
-        return evolve(self._source, chunks=lambda: read_chunks(self._path.open("rb")))
+        return evolve(
+            self._source, chunks=lambda: read_chunks(self._path.open("rb")), repeatable=True
+        )
 
 
 class _OutputFile:

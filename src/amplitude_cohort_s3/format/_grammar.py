@@ -20,10 +20,10 @@ and digits (``26umsb5``). They have no ``_``, which separates the parts."""
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 """``YYYY-MM-DD``. ``datetime`` checks that the day exists."""
 
-TIME = r"[0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?|-[0-9]{2}(?:-[0-9]{2})?)"
-"""The page has ``HH:SS`` in its pattern and ``HH-SS`` in its list. Both are read, but not
-mixed in one name. Three groups are hours, minutes and seconds. The caller decides what the
-second of two groups means: see ``NameStyle.second_group``."""
+TIME = r"[0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?|-[0-9]{2}(?:-[0-9]{2})?|_[0-9]{2}(?:_[0-9]{2})?)"
+"""The page has ``HH:SS`` in its pattern and ``HH-SS`` in its list. Browsers save a colon as
+``_``. All three are read, but not mixed in one name. Three groups are hours, minutes and
+seconds. The caller decides what the second of two groups means: see ``NameStyle.second_group``."""
 
 DIFF_TYPE = r"entering|exiting|existing"
 """The three words of the page, in lower case."""
@@ -63,8 +63,8 @@ RULES = (
      "(letters, digits and -), each followed by _"),
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_{DATE}T.*", re.DOTALL),
      "the time must begin with YYYY-MM-DDT in digits"),
-    (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_{DATE}T{TIME}Z?_.*", re.DOTALL),
-     "after the date come two or three groups of two digits, with : or - between all of them"),
+    (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_{DATE}T{TIME}Z?_(?![0-9]{{2}}Z?_).*", re.DOTALL),
+     "after the date come two or three groups of two digits, with :, - or _ between all of them"),
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_{DATE}T{TIME}Z?_(?:{DIFF_TYPE})[_.].*", re.DOTALL),
      "the difftype must be entering, exiting or existing"),
     (re.compile(rf".*{EXTENSION}", re.DOTALL),

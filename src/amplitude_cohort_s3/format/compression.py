@@ -4,7 +4,7 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 from .._bytes import CHUNK_BYTES
 from .._optional import load
@@ -60,11 +60,15 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
         raise CompressionError("gzip", "the data ends too early")
 
 
-def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def unpack_chunks(chunks: Iterable[bytes], *, file: str | None = None) -> Iterator[bytes]:
     """Yield the bytes of a file, decompressed if it is gzip or Zstandard.
 
     The first bytes of the file decide, because its name may be wrong. Zstandard needs the
     extra ``zstd``.
+
+    Args:
+        chunks: The bytes as stored.
+        file: The name of the file in errors.
 
     Raises:
         CompressionError: The file is damaged or ends too early.
@@ -77,12 +81,16 @@ def unpack_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     while len(first) < len(_ZSTD_MAGIC) and (more := next(parts, None)) is not None:
         first += more
     whole = chain([first], parts)
-    if first.startswith(_GZIP_MAGIC):
-        yield from decompress_chunks(whole)
-    elif first.startswith(_ZSTD_MAGIC):
-        yield from _decompress_zstd(whole)
-    else:
-        yield from whole
+    try:
+        if first.startswith(_GZIP_MAGIC):
+            yield from decompress_chunks(whole)
+        elif first.startswith(_ZSTD_MAGIC):
+            yield from _decompress_zstd(whole)
+        else:
+            yield from whole
+    except CompressionError as error:
+        error.file = file
+        raise
 
 
 def content_type_of(key: str) -> str:
@@ -96,7 +104,18 @@ def content_type_of(key: str) -> str:
 
 def is_compressed(first: bytes) -> bool:
     """Return whether :func:`unpack_chunks` decompresses a file that begins with these bytes."""
-    return first.startswith((_GZIP_MAGIC, _ZSTD_MAGIC))
+    return compression_of(first) is not None
+
+
+def compression_of(first: bytes) -> Literal["gzip", "Zstandard"] | None:
+    r"""Return the compression of a file that begins with these bytes, or None.
+
+    >>> compression_of(b"\x1f\x8b\x08"), compression_of(b"amplitudeID")
+    ('gzip', None)
+    """
+    if first.startswith(_GZIP_MAGIC):
+        return "gzip"
+    return "Zstandard" if first.startswith(_ZSTD_MAGIC) else None
 
 
 def _decompress_zstd(chunks: Iterable[bytes]) -> Iterator[bytes]:

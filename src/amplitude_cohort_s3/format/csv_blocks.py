@@ -3,15 +3,15 @@
 The csv module splits a row at a lone CR, limits cells to 128 KiB by a setting of the whole
 process, and does not know the line at which a row begins. So the rules are implemented
 here: RFC 4180 with LF or CRLF. A quote is allowed only around a cell, or doubled inside a
-quoted cell. A CR that is not followed by LF is data. Bytes that break these rules, contain
-a NUL or are not UTF-8 raise ``MalformedCsvError``, with the line.
+quoted cell. A CR outside of quotes is allowed only before LF: read as data, it would turn a
+file of an old Mac into a header without rows. Bytes that break these rules, contain a NUL
+or are not UTF-8 raise ``MalformedCsvError``, with the line.
 """
 
 import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
-from itertools import islice
 from typing import Any, SupportsIndex
 
 from attrs import frozen
@@ -19,6 +19,7 @@ from attrs import frozen
 from .._arguments import check_kind
 from .._bytes import CHUNK_BYTES
 from ..errors import MalformedCsvError
+from ._other_formats import HEAD_BYTES, other_format
 
 BLOCK_BYTES = 64 << 10
 """The size of a block: large enough that the work per block does not count, and small
@@ -29,16 +30,19 @@ MAX_ROW_BYTES = 64 << 20
 
 _BOM = b"\xef\xbb\xbf"
 
-# The first bytes of files that are often taken for CSV; no header in UTF-8 begins with them.
-_OTHER_FORMATS = {
-    b"PK\x03\x04": ("it is a workbook or another zip", "Save it as CSV (UTF-8)"),
-    b"\xff\xfe": ("it is UTF-16", "Save it as UTF-8"),
-    b"\xfe\xff": ("it is UTF-16", "Save it as UTF-8"),
-}
-
 _NO_SEPARATORS = bytes(set(range(256)) - set(b",\n"))
 
-_QUOTED_CELL = re.compile(r'"((?:[^"]|"")*+)"|([^",]*)')
+_ALL_BUT_QUOTES_AND_LINE_ENDS = bytes(set(range(256)) - set(b'"\n'))
+
+_QUOTED_CELL = re.compile(r'"((?:[^"]++|"")*+)"|([^",\r]*)')
+
+# A record ends at the first line end that is not in quotes. One match reads a whole record,
+# because a loop over its lines would take long for a cell of millions of line ends.
+_RECORD = re.compile(r'[^"\n]*+(?:"[^"]*+"[^"\n]*+)*+\n?')
+_RECORD_BYTES = re.compile(_RECORD.pattern.encode())
+
+_LONE_CR = "it has a CR that is not followed by LF, outside of quotes"
+_LONE_CR_HINT = "Save the file with LF or CRLF line ends"
 
 
 @frozen
@@ -76,6 +80,8 @@ class Block:
         >>> Block(1, b'"1","a"\r\n"2",""\r\n').as_plain(2)
         '1,a\n2,\n'
         """
+        if self.data.endswith(b"\r"):
+            return None  # With the line end that is added here, it would be CRLF.
         data = self.data if self.data.endswith(b"\n") else self.data + b"\n"
         quoted = b'"' in data
         if b"\r" in data:
@@ -117,22 +123,13 @@ class Block:
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the first line and the cells of each record; blank lines are skipped."""
         line = self.first_line
-        begun = list[str]()
-        quoted = False
-        for part in self.text().split("\n"):
-            # Only a part with an odd number of quotes begins or ends a quoted cell. The
-            # parts are joined once, because a cell may contain very many line ends.
-            quoted ^= part.count('"') % 2 == 1
-            begun.append(part)
-            if quoted:
-                continue
-            record = "\n".join(begun)
-            if record not in ("", "\r"):
-                yield line, split_record(record.removesuffix("\r"), line)
-            line += len(begun)
-            begun = []
-        if begun:
-            yield line, split_record("\n".join(begun), line)
+        for record in _RECORD.findall(self.text()):
+            row = record.removesuffix("\n")
+            if row is not record:
+                row = row.removesuffix("\r")
+            if row:
+                yield line, split_record(row, line)
+            line += record.count("\n") if '"' in record else 1
 
     def first_record(self) -> "Block":
         """Return the first record that is not blank, with the blank lines before it."""
@@ -158,7 +155,7 @@ class Block:
 def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Block]:
     """Split a binary stream, or chunks of any size, into blocks of whole records.
 
-    A byte order mark is removed.
+    Byte order marks at the beginning are removed.
 
     Args:
         source: The bytes.
@@ -166,35 +163,48 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
 
     Raises:
         MalformedCsvError: A quote is never closed, a row exceeds ``MAX_ROW_BYTES``, or the
-            bytes are a workbook or UTF-16.
+            bytes are another format, such as a workbook, UTF-16 or a web page.
     """
-    size = BLOCK_BYTES if size is None else size
     line = 1
-    rest = b""
-    chunks = _even_chunks(source, size)
-    # Two chunks, as the first may consist of the byte order mark only.
-    more = b"".join(islice(chunks, 2)).removeprefix(_BOM)
-    for magic, (rule, hint) in _OTHER_FORMATS.items():
-        if more.startswith(magic):
-            raise MalformedCsvError(line, rule, hint)
-    while more:
-        data = rest + more
-        end = _end_of_records(data)
-        if len(data) - end > MAX_ROW_BYTES:
-            raise MalformedCsvError(
-                line + data.count(b"\n", 0, end), f"the row has more than {MAX_ROW_BYTES >> 20} MiB"
-            )
+    # The begin of a record whose end has not been read yet. Each byte is searched once,
+    # however long the record is.
+    begun, begun_bytes, quoted = list[bytes](), 0, False
+    for chunk in _even_chunks(_csv_bytes(source), BLOCK_BYTES if size is None else size):
+        end = _end_of_records(chunk, quoted=quoted)
         if end:
-            yield Block(line, data[:end])
-            line += data.count(b"\n", 0, end)
-        rest = data[end:]
-        # Read a long row in steps that double, so that its bytes are searched only a few
-        # times.
-        more = b"".join(islice(chunks, 1 + len(rest) // size))
-    if rest.count(b'"') % 2:
+            data = b"".join([*begun, memoryview(chunk)[:end]])
+            if begun_bytes + end > MAX_ROW_BYTES:
+                _check_row_size(_end_of_first_record(data, 0), line)
+            yield Block(line, data)
+            line += data.count(b"\n")
+            begun, begun_bytes, quoted = [], 0, False
+            chunk = chunk[end:]  # noqa: PLW2901 -- the rest of it
+        elif not begun_bytes:
+            _check_line_end(chunk, line)
+        begun.append(chunk)
+        begun_bytes += len(chunk)
+        quoted ^= chunk.count(b'"') % 2 == 1
+        _check_row_size(begun_bytes, line)
+    if quoted:
         raise MalformedCsvError(line, "a quoted cell is never closed")
-    if rest:
-        yield Block(line, rest)
+    if begun_bytes:
+        yield Block(line, b"".join(begun))
+
+
+def _check_row_size(size: int, line: int) -> None:
+    if size > MAX_ROW_BYTES:
+        raise MalformedCsvError(line, f"the row has more than {MAX_ROW_BYTES >> 20} MiB")
+
+
+def _check_line_end(data: bytes, line: int) -> None:
+    """Raise if a record that has no end yet has a CR outside of quotes.
+
+    Otherwise a large file with CR line ends would be refused for the size of its row.
+    """
+    place = data.find(b"\r")
+    outside = data.count(b'"', 0, place) % 2 == 0
+    if place >= 0 and outside and data[place + 1 : place + 2] not in (b"", b"\n"):
+        raise MalformedCsvError(line, _LONE_CR, _LONE_CR_HINT)
 
 
 def split_record(record: str, line: int) -> list[str]:
@@ -204,6 +214,8 @@ def split_record(record: str, line: int) -> list[str]:
     ['1', 'a "b", c', '']
     """
     if '"' not in record:
+        if "\r" in record:
+            raise MalformedCsvError(line, _LONE_CR, _LONE_CR_HINT)
         return record.split(",")
     cells = list[str]()
     position = 0
@@ -216,12 +228,20 @@ def split_record(record: str, line: int) -> list[str]:
         position = match.end()
         if position == len(record):
             return cells
+        if record[position] == "\r":
+            raise MalformedCsvError(line, _LONE_CR, _LONE_CR_HINT)
         if record[position] != ",":
             break
         position += 1
     raise MalformedCsvError(
         line, "a quote is inside a cell that is not quoted, or text follows a quoted cell"
     )
+
+
+def repeated_header(line: int) -> MalformedCsvError:
+    """Return the error about a row that is a header again."""
+    hint = "Several files were joined: pass each by itself, or remove the line"
+    return MalformedCsvError(line, "the row is a header again", hint)
 
 
 @cache
@@ -238,42 +258,61 @@ def canonical_line(cells: int) -> Callable[[str], object]:
     return re.compile(",".join([cell] * cells)).fullmatch
 
 
-def _end_of_records(data: bytes) -> int:
+def _end_of_records(data: bytes, *, quoted: bool) -> int:
     """Return the offset after the last line end that is not in a quoted cell, or 0.
 
     A line end is outside of quoted cells if the number of quotes before it is even.
+
+    Args:
+        data: The bytes.
+        quoted: True if they begin inside a quoted cell.
     """
     end = data.rfind(b"\n") + 1
-    if b'"' not in data:
+    if not (quoted or b'"' in data):
         return end
-    quotes = data.count(b'"', 0, end)
-    while quotes % 2 and end:
-        before = data.rfind(b"\n", 0, end - 1) + 1
-        quotes -= data.count(b'"', before, end)
-        end = before
-    return end
+    if (quoted + data.count(b'"', 0, end)) % 2 == 0:
+        return end
+    # Keep the line ends, and one quote where their number is odd. Then the last line end
+    # before the last quote is the one, and there are ``inside`` line ends after it.
+    marks = data[:end].translate(None, _ALL_BUT_QUOTES_AND_LINE_ENDS).replace(b'""', b"")
+    opening = marks.rfind(b'"')
+    if opening <= 0:
+        return 0
+    inside = len(marks) - opening - 1
+    return len(data[:end].rsplit(b"\n", inside + 1)[0]) + 1
 
 
 def _end_of_first_record(data: bytes, begin: int) -> int:
     """Return the offset after the first line end that is not in a quoted cell, or the end."""
-    end, quotes = begin, 0
-    while end < len(data):
-        before, end = end, data.find(b"\n", end) + 1 or len(data)
-        quotes += data.count(b'"', before, end)
-        if quotes % 2 == 0:
+    match = _RECORD_BYTES.match(data, begin)
+    return len(data) if match is None or match.end() == begin else match.end()
+
+
+def _csv_bytes(source: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bytes without byte order marks; raise if they are another format."""
+    read = getattr(source, "read", None)
+    chunks = iter(source) if read is None else iter(partial(read, CHUNK_BYTES), b"")
+    head = b""
+    for chunk in chunks:
+        if not head:  # Only the first is checked: the others have its type.
+            check_kind("a chunk", chunk, bytes, "pass bytes; encode text as UTF-8")
+        head += chunk
+        if len(head) >= HEAD_BYTES:
             break
-    return end
+    while head.startswith(_BOM):
+        head = head.removeprefix(_BOM)
+    found = other_format(head)
+    if found is not None:
+        raise MalformedCsvError(1, *found)
+    yield head
+    yield from chunks
 
 
 def _even_chunks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
     """Yield the bytes in chunks of one size; the last one is shorter, perhaps empty."""
-    read = getattr(source, "read", None)
-    chunks = iter(source) if read is None else iter(partial(read, CHUNK_BYTES), b"")
     gathered = list[bytes]()
     ready = 0
-    for chunk in chunks:
-        if not gathered:  # Only the first is checked: the others have its type.
-            check_kind("a chunk", chunk, bytes, "pass bytes; encode text as UTF-8")
+    for chunk in source:
         gathered.append(chunk)
         ready += len(chunk)
         if ready >= size:

@@ -38,6 +38,7 @@ class NameStyle:
     Attributes:
         separator: The separator between hours and minutes: ``:`` as in Amplitude's
             pattern, or ``-`` for tools in which a colon has a meaning (Spark, Windows).
+            ``_``, as which browsers save a colon, is read and never written.
         seconds: True if the time has seconds.
         second_group: The meaning of the second group of two digits. Amplitude's page has
             ``HH:SS``, but with hours and seconds only, times could not be sorted or
@@ -52,7 +53,7 @@ class NameStyle:
         ConfigurationError: A value is not allowed.
     """
 
-    separator: Literal[":", "-"] = ":"
+    separator: Literal[":", "-", "_"] = ":"
     seconds: bool = False
     second_group: SecondGroup = "minutes"
     zulu: bool = False
@@ -61,8 +62,8 @@ class NameStyle:
 
     def __attrs_post_init__(self) -> None:
         faults = list[str]()
-        if self.separator not in (":", "-"):
-            faults.append(f"separator must be ':' or '-', not {self.separator!r}")
+        if self.separator not in (":", "-", "_"):
+            faults.append(f"separator must be ':', '-' or '_', not {self.separator!r}")
         if self.second_group not in ("minutes", "seconds"):
             faults.append(f"second_group must be 'minutes' or 'seconds', not {self.second_group!r}")
         if self.seconds and self.second_group == "seconds":
@@ -253,6 +254,7 @@ class CohortFileName:
 
 _match = _grammar.FILE_NAME.fullmatch
 _cached_style = lru_cache(NameStyle)
+_SEPARATORS: dict[str, Literal[":", "-", "_"]] = {":": ":", "-": "-", "_": "_"}
 _DIFF_TYPES = {diff_type.value: diff_type for diff_type in DiffType}
 
 # The setters of the slots. A frozen class refuses assignments, but not calls of these.
@@ -281,7 +283,7 @@ def _read_time(
     zulu = text.endswith("Z")
     has_seconds = len(text) - zulu > len("YYYY-MM-DDTHH:MM")
     style = _cached_style(
-        separator=":" if text[13] == ":" else "-",
+        separator=_SEPARATORS[text[13]],
         seconds=has_seconds,
         second_group="minutes" if has_seconds else second_group,
         zulu=zulu,

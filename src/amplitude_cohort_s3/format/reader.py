@@ -5,16 +5,26 @@ A file is read in blocks of whole records. Blocks are turned into rows by a
 a block as a whole if they can, which is many times faster than row by row.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 
-from attrs import field, frozen
+from attrs import frozen
 
 from .._display import counted
 from ..errors import MalformedCsvError
-from .cells import encode_text, merge_repeated
-from .columns import ID_COLUMNS, Row, id_column
-from .csv_blocks import Block, canonical_line, read_blocks, split_record
+from ._header import Header, read_header
+from .cells import encode_text
+from .columns import ID_COLUMNS, Row
+from .csv_blocks import (
+    BLOCK_BYTES,
+    Block,
+    canonical_line,
+    read_blocks,
+    repeated_header,
+    split_record,
+)
+
+_MAX_CANONICAL_BYTES = 4 * BLOCK_BYTES
 
 
 @frozen
@@ -43,7 +53,8 @@ class Table:
 
     Attributes:
         columns: The id columns that the file has, as ``amplitude_id`` and ``user_id``,
-            and the properties, in the file's own order, each once.
+            and the properties, in the file's own order, each once. A column without a name
+            is left out.
         blocks: The blocks after the header.
         reader: The reader that turns blocks into rows.
     """
@@ -62,49 +73,60 @@ class Table:
         """The rows, many at a time."""
         return map(self.reader.rows, self.blocks)
 
+    def unequal_columns(self) -> frozenset[str]:
+        """Read all rows, and return the repeated properties that differ from the first.
 
-def read_table(source: Iterable[bytes], *, canonical: bool = False) -> Table:
+        They have the names that :func:`read_table` gives them, such as ``plan_2``.
+        """
+        header = self.reader.header
+        left = dict(header.repeated_properties)
+        for block in self.blocks:
+            for _, cells in self.reader.cells(block):
+                for place in [p for p, first in left.items() if cells[p] != cells[first]]:
+                    del left[place]
+            if not left:
+                break
+        unequal = header.repeated_properties.keys() - left.keys()
+        return frozenset(header.names[place] for place in unequal)
+
+
+def read_table(
+    source: Iterable[bytes],
+    *,
+    canonical: bool = False,
+    unequal: Collection[str] | None = None,
+    block_bytes: int | None = None,
+) -> Table:
     """Read the header of a CSV file with members, however it is written.
 
-    A file may have a byte order mark, CRLF, quotes around every cell, line ends inside
+    A file may have byte order marks, CRLF, quotes around every cell, line ends inside
     quotes, blank lines, columns in any order, the id columns in either style, in any
     letter case and with blanks around them, and an id column twice. If every header cell
     begins with a TAB, as in Amplitude's exports for spreadsheets, one TAB is removed from
-    every cell.
+    every cell. A column without a name is left out. A property whose header repeats is
+    called ``plan``, ``plan_2``, ``plan_3``, in the order of the file.
 
     Args:
         source: A binary stream, or chunks of bytes.
         canonical: True if the bytes are in canonical form; then TABs are kept.
+        unequal: The repeated properties to keep, from :meth:`Table.unequal_columns`.
+            Default: all of them.
+        block_bytes: The approximate size of a block. Default: see :func:`read_blocks`.
 
     Raises:
-        MalformedCsvError: The file has no id column, or is not UTF-8. While the rows are
-            read: a row has more or fewer cells than the header, a repeated column with
-            different cells, a NUL, or a quote in the wrong place.
+        MalformedCsvError: The file has no id column, is a group cohort, or is not UTF-8.
+            While the rows are read: a row has more or fewer cells than the header, a
+            repeated id column with different cells, the header again, a NUL, a CR outside
+            of quotes without LF, or a quote in the wrong place.
     """
-    blocks = read_blocks(source)
+    blocks = read_blocks(source, block_bytes)
     first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
     if first is None:
         hint = "Write a header, even if there are no members"
         raise MalformedCsvError(1, "the file is empty and has no header", hint)
-    line, header, rest = first.split_header()
-    tabs = not canonical and bool(header) and all(cell.startswith("\t") for cell in header)
-    names = [cell[1:] if tabs else cell for cell in header]
-    columns = [id_column(name) or name for name in names]
-    if not set(ID_COLUMNS) & set(columns):
-        raise _no_id_column(line, names)
-    unique = tuple(dict.fromkeys(columns))
-    reader = RowReader(tuple(columns), unique, tabs=tabs)
-    return Table(unique, chain([rest] if rest.data else [], blocks), reader)
-
-
-def _no_id_column(line: int, names: list[str]) -> MalformedCsvError:
-    # The header is not shown: in a file without a header it is a member.
-    hint = "Add a header, or map other names with columns= of MemberFile"
-    if len(names) == 1:
-        for mark, name in {";": "semicolons", "\t": "TABs"}.items():
-            if mark in names[0]:
-                hint = f"Save the file with commas between the cells, not {name}"
-    return MalformedCsvError(line, "no column is named amplitude_id or user_id", hint)
+    line, cells, rest = first.split_header()
+    header = read_header(cells, line, canonical=canonical, unequal=unequal)
+    return Table(header.columns, chain([rest] if rest.data else [], blocks), RowReader(header))
 
 
 @frozen
@@ -112,45 +134,61 @@ class RowReader:
     """Turns the blocks of one file into rows.
 
     Attributes:
-        columns: The file's columns.
-        unique: The same columns, each once.
-        tabs: True if a TAB is removed from every cell.
+        header: The file's header.
     """
 
-    columns: tuple[str, ...]
-    unique: tuple[str, ...]
-    tabs: bool = field(kw_only=True)
+    header: Header
 
     def plain(self, block: Block) -> str | None:
         """Return the block as plain text (see :meth:`Block.as_plain`), or None."""
-        width = len(self.columns)
-        if self.tabs or width != len(self.unique) or width == 1:
+        header = self.header
+        width = len(header.names)
+        if header.tabs or header.repeated_ids or width == 1:
             return None
-        return block.as_plain(width)
+        text = block.as_plain(width)
+        return None if text is None or header.may_repeat_in(block.data) else text
 
     def rows(self, block: Block) -> list[Row]:
         """Return the rows of a block."""
         text = self.plain(block)
-        if text is not None:
-            return [tuple(line.split(",")) for line in text[:-1].split("\n")]
-        return [row for _, row in self.numbered(block)]
+        if text is None:
+            return [row for _, row in self.numbered(block)]
+        places = self.header.places
+        lines = text[:-1].split("\n")
+        if places is None:
+            return [tuple(line.split(",")) for line in lines]
+        return [select(line.split(","), places) for line in lines]
 
     def numbered(self, block: Block) -> Iterator[tuple[int, Row]]:
         """Yield the first line of each row, and the row. Slower than :meth:`rows`."""
-        for line, cells in block.records():
-            yield line, self._row(cells, line)
+        places = self.header.places
+        for line, cells in self.cells(block):
+            yield line, tuple(cells) if places is None else select(cells, places)
 
-    def _row(self, cells: list[str], line: int) -> Row:
-        if len(cells) != len(self.columns):
-            raise MalformedCsvError(
-                line,
-                f"the row has {counted(len(cells), 'cell')} and the header {len(self.columns)}",
-            )
-        if self.tabs:
-            cells = [cell.removeprefix("\t") for cell in cells]
-        if len(self.unique) == len(self.columns):
-            return tuple(cells)
-        return tuple(merge_repeated(self.columns, cells, line).values())
+    def cells(self, block: Block) -> Iterator[tuple[int, list[str]]]:
+        """Yield the first line of each row, and its cells, also of columns that are left out."""
+        header = self.header
+        width = len(header.names)
+        may_repeat = header.may_repeat_in(block.data)
+        for line, record in block.records():
+            if len(record) != width:
+                raise MalformedCsvError(
+                    line, f"the row has {counted(len(record), 'cell')} and the header {width}"
+                )
+            cells = [cell.removeprefix("\t") for cell in record] if header.tabs else record
+            if may_repeat and header.is_repeated_by(cells):
+                raise repeated_header(line)
+            for place, first in header.repeated_ids.items():
+                if cells[place] != cells[first]:
+                    column = header.names[place]
+                    rule = f"the column {column} occurs twice with different values"
+                    raise MalformedCsvError(line, rule)
+            yield line, cells
+
+
+def select(cells: list[str], places: tuple[int, ...]) -> Row:
+    """Return the cells at some positions."""
+    return tuple([cells[place] for place in places])
 
 
 @frozen
@@ -161,8 +199,8 @@ class LineReader:
 
     Attributes:
         reader: The file's reader.
-        places: The position of each schema column in the file's rows; the position after
-            the last for a column that the file lacks. None if the columns are the same.
+        places: The position of each schema column in the file; the position after the last
+            for a column that the file lacks. None if the columns are the same.
         key: The position of the key in the schema.
     """
 
@@ -186,40 +224,51 @@ class LineReader:
         canonical = self._canonical(block)
         if canonical is not None:
             return Lines(canonical, self._keys(canonical))
-        selected = [self.select(row) for _, row in self.reader.numbered(block)]
+        selected = [row for _, row in self.numbered(block)]
         return Lines(
             [encode_text(row)[:-1] for row in selected], [row[self.key] for row in selected]
         )
 
+    def rows(self, block: Block) -> list[Row]:
+        """Return the schema's rows of a block."""
+        places = self.places
+        if places is None:
+            return self.reader.rows(block)
+        text = self.reader.plain(block)
+        if text is None:
+            return [row for _, row in self.numbered(block)]
+        return [select([*line.split(","), ""], places) for line in text[:-1].split("\n")]
+
+    def numbered(self, block: Block) -> Iterator[tuple[int, Row]]:
+        """Yield the first line of each row, and the schema's row. Slower than :meth:`rows`."""
+        places = self.places
+        for line, cells in self.reader.cells(block):
+            yield line, tuple(cells) if places is None else select([*cells, ""], places)
+
     def first_key(self, block: Block) -> str | None:
         """Return the key of a block's first row, or None if it has no row."""
-        head = block.first_record()
-        return next((self.select(row)[self.key] for _, row in self.reader.numbered(head)), None)
-
-    def select(self, row: Row) -> Row:
-        """Return the schema's row for a row of the file."""
-        if self.places is None:
-            return row
-        cells = (*row, "")
-        return tuple([cells[place] for place in self.places])
+        return next((row[self.key] for _, row in self.numbered(block.first_record())), None)
 
     def _canonical(self, block: Block) -> list[str] | None:
         """Return the lines of a block if each is already canonical, else None.
 
         This serves blocks with a few quoted cells. In most lines, it is enough to count
-        the commas; a regular expression checks the others.
+        the commas; a regular expression checks the others. A block that is larger than
+        usual has a very long row, perhaps of millions of lines.
         """
-        reader = self.reader
-        width = len(reader.columns)
-        if self.places is not None or reader.tabs or width != len(reader.unique):
+        header = self.reader.header
+        if self.places is not None or header.tabs:
             return None
-        if b"\r" in block.data:
+        if b"\r" in block.data or len(block.data) > _MAX_CANONICAL_BYTES:
             return None
         lines = block.text().removesuffix("\n").split("\n")
+        width = len(header.names)
         commas = width - 1
         is_canonical = canonical_line(width)
         doubtful = [line for line in lines if '"' in line or line.count(",") != commas]
-        return lines if all(map(is_canonical, doubtful)) else None
+        if not all(map(is_canonical, doubtful)) or header.may_repeat_in(block.data):
+            return None
+        return lines
 
     def _keys(self, lines: list[str]) -> list[str] | None:
         place = self.key

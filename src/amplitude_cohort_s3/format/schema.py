@@ -178,8 +178,8 @@ class RowSchema:
         """
         table = read_table(source, canonical=canonical)
         reader = self.line_reader(table, fill=fill)
-        for rows in table.batches:
-            yield from rows if reader.places is None else map(reader.select, rows)
+        for block in table.blocks:
+            yield from reader.rows(block)
 
     def line_reader(self, table: Table, *, fill: bool = False) -> LineReader:
         """Return a reader that turns a table's rows into rows of this schema.
@@ -192,11 +192,11 @@ class RowSchema:
             MissingColumnsError: The table lacks the key or, without ``fill``, a property.
         """
         found = table.columns
-        if found == self.columns:
+        names = table.reader.header.names
+        if names == self.columns:
             return LineReader(table.reader, None, self.key_index)
         self.check_columns(found, fill=fill)
-        absent = len(found)
-        positions = tuple(found.index(c) if c in found else absent for c in self.columns)
+        positions = tuple(names.index(c) if c in found else len(names) for c in self.columns)
         return LineReader(table.reader, positions, self.key_index)
 
     def check_columns(self, columns: Collection[str], *, fill: bool) -> None:

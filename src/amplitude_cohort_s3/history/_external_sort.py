@@ -11,6 +11,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..storage.temporary import temporary_folder
+
 Item = TypeVar("Item", bound=tuple[Any, ...])
 
 RUN_BYTES = 32 << 20
@@ -49,7 +51,7 @@ def external_sort(
             held_bytes += _size(item)
             if held_bytes >= run_bytes:
                 if folder is None:
-                    folder = Path(tempfile.mkdtemp(prefix="cohort-sort-", dir=work_dir))
+                    folder = temporary_folder("cohort-sort-", work_dir)
                     cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
                 held.sort()
                 runs.append(_write(folder, held))

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from os import PathLike
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from attrs import field, frozen
 
@@ -16,7 +16,6 @@ from .._time import to_utc
 from ..errors import NoSyncYetError, RecordFormatError, UnknownMembersError
 from ..format.columns import ID_COLUMNS, Row
 from ..format.filename import CohortFileName, DiffType
-from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync, SkippedObject, SyncState, UnpublishedSync
 from ..log.records import RecordedFile, SyncRecord
@@ -233,7 +232,7 @@ class SyncFiles:
         if key not in self._headers:
             source = self.source(sync, diff_type)
             with source.reading():
-                self._headers[key] = read_table(source.chunks()).columns
+                self._headers[key] = source.read_table().columns
         return self._headers[key]
 
     # --- Rows ----------------------------------------------------------------------------
@@ -260,6 +259,10 @@ class SyncFiles:
         if pending is not None and sync.files[diff_type].key in pending.replaced:
             yield pending.replaced[sync.files[diff_type].key]
 
+    def stored(self, sync: BucketSync, diff_type: DiffType) -> BinaryIO:
+        """Open one file as it is stored: compressed if it was, and not verified."""
+        return self._open(sync.files[diff_type].key)
+
     def rows(self, sync: BucketSync, diff_type: DiffType) -> Iterator[Row]:
         """Yield the rows of one file, in the order and the columns of the file.
 
@@ -268,14 +271,14 @@ class SyncFiles:
         """
         source = self.source(sync, diff_type)
         with source.reading():
-            for batch in read_table(source.chunks(), canonical=source.canonical).batches:
+            for batch in source.read_table().batches:
                 yield from batch
 
     def _key_batches(self, sync: BucketSync, diff_type: DiffType) -> Iterator[list[str]]:
         """Yield the keys of all rows of a file, many at a time."""
         source = self.source(sync, diff_type)
         with source.reading():
-            table = read_table(source.chunks(), canonical=source.canonical)
+            table = source.read_table()
             # With all columns of the file, its lines need not be taken apart.
             reader = self._schema_of(table.properties).line_reader(table, fill=True)
             for block in table.blocks:

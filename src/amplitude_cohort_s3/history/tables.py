@@ -1,19 +1,19 @@
 """Results of a history as Arrow tables, for every data frame library."""
 
 import io
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
 from attrs import field, frozen
 
 from .._display import html_columns
 from .._optional import load
-from ..format.columns import ID_COLUMNS, id_column
-from ..format.csv_blocks import read_blocks
-from ..format.reader import RowReader
+from ..format.columns import ID_COLUMNS
+from ..format.reader import read_table
 from ..sources.arrow import BATCH_ROWS
 
 ColumnType = Literal["text", "timestamp", "integer"]
@@ -26,6 +26,8 @@ BATCH_BYTES = 1 << 20
 """The approximate number of CSV bytes in a batch."""
 
 _BOM = b"\xef\xbb\xbf"
+
+_QUOTED = re.compile(rb'"[^"]*+"')
 
 V = TypeVar("V")
 
@@ -166,10 +168,8 @@ def csv_batches(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
         MalformedCsvError: The bytes are not such CSV.
     """
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
-    blocks = read_blocks(chunks, BATCH_BYTES)
-    _, header, first = next(blocks).split_header()
-    columns = tuple(id_column(name) or name for name in header)
-    reader = RowReader(columns, columns, tabs=False)
+    table = read_table(chunks, canonical=True, block_bytes=BATCH_BYTES)
+    columns = table.reader.header.names
     convert = csv.ConvertOptions(
         column_types=schema, include_columns=schema.names, strings_can_be_null=False
     )
@@ -182,9 +182,12 @@ def csv_batches(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
         except pa.ArrowInvalid:
             return None
 
-    for block in chain([first], blocks):
-        if block.data:
-            # pyarrow would remove a byte order mark; here it is a part of the first cell.
-            batches = None if block.data.startswith(_BOM) else parse(block.data)
-            # Our own reader also names the line and the fault of what pyarrow refuses.
-            yield from row_batches(reader.rows(block), schema) if batches is None else batches
+    for block in table.blocks:
+        # pyarrow would remove a byte order mark, which here is a part of the first cell, and
+        # it would end a row at a CR outside of quotes.
+        is_ours = block.data.startswith(_BOM) or (
+            b"\r" in block.data and b"\r" in _QUOTED.sub(b"", block.data)
+        )
+        batches = None if is_ours else parse(block.data)
+        # Our own reader also names the line and the fault of what pyarrow refuses.
+        yield from row_batches(table.reader.rows(block), schema) if batches is None else batches

@@ -1,5 +1,6 @@
-"""Changing what is stored: forgetting people and pruning old files."""
+"""Changing what is stored: forgetting people, pruning old files, removing leftovers."""
 
+from .clean_up import clean_up
 from .forget import forget, plan_forget
 from .forget_report import AffectedFile, ForgetPlan, ForgetReceipt
 from .prune import PrunePlan, PruneReceipt, plan_prune, prune
@@ -10,6 +11,7 @@ __all__ = [
     "ForgetReceipt",
     "PrunePlan",
     "PruneReceipt",
+    "clean_up",
     "forget",
     "plan_forget",
     "plan_prune",

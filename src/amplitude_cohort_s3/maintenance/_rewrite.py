@@ -1,11 +1,9 @@
 """Files rewritten without the rows of forgotten people."""
 
-import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import datetime
-from itertools import chain
 
 from attrs import define
 
@@ -14,7 +12,6 @@ from ..errors import StagedGoneError
 from ..format.columns import ID_COLUMNS, Row
 from ..format.compression import stage_csv
 from ..format.filename import DiffType
-from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..history.members import needed_files
 from ..log.amendments import AmendedCounts, Amendment
@@ -57,15 +54,10 @@ class _RewrittenFile:
                 yield row
 
 
-_API_HEADER = re.compile(rb"\b(amplitude_id|user_id)\b")
-
-
 def _own_schema(file: SearchedFile) -> RowSchema:
     """Return the columns of a file that another tool wrote; it is rewritten in canonical form."""
-    chunks = file.source.chunks()
-    first = next(chunks, b"")
-    table = read_table(chain([first], chunks))
-    api = _API_HEADER.search(first.split(b"\n", 1)[0].lower())
+    table = file.source.read_table()
+    api = any(cell.strip().lower() in ID_COLUMNS for cell in table.reader.header.cells)
     key = next(name for name in ID_COLUMNS if name in table.columns)
     return RowSchema(
         properties=table.properties, key=key, header_style="api" if api else "documented"

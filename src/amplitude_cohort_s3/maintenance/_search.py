@@ -10,7 +10,6 @@ from .._arguments import check_kind
 from ..errors import ArgumentTypeError, MissingColumnsError, UnfinishedSyncError
 from ..format.cells import to_text
 from ..format.columns import ID_COLUMNS, Row
-from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..history.history import CohortHistory
 from ..history.members import object_source, recorded_source
@@ -135,7 +134,7 @@ def _count_rows(file: SearchedFile, subjects: Subjects) -> Counter[str]:
     """Return the number of subjects' rows in a file, by their keys."""
     found = Counter[str]()
     with file.source.reading():
-        table = read_table(file.source.chunks(), canonical=file.source.canonical)
+        table = file.source.read_table()
         is_subject = subjects.matcher(table.columns)
         key = table.columns.index(subjects.key) if subjects.key in table.columns else None
         for rows in table.batches:

@@ -7,7 +7,7 @@ sync, so that the two can't interfere, and any process can finish it without kno
 """
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from os import PathLike
 
 from .._time import to_utc
@@ -15,6 +15,7 @@ from ..log.location import StreamLocation
 from ..log.stream import CohortStream
 from ..storage.capabilities import require_replace
 from ..storage.protocol import Storage
+from ..sync.leftovers import discard_leftovers
 from ..sync.recover import recover_location
 from ._rewrite import amend_log, replace_unlogged
 from ._search import search
@@ -71,8 +72,9 @@ def forget(
     that a reader in between sees some old and some new files.
 
     Remove the people from the source of the next sync too, or they enter again. They are not
-    reported as exiting. Without a log, nothing stops a writer from adding files meanwhile:
-    run it while no writer runs, or run it twice.
+    reported as exiting. What is staged and not recorded is discarded, because it may contain
+    the people: a sync that runs at the same time becomes void or fails. Without a log, nothing
+    stops a writer from adding files meanwhile: run it while no writer runs, or run it twice.
 
     Args:
         storage: The storage of the data.
@@ -108,6 +110,8 @@ def forget(
     location = StreamLocation.of(storage, stream, log)
     require_replace(storage, "forget")
     recover_location(location)
+    # Staged files of writers that died may hold rows of these people too.
+    discard_leftovers(location, timedelta(0))
     found = search(location, people, by=by, work_dir=work_dir)
     now = to_utc(clock(), "clock()")
     number = None

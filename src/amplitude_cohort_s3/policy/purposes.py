@@ -8,7 +8,7 @@ from attrs import frozen
 
 Purpose = Literal["write", "amplitude", "read", "maintain"]
 """``"write"``: this library syncs and recovers. ``"amplitude"``: Amplitude syncs. ``"read"``:
-a consumer reads. ``"maintain"``: a clean-up job aborts stale uploads."""
+a consumer reads. ``"maintain"``: a job that also reads calls ``clean_up`` or ``forget``."""
 
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 """All purposes."""

@@ -112,6 +112,8 @@ class Destination:
         if self.bucket is not None and "://" in self.bucket:
             yield f"bucket must be only a name, not {self.bucket!r}: set path to the folder in it"
         yield from type_faults(self, existing=ExistingMeaning)
+        if self.name_style.separator == "_":
+            yield "name_style: times with _ can be read, but not written; use ':' or '-'"
         if self.name_style.second_group != "minutes":
             yield "name_style: times without minutes can be read, but not written"
         if self.name_style.empty_routing_key:

@@ -5,10 +5,11 @@ import re
 import shutil
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import unquote
 
 from attrs import Factory, field, frozen
 
@@ -25,13 +26,18 @@ from ..errors import (
 )
 from ..format.columns import id_column, places_of
 from ..format.compression import is_compressed, unpack_chunks
-from ..format.csv_blocks import read_blocks
+from ..format.csv_blocks import Block, read_blocks, repeated_header
 from ..format.schema import RowSchema
+from ..storage.temporary import temporary_errors
 from ._borrowed_file import BorrowedFile, checked_file, position_of
 from .arrow import BATCH_ROWS, arrow_csv
 from .protocol import CsvSource
 
 _PARQUET_MAGIC = b"PAR1"
+
+_S3_SCHEMES = frozenset({"s3", "s3n", "s3u", "s3a"})
+
+_FILE_URI = re.compile("(?is)file:(?://(?:localhost)?)?(/.*)")
 
 # The extra of smart_open that a scheme needs; S3 needs none, because we depend on boto3.
 _EXTRAS = {
@@ -45,14 +51,32 @@ _EXTRAS = {
 def without_secrets(location: str) -> str:
     """Return a location without user, password, query and fragment.
 
+    In a local path and in a key of S3, the characters ``@``, ``?`` and ``#`` are a part of
+    the name.
+
     >>> without_secrets("https://ann:pw@host/members.csv?X-Amz-Signature=5e")
     'https://host/members.csv'
     """
     scheme, separator, rest = location.partition("://")
-    if not separator:
+    if not separator or _FILE_URI.fullmatch(location):
         return location
+    if scheme in _S3_SCHEMES and "/" in rest.partition(":")[0]:
+        return location.partition("?versionId=")[0]
     # A secret key before the last "@" may hold a slash or a question mark.
     return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}"
+
+
+def _local_path(location: str) -> Path | None:
+    """Return the path of a local file, or None if the location has another scheme.
+
+    Some programs encode the characters of a ``file:`` URI (``pathlib``) and others, such as
+    DuckDB and a storage of this library, do not.
+    """
+    match = _FILE_URI.fullmatch(location)
+    if match is None:
+        return None if "://" in location else Path(location)
+    path = Path(re.sub("^/(?=[A-Za-z]:)", "", match[1]) if os.name == "nt" else match[1])
+    return path if os.path.lexists(path) else Path(unquote(str(path)))
 
 
 def _checked_location(location: Any) -> "str | BinaryIO":
@@ -145,7 +169,7 @@ class MemberFile:
                 if first.startswith(_PARQUET_MAGIC):
                     yield from self._parquet_chunks(stream, first, schema, ignored)
                 else:
-                    plain = unpack_chunks(chain([first], read_chunks(stream)))
+                    plain = unpack_chunks(chain([first], read_chunks(stream)), file=shown)
                     yield from (renamed(plain, self.columns) if self.columns else plain)
 
         return CsvSource(
@@ -202,9 +226,10 @@ def _can_seek(location: "str | BinaryIO") -> bool:
 
 
 def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
+    path = _local_path(location)
+    if path is not None:
+        return path.open("rb")
     scheme = location.partition("://")[0]
-    if not _is_uri(location):
-        return Path(location).open("rb")
     import smart_open  # noqa: PLC0415 -- it takes 0.3 s, and local files do not need it
 
     try:
@@ -218,8 +243,11 @@ def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
 
 def _plain_size(location: str) -> int | None:
     """Return the size of a local file of plain CSV, else None."""
+    path = _local_path(location)
+    if path is None:
+        return None
     try:
-        with Path(location).open("rb") as file:
+        with path.open("rb") as file:
             first = file.read(len(_PARQUET_MAGIC))
             if is_compressed(first) or first == _PARQUET_MAGIC:
                 return None
@@ -238,10 +266,12 @@ def _seekable(stream: BinaryIO, first: bytes, *, can_seek: bool) -> Generator[Bi
         stream.seek(0)
         yield stream
         return
-    with tempfile.TemporaryFile() as copy:
-        copy.write(first)
-        shutil.copyfileobj(stream, copy, CHUNK_BYTES)
-        copy.seek(0)
+    with ExitStack() as closing:
+        with temporary_errors():
+            copy = closing.enter_context(tempfile.TemporaryFile())
+            copy.write(first)
+            shutil.copyfileobj(stream, copy, CHUNK_BYTES)
+            copy.seek(0)
         yield copy
 
 
@@ -258,6 +288,7 @@ def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[byt
 
     Raises:
         MissingColumnsError: A column to rename is absent.
+        MalformedCsvError: A row is the header again.
     """
     blocks = read_blocks(chunks)
     first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
@@ -271,9 +302,18 @@ def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[byt
     cells = [(tab + columns.get(name, name)).replace('"', '""') for name in names]
     line = ",".join(f'"{cell}"' for cell in cells) + "\n"
     yield ("\n" * (rest.first_line - 1 - line.count("\n")) + line).encode()
-    yield rest.data
-    for block in blocks:
+    written = first.first_record().data.strip(b"\r\n")
+    for block in chain([rest], blocks):
+        if written in block.data:
+            _check_rows(block, header)
         yield block.data
+
+
+def _check_rows(block: Block, header: list[str]) -> None:
+    """Raise if a row is the header again, which has other names after it was renamed."""
+    for number, cells in block.records():
+        if [cells[0].removeprefix("\ufeff"), *cells[1:]] == header:
+            raise repeated_header(number)
 
 
 @contextmanager

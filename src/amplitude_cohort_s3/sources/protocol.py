@@ -22,10 +22,27 @@ from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
 
-from ..errors import ArgumentTypeError, MalformedCsvError
+from ..errors import (
+    ArgumentTypeError,
+    CompressionError,
+    DuplicateKeyError,
+    EmptyKeyError,
+    MalformedCsvError,
+    MissingColumnsError,
+)
 from ..format.columns import Row
 from ..format.member import MemberLike
+from ..format.reader import Table, read_table
 from ..format.schema import RowSchema
+
+_CONTENT_ERRORS = (
+    MalformedCsvError,
+    CompressionError,
+    MissingColumnsError,
+    EmptyKeyError,
+    DuplicateKeyError,
+)
+"""The errors about the content of a file."""
 
 
 @frozen(kw_only=True)
@@ -71,19 +88,35 @@ class CsvSource:
 
     @contextmanager
     def reading(self) -> Generator[None]:
-        """Add the file's name to a ``MalformedCsvError`` that is raised in the context."""
+        """Add the file's name to an error about its content that is raised in the context."""
         try:
             yield
-        except MalformedCsvError as error:
+        except _CONTENT_ERRORS as error:
             if error.file is None:
                 error.file = self.file
             raise
+
+    def read_table(self) -> Table:
+        """Read the header: see :func:`~amplitude_cohort_s3.format.reader.read_table`.
+
+        If a property's header is repeated and the source can be read again, it is read
+        once more: properties whose values are all equal count once.
+
+        Raises:
+            MalformedCsvError: The source is not CSV of a cohort. The error names the file.
+        """
+        with self.reading():
+            table = read_table(self.chunks(), canonical=self.canonical)
+            if self.repeatable and table.reader.header.repeated_properties:
+                unequal = table.unequal_columns()
+                table = read_table(self.chunks(), canonical=self.canonical, unequal=unequal)
+            return table
 
     def rows_of(self, schema: RowSchema, *, fill: bool = False) -> Iterator[Row]:
         """Yield the rows in the columns of a schema: see ``RowSchema.decode``.
 
         Raises:
-            MissingColumnsError, MalformedCsvError: As ``RowSchema.decode``.
+            MissingColumnsError, MalformedCsvError: As ``RowSchema.decode``; with the file.
         """
         with self.reading():
             yield from schema.decode(self.chunks(), canonical=self.canonical, fill=fill)

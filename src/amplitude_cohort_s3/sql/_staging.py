@@ -118,10 +118,11 @@ class StagedRows:
         try:
             command = f"INSERT INTO {self._table.name} SELECT * FROM {view}"
             rows = connection.exec_driver_sql(command).rowcount
-        except DBAPIError as error:
-            if failed:  # DuckDB raises an error of its own with the text of ours
-                raise failed[0] from error
-            raise
+        except DBAPIError:
+            if not failed:
+                raise
+        if failed:  # DuckDB raises an error of its own with the text of ours
+            raise failed[0]
         driver.unregister(view)
         return rows
 

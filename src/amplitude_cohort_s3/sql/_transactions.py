@@ -7,10 +7,13 @@ insert of a position fails, and its run starts again.
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+
+from ..errors import DatabaseRefusedError
 
 T = TypeVar("T")
 
@@ -47,6 +50,43 @@ def in_transaction(connection: sa.Connection, subject: str, work: Callable[[], T
             if not _is_conflict(error):
                 raise
         time.sleep(_PAUSE_SECONDS)
+
+
+def without_rows(
+    connection: sa.Connection, stream: str, synced_at: datetime, work: Callable[[], T]
+) -> T:
+    """Run a function, and replace an error of the database by one that quotes no row.
+
+    SQLAlchemy quotes the parameters of a failed statement. Drivers quote the line of a ``COPY``,
+    the values that break a constraint, and what a trigger says. A ``UnicodeError`` of a driver
+    has the text that it can't encode.
+
+    Raises:
+        DatabaseRefusedError: SQLAlchemy or the driver raised an error.
+    """
+    driver: Any = connection.dialect.dbapi
+    try:
+        return work()
+    except (SQLAlchemyError, driver.Error, UnicodeError) as error:
+        original = error.orig if isinstance(error, StatementError) and error.orig else error
+        refused = DatabaseRefusedError(stream, synced_at, _class_of(original), _code_of(original))
+    # Not in the except clause: the error would be the context of this one.
+    raise refused
+
+
+def _class_of(error: BaseException) -> str:
+    package = type(error).__module__.partition(".")[0].lstrip("_")
+    return f"{package}.{type(error).__name__}"
+
+
+def _code_of(error: BaseException) -> str | None:
+    """Return the code by which a database names an error: a name, an SQLSTATE or a number."""
+    for name in ("sqlstate", "pgcode", "sqlite_errorname"):
+        code = getattr(error, name, None)
+        if isinstance(code, str):
+            return code
+    first = error.args[0] if error.args else None
+    return str(first) if isinstance(first, int) else None
 
 
 def _wait_for_others(connection: sa.Connection, subject: str) -> None:

@@ -13,7 +13,6 @@ from attrs import evolve, frozen
 
 from ..errors import TablesError
 from ..format.filename import DiffType
-from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..history.history import CohortHistory, check_is_history
 from ..history.members import Members
@@ -21,7 +20,7 @@ from ..log.listing import BucketSync
 from ..log.records import SyncRecord
 from ._staging import StagedRows
 from ._stays_table import Stays
-from ._transactions import in_transaction, isolated
+from ._transactions import in_transaction, isolated, without_rows
 from .report import AppliedSync, ApplyReport, OnApplied
 from .tables import CohortTables, Instant, stream_name
 
@@ -64,6 +63,8 @@ def apply(
             DuckDB.
         TablesError: A sync does not follow the last one that was applied, or its changes do not
             lead to its members.
+        DatabaseRefusedError: The database refused a statement. An error of SQLAlchemy that is
+            raised in ``on_applied`` becomes one too, since it may quote rows.
         ObjectChangedError, MalformedCsvError: A file is damaged.
         ArgumentTypeError: ``history`` is not a ``CohortHistory``.
 
@@ -126,15 +127,24 @@ class _SyncApplication:
 
     def run(self, *, reconcile: bool) -> AppliedSync | None:
         """Apply the sync; return None if another run has applied it in the meantime."""
-        connection, stream = self.stays.connection, self.stays.stream
         try:
-            return in_transaction(connection, stream, self._apply)
+            return self._apply_whole()
         except TablesError as error:
             if not reconcile:
                 raise
             # The transaction was rolled back, so the repair starts from the state before it.
             repair = evolve(self, repair=error.reason)
-        return in_transaction(connection, stream, repair._apply)  # noqa: SLF001 -- of this class
+        return repair._apply_whole()  # noqa: SLF001 -- of this class
+
+    def _apply_whole(self) -> AppliedSync | None:
+        """Apply the sync in one transaction."""
+        connection, stream = self.stays.connection, self.stays.stream
+        return without_rows(
+            connection,
+            stream,
+            self.sync.synced_at,
+            lambda: in_transaction(connection, stream, self._apply),
+        )
 
     def _apply(self) -> AppliedSync | None:
         stays, connection, when = self.stays, self.stays.connection, self.sync.synced_at
@@ -199,7 +209,7 @@ class _SyncApplication:
         if record is not None and source.canonical:
             schema = record.schema
         else:
-            properties = read_table(source.chunks()).properties
+            properties = source.read_table().properties
             schema = RowSchema(properties=properties, key=self.history.match_by)
         sources = {DiffType.EXISTING: source}
         return Members(schema=schema, sources=sources, work_dir=self.history.work_dir)

@@ -1,75 +1,18 @@
 """SQL as text with which a warehouse loads a sync from S3 itself."""
 
 import json
-import re
-from collections.abc import Iterable, Sequence
-from typing import Literal, get_args
-from urllib.parse import unquote
-
-from attrs import frozen
+from collections.abc import Iterable
+from typing import get_args
 
 from ..errors import ConfigurationError
+from ..format.columns import ID_COLUMNS
 from ..format.filename import DiffType
-from ..format.reader import read_table
 from ..history.history import CohortHistory, check_is_history
+from ..history.members import needed_files
 from ..log.listing import BucketSync
-
-Dialect = Literal["athena", "bigquery", "duckdb", "postgresql", "redshift", "snowflake"]
-"""A dialect of SQL."""
-
-
-@frozen(kw_only=True)
-class _Syntax:
-    """The syntax of a dialect.
-
-    Attributes:
-        quote: The character around a name.
-        text_type: The type of a column of text.
-        escapes: True if a backslash in a literal escapes the next character.
-        temporary: The word before TABLE for a table that other sessions do not see.
-        transaction: The word after BEGIN and COMMIT.
-    """
-
-    quote: str = '"'
-    text_type: str = "TEXT"
-    escapes: bool = False
-    temporary: str = "TEMPORARY "
-    transaction: str = ""
-
-    def name(self, name: str) -> str:
-        """Return a name in quotes."""
-        if self.quote == "`" and not name.replace("_", "a").isalnum():
-            fault = f"the dialect can't have the name {name!r}: use letters, digits and _ only"
-            raise ConfigurationError("statements", (fault,))
-        return f"{self.quote}{name.replace(self.quote, self.quote * 2)}{self.quote}"
-
-    def names(self, columns: Iterable[str]) -> str:
-        """Return a list of names."""
-        return ", ".join(map(self.name, columns))
-
-    def definitions(self, columns: Iterable[str]) -> str:
-        """Return a list of columns of text."""
-        return ", ".join(f"{self.name(column)} {self.text_type}" for column in columns)
-
-    def literal(self, text: str) -> str:
-        """Return a literal of a text."""
-        if self.escapes:
-            text = text.replace("\\", "\\\\")
-            return "'" + text.replace("'", "\\'") + "'"
-        return "'" + text.replace("'", "''") + "'"
-
-
-_SYNTAX: dict[str, _Syntax] = {
-    "athena": _Syntax(quote="`", text_type="string"),
-    # BigQuery loads files into the tables of a dataset only, so these are not temporary.
-    "bigquery": _Syntax(
-        quote="`", text_type="STRING", escapes=True, temporary="", transaction=" TRANSACTION"
-    ),
-    "duckdb": _Syntax(text_type="VARCHAR"),
-    "postgresql": _Syntax(),
-    "redshift": _Syntax(text_type="VARCHAR(65535)", escapes=True),
-    "snowflake": _Syntax(text_type="VARCHAR", escapes=True),
-}
+from ._dialects import SYNTAX, Dialect, Syntax, fault, load, manifest_name
+from ._layout import Layout, stored_layout
+from ._views import athena_view, duckdb_view
 
 
 def statements(
@@ -85,8 +28,13 @@ def statements(
 
     Without ``sync`` they create the table and fill it from the newest sync. With a sync they
     apply its changes to the table as the sync before left it. Both may be run again. For Athena,
-    and for DuckDB without ``sync``, they create views over the files instead. The function opens
-    no connection and does not need SQLAlchemy.
+    and for DuckDB without ``sync``, they create views over the files of the history instead, which
+    show each row of each file. The function opens no connection and does not need SQLAlchemy. It opens only files that no record
+    describes, for their headers.
+
+    DuckDB's and PostgreSQL's statements are tested in these databases, and Athena's with Hive's
+    CSV reader. Those for Athena, BigQuery, Redshift and Snowflake have never run there: they
+    follow the documentation of these warehouses.
 
     Args:
         history: The history of the stream.
@@ -101,45 +49,51 @@ def statements(
 
     Raises:
         ConfigurationError: The sync lacks a file, the dialect is unknown, or it can't have the
-            name of a column.
+            name of a column or read the name of a file; a file has no column to match members
+            by; or its columns can't be loaded by their position.
         MalformedCsvError: A file that no record describes has no header.
         ArgumentTypeError: ``history`` is not a ``CohortHistory``.
-    """
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
+    >>> from amplitude_cohort_s3 import read_history, sync_cohort
+    >>> storage = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> _ = sync_cohort(sync, [("1", "ann")], storage)
+    >>> made = statements(read_history(storage, sync.stream), "postgresql")
+    >>> [text.split("(")[0] for text in made][:2]
+    ['CREATE TABLE IF NOT EXISTS "cohort_members" ', 'DROP TABLE IF EXISTS "cohort_members_existing"']
+    """  # noqa: E501 -- the result of an example
     check_is_history(history)
     if dialect not in get_args(Dialect):
-        fault = f"dialect must be one of {', '.join(get_args(Dialect))}, not {dialect!r}"
-        raise ConfigurationError("statements", (fault,))
-    syntax = _SYNTAX[dialect]
+        raise fault(f"dialect must be one of {', '.join(get_args(Dialect))}, not {dialect!r}")
     if dialect == "athena":
-        return _athena_view(history, syntax, table)
+        return athena_view(history, table)
     if dialect == "duckdb" and sync is None:
-        return _duckdb_view(history, syntax, table)
-    diff_types = _needed_files(sync)
-    sync_to_load = _with_files(history, sync, diff_types)
-    columns = {t: _columns(history, sync_to_load, t) for t in diff_types}
-    all_columns = dict.fromkeys(name for names in columns.values() for name in names)
+        return duckdb_view(history, table)
+    syntax, key = SYNTAX[dialect], history.match_by
+    layouts = _layouts(history, sync)
+    for layout in layouts.values():
+        if key not in layout.columns:
+            raise fault(f"the file {layout.url} has no column {key}, by which members are matched")
+    columns = _ordered(name for layout in layouts.values() for name in layout.columns)
+    syntax.check_columns(columns)
     target = syntax.name(table)
-    made = [f"CREATE TABLE IF NOT EXISTS {target} ({syntax.definitions(all_columns)})"]
-    for diff_type in diff_types:
-        loaded = syntax.name(f"{table}_{diff_type.value}")
-        definitions = syntax.definitions(columns[diff_type])
-        url = sync_to_load.files[diff_type].url
+    made = [f"CREATE TABLE IF NOT EXISTS {target} ({syntax.definitions(columns)})"]
+    for diff_type, layout in layouts.items():
+        loaded, definitions = _loaded(table, diff_type), syntax.definitions(layout.columns)
         made += [
-            f"DROP TABLE IF EXISTS {loaded}",
-            f"CREATE {syntax.temporary}TABLE {loaded} ({definitions})",
-            _load(dialect, loaded, columns[diff_type], url, stage, manifest_url),
+            f"DROP TABLE IF EXISTS {syntax.name(loaded)}",
+            f"CREATE {syntax.temporary}TABLE {syntax.name(loaded)} ({definitions})",
+            load(dialect, loaded, layout, stage, manifest_url),
         ]
-    made.append(f"BEGIN{syntax.transaction}")
-    if sync is None:
-        made.append(f"DELETE FROM {target} WHERE 1 = 1")
-    key = history.match_by
-    for diff_type in (DiffType.EXISTING, DiffType.ENTERING):
-        if diff_type in diff_types:
-            made.append(_merge(syntax, table, diff_type, columns[diff_type], key))
-    exiting = syntax.name(f"{table}_{DiffType.EXITING.value}")
-    key = syntax.name(key)
-    made.append(f"DELETE FROM {target} WHERE {key} IN (SELECT {key} FROM {exiting})")
-    return (*made, f"COMMIT{syntax.transaction}")
+    members = _members(syntax, table, layouts, columns, key)
+    return (
+        *made,
+        f"BEGIN{syntax.transaction}",
+        f"DELETE FROM {target} WHERE {_is_replaced(syntax, table, layouts, key, sync)}",
+        f"INSERT INTO {target} ({syntax.names(columns)}) {members}",
+        f"COMMIT{syntax.transaction}",
+    )
 
 
 def manifests(history: CohortHistory, *, sync: BucketSync | None = None) -> dict[str, str]:
@@ -156,152 +110,99 @@ def manifests(history: CohortHistory, *, sync: BucketSync | None = None) -> dict
         ArgumentTypeError: ``history`` is not a ``CohortHistory``.
     """
     check_is_history(history)
-    diff_types = _needed_files(sync)
-    files = _with_files(history, sync, diff_types).files
+    found, diff_types = _files_to_load(history, sync)
+    urls = [found.files[t].url for t in diff_types]
     return {
-        _manifest_name(files[t].url): json.dumps(
-            {"entries": [{"url": files[t].url, "mandatory": True}]}, ensure_ascii=False
+        manifest_name(url): json.dumps(
+            {"entries": [{"url": url, "mandatory": True}]}, ensure_ascii=False
         )
-        for t in diff_types
+        for url in urls
     }
 
 
-def _needed_files(sync: BucketSync | None) -> tuple[DiffType, ...]:
-    return tuple(DiffType) if sync is None else (DiffType.EXITING, DiffType.ENTERING)
+def _files_to_load(
+    history: CohortHistory, sync: BucketSync | None
+) -> tuple[BucketSync, tuple[DiffType, ...]]:
+    """Return the sync, the newest one for None, and its files that are needed."""
+    if sync is not None:
+        if sync.missing and not {DiffType.EXITING, DiffType.ENTERING}.isdisjoint(sync.missing):
+            raise _missing_file()
+        return sync, (DiffType.EXITING, DiffType.ENTERING)
+    for newest in reversed(history):
+        record = history.record(newest)
+        needed = tuple(DiffType) if record is None else needed_files(record)
+        if set(needed).isdisjoint(newest.missing):
+            return newest, needed
+    raise _missing_file()
 
 
-def _with_files(
-    history: CohortHistory, sync: BucketSync | None, needed: Iterable[DiffType]
-) -> BucketSync:
-    """Return the sync, or the newest complete one for None; raise if it lacks a file."""
-    found = sync or next((one for one in reversed(history) if not one.missing), None)
-    if found is None or set(needed) & set(found.missing):
-        fault = "the sync lacks a file: pass another sync, or a history with a complete one"
-        raise ConfigurationError("statements", (fault,))
-    return found
+def _missing_file() -> ConfigurationError:
+    return fault("the sync lacks a file: pass another sync, or a history with a complete one")
 
 
-def _columns(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> tuple[str, ...]:
-    """Return the columns of a file in its own order, since warehouses load them by number."""
-    source = history.source(sync, diff_type)
-    return read_table(source.chunks(), canonical=source.canonical).columns
+def _layouts(history: CohortHistory, sync: BucketSync | None) -> dict[DiffType, Layout]:
+    found, diff_types = _files_to_load(history, sync)
+    return {t: stored_layout(history, found, t) for t in diff_types}
 
 
-def _merge(
-    syntax: _Syntax, table: str, diff_type: DiffType, columns: Sequence[str], key: str
+def _ordered(columns: Iterable[str]) -> tuple[str, ...]:
+    """Return the columns once each, the ids first."""
+    unique = dict.fromkeys(columns)
+    ids = [column for column in ID_COLUMNS if column in unique]
+    return (*ids, *(column for column in unique if column not in ID_COLUMNS))
+
+
+def _loaded(table: str, diff_type: DiffType) -> str:
+    return f"{table}_{diff_type.value}"
+
+
+def _is_replaced(
+    syntax: Syntax, table: str, layouts: Iterable[DiffType], key: str, sync: BucketSync | None
 ) -> str:
-    target, loaded = syntax.name(table), syntax.name(f"{table}_{diff_type.value}")
-    names = [syntax.name(column) for column in columns]
-    matches = f"{target}.{syntax.name(key)} = s.{syntax.name(key)}"
-    updates = ", ".join(f"{name} = s.{name}" for name in names if name != syntax.name(key))
-    update = f"WHEN MATCHED THEN UPDATE SET {updates} " if updates else ""
-    values = ", ".join(f"s.{name}" for name in names)
-    return (
-        f"MERGE INTO {target} USING {loaded} AS s ON {matches} "
-        f"{update}"
-        f"WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) VALUES ({values})"
-    )
+    """Return the condition of the rows that are deleted before the members are inserted."""
+    if sync is None:
+        return "1 = 1"  # BigQuery requires a condition.
+    name = syntax.name(key)
+    keys = [f"SELECT {name} FROM {syntax.name(_loaded(table, t))}" for t in layouts]
+    return f"{name} IN ({' UNION ALL '.join(keys)})"
 
 
-# --- Loading one file ------------------------------------------------------------------
-
-
-def _load(
-    dialect: str, table: str, columns: Sequence[str], url: str, stage: str, manifest_url: str
+def _members(
+    syntax: Syntax,
+    table: str,
+    layouts: dict[DiffType, Layout],
+    columns: tuple[str, ...],
+    key: str,
 ) -> str:
-    """Return the statement that loads a file into a table; the table's name is quoted."""
-    syntax = _SYNTAX[dialect]
-    names = syntax.names(columns)
-    match dialect:
-        case "postgresql":
-            return (
-                f"COPY {table} ({names}) FROM STDIN "
-                f"WITH (FORMAT csv, HEADER true, ENCODING 'UTF8', FORCE_NOT_NULL ({names}))"
-            )
-        case "duckdb":
-            return f"INSERT INTO {table} SELECT * FROM {_read_csv(syntax, url, columns)}"
-        case "redshift":
-            manifest = syntax.literal(f"{manifest_url.rstrip('/')}/{_manifest_name(url)}")
-            gzip = " GZIP" if url.endswith(".gz") else ""
-            return (
-                f"COPY {table} ({names}) FROM {manifest} "
-                f"IAM_ROLE DEFAULT MANIFEST CSV IGNOREHEADER 1{gzip}"
-            )
-        case "snowflake":
-            key = syntax.literal(url.partition("://")[2].partition("/")[2])
-            return (
-                f"COPY INTO {table} ({names}) FROM @{syntax.name(stage)} "
-                f"FILES = ({key}) FILE_FORMAT = (TYPE = CSV SKIP_HEADER = 1 "
-                "FIELD_OPTIONALLY_ENCLOSED_BY = '\"' EMPTY_FIELD_AS_NULL = FALSE "
-                "NULL_IF = () ENCODING = 'UTF8') ON_ERROR = ABORT_STATEMENT FORCE = TRUE"
-            )
-        case _:
-            return (
-                f"LOAD DATA INTO {table} ({syntax.definitions(columns)}) FROM FILES ("
-                f"format = 'CSV', uris = [{syntax.literal(url)}], skip_leading_rows = 1, "
-                "allow_quoted_newlines = TRUE)"
-            )
+    """Return the query of ``(entering | existing) - exiting``, one row for each key.
 
-
-def _manifest_name(url: str) -> str:
-    return url.rpartition("/")[2] + ".manifest"
-
-
-def _read_csv(syntax: _Syntax, url: str, columns: Sequence[str]) -> str:
-    # DuckDB reads the paths of local files, and not their URLs.
-    path = unquote(url.removeprefix("file://")) if url.startswith("file://") else url
-    types = ", ".join(f"{syntax.literal(column)}: 'VARCHAR'" for column in columns)
-    return (
-        f"read_csv([{syntax.literal(path)}], columns = {{{types}}}, "
-        f"force_not_null = [{', '.join(map(syntax.literal, columns))}], "
-        "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', "
-        "new_line = '\\n', parallel = false)"
-    )
-
-
-# --- Views over all files ----------------------------------------------------------------
-
-
-def _duckdb_view(history: CohortHistory, syntax: _Syntax, table: str) -> tuple[str, ...]:
-    """Return a view over all files, each row with the time and the kind of its file."""
-    parts = [
-        f"SELECT TIMESTAMPTZ {syntax.literal(sync.synced_at.isoformat())} AS synced_at, "
-        f"{syntax.literal(diff_type.value)} AS diff_type, * "
-        f"FROM {_read_csv(syntax, info.url, _columns(history, sync, diff_type))}"
-        for sync in history
-        for diff_type, info in sync.files.items()
+    Files in canonical form have each key once. In others, the smallest row of a key counts, and
+    rows without a key are not members, as for the other answers of the library.
+    """
+    loaded = {t: layout for t, layout in layouts.items() if t is not DiffType.EXITING}
+    selects = [
+        "SELECT "
+        + ", ".join(
+            f"{syntax.cell(column) if column in layout.columns else syntax.literal('')} "
+            f"AS {syntax.name(column)}"
+            for column in columns
+        )
+        + f" FROM {syntax.name(_loaded(table, diff_type))}"
+        for diff_type, layout in loaded.items()
     ]
-    if not parts:
-        fault = "the history is empty: pass one with a sync"
-        raise ConfigurationError("statements", (fault,))
-    return (f"CREATE OR REPLACE VIEW {syntax.name(table)} AS {' UNION ALL BY NAME '.join(parts)}",)
-
-
-def _athena_view(history: CohortHistory, ddl: _Syntax, table: str) -> tuple[str, ...]:
-    """Return a table over the whole folder, and a view that selects files by their names."""
-    sync = _with_files(history, None, (DiffType.EXISTING,))
-    folder = sync.files[DiffType.EXISTING].url.rpartition("/")[0] + "/"
-    columns = _columns(history, sync, DiffType.EXISTING)
-    files = f"{table}_files"
-    stream = history.stream
-    project = "" if stream.project_id is None else f"{stream.project_id}_"
-    routing_key = "" if stream.routing_key is None else f"_{stream.routing_key}"
-    view = _Syntax()  # Athena's queries are Trino's SQL, its DDL is Hive's
-    pattern = view.literal(
-        f"/{re.escape(project + stream.cohort_id)}_([0-9T:-]+Z?)_"
-        f"(entering|exiting|existing){re.escape(routing_key)}[.]csv([.]gz)?$"
+    names, key_name = syntax.names(columns), syntax.name(key)
+    query = f"SELECT {names} FROM ({' UNION ALL '.join(selects)}) AS loaded"
+    conditions = list[str]()
+    if DiffType.EXITING in layouts:
+        exiting = syntax.name(_loaded(table, DiffType.EXITING))
+        is_same = f"exiting.{key_name} = loaded.{key_name}"
+        conditions.append(f"NOT EXISTS (SELECT 1 FROM {exiting} AS exiting WHERE {is_same})")
+    if all(layout.canonical for layout in loaded.values()):
+        return query + "".join(f" WHERE {condition}" for condition in conditions)
+    conditions.append(f"{key_name} <> ''")
+    order = ", ".join(f"{syntax.name(column)}{syntax.bytewise}" for column in columns)
+    number = f"ROW_NUMBER() OVER (PARTITION BY {key_name} ORDER BY {order}) AS place"
+    return (
+        f"SELECT {names} FROM (SELECT {names}, {number} "
+        f"FROM ({query} WHERE {' AND '.join(conditions)}) AS members) AS numbered WHERE place = 1"
     )
-    files_table = (
-        f"CREATE EXTERNAL TABLE IF NOT EXISTS {ddl.name(files)} ({ddl.definitions(columns)}) "
-        "ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde' "
-        "WITH SERDEPROPERTIES ('separatorChar' = ',', 'quoteChar' = '\"', 'escapeChar' = '\"') "
-        f"LOCATION {view.literal(folder)} TBLPROPERTIES ('skip.header.line.count' = '1')"
-    )
-    files_view = (
-        f"CREATE OR REPLACE VIEW {view.name(table)} AS SELECT "
-        f'regexp_extract("$path", {pattern}, 1) AS synced_at, '
-        f'regexp_extract("$path", {pattern}, 2) AS diff_type, '
-        f"{view.names(columns)} FROM {view.name(files)} "
-        f'WHERE regexp_like("$path", {pattern})'
-    )
-    return files_table, files_view

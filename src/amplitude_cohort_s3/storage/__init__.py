@@ -9,11 +9,13 @@ from .memory import MemoryStorage
 from .open import HasBucket, open_storage
 from .protocol import (
     ObjectInfo,
+    StagedInfo,
     StagedObject,
     StagedState,
     Storage,
     SupportsCompose,
     SupportsDelete,
+    SupportsListStaged,
     SupportsReplace,
 )
 
@@ -27,11 +29,13 @@ __all__ = [
     "MemoryStorage",
     "ObjectInfo",
     "S3Storage",
+    "StagedInfo",
     "StagedObject",
     "StagedState",
     "Storage",
     "SupportsCompose",
     "SupportsDelete",
+    "SupportsListStaged",
     "SupportsReplace",
     "check_key",
     "open_storage",

@@ -1,7 +1,7 @@
 """Checks that an argument is a storage, and that it has a capability."""
 
 from ..errors import ArgumentTypeError, MissingCapabilityError
-from .protocol import Storage, SupportsDelete, SupportsReplace
+from .protocol import Storage, SupportsDelete, SupportsListStaged, SupportsReplace
 
 _METHODS = [name for name in vars(Storage) if not name.startswith("_")]
 
@@ -54,4 +54,15 @@ def require_delete(storage: Storage, purpose: str) -> SupportsDelete:
     """
     if not isinstance(storage, SupportsDelete):
         raise MissingCapabilityError(type(storage).__name__, "delete", purpose)
+    return storage
+
+
+def require_list_staged(storage: Storage) -> SupportsListStaged:
+    """Return the storage if it can list what is staged.
+
+    Raises:
+        MissingCapabilityError: The storage has no method ``list_staged``.
+    """
+    if not isinstance(storage, SupportsListStaged):
+        raise MissingCapabilityError(type(storage).__name__, "list_staged", "clean_up")
     return storage

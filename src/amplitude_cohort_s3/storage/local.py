@@ -1,18 +1,15 @@
 """A storage in a local folder. It needs no account, and a power cut does not damage it."""
 
 import contextlib
-import errno
 import hashlib
 import os
 import re
 import stat
-import uuid
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from .._bytes import Hashed
 from ..errors import (
     ConfigurationError,
     InvalidKeyError,
@@ -22,12 +19,18 @@ from ..errors import (
     UnsuitableStorageError,
 )
 from ._compose import ComposeByReading
-from ._local_names import decode_segment, encode_segment
+from ._local_files import (
+    FlushedFolders,
+    access_error,
+    is_symlink,
+    sync_folder,
+    translated,
+    walk,
+)
+from ._local_names import encode_segment
+from ._local_staging import STAGING_FOLDER, StagingArea
 from .keys import check_key
-from .protocol import ObjectInfo, StagedObject, StagedState
-
-STAGING_FOLDER = ".amplitude_cohort_s3"
-"""The folder of the staged files, below the root. No listing shows it."""
+from .protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
 
 
 class LocalStorage(ComposeByReading):
@@ -39,11 +42,15 @@ class LocalStorage(ComposeByReading):
     folder is flushed, so that a power cut can't undo the link. The file system must
     support hard links.
 
+    Only the account that writes can read a staged file. A published file has the permissions
+    of the umask.
+
     Args:
-        root: The folder. It is created when the first object is written.
+        root: The folder. A ``~`` is the home folder. It is created when the first object is
+            written.
 
     Raises:
-        ConfigurationError: The root is a file.
+        ConfigurationError: The root is a file or a URL.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -54,63 +61,81 @@ class LocalStorage(ComposeByReading):
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = Path(root)
-        if self.root.is_file():
-            fault = f"the root {str(root)!r} is a file, not a folder"
-            raise ConfigurationError("LocalStorage", (fault,))
-        self._on_disk = set[Path]()
+        self.root = _root(root)
+        self._root_was_there = self.root.exists()
+        self._folders = FlushedFolders()
+        self._staging = StagingArea(self.root, self._folders)
 
     def __repr__(self) -> str:
         return f"LocalStorage({str(self.root)!r})"
 
+    def __reduce__(self) -> tuple[type["LocalStorage"], tuple[str]]:
+        return type(self), (str(self.root),)
+
     def list_objects(
         self, prefix: str = "", /, *, start_after: str | None = None
     ) -> Iterator[ObjectInfo]:
+        self._check_root()
         after = b"" if start_after is None else start_after.encode()
         # Begin in the folder of the prefix: the folders above it may have very many files.
         folder_key = prefix[: prefix.rfind("/") + 1]
         try:
             folder = self._path(folder_key[:-1]) if folder_key else self.root
         except InvalidKeyError:
-            return iter(())  # No key begins like this.
-        return self._walk(folder, folder_key, prefix, after)
+            return  # No key begins like this.
+        for key, path in walk(folder, folder_key, prefix, after, hidden=STAGING_FOLDER):
+            # Skip a file that was deleted since the folder was read.
+            with contextlib.suppress(FileNotFoundError):
+                yield _info(key, path)
 
     def open(self, key: str, /) -> BinaryIO:
+        path = self._path(key)
         try:
-            return self._path(key).open("rb")
+            return path.open("rb")
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise ObjectNotFoundError(key) from None
+        except PermissionError:
+            raise access_error(path) from None
 
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
         path = self._path(key)
-        temporary, _ = self._write([data])
+        temporary, _ = self._staging.write(key, path, [data], private=False)
         try:
             self._link(temporary, path, key)
         except ObjectExistsError:
             if path.read_bytes() != data:
                 raise
         finally:
-            temporary.unlink()
+            self._staging.remove(temporary)
         # Also if another writer made the link: it may have died before the flush.
-        _sync_folder(path.parent)
-        return self._info(key)
+        sync_folder(path.parent)
+        return _info(key, path)
 
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
         # Fail now if the key can't become a file: after the record it would be too late.
         path = self._path(key)
-        with _translated(path, key):
+        with translated(path, key):
             self._make_folder(path.parent)
-            _is_symlink(path)
-        temporary, content = self._write(chunks)
+            is_symlink(path)
+        temporary, content = self._staging.write(key, path, chunks, private=True)
         handle = {"file": temporary.name}
         return StagedObject(key=key, size=content.size, sha256=content.sha256, handle=handle)
+
+    @property
+    def expires_staged(self) -> bool:
+        return False
+
+    def list_staged(self, prefix: str = "", /) -> Iterator[StagedInfo]:
+        self._check_root()
+        return self._staging.list_staged(prefix)
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
         # Look at the staged file first. A publisher removes it after making the link, so the
         # other order could find neither.
-        staged_exists = self._staged_path(staged).exists()
+        self._check_root()
+        staged_exists = self._staging.path_of(staged).exists()
         published = self._is_published(staged)
         if published is not None:
             return StagedState.PUBLISHED if published else StagedState.TAKEN
@@ -118,8 +143,9 @@ class LocalStorage(ComposeByReading):
 
     def publish(self, staged: StagedObject, /) -> ObjectInfo:
         path = self._path(staged.key)
-        temporary = self._staged_path(staged)
+        temporary = self._staging.path_of(staged)
         try:
+            self._staging.make_public(temporary, staged.key)
             self._link(temporary, path, staged.key)
         except (FileExistsError, FileNotFoundError):
             published = self._is_published(staged)
@@ -130,70 +156,68 @@ class LocalStorage(ComposeByReading):
             if not published:
                 raise ObjectExistsError(staged.key) from None
         # Also if another writer made the link: it may have died before the flush.
-        _sync_folder(path.parent)
-        temporary.unlink(missing_ok=True)
-        return self._info(staged.key)
+        sync_folder(path.parent)
+        self._staging.remove(temporary)
+        return _info(staged.key, path)
 
     def discard(self, staged: StagedObject, /) -> None:
-        temporary = self._staged_path(staged)
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-            _sync_folder(temporary.parent)
+        temporary = self._staging.path_of(staged)
+        folder = temporary.parent
+        with translated(temporary, staged.key, source=temporary):
+            temporary.unlink(missing_ok=True)
+            # Also if it was gone: another process may have died before it flushed that.
+            if folder.exists():
+                sync_folder(folder)
+        self._staging.remove_empty_folders(temporary)
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
         path = self._path(staged.key)
-        temporary = self._staged_path(staged)
+        temporary = self._staging.path_of(staged)
         try:
-            temporary.replace(path)
+            self._staging.make_public(temporary, staged.key)
+            with translated(path, staged.key, source=temporary):
+                temporary.replace(path)
         except FileNotFoundError:
             if not self._is_published(staged):
                 raise StagedGoneError(staged.key) from None
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         # If both names are links to one file already, replace() does nothing.
-        temporary.unlink(missing_ok=True)
-        return self._info(staged.key)
+        self._staging.remove(temporary)
+        return _info(staged.key, path)
 
     def delete(self, key: str, /) -> None:
         path = self._path(key)
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            path.unlink()
-            _sync_folder(path.parent)
+        with translated(path, key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink(missing_ok=True)
+            # Also if it was gone: another process may have died before it flushed that.
+            sync_folder(path.parent)
+
+    def _check_root(self) -> None:
+        """Raise if the root was there before: a disk that was unmounted is not an empty bucket."""
+        try:
+            exists = self.root.exists()
+        except PermissionError:
+            raise access_error(self.root) from None
+        if not exists and self._root_was_there:
+            raise UnsuitableStorageError(
+                repr(self),
+                "its root folder, which was there before",
+                "Mount or restore it, then run the same again",
+            )
+        self._root_was_there = exists
 
     def _path(self, key: str) -> Path:
+        self._check_root()
         segments = [encode_segment(s, windows=os.name == "nt") for s in check_key(key).split("/")]
         if segments[0] == STAGING_FOLDER:
             raise InvalidKeyError(key, f"{STAGING_FOLDER} is the folder for staged files")
         path = self.root
         for segment in segments:
             path /= segment
-            with _translated(path, key):
-                if _is_symlink(path):
+            with translated(path, key):
+                if is_symlink(path):
                     raise InvalidKeyError(key, "it leads through a symbolic link")
         return path
-
-    def _staged_path(self, staged: StagedObject) -> Path:
-        # The handle comes from a record in the bucket, which somebody may have edited.
-        name = staged.detail("file")
-        if not re.fullmatch(r"[0-9a-f]{32}", name):
-            raise InvalidKeyError(name, "it is not the name of a staged file")
-        return self.root / STAGING_FOLDER / name
-
-    def _write(self, chunks: Iterable[bytes]) -> tuple[Path, Hashed]:
-        """Write a file into the staging folder, and flush it to the disk."""
-        folder = self.root / STAGING_FOLDER
-        self._make_folder(folder)
-        path = folder / uuid.uuid4().hex
-        content = Hashed(chunks)
-        try:
-            with path.open("xb") as file:
-                file.writelines(content)
-                file.flush()
-                os.fsync(file.fileno())
-            _sync_folder(folder)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        return path, content
 
     def _is_published(self, staged: StagedObject) -> bool | None:
         """Return whether the file under the key is the staged one; None if there is none."""
@@ -203,7 +227,7 @@ class LocalStorage(ComposeByReading):
         except (FileNotFoundError, NotADirectoryError):
             return None
         with contextlib.suppress(FileNotFoundError):
-            return os.path.samestat(self._staged_path(staged).stat(), status)
+            return os.path.samestat(self._staging.path_of(staged).stat(), status)
         if status.st_size != staged.size or not stat.S_ISREG(status.st_mode):
             return False
         # The staged name is gone, so compare the bytes: no reader can tell equal files apart.
@@ -213,113 +237,39 @@ class LocalStorage(ComposeByReading):
 
     def _link(self, source: Path, target: Path, key: str) -> None:
         """Create a hard link atomically, if the target's name is free."""
-        with _translated(target, key):
+        with translated(target, key, source=source):
             self._make_folder(target.parent)
             os.link(source, target)
 
     def _make_folder(self, folder: Path) -> None:
-        """Create a folder and its parents, and flush each name before the next is used.
-
-        A folder that exists may be another process's, which has not flushed its name yet. So
-        this storage flushes the name of every folder before it uses it for the first time.
-        """
-        if not folder.is_dir():
-            self._make_folder(folder.parent)
-            try:
-                folder.mkdir(exist_ok=True)
-            except FileExistsError:
-                raise NotADirectoryError(folder) from None
-            self._on_disk.discard(folder)
-        if folder not in self._on_disk:
-            # Folders above the root, which others made, may be unreadable for us.
-            with contextlib.suppress(PermissionError):
-                _sync_folder(folder.parent)
-            self._on_disk.add(folder)
-
-    def _info(self, key: str) -> ObjectInfo:
-        path = self._path(key)
-        status = path.stat()
-        return ObjectInfo(
-            key=key,
-            size=status.st_size,
-            url=path.absolute().as_uri(),
-            last_modified=datetime.fromtimestamp(status.st_mtime, UTC),
-        )
-
-    def _walk(
-        self, folder: Path, folder_key: str, prefix: str, after: bytes
-    ) -> Iterator[ObjectInfo]:
-        # Names of folders are sorted with a "/" at their end, because that is how they
-        # appear in keys: "a-b" < "a/b" < "ab".
-        entries: list[tuple[bytes, str]] = []
-        try:
-            with os.scandir(folder) as found:
-                for entry in found:
-                    is_folder = entry.is_dir(follow_symlinks=False)
-                    if not (is_folder or entry.is_file(follow_symlinks=False)):
-                        continue
-                    name = decode_segment(entry.name, windows=os.name == "nt")
-                    key = folder_key + name + "/" * is_folder
-                    if not key.startswith(prefix):
-                        continue
-                    # Python shows the bytes of a name that is not UTF-8 as surrogates.
-                    with contextlib.suppress(UnicodeEncodeError):
-                        if key != f"{STAGING_FOLDER}/":
-                            entries.append((key.encode(), entry.name))
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        for encoded, name in sorted(entries):
-            key = encoded.decode()
-            if key.endswith("/"):
-                if encoded > after or after.startswith(encoded):
-                    yield from self._walk(folder / name, key, prefix, after)
-            elif encoded > after:
-                # Skip a file that was deleted since the folder was read.
-                with contextlib.suppress(FileNotFoundError):
-                    yield self._info(key)
+        self._folders.make(folder)
+        self._root_was_there = True
 
 
-# EXDEV appears if another disk is mounted below the root.
-_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
-
-
-def _is_symlink(path: Path) -> bool:
-    # Not Path.is_symlink: newer Pythons return False if a name is too long, and this must raise.
+def _root(root: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a root, so that a later chdir changes nothing."""
+    text = os.fspath(root)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        # The URL is not shown: it may contain credentials.
+        fault = "the root is a URL: pass a folder, or call open_storage with the URL"
+        raise ConfigurationError("LocalStorage", (fault,))
     try:
-        return stat.S_ISLNK(path.lstat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        path = Path(text).expanduser()
+    except RuntimeError:
+        fault = f"the root {text!r} names an unknown home folder: pass the folder itself"
+        raise ConfigurationError("LocalStorage", (fault,)) from None
+    path = Path(os.path.abspath(path))  # noqa: PTH100 -- Path.absolute keeps ".."
+    if path.is_file():
+        fault = f"the root {text!r} is a file, not a folder"
+        raise ConfigurationError("LocalStorage", (fault,))
+    return path
 
 
-@contextlib.contextmanager
-def _translated(target: Path, key: str) -> Generator[None]:
-    """Translate the file system's errors about a path that can't become a file."""
-    try:
-        yield
-    except FileExistsError:
-        if target.is_dir():
-            raise InvalidKeyError(key, "a folder has this name") from None
-        raise ObjectExistsError(key) from None
-    except NotADirectoryError:
-        raise InvalidKeyError(key, "a file has the name of one of its folders") from None
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise InvalidKeyError(key, "a segment is too long for this file system") from None
-        if error.errno in _NO_HARD_LINKS:
-            raise UnsuitableStorageError(
-                f"the file system of {target.parent}",
-                "hard links, which make files visible",
-                "Use a folder on a local disk",
-            ) from error
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush the names in a folder to the disk."""
-    if os.name == "nt":  # Windows can't open a folder; its file system journals names itself.
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _info(key: str, path: Path) -> ObjectInfo:
+    status = path.stat()
+    return ObjectInfo(
+        key=key,
+        size=status.st_size,
+        url=f"file://{'/' if os.name == 'nt' else ''}{path.as_posix()}",
+        last_modified=datetime.fromtimestamp(status.st_mtime, UTC),
+    )

@@ -39,8 +39,8 @@ def open_storage(place: str | os.PathLike[str] | HasBucket, /) -> Storage:
         ConfigurationError: The argument is not a valid location, or the URL has a path
             after the bucket name.
 
-    >>> open_storage("cohorts")
-    LocalStorage('cohorts')
+    >>> open_storage("cohorts").root.name
+    'cohorts'
     >>> open_storage("s3://my-bucket/cohorts")
     Traceback (most recent call last):
     ...

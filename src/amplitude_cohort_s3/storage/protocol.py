@@ -17,7 +17,8 @@ class ObjectInfo:
     Attributes:
         key: The whole key, from the root of the storage.
         size: The number of bytes as stored.
-        url: The address for other tools (pandas, DuckDB): ``s3://…``, ``file://…``.
+        url: The address for other tools (pandas, DuckDB) and for ``MemberFile``: ``s3://…``,
+            ``file://…``. The key is written as it is, because DuckDB decodes no ``%3A``.
         last_modified: The time at which the object became visible by the store's clock,
             or None if the store does not report it.
     """
@@ -76,6 +77,25 @@ class StagedObject:
                 "Finish the sync with the kind of storage that it was begun with",
             )
         return self.handle[name]
+
+
+@frozen(kw_only=True)
+class StagedInfo:
+    """A staged object as the storage finds it, without the record that may name it.
+
+    Attributes:
+        staged: The key and the handle, which ``discard`` takes. The size is 0 if the storage
+            does not know it, and there is no digest.
+        begun: The time at which the object was staged, by the storage's clock.
+    """
+
+    staged: StagedObject
+    begun: datetime
+
+    def is_same(self, named: StagedObject) -> bool:
+        """Return whether these are the staged bytes that a record names."""
+        handle = self.staged.handle
+        return self.staged.key == named.key and handle.items() <= named.handle.items()
 
 
 class StagedState(Enum):
@@ -167,6 +187,7 @@ class Storage(Protocol):
         """Write a small object and make it visible, if its key is free.
 
         If the same bytes are already there, the call succeeds, so that a writer may retry.
+        The object then survives a power cut, whoever wrote it.
 
         Raises:
             ObjectExistsError: An object with other bytes is visible under the key.
@@ -264,6 +285,27 @@ class SupportsCompose(Protocol):
             ObjectTooLargeError: The result would exceed ``max_object_bytes``, or the store
                 can't join this many parts. Nothing has been written.
         """
+        ...
+
+
+@runtime_checkable
+class SupportsListStaged(Protocol):
+    """The optional capability to find what was staged, which ``clean_up`` needs.
+
+    A writer that dies before its record exists leaves staged objects that nobody names.
+    """
+
+    @property
+    def expires_staged(self) -> bool:
+        """Return whether the store can remove old staged objects by a rule of its own.
+
+        A bucket has lifecycle rules. Where there is no such rule, each sync and each
+        recovery removes the leftovers of its stream.
+        """
+        ...
+
+    def list_staged(self, prefix: str = "", /) -> Iterator[StagedInfo]:
+        """Yield what is staged under keys that start with the prefix, in any order."""
         ...
 
 

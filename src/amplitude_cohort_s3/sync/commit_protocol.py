@@ -14,7 +14,8 @@ No store publishes three objects at once, so each sync is one entry of the strea
 A writer may die between any two of these steps, or within one. A record without an outcome
 is *unfinished*: any process that finds it carries out steps 3 and 4 in its place, with the
 handles in the record. Two processes that do so at the same time write the same bytes, so
-neither disturbs the other.
+neither disturbs the other. The first thing they do is to create the record again, which a
+storage accepts because the bytes are the same: the record is then safe from a power cut.
 
 The order of two rules matters. A staged file is discarded, which revokes it for everyone,
 *before* its sync is called void: otherwise a slow writer could publish the rest later. And
@@ -78,6 +79,9 @@ def finish(location: StreamLocation, record: LogRecord) -> Outcome:
         RecordFormatError: The record does not continue the head of the log.
     """
     _head_before(location, record)
+    # The writer may have died between creating the record and flushing it to the disk. Creating
+    # it again flushes it, so that no power cut can undo the decision that we act on.
+    location.log.create(record.key, record.to_bytes())
     return carry_out(location, record)
 
 

@@ -10,6 +10,7 @@ from ..log.records import SyncRecord
 from ..log.stream import CohortStream
 from ..storage.protocol import Storage
 from .commit_protocol import finish
+from .leftovers import discard_old_leftovers
 
 
 @frozen(kw_only=True)
@@ -51,6 +52,7 @@ def recover(
 
 def recover_location(location: StreamLocation) -> RecoveryReport:
     """Finish the newest entry of a log: see :func:`recover`."""
+    discard_old_leftovers(location)
     record = location.read_log().unfinished
     if record is None:
         return RecoveryReport(outcome="nothing")

@@ -20,6 +20,7 @@ from ..storage import (
     Storage,
     SupportsCompose,
     SupportsDelete,
+    SupportsListStaged,
     SupportsReplace,
 )
 from ._storage_contract_base import REFUSED_KEYS, StorageContractBase, keys, read
@@ -109,6 +110,26 @@ class CapabilityContract(StorageContractBase):
     def test_compose_refuses_an_unusable_key(self, composer: SupportsCompose, key: str) -> None:
         with pytest.raises(InvalidKeyError):
             composer.compose(key, [])
+
+    def test_list_staged_finds_what_is_staged_and_nothing_else(self, storage: Storage) -> None:
+        if not isinstance(storage, SupportsListStaged):
+            pytest.skip("this storage does not support list_staged")
+        assert list(storage.list_staged()) == []
+        staged = [storage.stage(key, [b"data"]) for key in ("a/b", "a/b", "a/bc", "ab", "z")]
+        published = storage.stage("a/x", [b"data"])
+        storage.publish(published)
+        for prefix in ("", "a/", "a/b", "z", "none"):
+            wanted = [s for s in staged if s.key.startswith(prefix)]
+            found = list(storage.list_staged(prefix))
+            assert sorted(i.staged.key for i in found) == sorted(s.key for s in wanted)
+            for info in found:
+                assert [info.is_same(s) for s in staged].count(True) == 1
+                assert info.begun.tzinfo is not None
+        for info in storage.list_staged("a/"):
+            storage.discard(info.staged)
+        assert [info.staged.key for info in storage.list_staged("a/")] == []
+        assert storage.inspect(staged[0]) is StagedState.GONE
+        assert storage.inspect(staged[3]) is StagedState.STAGED
 
     def test_delete_removes_an_object(self, storage: Storage) -> None:
         if not isinstance(storage, SupportsDelete):

@@ -127,7 +127,7 @@ def name_styles(*, written: bool = False) -> st.SearchStrategy[NameStyle]:
     """
 
     def style(
-        separator: Literal[":", "-"],
+        separator: Literal[":", "-", "_"],
         time: Literal["minutes", "seconds", "hours and seconds"],
         extension: Literal[".csv", ".csv.gz"],
         *,
@@ -144,9 +144,10 @@ def name_styles(*, written: bool = False) -> st.SearchStrategy[NameStyle]:
         )
 
     read_only: tuple[Literal["hours and seconds"], ...] = () if written else ("hours and seconds",)
+    read_separator: tuple[Literal["_"], ...] = () if written else ("_",)
     return st.builds(
         style,
-        st.sampled_from((":", "-")),
+        st.sampled_from((":", "-", *read_separator)),
         st.sampled_from(("minutes", "seconds", *read_only)),
         st.just(".csv") if written else st.sampled_from((".csv", ".csv.gz")),
         zulu=st.booleans(),

@@ -264,8 +264,8 @@ def test_spark_reads_the_files_with_the_documented_options(spark, tmp_path):
     # Hadoop refuses colons in local files. For stores it accepts them in exact names.
     path = tmp_path / "existing.csv"
     (tmp_path / "root" / result.record.files[DiffType.EXISTING].key).rename(path)
-    read = spark.read.options(header=True, multiLine=True, escape='"', quote='"')
-    found = read.csv(str(path)).na.fill("").collect()
+    options = {"header": True, "multiLine": True, "quote": '"', "escape": '"', "mode": "FAILFAST"}
+    found = spark.read.options(**options).csv(str(path)).na.fill("").collect()
     assert sorted(map(tuple, found)) == sorted(rows(0, 100))
 
 

@@ -65,7 +65,7 @@ class Export:
         if status in GONE:
             raise UnknownCohortError(self._cohort_id)
         export_id = object_or_empty(answer).get("request_id")
-        if not isinstance(export_id, str):
+        if not isinstance(export_id, str) or not re.fullmatch(r"[!-~]{1,200}", export_id):
             raise AmplitudeRefusedError(budget.step, status)
         return export_id
 

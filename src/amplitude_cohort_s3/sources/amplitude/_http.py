@@ -6,7 +6,9 @@ the query of a pre-signed URL is as good as a password. Its ``Retry`` also sleep
 regard to a deadline.
 """
 
+import io
 import re
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -15,11 +17,15 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from string import punctuation
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlsplit
 
 from attrs import define, field, frozen
 
 from ...errors import AmplitudeTimeoutError, AmplitudeUnavailableError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _LONGEST_PAUSE = 60.0
 _CHUNK_BYTES = 1 << 16
@@ -97,6 +103,39 @@ class RetryBudget:
         self.remaining()
 
 
+class _TimedStream(io.RawIOBase):
+    """The bytes that arrive at a socket, until the deadline.
+
+    A timeout of the socket alone limits the wait for the next byte. A server that sends a byte
+    now and then, or interim responses (1xx) without an end, would keep a caller forever.
+    """
+
+    def __init__(self, sock: socket.socket, timeout: float, budget: RetryBudget) -> None:
+        self._sock = sock
+        self._timeout = timeout
+        self._budget = budget
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        left = self._budget.ends_at - self._budget.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._sock.settimeout(min(self._timeout, left))
+        return self._sock.recv_into(buffer)
+
+
+class _TimedSocket:
+    """A socket as ``HTTPResponse`` uses it, whose reads end at the deadline."""
+
+    def __init__(self, sock: socket.socket, timeout: float, budget: RetryBudget) -> None:
+        self._stream = _TimedStream(sock, timeout, budget)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self._stream)
+
+
 class Response:
     """A response whose body is still to be read. Its receiver closes it."""
 
@@ -109,7 +148,7 @@ class Response:
     def chunks(self) -> Iterator[bytes]:
         """Yield the body as it was sent; raise ResponseLost if it ends before it is whole."""
         length = self.headers.get("Content-Length", "")
-        missing = int(length) if length.isdecimal() else None
+        missing = int(length) if re.fullmatch("[0-9]{1,18}", length) else None
         while True:
             fault = ""
             try:
@@ -159,8 +198,7 @@ class Http:
         while True:
             if before_try is not None:
                 before_try()
-            seconds = min(self._timeout, budget.remaining())
-            response = self._try(url, authorization, headers or {}, seconds)
+            response = self._try(url, authorization, headers or {}, budget)
             if isinstance(response, str):
                 budget.failed(response)
             elif response.status == _TOO_MANY_REQUESTS:
@@ -173,7 +211,11 @@ class Http:
                 return response
 
     def _try(
-        self, url: Secret, authorization: Secret | None, headers: Mapping[str, str], seconds: float
+        self,
+        url: Secret,
+        authorization: Secret | None,
+        headers: Mapping[str, str],
+        budget: RetryBudget,
     ) -> Response | str:
         """Return the response, or the kind of fault.
 
@@ -182,6 +224,7 @@ class Http:
         sent = {"Accept-Encoding": "gzip", "User-Agent": "amplitude_cohort_s3", **headers}
         if authorization is not None:
             sent["Authorization"] = authorization.text
+        seconds = min(self._timeout, budget.remaining())
         parts = urlsplit(url.text)
         host = parts.hostname or ""
         connection = HTTPConnection(host, parts.port, timeout=seconds)
@@ -192,7 +235,12 @@ class Http:
         target = quote(f"{parts.path or '/'}?{parts.query}".removesuffix("?"), safe=punctuation)
         try:
             connection.request("GET", target, headers={**sent, "Connection": "close"})
-            return Response(connection.getresponse(), connection)
+            raw = HTTPResponse(
+                cast("socket.socket", _TimedSocket(connection.sock, self._timeout, budget)),
+                method="GET",
+            )
+            raw.begin()
+            return Response(raw, connection)
         except (HTTPException, OSError, ValueError) as error:
             connection.close()
             return type(error).__name__
@@ -202,7 +250,7 @@ class Http:
         text = response.headers.get("Retry-After", "")
         if re.fullmatch("[0-9]+", text):
             return float(text)
-        with suppress(ValueError):  # it is not a date
+        with suppress(ValueError, OverflowError, TypeError):  # it is not a date
             when = parsedate_to_datetime(text)
             when = when if when.tzinfo else when.replace(tzinfo=UTC)
             return max(0.0, (when - self._clock()).total_seconds())

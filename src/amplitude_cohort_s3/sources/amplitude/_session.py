@@ -27,6 +27,9 @@ DENIED = {401, 403}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MAX_REDIRECTS = 4
 
+# The list of cohorts is the longest: about a KiB for each cohort.
+_MAX_ANSWER_BYTES = 64 << 20
+
 
 class Session:
     """Requests with the keys of one project; threads may share it.
@@ -71,8 +74,9 @@ class Session:
             try:
                 if response.status not in (OK, ACCEPTED):
                     return response.status, None
-                with suppress(ValueError, ResponseLost, CompressionError):
-                    return response.status, json.loads(b"".join(unpack_chunks(response.chunks())))
+                # A RecursionError means that the JSON is nested too deeply.
+                with suppress(ValueError, RecursionError, ResponseLost, CompressionError):
+                    return response.status, json.loads(_read_answer(response, budget))
             finally:
                 response.close()
             budget.failed("the answer is not whole JSON")
@@ -137,6 +141,21 @@ class Session:
             if is_safe(target) and not downgraded:
                 return Secret(target)
         return None
+
+
+def _read_answer(response: Response, budget: RetryBudget) -> bytearray:
+    """Return the body of an answer, decompressed.
+
+    Raises:
+        AmplitudeUnavailableError: It is longer than any answer of the API.
+    """
+    answer = bytearray()
+    for chunk in unpack_chunks(response.chunks()):
+        answer += chunk
+        if len(answer) > _MAX_ANSWER_BYTES:
+            reason = f"the answer is longer than {_MAX_ANSWER_BYTES >> 20} MiB"
+            raise AmplitudeUnavailableError(budget.step, reason)
+    return answer
 
 
 def is_safe(url: str) -> bool:

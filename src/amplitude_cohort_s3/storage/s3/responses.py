@@ -19,9 +19,10 @@ from ._options import REQUEST_OPTIONS
 from .errors import BotoError, ChecksumsRefusedError, NotS3ResponseError, names_checksum
 
 # The fields of each response that have a value in every response of S3. A dot leads into a
-# structure. Ceph sends an empty ETag of a completed upload. https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
+# structure. Of fields with | between them, one is enough: Ceph sends an empty ETag of a
+# completed upload, and other stores leave out its Key. https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
 _FIELDS: dict[str, tuple[str, ...]] = {
-    "complete_multipart_upload": ("Key",),
+    "complete_multipart_upload": ("Key|ETag",),
     "create_multipart_upload": ("UploadId",),
     "get_bucket_policy": ("Policy",),
     "get_object": ("ETag",),
@@ -170,11 +171,15 @@ def _check_fields(
     details: str = "",
 ) -> None:
     for path in fields:
-        value: Any = response
-        for name in path.split("."):
-            value = value.get(name) if value else None
-        if value is None or value == "":
-            raise _not_s3(operation, f"it {lacks} {path}{details}")
+        if not any(_has_value(response, one) for one in path.split("|")):
+            raise _not_s3(operation, f"it {lacks} {path.replace('|', ' and no ')}{details}")
+
+
+def _has_value(response: dict[str, Any], path: str) -> bool:
+    value: Any = response
+    for name in path.split("."):
+        value = value.get(name) if value else None
+    return value is not None and value != ""
 
 
 def _refuses_checksums(error: ClientError, arguments: dict[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """A bucket of Amazon S3, or of a store that speaks its protocol, as a storage."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -15,7 +15,7 @@ from ...errors import (
 )
 from ..keys import check_key
 from ..limits import MAX_PART_BYTES, MAX_PARTS
-from ..protocol import ObjectInfo, StagedObject, StagedState
+from ..protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
 from ._bucket import Bucket
 from ._client import (
     calculates_checksums,
@@ -254,26 +254,14 @@ class S3Storage:
     def delete(self, key: str, /) -> None:
         self._bucket.delete(check_key(key))
 
-    def clean_up_uploads(
-        self, path: str = "", /, *, older_than: timedelta, now: datetime | None = None
-    ) -> tuple[str, ...]:
-        """Abort old uploads below a path, which cost money although nobody sees them.
+    @property
+    def expires_staged(self) -> bool:
+        return True
 
-        A process that dies while it stages leaves them. If a record names one, its sync
-        becomes void, so recover unfinished syncs first.
-
-        Args:
-            path: The destination's path. Nothing outside this folder is touched.
-            older_than: The smallest age of an upload; a day is plenty.
-            now: The present, an aware datetime. Default: the clock's.
-
-        Returns:
-            The keys of the aborted uploads, in the order of the listing.
-        """
-        before = (now or datetime.now(UTC)) - older_than
-        folder = f"{path.rstrip('/')}/" if path else ""
-        stale = [(k, u) for k, u, begun in self._bucket.list_uploads(folder) if begun < before]
-        return tuple(key for key, upload_id in stale if self._bucket.abort(key, upload_id))
+    def list_staged(self, prefix: str = "", /) -> Iterator[StagedInfo]:
+        for key, upload_id, begun in self._bucket.list_uploads(prefix):
+            staged = StagedObject(key=key, size=0, sha256=None, handle={"upload_id": upload_id})
+            yield StagedInfo(staged=staged, begun=begun)
 
     def _check_new_key(self, key: str) -> None:
         if is_probe(check_key(key)):

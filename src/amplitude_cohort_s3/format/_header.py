@@ -1,0 +1,133 @@
+"""The header of a CSV file with members."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from attrs import field, frozen
+
+from ..errors import MalformedCsvError
+from .columns import ID_COLUMNS, id_column
+
+_GROUP_COLUMNS = ("group_type", "group_value")
+
+# Parts of the common spellings of the Amplitude id; its first letter may be a capital.
+_ID_PARTS = (b"mplitude_id", b"mplitudeID")
+_ID_PART = b"mplitude"
+
+
+@frozen(kw_only=True)
+class Header:
+    """The columns of one file.
+
+    Attributes:
+        cells: The cells of the header, without the TABs of a spreadsheet.
+        names: The name of each column by its position: an id column as ``amplitude_id`` or
+            ``user_id``, a repeated property as ``plan_2``, and ``""`` if there is no name.
+        columns: The names of the columns that the file's rows have, each once.
+        repeated_ids: The positions of repeated id columns, and that of the first one.
+        repeated_properties: The positions of repeated properties, and that of the first one.
+        tabs: True if a TAB is removed from every cell.
+        canonical: True if the file is known to be in canonical form.
+    """
+
+    cells: tuple[str, ...]
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+    repeated_ids: Mapping[int, int]
+    repeated_properties: Mapping[int, int]
+    tabs: bool = False
+    canonical: bool = False
+    places: tuple[int, ...] | None = field(init=False)
+    """The position of each of ``columns``; None if these are all columns of the file."""
+    _mark: bytes = field(init=False, repr=False)
+    """The cell of an id column, which shows where the header may be repeated."""
+
+    def __attrs_post_init__(self) -> None:
+        places = tuple(map(self.names.index, self.columns))
+        is_whole = len(places) == len(self.names)
+        object.__setattr__(self, "places", None if is_whole else places)
+        ids = [name for name in ID_COLUMNS if name in self.names]
+        mark = self.cells[self.names.index(ids[0])].strip().encode() if ids else b""
+        object.__setattr__(self, "_mark", mark)
+
+    def may_repeat_in(self, data: bytes) -> bool:
+        """Return False if no row of some bytes is a header again.
+
+        This is asked for every block, so there is one search for most of them.
+        """
+        mark = self._mark
+        if self.canonical or (_ID_PART if _ID_PART in mark else mark) not in data:
+            return False
+        return mark in data or any(part in data for part in _ID_PARTS)
+
+    def is_repeated_by(self, cells: Sequence[str]) -> bool:
+        """Return True if a row is a header again, perhaps with other properties or spellings.
+
+        No user has an Amplitude id that is the name of the column. But a user id may be any
+        text, so without Amplitude ids, all cells must be those of the header.
+        """
+        found = (cells[0].removeprefix("\ufeff"), *cells[1:])
+        if "amplitude_id" not in self.names:
+            return found == self.cells
+        ids = [place for place, name in enumerate(self.names) if name in ID_COLUMNS]
+        return all(id_column(found[place]) == self.names[place] for place in ids)
+
+
+def read_header(
+    record: Sequence[str],
+    line: int,
+    *,
+    canonical: bool = False,
+    unequal: Collection[str] | None = None,
+) -> Header:
+    """Return the columns of a file from its first record: see ``read_table``.
+
+    Raises:
+        MalformedCsvError: No column is an id column.
+    """
+    tabs = not canonical and bool(record) and all(cell.startswith("\t") for cell in record)
+    cells = tuple(cell[1:] if tabs else cell for cell in record)
+    spelled = tuple(id_column(cell) or cell for cell in cells)
+    if not set(ID_COLUMNS) & set(spelled):
+        raise _no_id_column(line, cells)
+    names, first = list[str](), dict[str, int]()
+    repeated_ids, repeated_properties = dict[int, int](), dict[int, int]()
+    for place, name in enumerate(spelled):
+        is_again = first.setdefault(name, place) != place
+        if is_again and name in ID_COLUMNS:
+            repeated_ids[place] = first[name]
+        elif is_again and name:
+            repeated_properties[place] = first[name]
+            name = _numbered(name, spelled[: place + 1].count(name), {*spelled, *names})  # noqa: PLW2901
+        names.append(name)
+    equal = {names[p] for p in repeated_properties} - set(names if unequal is None else unequal)
+    columns = tuple(name for name in dict.fromkeys(names) if name and name not in equal)
+    return Header(
+        cells=cells,
+        names=tuple(names),
+        columns=columns,
+        repeated_ids=repeated_ids,
+        repeated_properties=repeated_properties,
+        tabs=tabs,
+        canonical=canonical,
+    )
+
+
+def _numbered(name: str, number: int, taken: Collection[str]) -> str:
+    """Return a name such as ``plan_2`` that no other column of the file has."""
+    while f"{name}_{number}" in taken:
+        number += 1
+    return f"{name}_{number}"
+
+
+def _no_id_column(line: int, names: Sequence[str]) -> MalformedCsvError:
+    # The header is not shown: in a file without a header it is a member.
+    if any(name.strip().lower() in _GROUP_COLUMNS for name in names):
+        hint = "Sync a cohort of users, such as the users of these groups"
+        rule = "it is a cohort of groups (group_type, group_value), and not of users"
+        return MalformedCsvError(line, rule, hint)
+    hint = "Add a header, or map other names with columns= of MemberFile"
+    if len(names) == 1:
+        for mark, name in {";": "semicolons", "\t": "TABs", "|": "vertical bars"}.items():
+            if mark in names[0]:
+                hint = f"Save the file with commas between the cells, not {name}"
+    return MalformedCsvError(line, "no column is named amplitude_id or user_id", hint)

@@ -1,0 +1,54 @@
+"""Removing what writers that died have left in a storage."""
+
+from datetime import timedelta
+
+from ..log.location import StreamLocation
+from ..log.stream import CohortStream
+from ..storage.capabilities import require_list_staged
+from ..storage.protocol import Storage
+from ..sync.leftovers import LEFTOVER_AGE, discard_leftovers
+
+
+def clean_up(
+    storage: Storage,
+    stream: CohortStream,
+    *,
+    log: Storage | None = None,
+    older_than: timedelta = LEFTOVER_AGE,
+) -> tuple[str, ...]:
+    """Discard the staged files of a stream whose writer died before it recorded them.
+
+    Nobody can see these files, but they hold rows, and a bucket charges for them. What an
+    unfinished record names stays: ``recover`` publishes or discards it. In a local folder,
+    each sync and each ``recover`` also does this. For a bucket, the rules of
+    ``lifecycle_rules`` do it on the store's side.
+
+    Args:
+        storage: The storage of the data.
+        stream: The stream.
+        log: The storage of the log, if it is not ``storage``.
+        older_than: The smallest age of a file. A sync that is still uploading files older than
+            this becomes void.
+
+    Returns:
+        The keys under which the files would have become visible.
+
+    Raises:
+        MissingCapabilityError: The storage can't list what is staged.
+        AccessDeniedError: The bucket's policy refuses to list uploads or to read the log. The
+            purposes ``"maintain"`` and ``"read"`` of ``bucket_policy`` allow both.
+        ArgumentTypeError: An argument has the wrong type.
+
+    >>> import tempfile
+    >>> from amplitude_cohort_s3 import CohortStream, LocalStorage
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> storage = LocalStorage(folder.name)
+    >>> _ = storage.stage("1_a_2026-11-23T14:05_entering.csv", [b"amplitudeID"])
+    >>> stream = CohortStream(project_id=1, cohort_id="a")
+    >>> clean_up(storage, stream, older_than=timedelta(0))
+    ('1_a_2026-11-23T14:05_entering.csv',)
+    >>> folder.cleanup()
+    """
+    location = StreamLocation.of(storage, stream, log)
+    require_list_staged(location.data)
+    return discard_leftovers(location, older_than)

@@ -1,0 +1,261 @@
+"""The calls of the file system that a local storage needs, and its errors in our words."""
+
+import contextlib
+import errno
+import os
+import stat
+import uuid
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+from ..errors import (
+    FileAccessError,
+    InvalidKeyError,
+    ObjectExistsError,
+    UnsuitableStorageError,
+)
+from ._local_names import decode_segment
+from .keys import MAX_KEY_BYTES
+
+# EXDEV appears if another disk is mounted below the root.
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk."""
+    if os.name == "nt":  # Windows can't open a folder; its file system journals names itself.
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class FlushedFolders:
+    """The folders whose names this process has flushed to the disk.
+
+    A folder that exists may be another process's, which has not flushed its name yet. So
+    the name of every folder is flushed before this process uses it for the first time.
+    """
+
+    def __init__(self) -> None:
+        self._flushed = set[Path]()
+
+    def make(self, folder: Path) -> None:
+        """Create a folder and its parents, and flush each name before the next is used."""
+        if not folder.is_dir():
+            self.make(folder.parent)
+            try:
+                folder.mkdir(exist_ok=True)
+            except FileExistsError:
+                raise NotADirectoryError(folder) from None
+            self._flushed.discard(folder)
+        if folder not in self._flushed:
+            # Folders above the root, which others made, may be unreadable for us.
+            with contextlib.suppress(PermissionError):
+                sync_folder(folder.parent)
+            self._flushed.add(folder)
+
+    def remove_if_empty(self, folder: Path) -> bool:
+        """Remove a folder unless it has entries; return whether it is gone."""
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+        self._flushed.discard(folder)
+        return True
+
+
+def is_symlink(path: Path) -> bool:
+    """Return whether a path is a symbolic link; raise if it can't be the path of a file."""
+    # Not Path.is_symlink: newer Pythons return False if a name is too long, and this must raise.
+    try:
+        return stat.S_ISLNK(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def default_mode(folder: Path) -> int:
+    """Return the permissions that a new file in a folder gets from the umask, or from the ACL.
+
+    The umask itself can't be read without changing it for a moment, for all threads.
+    """
+    path = folder / uuid.uuid4().hex
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
+        path.unlink()
+
+
+def set_mode(descriptor: int, mode: int) -> None:
+    """Set the permissions of an open file, where they exist."""
+    if os.name != "nt":
+        os.fchmod(descriptor, mode)
+
+
+def check_hard_links(folder: Path) -> None:
+    """Try a hard link.
+
+    Raises:
+        UnsuitableStorageError: The file system has none.
+    """
+    source, target = folder / uuid.uuid4().hex, folder / uuid.uuid4().hex
+    try:
+        source.touch(exist_ok=False)
+        with translated(target, target.name):
+            os.link(source, target)
+    finally:
+        source.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
+
+
+def check_same_file_system(target: Path, staging: Path) -> None:
+    """Raise unless files can be linked from one folder into the other.
+
+    Raises:
+        UnsuitableStorageError: Another file system is mounted below the root.
+    """
+    if target.stat().st_dev != staging.stat().st_dev:
+        raise UnsuitableStorageError(
+            f"the folder {str(target)!r}, a mount point or below one,",
+            "hard links to the root's file system",
+            "Open this folder as a storage of its own",
+        )
+
+
+@contextlib.contextmanager
+def translated(target: Path, key: str, source: Path | None = None) -> Generator[None]:
+    """Translate the file system's errors about a path that can't become a file.
+
+    Args:
+        target: The path.
+        key: The key that the path stands for.
+        source: The staged file that is linked, renamed or opened, if there is one.
+    """
+    try:
+        yield
+    except FileExistsError:
+        if target.is_dir():
+            raise InvalidKeyError(key, "a folder has this name") from None
+        raise ObjectExistsError(key) from None
+    except NotADirectoryError:
+        raise InvalidKeyError(key, "a file has the name of one of its folders") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidKeyError(key, "a segment is too long for this file system") from None
+        if error.errno == errno.EINVAL:
+            raise InvalidKeyError(key, "this file system forbids one of its characters") from None
+        owner = None if source is None else _foreign_owner(source)
+        if owner is not None and error.errno in (errno.EPERM, errno.EACCES):
+            raise FileAccessError(
+                str(source),
+                f"belongs to the account {owner}, so this one ({os.geteuid()}) can't publish it",
+                "Run the same command as that account, or change the owner of the file",
+            ) from None
+        if isinstance(error, PermissionError) and error.errno == errno.EACCES:
+            raise access_error(target) from None
+        if error.errno in _NO_HARD_LINKS:
+            raise UnsuitableStorageError(
+                f"the file system of {str(target.parent)!r}",
+                "hard links, which make files visible",
+                "Use a folder on a local disk",
+            ) from error
+        raise
+
+
+def access_error(path: Path) -> FileAccessError:
+    """Return the error about a path for which this account has no permission."""
+    nearest = next((p for p in (path, *path.parents) if _owner(p) is not None), path)
+    return FileAccessError(
+        str(nearest),
+        f"belongs to the account {_owner(nearest)} and refuses the account {_account()}",
+        "Run as its owner, or give this account access",
+    )
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None
+
+
+def _account() -> int:
+    return os.geteuid() if hasattr(os, "geteuid") else 0
+
+
+def _foreign_owner(path: Path) -> int | None:
+    """Return the owner of a file if it is another account."""
+    owner = _owner(path)
+    return None if owner == _account() else owner
+
+
+def walk(
+    folder: Path,
+    folder_key: str,
+    prefix: str,
+    after: bytes,
+    *,
+    hidden: str = "",
+    max_bytes: int = MAX_KEY_BYTES,
+) -> Iterator[tuple[str, Path]]:
+    """Yield the keys and paths of the files below a folder, in the order of the keys.
+
+    Files whose path can't be a key are skipped: a name that is not UTF-8, or a path that is
+    too long.
+
+    Args:
+        folder: The folder.
+        folder_key: The beginning of its keys: empty for a root, or with a slash at its end.
+        prefix: The beginning of the keys that are wanted.
+        after: The key after which to begin.
+        hidden: The name of a folder in the root that is left out.
+        max_bytes: The length of the longest key, in bytes of UTF-8.
+    """
+    # Not recursive: the stack holds the entries that are left in each folder on the way.
+    pending = [iter(_entries(folder, folder_key, prefix, max_bytes))]
+    while pending:
+        encoded, path = next(pending[-1], (None, folder))
+        if encoded is None:
+            pending.pop()
+            continue
+        key = encoded.decode()
+        if not key.endswith("/"):
+            if encoded > after:
+                yield key, path
+        elif key != f"{hidden}/" and (encoded > after or after.startswith(encoded)):
+            pending.append(iter(_entries(path, key, prefix, max_bytes)))
+
+
+def _entries(
+    folder: Path, folder_key: str, prefix: str, max_bytes: int
+) -> list[tuple[bytes, Path]]:
+    """Return the files and folders in a folder that the prefix admits, in the order of the keys."""
+    # Names of folders are sorted with a "/" at their end, because that is how they
+    # appear in keys: "a-b" < "a/b" < "ab".
+    entries: list[tuple[bytes, Path]] = []
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if not (is_folder or entry.is_file(follow_symlinks=False)):
+                    continue
+                key = folder_key + decode_segment(entry.name, windows=os.name == "nt")
+                key += "/" * is_folder
+                if not key.startswith(prefix):
+                    continue
+                # Python shows the bytes of a name that is not UTF-8 as surrogates.
+                with contextlib.suppress(UnicodeEncodeError):
+                    encoded = key.encode()
+                    if len(encoded) <= max_bytes:
+                        entries.append((encoded, folder / entry.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except PermissionError:
+        raise access_error(folder) from None
+    return sorted(entries)

@@ -1,0 +1,175 @@
+"""The hidden folder in which a local storage completes files before they become visible."""
+
+import contextlib
+import os
+import re
+import stat
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .._bytes import Hashed
+from ..errors import FileAccessError, InvalidKeyError
+from ._local_files import (
+    FlushedFolders,
+    check_hard_links,
+    check_same_file_system,
+    default_mode,
+    is_symlink,
+    set_mode,
+    sync_folder,
+    translated,
+    walk,
+)
+from ._local_names import encode_segment
+from .keys import MAX_KEY_BYTES, check_key
+from .protocol import StagedInfo, StagedObject
+
+STAGING_FOLDER = ".amplitude_cohort_s3"
+"""The folder of the staged files, below the root. No listing shows it."""
+
+_NAME_LENGTH = 32
+_STAGED_NAME = re.compile(rf"[0-9a-f]{{{_NAME_LENGTH}}}")
+
+
+class StagingArea:
+    """The staged files below a root.
+
+    What is staged for the key ``a/b.csv`` is a file with a random name in the folder
+    ``.amplitude_cohort_s3/a/b.csv``. So a staged file tells its key without its record, a
+    handle can't lead to the file of another key, and a name that the file system forbids is
+    found out before the decision.
+
+    Args:
+        root: The root of the storage.
+        folders: The folders of the storage.
+    """
+
+    def __init__(self, root: Path, folders: FlushedFolders) -> None:
+        self._folder = root / STAGING_FOLDER
+        self._folders = folders
+        self._has_hard_links = False
+
+    def path_of(self, staged: StagedObject) -> Path:
+        """Return the path of a staged file.
+
+        Raises:
+            InvalidKeyError: The handle names no staged file.
+        """
+        # The handle comes from a record in the bucket, which somebody may have edited.
+        name = staged.detail("file")
+        if not _STAGED_NAME.fullmatch(name):
+            raise InvalidKeyError(name, "it is not the name of a staged file")
+        return self._folder_of(staged.key) / name
+
+    def list_staged(self, prefix: str) -> Iterator[StagedInfo]:
+        """Yield the staged files of the keys with a prefix."""
+        folder_key = prefix[: prefix.rfind("/") + 1]
+        folder = self._folder_of(folder_key[:-1]) if folder_key else self._folder
+        self._check_not_linked(folder)
+        longest = MAX_KEY_BYTES + len("/") + _NAME_LENGTH
+        for staged_key, path in walk(folder, folder_key, prefix, b"", max_bytes=longest):
+            key, _, name = staged_key.rpartition("/")
+            if key.startswith(prefix) and _STAGED_NAME.fullmatch(name):
+                with contextlib.suppress(FileNotFoundError):
+                    status = path.stat()
+                    handle = {"file": name}
+                    staged = StagedObject(key=key, size=status.st_size, sha256=None, handle=handle)
+                    begun = datetime.fromtimestamp(status.st_mtime, UTC)
+                    yield StagedInfo(staged=staged, begun=begun)
+
+    def write(
+        self, key: str, target: Path, chunks: Iterable[bytes], *, private: bool
+    ) -> tuple[Path, Hashed]:
+        """Write a staged file, and flush it to the disk.
+
+        Args:
+            key: The key.
+            target: The path under which the file is published later.
+            chunks: The bytes.
+            private: If only this account may read it.
+        """
+        path = self._folder_of(key) / uuid.uuid4().hex
+        descriptor = self._create(path, target, key)
+        content = Hashed(chunks)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 -- a descriptor
+                file.writelines(content)
+                if not private:
+                    set_mode(descriptor, default_mode(path.parent))
+                file.flush()
+                os.fsync(descriptor)
+            if private:  # After a power cut, nobody looks for the others by their names.
+                sync_folder(path.parent)
+        except BaseException:
+            self.remove(path)
+            raise
+        return path, content
+
+    def make_public(self, path: Path, key: str) -> None:
+        """Give a staged file the permissions of a new file.
+
+        Raises:
+            FileAccessError: The file belongs to another account.
+        """
+        with translated(path, key, source=path):
+            mode = default_mode(path.parent)
+            if stat.S_IMODE(path.stat().st_mode) != mode:
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    set_mode(descriptor, mode)
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+    def remove(self, path: Path) -> None:
+        """Remove a staged file, if it is there."""
+        path.unlink(missing_ok=True)
+        self.remove_empty_folders(path)
+
+    def remove_empty_folders(self, path: Path) -> None:
+        """Remove the folders of a staged file that are empty."""
+        for folder in path.parents:
+            if folder == self._folder or not self._folders.remove_if_empty(folder):
+                return
+
+    def _folder_of(self, key: str) -> Path:
+        """Return the folder of what is staged for a key."""
+        self._check_not_linked(self._folder)
+        folder = self._folder
+        for segment in check_key(key).split("/"):
+            folder /= encode_segment(segment, windows=os.name == "nt")
+            with translated(folder, key):
+                self._check_not_linked(folder)
+        return folder
+
+    def _check_not_linked(self, folder: Path) -> None:
+        if is_symlink(folder):
+            raise FileAccessError(
+                str(folder),
+                "is a symbolic link, so rows would be written to another place",
+                "Remove the link",
+            )
+
+    def _create(self, path: Path, target: Path, key: str) -> int:
+        """Create an empty file that only this account can read, and return its descriptor."""
+        for tries_left in range(9, -1, -1):
+            try:
+                with translated(path, key):
+                    self._folders.make(path.parent)
+                    self._check_file_system(path.parent, target.parent)
+                    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            except FileNotFoundError:
+                # Another process has removed the folder, because it was empty.
+                if not tries_left:
+                    raise
+        raise AssertionError
+
+    def _check_file_system(self, folder: Path, target: Path) -> None:
+        """Raise before any row is written if the object could not be published later."""
+        if not self._has_hard_links:
+            check_hard_links(folder)
+            self._has_hard_links = True
+        if target.exists():
+            check_same_file_system(target, folder)

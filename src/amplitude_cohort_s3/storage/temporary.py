@@ -1,0 +1,61 @@
+"""Folders for temporary files, and why none can be made."""
+
+import errno
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from os import PathLike, fspath
+from pathlib import Path
+
+from ..errors import ConfigurationError, DiskFullError
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextmanager
+def as_disk_full_error(folder: Path) -> Generator[None]:
+    """Raise ``DiskFullError`` for the errors of a full disk, quota or file size limit."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise DiskFullError(str(folder)) from error
+        raise
+
+
+def temporary_folder(prefix: str, work_dir: str | PathLike[str] | None = None) -> Path:
+    """Create a folder for temporary files, which only this account can read.
+
+    Args:
+        prefix: The beginning of its name.
+        work_dir: The folder to create it in. Default: the system's folder.
+
+    Raises:
+        ConfigurationError: ``work_dir``, or every folder of the system, is missing or
+            refuses this account.
+        DiskFullError: The disk is full.
+    """
+    with temporary_errors(work_dir):
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=work_dir))
+
+
+@contextmanager
+def temporary_errors(work_dir: str | PathLike[str] | None = None) -> Generator[None]:
+    """Translate the errors about the folder of temporary files: see :func:`temporary_folder`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _DISK_FULL:
+            raise DiskFullError(fspath(work_dir or tempfile.gettempdir())) from error
+        if work_dir is None and isinstance(error, FileNotFoundError | PermissionError):
+            fault = (
+                "this machine has no folder for temporary files that this account can write: "
+                "set TMPDIR to one, or pass work_dir"
+            )
+        elif isinstance(error, FileNotFoundError | NotADirectoryError):
+            fault = f"work_dir {fspath(work_dir or '')!r} is not a folder: create it first"
+        elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            fault = f"work_dir {fspath(work_dir or '')!r} can't be written: pass another folder"
+        else:
+            raise
+        raise ConfigurationError("the temporary files", (fault,)) from None

@@ -1,0 +1,80 @@
+"""Staged files that no record names, because their writer died before it created the record."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from ..errors import FileAccessError, InvalidFileNameError
+from ..format.filename import CohortFileName
+from ..log.amendments import Amendment, LogRecord
+from ..log.location import StreamLocation
+from ..storage.protocol import StagedInfo, StagedObject, Storage, SupportsListStaged
+from .commit_protocol import replacement, staged_files
+
+LEFTOVER_AGE = timedelta(days=1)
+"""The age from which a staged file without a record is taken for that of a dead writer."""
+
+
+def discard_leftovers(location: StreamLocation, older_than: timedelta) -> tuple[str, ...]:
+    """Discard the staged files of a stream that no unfinished record names.
+
+    Storages that can't list what is staged are left alone.
+
+    Returns:
+        The keys under which they would have become visible.
+    """
+    before = datetime.now(UTC) - older_than
+    found = [
+        (storage, info)
+        for storage in _storages(location)
+        for info in _list_staged(storage, location)
+        if info.begun < before
+    ]
+    # The record is read after the listing: whatever was staged by then and has one is in it.
+    named = _named(location.read_log().unfinished) if found else []
+    leftovers = [(s, i) for s, i in found if not any(i.is_same(staged) for staged in named)]
+    for storage, info in leftovers:
+        storage.discard(info.staged)
+    return tuple(info.staged.key for _, info in leftovers)
+
+
+def discard_old_leftovers(location: StreamLocation) -> None:
+    """Discard what dead writers left a day ago, where the store has no rule that does so.
+
+    Files of another account stay: they must not stop a sync.
+    """
+    if not all(_expires(storage) for storage in _storages(location)):
+        with contextlib.suppress(FileAccessError):
+            discard_leftovers(location, LEFTOVER_AGE)
+
+
+def _storages(location: StreamLocation) -> list[Storage]:
+    both = [location.data] if location.log is location.data else [location.data, location.log]
+    return [storage for storage in both if isinstance(storage, SupportsListStaged)]
+
+
+def _expires(storage: Storage) -> bool:
+    return isinstance(storage, SupportsListStaged) and storage.expires_staged
+
+
+def _list_staged(storage: Storage, location: StreamLocation) -> Iterator[StagedInfo]:
+    """Yield what is staged in a storage under keys of the stream's data or log."""
+    if not isinstance(storage, SupportsListStaged):
+        return
+    stream = location.stream
+    if storage is location.data:
+        for info in storage.list_staged(stream.data_prefix):
+            with contextlib.suppress(InvalidFileNameError):
+                if stream.owns(*CohortFileName.from_key(info.staged.key)):
+                    yield info
+    if storage is location.log:
+        yield from storage.list_staged(stream.log_prefix)
+
+
+def _named(record: LogRecord | None) -> list[StagedObject]:
+    """Return the staged files that a record names."""
+    if record is None:
+        return []
+    if isinstance(record, Amendment):
+        return [replacement(file) for file in record.replaced.values()]
+    return staged_files(record)
