@@ -23,6 +23,7 @@ from .responses import pages
 _OF_SOURCE = {
     "CopySourceSSECustomerAlgorithm": "SSECustomerAlgorithm",
     "CopySourceSSECustomerKey": "SSECustomerKey",
+    "CopySourceSSECustomerKeyMD5": "SSECustomerKeyMD5",
     "ExpectedSourceBucketOwner": "ExpectedBucketOwner",
 }
 

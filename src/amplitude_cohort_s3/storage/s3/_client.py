@@ -138,7 +138,8 @@ def _name_faults(bucket: str) -> list[str]:
     try:
         validate_bucket_name({"Bucket": bucket})
     except ParamValidationError:
-        return [f"{bucket!r} is neither a bucket's name nor the ARN of an access point"]
+        shown = re.split("[?@#]", bucket)[0]
+        return [f"{shown!r} is neither a bucket's name nor the ARN of an access point"]
     return []
 
 

@@ -1,5 +1,7 @@
 """The options of an S3 storage: their rules, and the arguments of requests that follow."""
 
+import base64
+import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -78,6 +80,22 @@ class S3Options:
             **(kms if self.kms_key_id else {}),
             **({"ACL": self.acl} if self.acl else {}),
             **self.request_options,
+            **self._customer_key(),
+        }
+
+    def _customer_key(self) -> dict[str, str]:
+        """Return the key of SSE-C and its digest, as the headers have them.
+
+        botocore encodes the key itself, but not for all operations that need it.
+        """
+        key = self.request_options.get("SSECustomerKey")
+        if key is None:
+            return {}
+        data: bytes = key.encode() if isinstance(key, str) else key
+        digest = hashlib.md5(data, usedforsecurity=False).digest()
+        return {
+            "SSECustomerKey": base64.b64encode(data).decode(),
+            "SSECustomerKeyMD5": base64.b64encode(digest).decode(),
         }
 
     def faults(self) -> Iterator[str]:
@@ -149,11 +167,12 @@ def _bucket_faults(bucket: str) -> Iterator[str]:
     if bucket == "":
         yield "bucket must not be empty"
     elif "://" in bucket:
-        yield f"bucket {bucket!r} is a URL: pass the name alone, or use open_storage"
+        # Not shown: it may be a signed URL.
+        yield "bucket is a URL: pass the name alone, or use open_storage"
     elif "/" in bucket and not bucket.startswith("arn:"):
         name = bucket.partition("/")[0]
         yield (
-            f"bucket {bucket!r} has a path: a storage is a whole bucket, so pass {name!r} and "
+            f"bucket has a path: a storage is a whole bucket, so pass {name!r} and "
             "set Destination.path to the rest"
         )
 
@@ -168,13 +187,13 @@ def _endpoint_faults(endpoint_url: str, bucket: str) -> Iterator[str]:
     if "@" in endpoint_url:
         # Not shown: it has a password.
         yield "endpoint_url must not contain a user or a password: use a session or a profile"
+    elif parts.query or parts.fragment:
+        yield "endpoint_url must not contain ? or #"
     elif parts.scheme not in ("http", "https") or not host or not is_valid:
         yield (
             f"endpoint_url {endpoint_url!r} must begin with http:// or https:// and a host, as in "
             "http://127.0.0.1:9000"
         )
-    elif parts.query or parts.fragment:
-        yield "endpoint_url must not contain ? or #"
     elif parts.path.strip("/").rpartition("/")[2] == bucket:
         yield f"endpoint_url ends with the bucket {bucket!r}: leave it out there"
     elif host.startswith(f"{bucket}.") and host.endswith(".amazonaws.com"):
