@@ -148,7 +148,10 @@ def _setting_faults(session: boto3.Session, region: str | None) -> list[str]:
     faults = list[str]()
     if (session.region_name if region is None else region) == "":
         faults.append("the region is empty: pass region, or set AWS_DEFAULT_REGION")
-    bundle = _settings(session).get_config_variable("ca_bundle")
+    settings = _settings(session)
+    if isinstance(settings.get_config_variable("s3"), str):
+        faults.append("s3 in ~/.aws/config must be followed by lines that are indented")
+    bundle = settings.get_config_variable("ca_bundle")
     bundle = bundle or os.environ.get("REQUESTS_CA_BUNDLE")
     if bundle:
         try:
