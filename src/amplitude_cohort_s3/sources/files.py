@@ -52,11 +52,9 @@ def without_secrets(location: str) -> str:
     'https://host/members.csv'
     """
     scheme, separator, rest = location.partition("://")
-    if _SIGNED.search(location):  # a URL that somebody signed, perhaps without its scheme
-        location = location.partition("?")[0]
-        scheme, separator, rest = location.partition("://")
     if not separator or _FILE_URI.fullmatch(location):
-        return location
+        # A URL that somebody signed may have lost its scheme.
+        return location.partition("?")[0] if _SIGNED.search(location) else location
     if scheme in _S3_SCHEMES and "/" in rest.partition(":")[0]:
         return location.partition("?versionId=")[0]
     # A secret key before the last "@" may hold a slash or a question mark.

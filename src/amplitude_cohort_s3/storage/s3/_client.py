@@ -91,9 +91,12 @@ def open_client(
         if not faults:
             return own.client("s3", endpoint_url=endpoint_url, region_name=region, config=config)
     except Exception as error:  # noqa: BLE001 -- botocore also raises builtin errors
-        failure: CohortS3Error | None = credentials_error(error)
+        source = _source_of(error, session)
+        # botocore reads the settings of its sources of credentials as it reads others.
+        is_setting = bool(source) and isinstance(error, ValueError)
+        failure: CohortS3Error | None = None if is_setting else credentials_error(error)
         if failure is None:
-            failure = ConfigurationError(subject, (fault_of(error) + _source_of(error, session),))
+            failure = ConfigurationError(subject, (fault_of(error) + source,))
     else:
         failure = ConfigurationError(subject, tuple(faults))
     # Raised here, since the original may contain the output of a program with credentials.
@@ -148,10 +151,7 @@ def _setting_faults(session: boto3.Session, region: str | None) -> list[str]:
     faults = list[str]()
     if (session.region_name if region is None else region) == "":
         faults.append("the region is empty: pass region, or set AWS_DEFAULT_REGION")
-    settings = _settings(session)
-    if isinstance(settings.get_config_variable("s3"), str):
-        faults.append("s3 in ~/.aws/config must be followed by lines that are indented")
-    bundle = settings.get_config_variable("ca_bundle")
+    bundle = _settings(session).get_config_variable("ca_bundle")
     bundle = bundle or os.environ.get("REQUESTS_CA_BUNDLE")
     if bundle:
         try:
@@ -185,7 +185,7 @@ def _source_of(error: Exception, session: boto3.Session | None) -> str:
         try:
             settings.get_config_variable(logical)
         except ValueError:
-            found += [*names, f"{key} in ~/.aws/config"]
+            found += [*names, f"{key or logical} in ~/.aws/config"]
         except BotoCoreError:
             pass  # the error itself names the profile or the file
     found += [name for name in _ENDPOINTS if _is_quoted(os.environ.get(name), text)]
