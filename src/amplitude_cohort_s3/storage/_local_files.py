@@ -12,10 +12,14 @@ from ..errors import (
     FileAccessError,
     InvalidKeyError,
     ObjectExistsError,
+    ObjectRefusedError,
     UnsuitableStorageError,
 )
 from ._local_names import decode_segment
 from .keys import MAX_KEY_BYTES
+
+# What file systems answer if a name has characters that they forbid or can't encode.
+_IMPOSSIBLE_NAME = (errno.EINVAL, errno.EILSEQ)
 
 # EXDEV appears if another disk is mounted below the root.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -148,8 +152,12 @@ def translated(target: Path, key: str, source: Path | None = None) -> Generator[
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InvalidKeyError(key, "a segment is too long for this file system") from None
-        if error.errno == errno.EINVAL:
-            raise InvalidKeyError(key, "this file system forbids one of its characters") from None
+        if error.errno in _IMPOSSIBLE_NAME:
+            raise ObjectRefusedError(
+                key,
+                f"the file system of {str(target.parent)!r} forbids one of its characters",
+                'If it forbids colons, set NameStyle(separator="-") in the Destination',
+            ) from None
         owner = None if source is None else _foreign_owner(source)
         if owner is not None and error.errno in (errno.EPERM, errno.EACCES):
             raise FileAccessError(
