@@ -153,10 +153,9 @@ class S3Storage:
         self._support: ConditionalWriteSupport | None = None
 
     @property
-    def client(self) -> "S3Client":
-        """The boto3 client that sends the requests of this process."""
-        found: S3Client = self._bucket.client
-        return found
+    def client(self) -> Any:
+        """The boto3 client for S3 that sends the requests of this process."""
+        return self._bucket.client
 
     def __repr__(self) -> str:
         return f"S3Storage({self.bucket!r})"
