@@ -114,6 +114,9 @@ def test_a_cohort_is_previewed_synced_and_read_back(folder):
         ].values()
     ] == [1, 1, 2]
 
+    repeated = json.loads(run("sync", "actives", "--at", "2026-11-02T06:30Z", "--json").stdout)
+    assert repeated.items() >= {"outcome": "already done", "already_done": True}.items()
+
     assert run("history", "actives").stdout.splitlines() == [
         "synced at            members  entered  exited  returned",
         "2026-11-01 06:30:00        2        2       0         0",

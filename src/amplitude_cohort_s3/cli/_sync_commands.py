@@ -5,10 +5,9 @@ from functools import partial
 from typing import Any
 
 from ..errors import CohortS3Error
-from ..log.records import SyncRecord
 from ..sources import MemberFile
 from ..sources.protocol import MemberSource
-from ..sync.commit import SyncResult
+from ..sync.commit import SyncResult, sync_to_json
 from ..sync.plan import SyncPlan
 from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
@@ -82,7 +81,7 @@ def _sync(options: argparse.Namespace) -> ExitCode:
             print_json(failed | {"error": _error_json(error)})
         raise
     if options.json:
-        print_json({"sync": options.name, "outcome": _outcome(found).value} | _sync_json(found))
+        print_json({"sync": options.name, "outcome": _outcome(found).value} | sync_to_json(found))
         return ExitCode.DONE
     print_result(str(found))
     return ExitCode.DONE
@@ -143,7 +142,7 @@ def _run_syncs(setup: Setup, options: argparse.Namespace) -> dict[str, JobResult
 def _job_json(name: str, job: JobResult) -> dict[str, Any]:
     found: dict[str, Any] = {"sync": name, "outcome": job.outcome.value}
     if job.result is not None:
-        found |= _sync_json(job.result)
+        found |= job.result.to_json()
     if job.error is not None:
         found["error"] = _error_json(job.error)
     return found
@@ -156,24 +155,4 @@ def _error_json(error: Exception) -> dict[str, Any]:
         # The messages of other packages may contain user ids.
         "message": str(error) if isinstance(error, CohortS3Error) else kind,
         "exit_code": int(exit_code(error)),
-    }
-
-
-def _sync_json(found: SyncResult | SyncPlan) -> dict[str, Any]:
-    """Return the fields of a sync or of a plan; they are the same."""
-    sync: SyncRecord | SyncPlan = found if isinstance(found, SyncPlan) else found.record
-    return {
-        "synced_at": sync.synced_at,
-        "members": sync.members,
-        "members_before": sync.members_before,
-        "skipped": sync.skipped,
-        "collapsed": sync.collapsed,
-        "filled": dict(sync.filled),
-        "ignored_columns": list(found.ignored_columns),
-        "notes": list(found.notes),
-        "source": dict(sync.source),
-        "files": {
-            str(t.value): {"key": file.key, "rows": file.rows, "sha256": file.sha256}
-            for t, file in sync.files.items()
-        },
     }

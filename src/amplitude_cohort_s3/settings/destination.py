@@ -112,7 +112,8 @@ class Destination:
                 f"not {self.match_by!r}"
             )
         if self.bucket is not None and "://" in self.bucket:
-            yield f"bucket must be only a name, not {self.bucket!r}: set path to the folder in it"
+            # Not shown: it may be a signed URL.
+            yield "bucket must be only a name, not a URL: set path to the folder in it"
         yield from type_faults(self, existing=ExistingMeaning)
         if self.name_style.separator == "_":
             yield "name_style: times with _ can be read, but not written; use ':' or '-'"

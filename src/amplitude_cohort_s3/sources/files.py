@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -20,13 +21,12 @@ from ..errors import (
     CohortS3Error,
     ConfigurationError,
     MemberFileError,
-    MemberFileNotFoundError,
-    MissingExtraError,
 )
 from ..format.compression import is_compressed, unpack_chunks
 from ..format.schema import RowSchema
 from ..storage.temporary import temporary_errors
 from ._borrowed_file import BorrowedFile, checked_file, position_of
+from ._file_errors import member_file_error
 from .arrow import BATCH_ROWS, arrow_csv
 from .names import check_mapping, check_renamed, places_by_header, renamed
 from .protocol import CsvSource
@@ -35,15 +35,9 @@ _PARQUET_MAGIC = b"PAR1"
 
 _S3_SCHEMES = frozenset({"s3", "s3n", "s3u", "s3a"})
 
-_FILE_URI = re.compile("(?is)file:(?://(?:localhost)?)?(/.*)")
+_SIGNED = re.compile(r"[?&](X-Amz-|X-Goog-|Signature=|sig=)", re.IGNORECASE)
 
-# The extra of smart_open that a scheme needs; S3 needs none, because we depend on boto3.
-_EXTRAS = {
-    **dict.fromkeys(("http", "https"), "smart_open[http]"),
-    **dict.fromkeys(("ssh", "scp", "sftp"), "smart_open[ssh]"),
-    "gs": "smart_open[gcs]",
-    "azure": "smart_open[azure]",
-}
+_FILE_URI = re.compile("(?is)file:(?://(?:localhost)?)?(/.*)")
 
 
 def without_secrets(location: str) -> str:
@@ -57,7 +51,8 @@ def without_secrets(location: str) -> str:
     """
     scheme, separator, rest = location.partition("://")
     if not separator or _FILE_URI.fullmatch(location):
-        return location
+        # A URL that somebody signed may have lost its scheme.
+        return location.partition("?")[0] if _SIGNED.search(location) else location
     if scheme in _S3_SCHEMES and "/" in rest.partition(":")[0]:
         return location.partition("?versionId=")[0]
     # A secret key before the last "@" may hold a slash or a question mark.
@@ -165,17 +160,8 @@ class MemberFile:
         ignored, shown = set[str](), _shown(self.location)
         is_path = isinstance(self.location, str)
 
-        def chunks() -> Iterator[bytes]:
-            with _as_member_file_error(shown), self._open() as stream:
-                first = stream.read(CHUNK_BYTES)
-                if first.startswith(_PARQUET_MAGIC):
-                    yield from self._parquet_chunks(stream, first, schema, ignored)
-                else:
-                    plain = unpack_chunks(chain([first], read_chunks(stream)), file=shown)
-                    yield from (renamed(plain, self.columns) if self.columns else plain)
-
         return CsvSource(
-            chunks=chunks,
+            chunks=partial(self._chunks, schema, shown, ignored),
             repeatable=is_path or self._start is not None,
             size=_plain_size(self.location) if isinstance(self.location, str) else None,
             unit="row" if shown.endswith(".parquet") else "line",
@@ -183,6 +169,28 @@ class MemberFile:
             origin={"file": shown.rpartition("/")[2]},
             ignored=ignored,
         )
+
+    def _chunks(self, schema: RowSchema, shown: str, ignored: set[str]) -> Iterator[bytes]:
+        try:
+            yield from self._read(schema, shown, ignored)
+        except CohortS3Error:
+            raise
+        except Exception as error:  # noqa: BLE001 -- each client of smart_open has its own errors
+            failure = member_file_error(error, shown)
+        else:
+            return
+        # Raised here, so that the original is not in its context: HTTP clients show the whole
+        # URL, whose signature is as good as a password.
+        raise failure
+
+    def _read(self, schema: RowSchema, shown: str, ignored: set[str]) -> Iterator[bytes]:
+        with self._open() as stream:
+            first = stream.read(CHUNK_BYTES)
+            if first.startswith(_PARQUET_MAGIC):
+                yield from self._parquet_chunks(stream, first, schema, ignored)
+            else:
+                plain = unpack_chunks(chain([first], read_chunks(stream)), file=shown)
+                yield from (renamed(plain, self.columns) if self.columns else plain)
 
     def _open(self) -> BinaryIO:
         if isinstance(self.location, str):
@@ -231,16 +239,12 @@ def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
     path = _local_path(location)
     if path is not None:
         return path.open("rb")
-    scheme = location.partition("://")[0]
     import smart_open  # noqa: PLC0415 -- it takes 0.3 s, and local files do not need it
 
-    try:
-        # Names of files are often wrong about compression, so the bytes decide.
-        return smart_open.open(
-            location, "rb", compression="disable", transport_params=dict(transport_params)
-        )
-    except ImportError:
-        raise MissingExtraError(_EXTRAS.get(scheme, "smart_open[all]")) from None
+    # Names of files are often wrong about compression, so the bytes decide.
+    return smart_open.open(
+        location, "rb", compression="disable", transport_params=dict(transport_params)
+    )
 
 
 def _plain_size(location: str) -> int | None:
@@ -275,37 +279,3 @@ def _seekable(stream: BinaryIO, first: bytes, *, can_seek: bool) -> Generator[Bi
             shutil.copyfileobj(stream, copy, CHUNK_BYTES)
             copy.seek(0)
         yield copy
-
-
-@contextmanager
-def _as_member_file_error(shown: str) -> Generator[None]:
-    """Turn what a file system or a client of smart_open raises into our errors.
-
-    The originals are neither chained nor quoted, because those of HTTP clients show the whole
-    URL, whose signature is as good as a password.
-    """
-    try:
-        yield
-    except CohortS3Error:
-        raise
-    except Exception as error:  # noqa: BLE001 -- each client of smart_open has errors of its own
-        not_found, reason = _describe(error)
-        cls = MemberFileNotFoundError if not_found else MemberFileError
-        raise cls(shown, reason) from None
-
-
-def _describe(error: BaseException) -> tuple[bool, str]:
-    """Return whether the file is missing, and the reason of a fault without the location."""
-    inner = getattr(error, "backend_error", None) or error.__cause__
-    response: Any = getattr(error, "response", None)
-    if isinstance(response, dict):  # of botocore
-        code = str(cast("Any", response).get("Error", {}).get("Code"))
-        return code in {"NoSuchKey", "NoSuchBucket", "404"}, code
-    status = getattr(response, "status_code", None) or getattr(error, "code", None)
-    if isinstance(status, int):
-        return status == 404, f"HTTP {status}"  # noqa: PLR2004 -- a well-known status
-    if isinstance(error, OSError) and error.strerror and error.errno:
-        return isinstance(error, FileNotFoundError), error.strerror
-    if inner is not None:
-        return _describe(inner)
-    return False, type(error).__name__
