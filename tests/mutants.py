@@ -277,7 +277,7 @@ MUTANTS = (
     Mutant(
         "forget discards what is staged",
         "maintenance/forget.py",
-        "    discard_leftovers(location, timedelta(0))\n",
+        "    discard_leftovers(location, None)\n",
         "",
         CLEAN_UP,
     ),

@@ -7,7 +7,7 @@ sync, so that the two can't interfere, and any process can finish it without kno
 """
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from os import PathLike
 
 from .._time import to_utc
@@ -111,7 +111,7 @@ def forget(
     require_replace(storage, "forget")
     recover_location(location)
     # Staged files of writers that died may hold rows of these people too.
-    discard_leftovers(location, timedelta(0))
+    discard_leftovers(location, None)
     found = search(location, people, by=by, work_dir=work_dir)
     now = to_utc(clock(), "clock()")
     number = None

@@ -5,7 +5,8 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import (
@@ -25,9 +26,20 @@ def sync_folder(folder: Path) -> None:
     """Flush the names in a folder to the disk."""
     if os.name == "nt":  # Windows can't open a folder; its file system journals names itself.
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        raise access_error(folder) from None
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise UnsuitableStorageError(
+                f"the file system of {str(folder)!r}",
+                "a way to flush the names in a folder to the disk",
+                "Use a folder on a local disk",
+            ) from error
+        raise
     finally:
         os.close(descriptor)
 
@@ -37,14 +49,22 @@ class FlushedFolders:
 
     A folder that exists may be another process's, which has not flushed its name yet. So
     the name of every folder is flushed before this process uses it for the first time.
+
+    Args:
+        root: The root of the storage.
+        check_root: A function that raises if the root must not be created again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path, check_root: Callable[[], None]) -> None:
+        self._root = root
+        self._check_root = check_root
         self._flushed = set[Path]()
 
     def make(self, folder: Path) -> None:
         """Create a folder and its parents, and flush each name before the next is used."""
         if not folder.is_dir():
+            if folder == self._root:
+                self._check_root()
             self.make(folder.parent)
             try:
                 folder.mkdir(exist_ok=True)
@@ -69,13 +89,36 @@ class FlushedFolders:
         return True
 
 
-def is_symlink(path: Path) -> bool:
-    """Return whether a path is a symbolic link; raise if it can't be the path of a file."""
-    # Not Path.is_symlink: newer Pythons return False if a name is too long, and this must raise.
+def status_of(path: Path) -> os.stat_result | None:
+    """Return the status of a file or symbolic link, or None if there is none.
+
+    Not Path.exists and its like: newer Pythons return False if the account has no access or the
+    name is too long. "Not there" would make a sync void, so these must raise.
+
+    Raises:
+        FileAccessError: This account may not look into the folder.
+        OSError: The path can't be that of a file.
+    """
     try:
-        return stat.S_ISLNK(path.lstat().st_mode)
+        return path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
+    except PermissionError:
+        raise access_error(path) from None
+
+
+def is_symlink(path: Path) -> bool:
+    """Return whether a path is a symbolic link; raise as :func:`status_of`."""
+    status = status_of(path)
+    return status is not None and stat.S_ISLNK(status.st_mode)
+
+
+def modified_at(status: os.stat_result) -> datetime | None:
+    """Return the time of a file's last change, or None if a datetime can't express it."""
+    try:
+        return datetime.fromtimestamp(status.st_mtime, UTC)
+    except (OSError, OverflowError, ValueError):
+        return None
 
 
 def default_mode(folder: Path) -> int:
@@ -112,6 +155,50 @@ def check_hard_links(folder: Path) -> None:
     finally:
         source.unlink(missing_ok=True)
         target.unlink(missing_ok=True)
+
+
+def ignores_case(folder: Path) -> bool:
+    """Return whether names in a folder lead to files of another letter case."""
+    name = uuid.uuid4().hex
+    path = folder / name
+    path.touch(exist_ok=False)
+    try:
+        return status_of(folder / name.upper()) is not None
+    finally:
+        path.unlink()
+
+
+def check_spelling(path: Path, top: Path, key: str) -> None:
+    """Raise if a file or folder on a path is listed under another name than it is opened by.
+
+    Some file systems ignore the letter case of names, or store another name than they were
+    given. Then a listing would not show the key that was written.
+
+    Args:
+        path: The path; its last parts may be missing.
+        top: The folder below which the parts are compared.
+        key: The key that the path stands for.
+
+    Raises:
+        InvalidKeyError: A part of the path has another name.
+    """
+    folder = top
+    for name in path.relative_to(top).parts:
+        if status_of(folder / name) is None:
+            return
+        # A folder that this account may not list can't be checked.
+        with contextlib.suppress(PermissionError):
+            if name not in os.listdir(folder):  # noqa: PTH208 -- names
+                raise InvalidKeyError(key, f"this file system has {name!r} under another spelling")
+        folder /= name
+
+
+def no_such_names() -> OSError:
+    """Return the error of a file system that can't have a name.
+
+    exFAT and others report such a name as a folder that is not there.
+    """
+    return OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
 def check_same_file_system(target: Path, staging: Path) -> None:
