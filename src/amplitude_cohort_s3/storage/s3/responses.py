@@ -25,7 +25,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "head_object": ("ETag",),
     "list_multipart_uploads": ("IsTruncated",),
     "list_objects_v2": ("IsTruncated",),
-    "list_parts": ("UploadId", "IsTruncated"),
+    "list_parts": ("IsTruncated",),
     "put_object": ("ETag",),
     "upload_part": ("ETag",),
     "upload_part_copy": ("CopyPartResult.ETag",),
