@@ -60,18 +60,25 @@ class FlushedFolders:
         self._check_root = check_root
         self._flushed = set[Path]()
 
-    def make(self, folder: Path) -> None:
-        """Create a folder and its parents, and flush each name before the next is used."""
+    def make(self, folder: Path, *, flush: bool = True) -> None:
+        """Create a folder and its parents, and flush each name before the next is used.
+
+        Args:
+            folder: The folder.
+            flush: If its files must be found by their names after a power cut.
+        """
         if not folder.is_dir():
             if folder == self._root:
                 self._check_root()
-            self.make(folder.parent)
+            self.make(folder.parent, flush=flush)
             try:
                 folder.mkdir(exist_ok=True)
             except FileExistsError:
                 raise NotADirectoryError(folder) from None
             self._flushed.discard(folder)
-        if folder not in self._flushed:
+        if flush and folder not in self._flushed:
+            if self._root in folder.parents:
+                self.make(folder.parent)
             # Folders above the root, which others made, may be unreadable for us.
             with contextlib.suppress(PermissionError):
                 sync_folder(folder.parent)

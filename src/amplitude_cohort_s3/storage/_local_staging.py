@@ -100,7 +100,8 @@ class StagingArea:
             private: If only this account may read it.
         """
         path = self._folder_of(key) / uuid.uuid4().hex
-        descriptor = self._create(path, target, key)
+        # After a power cut, nobody looks for a file that is not private by its staged name.
+        descriptor = self._create(path, target, key, flush=private)
         content = Hashed(chunks)
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 -- a descriptor
@@ -110,7 +111,7 @@ class StagingArea:
                     set_mode(descriptor, default_mode(path.parent))
                 file.flush()
                 os.fsync(descriptor)
-            if private:  # After a power cut, nobody looks for the others by their names.
+            if private:
                 sync_folder(path.parent)
         except BaseException:
             self.remove(path)
@@ -163,12 +164,12 @@ class StagingArea:
                 "Remove the link",
             )
 
-    def _create(self, path: Path, target: Path, key: str) -> int:
+    def _create(self, path: Path, target: Path, key: str, *, flush: bool) -> int:
         """Create an empty file that only this account can read, and return its descriptor."""
         for _ in range(_TRIES):
             # FileNotFoundError: another process has removed the folder, because it was empty.
             with contextlib.suppress(FileNotFoundError), translated(path, key):
-                self._folders.make(path.parent)
+                self._folders.make(path.parent, flush=flush)
                 self._check_file_system(path.parent, target)
                 return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with translated(path, key):
