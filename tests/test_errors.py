@@ -65,6 +65,11 @@ EXAMPLES = [
     errors.CredentialsError("ExpiredToken"),
     errors.StoreUnavailableError("my-bucket", "SlowDown"),
     errors.StoreRefusedError("my-bucket", KEY, "PutObject", "InvalidRequest"),
+    errors.ObjectRefusedError(
+        KEY,
+        "the store refuses CompleteMultipartUpload with the code InvalidPart",
+        "Look up the code in the store's documentation",
+    ),
     errors.FileAccessError(
         "/data/cohorts",
         "belongs to the account 0 and refuses the account 1000",
@@ -112,6 +117,7 @@ VARIANTS = [
     errors.ConfigurationError("diff_members", ("max_exits must be at least 0, not -1",)),
     errors.InvalidPolicyError("it would have 2 bytes, 1 more than S3's limit of 1", "Shorten it"),
     errors.MissingExtraError("smart_open[azure]"),
+    errors.SyncVoidError(RECORD, AT, "the file can't be stored by anyone: InvalidPart. Look it up"),
     errors.MalformedCsvError(None, "the rows are not sorted", "Sort them", KEY),
     errors.MalformedCsvError(1, "it has 2 values, but there are 3 columns", "Add it", unit="row"),
     errors.MalformedCsvError(None, "there is no header"),

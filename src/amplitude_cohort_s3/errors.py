@@ -37,6 +37,7 @@
             CredentialsError (PermissionError)
             StoreUnavailableError (ConnectionError) *
             StoreRefusedError (OSError)
+            ObjectRefusedError (OSError)
             FileAccessError (PermissionError)
             InvalidResponseError (OSError) *
             ArchivedObjectError (PermissionError)
@@ -527,7 +528,8 @@ class ObjectTooLargeError(StorageError, ValueError):
     """An object that is larger, or has more parts, than the store accepts.
 
     Example: ``'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' would have 12,000 parts, but the
-    store accepts at most 10,000. Pass fewer, larger parts``
+    store accepts at most 10,000. Pass fewer, larger parts: for an upload, a larger part_size to
+    S3Storage``
     """
 
     key: str
@@ -541,7 +543,7 @@ class ObjectTooLargeError(StorageError, ValueError):
         hint = (
             "Split the cohort, or sync fewer columns"
             if self.unit == "bytes"
-            else "Pass fewer, larger parts"
+            else "Pass fewer, larger parts: for an upload, a larger part_size to S3Storage"
         )
         return (
             f"{self.key!r} would have {has} {self.unit}, but the store accepts at most "
@@ -744,6 +746,25 @@ class StoreRefusedError(StorageError, OSError):
             f"the store refuses {self.operation}{of} in the bucket {self.bucket!r} with the code "
             f"{self.code}. {hint}"
         )
+
+
+@define(slots=False)
+class ObjectRefusedError(StorageError, OSError):
+    """An object that a storage can accept from nobody: its name or its parts break a rule.
+
+    A sync with such an object is void, since no other writer could publish it either.
+
+    Example: ``'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' can't be stored by anyone: the
+    store refuses CompleteMultipartUpload with the code InvalidPart. Look up the code in the store's
+    documentation``
+    """
+
+    key: str
+    reason: str
+    hint: str
+
+    def __str__(self) -> str:
+        return f"{self.key!r} can't be stored by anyone: {self.reason}. {self.hint}"
 
 
 @define(slots=False)
@@ -1135,11 +1156,16 @@ class SyncVoidError(StreamStateError, RetryableError, OSError):
 
     record_key: str
     synced_at: datetime
+    refusal: str | None = None
+    """The message of the storage that refused a file, if one did."""
 
     def __str__(self) -> str:
+        void = f"the sync of {self.synced_at.isoformat()} in {self.record_key!r} is void"
+        if self.refusal is not None:
+            return f"{void}: {self.refusal}"
         return (
-            f"the sync of {self.synced_at.isoformat()} in {self.record_key!r} is void: a staged "
-            "file no longer exists, or a file name is occupied. Sync again at a later time"
+            f"{void}: a staged file no longer exists, or a file name is occupied. "
+            "Sync again at a later time"
         )
 
 

@@ -12,9 +12,9 @@ import pytest
 from amplitude_cohort_s3 import LocalStorage
 from amplitude_cohort_s3.errors import (
     FileAccessError,
-    InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectRefusedError,
     UnsuitableStorageError,
 )
 from amplitude_cohort_s3.storage import StagedState
@@ -52,7 +52,7 @@ def test_a_file_system_that_finds_no_folder_for_a_name_is_reported(local, monkey
 
     monkeypatch.setattr(os, "mkdir", mkdir)
     for act in (local.stage, lambda key, chunks: local.create(key, b"".join(chunks))):
-        with pytest.raises(InvalidKeyError, match="forbids one of its characters"):
+        with pytest.raises(ObjectRefusedError, match="forbids one of its characters"):
             act(key, [b"rows"])
     assert staged_files(local) == keys(local) == []
 
@@ -62,7 +62,7 @@ def test_a_file_system_that_changes_names_is_reported_before_anything_is_staged(
     real, read = os.listdir, []
     monkeypatch.setattr(os, "listdir", lambda path: [name.lower() for name in real(path)])
     for key in ("Upper/k", "Upper"):
-        with pytest.raises(InvalidKeyError, match="'Upper' under another spelling"):
+        with pytest.raises(ObjectRefusedError, match="'Upper' under another spelling"):
             local.stage(key, (read.append(chunk) or chunk for chunk in [b"rows"]))
     assert read == staged_files(local) == []
     local.publish(local.stage("lower", [b"rows"]))
@@ -99,7 +99,7 @@ def test_where_letter_case_is_ignored_no_key_gets_the_file_of_another(local, mon
     local = LocalStorage(local.root)
     for key in ("p/1_ABC/1.json", "p/1_abc/1.JSON", "P/1_abc/1.json", "p/1_ABC/2.json"):
         for act in (lambda key: local.create(key, b"x"), lambda key: local.stage(key, [b"x"])):
-            with pytest.raises(InvalidKeyError, match="another spelling"):
+            with pytest.raises(ObjectRefusedError, match="another spelling"):
                 act(key)
     local.create("p/1_abc/1.json", b"x")
     local.create("p/1_abc/2.json", b"x")

@@ -295,6 +295,9 @@ class SyncRecord(SyncFacts):
         if not before < self.number <= MAX_NUMBER:
             msg = f"the record {self.number} can't follow the record {before}"
             raise ValueError(msg)
+        if self.adopted and self.number != 1:
+            msg = "only the first record of a log can be that of an adopted sync"
+            raise ValueError(msg)
 
     def _check_files(self) -> None:
         """Raise unless it names only files of its own sync, because it publishes them."""

@@ -102,7 +102,7 @@ def amend_log(
             writer=uuid.uuid4().hex,
         )
         discarding.pop_all()
-    outcome = amend(location, amendment)
+    outcome = amend(location, amendment, found.history.log)
     if outcome.lost:
         raise StagedGoneError(outcome.lost[0])
     return amendment.number

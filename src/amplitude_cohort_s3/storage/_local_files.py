@@ -13,10 +13,14 @@ from ..errors import (
     FileAccessError,
     InvalidKeyError,
     ObjectExistsError,
+    ObjectRefusedError,
     UnsuitableStorageError,
 )
 from ._local_names import decode_segment
 from .keys import MAX_KEY_BYTES
+
+# What file systems answer if a name has characters that they forbid or can't encode.
+_IMPOSSIBLE_NAME = (errno.EINVAL, errno.EILSEQ)
 
 # EXDEV appears if another disk is mounted below the root.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -148,78 +152,12 @@ def set_mode(descriptor: int, mode: int) -> None:
         os.fchmod(descriptor, mode)
 
 
-def check_hard_links(folder: Path) -> None:
-    """Try a hard link.
-
-    Raises:
-        UnsuitableStorageError: The file system has none.
-    """
-    source, target = folder / uuid.uuid4().hex, folder / uuid.uuid4().hex
-    try:
-        source.touch(exist_ok=False)
-        with translated(target, target.name):
-            os.link(source, target)
-    finally:
-        source.unlink(missing_ok=True)
-        target.unlink(missing_ok=True)
-
-
-def ignores_case(folder: Path) -> bool:
-    """Return whether names in a folder lead to files of another letter case."""
-    name = uuid.uuid4().hex
-    path = folder / name
-    path.touch(exist_ok=False)
-    try:
-        return status_of(folder / name.upper()) is not None
-    finally:
-        path.unlink()
-
-
-def check_spelling(path: Path, top: Path, key: str) -> None:
-    """Raise if a file or folder on a path is listed under another name than it is opened by.
-
-    Some file systems ignore the letter case of names, or store another name than they were
-    given. Then a listing would not show the key that was written.
-
-    Args:
-        path: The path; its last parts may be missing.
-        top: The folder below which the parts are compared.
-        key: The key that the path stands for.
-
-    Raises:
-        InvalidKeyError: A part of the path has another name.
-    """
-    folder = top
-    for name in path.relative_to(top).parts:
-        if status_of(folder / name) is None:
-            return
-        # A folder that this account may not list can't be checked.
-        with contextlib.suppress(PermissionError):
-            if name not in os.listdir(folder):  # noqa: PTH208 -- names
-                raise InvalidKeyError(key, f"this file system has {name!r} under another spelling")
-        folder /= name
-
-
 def no_such_names() -> OSError:
     """Return the error of a file system that can't have a name.
 
     exFAT and others report such a name as a folder that is not there.
     """
     return OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-
-
-def check_same_file_system(target: Path, staging: Path) -> None:
-    """Raise unless files can be linked from one folder into the other.
-
-    Raises:
-        UnsuitableStorageError: Another file system is mounted below the root.
-    """
-    if target.stat().st_dev != staging.stat().st_dev:
-        raise UnsuitableStorageError(
-            f"the folder {str(target)!r}, a mount point or below one,",
-            "hard links to the root's file system",
-            "Open this folder as a storage of its own",
-        )
 
 
 @contextlib.contextmanager
@@ -242,8 +180,12 @@ def translated(target: Path, key: str, source: Path | None = None) -> Generator[
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InvalidKeyError(key, "a segment is too long for this file system") from None
-        if error.errno == errno.EINVAL:
-            raise InvalidKeyError(key, "this file system forbids one of its characters") from None
+        if error.errno in _IMPOSSIBLE_NAME:
+            raise ObjectRefusedError(
+                key,
+                f"the file system of {str(target.parent)!r} forbids one of its characters",
+                'If it forbids colons, set NameStyle(separator="-") in the Destination',
+            ) from None
         owner = None if source is None else _foreign_owner(source)
         if owner is not None and error.errno in (errno.EPERM, errno.EACCES):
             raise FileAccessError(

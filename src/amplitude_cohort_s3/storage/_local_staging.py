@@ -11,13 +11,15 @@ from pathlib import Path
 
 from .._bytes import Hashed
 from ..errors import FileAccessError, InvalidKeyError
-from ._local_files import (
-    FlushedFolders,
+from ._local_checks import (
     check_hard_links,
     check_same_file_system,
     check_spelling,
-    default_mode,
     ignores_case,
+)
+from ._local_files import (
+    FlushedFolders,
+    default_mode,
     is_symlink,
     modified_at,
     no_such_names,

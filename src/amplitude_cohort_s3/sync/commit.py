@@ -9,7 +9,13 @@ from attrs import frozen
 from .._arguments import check_kind
 from .._display import html_table
 from ..diff.protocol import StageableDiff
-from ..errors import ConcurrentSyncError, RetryableError, StorageError, SyncVoidError
+from ..errors import (
+    CohortS3Error,
+    ConcurrentSyncError,
+    RetryableError,
+    StorageError,
+    SyncVoidError,
+)
 from ..format.filename import DiffType
 from ..log.amendments import LogRecord
 from ..log.location import StreamLocation
@@ -68,7 +74,8 @@ def commit(
             files were changed.
         LogLimitError: The log has no number left.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
-        SyncVoidError: A staged file disappeared, or another object took a name.
+        SyncVoidError: A staged file disappeared, another object took a name, or the storage
+            can accept a file from nobody.
         UnknownOutcomeError: The storage did not answer a write; run it again.
         ConfigurationError: The plan is that of a dry run, or its files can't be composed.
         MissingCapabilityError: The files can't be composed in this storage.
@@ -112,8 +119,11 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
             ignored = plan.ignored_columns
             return SyncResult(record=other, already_done=True, ignored_columns=ignored)
         raise ConcurrentSyncError(other.key, other.synced_at)
-    if not carry_out(location, record).published:
-        raise SyncVoidError(record.key, record.synced_at)
+    refusals = list[CohortS3Error]()
+    if not carry_out(location, record, on_refusal=refusals.append).published:
+        refusal = refusals[0] if refusals else None
+        message = None if refusal is None else str(refusal)
+        raise SyncVoidError(record.key, record.synced_at, message) from refusal
     return SyncResult(record=record, ignored_columns=plan.ignored_columns)
 
 

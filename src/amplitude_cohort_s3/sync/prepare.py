@@ -343,7 +343,7 @@ def _predict_for_dry_run(location: StreamLocation, record: LogRecord) -> Outcome
     if isinstance(record, Amendment):
         readable = not any(file.key in record.replaced for file in needed)
     else:
-        states = [location.data.inspect(file.staged) for file in needed if file.staged is not None]
+        states = (location.data.inspect(file.staged) for file in needed if file.staged is not None)
         readable = not outcome.published or set(states) <= {StagedState.PUBLISHED}
     if not readable:
         raise UnfinishedSyncError(record.key)

@@ -6,7 +6,7 @@ There is no daemon and no state besides the log: cron, Airflow or any other sche
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from functools import partial
 from os import PathLike
@@ -182,7 +182,8 @@ def run_due(
         jobs: Pairs of a sync and its members. The members are what ``sync_cohort`` takes, or
             a function that returns that and is called only if the sync is due.
         storage: The storage of the data.
-        now: The time of the run and of its syncs (timezone-aware). Default: the present,
+        now: The time of the run and of its syncs (timezone-aware). Its time zone determines
+            the days of ``Cadence.DAILY``. Default: the present in the machine's time zone,
             read again for each sync.
         dry_run: True to report only what is due, and write nothing.
         log: The storage of the log, if it is not ``storage``.
@@ -193,6 +194,7 @@ def run_due(
         NaiveDatetimeError: ``now`` has no time zone.
         ArgumentTypeError: An argument, or one of the jobs, has the wrong type.
 
+    >>> from datetime import UTC
     >>> from amplitude_cohort_s3 import Cadence, Destination, MemoryStorage
     >>> sync = CohortSync(destination=Destination(name="warehouse"), project_id=1,
     ...                   cohort_id="26umsb5", cadence=Cadence.HOURLY)
@@ -207,10 +209,10 @@ def run_due(
     storages = check_storages(storage, log)
     check_kind("jobs", jobs, Iterable, _JOBS_HINT)
     if now is not None:
-        now = to_utc(now, "now")
+        to_utc(now, "now")
 
     def present() -> datetime:
-        return datetime.now(UTC) if now is None else now
+        return datetime.now().astimezone() if now is None else now
 
     def run(sync: CohortSync, members: JobMembers) -> JobResult:
         location = StreamLocation(*storages, sync.stream)
@@ -225,9 +227,8 @@ def run_due(
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
         source = _resolved_members(members)  # It may take long, so the sync begins after it.
-        start = begin_at(
-            sync, location, synced_at=None, max_exits=None, now=present(), dry_run=False
-        )
+        begun = to_utc(present(), "now")
+        start = begin_at(sync, location, synced_at=None, max_exits=None, now=begun, dry_run=False)
         with start.diff(source, work_dir=work_dir, progress=progress) as diff:
             result = start.commit(start.plan(diff), diff)
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
@@ -260,7 +261,7 @@ def due_outcome(
         sync: The cohort and its destination.
         members: The source of its members.
         newest: The record of its newest sync, or None before the first.
-        now: The present (timezone-aware).
+        now: The present, in the time zone that determines the days.
     """
     if not sync.is_due(None if newest is None else newest.synced_at, now):
         return JobOutcome.NOT_DUE

@@ -21,6 +21,7 @@ from ...errors import (
     InvalidResponseError,
     ObjectChangedError,
     ObjectNotFoundError,
+    ObjectRefusedError,
     ObjectTooLargeError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -83,6 +84,21 @@ _UNAVAILABLE = {
     "Throttling",
     "ThrottlingException",
     "TooManyRequests",
+}
+
+# The store refuses the object itself, so that no repetition by anyone can succeed. Codes with
+# several meanings, such as InvalidRequest and InvalidArgument, are not among them.
+_OBJECT_REFUSED = {
+    "EntityTooSmall",
+    "InvalidObjectName",
+    "InvalidPart",
+    "InvalidPartOrder",
+    "KeyTooLong",
+    "KeyTooLongError",
+    "MetadataTooLarge",
+    "XMinioInvalidObjectName",
+    "XMinioObjectExistsAsDirectory",
+    "XMinioParentIsObject",
 }
 
 UPLOAD_ENDED = {"NoSuchUpload", "NoSuchKey"}
@@ -164,6 +180,10 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
         return CredentialsError(code)
     if code == "EntityTooLarge" and key is not None:
         return ObjectTooLargeError(key, MAX_OBJECT_BYTES)
+    if code in _OBJECT_REFUSED and key is not None:
+        reason = f"the store refuses {operation} with the code {code}"
+        hint = "Look up the code in the store's documentation"
+        return ObjectRefusedError(key, reason, hint)
     if code in _UNAVAILABLE or _status(error) >= 500:  # noqa: PLR2004
         return StoreUnavailableError(bucket, code or f"HTTP {_status(error)}")
     return StoreRefusedError(bucket, key, operation, code)
@@ -200,6 +220,15 @@ def is_refusal(error: BaseException) -> bool:
         return not is_answer_lost(error)
     tried_once = int(_metadata(error).get("RetryAttempts", 0)) == 0
     return tried_once and 400 <= _status(error) < 500 and error_code(error) not in _UNAVAILABLE  # noqa: PLR2004
+
+
+def is_object_refused(error: BaseException) -> bool:
+    """Return whether a store refuses an object that it can accept from nobody.
+
+    This is certain at any status and after any number of tries: an earlier request for the
+    same object can't have succeeded either.
+    """
+    return error_code(error) in {*_OBJECT_REFUSED, "EntityTooLarge"}
 
 
 def _message_matches(error: botocore.ClientError, pattern: str) -> re.Match[str] | None:

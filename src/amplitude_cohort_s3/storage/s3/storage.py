@@ -20,7 +20,7 @@ from ..limits import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES
 from ..protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
 from ._bucket import Bucket, calculates_checksums, open_client
 from ._conditional_writes import ConditionalWriteSupport, is_probe, probe, probe_key
-from ._parts import PlannedPart, plan_parts
+from ._parts import PlannedPart, plan_equal_parts, plan_parts
 from ._uploads import stage_chunks, stage_composed
 from ._write_once import WriteOnce
 from .errors import MAX_OBJECT_BYTES, translated
@@ -62,8 +62,10 @@ class S3Storage:
             ``AWS_REQUEST_CHECKSUM_CALCULATION`` and ``AWS_RESPONSE_CHECKSUM_VALIDATION``; boto3
             uses checksums by default. Turn it off only for a store that refuses the header;
             buckets with Object Lock need it.
-        part_size: The bytes of a part of an upload. It doubles every 1,000 parts, as an
-            upload has at most 10,000. ``concurrency + 1`` parts are held in memory.
+        part_size: The bytes of a part of an upload, which has at most 10,000. On AWS the size
+            doubles every 1,000 parts; other stores, such as Cloudflare R2, may accept equal
+            parts only, so pass more for files over 80 GB. ``concurrency + 1`` parts are held
+            in memory.
         concurrency: The number of parts that are uploaded at a time.
         settling_time: The seconds for which an object must stay absent before it counts as
             gone, and for which a contested write is tried again.
@@ -162,6 +164,7 @@ class S3Storage:
             chunks,
             content_type=content_type,
             part_size=self._part_size,
+            growing=self._bucket.is_aws,
             concurrency=self._concurrency,
             max_bytes=self.max_object_bytes,
         )
@@ -185,7 +188,7 @@ class S3Storage:
         if sum(sizes) > self.max_object_bytes:
             raise ObjectTooLargeError(key, self.max_object_bytes, found=sum(sizes))
         # An empty object also needs one part.
-        planned = list(plan_parts(sizes)) or [PlannedPart((), copied=False)]
+        planned = list(self._plan_parts(sizes)) or [PlannedPart((), copied=False)]
         if len(planned) > MAX_PARTS:
             raise ObjectTooLargeError(key, MAX_PARTS, "parts", len(planned))
         self._check_support(key)
@@ -199,6 +202,12 @@ class S3Storage:
             # The store copies the bytes, so this needs no memory: use every connection.
             concurrency=max(10, self._concurrency),
         )
+
+    def _plan_parts(self, sizes: Sequence[int]) -> Iterator[PlannedPart]:
+        if self._bucket.is_aws:
+            return plan_parts(sizes)
+        # Other stores may refuse parts of unequal sizes, and only when an upload is completed.
+        return plan_equal_parts(sizes, max(self._part_size, -(-sum(sizes) // MAX_PARTS)))
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
         return self._writes.inspect(staged)
