@@ -106,6 +106,15 @@ def test_publish_completes_a_publish_that_died_after_its_link(local, monkeypatch
     assert staged_files(local) == []
 
 
+def test_replace_removes_a_handle_whose_file_is_published_already(local):
+    """Renaming one of two links to the same file does nothing, so the handle would stay."""
+    staged = local.stage("k", [b"x"])
+    os.link(staged_path(local, staged), local.root / "k")
+    local.replace(staged)
+    assert keys(local) == ["k"]
+    assert staged_files(local) == []
+
+
 def test_a_file_restored_from_a_backup_is_recognised_by_its_bytes(local):
     staged = local.stage("k", [b"data"])
     local.publish(staged)
