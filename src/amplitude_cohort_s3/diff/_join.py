@@ -24,7 +24,7 @@ from ._match import (
 )
 from ._spill import SEPARATOR, FileSpans, RangeRows, append, keyed_records, keys_of
 
-_MAX_CONFLICTS = 1000
+MAX_CONFLICTS = 1000
 """The largest number of keys with different rows that the result of a range names."""
 
 
@@ -195,7 +195,7 @@ class RangeJoin:
             members_now=members.rows,
             collapsed=records.current_rows - members.rows,
             conflicts=len(match.conflicts),
-            conflicting_keys=match.conflicts[:_MAX_CONFLICTS],
+            conflicting_keys=match.conflicts[:MAX_CONFLICTS],
             filled=count_filled(members.read(), members.rows, self.columns),
             has_float_ids=self._has_float_ids(match, keyed=keyed),
         )
@@ -259,7 +259,7 @@ def _load(job: Job, *, keyed: bool) -> RangeRecords:
         KeysNeeded: Plain records are impossible, or might not be in the order of their keys.
     """
     bounds = (job.begin or "") + (job.end or "")
-    if not keyed and (job.current.keyed or BELOW_COMMA.search(bounds)):
+    if not keyed and (job.current.needs_keys or BELOW_COMMA.search(bounds)):
         raise KeysNeeded
     current, count = _load_current(job, keyed=keyed)
     previous = _load_previous(job, keyed=keyed)
@@ -293,7 +293,7 @@ def _load_previous(job: Job, *, keyed: bool) -> list[str]:
         first = 0 if job.begin is None else bisect_left(records, job.begin)
         last = len(records) if job.end is None else bisect_left(records, job.end)
         return records[first:last] if last - first < len(records) else records
-    if not keyed and job.previous.keyed:
+    if not keyed and job.previous.needs_keys:
         raise KeysNeeded
     distinct = set[str]()
     for rows in job.portions(job.previous):

@@ -5,17 +5,20 @@ others, for example if the file is sorted, so a range that turns out too large i
 partitioned again before it is joined.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 from attrs import evolve, field, frozen
 
 from ..format.csv_blocks import Block
-from ..format.reader import LineReader, Lines
+from ..format.reader import LineReader, Lines, cells_at
 from ._boundaries import Boundaries
 from ._join import Job, SortedPrevious
+from ._native import LineShape, NativePartition
 from ._spill import SEPARATOR, BatchLayout, RangeIndex, RangeRows, SpillFile
+from ._threads import run_in_threads
 from ._workers import run_tasks
 
 _MAX_RANGES = 2048
@@ -29,6 +32,8 @@ _BATCH_BYTES_PER_RANGE = 8 << 10
 """Spans of this average size are read at the full speed of a disk."""
 
 Item = TypeVar("Item", Block, RangeRows)
+Task = TypeVar("Task")
+Result = TypeVar("Result")
 
 
 @frozen(kw_only=True)
@@ -36,19 +41,28 @@ class Limits:
     """Limits of processes and memory.
 
     Attributes:
-        workers: The number of processes.
+        workers: The number of threads with the kernel, and else of processes.
         range_bytes: The intended size of a range.
         batch_bytes: The largest batch of rows that is read before it is written.
+        native: The shape of the lines, if the kernel is used.
     """
 
     workers: int
     range_bytes: int
     batch_bytes: int
+    native: LineShape | None = None
 
     @property
     def max_range_bytes(self) -> int:
         """The size above which a range is partitioned again."""
         return 4 * self.range_bytes
+
+    def run(
+        self, works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]
+    ) -> Generator[Result]:
+        """Yield the results of the workers in the order of the tasks."""
+        run = run_tasks if self.native is None else run_in_threads
+        yield from run(works, tasks)
 
     def batch_bytes_for(self, boundaries: Boundaries) -> int:
         """Return the size of a batch for some ranges: small, so that it fits in the cache."""
@@ -57,14 +71,22 @@ class Limits:
 
 
 class Partitioner:
-    """Writes batches of blocks into key ranges. Each process has its own, with its own file."""
+    """Writes batches of blocks into key ranges. Each worker has its own, with its own file."""
 
-    def __init__(self, reader: LineReader, boundaries: Boundaries, path: Path) -> None:
+    def __init__(
+        self, reader: LineReader, boundaries: Boundaries, path: Path, native: LineShape | None
+    ) -> None:
         self._reader = reader
         self._file = SpillFile(path, boundaries)
+        self._native = None if native is None else NativePartition(native, boundaries)
 
     def __call__(self, blocks: list[Block]) -> BatchLayout:
         """Write a batch."""
+        if self._native is not None:
+            data = b"".join([block.data for block in blocks])
+            found = self._native.rows(data, self._reader)
+            if found is not None:
+                return self._file.write_lines(*found)
         return self._file.write(map(self._reader.lines, blocks))
 
 
@@ -123,16 +145,23 @@ def partition(
         path: The spill file without its suffix; each process writes one.
         progress: A callback for the number of rows so far.
     """
-    index = RangeIndex(len(boundaries))
+    native = limits.native
+    index = _index_of(boundaries, limits)
     partitioners = [
-        Partitioner(reader, boundaries, path.with_suffix(f".{n}")) for n in range(limits.workers)
+        Partitioner(reader, boundaries, path.with_suffix(f".{n}"), native)
+        for n in range(limits.workers)
     ]
     batches = in_batches(blocks, limits.batch_bytes_for(boundaries))
-    for layout in run_tasks(partitioners, batches):
-        index.add(layout)
-        if progress is not None:
-            progress(index.rows)
+    with closing(limits.run(partitioners, batches)) as layouts:
+        for layout in layouts:
+            index.add(layout)
+            if progress is not None:
+                progress(index.rows)
     return index
+
+
+def _index_of(boundaries: Boundaries, limits: Limits) -> RangeIndex:
+    return RangeIndex(len(boundaries), 0 if limits.native is None else limits.native.key)
 
 
 @frozen
@@ -208,16 +237,24 @@ def _sample_keys(rows: RangeRows, count: int) -> list[str]:
 def _partition_again(
     rows: RangeRows, boundaries: Boundaries, folder: Path, limits: Limits
 ) -> RangeIndex:
-    index = RangeIndex(len(boundaries))
+    index = _index_of(boundaries, limits)
     file = SpillFile(folder / f"again-{sum(1 for _ in folder.iterdir())}", boundaries)
+    native = None if limits.native is None else NativePartition(limits.native, boundaries)
     for batch in in_batches(rows.in_portions(), limits.batch_bytes):
-        index.add(file.write(map(_as_lines, batch)))
+        found = None
+        if native is not None and not any(portion.keyed for portion in batch):
+            found = native.lines(b"\n".join([portion.text() for portion in batch]))
+        if found is None:
+            index.add(file.write(map(_as_lines, batch)))
+        else:
+            index.add(file.write_lines(*found))
     return index
 
 
 def _as_lines(rows: RangeRows) -> Lines:
     if not rows.keyed:
-        return Lines(rows.load(keyed=False), None)
+        lines = rows.load(keyed=False)
+        return Lines(lines, cells_at(lines, rows.key) if rows.key else None)
     records = [record.split(SEPARATOR, 1) for record in rows.load(keyed=True)]
     return Lines([line for _, line in records], [key for key, _ in records])
 

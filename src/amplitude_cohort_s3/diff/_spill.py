@@ -25,7 +25,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ..format.reader import Lines
+from ..format.kernel import PartitionedLines
+from ..format.reader import Lines, cells_at
 from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
 
@@ -38,7 +39,7 @@ _MAX_KNOWN_PREFIXES = 1 << 17
 """Bounds the memory for the prefixes that are known to :class:`_RangeLists`, to about 15 MB."""
 
 
-def append(path: Path, data: bytes) -> None:
+def append(path: Path, data: bytes | memoryview) -> None:
     """Append bytes to a file, and create it if necessary.
 
     The file has no buffer, because a buffer would be written again when the file is
@@ -102,10 +103,22 @@ class RangeRows:
     Attributes:
         plain: The places of the plain records.
         keyed: The places of the keyed records.
+        key: The position of the key in the plain records. The Python code writes plain
+            records only if it is 0, but the kernel writes others too.
     """
 
     plain: tuple[FileSpans, ...] = ()
     keyed: tuple[FileSpans, ...] = ()
+    key: int = 0
+
+    @property
+    def needs_keys(self) -> bool:
+        """True if the rows can be loaded only as keyed records."""
+        return bool(self.keyed) or self.key > 0
+
+    def text(self) -> bytes:
+        """Return all plain records, separated by line ends."""
+        return _read(self.plain)
 
     @property
     def size(self) -> int:
@@ -115,14 +128,15 @@ class RangeRows:
     def load(self, *, keyed: bool) -> list[str]:
         """Return all rows as keyed records with their line ends, or as plain records.
 
-        Plain records can be loaded only if there are no keyed ones.
+        Plain records can be loaded only if no keys are needed.
         """
-        text = _read_text(self.plain)
+        text = self.text().decode()
         plain = text.split("\n") if text else []
         if not keyed:
             return plain
-        records = keyed_records(keys_of(plain, keyed=False), plain)
-        text = _read_text(self.keyed)
+        keys = cells_at(plain, self.key) if self.key else keys_of(plain, keyed=False)
+        records = keyed_records(keys, plain)
+        text = _read(self.keyed).decode()
         if text:
             more = text.split("\n")
             if LINE_END in text:
@@ -133,13 +147,13 @@ class RangeRows:
     def in_portions(self) -> Iterator["RangeRows"]:
         """Yield the same rows in portions, each from one batch that was written."""
         for spans in self.plain:
-            yield from (RangeRows(plain=(span,)) for span in spans)
+            yield from (RangeRows(plain=(span,), key=self.key) for span in spans)
         for spans in self.keyed:
             yield from (RangeRows(keyed=(span,)) for span in spans)
 
 
-def _read_text(files: Iterable[FileSpans]) -> str:
-    return b"\n".join([text for spans in files for text in spans.read()]).decode()
+def _read(files: Iterable[FileSpans]) -> bytes:
+    return b"\n".join([text for spans in files for text in spans.read()])
 
 
 @frozen
@@ -189,17 +203,29 @@ class SpillFile:
                 self._keyed.add_texts(records, texts)
         plain, skipped = self._plain.take()
         keyed, skipped_keyed = self._keyed.take()
-        data = b"".join([*plain, *keyed])
-        append(self._path, data)
-        offset, self._size = self._size, self._size + len(data)
-        return BatchLayout(
-            self._path,
-            offset,
+        return self._append(
+            b"".join([*plain, *keyed]),
             array("I", map(len, plain)),
             array("I", map(len, keyed) if any(keyed) else ()),
             rows,
             skipped + skipped_keyed,
         )
+
+    def write_lines(self, data: memoryview, lines: PartitionedLines) -> BatchLayout:
+        """Write a batch of plain records that the kernel has partitioned."""
+        return self._append(data, lines.lengths, array("I"), lines.rows, lines.skipped)
+
+    def _append(
+        self,
+        data: bytes | memoryview,
+        plain: "array[int]",
+        keyed: "array[int]",
+        rows: int,
+        skipped: int,
+    ) -> BatchLayout:
+        append(self._path, data)
+        offset, self._size = self._size, self._size + len(data)
+        return BatchLayout(self._path, offset, plain, keyed, rows, skipped)
 
 
 class _RangeLists:
@@ -261,9 +287,10 @@ class RangeIndex:
         skipped: The number of rows without a key, which have no place.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, key: int = 0) -> None:
         self.rows = self.skipped = 0
         self._count = count
+        self._key = key
         self._batches = list[BatchLayout]()
 
     def add(self, layout: BatchLayout) -> None:
@@ -278,7 +305,7 @@ class RangeIndex:
         keyed = self._spans(
             [(b.path, b.offset + sum(b.plain), b.keyed) for b in self._batches if b.keyed]
         )
-        return map(RangeRows, plain, keyed)
+        return (RangeRows(p, k, self._key) for p, k in zip(plain, keyed, strict=True))
 
     def _spans(
         self, batches: list[tuple[Path, int, "array[int]"]]

@@ -10,8 +10,10 @@
 5. The counts and digests are reported.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.filled import add_counts
+from ..format.kernel import kernel_state
 from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
@@ -32,6 +35,7 @@ from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_float_ids, first_without_key
 from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
+from ._native import LineShape, NativeJoin
 from ._partition import (
     Limits,
     choose_boundaries,
@@ -42,7 +46,6 @@ from ._partition import (
     partition,
 )
 from ._spill import RangeIndex, append
-from ._workers import run_tasks
 from .progress import Progress
 from .protocol import DiffFile, DiffReport, Duplicates
 
@@ -52,6 +55,9 @@ large, which are partitioned again; a smaller one has small ranges, which cost l
 
 _ASSUMED_ROW_BYTES = 64
 """The assumed size of a row of a source of which only the number of rows is known."""
+
+_MOST_THREADS = 4
+"""The default limit of threads: with more, this thread, which reads and writes, is the slowest."""
 
 _MAX_CONFLICTS = 10_000
 """The largest number of keys with different rows whose lines are looked for."""
@@ -67,8 +73,10 @@ class PartitionEngine:
     is an ``InvalidCellError``, because digits may be lost.
 
     Attributes:
-        workers: The number of processes that share the work; 1 uses this process only.
-            The result is the same. More pay off from a few million rows on.
+        workers: The number of threads that share the work, if the native kernel is in use:
+            see ``kernel_state``. Without it, the number of processes, of which more than 1
+            pay off from a few million rows on. The result is the same. Default: with the
+            kernel, the number of processors, but at most 4; without it, 1.
         range_bytes: The approximate size of the current rows that are joined at a time.
             Each worker takes about 20 times as much memory.
         batch_bytes: The largest size of rows that are read before they are written to
@@ -78,13 +86,13 @@ class PartitionEngine:
     2
     """
 
-    workers: int = 1
+    workers: int | None = None
     range_bytes: int = 512 << 10
     batch_bytes: int = 4 << 20
 
     def __attrs_post_init__(self) -> None:
         sizes = {
-            "workers": self.workers,
+            "workers": 1 if self.workers is None else self.workers,
             "range_bytes": self.range_bytes,
             "batch_bytes": self.batch_bytes,
         }
@@ -118,7 +126,9 @@ class PartitionEngine:
         with current.reading():
             table = read_table(source.chunks(), canonical=current.canonical)
             reader = schema.line_reader(table)
-            limits, boundaries, blocks = self._choose_boundaries(current, reader, table.blocks)
+            limits, boundaries, blocks = self._choose_boundaries(
+                current, schema, reader, table.blocks
+            )
             index = partition(
                 blocks,
                 reader,
@@ -133,21 +143,29 @@ class PartitionEngine:
         output = _Output(folder, schema, existing)
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
-            for result in run_tasks(_joins(existing, schema, scratch, limits), jobs):
-                output.add(result)
+            with closing(limits.run(_joins(existing, schema, scratch, limits), jobs)) as results:
+                for result in results:
+                    output.add(result)
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
         return output.report(skipped=index.skipped, ignored=ignored)
 
     def _choose_boundaries(
-        self, current: CsvSource, reader: LineReader, blocks: Iterator[Block]
+        self, current: CsvSource, schema: RowSchema, reader: LineReader, blocks: Iterator[Block]
     ) -> tuple[Limits, Boundaries, Iterator[Block]]:
         """Choose the ranges from the first blocks. Return all blocks, including these."""
+        native = None
+        if kernel_state() == "in use":
+            native = LineShape(len(schema.columns), schema.key_index)
+        workers = self.workers
+        if workers is None:
+            workers = 1 if native is None else min(_MOST_THREADS, os.cpu_count() or 1)
         limits = Limits(
-            workers=self.workers,
+            workers=workers,
             range_bytes=self.range_bytes,
-            batch_bytes=-(-self.batch_bytes // self.workers),
+            batch_bytes=-(-self.batch_bytes // workers),
+            native=native,
         )
         sample = next(in_batches(blocks, limits.batch_bytes), list[Block]())
         following = list(islice(blocks, 1))
@@ -190,8 +208,10 @@ def _jobs(
 def _joins(
     existing: ExistingMeaning, schema: RowSchema, scratch: Path, limits: Limits
 ) -> Sequence[Callable[[Job], RangeResult]]:
-    """Return the join of each process."""
+    """Return the join of each worker."""
     join = RangeJoin(existing, len(schema.columns), schema.key_index)
+    if limits.native is not None:
+        return [NativeJoin(join)] * limits.workers
     if limits.workers == 1:
         return [join]
     return [RangeJoinToFile(join, scratch / f"joined.{n}") for n in range(limits.workers)]

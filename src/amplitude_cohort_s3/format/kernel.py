@@ -3,15 +3,36 @@
 The package works without it, only slower: an installation from source without a compiler
 has no kernel. The environment variable ``AMPLITUDE_COHORT_S3_KERNEL=0`` disables it, for
 example to find out whether a fault is in the kernel.
+
+The functions return None for bytes that they leave to the Python code: see ``_kernel.pyi``.
+They must be called only if the kernel is in use.
 """
 
 import os
+from array import array
 from typing import Literal
+
+from attrs import frozen
+from typing_extensions import Buffer
+
+from .existing_meaning import ExistingMeaning
 
 SWITCH = "AMPLITUDE_COHORT_S3_KERNEL"
 """The environment variable that disables the kernel if it is ``0``."""
 
 KernelState = Literal["in use", "disabled", "not built"]
+
+
+_STATE: KernelState
+if os.environ.get(SWITCH) == "0":
+    _STATE = "disabled"
+else:
+    try:
+        from . import _kernel  # an extension module, which may be absent
+    except ImportError:
+        _STATE = "not built"
+    else:
+        _STATE = "in use"
 
 
 def kernel_state() -> KernelState:
@@ -30,14 +51,139 @@ def kernel_state() -> KernelState:
     return _STATE
 
 
-def _load() -> KernelState:
-    if os.environ.get(SWITCH) == "0":
-        return "disabled"
-    try:
-        from . import _kernel  # noqa: F401, PLC0415 -- an extension module, which may be absent
-    except ImportError:
-        return "not built"
-    return "in use"
+_NO_CELL = 255
+_MAX_CELLS = 254
+_HEAD_BYTES = 8
 
 
-_STATE = _load()
+@frozen
+class KernelBoundaries:
+    """The boundaries of key ranges in the form of the kernel.
+
+    Attributes:
+        prefix: The bytes that all boundaries share.
+        heads: The other bytes of each boundary, filled up with NUL.
+    """
+
+    prefix: bytes
+    heads: bytes
+
+    @classmethod
+    def from_splitters(cls, splitters: tuple[str, ...]) -> "KernelBoundaries | None":
+        """Return the boundaries, or None if they differ in more than the last 8 bytes."""
+        texts = [splitter.encode() for splitter in splitters]
+        # The boundaries ascend, so all share what the first and the last one share.
+        prefix = _common_prefix(texts[0], texts[-1]) if texts else b""
+        rests = [text[len(prefix) :] for text in texts]
+        if any(len(rest) > _HEAD_BYTES for rest in rests):
+            return None
+        return cls(prefix, b"".join(rest.ljust(_HEAD_BYTES, b"\0") for rest in rests))
+
+
+def _common_prefix(a: bytes, b: bytes) -> bytes:
+    return a[: next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))]
+
+
+@frozen
+class PartitionedLines:
+    """Lines that are sorted into key ranges.
+
+    Attributes:
+        rows: The number of rows.
+        skipped: The number of rows without a key, which are left out.
+        lengths: The number of bytes of each range, in the order in which they were written.
+    """
+
+    rows: int
+    skipped: int
+    lengths: "array[int]"
+
+
+def partition_lines(
+    lines: Buffer, out: bytearray, *, columns: int, key: int, boundaries: KernelBoundaries
+) -> PartitionedLines | None:
+    """Write the lines of each key range to ``out``, or return None."""
+    found = _kernel.partition(lines, out, columns, key, boundaries.prefix, boundaries.heads)
+    if found is None:
+        return None
+    rows, skipped, lengths = found
+    return PartitionedLines(rows, skipped, array("I", lengths))
+
+
+@frozen
+class JoinedRange:
+    """The join of a key range: see ``RangeResult`` of the diff for the counts.
+
+    Attributes:
+        members_before: The number of previous members.
+        arrived: The number of current rows.
+        members_now: The number of current members.
+        conflicts: The number of keys with different current rows.
+        conflicting_keys: Some of these keys.
+        members: The lines of all current members.
+        entering: The lines of the file ``entering``.
+        exiting: The lines of the file ``exiting``.
+        existing: The lines of the file ``existing``.
+        entering_rows: The number of lines of ``entering``.
+        exiting_rows: The number of lines of ``exiting``.
+        existing_rows: The number of lines of ``existing``.
+        filled: The number of current members with a value for each property.
+        has_float_ids: True if Amplitude ids in new or changed rows were floats once.
+    """
+
+    members_before: int
+    arrived: int
+    members_now: int
+    conflicts: int
+    conflicting_keys: list[str]
+    members: bytes
+    entering: bytes
+    exiting: bytes
+    existing: bytes
+    entering_rows: int
+    exiting_rows: int
+    existing_rows: int
+    filled: tuple[int, ...]
+    has_float_ids: bool
+
+
+def join_range(
+    before: Buffer,
+    now: Buffer,
+    *,
+    columns: int,
+    key: int,
+    begin: str | None,
+    end: str | None,
+    before_is_sorted: bool,
+    existing: ExistingMeaning,
+    max_conflicts: int,
+) -> JoinedRange | None:
+    """Join the lines of both sides of a key range, or return None."""
+    meaning = 0 if existing.contains_entering else 2 if existing.contains_exiting else 1
+    found = _kernel.join(
+        before, now, columns, key, begin, end, before_is_sorted, meaning, max_conflicts
+    )
+    return None if found is None else JoinedRange(*found)
+
+
+def canonical_lines(
+    rows: Buffer, *, columns: int, places: tuple[int, ...] | None
+) -> memoryview | None:
+    """Return rows in canonical form with the cells at some places, or None.
+
+    Args:
+        rows: Rows in any dialect.
+        columns: The number of cells of a row.
+        places: The position of each cell; ``columns`` for an empty one. None for all cells.
+    """
+    if columns > _MAX_CELLS:
+        return None
+    size = memoryview(rows).nbytes
+    given = None
+    if places is not None:
+        given = bytes(_NO_CELL if place == columns else place for place in places)
+    # A cell that is repeated or quoted makes the lines longer than the rows, but rarely.
+    out = bytearray(size + size // 4 + 1024)
+    written = _kernel.canonize(rows, out, columns, given)
+    return None if written is None else memoryview(out)[:written]

@@ -296,10 +296,15 @@ class LineReader:
         place = self.key
         if place == 0 and not any(line[:1] == '"' for line in lines):
             return None
-        return [
-            line.split(",", place + 1)[place] if '"' not in line else split_record(line, 0)[place]
-            for line in lines
-        ]
+        return cells_at(lines, place)
+
+
+def cells_at(lines: list[str], place: int) -> list[str]:
+    """Return the cell of each canonical line at a position."""
+    return [
+        line.split(",", place + 1)[place] if '"' not in line else split_record(line, 0)[place]
+        for line in lines
+    ]
 
 
 @cache

@@ -1,0 +1,141 @@
+"""The work of the diff that the native kernel does.
+
+The kernel reads canonical lines. It leaves a few of them, and everything that breaks a rule, to
+the Python code: see ``format.kernel``. The classes here then return None, or use the Python
+code themselves. Each object is used by one thread at a time.
+"""
+
+from attrs import frozen
+
+from ..format.kernel import (
+    KernelBoundaries,
+    PartitionedLines,
+    canonical_lines,
+    join_range,
+    partition_lines,
+)
+from ..format.reader import LineReader
+from ._boundaries import Boundaries
+from ._join import MAX_CONFLICTS, Job, RangeJoin, RangeOutput, RangeResult, SortedPrevious
+from ._spill import RangeRows
+
+
+@frozen
+class LineShape:
+    """The shape of the canonical lines of a schema.
+
+    Attributes:
+        columns: The number of cells.
+        key: The position of the key.
+    """
+
+    columns: int
+    key: int
+
+
+class NativePartition:
+    """Sorts lines into key ranges."""
+
+    def __init__(self, shape: LineShape, boundaries: Boundaries) -> None:
+        self._shape = shape
+        self._boundaries = KernelBoundaries.from_splitters(boundaries.splitters)
+        self._out = bytearray()
+
+    def lines(self, text: bytes | memoryview) -> tuple[memoryview, PartitionedLines] | None:
+        """Return canonical lines, those of one range after the other, and their lengths.
+
+        The lines are valid until the next call.
+        """
+        if self._boundaries is None:
+            return None
+        if len(self._out) < len(text):
+            self._out = bytearray(len(text))
+        shape = self._shape
+        found = partition_lines(
+            text, self._out, columns=shape.columns, key=shape.key, boundaries=self._boundaries
+        )
+        if found is None:
+            return None
+        return memoryview(self._out)[: sum(found.lengths)], found
+
+    def rows(self, data: bytes, reader: LineReader) -> tuple[memoryview, PartitionedLines] | None:
+        """Return the rows of a file as canonical lines: see :meth:`lines`."""
+        if not _is_readable(data, reader):
+            return None
+        found = self.lines(data) if reader.places is None else None
+        if found is None:
+            text = _canonical(data, reader)
+            found = None if text is None else self.lines(text)
+        return found
+
+
+@frozen
+class NativeJoin:
+    """Joins key ranges.
+
+    Attributes:
+        join: The join in Python, for ranges that the kernel leaves to it.
+    """
+
+    join: RangeJoin
+
+    def __call__(self, job: Job) -> RangeResult:
+        """Join one range."""
+        return self._join(job) or self.join(job)
+
+    def _join(self, job: Job) -> RangeResult | None:
+        if job.current.keyed or job.current.size > job.max_bytes:
+            return None
+        before = _previous_lines(job)
+        if before is None:
+            return None
+        found = join_range(
+            before,
+            job.current.text(),
+            columns=self.join.columns,
+            key=self.join.key,
+            begin=job.begin,
+            end=job.end,
+            before_is_sorted=isinstance(job.previous, SortedPrevious),
+            existing=self.join.existing,
+            max_conflicts=MAX_CONFLICTS,
+        )
+        if found is None:
+            return None
+        members = RangeOutput(found.members_now, found.members)
+        return RangeResult(
+            entering=RangeOutput(found.entering_rows, found.entering),
+            exiting=RangeOutput(found.exiting_rows, found.exiting),
+            existing=RangeOutput(found.existing_rows, found.existing),
+            members=None if self.join.existing.contains_entering else members,
+            members_before=found.members_before,
+            members_now=found.members_now,
+            collapsed=found.arrived - found.members_now,
+            conflicts=found.conflicts,
+            conflicting_keys=found.conflicting_keys,
+            filled=found.filled,
+            has_float_ids=found.has_float_ids,
+        )
+
+
+def _previous_lines(job: Job) -> bytes | memoryview | None:
+    """Return the previous rows of a range as canonical lines, or None."""
+    previous = job.previous
+    if isinstance(previous, RangeRows):
+        return None if previous.keyed or previous.size > job.max_bytes else previous.text()
+    data = b"".join([block.data for block in previous.blocks])
+    if not _is_readable(data, previous.reader):
+        return None
+    return data if previous.reader.places is None else _canonical(data, previous.reader)
+
+
+def _is_readable(data: bytes, reader: LineReader) -> bool:
+    """Return whether rows of a file need nothing but the rules of CSV."""
+    header = reader.reader.header
+    needs_more = header.tabs or header.repeated_ids or len(header.names) == 1
+    return not (needs_more or header.may_repeat_in(data))
+
+
+def _canonical(data: bytes, reader: LineReader) -> memoryview | None:
+    columns = len(reader.reader.header.names)
+    return canonical_lines(data, columns=columns, places=reader.places)
