@@ -21,6 +21,7 @@ from kernel_build import (
     SOURCES,
     build_harness,
     build_module,
+    kernel_under_test,
     load_module,
     run_harness,
 )
@@ -44,15 +45,7 @@ widths = st.integers(2, 4)
 
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
-    if "KERNEL_UNDER_TEST" in os.environ:
-        return load_module(os.environ["KERNEL_UNDER_TEST"])
-    try:
-        from amplitude_cohort_s3.format import _kernel  # noqa: PLC0415 -- may be absent
-    except ImportError:
-        if not HAS_COMPILER:
-            pytest.skip("the kernel is not built, and there is no C compiler")
-        return load_module(build_module(tmp_path_factory.mktemp("kernel")))
-    return _kernel
+    return kernel_under_test(tmp_path_factory.mktemp("kernel"))
 
 
 @given(source=st.randoms(use_true_random=False))

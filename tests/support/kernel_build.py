@@ -6,12 +6,15 @@ UndefinedBehaviorSanitizer, and prints its path.
 
 import importlib.machinery
 import importlib.util
+import os
 import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+
+import pytest
 
 SOURCES = Path(__file__).parents[2] / "kernel"
 HARNESS = Path(__file__).with_name("kernel")
@@ -40,6 +43,19 @@ def load_module(path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def kernel_under_test(folder):
+    """Return the extension module: the named one, the installed one, or one built for this."""
+    if "KERNEL_UNDER_TEST" in os.environ:
+        return load_module(os.environ["KERNEL_UNDER_TEST"])
+    try:
+        from amplitude_cohort_s3.format import _kernel  # noqa: PLC0415 -- may be absent
+    except ImportError:
+        if not HAS_COMPILER:
+            pytest.skip("the kernel is not built, and there is no C compiler")
+        return load_module(build_module(folder))
+    return _kernel
 
 
 def build_harness(path, flags=SANITIZED, *, compiler="cc", core=CORE):
