@@ -77,11 +77,17 @@ def lowest(session: nox.Session) -> None:
 # without the files that import an optional package.
 _NEED_MORE = {
     "tests/format/test_compression.py",
+    "tests/history/test_archives.py",
+    "tests/history/test_changing_bucket.py",
+    "tests/history/test_foreign_files.py",
     "tests/history/test_plot.py",
     "tests/history/test_tables.py",
+    "tests/history/test_windows.py",
     "tests/log/test_record_schema.py",
     "tests/sources/test_arrow.py",
+    "tests/sources/test_cells.py",
     "tests/sources/test_files.py",
+    "tests/sources/test_open_files.py",
 }
 _UNITS = sorted(
     {
@@ -139,7 +145,7 @@ def package(session: nox.Session, kind: str) -> None:
         shutil.rmtree("src")
         # The tests of the diff and of the file format search long, and tell nothing new here.
         units = [test for test in _UNITS if not test.startswith(("tests/diff", "tests/format"))]
-        units += ["tests/diff/test_engine.py", "tests/format/test_kernel.py"]
+        units += ["tests/diff/test_engine_with_kernel.py", "tests/format/test_kernel.py"]
         session.run("pytest", "-n2", *units, env={"HYPOTHESIS_PROFILE": "dev"})
 
 
@@ -150,7 +156,8 @@ def kernel(session: nox.Session) -> None:
     On Debian this needs gcc, gcc-aarch64-linux-gnu, gcc-s390x-linux-gnu and qemu-user.
     """
     session.install("-e", ".[testing]")
-    tests = ("pytest", "tests/format/test_kernel.py", *session.posargs)
+    files = ("tests/format/test_kernel.py", "tests/diff/test_engine_with_kernel.py")
+    tests = ("pytest", *files, *session.posargs)
     thorough = {"HYPOTHESIS_PROFILE": "ci", "KERNEL_ROUNDS": "20000", "KERNEL_TARGETS": "all"}
     session.run(*tests, env=thorough)
     folder = Path(session.create_tmp()).absolute()
