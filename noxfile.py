@@ -158,7 +158,7 @@ def kernel(session: nox.Session) -> None:
     session.install("-e", ".[testing]")
     files = ("tests/format/test_kernel.py", "tests/diff/test_engine_with_kernel.py")
     tests = ("pytest", *files, *session.posargs)
-    thorough = {"HYPOTHESIS_PROFILE": "ci", "KERNEL_ROUNDS": "20000", "KERNEL_TARGETS": "all"}
+    thorough = {"HYPOTHESIS_PROFILE": "ci", "KERNEL_ROUNDS": "5000", "KERNEL_TARGETS": "all"}
     session.run(*tests, env=thorough)
     folder = Path(session.create_tmp()).absolute()
     build = ("python", "tests/support/kernel_build.py", str(folder))
@@ -168,6 +168,7 @@ def kernel(session: nox.Session) -> None:
         "LD_PRELOAD": str(sanitizer).strip(),
         "ASAN_OPTIONS": "detect_leaks=0",  # Python itself keeps memory until it ends.
         "PYTHONMALLOC": "malloc",
+        "KERNEL_ROUNDS": "500",
     }
     # The harness has sanitizers of its own, and compilers do not run under another one.
     session.run(*tests, "-k", "not harness and not loses_no_memory", env=thorough | sanitized)

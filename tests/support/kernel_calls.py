@@ -15,7 +15,8 @@ from attrs import field, frozen
 
 from amplitude_cohort_s3.errors import MalformedCsvError
 from amplitude_cohort_s3.format._header import read_header
-from amplitude_cohort_s3.format.csv_blocks import Block, canonical_line, split_record
+from amplitude_cohort_s3.format.cells import encode_text
+from amplitude_cohort_s3.format.csv_blocks import Block, split_record
 from amplitude_cohort_s3.format.reader import LineReader, RowReader
 
 MAX_CONFLICTS = 1000
@@ -50,12 +51,14 @@ def keyed_lines(data: bytes, width: int, key: int) -> list[tuple[bytes, bytes]] 
         return None
     found = []
     for line in text.removesuffix("\n").split("\n") if text else []:
-        if not canonical_line(width)(line):
+        try:
+            cells = split_record(line, 1)
+        except MalformedCsvError:
             return None
-        key_cell = split_record(line, 1)[key]
-        if "," in key_cell or '"' in key_cell:
+        is_canonical = len(cells) == width and encode_text(cells) == f"{line}\n"
+        if not is_canonical or "," in cells[key] or '"' in cells[key]:
             return None
-        found.append((key_cell.encode(), line.encode()))
+        found.append((cells[key].encode(), line.encode()))
     return found
 
 
@@ -223,10 +226,14 @@ class CanonizeCall:
             return None  # A quoted cell is never closed: no block of the library is like this.
         if places is not None:
             places = tuple(self.width if place == NO_CELL else place for place in places)
+        reader = LineReader(RowReader(header), places, 0)
+        end = self.rows.rfind(b"\n") + 1
         try:
-            lines = LineReader(RowReader(header), places, 0).lines(Block(1, self.rows)).lines
             if any("\n" in cell for _, row in Block(1, self.rows).records() for cell in row):
                 return None
+            # The library reads a last line without a line end as a block of its own.
+            parts = [part for part in (self.rows[:end], self.rows[end:]) if part]
+            lines = [line for part in parts for line in reader.lines(Block(1, part)).lines]
         except MalformedCsvError:
             return None
         text = "".join(f"{line}\n" for line in lines).encode()

@@ -10,7 +10,8 @@ They must be called only if the kernel is in use.
 
 import os
 from array import array
-from typing import Literal
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 from typing_extensions import Buffer
@@ -23,16 +24,21 @@ SWITCH = "AMPLITUDE_COHORT_S3_KERNEL"
 KernelState = Literal["in use", "disabled", "not built"]
 
 
-_STATE: KernelState
-if os.environ.get(SWITCH) == "0":
-    _STATE = "disabled"
-else:
+def _load() -> tuple[ModuleType | None, KernelState]:
+    if os.environ.get(SWITCH) == "0":
+        return None, "disabled"
     try:
-        from . import _kernel  # an extension module, which may be absent
+        from . import _kernel as module  # noqa: PLC0415 -- an extension module, perhaps absent
     except ImportError:
-        _STATE = "not built"
-    else:
-        _STATE = "in use"
+        return None, "not built"
+    return module, "in use"
+
+
+_MODULE, _STATE = _load()
+if TYPE_CHECKING:
+    from . import _kernel
+else:
+    _kernel = _MODULE
 
 
 def kernel_state() -> KernelState:
