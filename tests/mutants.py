@@ -167,7 +167,7 @@ MUTANTS = (
     Mutant(
         "a day is one of the time zone of now",
         "_time.py",
-        "astimezone(zone).date()",
+        '_in_zone(to_utc(when, "now"), zone, "now").date()',
         "date()",
         "settings/test_cadence.py",
     ),
@@ -226,6 +226,20 @@ MUTANTS = (
         "        check_amendment(record, log)\n",
         "",
         FORGERIES,
+    ),
+    Mutant(
+        "a handle that the storage can't have made has nothing to revoke",
+        "sync/commit_protocol.py",
+        "        with suppress(InvalidKeyError):\n",
+        "        if True:\n",
+        REFUSALS,
+    ),
+    Mutant(
+        "a sync that was moved to the next day counts for its own",
+        "sync/schedule.py",
+        "    return min(record.synced_at, record.requested_at)",
+        "    return record.synced_at",
+        "sync/test_schedule.py",
     ),
     Mutant(
         "nothing is deleted while the files of the head are not there",
