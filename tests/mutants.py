@@ -138,7 +138,7 @@ MUTANTS = (
     ),
     Mutant(
         "after an unknown outcome nothing is discarded",
-        "sync/commit.py",
+        "sync/decision.py",
         "        if _is_certain(error):\n",
         "        if True:\n",
         CUT,
@@ -607,10 +607,10 @@ MUTANTS = (
     ),
     Mutant(
         "nothing stays staged after a certain refusal",
-        "sync/commit.py",
-        "            staged.close()\n",
+        "sync/decision.py",
+        "            discard()\n",
         "            pass\n",
-        "sync/test_refusals.py",
+        "sync/test_refusals.py maintenance/test_amending.py",
     ),
     Mutant(
         "a file is linked and never moved over another",
