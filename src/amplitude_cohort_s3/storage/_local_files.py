@@ -51,9 +51,12 @@ class FlushedFolders:
         if not folder.is_dir():
             self.make(folder.parent)
             try:
-                folder.mkdir(exist_ok=True)
+                folder.mkdir()
             except FileExistsError:
-                raise NotADirectoryError(folder) from None
+                # Another process made it, and may have removed it since, because it was empty:
+                # then this raises FileNotFoundError, and the caller tries again.
+                if is_symlink(folder) or not stat.S_ISDIR(folder.lstat().st_mode):
+                    raise NotADirectoryError(folder) from None
             self._flushed.discard(folder)
         if folder not in self._flushed:
             # Folders above the root, which others made, may be unreadable for us.
