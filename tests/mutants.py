@@ -405,18 +405,18 @@ MUTANTS = (
     Mutant(
         "the staged file is inspected first",
         "storage/local.py",
-        "        staged_exists = self._staging.path_of(staged).exists()\n"
+        "        staged_exists = status_of(self._staging.path_of(staged)) is not None\n"
         "        published = self._is_published(staged)\n",
         "        published = self._is_published(staged)\n"
-        "        staged_exists = self._staging.path_of(staged).exists()\n",
+        "        staged_exists = status_of(self._staging.path_of(staged)) is not None\n",
         STORAGE,
     ),
     Mutant(
         "a published handle is removed",
         "storage/local.py",
         "        self._staging.remove(temporary)\n"
-        "        return _info(staged.key, path)\n\n    def disc",
-        "        return _info(staged.key, path)\n\n    def disc",
+        "        return _info(staged.key, path, path.lstat())\n\n    def disc",
+        "        return _info(staged.key, path, path.lstat())\n\n    def disc",
         STORAGE,
     ),
     Mutant(
@@ -530,8 +530,8 @@ MUTANTS = (
     Mutant(
         "a discarded file stays discarded after a power cut",
         "storage/local.py",
-        "                sync_folder(folder)\n",
-        "                pass\n",
+        "            sync_nearest_folder(temporary)\n",
+        "            pass\n",
         POWER,
     ),
     Mutant(

@@ -23,6 +23,7 @@ from ._local_files import (
     no_such_names,
     status_of,
     sync_folder,
+    sync_nearest_folder,
     translated,
     walk,
 )
@@ -166,12 +167,10 @@ class LocalStorage(ComposeByReading):
 
     def discard(self, staged: StagedObject, /) -> None:
         temporary = self._staging.path_of(staged)
-        folder = temporary.parent
         with translated(temporary, staged.key, source=temporary):
             temporary.unlink(missing_ok=True)
             # Also if it was gone: another process may have died before it flushed that.
-            if status_of(folder) is not None:
-                sync_folder(folder)
+            sync_nearest_folder(temporary)
         self._staging.remove_empty_folders(temporary)
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
