@@ -86,7 +86,7 @@ MUTANTS = (
     ),
     Mutant(
         "the exit guard is checked",
-        "sync/plan.py",
+        "sync/exits.py",
         "    if exits > limit:",
         "    if False:",
         "sync/test_refusals.py",
