@@ -162,7 +162,7 @@ class LocalStorage(ComposeByReading):
                 raise ObjectExistsError(staged.key) from None
         # Also if another writer made the link: it may have died before the flush.
         sync_folder(path.parent)
-        self._staging.remove(temporary)
+        self._staging.remove_published(temporary)
         return _info(staged.key, path, path.lstat())
 
     def discard(self, staged: StagedObject, /) -> None:
@@ -185,7 +185,7 @@ class LocalStorage(ComposeByReading):
                 raise StagedGoneError(staged.key) from None
         sync_folder(path.parent)
         # If both names are links to one file already, replace() does nothing.
-        self._staging.remove(temporary)
+        self._staging.remove_published(temporary)
         return _info(staged.key, path, path.lstat())
 
     def delete(self, key: str, /) -> None:
