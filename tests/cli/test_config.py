@@ -158,7 +158,7 @@ def test_each_key_becomes_an_argument_of_the_library():
     )
     disk_storage = config.destinations["disk"].open_storage()
     assert isinstance(disk_storage, LocalStorage)
-    assert disk_storage.root == Path("etc/bucket")
+    assert disk_storage.root == Path("etc/bucket").absolute()
     in_bucket = config.destinations["warehouse"].open_storage()
     assert isinstance(in_bucket, S3Storage)
     assert in_bucket.client.meta.endpoint_url == "http://127.0.0.1:9000"
@@ -221,7 +221,7 @@ def test_all_faults_are_reported_at_once_with_their_places():
             "destinations.warehouse.existing must be one of 'members', 'stayed', 'previous', "
             "not 'all'"
         ),
-        "destinations.warehouse.name_style.separator must be one of ':', '-', not '.'",
+        "destinations.warehouse.name_style.separator must be one of ':', '-', '_', not '.'",
         (
             "destinations.warehouse.name_style.second is unknown; the keys in "
             "destinations.warehouse.name_style are separator, seconds, zulu"
