@@ -18,13 +18,16 @@ MembersAt = Callable[[int], Iterable[bytes]]
 ChangesAt = Callable[[int, DiffType], Iterable[bytes]]
 """A function that returns the keys in a file of changes, in order; empty if it is missing."""
 
-_LEADS = {(0, 3), (1, 3), (0, 2)}
+Allowed = set[tuple[int, ...]]
+"""The combinations of sides on which a user may be."""
+
+_LEADS: Allowed = {(0, 3), (1, 3), (0, 2)}
 """The sides of users who stayed, entered and exited: before, entering, exiting, now."""
 
-_LED = {(0,), (0, 1), (2,)}
+_LED: Allowed = {(0,), (0, 1), (2,)}
 """The same with the sides: now, entering, exiting."""
 
-_WILL_LEAD = {(0,), (1,), (0, 2)}
+_WILL_LEAD: Allowed = {(0,), (1,), (0, 2)}
 """The same with the sides: before, entering, exiting."""
 
 
@@ -65,5 +68,5 @@ def contradicted_link(
     return None
 
 
-def _has_only(allowed: set[tuple[int, ...]], *sides: Iterable[bytes]) -> bool:
+def _has_only(allowed: Allowed, *sides: Iterable[bytes]) -> bool:
     return all(found in allowed for found in sides_by_key(*sides))
