@@ -60,16 +60,19 @@ class Header:
         return mark in data or any(part in data for part in _ID_PARTS)
 
     def is_repeated_by(self, cells: Sequence[str]) -> bool:
-        """Return True if a row is a header again, perhaps with other properties or spellings.
+        """Return True if a row is a header again, perhaps with other spellings or in another order.
 
-        No user has an Amplitude id that is the name of the column. But a user id may be any
+        No user has an Amplitude id that is the name of a column. But a user id may be any
         text, so without Amplitude ids, all cells must be those of the header.
         """
         found = (cells[0].removeprefix("\ufeff"), *cells[1:])
         if "amplitude_id" not in self.names:
-            return found == self.cells
-        ids = [place for place, name in enumerate(self.names) if name in ID_COLUMNS]
-        return all(id_column(found[place]) == self.names[place] for place in ids)
+            return sorted(found) == sorted(self.cells)
+        named = {id_column(cell) for cell in found}
+        if not named.issuperset(name for name in self.names if name in ID_COLUMNS):
+            return False
+        cell = found[self.names.index("amplitude_id")]
+        return id_column(cell) is not None or cell in self.cells
 
 
 def read_header(
