@@ -42,7 +42,9 @@ class Header:
     """The cell of an id column, which shows where the header may be repeated."""
 
     def __attrs_post_init__(self) -> None:
-        places = tuple(map(self.names.index, self.columns))
+        # Files with thousands of columns exist, so no column is searched for.
+        place_of = {name: place for place, name in reversed([*enumerate(self.names)])}
+        places = tuple(place_of[name] for name in self.columns)
         is_whole = len(places) == len(self.names)
         object.__setattr__(self, "places", None if is_whole else places)
         ids = [name for name in ID_COLUMNS if name in self.names]

@@ -30,7 +30,7 @@ def _as_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _property_fault(name: str, earlier: Sequence[str]) -> str | None:
+def _property_fault(name: str, earlier: Collection[object]) -> str | None:
     """Return the fault of a property's column, or None."""
     for fault in kind_faults("a property's column", name, str):
         return fault
@@ -72,11 +72,13 @@ class RowSchema:
     header_style: Literal["documented", "api"] = "documented"
 
     def __attrs_post_init__(self) -> None:
-        faults = [
-            fault
-            for position, name in enumerate(self.properties)
-            if (fault := _property_fault(name, self.properties[:position])) is not None
-        ]
+        faults, earlier = list[str](), dict[str, None]()
+        for name in self.properties:
+            fault = _property_fault(name, earlier)
+            if fault is None:
+                earlier[name] = None
+            else:
+                faults.append(fault)
         if self.key not in self.columns:
             faults.append(f"the key {self.key!r} is not a column")
         if self.header_style not in _WRITTEN_IDS:
@@ -196,7 +198,8 @@ class RowSchema:
         if names == self.columns:
             return LineReader(table.reader, None, self.key_index)
         self.check_columns(found, fill=fill)
-        positions = tuple(names.index(c) if c in found else len(names) for c in self.columns)
+        place_of = dict(zip(found, table.reader.header.places or range(len(names)), strict=True))
+        positions = tuple(place_of.get(c, len(names)) for c in self.columns)
         return LineReader(table.reader, positions, self.key_index)
 
     def check_columns(self, columns: Collection[str], *, fill: bool) -> None:
