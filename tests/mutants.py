@@ -47,6 +47,11 @@ STORAGE = "storage"
 POWER = "storage/test_power_cuts.py"
 CLEAN_UP = "maintenance/test_clean_up.py"
 NETWORK = "s3/test_s3_network.py"
+REFUSALS = "sync/test_store_refusals.py"
+S3_REFUSALS = "s3/test_s3_refusals.py"
+FORGERIES = "log/test_amendment_rules.py"
+RACES = "maintenance/test_maintenance_races.py"
+FORGETTING = "maintenance/test_forgetting.py"
 
 MUTANTS = (
     Mutant(
@@ -81,7 +86,7 @@ MUTANTS = (
     ),
     Mutant(
         "the exit guard is checked",
-        "sync/plan.py",
+        "sync/exits.py",
         "    if exits > limit:",
         "    if False:",
         "sync/test_refusals.py",
@@ -100,8 +105,9 @@ MUTANTS = (
         "        pass\n    return all",
         "sync/test_recovery.py",
         also=(
-            "    return outcome\n\n\ndef finish(",
+            "    return _conclude(location, outcome)\n\n\ndef finish(",
             (
+                "    outcome = _conclude(location, outcome)\n"
                 "    if isinstance(record, SyncRecord) and not outcome.published:\n"
                 "        for one in staged_files(record):\n"
                 "            location.data.discard(one)\n"
@@ -150,6 +156,296 @@ MUTANTS = (
         "        if repeated is not None:",
         "        if False:",
         CUT,
+    ),
+    Mutant(
+        "a time of another class becomes a plain datetime",
+        "_time.py",
+        "    if type(utc) is datetime:",
+        "    if True:",
+        "sync/test_times.py",
+    ),
+    Mutant(
+        "a day is one of the time zone of now",
+        "_time.py",
+        "astimezone(zone).date()",
+        "date()",
+        "settings/test_cadence.py",
+    ),
+    Mutant(
+        "the offset of this machine stands for its time zone",
+        "_time.py",
+        "        zone = None  # astimezone",
+        "        pass  # astimezone",
+        "settings/test_cadence.py",
+    ),
+    Mutant(
+        "a file of an object that the store refuses counts as lost",
+        "sync/commit_protocol.py",
+        "        except _REFUSALS as error:\n            on_refusal(error)\n",
+        "        except ZeroDivisionError as error:\n            on_refusal(error)\n",
+        REFUSALS,
+    ),
+    Mutant(
+        "a refused caller never makes a sync void",
+        "sync/commit_protocol.py",
+        "_REFUSALS = (ObjectRefusedError, ObjectTooLargeError, InvalidKeyError)",
+        "_REFUSALS = (ObjectRefusedError, ObjectTooLargeError, InvalidKeyError, OSError)",
+        REFUSALS,
+    ),
+    Mutant(
+        "a key that can't be inspected is not a published file",
+        "sync/commit_protocol.py",
+        "    except _REFUSALS:\n        # Its key",
+        "    except ZeroDivisionError:\n        # Its key",
+        REFUSALS,
+    ),
+    Mutant(
+        "an abandoned entry is revoked first",
+        "sync/commit_protocol.py",
+        "    published = _revoke(location.data, staged_files(record))\n",
+        "    published = False\n",
+        REFUSALS,
+    ),
+    Mutant(
+        "an abandoned amendment is revoked first",
+        "sync/commit_protocol.py",
+        "            if not _revoke(location.data, [replacement(file)])\n",
+        "",
+        REFUSALS,
+    ),
+    Mutant(
+        "a sync is void only if not everything was published",
+        "sync/commit_protocol.py",
+        "    return all(_state(storage, s) is StagedState.PUBLISHED for s in staged)",
+        "    return False",
+        REFUSALS,
+    ),
+    Mutant(
+        "an amendment is checked before it is carried out",
+        "sync/commit_protocol.py",
+        "        check_amendment(record, log)\n",
+        "",
+        FORGERIES,
+    ),
+    Mutant(
+        "an amendment is checked before it is recorded",
+        "sync/amend.py",
+        "        check_amendment(amendment, log)\n",
+        "        pass\n",
+        "maintenance/test_amending.py",
+    ),
+    Mutant(
+        "an amendment removes only files older than the head",
+        "log/amendment_rules.py",
+        "        if name.synced_at >= head.synced_at:",
+        "        if False:",
+        FORGERIES,
+    ),
+    Mutant(
+        "an amendment removes only files that a record names",
+        "log/amendment_rules.py",
+        "            return key in record.keys\n        begun",
+        "            return True\n        begun",
+        FORGERIES,
+    ),
+    Mutant(
+        "an amendment names the amendment before it",
+        "log/amendment_rules.py",
+        "    if amendment.earlier != head.amendment:",
+        "    if False:",
+        FORGERIES,
+    ),
+    Mutant(
+        "an amendment continues the head",
+        "log/amendment_rules.py",
+        "    if amendment.previous != head.ref:",
+        "    if False:",
+        FORGERIES,
+    ),
+    Mutant(
+        "an amendment does what its purpose does",
+        "log/amendment_rules.py",
+        '    if (prunes, forgets) != (amendment.purpose == "prune", amendment',
+        '    if False and (0, 0) != (amendment.purpose == "prune", amendment',
+        FORGERIES,
+    ),
+    Mutant(
+        "an amendment changes no counts without a file",
+        "log/amendment_rules.py",
+        "    if amendment.counts and not amendment.replaced:",
+        "    if False:",
+        FORGERIES,
+    ),
+    Mutant(
+        "a replaced file has fewer rows",
+        "log/amendment_rules.py",
+        "            if file.rows >= record.files[name.diff_type].rows:",
+        "            if False:",
+        FORGERIES,
+    ),
+    Mutant(
+        "members are replaced together with their count",
+        "log/amendment_rules.py",
+        "            if record.number not in amendment.counts and",
+        "            if False and",
+        FORGERIES,
+    ),
+    Mutant(
+        "counts are those of published syncs",
+        "log/amendment_rules.py",
+        "        if not 0 < number < amendment.number or not log.outcome(number).published:",
+        "        if False:",
+        FORGERIES,
+    ),
+    Mutant(
+        "an amendment raises no count",
+        "log/amendment_rules.py",
+        "    if counts.members > record.members or",
+        "    if False or",
+        FORGERIES,
+    ),
+    Mutant(
+        "an amendment raises no count of members before",
+        "log/amendment_rules.py",
+        " or counts.members_before > record.members_before:",
+        ":",
+        FORGERIES,
+    ),
+    Mutant(
+        "a count of members is that of its file",
+        "log/amendment_rules.py",
+        "            and (counts.members, counts.members_sha256) != (file.rows, file.sha256)\n",
+        "            and False\n",
+        FORGERIES,
+    ),
+    Mutant(
+        "the counts of two syncs agree",
+        "log/amendment_rules.py",
+        "    if before and counts.members_before != before.members:",
+        "    if False:",
+        FORGERIES,
+    ),
+    Mutant(
+        "an amendment's handle belongs to its file",
+        "log/amendments.py",
+        " or f.staged.key != f.key for f",
+        " for f",
+        FORGERIES,
+    ),
+    Mutant(
+        "an adopted sync is the first of its log",
+        "log/records.py",
+        "        if self.adopted and self.number != 1:",
+        "        if False:",
+        FORGERIES,
+    ),
+    Mutant(
+        "a record is newer than the head before it",
+        "sync/commit_protocol.py",
+        "    if head is not None and record.synced_at <= head.synced_at:",
+        "    if False:",
+        FORGERIES,
+    ),
+    Mutant(
+        "times of published syncs grow",
+        "history/_log_checks.py",
+        "        if head is not None and record.synced_at <= head.synced_at:",
+        "        if False:",
+        FORGERIES,
+    ),
+    Mutant(
+        "the search and the counts use a listing during which the log did not change",
+        "history/read.py",
+        "        if log.newest == before.newest:",
+        "        if True:",
+        RACES,
+    ),
+    Mutant(
+        "forget and prune search again if another writer came first",
+        "maintenance/_retries.py",
+        "            if not left or location.read_log().newest == before:",
+        "            if True:",
+        RACES,
+    ),
+    Mutant(
+        "the data is listed before the log",
+        "history/read.py",
+        "    listed = list(_list_files(location, window))\n    log = location.read_log()\n",
+        "    log = location.read_log()\n    listed = list(_list_files(location, window))\n",
+        "history/test_read_history.py",
+    ),
+    Mutant(
+        "an empty id matches nobody in forget",
+        "maintenance/_search.py",
+        'for one in people) - {""}',
+        "for one in people)",
+        FORGETTING,
+    ),
+    Mutant(
+        "an empty key matches nobody in forget",
+        "maintenance/_search.py",
+        'for key in _count_rows(file, subjects)} - {""}',
+        "for key in _count_rows(file, subjects)}",
+        FORGETTING,
+    ),
+    Mutant(
+        "a file that was not replaced is an error in forget",
+        "maintenance/_rewrite.py",
+        "    if outcome.lost:",
+        "    if False:",
+        REFUSALS,
+    ),
+    Mutant(
+        "members_before is amended though the sync before is pruned",
+        "maintenance/_rewrite.py",
+        "record.members_before - len(_subjects_before(found, sync))",
+        "record.members_before",
+        FORGETTING,
+    ),
+    Mutant(
+        "the staged file is inspected first",
+        "storage/local.py",
+        "        staged_exists = self._staging.path_of(staged).exists()\n"
+        "        published = self._is_published(staged)\n",
+        "        published = self._is_published(staged)\n"
+        "        staged_exists = self._staging.path_of(staged).exists()\n",
+        STORAGE,
+    ),
+    Mutant(
+        "a published handle is removed",
+        "storage/local.py",
+        "        self._staging.remove(temporary)\n"
+        "        return _info(staged.key, path)\n\n    def disc",
+        "        return _info(staged.key, path)\n\n    def disc",
+        STORAGE,
+    ),
+    Mutant(
+        "a name that the file system forbids is refused",
+        "storage/_local_files.py",
+        "_IMPOSSIBLE_NAME = (errno.EINVAL, errno.EILSEQ)",
+        "_IMPOSSIBLE_NAME = ()",
+        STORAGE,
+    ),
+    Mutant(
+        "parts are equal on stores other than AWS (S3)",
+        "storage/s3/storage.py",
+        "        if self._bucket.is_aws:\n            return plan_parts",
+        "        if True:\n            return plan_parts",
+        S3_REFUSALS,
+    ),
+    Mutant(
+        "a refused object is certain after any failure (S3)",
+        "storage/s3/_write_once.py",
+        "if is_object_refused(error) or (first",
+        "if (first",
+        S3_REFUSALS,
+    ),
+    Mutant(
+        "uploads outside the prefix are kept (S3)",
+        "storage/s3/_bucket_reads.py",
+        '                if upload["Key"].startswith(prefix):',
+        "                if True:",
+        "s3/test_s3_storage.py",
     ),
     Mutant(
         "an entry of the log contains its digest",
@@ -241,8 +537,8 @@ MUTANTS = (
     Mutant(
         "a record is on the disk before anybody acts on it",
         "sync/commit_protocol.py",
-        "    location.log.create(record.key, record.to_bytes())\n    return carry_out",
-        "    return carry_out",
+        "    location.log.create(record.key, record.to_bytes())\n\n\ndef _log_before",
+        "    pass\n\n\ndef _log_before",
         POWER,
     ),
     Mutant(
@@ -268,6 +564,49 @@ MUTANTS = (
         STORAGE,
     ),
     Mutant(
+        "an unmounted root is no empty bucket",
+        "storage/_local_root.py",
+        "            if not any(self.path.iterdir()):\n",
+        "            if False:\n",
+        STORAGE,
+    ),
+    Mutant(
+        "a root is not made again during a call",
+        "storage/_local_files.py",
+        "                self._check_root()\n",
+        "                pass\n",
+        STORAGE,
+    ),
+    Mutant(
+        "a listing shows the key that was written",
+        "storage/_local_staging.py",
+        "        check_spelling(path, self._folder, key)\n",
+        "",
+        STORAGE,
+    ),
+    Mutant(
+        "no key gets the file of another letter case",
+        "storage/_local_staging.py",
+        "        if self._ignores_case:\n",
+        "        if False:\n",
+        STORAGE,
+    ),
+    Mutant(
+        "a link in place of a staged file is refused",
+        "storage/_local_staging.py",
+        "        self._check_not_linked(path)\n        return path\n",
+        "        return path\n",
+        STORAGE,
+    ),
+    Mutant(
+        "forget covers staged files of any age",
+        "maintenance/forget.py",
+        "discard_leftovers(location, None)",
+        "discard_leftovers(location, LEFTOVER_AGE)",
+        CLEAN_UP,
+        also=("import discard_leftovers\n", "import LEFTOVER_AGE, discard_leftovers\n"),
+    ),
+    Mutant(
         "clean-up leaves what an unfinished record names",
         "sync/leftovers.py",
         "if not any(i.is_same(staged) for staged in named)",
@@ -277,7 +616,7 @@ MUTANTS = (
     Mutant(
         "forget discards what is staged",
         "maintenance/forget.py",
-        "    discard_leftovers(location, timedelta(0))\n",
+        "    discard_leftovers(location, None)\n",
         "",
         CLEAN_UP,
     ),
@@ -322,8 +661,8 @@ MUTANTS = (
     Mutant(
         "a refusal after a lost answer is not final (S3)",
         "storage/s3/_write_once.py",
-        "if failure is None and not contested and is_refusal(error):",
-        "if not contested and is_refusal(error):",
+        "first = failure is None and not contested",
+        "first = not contested",
         "s3/test_s3_faults.py",
     ),
     Mutant(

@@ -55,10 +55,11 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\0
 @given(TEXT, st.lists(st.tuples(TEXT, TEXT), max_size=3))
 def test_every_text_of_a_table_is_escaped(title: str, rows: list[tuple[str, str]]):
     reader = Reader()
-    reader.feed(html_table(title, ("<a>", "&b"), rows))
+    reader.feed(html_table(title, ("<a>", "&b"), rows, ["<note>", "&c"]))
     reader.close()
-    assert reader.texts == [title, "<a>", "&b", *[cell for row in rows for cell in row]]
-    assert set(reader.tags) <= {"table", "caption", "thead", "tbody", "tr", "th", "td"}
+    cells = [cell for row in rows for cell in row]
+    assert reader.texts == [f"{title}<note>&c", "<a>", "&b", *cells]
+    assert set(reader.tags) <= {"table", "caption", "br", "thead", "tbody", "tr", "th", "td"}
 
 
 def test_a_plan_shows_counts_and_keys_but_no_user():

@@ -63,8 +63,18 @@ EXAMPLES = [
     errors.BucketNotFoundError("my-bucket"),
     errors.AccessDeniedError("my-bucket", KEY, "s3:PutObject"),
     errors.CredentialsError("ExpiredToken"),
+    errors.CredentialsUnavailableError(
+        "EndpointConnectionError",
+        "AssumeRole",
+        hint="Check the network, or run the same again later",
+    ),
     errors.StoreUnavailableError("my-bucket", "SlowDown"),
     errors.StoreRefusedError("my-bucket", KEY, "PutObject", "InvalidRequest"),
+    errors.ObjectRefusedError(
+        KEY,
+        "the store refuses CompleteMultipartUpload with the code InvalidPart",
+        "Look up the code in the store's documentation",
+    ),
     errors.FileAccessError(
         "/data/cohorts",
         "belongs to the account 0 and refuses the account 1000",
@@ -112,6 +122,7 @@ VARIANTS = [
     errors.ConfigurationError("diff_members", ("max_exits must be at least 0, not -1",)),
     errors.InvalidPolicyError("it would have 2 bytes, 1 more than S3's limit of 1", "Shorten it"),
     errors.MissingExtraError("smart_open[azure]"),
+    errors.SyncVoidError(RECORD, AT, "the file can't be stored by anyone: InvalidPart. Look it up"),
     errors.MalformedCsvError(None, "the rows are not sorted", "Sort them", KEY),
     errors.MalformedCsvError(1, "it has 2 values, but there are 3 columns", "Add it", unit="row"),
     errors.MalformedCsvError(None, "there is no header"),
@@ -127,6 +138,9 @@ VARIANTS = [
     errors.AccessDeniedError("my-bucket", KEY, "s3:GetObject"),
     errors.AccessDeniedError("my-bucket", KEY, "kms:Decrypt"),
     errors.CredentialsError("NoCredentialsError"),
+    errors.CredentialsError(
+        "ProfileNotFound", details="there is no profile 'etl'", hint="Set AWS_PROFILE to 'main'"
+    ),
     errors.StoreRefusedError("my-bucket", None, "ListObjectsV2", "RequestTimeTooSkewed"),
     errors.AmplitudeLimitError("downloads", 500, 500),
     errors.AmplitudeLimitError("downloads", 500, 500, resets_at=LATER),
@@ -156,6 +170,7 @@ RETRYABLE = {
     errors.AmplitudeTimeoutError,
     errors.AmplitudeUnavailableError,
     errors.ConcurrentSyncError,
+    errors.CredentialsUnavailableError,
     errors.ExportFailedError,
     errors.InvalidResponseError,
     errors.StoreUnavailableError,
@@ -250,6 +265,7 @@ def test_every_raised_class_derives_from_a_builtin(cls):
         (errors.ConcurrentSyncError, FileExistsError),
         (errors.AccessDeniedError, PermissionError),
         (errors.CredentialsError, PermissionError),
+        (errors.CredentialsUnavailableError, ConnectionError),
         (errors.AmplitudeAccessDeniedError, PermissionError),
         (errors.UnknownOutcomeError, OSError),
         (errors.UnsuitableStorageError, OSError),

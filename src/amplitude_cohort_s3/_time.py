@@ -1,13 +1,17 @@
-"""Conversion of aware datetimes to UTC."""
+"""Conversion of aware datetimes to UTC, and the calendar day of a moment."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timezone
 
 from ._arguments import check_kind
 from .errors import NaiveDatetimeError
 
 
 def to_utc(when: datetime, argument: str) -> datetime:
-    """Return the same moment in UTC.
+    """Return the same moment in UTC, as a plain datetime.
+
+    Every public function that takes a time calls this first. A subclass may carry more than
+    a datetime: a ``pandas.Timestamp`` has nanoseconds, which ``replace`` keeps and
+    ``isoformat`` writes. They are cut off, as names and records have at most microseconds.
 
     Args:
         when: A datetime of any time zone.
@@ -21,4 +25,26 @@ def to_utc(when: datetime, argument: str) -> datetime:
     check_kind(argument, when, datetime, hint)
     if when.tzinfo is None or when.utcoffset() is None:
         raise NaiveDatetimeError(argument)
-    return when.astimezone(UTC)
+    utc = when.astimezone(UTC)
+    if type(utc) is datetime:
+        return utc
+    fields = (utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond)
+    return datetime(*fields, tzinfo=UTC)
+
+
+def days_of(now: datetime, *others: datetime) -> list[date]:
+    """Return the calendar days of some moments, in the time zone of the first.
+
+    A ``datetime`` from ``datetime.now().astimezone()`` has no zone but a fixed offset, which
+    is wrong for moments before the last change to or from summer time. So an offset that is
+    this machine's at that moment stands for the machine's own zone.
+
+    Args:
+        now: An aware datetime, in the time zone that determines the days.
+        others: Other aware datetimes, in any time zone.
+    """
+    zone = now.tzinfo
+    is_offset = isinstance(zone, timezone) and zone is not UTC
+    if is_offset and now.utcoffset() == to_utc(now, "now").astimezone().utcoffset():
+        zone = None  # astimezone(None) uses the rules of the machine's zone.
+    return [to_utc(when, "now").astimezone(zone).date() for when in (now, *others)]

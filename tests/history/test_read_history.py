@@ -1,9 +1,10 @@
 """Reading a bucket: two listings, no file, and a reason for every object that is skipped."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from attrs import evolve
+from interleaving import calls_of, interrupted
 from random_history import TIMES, build, random_cohorts
 
 from amplitude_cohort_s3 import (
@@ -180,3 +181,21 @@ def test_a_stream_without_a_project_is_read(storage):
 
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+
+
+def test_a_sync_that_is_published_between_the_listings_is_in_the_log_or_not_seen(bucket):
+    """The data is listed before the log, so every sync that is seen has its record."""
+    storage, sync = bucket
+
+    def publish(store):
+        now = TIMES[-1] + timedelta(hours=1)
+        sync_cohort(sync, [("1", "ann", "")], store, clock=lambda: now, max_exits=1000)
+
+    calls = calls_of(lambda s: read_history(s, sync.stream), storage)
+    syncs = len(read_history(storage, sync.stream))
+    for at in range(len(calls)):
+        history = interrupted(lambda s: read_history(s, sync.stream), storage, at, publish)
+        assert [history.record(one) for one in history].count(None) == 0
+        syncs += 1
+        assert syncs - 1 <= len(history) <= syncs
+        assert history.unpublished == ()

@@ -25,6 +25,7 @@ from amplitude_cohort_s3 import (
     adopt,
     forget,
     plan_forget,
+    prune,
     read_history,
     recover,
     sync_cohort,
@@ -250,3 +251,47 @@ def test_files_that_amplitude_wrote_are_rewritten_too(adopted):
         sync_ids(storage, {2}, 100)
         assert all_members(storage) == [{2}, {2}]
         assert_invariants(storage, STREAM)
+
+
+def test_an_empty_id_matches_nobody():
+    """Members without a user id have an empty cell, and so has an empty line of a list of ids."""
+    storage = MemoryStorage()
+    members = [("1", ""), ("2", "bob"), ("3", "")]
+    sync_cohort(SYNC, members, storage, synced_at=START, clock=clock_at(START))
+    before = read_history(storage, STREAM).members_at(START).to_list()
+    for ids in ([""], ["", "nobody"], [" ".strip()]):
+        assert forget(storage, STREAM, ids, by="user_id").people == 0
+    assert read_history(storage, STREAM).members_at(START).to_list() == before
+    receipt = forget(storage, STREAM, ["", "bob"], by="user_id")
+    assert receipt.people == 1
+    assert [row[0] for row in read_history(storage, STREAM).members_at(START)] == ["1", "3"]
+
+
+def test_a_subject_without_a_key_takes_nobody_along():
+    """A foreign file may have rows without the key by which members are matched."""
+    storage = MemoryStorage()
+    sync_all(storage, [{1, 2}])
+    key = STREAM.name(START.replace(year=2020), DiffType.EXISTING, SYNC.name_style).key("cohorts")
+    storage.create(key, b"amplitude_id,user_id\n,ann\n,zoe\n")
+    assert forget(storage, STREAM, ["ann"], by="user_id").people == 0
+    assert b"ann" not in all_bytes(storage)
+    assert b"zoe" in all_bytes(storage)
+
+
+@pytest.mark.parametrize("meaning", ExistingMeaning)
+def test_the_count_before_a_sync_is_right_though_the_sync_before_is_pruned(meaning):
+    cohorts = [{1, 2, 3}, {1, 2, 3, 4}, {2, 3, 4}, {2, 3, 4, 5}]
+    storage = MemoryStorage()
+    sync_all(storage, cohorts, meaning=meaning)
+    prune(storage, STREAM, before=moment(1), keep="nothing", clock=LATER)
+    history = read_history(storage, STREAM)
+    first = history[0]
+    assert history.has_gap_before(first) or history.record(first).previous is not None
+    forget_ids(storage, 1, 2)
+    history = read_history(storage, STREAM)
+    for sync in history:
+        number = sync.synced_at.minute
+        record = history.record(sync)
+        assert record.members == len(cohorts[number] - {1, 2})
+        assert record.members_before == len(cohorts[number - 1] - {1, 2})
+    assert history.verify() == ()

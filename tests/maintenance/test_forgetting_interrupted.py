@@ -204,16 +204,6 @@ class Overtaken(FaultyStorage):
         return super().create(key, data)
 
 
-def test_forgetting_that_loses_against_a_sync_leaves_nothing():
-    storage = prepared("memory", None, 0)
-    with pytest.raises(ConcurrentSyncError):
-        forget_two(Overtaken(storage, lambda: sync_more(storage)))
-    assert all_members(storage) == [*CUT, {3, 6}]
-    assert not vars(storage)["_staged"]
-    forget_two(storage)
-    assert all_members(storage) == [*without(CUT, 1, 4), {3, 6}]
-
-
 def test_a_sync_that_began_earlier_can_not_restore_a_subject():
     """Its diff is against members who are forgotten meanwhile: it must not be published."""
     storage = prepared("memory", None, 0)

@@ -7,11 +7,11 @@ import re
 import zlib
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import pytest
 from botocore import exceptions as botocore
-from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 from servers import Server
@@ -21,6 +21,7 @@ from amplitude_cohort_s3.storage import ObjectInfo, StagedObject, StagedState
 from amplitude_cohort_s3.storage.s3 import _parts
 from amplitude_cohort_s3.storage.s3 import errors as s3_errors
 from amplitude_cohort_s3.storage.s3 import storage as module
+from amplitude_cohort_s3.storage.s3._bucket_reads import BucketReads
 from amplitude_cohort_s3.storage.s3._conditional_writes import PROBE_NAME
 from amplitude_cohort_s3.storage.s3._parts import part_size_of, plan_parts, split_into_parts
 from amplitude_cohort_s3.storage.s3.errors import translate
@@ -76,6 +77,11 @@ def test_the_repr_contains_no_credentials():
     assert repr(storage) == "S3Storage('bucket')"
 
 
+def client_of(endpoint: str) -> Any:
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    return boto3.client("s3", "eu-west-1", endpoint_url=endpoint, **keys)
+
+
 @pytest.mark.parametrize(
     ("endpoint", "keys"),
     [
@@ -87,17 +93,21 @@ def test_the_repr_contains_no_credentials():
 )
 def test_only_stores_other_than_aws_are_probed_beside_the_first_key(endpoint: str, keys: list[str]):
     sent: list[dict] = []
+    client = client_of(endpoint)
 
-    class Client:
-        meta = SimpleNamespace(endpoint_url=endpoint, config=Config())
+    def note(params: dict, **_: object) -> None:
+        sent.append(params)
 
-        def put_object(self, **request: object) -> dict[str, str]:
-            sent.append(request)
-            if request["Key"].endswith(PROBE_NAME):
-                raise client_error("AccessDenied", status=403)
-            return {"ETag": '"1"'}
+    def answer(**_: object) -> tuple[object, dict]:
+        if sent[-1]["Key"].endswith(PROBE_NAME):
+            return SimpleNamespace(status_code=403), client_error(
+                "AccessDenied", status=403
+            ).response
+        return SimpleNamespace(status_code=200), {"ETag": '"1"', "ResponseMetadata": {}}
 
-    storage = S3Storage("bucket", client=Client())
+    client.meta.events.register("provide-client-params.s3.PutObject", note)
+    client.meta.events.register("before-call.s3.PutObject", answer)
+    storage = S3Storage("bucket", client=client)
     with contextlib.suppress(errors.AccessDeniedError):
         storage.create("path/a", b"")
         storage.create("path/b", b"")
@@ -150,8 +160,10 @@ TRANSLATIONS = [
         "EndpointConnectionError",
     ),
     (client_error("EntityTooLarge"), errors.ObjectTooLargeError, "more than"),
+    (client_error("InvalidPart"), errors.ObjectRefusedError, "with the code InvalidPart"),
+    (client_error("EntityTooSmall"), errors.ObjectRefusedError, "'key' can't be stored by anyone"),
     (client_error("InvalidRequest"), errors.StoreRefusedError, "PutObject of 'key'"),
-    (botocore.ParamValidationError(report="x"), errors.StoreRefusedError, "ParamValidation"),
+    (botocore.ParamValidationError(report="x"), errors.ConfigurationError, "not valid"),
     (botocore.FlexibleChecksumError(error_msg="x"), errors.ObjectChangedError, "'key'"),
 ]
 
@@ -179,21 +191,18 @@ def test_an_upload_of_too_many_bytes_is_refused(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_composed_object_of_too_many_bytes_is_refused_before_a_request():
-    class Client:
-        meta = SimpleNamespace(endpoint_url="http://127.0.0.1", config=Config())
-
     def parts(size: int, count: int = 1) -> list[ObjectInfo]:
         return [ObjectInfo(key=f"p/{n}", size=size, url="") for n in range(count)]
 
-    storage = S3Storage("bucket", client=Client())
+    storage = S3Storage("bucket", client=client_of("http://127.0.0.1"))
     assert storage.max_object_bytes == 5 << 40
     with pytest.raises(errors.ObjectTooLargeError) as large:
         storage.compose("key", parts((5 << 40) + 1))
     assert large.value.limit == 5 << 40
+    storage = S3Storage("bucket", client=client_of("https://s3.eu-west-1.amazonaws.com"))
     with pytest.raises(errors.ObjectTooLargeError) as many:
         storage.compose("key", parts(6 * MIB, 10_001))
     assert (many.value.found, many.value.limit, many.value.unit) == (10_001, 10_000, "parts")
-    Client.meta.endpoint_url = "https://s3.eu-west-1.amazonaws.com"
     with pytest.raises(errors.ObjectTooLargeError) as larger:
         storage.compose("key", parts(50_000 << 30, 2))
     assert larger.value.limit == 10_000 * (5 << 30)
@@ -239,7 +248,10 @@ class TestParts:
             assert stream.read() == data
         assert storage.publish(staged).size == 16 * MIB
 
-    def test_compose_reads_only_ranges_that_are_too_small_to_copy(self, storage: S3Storage):
+    def test_compose_reads_only_ranges_that_are_too_small_to_copy(
+        self, storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(BucketReads, "is_aws", True)  # others may need equal parts
         sizes = (40 * MIB, 3, 30 * MIB)
         parts = [storage.create(f"parts/{n}", bytes(size)) for n, size in enumerate(sizes)]
         sent: list[tuple[str, dict]] = []
@@ -268,7 +280,7 @@ class TestParts:
             lambda params, **_: sent.append(params),
         )
         staged = storage.compose("key", [part])
-        assert staged.handle["parts"].endswith(":AAAAAA==")
+        assert staged.handle["parts"].split(",")[0].endswith(":AAAAAA==")
         storage.publish(staged)
         assert sent[0]["MultipartUpload"]["Parts"][0]["ChecksumCRC32"] == "AAAAAA=="
 
@@ -418,6 +430,23 @@ def test_uploads_are_listed_by_prefix_with_their_times(server: str, request: pyt
         "cohorts-of-others/a": StagedState.STAGED,
         "a": StagedState.STAGED,
     }
+
+
+@pytest.mark.servers
+def test_uploads_outside_the_path_are_kept_though_the_store_lists_them(storage: S3Storage):
+    """Some stores ignore the prefix of this listing."""
+    staged = {key: storage.stage(key, [b"x"]) for key in ("cohorts/a", "cohorts-of-others/a", "a")}
+    storage.client.meta.events.register(
+        "provide-client-params.s3.ListMultipartUploads",
+        lambda params, **_: {**params, "Prefix": ""},
+    )
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    cleaned = storage.clean_up_uploads("cohorts", older_than=timedelta(hours=1), now=tomorrow)
+    assert cleaned == ("cohorts/a",)
+    assert storage.inspect(staged["cohorts-of-others/a"]) is StagedState.STAGED
+    assert storage.inspect(staged["a"]) is StagedState.STAGED
+    with pytest.raises(errors.NaiveDatetimeError):
+        storage.clean_up_uploads(older_than=timedelta(0), now=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
 @pytest.mark.servers

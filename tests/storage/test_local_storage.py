@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from amplitude_cohort_s3.errors import (
     InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectRefusedError,
     StagedGoneError,
     UnsuitableStorageError,
 )
@@ -104,6 +106,15 @@ def test_publish_completes_a_publish_that_died_after_its_link(local, monkeypatch
     assert staged_files(local) == []
 
 
+def test_replace_removes_a_handle_whose_file_is_published_already(local):
+    """Renaming one of two links to the same file does nothing, so the handle would stay."""
+    staged = local.stage("k", [b"x"])
+    os.link(staged_path(local, staged), local.root / "k")
+    local.replace(staged)
+    assert keys(local) == ["k"]
+    assert staged_files(local) == []
+
+
 def test_a_file_restored_from_a_backup_is_recognised_by_its_bytes(local):
     staged = local.stage("k", [b"data"])
     local.publish(staged)
@@ -123,6 +134,44 @@ def test_a_folder_under_the_key_counts_as_another_object(local):
     for _ in range(2):
         assert local.inspect(staged) is StagedState.TAKEN
         local.discard(staged)
+
+
+def test_a_file_that_is_published_during_inspect_is_never_gone(local, monkeypatch):
+    """A publisher makes the link and then removes the staged file: look in this order too."""
+    real, seen = os.stat, []
+
+    def inspect(staged, publish_at):
+        def stat_and_publish(*args, **kwargs):
+            seen.append(args)
+            if len(seen) - 1 == publish_at:
+                monkeypatch.setattr(os, "stat", real)
+                LocalStorage(local.root).publish(staged)
+            return real(*args, **kwargs)
+
+        seen.clear()
+        monkeypatch.setattr(os, "stat", stat_and_publish)
+        state = local.inspect(staged)
+        monkeypatch.setattr(os, "stat", real)
+        return state
+
+    assert inspect(local.stage("k", [b"data"]), None) is StagedState.STAGED
+    assert len(seen) >= 2
+    for look in range(len(seen)):
+        staged = local.stage(f"k{look}", [b"data"])
+        assert inspect(staged, look) in (StagedState.STAGED, StagedState.PUBLISHED)
+
+
+def test_a_handle_is_used_up_by_replace_though_it_was_published_before(local):
+    """Its link and the new name are one file then, and a rename of the two does nothing."""
+    first = local.stage("k", [b"first"])
+    (path,) = staged_files(local)
+    os.link(path, local.root / "k")
+    local.replace(first)
+    assert staged_files(local) == []
+    local.replace(local.stage("k", [b"second"]))
+    with pytest.raises(StagedGoneError):
+        local.replace(first)
+    assert (local.root / "k").read_bytes() == b"second"
 
 
 def raise_error(error):
@@ -157,6 +206,35 @@ def test_other_errors_of_the_disk_are_raised_unchanged(local, monkeypatch, code)
         local.publish(staged)
     assert not isinstance(caught.value, StagedGoneError)
     assert local.inspect(staged) is StagedState.STAGED
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EILSEQ])
+def test_a_name_that_the_file_system_forbids_is_refused_before_anything_is_stored(
+    local, monkeypatch, code
+):
+    """exFAT, NTFS and others forbid a colon, and answer so only when a file is created."""
+
+    def checked(real, position):
+        def act(*args, **kwargs):
+            if ":" in Path(args[position]).name:
+                raise OSError(code, os.strerror(code))
+            return real(*args, **kwargs)
+
+        return act
+
+    for name, position in {"open": 0, "mkdir": 0, "link": 1}.items():
+        monkeypatch.setattr(os, name, checked(getattr(os, name), position))
+    key = "p/1_a_2026-11-23T14:05_existing.csv"
+    with pytest.raises(ObjectRefusedError, match=r'NameStyle\(separator="-"\)') as caught:
+        local.stage(key, (pytest.fail("the chunks were read") for _ in [1]))
+    assert caught.value.key == key
+    assert staged_files(local) == []
+    with pytest.raises(ObjectRefusedError):
+        local.create(key, b"x")
+    assert keys(local) == []
+    assert staged_files(local) == []
+    allowed = local.stage(key.replace(":", "-"), [b"x"])
+    assert local.publish(allowed).size == 1
 
 
 def test_nothing_is_staged_where_hard_links_are_impossible(local, monkeypatch):

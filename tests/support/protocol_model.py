@@ -3,9 +3,10 @@
 Each of several writers tries one sync. At any moment any of them may do its next step, or
 stop for ever. The explored runs therefore include a crash between any two steps, a slow
 writer that continues after others finished its sync, and a request that arrives long after
-its sender gave up. Four disturbances are modelled explicitly: the answer to a ``create`` gets
-lost, a rule of the bucket aborts an upload, another tool creates a file under a name of the
-stream, and old syncs are pruned.
+its sender gave up. Five disturbances are modelled explicitly: the answer to a ``create`` gets
+lost, a rule of the bucket aborts an upload, the store refuses an object from everybody, another
+tool creates a file under a name of the stream, and old syncs are pruned. Other processes
+abandon an unfinished entry, or forget a person: they search all files and add an amendment.
 
 A sync has two files instead of three, because only the order matters: ``existing`` comes last.
 
@@ -20,6 +21,8 @@ from typing import Any, NamedTuple
 
 FILES = 2
 FREE, FOREIGN = -1, -2
+FORGETTER = -3
+"""The writer of an amendment."""
 
 NONE = 0
 """The number of the record before the first."""
@@ -40,6 +43,9 @@ RULES = {
     "one outcome key": "published and void are written to one key",
     "obey the outcome": "a process adopts an outcome that exists",
     "data, then log": "readers list the data first and the log second",
+    "refused is lost": "a file that the store refuses from everybody counts as not published",
+    "abandon revokes": "an entry is abandoned only after its staged files are discarded",
+    "settled search": "forget searches a listing during which the log did not change",
 }
 """The rules of the protocol. Without any one of them an invariant is violated."""
 
@@ -52,8 +58,10 @@ class World(NamedTuple):
     """The stored objects, and the disturbances that may still happen.
 
     A record is its writer and the number of the head that it continues. An outcome is
-    ``""``, ``"P"``, ``"V"``. A handle (writer * FILES + file) is ``-`` before it is staged,
-    ``s`` staged, ``p`` published, ``g`` gone. A name (time * FILES + file) is free,
+    ``""``, ``"P"``, ``"V"``, or ``"A"`` of an amendment, which changes the head. A handle
+    (writer * FILES + file) is ``-`` before it is staged, ``s`` staged, ``r`` staged but refused
+    by the store, ``p`` published, ``g`` gone. ``covered`` are the writers whose files the
+    amendment has searched. A name (time * FILES + file) is free,
     foreign, or has the handle of its file.
     """
 
@@ -64,11 +72,23 @@ class World(NamedTuple):
     aborts: int
     foreign_files: int
     prunings: int
+    refusals: int = 0
     disturbed: bool = False
+    covered: frozenset[int] = frozenset()
 
     def head_before(self, number: int) -> int:
-        """Return the number of the newest published record before a number."""
-        return next((n for n in range(number - 1, 0, -1) if "P" in self.outcomes[n - 1]), NONE)
+        """Return the number of the newest published record, or amendment, before a number."""
+        return next((n for n in range(number - 1, 0, -1) if self._is_head(n)), NONE)
+
+    def _is_head(self, number: int) -> bool:
+        return "P" in self.outcomes[number - 1] or "A" in self.outcomes[number - 1]
+
+    def newest_writer(self, number: int) -> int:
+        """Return the writer of the newest published sync up to a number."""
+        return next(
+            (self.records[n - 1][0] for n in range(number, 0, -1) if "P" in self.outcomes[n - 1]),
+            -1,
+        )
 
 
 Local = tuple[str, tuple[Any, ...], tuple[Any, ...]]
@@ -86,7 +106,9 @@ class Model:
         aborts: The number of uploads that a rule of the bucket may abort.
         foreign_files: The number of files that another tool may create.
         prunings: The number of old syncs that may be pruned.
+        refusals: The number of uploads that the store may refuse to complete.
         readers: The number of processes that only read.
+        others: The first phases of further processes: ``"abandon"`` or ``"forget"``.
     """
 
     def __init__(
@@ -97,12 +119,14 @@ class Model:
         aborts: int = 0,
         foreign_files: int = 0,
         prunings: int = 0,
+        refusals: int = 0,
         readers: int = 0,
+        others: tuple[str, ...] = (),
     ) -> None:
         # One more writer, with the latest time, runs alone at the end, and must succeed.
         self.times = (*times, max(times) + 1)
         self.without = without
-        self.readers = readers
+        self.others = ("read",) * readers + others
         self.empty = World(
             records=(),
             outcomes=(),
@@ -111,6 +135,7 @@ class Model:
             aborts=aborts,
             foreign_files=foreign_files,
             prunings=prunings,
+            refusals=refusals,
         )
         self.phases: dict[str, Callable[..., Phase]] = {
             "plan": self.plan,
@@ -125,6 +150,9 @@ class Model:
             "judge": self.judge,
             "conclude": self.conclude,
             "read": self.read,
+            "abandon": self.abandon,
+            "forget": self.forget,
+            "amend": self.amend,
         }
         self.advance = cache(self._advance)
 
@@ -189,6 +217,8 @@ class Model:
 
     def inspect(self, number: int, then: Local) -> Phase:
         writer = yield "record", number
+        if writer == FORGETTER:
+            return "conclude", number, "A", then
         states = set[str]()
         for handle in self.handles(writer):
             states.add((yield "inspect", handle))
@@ -199,6 +229,8 @@ class Model:
         for handle in self.handles(writer):
             answer = yield "publish", handle
             if answer == "exists" and self.without == "taken is lost":
+                return "end", "error"
+            if answer == "refused" and self.without == "refused is lost":
                 return "end", "error"
             if answer != "ok":
                 return "discard", number, writer, then
@@ -233,6 +265,46 @@ class Model:
             answers[operation] = yield (operation,)
         return "end", "read", answers["data"], answers["log"]
 
+    def abandon(self) -> Phase:
+        """Give up the newest entry if it is unfinished, although nothing of it may be lost."""
+        newest, outcome, *_ = yield ("abandon",)
+        if not newest or outcome:
+            return "end", "nothing"
+        writer = yield "record", newest
+        if writer == FORGETTER:
+            return "conclude", newest, "A", ("end", "abandoned")
+        if self.without == "abandon revokes":
+            return "conclude", newest, "V", ("end", "abandoned")
+        return "discard", newest, writer, ("end", "abandoned")
+
+    def forget(self) -> Phase:
+        """Search all files, and again if the log has changed meanwhile."""
+        if self.without == "settled search":
+            found = yield ("data",)
+            newest, outcome, head, _ = yield ("head",)
+        else:
+            newest, outcome, head, _ = yield ("head",)
+            found = yield ("data",)
+            again = yield ("head",)
+            if not outcome or again[:2] != (newest, outcome):
+                outcome = again[1]
+                return (
+                    ("inspect", again[0], ("forget",)) if again[0] and not outcome else ("forget",)
+                )
+        if newest and not outcome:
+            return "inspect", newest, ("forget",)
+        if not head:
+            return "end", "nothing"
+        return "amend", newest + 1, head, found
+
+    def amend(self, number: int, head: int, found: frozenset[int]) -> Phase:
+        other = yield "create", number, FORGETTER, head, found
+        if other == "answer lost":
+            return "end", "unknown"
+        if other == FORGETTER:
+            return "conclude", number, "A", ("end", "forgotten")
+        return ("forget",)
+
     def _advance(self, local: Local) -> tuple[Local, Operation | None]:
         """Run a process up to its next operation, or None if it has ended."""
         while local[0] != "end":
@@ -259,21 +331,26 @@ class Model:
                 newest = len(world.records)
                 head = world.head_before(newest + 1)
                 outcome = world.outcomes[-1] if newest else ""
-                yield world, (newest, outcome, head, world.records[head - 1][0] if head else -1)
+                yield world, (newest, outcome, head, world.newest_writer(newest))
+            case ("abandon",):
+                newest = len(world.records)
+                outcome = world.outcomes[-1] if newest else ""
+                yield world._replace(disturbed=True), (newest, outcome)
             case ("record", number):
                 yield world, world.records[number - 1][0]
             case ("outcome", number):
                 yield world, (world.outcomes[number - 1], world.head_before(number))
             case ("stage", handle):
                 yield _staged(world, handle), None
-            case ("create", number, me, head):
+            case ("create", number, me, head, *found):
                 if number <= len(world.records) and self.without != "create once":
                     # The same bytes already there are a success.
                     yield world, world.records[number - 1][0]
                     return
                 records = (*world.records[: number - 1], (me, head), *world.records[number:])
                 outcomes = world.outcomes + ("",) * (len(records) - len(world.outcomes))
-                created = world._replace(records=records, outcomes=outcomes)
+                covered = found[0] if found else world.covered
+                created = world._replace(records=records, outcomes=outcomes, covered=covered)
                 yield created, me
                 yield created, "answer lost"
                 yield world, "answer lost"
@@ -289,7 +366,7 @@ class Model:
                 holder = world.names[self.name(handle)]
                 if holder == handle:
                     yield world, "published"
-                elif world.handles[handle] == "s":
+                elif world.handles[handle] in "sr":
                     yield world, "staged"
                     if holder != FREE:  # A store may look at the name first, or not.
                         yield world, "taken"
@@ -305,6 +382,8 @@ class Model:
                     yield world, "exists"
                 elif revoked or world.handles[handle] == "p":
                     yield world, "gone"
+                elif world.handles[handle] == "r":
+                    yield world, "refused"
                 else:
                     names = _put(world.names, name, handle)
                     yield (
@@ -312,7 +391,7 @@ class Model:
                         "ok",
                     )
             case ("discard", handle):
-                gone = world.handles[handle] == "s"
+                gone = world.handles[handle] in "sr"
                 handles = _set(world.handles, handle, "g") if gone else world.handles
                 yield world._replace(handles=handles), None
             case ("data",):
@@ -331,6 +410,14 @@ class Model:
                     yield world._replace(
                         handles=_set(world.handles, handle, "g"),
                         aborts=world.aborts - 1,
+                        disturbed=True,
+                    )
+        if world.refusals:
+            for handle, state in enumerate(world.handles):
+                if state == "s":
+                    yield world._replace(
+                        handles=_set(world.handles, handle, "r"),
+                        refusals=world.refusals - 1,
                         disturbed=True,
                     )
         if world.foreign_files:
@@ -363,15 +450,21 @@ class Model:
             outcome = world.outcomes[number - 1]
             _assert(previous == head, "a record continues another head")
             _assert(bool(outcome) or number == len(world.records), "an older record has no outcome")
-            _assert(outcome in ("", "P", "V"), "a sync is published and void")
+            _assert(outcome in ("", "P", "V", "A"), "a sync is published and void")
             _assert(writer not in recorded, "a writer is recorded twice")
             recorded[writer] = number
+            if writer == FORGETTER:
+                self._check_amendment(world, number, outcome)
+                head = number if outcome else head
             if outcome == "P":
-                if head:
-                    before = self.times[world.records[head - 1][0]]
-                    _assert(before < self.times[writer], "times do not increase")
+                before = world.newest_writer(number - 1)
+                _assert(
+                    before < 0 or self.times[before] < self.times[writer], "times do not increase"
+                )
                 head = number
         for number, (writer, _) in enumerate(world.records, 1):
+            if writer == FORGETTER:
+                continue
             outcome = world.outcomes[number - 1]
             handles = range(writer * FILES, (writer + 1) * FILES)
             visible = [world.names[self.name(h)] == h for h in handles]
@@ -380,13 +473,20 @@ class Model:
                 _assert(all(visible) or pruned, "a published file is not visible")
             if outcome == "V":
                 _assert(not visible[-1], "existing of a void sync is visible")
-                _assert(
-                    "s" not in [world.handles[h] for h in handles], "a void sync can be published"
-                )
+                states = {world.handles[h] for h in handles}
+                _assert(not states & set("sr"), "a void sync can be published")
                 _assert(world.disturbed, "a sync is void though nothing disturbed it")
             _assert(not visible[-1] or all(visible), "existing is visible without a companion")
         for holder in world.names:
             _assert(holder < 0 or holder // FILES in recorded, "a file is visible without a record")
+
+    def _check_amendment(self, world: World, number: int, outcome: str) -> None:
+        """Assert that an amendment has searched the files of every sync before it in the log."""
+        _assert(outcome in ("", "A"), "an amendment has the outcome of a sync")
+        for earlier in range(1, number):
+            writer = world.records[earlier - 1][0]
+            if world.outcomes[earlier - 1] == "P" and world.prunings == self.empty.prunings:
+                _assert(writer in world.covered, "an amendment does not cover a sync before it")
 
     def check_end(self, world: World, result: tuple[Any, ...]) -> None:
         """Assert that the result of a process is true."""
@@ -395,7 +495,7 @@ class Model:
                 _assert(world.outcomes[number - 1] == verdict, "a writer returns another outcome")
             case ("lost", me):
                 states = world.handles[me * FILES : (me + 1) * FILES]
-                _assert("s" not in states, "the slower writer left a staged file")
+                _assert(not set(states) & set("sr"), "the slower writer left a staged file")
             case ("read", data, log):
                 _assert(data <= log, "a reader finds a sync that is not in the log")
             case _:
@@ -424,7 +524,7 @@ class Model:
         """
         writers = len(self.times) - 1
         locals_ = [self.advance(("plan", (me,), ()))[0] for me in range(writers)]
-        locals_ += [self.advance(("read", (), ()))[0]] * self.readers
+        locals_ += [self.advance((phase, (), ()))[0] for phase in self.others]
         start = (self.empty, tuple(locals_))
         met = {start}
         worlds = set[World]()

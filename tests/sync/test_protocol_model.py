@@ -13,6 +13,11 @@ WORLDS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
     ((1, 2, 3), {"aborts": 1}),
     ((1, 1, 2), {"aborts": 1}),
     ((1, 2, 3), {"prunings": 1}),
+    ((1, 2), {"refusals": 2, "aborts": 1}),
+    ((1, 2), {"others": ("abandon",), "aborts": 1}),
+    ((1, 1), {"others": ("abandon",), "refusals": 1}),
+    ((1, 2), {"others": ("forget",), "aborts": 1}),
+    ((1, 2), {"others": ("forget", "abandon")}),
 ]
 
 BROKEN_BY: dict[str, str] = {
@@ -31,6 +36,9 @@ BROKEN_BY: dict[str, str] = {
     "one outcome key": "a sync is published and void",
     "obey the outcome": "a writer returns another outcome",
     "data, then log": "a reader finds a sync that is not in the log",
+    "refused is lost": "the next sync does not complete",
+    "abandon revokes": "a void sync can be published",
+    "settled search": "an amendment does not cover a sync before it",
 }
 
 
@@ -49,6 +57,9 @@ def test_every_rule_is_needed(rule: str) -> None:
         "one outcome key": {"prunings": 1},
         "obey the outcome": {"prunings": 1},
         "data, then log": {"readers": 1},
+        "refused is lost": {"refusals": 1},
+        "abandon revokes": {"others": ("abandon",)},
+        "settled search": {"others": ("forget",)},
     }.get(rule, {"aborts": 1, "foreign_files": 1})
     with pytest.raises(InvariantError, match=BROKEN_BY[rule]):
         Model((1, 2), without=rule, **trouble).explore()

@@ -1,8 +1,9 @@
 """The time of a sync: given or chosen, rounded down, increasing, and near the clock."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import attrs
+import pandas as pd
 import pytest
 from syncs import (
     AT,
@@ -21,13 +22,23 @@ from syncs import (
 
 from amplitude_cohort_s3 import (
     Cadence,
+    CohortFileName,
     NameStyle,
+    adopt,
+    diff_members,
+    forget,
+    plan_prune,
+    prune,
     read_head,
     read_history,
+    recover,
+    run_due,
 )
 from amplitude_cohort_s3.errors import (
     SyncTimeError,
 )
+from amplitude_cohort_s3.policy import lifecycle_rules
+from amplitude_cohort_s3.sync import begin_sync, plan_sync
 
 
 def test_the_time_is_rounded_down_in_names_record_and_comparison(storage):
@@ -111,3 +122,68 @@ def test_the_time_of_the_head_decides_if_a_sync_is_due(storage):
     last = read_head(storage, STREAM).record.synced_at
     assert not hourly.is_due(last, AT + 54 * MINUTE)
     assert hourly.is_due(last, AT + 55 * MINUTE)
+
+
+NANOSECONDS = pd.Timestamp(AT) + pd.Timedelta(nanoseconds=30_123_456_789)
+"""A time with more digits than a datetime has, such as ``df["computed_at"].max()``."""
+
+
+class OddTime(datetime):
+    """A datetime of another library, which writes itself in a form of its own."""
+
+    def isoformat(self, *_, **__):
+        return self.strftime("%d.%m.%Y")
+
+    __str__ = isoformat
+
+
+ODD = OddTime(2026, 11, 23, 14, 5, 30, 123_456, tzinfo=UTC)
+
+
+def assert_readable(storage):
+    """Assert that another process can read the log, and continue the stream."""
+    history = read_history(storage, STREAM)
+    assert history.verify() == ()
+    assert [type(sync.synced_at) for sync in history] == [datetime] * len(history)
+    assert recover(storage, STREAM).outcome == "nothing"
+    assert run_sync(storage, NEW, AT + HOUR).record.members_before == 3
+
+
+@pytest.mark.parametrize("when", [NANOSECONDS, ODD], ids=["nanoseconds", "another class"])
+def test_a_time_of_another_class_becomes_a_plain_datetime(storage, when):
+    result = run_sync(storage, OLD, when, now=when)
+    assert type(result.record.synced_at) is type(result.record.requested_at) is datetime
+    assert result.record.synced_at == AT
+    assert result.record.requested_at == datetime(2026, 11, 23, 14, 5, 30, 123_456, tzinfo=UTC)
+    assert run_sync(storage, OLD, when, now=when).already_done
+    assert len(list(read_history(storage, STREAM).members_at(when))) == 3
+    assert_readable(storage)
+
+
+@pytest.mark.parametrize("when", [NANOSECONDS, ODD], ids=["nanoseconds", "another class"])
+def test_every_function_that_takes_a_time_takes_one_of_another_class(storage, when):
+    cadenced = attrs.evolve(SYNC, cadence=Cadence.DAILY)
+    assert not run_due([(cadenced, OLD)], storage, when).failed
+    assert read_head(storage, STREAM).record.synced_at == AT
+    assert forget(storage, STREAM, ["9"], clock=lambda: when).forgotten_at <= when
+    assert forget(storage, STREAM, ["1"], clock=lambda: when).number == 2
+    assert prune(storage, STREAM, before=when, clock=lambda: when).number is None
+    assert type(plan_prune(storage, STREAM, before=when).before) is datetime
+    start = begin_sync(SYNC, storage, clock=lambda: when)
+    with diff_members(start.head.members(), OLD, schema=SYNC.schema) as diff:
+        plan = plan_sync(SYNC, diff, synced_at=when + HOUR, requested_at=when, previous=start.head)
+    assert type(plan.synced_at) is type(plan.requested_at) is datetime
+    name = CohortFileName(1, "a", NameStyle().floor(when), "existing")
+    assert type(name.synced_at) is datetime
+    assert CohortFileName.parse(str(name)) == name
+    assert NameStyle().format_time(when) == "2026-11-23T14:05"
+    assert lifecycle_rules(SYNC.destination, newest={STREAM: when})
+    assert read_history(storage, STREAM).verify() == ()
+
+
+def test_adopt_takes_the_time_of_a_clock_of_another_class(storage):
+    run_sync(storage, OLD)
+    for info in [*storage.list_objects("cohorts/_syncs/")]:
+        storage.delete(info.key)
+    assert type(adopt(storage, STREAM, clock=lambda: NANOSECONDS).record.requested_at) is datetime
+    assert_readable(storage)

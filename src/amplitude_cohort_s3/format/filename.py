@@ -104,7 +104,8 @@ class NameStyle:
         return utc if utc.minute == 0 else utc.replace(minute=0, second=59)
 
     def format_time(self, when: datetime) -> str:
-        """Return the text of a time in a name, such as ``2026-11-23T14:05``."""
+        """Return the text of a time in a name, such as ``2026-11-23T14:05``, in UTC."""
+        when = to_utc(when, "when")
         second_group = when.minute if self.second_group == "minutes" else when.second
         groups = [when.isoformat()[: len("YYYY-MM-DDTHH")], f"{second_group:02}"]
         if self.seconds:

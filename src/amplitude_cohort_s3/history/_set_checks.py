@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby, repeat
 from operator import itemgetter
 
@@ -13,6 +13,7 @@ from ..format.columns import Row
 from ..format.digests import members_digest, row_digest
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.filled import CountedCsv
 from ..format.reader import read_table
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
@@ -136,8 +137,8 @@ def member_keys(replay: Replay, sync: BucketSync) -> Iterator[bytes]:
             yield key
 
 
-def is_digest_of(record: SyncRecord, members: Members) -> bool:
-    """Return True if the digest of the members that a record states is theirs."""
+def member_faults(record: SyncRecord, members: Members) -> Iterator[str]:
+    """Yield the values of a record that are not those of the members."""
     is_composed = any(file.parts for file in record.files.values())
     total = 0
 
@@ -148,7 +149,17 @@ def is_digest_of(record: SyncRecord, members: Members) -> bool:
                 total += row_digest(row)
             yield row
 
-    content = Hashed(record.schema.encode(rows())).read()
+    counted = CountedCsv(record.schema, rows())
+    content = Hashed(counted).read()
     # ``forget`` computes the digest of a composed sync anew, as that of the whole.
     of_parts = {members_digest(record.schema, total)} if is_composed else set[str]()
-    return record.members_sha256 in {content.sha256, *of_parts}
+    if record.members_sha256 not in {content.sha256, *of_parts}:
+        yield "members_sha256: it is not the digest of the members"
+    yield from filled_faults(record, counted.filled)
+
+
+def filled_faults(record: SyncRecord, filled: Mapping[str, int]) -> Iterator[str]:
+    """Yield the counts of values in a record that are not those of the members."""
+    for name, found in filled.items():
+        if record.filled[name] != found:
+            yield f"filled: {record.filled[name]:,} recorded for {name!r}, {found:,} found"

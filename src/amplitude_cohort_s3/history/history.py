@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import accumulate, islice
 from typing import Any, overload
 
@@ -21,7 +22,7 @@ from .findings import Finding
 from .replay import Replay
 from .stays import Stay
 from .sync_files import CHANGES
-from .tables import ValueTable
+from .tables import TableRow, ValueTable
 from .verification import verify
 
 MAX_ROWS = 10
@@ -97,8 +98,8 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             kind=MembershipEvent,
             values=self._events,
             value_columns={"synced_at": "timestamp", "diff_type": "text"},
-            row_columns=lambda: self._event_schema().columns,
-            row=lambda event: (event.synced_at, event.diff_type.value, *event.row),
+            row_columns=self._event_columns,
+            row=_event_row,
         )
 
     def _events(self) -> Iterator[MembershipEvent]:
@@ -108,6 +109,9 @@ class CohortHistory(Replay, Sequence[BucketSync]):
                 derived, rows = self._changed_rows(number, diff_type, schema, trusted)
                 for _, row in rows:
                     yield MembershipEvent(sync.synced_at, diff_type, row, derived, schema.columns)
+
+    def _event_columns(self) -> tuple[str, ...]:
+        return self._event_schema().columns
 
     def _event_schema(self) -> RowSchema:
         """Return the columns of the files that the events are read from."""
@@ -135,8 +139,8 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             kind=Stay,
             values=self._named_stays,
             value_columns={"entered": "timestamp", "exited": "timestamp"},
-            row_columns=lambda: self.columns,
-            row=lambda stay: (stay.entered, stay.exited, *stay.row),
+            row_columns=partial(getattr, self, "columns"),
+            row=_stay_row,
         )
 
     def member_history(self, key: str) -> list[Stay]:
@@ -224,6 +228,14 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             raise self.no_sync_yet()
         points = [(one.synced_at, one.members, one.entered, one.exited) for one in self.churn()]
         return plot_history(points, ax)
+
+
+def _event_row(event: MembershipEvent) -> TableRow:
+    return (event.synced_at, event.diff_type.value, *event.row)
+
+
+def _stay_row(stay: Stay) -> TableRow:
+    return (stay.entered, stay.exited, *stay.row)
 
 
 def detect_existing_meaning(history: CohortHistory) -> frozenset[ExistingMeaning]:

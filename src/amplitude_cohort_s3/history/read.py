@@ -8,7 +8,7 @@ from os import PathLike
 from attrs import evolve, frozen
 
 from .._time import to_utc
-from ..errors import RecordFormatError
+from ..errors import RecordFormatError, UnfinishedSyncError
 from ..format.filename import DiffType
 from ..log.listing import (
     SAME_SYNC,
@@ -100,6 +100,41 @@ def _read(
     if found.lacks_files:
         # Perhaps it was published between our two listings; then its files are there now.
         found = _list_syncs(location, window)
+    return _history(location, found, window, match_by, work_dir)
+
+
+def read_settled(
+    location: StreamLocation, *, work_dir: str | PathLike[str] | None = None
+) -> tuple[CohortHistory, tuple[StreamFile, ...]]:
+    """Return the history and all files of a stream whose newest entry of the log has ended.
+
+    Both come from one listing, during which the log did not change. So the files of every
+    sync in the log are listed, and an amendment with the next number covers them all.
+
+    Raises:
+        UnfinishedSyncError: The newest entry has no outcome.
+        RecordFormatError: The log can't be read.
+    """
+    while True:
+        before = location.read_log()
+        if before.unfinished is not None:
+            raise UnfinishedSyncError(before.unfinished.key)
+        listed = list(location.list_files())
+        log = location.read_log()
+        if log.newest == before.newest:
+            break
+    history = _history(location, _sort_syncs(listed, log), ALL_TIMES, None, work_dir)
+    history.check_log()
+    return history, tuple(item for item in listed if isinstance(item, StreamFile))
+
+
+def _history(
+    location: StreamLocation,
+    found: "_Syncs",
+    window: Window,
+    match_by: str | None,
+    work_dir: str | PathLike[str] | None,
+) -> CohortHistory:
     head = None
     if match_by is None and found.log_fault is None:
         try:

@@ -122,10 +122,7 @@ class Replay(SyncFiles):
                 schema=schema,
                 sources={
                     EXISTING: CsvSource(
-                        chunks=lambda: schema.encode(
-                            row for _, row in self._replayed(index, schema)
-                        ),
-                        canonical=True,
+                        chunks=partial(self._replayed_chunks, index, schema), canonical=True
                     )
                 },
             )
@@ -140,6 +137,9 @@ class Replay(SyncFiles):
             sources={t: self.source(sync, t) for t in DiffType if t in sync.files},
             work_dir=self.work_dir,
         )
+
+    def _replayed_chunks(self, index: int, schema: RowSchema) -> Iterator[bytes]:
+        return schema.encode(row for _, row in self._replayed(index, schema))
 
     def _snapshot_chunks(self, sync: BucketSync, schema: RowSchema) -> Iterator[bytes]:
         """Yield the file existing or, if ``prune`` has removed it by now, the members.

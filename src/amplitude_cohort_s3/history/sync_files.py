@@ -143,8 +143,7 @@ class SyncFiles:
 
         The log shows it or, without a log, the files of an incomplete sync.
         """
-        number = self._number(sync)
-        if not number:
+        if not (number := self._number(sync)):
             return False
         earlier = self.syncs[number - 1]
         record, before = self.record(sync), self.record(earlier)

@@ -201,6 +201,17 @@ class SyncLog:
             self._amendments[number] = record
         return self._amendments[number]
 
+    def amended_record(self, number: int) -> SyncRecord:
+        """Return a published record with all later amendments applied.
+
+        Raises:
+            RecordFormatError: The record is not that of a published sync.
+        """
+        outcome = self.outcome(number)
+        if not outcome.published or outcome.head is None:
+            raise RecordFormatError(record_key(self.stream, number), "it is not published")
+        return self._amended(outcome.head)
+
     def _amended(self, record: SyncRecord) -> SyncRecord:
         """Return a record with all later amendments applied."""
         for amendment in self.amendments:

@@ -7,13 +7,13 @@ from os import PathLike
 from attrs import evolve, field, frozen
 
 from .._arguments import check_kind
-from ..errors import ArgumentTypeError, MissingColumnsError, UnfinishedSyncError
+from ..errors import ArgumentTypeError, MissingColumnsError
 from ..format.cells import to_text
 from ..format.columns import ID_COLUMNS, Row
 from ..format.schema import RowSchema
 from ..history.history import CohortHistory
 from ..history.members import object_source, recorded_source
-from ..history.read import read_location
+from ..history.read import read_settled
 from ..log.listing import StreamFile
 from ..log.location import StreamLocation
 from ..sources.protocol import CsvSource
@@ -85,14 +85,10 @@ def search(
     work_dir: str | PathLike[str] | None,
 ) -> SearchResult:
     """Search all files of a stream for people: see ``plan_forget``."""
-    hint = "pass a list of ids"
-    check_kind("people", people, Iterable, hint)
-    if isinstance(people, str | bytes):
-        raise ArgumentTypeError("people", type(people).__name__, hint)
-    history = read_location(location, work_dir=work_dir)
-    if history.log.unfinished is not None:
-        raise UnfinishedSyncError(history.log.unfinished.key)
-    files = {file.key: file for file in _files(location, history)}
+    check_is_people(people)
+    # The files that are searched are those from which the counts follow: one listing.
+    history, listed = read_settled(location, work_dir=work_dir)
+    files = {file.key: file for file in _files(location, history, listed)}
     column = history.match_by if by is None else by
     # An empty cell means that there is no id, so it matches nobody.
     ids = frozenset(to_text(one, column) for one in people) - {""}
@@ -115,11 +111,23 @@ def search(
     return SearchResult(history=history, subjects=subjects, files=files, plan=plan, keys_in=keys_in)
 
 
-def _files(location: StreamLocation, history: CohortHistory) -> Iterator[SearchedFile]:
+def check_is_people(people: object) -> None:
+    """Raise unless an argument ``people`` can be a list of ids.
+
+    Raises:
+        ArgumentTypeError: It is a text, or can't be iterated.
+    """
+    hint = "pass a list of ids"
+    check_kind("people", people, Iterable, hint)
+    if isinstance(people, str | bytes):
+        raise ArgumentTypeError("people", type(people).__name__, hint)
+
+
+def _files(
+    location: StreamLocation, history: CohortHistory, listed: Iterable[StreamFile]
+) -> Iterator[SearchedFile]:
     """Yield every file of the stream, also those that no published record names."""
-    for item in location.list_files():
-        if not isinstance(item, StreamFile):
-            continue
+    for item in listed:
         name, key = item.name, item.info.key
         record = history.log.published_at(name.synced_at)
         if record is None or key not in record.keys:

@@ -7,7 +7,7 @@ sync, so that the two can't interfere, and any process can finish it without kno
 """
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from os import PathLike
 
 from .._time import to_utc
@@ -16,9 +16,9 @@ from ..log.stream import CohortStream
 from ..storage.capabilities import require_replace
 from ..storage.protocol import Storage
 from ..sync.leftovers import discard_leftovers
-from ..sync.recover import recover_location
+from ._retries import with_retries
 from ._rewrite import amend_log, replace_unlogged
-from ._search import search
+from ._search import check_is_people, search
 from .forget_report import ForgetPlan, ForgetReceipt
 
 
@@ -67,9 +67,10 @@ def forget(
 ) -> ForgetReceipt:
     """Remove people from all files of a stream, also from those of unpublished syncs.
 
-    The counts and digests in the log are amended. If a run dies, run it again; once it is
-    recorded, ``recover`` and the next sync finish it too. Each file is replaced at once, so
-    that a reader in between sees some old and some new files.
+    The counts and digests in the log are amended. The entry covers every sync before it in the
+    log: if another writer adds one meanwhile, the files are searched again. If a run dies, run
+    it again; once it is recorded, ``recover`` and the next sync finish it too. Each file is
+    replaced at once, so that a reader in between sees some old and some new files.
 
     Remove the people from the source of the next sync too, or they enter again. They are not
     reported as exiting. What is staged and not recorded is discarded, because it may contain
@@ -88,7 +89,9 @@ def forget(
 
     Raises:
         MissingCapabilityError: The storage can't replace files.
-        ConcurrentSyncError: A sync came first; nothing is changed. Run it again.
+        ConcurrentSyncError, UnfinishedSyncError: Syncs came first at each of several attempts;
+            nothing is changed. Run it again.
+        RecordFormatError: The log can't be read, or contradicts itself.
         LogLimitError: They are in more files than one entry of the log can name, about
             15,000; nothing is changed.
         StagedGoneError: Some new files were removed before they replaced the old ones; the
@@ -109,22 +112,27 @@ def forget(
     """
     location = StreamLocation.of(storage, stream, log)
     require_replace(storage, "forget")
-    recover_location(location)
-    # Staged files of writers that died may hold rows of these people too.
-    discard_leftovers(location, timedelta(0))
-    found = search(location, people, by=by, work_dir=work_dir)
-    now = to_utc(clock(), "clock()")
-    number = None
-    if found.plan.files:
-        head = found.history.log.head
-        if head is None:
-            replace_unlogged(location, found)
-        else:
-            number = amend_log(location, found, head, now)
-    return ForgetReceipt(
-        stream=stream,
-        forgotten_at=now,
-        people=found.plan.people,
-        files=found.plan.files,
-        number=number,
-    )
+    check_is_people(people)
+    ids = tuple(people)
+
+    def attempt() -> ForgetReceipt:
+        # Staged files of writers that died may hold rows of these people too.
+        discard_leftovers(location, None)
+        found = search(location, ids, by=by, work_dir=work_dir)
+        now = to_utc(clock(), "clock()")
+        number = None
+        if found.plan.files:
+            head = found.history.log.head
+            if head is None:
+                replace_unlogged(location, found)
+            else:
+                number = amend_log(location, found, head, now)
+        return ForgetReceipt(
+            stream=stream,
+            forgotten_at=now,
+            people=found.plan.people,
+            files=found.plan.files,
+            number=number,
+        )
+
+    return with_retries(location, attempt)

@@ -13,18 +13,18 @@ from attrs import frozen
 
 from .._display import counted, html_table
 from .._time import to_utc
-from ..errors import ConfigurationError, UnfinishedSyncError
+from ..errors import ConfigurationError
 from ..format.filename import DiffType
 from ..history.history import CohortHistory
-from ..history.read import read_location
+from ..history.read import read_settled
+from ..log.amendment_rules import may_remove
 from ..log.amendments import Amendment
-from ..log.listing import StreamFile
 from ..log.location import StreamLocation
 from ..log.stream import CohortStream
 from ..storage.capabilities import require_delete
 from ..storage.protocol import ObjectInfo, Storage
 from ..sync.amend import amend
-from ..sync.recover import recover_location
+from ._retries import with_retries
 
 Keep = Literal["changes", "nothing"]
 """The files of old syncs that are kept: entering and exiting, or none."""
@@ -145,7 +145,9 @@ def prune(
     Raises:
         MissingCapabilityError: The storage can't delete.
         NaiveDatetimeError: ``before`` has no time zone.
-        ConcurrentSyncError: A sync came first; nothing is deleted. Run it again.
+        ConcurrentSyncError, UnfinishedSyncError: Syncs came first at each of several attempts;
+            nothing is deleted. Run it again.
+        RecordFormatError: The log can't be read, or contradicts itself.
         LogLimitError: There are more files than one entry of the log can name; nothing is
             deleted. Prune to an earlier time first.
         UnknownOutcomeError: The storage did not answer a write. Run it again.
@@ -154,28 +156,48 @@ def prune(
     """
     location = StreamLocation.of(storage, stream, log)
     remover = require_delete(storage, "prune")
-    recover_location(location)
-    plan, history = _plan(location, before=before, keep=keep)
-    now = to_utc(clock(), "clock()")
-    head = history.log.head
-    number = None
-    if plan.files and head is not None:
-        number = history.log.last_ended + 1
-        amendment = Amendment(
-            number=number,
-            previous=head.ref,
-            stream=stream,
-            requested_at=now,
-            purpose="prune",
-            removed=tuple(info.key for info in plan.files),
-            earlier=head.amendment,
-            writer=uuid.uuid4().hex,
-        )
-        amend(location, amendment)
-    else:
-        for info in plan.files:
-            remover.delete(info.key)
-    return PruneReceipt(plan=plan, pruned_at=now, number=number)
+
+    def attempt() -> PruneReceipt:
+        plan, history = _plan(location, before=before, keep=keep)
+        now = to_utc(clock(), "clock()")
+        keys = [info.key for info in plan.files]
+        logged, number = _amend(location, history, keys, now)
+        # What no record names, such as a second file of the same sync, needs no entry of the log.
+        for key in keys:
+            if key not in logged:
+                remover.delete(key)
+        return PruneReceipt(plan=plan, pruned_at=now, number=number)
+
+    return with_retries(location, attempt)
+
+
+def _amend(
+    location: StreamLocation, history: CohortHistory, keys: list[str], now: datetime
+) -> tuple[frozenset[str], int | None]:
+    """Record the removal of the files that the log knows, and remove them.
+
+    Returns:
+        The keys of these files, and the number of the entry; None if there are none.
+    """
+    log = history.log
+    head = log.head
+    if head is None:
+        return frozenset(), None
+    logged = tuple(filter(may_remove(log, head), keys))
+    if not logged:
+        return frozenset(), None
+    amendment = Amendment(
+        number=log.last_ended + 1,
+        previous=head.ref,
+        stream=location.stream,
+        requested_at=now,
+        purpose="prune",
+        removed=logged,
+        earlier=head.amendment,
+        writer=uuid.uuid4().hex,
+    )
+    amend(location, amendment, log)
+    return frozenset(logged), amendment.number
 
 
 def _plan(
@@ -185,9 +207,7 @@ def _plan(
         fault = f"keep must be one of {', '.join(get_args(Keep))}, not {keep!r}"
         raise ConfigurationError("prune", (fault,))
     before = to_utc(before, "before")
-    history = read_location(location)
-    if history.log.unfinished is not None:
-        raise UnfinishedSyncError(history.log.unfinished.key)
+    history, listed = read_settled(location)
     begin = history[0].synced_at if history else None
     if keep == "changes":
         files = tuple(sorted(_needless_snapshots(history, before), key=lambda info: info.key))
@@ -195,9 +215,7 @@ def _plan(
         starts = (s.synced_at for s in history if s.synced_at <= before and history.has_snapshot(s))
         start = max(starts, default=None)
         files = tuple(
-            item.info
-            for item in location.list_files()
-            if isinstance(item, StreamFile) and start is not None and item.name.synced_at < start
+            file.info for file in listed if start is not None and file.name.synced_at < start
         )
         begin = start or begin
     return (

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from enum import Enum
 
-from .._time import to_utc
+from .._time import days_of, to_utc
 
 
 class Cadence(Enum):
@@ -16,12 +16,14 @@ class Cadence(Enum):
     def is_due(self, last_synced_at: datetime | None, now: datetime) -> bool:
         """Return True if a sync should run now.
 
-        One sync is due in each hour or day of UTC. It may run at any moment of it, so a late
-        run does not delay the next one.
+        One sync is due in each hour, or on each day of the time zone of ``now``. It may run
+        at any moment of it, so a late run does not delay the next one.
 
         Args:
             last_synced_at: The time of the newest sync, or None before the first.
-            now: The present time.
+            now: The present time. For a job at a fixed local time, pass it in the local time
+                zone: a day has 23 or 25 hours when summer time begins or ends, and days of
+                UTC would then skip one of the job's days.
 
         Raises:
             NaiveDatetimeError: A datetime has no time zone.
@@ -30,8 +32,12 @@ class Cadence(Enum):
         >>> late = datetime(2026, 11, 23, 14, 50, tzinfo=UTC)
         >>> Cadence.HOURLY.is_due(late, datetime(2026, 11, 23, 15, 0, tzinfo=UTC))
         True
+        >>> from zoneinfo import ZoneInfo
+        >>> midnight = datetime(2026, 11, 24, 0, 0, tzinfo=ZoneInfo("Europe/Berlin"))
+        >>> Cadence.DAILY.is_due(late, midnight)
+        True
         """
-        now = to_utc(now, "now")
+        moment = to_utc(now, "now")
         if last_synced_at is None:
             return True
         last = to_utc(last_synced_at, "last_synced_at")
@@ -40,6 +46,7 @@ class Cadence(Enum):
                 return False
             case Cadence.HOURLY:
                 hour = last.replace(minute=0, second=0, microsecond=0)
-                return now - hour >= timedelta(hours=1)
+                return moment - hour >= timedelta(hours=1)
             case Cadence.DAILY:
-                return now.date() > last.date()
+                today, last_day = days_of(now, last)
+                return today > last_day

@@ -27,6 +27,7 @@ from ..errors import (
     CompressionError,
     DuplicateKeyError,
     EmptyKeyError,
+    InvalidCellError,
     MalformedCsvError,
     MissingColumnsError,
 )
@@ -41,6 +42,7 @@ _CONTENT_ERRORS = (
     MissingColumnsError,
     EmptyKeyError,
     DuplicateKeyError,
+    InvalidCellError,
 )
 """The errors about the content of a file."""
 

@@ -5,17 +5,22 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import (
     FileAccessError,
     InvalidKeyError,
     ObjectExistsError,
+    ObjectRefusedError,
     UnsuitableStorageError,
 )
 from ._local_names import decode_segment
 from .keys import MAX_KEY_BYTES
+
+# What file systems answer if a name has characters that they forbid or can't encode.
+_IMPOSSIBLE_NAME = (errno.EINVAL, errno.EILSEQ)
 
 # EXDEV appears if another disk is mounted below the root.
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
@@ -25,9 +30,20 @@ def sync_folder(folder: Path) -> None:
     """Flush the names in a folder to the disk."""
     if os.name == "nt":  # Windows can't open a folder; its file system journals names itself.
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        raise access_error(folder) from None
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise UnsuitableStorageError(
+                f"the file system of {str(folder)!r}",
+                "a way to flush the names in a folder to the disk",
+                "Use a folder on a local disk",
+            ) from error
+        raise
     finally:
         os.close(descriptor)
 
@@ -37,21 +53,36 @@ class FlushedFolders:
 
     A folder that exists may be another process's, which has not flushed its name yet. So
     the name of every folder is flushed before this process uses it for the first time.
+
+    Args:
+        root: The root of the storage.
+        check_root: A function that raises if the root must not be created again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path, check_root: Callable[[], None]) -> None:
+        self._root = root
+        self._check_root = check_root
         self._flushed = set[Path]()
 
-    def make(self, folder: Path) -> None:
-        """Create a folder and its parents, and flush each name before the next is used."""
+    def make(self, folder: Path, *, flush: bool = True) -> None:
+        """Create a folder and its parents, and flush each name before the next is used.
+
+        Args:
+            folder: The folder.
+            flush: If its files must be found by their names after a power cut.
+        """
         if not folder.is_dir():
-            self.make(folder.parent)
+            if folder == self._root:
+                self._check_root()
+            self.make(folder.parent, flush=flush)
             try:
                 folder.mkdir(exist_ok=True)
             except FileExistsError:
                 raise NotADirectoryError(folder) from None
             self._flushed.discard(folder)
-        if folder not in self._flushed:
+        if flush and folder not in self._flushed:
+            if self._root in folder.parents:
+                self.make(folder.parent)
             # Folders above the root, which others made, may be unreadable for us.
             with contextlib.suppress(PermissionError):
                 sync_folder(folder.parent)
@@ -69,13 +100,36 @@ class FlushedFolders:
         return True
 
 
-def is_symlink(path: Path) -> bool:
-    """Return whether a path is a symbolic link; raise if it can't be the path of a file."""
-    # Not Path.is_symlink: newer Pythons return False if a name is too long, and this must raise.
+def status_of(path: Path) -> os.stat_result | None:
+    """Return the status of a file or symbolic link, or None if there is none.
+
+    Not Path.exists and its like: newer Pythons return False if the account has no access or the
+    name is too long. "Not there" would make a sync void, so these must raise.
+
+    Raises:
+        FileAccessError: This account may not look into the folder.
+        OSError: The path can't be that of a file.
+    """
     try:
-        return stat.S_ISLNK(path.lstat().st_mode)
+        return path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
+    except PermissionError:
+        raise access_error(path) from None
+
+
+def is_symlink(path: Path) -> bool:
+    """Return whether a path is a symbolic link; raise as :func:`status_of`."""
+    status = status_of(path)
+    return status is not None and stat.S_ISLNK(status.st_mode)
+
+
+def modified_at(status: os.stat_result) -> datetime | None:
+    """Return the time of a file's last change, or None if a datetime can't express it."""
+    try:
+        return datetime.fromtimestamp(status.st_mtime, UTC)
+    except (OSError, OverflowError, ValueError):
+        return None
 
 
 def default_mode(folder: Path) -> int:
@@ -98,34 +152,12 @@ def set_mode(descriptor: int, mode: int) -> None:
         os.fchmod(descriptor, mode)
 
 
-def check_hard_links(folder: Path) -> None:
-    """Try a hard link.
+def no_such_names() -> OSError:
+    """Return the error of a file system that can't have a name.
 
-    Raises:
-        UnsuitableStorageError: The file system has none.
+    exFAT and others report such a name as a folder that is not there.
     """
-    source, target = folder / uuid.uuid4().hex, folder / uuid.uuid4().hex
-    try:
-        source.touch(exist_ok=False)
-        with translated(target, target.name):
-            os.link(source, target)
-    finally:
-        source.unlink(missing_ok=True)
-        target.unlink(missing_ok=True)
-
-
-def check_same_file_system(target: Path, staging: Path) -> None:
-    """Raise unless files can be linked from one folder into the other.
-
-    Raises:
-        UnsuitableStorageError: Another file system is mounted below the root.
-    """
-    if target.stat().st_dev != staging.stat().st_dev:
-        raise UnsuitableStorageError(
-            f"the folder {str(target)!r}, a mount point or below one,",
-            "hard links to the root's file system",
-            "Open this folder as a storage of its own",
-        )
+    return OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
 @contextlib.contextmanager
@@ -148,8 +180,12 @@ def translated(target: Path, key: str, source: Path | None = None) -> Generator[
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
             raise InvalidKeyError(key, "a segment is too long for this file system") from None
-        if error.errno == errno.EINVAL:
-            raise InvalidKeyError(key, "this file system forbids one of its characters") from None
+        if error.errno in _IMPOSSIBLE_NAME:
+            raise ObjectRefusedError(
+                key,
+                f"the file system of {str(target.parent)!r} forbids one of its characters",
+                'If it forbids colons, set NameStyle(separator="-") in the Destination',
+            ) from None
         owner = None if source is None else _foreign_owner(source)
         if owner is not None and error.errno in (errno.EPERM, errno.EACCES):
             raise FileAccessError(

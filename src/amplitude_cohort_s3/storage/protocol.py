@@ -154,6 +154,10 @@ class Storage(Protocol):
       writes anything.
     - "Not there" is an answer, never a guess. If the store refuses access or fails, raise
       ``PermissionError`` or another ``OSError``.
+    - A store may refuse an *object*, whoever writes it: its name, its size or its parts break
+      a rule of the store. Raise ``ObjectRefusedError``, in ``stage`` if possible: the sync
+      then becomes void. Never raise it if the store refuses the *caller* (access, expired
+      credentials, a key): another process may still be able to publish.
     - If the response to a write is lost, the write may have happened. Ask the store what is
       there; if that is impossible too, raise ``UnknownOutcomeError``. The caller then leaves
       everything as it is, and the next sync finds out.
@@ -223,6 +227,7 @@ class Storage(Protocol):
         Raises:
             StagedGoneError: The staged object was discarded.
             ObjectExistsError: Another object is visible under the key. This one stays staged.
+            ObjectRefusedError: The store can accept this object from nobody.
             UnknownOutcomeError: The object may have been published.
         """
         ...
@@ -321,6 +326,7 @@ class SupportsReplace(Protocol):
 
         Raises:
             StagedGoneError: The staged object was discarded, or replaced in turn.
+            ObjectRefusedError: The store can accept this object from nobody.
             UnknownOutcomeError: The object may have been published.
         """
         ...

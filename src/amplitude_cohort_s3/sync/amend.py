@@ -1,21 +1,24 @@
 """Recording an amendment and carrying it out."""
 
-from ..errors import ConcurrentSyncError, LogLimitError
+from ..errors import ConcurrentSyncError, LogLimitError, RecordFormatError
+from ..log.amendment_rules import check_amendment
 from ..log.amendments import Amendment
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
-from ..log.sync_log import MAX_ENTRY_BYTES
+from ..log.sync_log import MAX_ENTRY_BYTES, SyncLog
 from .commit_protocol import carry_out, create_record, outcome_of, replacement
 
 
-def amend(location: StreamLocation, amendment: Amendment) -> Outcome:
+def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outcome:
     """Record an amendment and carry it out, or change nothing.
 
     Args:
         location: The stream.
         amendment: The amendment; it continues the head of the log.
+        log: The log before it.
 
     Raises:
+        RecordFormatError: The log contradicts itself, so that no amendment can follow it.
         ConcurrentSyncError: A sync or another amendment came first; nothing is changed.
         LogLimitError: The amendment is larger than an entry of the log may be.
         MissingCapabilityError: The storage can't replace or delete.
@@ -28,6 +31,12 @@ def amend(location: StreamLocation, amendment: Amendment) -> Outcome:
             f"it would name {files:,} files, more than one entry can contain; nothing was changed",
             f"Prune old syncs first, in several steps, then run {amendment.purpose} again",
         )
+    try:
+        # Whoever recovers it checks it too; an entry that breaks a rule would never be ended.
+        check_amendment(amendment, log)
+    except RecordFormatError:
+        _discard(location, amendment)
+        raise
     if (other := create_record(location, amendment)) is not None:
         outcome_of(location, other)
         _discard(location, amendment)

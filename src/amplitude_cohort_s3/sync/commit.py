@@ -3,13 +3,20 @@
 import errno
 import uuid
 from contextlib import ExitStack
+from typing import Any
 
 from attrs import frozen
 
 from .._arguments import check_kind
 from .._display import html_table
 from ..diff.protocol import StageableDiff
-from ..errors import ConcurrentSyncError, RetryableError, StorageError, SyncVoidError
+from ..errors import (
+    CohortS3Error,
+    ConcurrentSyncError,
+    RetryableError,
+    StorageError,
+    SyncVoidError,
+)
 from ..format.filename import DiffType
 from ..log.amendments import LogRecord
 from ..log.location import StreamLocation
@@ -34,22 +41,53 @@ class SyncResult:
     already_done: bool = False
     ignored_columns: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values, as the command prints it."""
+        return sync_to_json(self)
+
     def __str__(self) -> str:
         """Return the counts, one file per line."""
         lines = [f"{file.rows:>10,} {file.key}" for file in self.record.files.values()]
-        return "\n".join([self._title, *lines])
+        return "\n".join([self._title, *lines, *self.notes])
 
     def _repr_html_(self) -> str:
         return html_table(
             self._title,
             ("file", "rows", "bytes", "key"),
             [(str(t), file.rows, file.size, file.key) for t, file in self.record.files.items()],
+            self.notes,
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about rows that were left out and values that are missing."""
+        return self.record.count_notes(self.record.schema.key, self.ignored_columns)
 
     @property
     def _title(self) -> str:
         done = "already done" if self.already_done else "done"
         return f"sync of {self.record.synced_at.isoformat()}: {done}"
+
+
+def sync_to_json(found: SyncResult | SyncPlan) -> dict[str, Any]:
+    """Return the facts of a sync or of a plan as JSON values; they have the same fields."""
+    sync: SyncRecord | SyncPlan = found if isinstance(found, SyncPlan) else found.record
+    return {
+        "synced_at": sync.synced_at.isoformat(),
+        "already_done": found.already_done,
+        "members": sync.members,
+        "members_before": sync.members_before,
+        "skipped": sync.skipped,
+        "collapsed": sync.collapsed,
+        "filled": dict(sync.filled),
+        "ignored_columns": list(found.ignored_columns),
+        "notes": list(found.notes),
+        "source": dict(sync.source),
+        "files": {
+            str(t.value): {"key": file.key, "rows": file.rows, "sha256": file.sha256}
+            for t, file in sync.files.items()
+        },
+    }
 
 
 def commit(
@@ -68,7 +106,8 @@ def commit(
             files were changed.
         LogLimitError: The log has no number left.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
-        SyncVoidError: A staged file disappeared, or another object took a name.
+        SyncVoidError: A staged file disappeared, another object took a name, or the storage
+            can accept a file from nobody.
         UnknownOutcomeError: The storage did not answer a write; run it again.
         ConfigurationError: The plan is that of a dry run, or its files can't be composed.
         MissingCapabilityError: The files can't be composed in this storage.
@@ -112,8 +151,11 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
             ignored = plan.ignored_columns
             return SyncResult(record=other, already_done=True, ignored_columns=ignored)
         raise ConcurrentSyncError(other.key, other.synced_at)
-    if not carry_out(location, record).published:
-        raise SyncVoidError(record.key, record.synced_at)
+    refusals = list[CohortS3Error]()
+    if not carry_out(location, record, on_refusal=refusals.append).published:
+        refusal = refusals[0] if refusals else None
+        message = None if refusal is None else str(refusal)
+        raise SyncVoidError(record.key, record.synced_at, message) from refusal
     return SyncResult(record=record, ignored_columns=plan.ignored_columns)
 
 

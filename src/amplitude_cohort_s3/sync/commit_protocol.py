@@ -17,25 +17,49 @@ handles in the record. Two processes that do so at the same time write the same 
 neither disturbs the other. The first thing they do is to create the record again, which a
 storage accepts because the bytes are the same: the record is then safe from a power cut.
 
+A store may refuse to publish. If it refuses the *object* (its name, its parts), nobody can
+ever publish it: the sync becomes void, as if a staged file was gone. If it refuses the
+*caller* (access, expired credentials), the record stays unfinished, because another process
+may be able to finish it. If there is none, ``recover`` can *abandon* the record: it revokes
+everything that is staged, and then creates the outcome that follows.
+
 The order of two rules matters. A staged file is discarded, which revokes it for everyone,
 *before* its sync is called void: otherwise a slow writer could publish the rest later. And
-nothing is discarded before another writer's record has been *read* under our number: if the
-answer to our own write was lost, our record may well exist.
+nothing is discarded before another writer's record has been *read* under our number, or the
+store has certainly refused ours: if the answer to our own write was lost, our record may well
+exist.
 
 An amendment (see ``Amendment``) is an entry of the log too. It gets a number like a sync, so
-that an amendment and a sync can't interfere, and is finished in the same way.
+that an amendment and a sync can't interfere, and is finished in the same way. It overwrites
+and deletes files, so each process checks it against the log before it carries it out.
 """
 
-from ..errors import ObjectExistsError, ObjectNotFoundError, RecordFormatError, StagedGoneError
+from collections.abc import Callable
+
+from ..errors import (
+    CohortS3Error,
+    InvalidKeyError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    ObjectRefusedError,
+    ObjectTooLargeError,
+    RecordFormatError,
+    StagedGoneError,
+)
 from ..format.filename import DiffType
+from ..log.amendment_rules import check_amendment, head_to_amend
 from ..log.amendments import Amendment, LogRecord
-from ..log.keys import outcome_key
+from ..log.keys import LogEntry, outcome_key
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.records import RecordedFile, SyncRecord
-from ..log.sync_log import read_outcome, read_record
+from ..log.sync_log import SyncLog, read_outcome, read_record
 from ..storage.capabilities import require_delete, require_replace
 from ..storage.protocol import StagedObject, StagedState, Storage
+
+
+def _ignore(_: CohortS3Error) -> None:
+    pass
 
 
 def create_record(location: StreamLocation, record: LogRecord) -> LogRecord | None:
@@ -53,36 +77,62 @@ def create_record(location: StreamLocation, record: LogRecord) -> LogRecord | No
     return None
 
 
-def carry_out(location: StreamLocation, record: LogRecord) -> Outcome:
+def carry_out(
+    location: StreamLocation,
+    record: LogRecord,
+    *,
+    on_refusal: Callable[[CohortS3Error], None] = _ignore,
+) -> Outcome:
     """Publish the files of a record, or carry out its amendment, and create its outcome.
 
     The writer of the record calls this, and every process that recovers it.
+
+    Args:
+        location: The stream.
+        record: The record.
+        on_refusal: A function that is called with the error of a storage that refuses a file.
     """
     if isinstance(record, Amendment):
-        outcome = _amend(location.data, record, _head_to_amend(location, record))
-    elif _publish(location.data, staged_files(record)):
-        outcome = Outcome(number=record.number, published=True, head=record)
+        outcome = _amend(location.data, record, _log_before(location, record))
     else:
-        head = _head_before(location, record)
-        outcome = Outcome(number=record.number, published=False, head=head)
-    try:
-        location.log.create(outcome_key(location.stream, record.number), outcome.to_bytes())
-    except ObjectExistsError:
-        return read_outcome(location.log.open, location.stream, record.number)
-    return outcome
+        published = _publish(location.data, staged_files(record), on_refusal)
+        outcome = _sync_outcome(location, record, published=published)
+    return _conclude(location, outcome)
 
 
 def finish(location: StreamLocation, record: LogRecord) -> Outcome:
     """Carry out a record that another process wrote, and return its outcome.
 
     Raises:
-        RecordFormatError: The record does not continue the head of the log.
+        RecordFormatError: The record does not continue the head of the log, or it is an
+            amendment that no process of this library makes.
     """
-    _head_before(location, record)
-    # The writer may have died between creating the record and flushing it to the disk. Creating
-    # it again flushes it, so that no power cut can undo the decision that we act on.
-    location.log.create(record.key, record.to_bytes())
+    _check(location, record)
+    _make_durable(location, record)
     return carry_out(location, record)
+
+
+def abandon_record(location: StreamLocation, record: LogRecord) -> Outcome:
+    """Revoke what a record has staged, and create the outcome that follows from what is visible.
+
+    Nobody can publish or replace anything of the record afterwards, however late. Files that
+    a prune has not deleted yet stay.
+
+    Raises:
+        RecordFormatError: As :func:`finish`.
+    """
+    _check(location, record)
+    _make_durable(location, record)
+    if isinstance(record, Amendment):
+        log = _log_before(location, record)
+        lost = tuple(
+            file.key
+            for file in record.replaced.values()
+            if not _revoke(location.data, [replacement(file)])
+        )
+        return _conclude(location, _amended(record, log, lost=lost))
+    published = _revoke(location.data, staged_files(record))
+    return _conclude(location, _sync_outcome(location, record, published=published))
 
 
 def outcome_of(location: StreamLocation, record: LogRecord) -> Outcome:
@@ -97,16 +147,15 @@ def predict(location: StreamLocation, record: LogRecord) -> Outcome:
     """Return the outcome that :func:`finish` would create, without writing anything.
 
     Raises:
-        RecordFormatError: The record does not continue the head of the log.
+        RecordFormatError: As :func:`finish`.
     """
+    _check(location, record)
     if isinstance(record, Amendment):
-        head_to_amend = _head_to_amend(location, record)
         _check_capabilities(location.data, record)
-        return _amended(record, head_to_amend, lost=())
-    head = _head_before(location, record)
-    states = {location.data.inspect(staged) for staged in staged_files(record)}
+        return _amended(record, _log_before(location, record), lost=())
+    states = {_state(location.data, staged) for staged in staged_files(record)}
     published = not states & {StagedState.GONE, StagedState.TAKEN}
-    return Outcome(number=record.number, published=published, head=record if published else head)
+    return _sync_outcome(location, record, published=published)
 
 
 def staged_files(record: SyncRecord) -> list[StagedObject]:
@@ -123,25 +172,62 @@ def replacement(file: RecordedFile) -> StagedObject:
     return file.staged
 
 
-def _publish(storage: Storage, staged: list[StagedObject]) -> bool:
+def _publish(
+    storage: Storage, staged: list[StagedObject], on_refusal: Callable[[CohortS3Error], None]
+) -> bool:
     """Publish the three files; return whether all of them are visible."""
     # Inspect all three first: if one is lost, publish none.
-    states = {storage.inspect(s) for s in staged}
+    states = {_state(storage, s) for s in staged}
     if not states & {StagedState.GONE, StagedState.TAKEN}:
         try:
             for s in staged:
                 storage.publish(s)
         except (StagedGoneError, ObjectExistsError):
             pass
+        except _REFUSALS as error:
+            on_refusal(error)
         else:
             return True
-    # Revoke before the sync is called void: from here on nobody can publish the rest.
+    return _revoke(storage, staged)
+
+
+def _revoke(storage: Storage, staged: list[StagedObject]) -> bool:
+    """Discard what is not published yet; return whether all files are visible.
+
+    From here on nobody can publish the rest. So this comes before the sync is called void.
+    """
     for s in staged:
         storage.discard(s)
-    return all(storage.inspect(s) is StagedState.PUBLISHED for s in staged)
+    return all(_state(storage, s) is StagedState.PUBLISHED for s in staged)
 
 
-def _amend(storage: Storage, amendment: Amendment, head: SyncRecord) -> Outcome:
+_REFUSALS = (ObjectRefusedError, ObjectTooLargeError, InvalidKeyError)
+"""The errors of a storage that refuses an object from everybody."""
+
+
+def _state(storage: Storage, staged: StagedObject) -> StagedState:
+    try:
+        return storage.inspect(staged)
+    except _REFUSALS:
+        # Its key can't be an object's, for example because a folder has the name.
+        return StagedState.TAKEN
+
+
+def _sync_outcome(location: StreamLocation, record: SyncRecord, *, published: bool) -> Outcome:
+    head = record if published else _log_before(location, record).head
+    return Outcome(number=record.number, published=published, head=head)
+
+
+def _conclude(location: StreamLocation, outcome: Outcome) -> Outcome:
+    """Create an outcome, or return the one that another process created."""
+    try:
+        location.log.create(outcome_key(location.stream, outcome.number), outcome.to_bytes())
+    except ObjectExistsError:
+        return read_outcome(location.log.open, location.stream, outcome.number)
+    return outcome
+
+
+def _amend(storage: Storage, amendment: Amendment, log: SyncLog) -> Outcome:
     """Replace and remove the files that an amendment names; each step can be repeated."""
     lost = list[str]()
     if amendment.replaced:
@@ -152,11 +238,14 @@ def _amend(storage: Storage, amendment: Amendment, head: SyncRecord) -> Outcome:
             except StagedGoneError:
                 # It was not replaced, and never will be: a discarded file stays discarded.
                 lost.append(file.key)
+            except _REFUSALS:
+                if not _revoke(storage, [replacement(file)]):
+                    lost.append(file.key)
     if amendment.removed:
         deletes = require_delete(storage, amendment.purpose)
         for key in amendment.removed:
             deletes.delete(key)
-    return _amended(amendment, head, lost=tuple(lost))
+    return _amended(amendment, log, lost=tuple(lost))
 
 
 def _check_capabilities(storage: Storage, amendment: Amendment) -> None:
@@ -171,37 +260,45 @@ def _check_capabilities(storage: Storage, amendment: Amendment) -> None:
         require_delete(storage, amendment.purpose)
 
 
-def _amended(amendment: Amendment, head: SyncRecord, *, lost: tuple[str, ...]) -> Outcome:
+def _amended(amendment: Amendment, log: SyncLog, *, lost: tuple[str, ...]) -> Outcome:
     return Outcome(
         number=amendment.number,
         published=False,
-        head=amendment.applied_to(head, lost),
+        head=amendment.applied_to(head_to_amend(amendment, log), lost),
         amended=True,
         lost=lost,
     )
 
 
-def _head_before(location: StreamLocation, record: LogRecord) -> SyncRecord | None:
-    """Return the head that a record continues.
+def _make_durable(location: StreamLocation, record: LogRecord) -> None:
+    """Create another process's record again, which flushes it to the disk.
+
+    Its writer may have died between creating and flushing it. No power cut may undo the
+    decision that we act on.
+    """
+    location.log.create(record.key, record.to_bytes())
+
+
+def _log_before(location: StreamLocation, record: LogRecord) -> SyncLog:
+    """Return the log as it was before a record."""
+    before = record.number - 1
+    newest = LogEntry(before, is_outcome=True) if before else None
+    return SyncLog(location.stream, newest, location.log.open)
+
+
+def _check(location: StreamLocation, record: LogRecord) -> None:
+    """Raise unless a record can follow the log before it.
 
     Raises:
-        RecordFormatError: The record names another head than the log has before it.
+        RecordFormatError: It names another head than the log has before it, it is not newer
+            than this head, or it is an amendment that changes more than it may.
     """
-    before = record.number - 1
-    log = location.log
-    head = read_outcome(log.open, location.stream, before).head if before else None
+    log = _log_before(location, record)
+    head = log.head
+    if isinstance(record, Amendment):
+        check_amendment(record, log)
+        return
     if record.previous != (None if head is None else head.ref):
         raise RecordFormatError(record.key, "it names another head than the log has before it")
-    return head
-
-
-def _head_to_amend(location: StreamLocation, amendment: Amendment) -> SyncRecord:
-    """Return the head that an amendment continues; it always continues one.
-
-    Raises:
-        RecordFormatError: As :func:`_head_before`; or there is no head.
-    """
-    head = _head_before(location, amendment)
-    if head is None:
-        raise RecordFormatError(amendment.key, "there is no sync before it to amend")
-    return head
+    if head is not None and record.synced_at <= head.synced_at:
+        raise RecordFormatError(record.key, "it is not newer than the head before it")

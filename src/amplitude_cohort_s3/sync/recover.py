@@ -1,15 +1,17 @@
 """Recovering a sync, or an amendment, whose writer did not finish it."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from attrs import frozen
 
-from ..log.amendments import Amendment
+from ..log.amendments import Amendment, LogRecord
 from ..log.location import StreamLocation
+from ..log.outcomes import Outcome
 from ..log.records import SyncRecord
 from ..log.stream import CohortStream
 from ..storage.protocol import Storage
-from .commit_protocol import finish
+from .commit_protocol import abandon_record, finish
 from .leftovers import discard_old_leftovers
 
 
@@ -28,7 +30,11 @@ class RecoveryReport:
 
 
 def recover(
-    storage: Storage, stream: CohortStream, *, log: Storage | None = None
+    storage: Storage,
+    stream: CohortStream,
+    *,
+    log: Storage | None = None,
+    abandon: bool = False,
 ) -> RecoveryReport:
     """Finish the newest entry of the log if its writer did not.
 
@@ -36,27 +42,39 @@ def recover(
     Any process may call this at any time: a writer that is still at work is not disturbed,
     because both write the same.
 
+    If the storage refuses the caller (access, expired credentials, a KMS key), the entry stays
+    unfinished, because a process with access can still finish it. If there will be none, pass
+    ``abandon=True``: everything that is staged is revoked first, so that no process can publish
+    it later, and then the sync is void. This needs access to discard staged files.
+
     Args:
         storage: The storage of the data.
         stream: The stream.
         log: The storage of the log, if it is not ``storage``.
+        abandon: True to give up an unfinished entry instead of finishing it. A sync all of
+            whose files are visible already is still published. Files that ``forget`` has not
+            replaced, and that ``prune`` has not deleted, stay as they are.
 
     Raises:
-        RecordFormatError: The log can't be read.
+        RecordFormatError: The log can't be read, or its newest entry breaks a rule.
+        AccessDeniedError, CredentialsError: The storage refuses the caller.
         UnknownOutcomeError: The storage did not answer a write; run it again.
         MissingCapabilityError: ``forget`` or ``prune`` was begun, which this storage can't finish.
         ArgumentTypeError: An argument has the wrong type.
     """
-    return recover_location(StreamLocation.of(storage, stream, log))
+    end = abandon_record if abandon else finish
+    return recover_location(StreamLocation.of(storage, stream, log), end)
 
 
-def recover_location(location: StreamLocation) -> RecoveryReport:
+def recover_location(
+    location: StreamLocation, end: Callable[[StreamLocation, LogRecord], Outcome] = finish
+) -> RecoveryReport:
     """Finish the newest entry of a log: see :func:`recover`."""
     discard_old_leftovers(location)
     record = location.read_log().unfinished
     if record is None:
         return RecoveryReport(outcome="nothing")
-    outcome = finish(location, record)
+    outcome = end(location, record)
     if isinstance(record, Amendment):
         return RecoveryReport(outcome="amended")
     return RecoveryReport(outcome="published" if outcome.published else "void", record=record)

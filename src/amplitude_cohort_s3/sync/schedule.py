@@ -6,7 +6,7 @@ There is no daemon and no state besides the log: cron, Airflow or any other sche
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum
 from functools import partial
 from os import PathLike
@@ -59,7 +59,8 @@ class JobResult:
     Attributes:
         sync: The cohort and its destination.
         outcome: The outcome.
-        result: The result, if the sync was done.
+        result: The result, if the sync was done. If the members are unchanged, that of the
+            newest sync.
         error: The error, if it failed.
     """
 
@@ -73,9 +74,11 @@ class JobResult:
         """The counts, or the text of the error if it is ours: other errors may name users."""
         if self.result is not None:
             record = self.result.record
-            entered, exited = (record.files[t].rows for t in _CHANGES)
-            members = counted(record.members, "member")
-            return f"{members}, {entered:,} entered, {exited:,} exited"
+            counts = counted(record.members, "member")
+            if self.outcome is not JobOutcome.UNCHANGED:
+                entered, exited = (record.files[t].rows for t in _CHANGES)
+                counts += f", {entered:,} entered, {exited:,} exited"
+            return "; ".join([counts, *self.result.notes])
         if isinstance(self.error, CohortS3Error):
             return f"{type(self.error).__name__}: {self.error}"
         return "" if self.error is None else type(self.error).__name__
@@ -182,7 +185,8 @@ def run_due(
         jobs: Pairs of a sync and its members. The members are what ``sync_cohort`` takes, or
             a function that returns that and is called only if the sync is due.
         storage: The storage of the data.
-        now: The time of the run and of its syncs (timezone-aware). Default: the present,
+        now: The time of the run and of its syncs (timezone-aware). Its time zone determines
+            the days of ``Cadence.DAILY``. Default: the present in the machine's time zone,
             read again for each sync.
         dry_run: True to report only what is due, and write nothing.
         log: The storage of the log, if it is not ``storage``.
@@ -193,6 +197,7 @@ def run_due(
         NaiveDatetimeError: ``now`` has no time zone.
         ArgumentTypeError: An argument, or one of the jobs, has the wrong type.
 
+    >>> from datetime import UTC
     >>> from amplitude_cohort_s3 import Cadence, Destination, MemoryStorage
     >>> sync = CohortSync(destination=Destination(name="warehouse"), project_id=1,
     ...                   cohort_id="26umsb5", cadence=Cadence.HOURLY)
@@ -207,10 +212,10 @@ def run_due(
     storages = check_storages(storage, log)
     check_kind("jobs", jobs, Iterable, _JOBS_HINT)
     if now is not None:
-        now = to_utc(now, "now")
+        to_utc(now, "now")
 
     def present() -> datetime:
-        return datetime.now(UTC) if now is None else now
+        return datetime.now().astimezone() if now is None else now
 
     def run(sync: CohortSync, members: JobMembers) -> JobResult:
         location = StreamLocation(*storages, sync.stream)
@@ -222,12 +227,14 @@ def run_due(
             return JobResult(sync=sync, outcome=JobOutcome.NOT_DUE)
         head = read_state(location, partial(predict if dry_run else finish, location)).head
         outcome = due_outcome(sync, members, None if head is None else head.record, present())
+        if head is not None and outcome is JobOutcome.UNCHANGED:
+            found = SyncResult(record=head.record, already_done=True)
+            return JobResult(sync=sync, outcome=outcome, result=found)
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
         source = _resolved_members(members)  # It may take long, so the sync begins after it.
-        start = begin_at(
-            sync, location, synced_at=None, max_exits=None, now=present(), dry_run=False
-        )
+        begun = to_utc(present(), "now")
+        start = begin_at(sync, location, synced_at=None, max_exits=None, now=begun, dry_run=False)
         with start.diff(source, work_dir=work_dir, progress=progress) as diff:
             result = start.commit(start.plan(diff), diff)
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
@@ -260,7 +267,7 @@ def due_outcome(
         sync: The cohort and its destination.
         members: The source of its members.
         newest: The record of its newest sync, or None before the first.
-        now: The present (timezone-aware).
+        now: The present, in the time zone that determines the days.
     """
     if not sync.is_due(None if newest is None else newest.synced_at, now):
         return JobOutcome.NOT_DUE
@@ -269,6 +276,7 @@ def due_outcome(
         and isinstance(members, SupportsUnchanged)
         # The same members with other columns are a different sync.
         and newest.schema == sync.schema
+        and newest.schema.names == sync.schema.names
         and newest.existing is sync.destination.existing
         and members.is_unchanged(newest.source)
     ):

@@ -58,17 +58,28 @@ def digest_of(parts: Iterable[UploadedPart]) -> str:
 # --- Parts from bytes -------------------------------------------------------------------
 
 
-def split_into_parts(chunks: Iterable[bytes], part_size: int) -> Iterator[bytearray]:
-    """Yield the chunks' bytes as parts of the sizes of ``part_size_of``; at least one part.
+def split_into_parts(
+    chunks: Iterable[bytes], part_size: int, *, growing: bool = False
+) -> Iterator[bytearray]:
+    """Yield the chunks' bytes as parts, at least one.
+
+    Args:
+        chunks: The bytes.
+        part_size: The size of a part, except for the last.
+        growing: True if the parts have the sizes of ``part_size_of`` instead.
 
     >>> [bytes(part) for part in split_into_parts([b"ab", b"", b"cdefg"], 3)]
     [b'abc', b'def', b'g']
     """
+
+    def size_of(number: int) -> int:
+        return part_size_of(number, part_size) if growing else part_size
+
     number = 1
     part = bytearray()
     for chunk in chunks:
         rest = memoryview(chunk)
-        while len(part) + len(rest) > (size := part_size_of(number, part_size)):
+        while len(part) + len(rest) > (size := size_of(number)):
             space = size - len(part)
             part += rest[:space]
             rest = rest[space:]
@@ -79,9 +90,10 @@ def split_into_parts(chunks: Iterable[bytes], part_size: int) -> Iterator[bytear
 
 
 def part_size_of(number: int, part_size: int) -> int:
-    """Return the size of a part, which doubles every 1,000 parts.
+    """Return the size of a part that doubles every 1,000 parts, as Amazon S3 allows.
 
-    10,000 parts of 8 MiB each would only allow objects of 80 GB.
+    10,000 parts of 8 MiB each would only allow objects of 80 GB. Other stores, such as
+    Cloudflare R2, refuse to complete an upload unless all parts but the last are equal.
 
     >>> [part_size_of(number, 8) for number in (1, 1000, 1001, 2001)]
     [8, 8, 16, 32]
@@ -170,3 +182,39 @@ def plan_parts(
             small.append(SourceRange(source, begin, size))
     if small:
         yield PlannedPart(tuple(small), copied=False)
+
+
+def plan_equal_parts(
+    sizes: Sequence[int], part_size: int, *, min_size: int = MIN_PART_BYTES
+) -> Iterator[PlannedPart]:
+    """Yield parts as ``plan_parts`` does, but of one size, except for the last.
+
+    The parts across the ends of sources are read and uploaded, and the store copies the rest.
+
+    Args:
+        sizes: The number of bytes of each source.
+        part_size: The size of a part, except for the last.
+        min_size: The smallest size of a range that the store copies.
+
+    >>> [(p.copied, [r.size for r in p.ranges]) for p in plan_equal_parts([1, 9], 4, min_size=2)]
+    [(False, [1, 3]), (True, [4]), (True, [2])]
+    """
+    ranges: list[SourceRange] = []
+    space = part_size
+    for source, size in enumerate(sizes):
+        begin = 0
+        while begin < size:
+            end = min(size, begin + space)
+            ranges.append(SourceRange(source, begin, end))
+            space -= end - begin
+            begin = end
+            if not space:
+                yield _equal_part(ranges, min_size)
+                ranges, space = [], part_size
+    if ranges:
+        yield _equal_part(ranges, min_size)
+
+
+def _equal_part(ranges: list[SourceRange], min_size: int) -> PlannedPart:
+    copied = len(ranges) == 1 and ranges[0].source > 0 and ranges[0].size >= min_size
+    return PlannedPart(tuple(ranges), copied=copied)

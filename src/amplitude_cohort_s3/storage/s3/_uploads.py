@@ -21,6 +21,7 @@ def stage_chunks(
     *,
     content_type: str,
     part_size: int,
+    growing: bool,
     concurrency: int,
     max_bytes: int,
 ) -> StagedObject:
@@ -32,9 +33,11 @@ def stage_chunks(
         _uploading(bucket, key, content_type) as (upload_id, token),
         ThreadPoolExecutor(concurrency, "upload") as pool,
     ):
-        for number, data in enumerate(split_into_parts(content, part_size), 1):
-            if number > MAX_PARTS or content.size > max_bytes:
+        for number, data in enumerate(split_into_parts(content, part_size, growing=growing), 1):
+            if content.size > max_bytes:
                 raise ObjectTooLargeError(key, max_bytes)
+            if number > MAX_PARTS:
+                raise ObjectTooLargeError(key, MAX_PARTS, "parts")
             if len(underway) == concurrency:
                 parts.append(underway.popleft().result())
             underway.append(pool.submit(bucket.upload_part, key, upload_id, number, data))

@@ -9,7 +9,8 @@ any sign. So a failure alone proves nothing, and each write follows these steps
 
 1. **Write**, with the condition ``If-None-Match: *`` ("only if the key is free"). If S3
    reports a success, the write is done. If it plainly refuses the first and only request
-   (403, for example), nothing was written, and the error is raised.
+   (403, for example), nothing was written, and the error is raised. The same holds for any
+   request if S3 refuses the object itself (``InvalidPart``).
 2. **Look** what is under the key, after any other failure. If it is our object, the write is
    done. If it is another one, raise ``ObjectExistsError``.
 3. **Wait and begin again** if nothing is there: the request may still be on its way.
@@ -49,7 +50,15 @@ from ...errors import (
 )
 from ..protocol import StagedObject, StagedState
 from ._bucket import Bucket
-from .errors import UPLOAD_ENDED, BotoError, NotS3ResponseError, error_code, is_refusal, translate
+from .errors import (
+    UPLOAD_ENDED,
+    BotoError,
+    NotS3ResponseError,
+    error_code,
+    is_object_refused,
+    is_refusal,
+    translate,
+)
 
 # The failures of a conditional write after which the key may have our object or another one.
 # 409 ConditionalRequestConflict means that another request interfered.
@@ -162,8 +171,10 @@ class WriteOnce:
                 write()
             except BotoError as error:
                 contested = error_code(error) in _CONTESTED
-                # An earlier request may still arrive, although this one was refused.
-                if failure is None and not contested and is_refusal(error):
+                # An earlier request may still arrive, although this one was refused; but it
+                # is refused too if the reason is the object.
+                first = failure is None and not contested
+                if is_object_refused(error) or (first and is_refusal(error)):
                     raise translate(error, self.bucket.name, key) from error
                 failure = error
             else:

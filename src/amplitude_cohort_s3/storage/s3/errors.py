@@ -17,15 +17,18 @@ from ...errors import (
     ArchivedObjectError,
     BucketNotFoundError,
     CohortS3Error,
+    ConfigurationError,
     CredentialsError,
     InvalidResponseError,
     ObjectChangedError,
     ObjectNotFoundError,
+    ObjectRefusedError,
     ObjectTooLargeError,
     StoreRefusedError,
     StoreUnavailableError,
     UnsuitableStorageError,
 )
+from ._credentials import credentials_error
 
 MAX_OBJECT_BYTES = 5 << 40
 """The largest object that every store accepts. AWS itself has raised its limit since."""
@@ -58,14 +61,6 @@ _CREDENTIALS = {
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 }
-_NO_CREDENTIALS = (
-    botocore.NoCredentialsError,
-    botocore.PartialCredentialsError,
-    botocore.CredentialRetrievalError,
-    botocore.ProfileNotFound,
-    botocore.SSOError,
-    botocore.TokenRetrievalError,
-)
 _REGION = {
     "301",
     "PermanentRedirect",
@@ -83,6 +78,21 @@ _UNAVAILABLE = {
     "Throttling",
     "ThrottlingException",
     "TooManyRequests",
+}
+
+# The store refuses the object itself, so that no repetition by anyone can succeed. Codes with
+# several meanings, such as InvalidRequest and InvalidArgument, are not among them.
+_OBJECT_REFUSED = {
+    "EntityTooSmall",
+    "InvalidObjectName",
+    "InvalidPart",
+    "InvalidPartOrder",
+    "KeyTooLong",
+    "KeyTooLongError",
+    "MetadataTooLarge",
+    "XMinioInvalidObjectName",
+    "XMinioObjectExistsAsDirectory",
+    "XMinioParentIsObject",
 }
 
 UPLOAD_ENDED = {"NoSuchUpload", "NoSuchKey"}
@@ -114,8 +124,8 @@ def translated(bucket: str, key: str | None = None) -> Generator[None]:
     """Raise the library's errors for botocore's errors in the block."""
     try:
         yield
-    except ResponseParserError as error:
-        # Its message contains the whole response.
+    except (ResponseParserError, botocore.ParamValidationError) as error:
+        # Their messages contain the whole response, and the arguments of the request.
         raise translate(error, bucket, key) from None
     except BotoError as error:
         raise translate(error, bucket, key) from error
@@ -127,15 +137,16 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
     The store's own text is left out, because it may name accounts and users.
     """
     if not isinstance(error, botocore.ClientError):
-        if isinstance(error, _NO_CREDENTIALS):
-            return CredentialsError(type(error).__name__)
+        if (failure := credentials_error(error)) is not None:
+            return failure
         if isinstance(error, NotS3ResponseError):
             return InvalidResponseError(bucket, error.operation, error.found)
         if is_answer_lost(error):
-            return StoreUnavailableError(bucket, type(error).__name__)
+            return StoreUnavailableError(bucket, _connection_fault(error))
         if isinstance(error, botocore.FlexibleChecksumError) and key is not None:
             return ObjectChangedError(key)
-        return StoreRefusedError(bucket, key, "the request", type(error).__name__)
+        subject = f"the requests to the bucket {bucket!r}"
+        return ConfigurationError(subject, (f"boto3 can't send them: {fault_of(error)}",))
     code, operation = error_code(error), error.operation_name
     if isinstance(error, ChecksumsRefusedError):
         return _unsuitable_checksums(bucket, code)
@@ -164,9 +175,36 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
         return CredentialsError(code)
     if code == "EntityTooLarge" and key is not None:
         return ObjectTooLargeError(key, MAX_OBJECT_BYTES)
+    if code in _OBJECT_REFUSED and key is not None:
+        reason = f"the store refuses {operation} with the code {code}"
+        hint = "Look up the code in the store's documentation"
+        return ObjectRefusedError(key, reason, hint)
     if code in _UNAVAILABLE or _status(error) >= 500:  # noqa: PLR2004
         return StoreUnavailableError(bucket, code or f"HTTP {_status(error)}")
     return StoreRefusedError(bucket, key, operation, code)
+
+
+def fault_of(error: Exception) -> str:
+    """Return botocore's description of a wrong setting, without values that may be secret."""
+    if isinstance(error, botocore.ParamValidationError):
+        report = str(error.kwargs.get("report"))
+        found = re.search(r"(?:parameter |in input: \")([\w.]+)", report)
+        return f"its argument {found[1] if found else 'Bucket'} is not valid"
+    text = re.sub(r"//[^/\s]*@", "//", " ".join(str(error).split())).rstrip(".")
+    return f"{text} ({type(error).__name__})"
+
+
+def _connection_fault(error: Exception) -> str:
+    """Return the cause for which no answer came, with the host that was asked."""
+    name, details = type(error).__name__, dict(getattr(error, "kwargs", {}))
+    if isinstance(error, botocore.ProxyConnectionError):
+        return f"{name}: the proxy that HTTPS_PROXY, HTTP_PROXY or the profile names"
+    if isinstance(error, botocore.SSLError):
+        return f"{name}: the certificate is not trusted; AWS_CA_BUNDLE names the trusted ones"
+    if type(error) is botocore.HTTPClientError and "error" in details:
+        return f"{name}: {type(details['error']).__name__}"
+    url = urlsplit(str(details.get("endpoint_url") or ""))
+    return f"{name}: {url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else name
 
 
 def error_code(error: BaseException) -> str:
@@ -200,6 +238,15 @@ def is_refusal(error: BaseException) -> bool:
         return not is_answer_lost(error)
     tried_once = int(_metadata(error).get("RetryAttempts", 0)) == 0
     return tried_once and 400 <= _status(error) < 500 and error_code(error) not in _UNAVAILABLE  # noqa: PLR2004
+
+
+def is_object_refused(error: BaseException) -> bool:
+    """Return whether a store refuses an object that it can accept from nobody.
+
+    This is certain at any status and after any number of tries: an earlier request for the
+    same object can't have succeeded either.
+    """
+    return error_code(error) in {*_OBJECT_REFUSED, "EntityTooLarge"}
 
 
 def _message_matches(error: botocore.ClientError, pattern: str) -> re.Match[str] | None:

@@ -1,0 +1,43 @@
+"""Repeating a change that another writer overtook."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from ..errors import (
+    ConcurrentSyncError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    UnfinishedSyncError,
+)
+from ..log.location import StreamLocation
+from ..sync.recover import recover_location
+
+T = TypeVar("T")
+
+ATTEMPTS = 5
+"""The number of attempts. A stream that is synced faster than its files are read stops them all."""
+
+
+def with_retries(location: StreamLocation, attempt: Callable[[], T]) -> T:
+    """Recover the stream and call a function, again if the log changed meanwhile.
+
+    The position of an entry in the log decides what it covers. So a search is void as soon as
+    another writer has taken the next number, or has changed the files that it reads.
+
+    Args:
+        location: The stream.
+        attempt: A function that searches the stream and records what it changes.
+
+    Raises:
+        ConcurrentSyncError, UnfinishedSyncError, ObjectChangedError, ObjectNotFoundError:
+            Other writers came first at every attempt, or the log has not changed.
+    """
+    for left in reversed(range(ATTEMPTS)):
+        before = location.read_log().newest
+        recover_location(location)
+        try:
+            return attempt()
+        except (ConcurrentSyncError, UnfinishedSyncError, ObjectChangedError, ObjectNotFoundError):
+            if not left or location.read_log().newest == before:
+                raise
+    raise AssertionError  # The last attempt returns or raises.

@@ -1,0 +1,101 @@
+"""A daily job at a fixed local time is due once per local day, through the changes of the clock."""
+
+import time
+from datetime import UTC, date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+
+from amplitude_cohort_s3 import Cadence
+from amplitude_cohort_s3.errors import NaiveDatetimeError
+
+BERLIN, NEW_YORK, KOLKATA = map(ZoneInfo, ("Europe/Berlin", "America/New_York", "Asia/Kolkata"))
+LORD_HOWE = ZoneInfo("Australia/Lord_Howe")  # its summer time is half an hour
+# Around the days on which summer time ends and begins.
+STARTS = [date(2026, 10, 20), date(2027, 3, 8), date(2027, 3, 24), date(2027, 10, 28)]
+
+
+def local(day, clock, zone):
+    return datetime.fromisoformat(f"{day.isoformat()}T{clock}").replace(tzinfo=zone)
+
+
+@pytest.mark.parametrize("zone", [UTC, BERLIN, NEW_YORK, KOLKATA, LORD_HOWE], ids=str)
+@pytest.mark.parametrize("start", STARTS, ids=str)
+@pytest.mark.parametrize("clock", ["00:00", "00:30", "01:30", "02:30", "12:00", "23:30", "23:59"])
+def test_a_job_at_a_fixed_local_time_is_due_every_day_and_once(zone, start, clock):
+    last = None
+    for number in range(12):
+        now = local(start + timedelta(days=number), clock, zone)
+        assert Cadence.DAILY.is_due(last, now), now
+        last = now.astimezone(UTC)
+        assert not Cadence.DAILY.is_due(last, now)
+
+
+@pytest.mark.parametrize("zone", [UTC, BERLIN, NEW_YORK, KOLKATA, LORD_HOWE], ids=str)
+@pytest.mark.parametrize("start", STARTS, ids=str)
+def test_an_hourly_call_finds_a_daily_job_due_once_per_local_day(zone, start):
+    begin = local(start, "00:05", zone).astimezone(UTC)
+    last, synced = None, []
+    for hours in range(12 * 24 - 2):
+        now = (begin + timedelta(hours=hours)).astimezone(zone)
+        if Cadence.DAILY.is_due(last, now):
+            last = now.astimezone(UTC)
+            synced.append(now.date())
+    assert synced == [start + timedelta(days=n) for n in range(12)]
+
+
+def test_a_late_run_does_not_delay_the_next_day():
+    late = datetime(2026, 10, 24, 23, 50, tzinfo=BERLIN)
+    assert Cadence.DAILY.is_due(late, datetime(2026, 10, 25, 0, 5, tzinfo=BERLIN))
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+@pytest.mark.parametrize("clock", ["00:05", "01:30", "23:30"])
+def test_the_offset_of_this_machine_stands_for_its_time_zone(zone, clock, monkeypatch):
+    """``datetime.now().astimezone()`` has the offset of one moment only."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for start in STARTS:
+            last = None
+            for number in range(12):
+                aware = local(start + timedelta(days=number), clock, ZoneInfo(zone))
+                now = datetime.fromtimestamp(aware.timestamp()).astimezone()
+                assert isinstance(now.tzinfo, timezone)
+                assert Cadence.DAILY.is_due(last, now), now
+                later = (aware.astimezone(UTC) + timedelta(minutes=20)).astimezone()
+                assert not Cadence.DAILY.is_due(now, later)
+                last = now.astimezone(UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_days_of_utc_stay_days_of_utc_wherever_the_machine_is(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/London")
+    time.tzset()
+    try:
+        last = datetime(2027, 3, 27, 23, 30, tzinfo=UTC)
+        assert not Cadence.DAILY.is_due(last, datetime(2027, 3, 27, 23, 59, tzinfo=UTC))
+        assert Cadence.DAILY.is_due(last, datetime(2027, 3, 28, 0, 1, tzinfo=UTC))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_an_hourly_job_is_due_in_each_hour_of_any_zone():
+    for zone in (BERLIN, KOLKATA, LORD_HOWE):
+        now = local(STARTS[0], "00:20", zone).astimezone(UTC)
+        for _ in range(12 * 24):
+            later = now + timedelta(hours=1)
+            assert Cadence.HOURLY.is_due(now, later.astimezone(zone))
+            now = later
+
+
+def test_a_timestamp_of_pandas_is_a_time_and_a_naive_one_is_refused():
+    last = pd.Timestamp("2027-03-28T01:30:00.123456789", tz="Europe/Berlin")
+    assert Cadence.DAILY.is_due(last, pd.Timestamp("2027-03-29T01:30:00.1", tz="Europe/Berlin"))
+    assert not Cadence.DAILY.is_due(last, last)
+    with pytest.raises(NaiveDatetimeError):
+        Cadence.DAILY.is_due(last.to_pydatetime(warn=False), pd.NaT)
