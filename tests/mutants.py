@@ -228,6 +228,20 @@ MUTANTS = (
         FORGERIES,
     ),
     Mutant(
+        "nothing is deleted while the files of the head are not there",
+        "sync/commit_protocol.py",
+        "    check_files(location, record)\n",
+        "",
+        FORGERIES,
+    ),
+    Mutant(
+        "prune deletes nothing while the newest sync lacks files",
+        "sync/amend.py",
+        "        check_files(location, amendment)\n",
+        "",
+        FORGERIES,
+    ),
+    Mutant(
         "an amendment is checked before it is recorded",
         "sync/amend.py",
         "        check_amendment(amendment, log)\n",
