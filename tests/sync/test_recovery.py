@@ -151,3 +151,11 @@ def test_a_writer_recognises_its_own_record_if_the_store_says_it_exists():
     assert repeats.happened
     assert not result.already_done
     assert read_head(storage, STREAM).record == result.record
+
+
+def test_a_void_sync_that_is_run_again_fulfils_the_invariants(storage):
+    """The second run writes the same bytes under the same keys as the void one."""
+    make_void(storage, OLD, AT)
+    assert_invariants(storage, STREAM)
+    run_sync(storage, OLD, AT)
+    assert len(assert_invariants(storage, STREAM).published) == 1
