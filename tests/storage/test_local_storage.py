@@ -82,16 +82,21 @@ def test_no_staged_file_is_left_after_publish_discard_or_create(local):
     assert staged_files(local) == []
 
 
-def test_no_empty_folder_stays_while_writers_share_the_staging_folder(local):
-    def write(number):
-        for n in range(50):
-            local.publish(local.stage(f"a/{number}/{n}", [b"x"]))
-            local.create(f"a/{number}/{n}-log", b"x")
+def test_writers_share_the_staging_folder_and_no_empty_folder_stays(local, monkeypatch):
+    """Each removes folders that are empty, at the moment when another one needs them."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
-    with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(write, number) for number in range(4)]:
+    def write(number):
+        own = LocalStorage(local.root)
+        for n in range(60):
+            own.publish(own.stage(f"a/{number}/{n}", [b"x"]))
+            own.create(f"a/{number}/{n}-log", b"x")
+            own.discard(own.stage(f"a/shared/{n}", [b"x"]))
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(write, number) for number in range(8)]:
             done.result()
-    assert len(keys(local)) == 400
+    assert len(keys(local)) == 960
     assert list((local.root / STAGING_FOLDER).iterdir()) == []
 
 

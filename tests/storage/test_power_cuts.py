@@ -154,3 +154,14 @@ def test_a_discarded_file_stays_discarded_after_a_power_cut(disks):
     discarded = disks.states_of(lambda s: s.discard(*kept), staged)[-1]
     for cut in discarded.power_cuts():
         assert disks.storage(cut).inspect(*kept) is StagedState.GONE
+
+
+def test_a_power_cut_after_forget_brings_no_forgotten_row_back(disks):
+    """The staged name of a published file leads to the same bytes, until it is removed."""
+    state = state_after(disks, (first_sync,))
+    for act in (second_sync, forget_one):
+        state = disks.states_of(act, state)[-1]
+    for cut in state.power_cuts():
+        files = [p for p in disks.storage(cut).root.rglob("*") if p.is_file()]
+        assert files
+        assert not [path for path in files if b"user 2" in path.read_bytes()]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from attrs import evolve, frozen
 
 from .._display import counted
-from ..errors import LogError, NoSyncYetError, ObjectChangedError, RecordFormatError
+from ..errors import LogError, ObjectChangedError, RecordFormatError
 from ..format.columns import ID_COLUMNS
 from ..format.content import verified
 from ..format.filename import CohortFileName, DiffType
@@ -26,7 +26,7 @@ from ._set_checks import compare_sets, filled_faults, member_faults
 from .findings import Finding, FindingKind
 from .members import needed_files
 from .replay import Replay
-from .sync_files import CHANGES, FAR_FUTURE, Files
+from .sync_files import CHANGES, Files
 
 
 def verify(replay: Replay) -> tuple[Finding, ...]:
@@ -40,7 +40,7 @@ def verify(replay: Replay) -> tuple[Finding, ...]:
 
 def _findings(replay: Replay) -> tuple[Finding, ...]:
     if not (replay.log.newest or replay.syncs or replay.unpublished):
-        raise NoSyncYetError(FAR_FUTURE, None)
+        raise replay.no_sync_yet()
     log = check_log(replay.log)
     match_by = replay.match_by
     try:

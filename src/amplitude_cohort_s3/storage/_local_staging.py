@@ -142,11 +142,27 @@ class StagingArea:
         path.unlink(missing_ok=True)
         self.remove_empty_folders(path)
 
-    def remove_empty_folders(self, path: Path) -> None:
-        """Remove the folders of a staged file that are empty."""
+    def remove_published(self, path: Path) -> None:
+        """Remove the staged name of a published file, and flush that to the disk.
+
+        After a power cut, the name would lead to the rows that were published, also if
+        ``forget`` has replaced them since.
+        """
+        path.unlink(missing_ok=True)
+        left = self.remove_empty_folders(path)
+        while left != self._folder.parent:
+            # Also if another process has removed the folder meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                sync_folder(left)
+                return
+            left = left.parent
+
+    def remove_empty_folders(self, path: Path) -> Path:
+        """Remove the folders of a staged file that are empty; return the first that is left."""
         for folder in path.parents:
             if folder == self._folder or not self._folders.remove_if_empty(folder):
-                return
+                return folder
+        raise AssertionError  # The staging folder is one of the parents.
 
     def _folder_of(self, key: str) -> Path:
         """Return the folder of what is staged for a key."""

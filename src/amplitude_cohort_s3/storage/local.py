@@ -23,6 +23,7 @@ from ._local_files import (
     no_such_names,
     status_of,
     sync_folder,
+    sync_nearest_folder,
     translated,
     walk,
 )
@@ -161,17 +162,15 @@ class LocalStorage(ComposeByReading):
                 raise ObjectExistsError(staged.key) from None
         # Also if another writer made the link: it may have died before the flush.
         sync_folder(path.parent)
-        self._staging.remove(temporary)
+        self._staging.remove_published(temporary)
         return _info(staged.key, path, path.lstat())
 
     def discard(self, staged: StagedObject, /) -> None:
         temporary = self._staging.path_of(staged)
-        folder = temporary.parent
         with translated(temporary, staged.key, source=temporary):
             temporary.unlink(missing_ok=True)
             # Also if it was gone: another process may have died before it flushed that.
-            if status_of(folder) is not None:
-                sync_folder(folder)
+            sync_nearest_folder(temporary)
         self._staging.remove_empty_folders(temporary)
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
@@ -186,7 +185,7 @@ class LocalStorage(ComposeByReading):
                 raise StagedGoneError(staged.key) from None
         sync_folder(path.parent)
         # If both names are links to one file already, replace() does nothing.
-        self._staging.remove(temporary)
+        self._staging.remove_published(temporary)
         return _info(staged.key, path, path.lstat())
 
     def delete(self, key: str, /) -> None:

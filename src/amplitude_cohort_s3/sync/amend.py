@@ -1,12 +1,17 @@
 """Recording an amendment and carrying it out."""
 
-from ..errors import ConcurrentSyncError, LogLimitError, RecordFormatError
+from ..errors import (
+    ConcurrentSyncError,
+    HeadFilesMissingError,
+    LogLimitError,
+    RecordFormatError,
+)
 from ..log.amendment_rules import check_amendment
 from ..log.amendments import Amendment
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.sync_log import MAX_ENTRY_BYTES, SyncLog
-from .commit_protocol import carry_out, create_record, outcome_of, replacement
+from .commit_protocol import carry_out, check_files, create_record, outcome_of, replacement
 
 
 def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outcome:
@@ -19,6 +24,7 @@ def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outco
 
     Raises:
         RecordFormatError: The log contradicts itself, so that no amendment can follow it.
+        HeadFilesMissingError: Files are to be deleted, and the head lacks files.
         ConcurrentSyncError: A sync or another amendment came first; nothing is changed.
         LogLimitError: The amendment is larger than an entry of the log may be.
         MissingCapabilityError: The storage can't replace or delete.
@@ -34,7 +40,8 @@ def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outco
     try:
         # Whoever recovers it checks it too; an entry that breaks a rule would never be ended.
         check_amendment(amendment, log)
-    except RecordFormatError:
+        check_files(location, amendment)
+    except (RecordFormatError, HeadFilesMissingError):
         _discard(location, amendment)
         raise
     if (other := create_record(location, amendment)) is not None:
