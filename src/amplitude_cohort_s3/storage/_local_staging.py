@@ -147,7 +147,7 @@ class StagingArea:
         """Remove the staged name of a published file, and flush that to the disk.
 
         After a power cut, the name would lead to the rows that were published, also if
-        ``forget`` has replaced them since.
+        ``prune`` has removed the file since.
         """
         _unlink(path)
         left = self.remove_empty_folders(path)
