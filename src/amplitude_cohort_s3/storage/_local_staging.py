@@ -19,6 +19,7 @@ from ._local_checks import (
 )
 from ._local_files import (
     FlushedFolders,
+    access_error,
     default_mode,
     is_symlink,
     modified_at,
@@ -139,16 +140,16 @@ class StagingArea:
 
     def remove(self, path: Path) -> None:
         """Remove a staged file, if it is there."""
-        path.unlink(missing_ok=True)
+        _unlink(path)
         self.remove_empty_folders(path)
 
     def remove_published(self, path: Path) -> None:
         """Remove the staged name of a published file, and flush that to the disk.
 
         After a power cut, the name would lead to the rows that were published, also if
-        ``forget`` has replaced them since.
+        ``prune`` has removed the file since.
         """
-        path.unlink(missing_ok=True)
+        _unlink(path)
         left = self.remove_empty_folders(path)
         while left != self._folder.parent:
             # Also if another process has removed the folder meanwhile.
@@ -207,3 +208,10 @@ class StagingArea:
         check_spelling(path, self._folder, key)
         if self._ignores_case:
             check_spelling(target, self._folder.parent, key)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:  # For example another account's file in a folder with a sticky bit.
+        raise access_error(path) from None
