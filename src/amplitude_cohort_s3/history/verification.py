@@ -108,7 +108,8 @@ class _Verification:
 
     def _unpublished_syncs(self) -> Iterator[Finding]:
         """Yield the syncs that are not part of the history, and the files that they left."""
-        partial = self.replay._partial  # noqa: SLF001 -- of this folder
+        # The fields are those of a class of this folder.
+        partial = self.replay._partial  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         visible = {sync.synced_at: sync.files for sync in (*self.replay.syncs, *partial)}
         unlogged = visible.keys() - self.log.published.keys()
         in_window = [r for r in self.log.unpublished if self.replay.window.contains(r.synced_at)]
@@ -226,7 +227,7 @@ class _Verification:
         if facts.rows != file.rows:
             rows = f"{counted(facts.rows, 'row')}, {file.rows:,} recorded"
             faults.append((FindingKind.EDITED_FILE, 1, rows))
-        open_object = self.replay._open  # noqa: SLF001 -- of this folder
+        open_object = self.replay._open  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         differences = list(stored_faults(info, file, open_object))
         if file.parts:
             differences += part_faults(source.chunks(), file.parts)

@@ -118,7 +118,7 @@ def _with_new_connections(client: Any) -> Any:
     endpoint = client._endpoint  # noqa: SLF001 -- closing the connections could wait for a lock
     old: Any = endpoint.http_session
     if isinstance(endpoint.http_session, URLLib3Session):
-        new = URLLib3Session.__new__(type(old))
+        new: Any = object.__new__(type(old))
         manager = PoolManager(**old._get_pool_manager_kwargs())  # noqa: SLF001
         manager.pool_classes_by_scheme = old._pool_classes_by_scheme  # noqa: SLF001
         vars(new).update({**vars(old), "_manager": manager, "_proxy_managers": {}})

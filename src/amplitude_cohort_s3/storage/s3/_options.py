@@ -5,7 +5,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import boto3
@@ -113,10 +113,11 @@ class S3Options:
         owner = self.expected_bucket_owner
         if isinstance(owner, str) and owner and not re.fullmatch(r"[0-9]{12}", owner):
             yield f"expected_bucket_owner must be an account id of 12 digits, not {owner!r}"
-        if isinstance(self.bucket, str):
-            yield from _bucket_faults(self.bucket)
+        bucket: object = self.bucket
+        if isinstance(bucket, str):
+            yield from _bucket_faults(bucket)
             if isinstance(self.endpoint_url, str):
-                yield from _endpoint_faults(self.endpoint_url, self.bucket)
+                yield from _endpoint_faults(self.endpoint_url, bucket)
         yield from _request_faults(self.request_options, self.kms_key_id)
 
     def _number_faults(self) -> Iterator[str]:
@@ -205,7 +206,7 @@ def _request_faults(options: object, kms_key_id: str | None) -> Iterator[str]:
     if not isinstance(options, Mapping):
         yield f"request_options must be a mapping, not {type(options).__name__}"
         return
-    given: Mapping[Any, Any] = options
+    given = cast("Mapping[Any, Any]", options)
     for name, value in given.items():
         if name not in REQUEST_OPTIONS:
             yield f"request_options can't contain {name!r}: it has {', '.join(REQUEST_OPTIONS)}"
