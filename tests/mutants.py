@@ -86,7 +86,7 @@ MUTANTS = (
     ),
     Mutant(
         "the exit guard is checked",
-        "sync/plan.py",
+        "sync/exits.py",
         "    if exits > limit:",
         "    if False:",
         "sync/test_refusals.py",
@@ -433,18 +433,18 @@ MUTANTS = (
     Mutant(
         "the staged file is inspected first",
         "storage/local.py",
-        "        staged_exists = self._staging.path_of(staged).exists()\n"
+        "        staged_exists = status_of(self._staging.path_of(staged)) is not None\n"
         "        published = self._is_published(staged)\n",
         "        published = self._is_published(staged)\n"
-        "        staged_exists = self._staging.path_of(staged).exists()\n",
+        "        staged_exists = status_of(self._staging.path_of(staged)) is not None\n",
         STORAGE,
     ),
     Mutant(
         "a published handle is removed",
         "storage/local.py",
-        "        self._staging.remove(temporary)\n"
-        "        return _info(staged.key, path)\n\n    def disc",
-        "        return _info(staged.key, path)\n\n    def disc",
+        "        self._staging.remove_published(temporary)\n"
+        "        return _info(staged.key, path, path.lstat())\n\n    def disc",
+        "        return _info(staged.key, path, path.lstat())\n\n    def disc",
         STORAGE,
     ),
     Mutant(
@@ -530,8 +530,8 @@ MUTANTS = (
         "a published name is on the disk",
         "storage/local.py",
         "        # Also if another writer made the link: it may have died before the flush.\n"
-        "        sync_folder(path.parent)\n        self._staging.remove(temporary)\n",
-        "        self._staging.remove(temporary)\n",
+        "        sync_folder(path.parent)\n        self._staging.remove_published(temporary)\n",
+        "        self._staging.remove_published(temporary)\n",
         POWER,
     ),
     Mutant(
@@ -558,8 +558,8 @@ MUTANTS = (
     Mutant(
         "a discarded file stays discarded after a power cut",
         "storage/local.py",
-        "                sync_folder(folder)\n",
-        "                pass\n",
+        "            sync_nearest_folder(temporary)\n",
+        "            pass\n",
         POWER,
     ),
     Mutant(
@@ -580,16 +580,66 @@ MUTANTS = (
         "a used handle is removed",
         "storage/local.py",
         "        # If both names are links to one file already, replace() does nothing.\n"
-        "        self._staging.remove(temporary)\n",
+        "        self._staging.remove_published(temporary)\n",
         "",
         STORAGE,
     ),
     Mutant(
         "a root that disappeared is no empty bucket",
-        "storage/local.py",
-        "        if not exists and self._root_was_there:\n",
+        "storage/_local_root.py",
+        "            if device is None:\n",
+        "            if False:\n",
+        STORAGE,
+    ),
+    Mutant(
+        "no staged name of a published file comes back after a power cut",
+        "storage/_local_staging.py",
+        "                sync_folder(left)\n",
+        "",
+        POWER,
+    ),
+    Mutant(
+        "an unmounted root is no empty bucket",
+        "storage/_local_root.py",
+        "            if not any(self.path.iterdir()):\n",
+        "            if False:\n",
+        STORAGE,
+    ),
+    Mutant(
+        "a root is not made again during a call",
+        "storage/_local_files.py",
+        "                self._check_root()\n",
+        "                pass\n",
+        STORAGE,
+    ),
+    Mutant(
+        "a listing shows the key that was written",
+        "storage/_local_staging.py",
+        "        check_spelling(path, self._folder, key)\n",
+        "",
+        STORAGE,
+    ),
+    Mutant(
+        "no key gets the file of another letter case",
+        "storage/_local_staging.py",
+        "        if self._ignores_case:\n",
         "        if False:\n",
         STORAGE,
+    ),
+    Mutant(
+        "a link in place of a staged file is refused",
+        "storage/_local_staging.py",
+        "        self._check_not_linked(path)\n        return path\n",
+        "        return path\n",
+        STORAGE,
+    ),
+    Mutant(
+        "forget covers staged files of any age",
+        "maintenance/forget.py",
+        "discard_leftovers(location, None)",
+        "discard_leftovers(location, LEFTOVER_AGE)",
+        CLEAN_UP,
+        also=("import discard_leftovers\n", "import LEFTOVER_AGE, discard_leftovers\n"),
     ),
     Mutant(
         "clean-up leaves what an unfinished record names",
@@ -601,7 +651,7 @@ MUTANTS = (
     Mutant(
         "forget discards what is staged",
         "maintenance/forget.py",
-        "    discard_leftovers(location, timedelta(0))\n",
+        "    discard_leftovers(location, None)\n",
         "",
         CLEAN_UP,
     ),
@@ -653,7 +703,7 @@ MUTANTS = (
     Mutant(
         "a response without S3's fields is not one of S3",
         "storage/s3/responses.py",
-        '        if value is None or value == "":',
+        '        if not any(_has_value(response, one) for one in path.split("|")):',
         "        if False:",
         "s3/test_s3_endpoints.py",
     ),

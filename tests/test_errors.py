@@ -63,6 +63,11 @@ EXAMPLES = [
     errors.BucketNotFoundError("my-bucket"),
     errors.AccessDeniedError("my-bucket", KEY, "s3:PutObject"),
     errors.CredentialsError("ExpiredToken"),
+    errors.CredentialsUnavailableError(
+        "EndpointConnectionError",
+        "AssumeRole",
+        hint="Check the network, or run the same again later",
+    ),
     errors.StoreUnavailableError("my-bucket", "SlowDown"),
     errors.StoreRefusedError("my-bucket", KEY, "PutObject", "InvalidRequest"),
     errors.ObjectRefusedError(
@@ -133,6 +138,9 @@ VARIANTS = [
     errors.AccessDeniedError("my-bucket", KEY, "s3:GetObject"),
     errors.AccessDeniedError("my-bucket", KEY, "kms:Decrypt"),
     errors.CredentialsError("NoCredentialsError"),
+    errors.CredentialsError(
+        "ProfileNotFound", details="there is no profile 'etl'", hint="Set AWS_PROFILE to 'main'"
+    ),
     errors.StoreRefusedError("my-bucket", None, "ListObjectsV2", "RequestTimeTooSkewed"),
     errors.AmplitudeLimitError("downloads", 500, 500),
     errors.AmplitudeLimitError("downloads", 500, 500, resets_at=LATER),
@@ -143,6 +151,7 @@ VARIANTS = [
     errors.HeadFilesMissingError((KEY, f"{KEY}.gz")),
     errors.UnloggedSyncsError(LOG, (KEY, f"{KEY}.gz")),
     errors.NoSyncYetError(AT, None),
+    errors.NoSyncYetError(AT, None, has_lists=True),
     errors.WorkerDiedError(1),
 ]
 """Further messages, one for each branch of a template."""
@@ -161,6 +170,7 @@ RETRYABLE = {
     errors.AmplitudeTimeoutError,
     errors.AmplitudeUnavailableError,
     errors.ConcurrentSyncError,
+    errors.CredentialsUnavailableError,
     errors.ExportFailedError,
     errors.InvalidResponseError,
     errors.StoreUnavailableError,
@@ -255,6 +265,7 @@ def test_every_raised_class_derives_from_a_builtin(cls):
         (errors.ConcurrentSyncError, FileExistsError),
         (errors.AccessDeniedError, PermissionError),
         (errors.CredentialsError, PermissionError),
+        (errors.CredentialsUnavailableError, ConnectionError),
         (errors.AmplitudeAccessDeniedError, PermissionError),
         (errors.UnknownOutcomeError, OSError),
         (errors.UnsuitableStorageError, OSError),

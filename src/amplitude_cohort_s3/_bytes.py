@@ -44,6 +44,12 @@ class Hashed:
         self._digest.update(chunk)
         self.size += len(chunk)
 
+    def copy(self) -> "Hashed":
+        """Return the size and the digest so far as a value of their own, to go on with."""
+        copied = Hashed()
+        copied.size, copied._digest = self.size, self._digest.copy()
+        return copied
+
     def read(self) -> Self:
         """Read all chunks, for callers who need only the size and the digest; return self."""
         for _ in self:

@@ -14,7 +14,12 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
-def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def html_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    notes: Iterable[str] = (),
+) -> str:
     """Return a small HTML table with every text escaped, without styles and ids.
 
     Args:
@@ -23,6 +28,7 @@ def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
         rows: The values. Integers are grouped by thousands and aligned to the right. The
             elements of a tuple appear below each other. No value may show a user, because
             notebooks get shared.
+        notes: Lines below the caption.
 
     >>> html_table("a < b", ["n"], [[1200]])
     '<table><caption>a &lt; b</caption><thead><tr><th>n</th></tr></thead><tbody>\
@@ -30,8 +36,9 @@ def html_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     """
     head = "".join([f"<th>{escape(column)}</th>" for column in columns])
     body = "".join(["<tr>" + "".join(map(_html_value, row)) + "</tr>" for row in rows])
+    caption = "<br>".join(map(escape, (title, *notes)))
     return (
-        f"<table><caption>{escape(title)}</caption>"
+        f"<table><caption>{caption}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 

@@ -35,6 +35,7 @@
             BucketNotFoundError (FileNotFoundError)
             AccessDeniedError (PermissionError)
             CredentialsError (PermissionError)
+                CredentialsUnavailableError (ConnectionError) *
             StoreUnavailableError (ConnectionError) *
             StoreRefusedError (OSError)
             ObjectRefusedError (OSError)
@@ -403,9 +404,17 @@ class InvalidCellError(MembersError, ValueError):
     rule: str
     """The fault, such as "is a float"."""
     hint: str
+    lines: tuple[int, ...] = ()
+    """The lines or rows of the first ones, if they are known."""
+    unit: str = "row"
+    """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
+    file: str | None = None
+    """The file's location without credentials, or its key, if it is known."""
 
     def __str__(self) -> str:
-        return f"a value in the column {self.column!r} {self.rule}: {self.hint}"
+        of = "" if self.file is None else f" of {self.file!r}"
+        where = _positions(self.lines, self.unit, len(self.lines))
+        return f"a value in the column {self.column!r}{of} {self.rule}{where}: {self.hint}"
 
 
 @define(slots=False)
@@ -681,25 +690,43 @@ class AccessDeniedError(StorageError, PermissionError):
 
 @define(slots=False)
 class CredentialsError(StorageError, PermissionError):
-    """Credentials of the store that are missing, expired or unknown.
+    """Credentials of the store that are missing, expired or unknown, or that can't be obtained.
 
     Example: ``the AWS credentials are not accepted (ExpiredToken). Renew them, for example with
     aws sso login, or set AWS_PROFILE``
     """
 
     reason: str
+    """The code of the answer, such as ``ExpiredToken``, or botocore's name for the fault."""
+    operation: str | None = None
+    """The request for credentials that failed, such as ``AssumeRole``; None for the store's own."""
+    details: str | None = None
+    """The fault in the settings that describe the credentials, if there is one."""
+    hint: str = "Renew them, for example with aws sso login, or set AWS_PROFILE"
 
     def __str__(self) -> str:
-        if self.reason == "NoCredentialsError":  # botocore's name for it
+        if self.operation is not None:
+            problem = f"boto3 gets no AWS credentials, because {self.operation} failed"
+        elif self.details is not None:
+            problem = f"boto3 gets no AWS credentials: {self.details}"
+        elif self.reason == "NoCredentialsError":  # botocore's name for it
             return (
                 "boto3 found no AWS credentials. Set AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY, set AWS_PROFILE to a profile of ~/.aws/config, or attach "
                 "a role to the machine"
             )
-        return (
-            f"the AWS credentials are not accepted ({self.reason}). "
-            "Renew them, for example with aws sso login, or set AWS_PROFILE"
-        )
+        else:
+            problem = "the AWS credentials are not accepted"
+        return f"{problem} ({self.reason}). {self.hint}"
+
+
+@define(slots=False)
+class CredentialsUnavailableError(CredentialsError, RetryableError, ConnectionError):
+    """A service for credentials that could not be reached, or that failed at every try.
+
+    Example: ``boto3 gets no AWS credentials, because AssumeRole failed (EndpointConnectionError).
+    Check the network, or run the same again later``
+    """
 
 
 @define(slots=False)
@@ -1086,12 +1113,16 @@ class MassExitError(StreamStateError, ValueError):
     members_before: int
     exits: int
     limit: int
+    skipped: int = 0
+    """The number of source rows without a key, which do not count as members."""
 
     def __str__(self) -> str:
+        rows = "1 row was" if self.skipped == 1 else f"{self.skipped:,} rows were"
+        skipped = f", and {rows} skipped for lack of a key" if self.skipped else ""
         return (
             f"{self.exits:,} of {self.members_before:,} members would exit, but the exit guard "
-            f"allows {self.limit:,}; nothing was stored. Check the source of the members; if "
-            f"they really left, pass max_exits={self.exits}"
+            f"allows {self.limit:,}; nothing was stored{skipped}. Check the source of the members; "
+            f"if they really left, pass max_exits={self.exits}"
         )
 
 
@@ -1239,8 +1270,15 @@ class NoSyncYetError(StreamStateError, LookupError):
     when: datetime
     first: datetime | None
     """The time of the first sync; None if there is none."""
+    has_lists: bool = False
+    """True if the stream has files ``existing``, but no sync with all three files."""
 
     def __str__(self) -> str:
+        if self.first is None and self.has_lists:
+            return (
+                "the stream has no complete sync, but it has files existing. If each contains "
+                "all members, call amplitude_cohort_s3.sync.rebuild_history"
+            )
         if self.first is None:
             return (
                 "the stream has no complete sync. Check the project, cohort, path and routing key"

@@ -97,10 +97,13 @@ def test_a_cohort_is_previewed_synced_and_read_back(folder):
         "         2 entering  cohorts/123_26umsb5_2026-11-01T06:30_entering.csv",
         "         0 exiting   cohorts/123_26umsb5_2026-11-01T06:30_exiting.csv",
         "         2 existing  cohorts/123_26umsb5_2026-11-01T06:30_existing.csv",
+        "ignored column that the sync does not have: hat",
+        "members with a value: plan 2 of 2",
     ]
     done = sync_at(0)
     assert done.stdout.splitlines()[0] == "sync of 2026-11-01T06:30:00+00:00: done"
-    assert done.stderr == "amplitude-cohort-s3: ignored columns that the sync does not have: hat\n"
+    assert "ignored column that the sync does not have: hat\n" in done.stdout
+    assert done.stderr == ""
     assert sync_at(0).stdout.splitlines()[0].endswith("already done")
 
     (folder / "actives.csv").write_text(ACTIVES.replace("1,ann", "3,ann"))
@@ -110,6 +113,9 @@ def test_a_cohort_is_previewed_synced_and_read_back(folder):
             "files"
         ].values()
     ] == [1, 1, 2]
+
+    repeated = json.loads(run("sync", "actives", "--at", "2026-11-02T06:30Z", "--json").stdout)
+    assert repeated.items() >= {"outcome": "already done", "already_done": True}.items()
 
     assert run("history", "actives").stdout.splitlines() == [
         "synced at            members  entered  exited  returned",
@@ -201,9 +207,10 @@ def test_run_syncs_what_is_due_from_files_and_from_amplitude(folder):
             ("payers", "due"),
         ]
         done = run("run", env=environment)
+        notes = "ignored column that the sync does not have: hat; members with a value: plan 2 of 2"
         assert [line.split(maxsplit=2) for line in done.stdout.splitlines()] == [
             ["sync", "outcome"],
-            ["actives", "done", "2 members, 2 entered, 0 exited"],
+            ["actives", "done", f"2 members, 2 entered, 0 exited; {notes}"],
             ["payers", "done", "1 member, 1 entered, 0 exited"],
         ]
         again = json.loads(run("run", "payers", "--json", env=environment).stdout)

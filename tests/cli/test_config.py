@@ -48,6 +48,7 @@ kms_key_id = "arn:aws:kms:eu-west-1:111122223333:key/1"
 expected_bucket_owner = "111122223333"
 acl = "bucket-owner-full-control"
 checksums = false
+request_options = { RequestPayer = "requester" }
 log = "logs"
 
 [destinations.disk]
@@ -123,6 +124,7 @@ def test_each_key_becomes_an_argument_of_the_library():
                     "expected_bucket_owner": "111122223333",
                     "acl": "bucket-owner-full-control",
                     "checksums": False,
+                    "request_options": {"RequestPayer": "requester"},
                 },
             ),
             "disk": DestinationConfig(destination=disk, folder=Path("etc/bucket")),
@@ -234,8 +236,9 @@ def test_all_faults_are_reported_at_once_with_their_places():
         (
             "destinations.warehouse.compresion is unknown; the keys in "
             "destinations.warehouse are folder, log, endpoint_url, kms_key_id, "
-            "expected_bucket_owner, acl, checksums, bucket, region, path, match_by, "
-            "require_suffix, user_property, existing, name_style, header_style, compression"
+            "expected_bucket_owner, acl, checksums, request_options, bucket, region, path, "
+            "match_by, require_suffix, user_property, existing, name_style, header_style, "
+            "compression"
         ),
         "destinations.disk must have either bucket or folder",
         "syncs.flat must be a table, not a boolean",

@@ -86,6 +86,24 @@ def test_the_diff_is_that_of_the_default_engine(engine, existing, previous, curr
 
 
 @each_engine
+def test_the_values_of_each_property_are_counted_and_said(engine):
+    rows = [
+        ("1", "ann", "pro", None, 1.5, 1),
+        ("2", "", "", "", None, None),
+        ("3", "", None, None, float("nan"), 2),
+    ]
+    names = ("amplitude_id", "user_id", "plan", "city", "score", "visits")
+    types = (*[pa.string()] * 4, pa.float64(), pa.int64())
+    cells = zip(names, zip(*rows, strict=True), types, strict=True)
+    now = pa.table({name: pa.array(values, kind) for name, values, kind in cells})
+    make = ENGINES[engine]
+    diff = diff_frames(make(now.slice(0, 0)), make(now), on="amplitude_id")
+    assert diff.filled == {"plan": 1, "city": 0, "score": 1, "visits": 2}
+    assert "plan 1 of 3" in repr(diff)
+    assert "warning: the property 'city' is empty for all members" in repr(diff)
+
+
+@each_engine
 def test_the_frames_are_of_the_kind_of_the_input(engine):
     frame = ENGINES[engine](table([("1", "a")]))
     diff = diff_frames(frame, frame, on="amplitude_id")

@@ -17,6 +17,7 @@ from amplitude_cohort_s3 import (
     ExistingMeaning,
     MemoryStorage,
     NameStyle,
+    UserProperty,
     adopt,
     prune,
     read_history,
@@ -30,7 +31,18 @@ from amplitude_cohort_s3.testing.small_cohort import STREAM, moment, sync_ids
 ENTERING, EXITING, EXISTING = DiffType
 COHORTS = [{1, 2, 3}, {2, 3, 4}, {3, 4, 6}]
 
-NOT_CHECKED = {"bucket", "requested_at", "skipped", "collapsed", "source", "writer", "handle"}
+PROPERTIES = (UserProperty("plan", header="Plan name"), UserProperty("city"))
+
+NOT_CHECKED = {
+    "bucket",
+    "requested_at",
+    "skipped",
+    "collapsed",
+    "property_names",
+    "source",
+    "writer",
+    "handle",
+}
 """The values of a record that nothing else in the bucket shows. Their only guards are the
 digests: that of the record itself, and those in the outcome and in the next record."""
 
@@ -60,10 +72,10 @@ def seal(value):
     return to_bytes({name: inner for name, inner in value.items() if name != "sha256"})
 
 
-def bucket(meaning=ExistingMeaning.MEMBERS, compression=None, history="plain"):
+def bucket(meaning=ExistingMeaning.MEMBERS, compression=None, history="plain", properties=()):
     """Return a bucket with syncs that were amended, or not."""
     storage = MemoryStorage()
-    sync_all(storage, COHORTS, meaning=meaning, compression=compression)
+    sync_all(storage, COHORTS, meaning=meaning, compression=compression, properties=properties)
     if history == "forgotten":
         forget_ids(storage, 3)
     if history == "pruned":
@@ -137,10 +149,14 @@ def with_changes(value, *, one=False):
             yield path, edited
 
 
+each_width = pytest.mark.parametrize("properties", [(), PROPERTIES], ids=["ids", "properties"])
+
+
 @each_history
-def test_each_value_of_each_entry_is_checked(history, record_property):
+@each_width
+def test_each_value_of_each_entry_is_checked(history, properties, record_property):
     """Change one value of one entry, and make its digest right."""
-    storage = bucket(ExistingMeaning.PREVIOUS, history=history)
+    storage = bucket(ExistingMeaning.PREVIOUS, history=history, properties=properties)
     cases = 0
     for info in list(storage.list_objects(STREAM.log_prefix)):
         original = read(storage, info.key)
@@ -156,16 +172,17 @@ def test_each_value_of_each_entry_is_checked(history, record_property):
 
 
 @each_history
+@each_width
 @pytest.mark.parametrize(
     ("meaning", "compression"), [*zip(ExistingMeaning, ("gzip", None, "gzip"), strict=True)]
 )
 def test_each_claim_of_the_newest_record_is_compared_with_the_bucket(
-    history, meaning, compression, record_property
+    history, meaning, compression, properties, record_property
 ):
     """Change the newest record and its outcome alike, so that no digest shows the change."""
-    storage = bucket(meaning, compression, history)
+    storage = bucket(meaning, compression, history, properties)
     if history in ("forgotten", "pruned"):
-        sync_ids(storage, {3, 7}, 4, now=91)
+        sync_all(storage, [{3, 6, 7}], meaning=meaning, properties=properties, first=4)
     number = read_history(storage, STREAM).log.last_ended
     record, outcome = record_key(STREAM, number), outcome_key(STREAM, number)
     originals = [read(storage, key) for key in (record, outcome)]
@@ -182,6 +199,35 @@ def test_each_claim_of_the_newest_record_is_compared_with_the_bucket(
     ambiguous = {("match_by",)} if history == "adopted" else set()
     assert unnoticed - ambiguous <= NOT_CHECKED
     record_property("cases", cases)
+
+
+def test_the_counts_of_values_are_compared_with_the_files():
+    for meaning in ExistingMeaning:
+        storage = bucket(meaning, properties=PROPERTIES)
+        number = read_history(storage, STREAM).log.last_ended
+        found = rewritten(
+            storage, number, lambda r: r["filled"].update({"city": 1, "Plan name": 0})
+        )
+        [finding] = [one for one in found if one.kind is FindingKind.WRONG_RECORD]
+        assert "filled: 0 recorded for 'Plan name', 1 found" in finding.detail
+        assert "'city'" not in finding.detail
+
+
+def test_an_adopted_record_has_the_properties_of_the_files_as_names():
+    storage = bucket(history="adopted", properties=PROPERTIES)
+    [finding] = rewritten(storage, 1, lambda r: r.update(property_names=["plan", "city"]))
+    assert "property_names" in finding.detail
+
+
+def rewritten(storage, number, change):
+    """Change the newest record and its outcome alike; return the findings."""
+    record, outcome = record_key(STREAM, number), outcome_key(STREAM, number)
+    value = json.loads(read(storage, record))
+    change(value)
+    overwrite(storage, record, seal(value))
+    head = {name: inner for name, inner in value.items() if name != "sha256"}
+    overwrite(storage, outcome, seal({**json.loads(read(storage, outcome)), "head": head}))
+    return read_history(storage, STREAM).verify()
 
 
 # --- Files ---------------------------------------------------------------------------------

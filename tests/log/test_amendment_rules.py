@@ -155,6 +155,7 @@ FORGERIES = {
         counts={**of_the_members(s).counts, 3: counts(s, 3, members=4, members_before=2)},
     ),
     "more members before": lambda s: of_the_members(s, members_before=4),
+    "values of other properties": lambda s: of_the_members(s, filled={"plan": 0}),
     "fewer members than the file": lambda s: of_the_members(s, members=1),
     "another digest than the file's": lambda s: of_the_members(s, members_sha256="0" * 64),
     "counts that contradict the sync before": lambda s: evolve(

@@ -50,6 +50,7 @@ RECORD = SyncRecord(
     members=3,
     members_before=2,
     members_sha256="d" * 64,
+    filled={"plan": 2},
     source={"file": "members.csv"},
     writer="w",
 )
@@ -80,7 +81,8 @@ def test_a_record_contains_every_field_of_the_design():
     assert value["files"]["entering"]["staged"]["handle"] == {"token": "t"}
     assert set(value) == {
         *("schema_version", "number", "previous", "stream", "bucket", "synced_at"),
-        *("requested_at", "existing", "match_by", "properties", "header_style", "files"),
+        *("requested_at", "existing", "match_by", "properties", "property_names"),
+        *("header_style", "files", "filled"),
         *("members", "members_before", "members_sha256", "skipped", "collapsed", "adopted"),
         *("source", "writer", "sha256"),
     }
@@ -143,6 +145,13 @@ EDITS = [
     {"header_style": "spark"},
     {"properties": ["plan", "plan"]},
     {"properties": "plan"},
+    {"property_names": REMOVED},
+    {"property_names": []},
+    {"property_names": [""]},
+    {"filled": REMOVED},
+    {"filled": {}},
+    {"filled": {"plan": -1}},
+    {"filled": {"plan": 1, "city": 1}},
     {"members_sha256": "d" * 63},
     {"members_sha256": "D" * 64},
     {"previous__sha256": ""},

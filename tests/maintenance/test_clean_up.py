@@ -116,6 +116,13 @@ def test_a_person_who_is_only_in_staged_files_is_forgotten_too(storage):
     assert staged_files(storage) == []
 
 
+def test_forget_covers_staged_files_from_a_clock_that_was_ahead(storage):
+    die_at(storage, "create")
+    make_older(storage, -DAY)
+    forget(storage, STREAM, ["3"])
+    assert staged_files(storage) == []
+
+
 def test_prune_leaves_staged_files_to_the_others(storage):
     sync_ids(storage, [2], 1)
     die_at(storage, "create", minute=2)

@@ -7,11 +7,11 @@ import re
 import zlib
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import boto3
 import pytest
 from botocore import exceptions as botocore
-from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 from servers import Server
@@ -77,6 +77,11 @@ def test_the_repr_contains_no_credentials():
     assert repr(storage) == "S3Storage('bucket')"
 
 
+def client_of(endpoint: str) -> Any:
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    return boto3.client("s3", "eu-west-1", endpoint_url=endpoint, **keys)
+
+
 @pytest.mark.parametrize(
     ("endpoint", "keys"),
     [
@@ -88,17 +93,21 @@ def test_the_repr_contains_no_credentials():
 )
 def test_only_stores_other_than_aws_are_probed_beside_the_first_key(endpoint: str, keys: list[str]):
     sent: list[dict] = []
+    client = client_of(endpoint)
 
-    class Client:
-        meta = SimpleNamespace(endpoint_url=endpoint, config=Config())
+    def note(params: dict, **_: object) -> None:
+        sent.append(params)
 
-        def put_object(self, **request: object) -> dict[str, str]:
-            sent.append(request)
-            if request["Key"].endswith(PROBE_NAME):
-                raise client_error("AccessDenied", status=403)
-            return {"ETag": '"1"'}
+    def answer(**_: object) -> tuple[object, dict]:
+        if sent[-1]["Key"].endswith(PROBE_NAME):
+            return SimpleNamespace(status_code=403), client_error(
+                "AccessDenied", status=403
+            ).response
+        return SimpleNamespace(status_code=200), {"ETag": '"1"', "ResponseMetadata": {}}
 
-    storage = S3Storage("bucket", client=Client())
+    client.meta.events.register("provide-client-params.s3.PutObject", note)
+    client.meta.events.register("before-call.s3.PutObject", answer)
+    storage = S3Storage("bucket", client=client)
     with contextlib.suppress(errors.AccessDeniedError):
         storage.create("path/a", b"")
         storage.create("path/b", b"")
@@ -154,7 +163,7 @@ TRANSLATIONS = [
     (client_error("InvalidPart"), errors.ObjectRefusedError, "with the code InvalidPart"),
     (client_error("EntityTooSmall"), errors.ObjectRefusedError, "'key' can't be stored by anyone"),
     (client_error("InvalidRequest"), errors.StoreRefusedError, "PutObject of 'key'"),
-    (botocore.ParamValidationError(report="x"), errors.StoreRefusedError, "ParamValidation"),
+    (botocore.ParamValidationError(report="x"), errors.ConfigurationError, "not valid"),
     (botocore.FlexibleChecksumError(error_msg="x"), errors.ObjectChangedError, "'key'"),
 ]
 
@@ -182,18 +191,15 @@ def test_an_upload_of_too_many_bytes_is_refused(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_composed_object_of_too_many_bytes_is_refused_before_a_request():
-    class Client:
-        meta = SimpleNamespace(endpoint_url="http://127.0.0.1", config=Config())
-
     def parts(size: int, count: int = 1) -> list[ObjectInfo]:
         return [ObjectInfo(key=f"p/{n}", size=size, url="") for n in range(count)]
 
-    storage = S3Storage("bucket", client=Client())
+    storage = S3Storage("bucket", client=client_of("http://127.0.0.1"))
     assert storage.max_object_bytes == 5 << 40
     with pytest.raises(errors.ObjectTooLargeError) as large:
         storage.compose("key", parts((5 << 40) + 1))
     assert large.value.limit == 5 << 40
-    Client.meta.endpoint_url = "https://s3.eu-west-1.amazonaws.com"
+    storage = S3Storage("bucket", client=client_of("https://s3.eu-west-1.amazonaws.com"))
     with pytest.raises(errors.ObjectTooLargeError) as many:
         storage.compose("key", parts(6 * MIB, 10_001))
     assert (many.value.found, many.value.limit, many.value.unit) == (10_001, 10_000, "parts")
@@ -434,13 +440,11 @@ def test_uploads_outside_the_path_are_kept_though_the_store_lists_them(storage: 
         "provide-client-params.s3.ListMultipartUploads",
         lambda params, **_: {**params, "Prefix": ""},
     )
-    tomorrow = datetime.now(UTC) + timedelta(days=1)
-    cleaned = storage.clean_up_uploads("cohorts", older_than=timedelta(hours=1), now=tomorrow)
-    assert cleaned == ("cohorts/a",)
+    assert [info.staged.key for info in storage.list_staged("cohorts/")] == ["cohorts/a"]
+    for info in storage.list_staged("cohorts/"):
+        storage.discard(info.staged)
     assert storage.inspect(staged["cohorts-of-others/a"]) is StagedState.STAGED
     assert storage.inspect(staged["a"]) is StagedState.STAGED
-    with pytest.raises(errors.NaiveDatetimeError):
-        storage.clean_up_uploads(older_than=timedelta(0), now=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
 @pytest.mark.servers

@@ -82,16 +82,21 @@ def test_no_staged_file_is_left_after_publish_discard_or_create(local):
     assert staged_files(local) == []
 
 
-def test_no_empty_folder_stays_while_writers_share_the_staging_folder(local):
-    def write(number):
-        for n in range(50):
-            local.publish(local.stage(f"a/{number}/{n}", [b"x"]))
-            local.create(f"a/{number}/{n}-log", b"x")
+def test_writers_share_the_staging_folder_and_no_empty_folder_stays(local, monkeypatch):
+    """Each removes folders that are empty, at the moment when another one needs them."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
-    with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(write, number) for number in range(4)]:
+    def write(number):
+        own = LocalStorage(local.root)
+        for n in range(60):
+            own.publish(own.stage(f"a/{number}/{n}", [b"x"]))
+            own.create(f"a/{number}/{n}-log", b"x")
+            own.discard(own.stage(f"a/shared/{n}", [b"x"]))
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(write, number) for number in range(8)]:
             done.result()
-    assert len(keys(local)) == 400
+    assert len(keys(local)) == 960
     assert list((local.root / STAGING_FOLDER).iterdir()) == []
 
 
@@ -103,6 +108,15 @@ def test_publish_completes_a_publish_that_died_after_its_link(local, monkeypatch
             local.publish(staged)
     assert local.inspect(staged) is StagedState.PUBLISHED
     assert local.publish(staged).size == 4
+    assert staged_files(local) == []
+
+
+def test_replace_removes_a_handle_whose_file_is_published_already(local):
+    """Renaming one of two links to the same file does nothing, so the handle would stay."""
+    staged = local.stage("k", [b"x"])
+    os.link(staged_path(local, staged), local.root / "k")
+    local.replace(staged)
+    assert keys(local) == ["k"]
     assert staged_files(local) == []
 
 

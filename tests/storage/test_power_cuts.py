@@ -9,6 +9,7 @@ from power_cuts import DiskState, WatchedDisk
 from syncs import contents as bytes_of
 
 from amplitude_cohort_s3 import LocalStorage, forget, prune, read_history, recover
+from amplitude_cohort_s3.storage import StagedState
 from amplitude_cohort_s3.testing.faulty_storage import Death
 from amplitude_cohort_s3.testing.invariants import assert_invariants
 from amplitude_cohort_s3.testing.small_cohort import STREAM, moment, sync_ids
@@ -144,3 +145,24 @@ def test_a_power_cut_while_another_process_recovers_a_killed_one_loses_nothing(
     for cut in cuts.values():
         assert_whole(disks.storage(cut), work, expected)
     record_property("cases", len(cuts))
+
+
+def test_a_discarded_file_stays_discarded_after_a_power_cut(disks):
+    """Otherwise a slow writer could publish a file of a sync that is void."""
+    kept = []
+    staged = disks.states_of(lambda s: kept.append(s.stage("p/k", [b"x"])), DiskState())[-1]
+    discarded = disks.states_of(lambda s: s.discard(*kept), staged)[-1]
+    for cut in discarded.power_cuts():
+        assert disks.storage(cut).inspect(*kept) is StagedState.GONE
+
+
+@pytest.mark.parametrize("method", ["publish", "replace"])
+def test_after_a_power_cut_a_published_file_has_no_staged_name(disks, method):
+    """The name would lead to the same rows, also if `prune` has removed the file since."""
+    kept = []
+    staged = disks.states_of(lambda s: kept.append(s.stage("p/k", [b"x"])), DiskState())[-1]
+    published = disks.states_of(lambda s: getattr(s, method)(*kept), staged)[-1]
+    for cut in published.power_cuts():
+        storage = disks.storage(cut)
+        assert list(storage.list_staged()) == []
+        assert bytes_of(storage) == {"p/k": b"x"}

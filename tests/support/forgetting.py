@@ -1,6 +1,7 @@
 """Streams of small cohorts, from which the tests of ``maintenance`` remove members."""
 
 import gzip
+from collections.abc import Sequence
 from datetime import datetime
 
 from attrs import evolve
@@ -9,6 +10,7 @@ from amplitude_cohort_s3 import (
     ExistingMeaning,
     MemoryStorage,
     Storage,
+    UserProperty,
     forget,
     read_history,
     sync_cohort,
@@ -26,13 +28,23 @@ def sync_all(
     meaning: ExistingMeaning = ExistingMeaning.MEMBERS,
     log: Storage | None = None,
     compression=None,
+    properties: Sequence[UserProperty] = (),
+    first: int = 0,
 ) -> None:
-    """Sync the cohorts one after the other, a minute apart."""
+    """Sync the cohorts one after the other, a minute apart.
+
+    With properties, half of their cells are empty, and some change from sync to sync.
+    """
     destination = evolve(SYNC.destination, existing=meaning, compression=compression)
-    sync = evolve(SYNC, destination=destination)
-    for minute, ids in enumerate(cohorts):
+    sync = evolve(SYNC, destination=destination, user_properties=properties)
+    for minute, ids in enumerate(cohorts, first):
         now = moment(minute)
-        sync_cohort(sync, rows(ids), storage, synced_at=now, clock=clock_at(now), log=log)
+        members = [
+            (*row, *(f"v{minute // n}" * ((minute + int(row[0])) // n % 2) for n in places))
+            for places in [range(1, len(properties) + 1)]
+            for row in rows(ids)
+        ]
+        sync_cohort(sync, members, storage, synced_at=now, clock=clock_at(now), log=log)
 
 
 def members_by_time(storage: Storage, log: Storage | None = None) -> dict[datetime, set[int]]:

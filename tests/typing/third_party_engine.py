@@ -83,6 +83,10 @@ class DictEngine:
             skipped=len(nameless),
             collapsed=collapsed,
             ignored_columns=tuple(sorted(ignored)),
+            filled={
+                name: sum(1 for row in now.values() if row[schema.columns.index(name)])
+                for name in schema.properties
+            },
         )
 
 

@@ -1,15 +1,13 @@
 """The subcommands that sync cohorts: ``sync`` and ``run``."""
 
 import argparse
-from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
 from ..errors import CohortS3Error
-from ..log.records import SyncRecord
 from ..sources import MemberFile
 from ..sources.protocol import MemberSource
-from ..sync.commit import SyncResult
+from ..sync.commit import SyncResult, sync_to_json
 from ..sync.plan import SyncPlan
 from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
@@ -83,16 +81,9 @@ def _sync(options: argparse.Namespace) -> ExitCode:
             print_json(failed | {"error": _error_json(error)})
         raise
     if options.json:
-        facts = found if isinstance(found, SyncPlan) else found.record
-        print_json(
-            {"sync": options.name, "outcome": _outcome(found).value}
-            | _sync_json(facts, found.ignored_columns)
-        )
+        print_json({"sync": options.name, "outcome": _outcome(found).value} | sync_to_json(found))
         return ExitCode.DONE
     print_result(str(found))
-    if found.ignored_columns:
-        ignored = ", ".join(found.ignored_columns)
-        print_message(f"ignored columns that the sync does not have: {ignored}")
     return ExitCode.DONE
 
 
@@ -151,7 +142,7 @@ def _run_syncs(setup: Setup, options: argparse.Namespace) -> dict[str, JobResult
 def _job_json(name: str, job: JobResult) -> dict[str, Any]:
     found: dict[str, Any] = {"sync": name, "outcome": job.outcome.value}
     if job.result is not None:
-        found |= _sync_json(job.result.record, job.result.ignored_columns)
+        found |= job.result.to_json()
     if job.error is not None:
         found["error"] = _error_json(job.error)
     return found
@@ -164,21 +155,4 @@ def _error_json(error: Exception) -> dict[str, Any]:
         # The messages of other packages may contain user ids.
         "message": str(error) if isinstance(error, CohortS3Error) else kind,
         "exit_code": int(exit_code(error)),
-    }
-
-
-def _sync_json(sync: SyncRecord | SyncPlan, ignored_columns: Iterable[str]) -> dict[str, Any]:
-    """Return the fields of a sync or of a plan; they are the same."""
-    return {
-        "synced_at": sync.synced_at,
-        "members": sync.members,
-        "members_before": sync.members_before,
-        "skipped": sync.skipped,
-        "collapsed": sync.collapsed,
-        "ignored_columns": list(ignored_columns),
-        "source": dict(sync.source),
-        "files": {
-            str(t.value): {"key": file.key, "rows": file.rows, "sha256": file.sha256}
-            for t, file in sync.files.items()
-        },
     }

@@ -25,6 +25,7 @@ _S3_OPTIONS = {
     "expected_bucket_owner": str,
     "acl": str,
     "checksums": bool,
+    "request_options": Mapping[str, str],
 }
 
 
@@ -174,6 +175,8 @@ def _destination(name: str, table: TomlTable, folder: str | os.PathLike[str]) ->
     root, log = table.get("folder", str), table.get("log", str)
     options = {key: table.get(key, kind) for key, kind in _S3_OPTIONS.items()}
     options = {key: value for key, value in options.items() if value is not None}
+    if "SSECustomerKey" in options.get("request_options", {}):
+        table.fault("request_options", "must not contain SSECustomerKey, which is a secret")
     destination = table.build(Destination, name=name)
     if ("folder" in table.values) == ("bucket" in table.values):
         table.faults.append(f"{table.place} must have either bucket or folder")

@@ -6,6 +6,7 @@ Remembering the line of every row would slow down all diffs for the few that fai
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from ..format.cells import is_float_id
 from ..format.columns import Row
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
@@ -17,6 +18,11 @@ def first_without_key(source: CsvSource, schema: RowSchema) -> tuple[int, ...]:
     """Return the positions of the first rows without a key."""
     key = schema.key_index
     return _first(source, schema, lambda row: not row[key])
+
+
+def first_float_ids(source: CsvSource, schema: RowSchema) -> tuple[int, ...]:
+    """Return the positions of the first rows whose Amplitude id was a float once."""
+    return _first(source, schema, lambda row: is_float_id(row[0]) is not None)
 
 
 def first_conflicts(source: CsvSource, schema: RowSchema, keys: set[str]) -> tuple[int, ...]:

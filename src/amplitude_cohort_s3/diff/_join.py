@@ -8,12 +8,15 @@ from pathlib import Path
 from attrs import define, evolve, field, frozen
 
 from ..errors import MalformedCsvError
+from ..format.cells import is_float_id
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
+from ..format.filled import count_filled
 from ..format.reader import LineReader
 from ._match import (
     BELOW_COMMA,
     KeysNeeded,
+    Match,
     RangeRecords,
     first_of_each_key,
     is_ascending,
@@ -134,6 +137,8 @@ class RangeResult:
             smaller row has their key.
         conflicts: The number of keys with different current rows.
         conflicting_keys: Some of these keys.
+        filled: The number of current members with a value for each property.
+        has_float_ids: True if Amplitude ids in new or changed rows were floats once.
     """
 
     entering: RangeOutput
@@ -145,6 +150,8 @@ class RangeResult:
     collapsed: int
     conflicts: int
     conflicting_keys: list[str]
+    filled: tuple[int, ...]
+    has_float_ids: bool
 
 
 @frozen
@@ -153,9 +160,13 @@ class RangeJoin:
 
     Attributes:
         existing: The meaning of the file ``existing``.
+        columns: The number of cells of each row.
+        key: The position of the key in a row.
     """
 
     existing: ExistingMeaning
+    columns: int
+    key: int
 
     def __call__(self, job: Job) -> RangeResult:
         """Join one range."""
@@ -185,7 +196,25 @@ class RangeJoin:
             collapsed=records.current_rows - members.rows,
             conflicts=len(match.conflicts),
             conflicting_keys=match.conflicts[:_MAX_CONFLICTS],
+            filled=count_filled(members.read(), members.rows, self.columns),
+            has_float_ids=self._has_float_ids(match, keyed=keyed),
         )
+
+    def _has_float_ids(self, match: Match, *, keyed: bool) -> bool:
+        """Return whether an Amplitude id in a new or changed row was a float once.
+
+        The rows that are as they were at the previous sync were checked then.
+        """
+        ids = match.changed_keys
+        if self.key:
+            records = [*match.entered, *match.replaced.values()]
+            lines = [record.split(SEPARATOR, 1)[1] for record in records] if keyed else records
+            ids = [line.split(",", 1)[0] for line in lines]
+        # Nearly always none of these characters is in any of the ids.
+        text = "".join(ids)
+        if not ("." in text or "e" in text or "E" in text):
+            return False
+        return any(map(is_float_id, ids))
 
 
 @define

@@ -66,6 +66,7 @@ class Match:
         replaced: The current record of each member who stayed with other properties, by
             the previous record.
         conflicts: Keys with different current rows; the smallest row counts.
+        changed_keys: The keys of the members whose row is new or has changed.
     """
 
     stayed: list[str]
@@ -73,6 +74,7 @@ class Match:
     entered: list[str] = field(factory=list[str])
     replaced: dict[str, str] = field(factory=dict[str, str])
     conflicts: list[str] = field(factory=list[str])
+    changed_keys: list[str] = field(factory=list[str])
 
     def members(self) -> list[str]:
         """Return the records of all current members."""
@@ -91,7 +93,8 @@ def match_records(records: RangeRecords) -> Match:
     previous, current, keyed = records.previous, records.current, records.keyed
     # Each pop returns None for a record that is found, and otherwise the record itself.
     missing = list(map(current.pop, previous, previous))
-    unchanged = list(compress(previous, map(not_, missing)))
+    gone = list(filter(None, missing))
+    unchanged = list(compress(previous, map(not_, missing))) if gone else previous
     if not current and len(unchanged) == len(previous):
         return Match(unchanged)
     candidates = sorted(current)
@@ -103,10 +106,9 @@ def match_records(records: RangeRecords) -> Match:
         conflicts = dict.fromkeys(key for key, following in pairwise(keys) if key == following)
         keys, candidates = first_of_each_key(keys, candidates)
     if not previous:
-        return Match([], entered=candidates, conflicts=list(conflicts))
+        return Match([], entered=candidates, conflicts=list(conflicts), changed_keys=keys)
     if not keyed and BELOW_COMMA.search("".join(keys)):
         raise KeysNeeded
-    gone = list(filter(None, missing))
     left = dict(zip(keys_of(gone, keyed=keyed), gone, strict=True))
     entered = list[str]()
     replaced = dict[str, str]()
@@ -120,7 +122,7 @@ def match_records(records: RangeRecords) -> Match:
         else:
             entered.append(record)
     stayed = _stayed(previous, missing, replaced) if replaced else unchanged
-    return Match(stayed, list(left.values()), entered, replaced, list(conflicts))
+    return Match(stayed, list(left.values()), entered, replaced, list(conflicts), keys)
 
 
 def _stayed(previous: list[str], missing: list[str | None], replaced: dict[str, str]) -> list[str]:

@@ -27,12 +27,7 @@ from .progress import Progress, TqdmProgress
 from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates
 
 
-def _counts(report: DiffReport) -> str:
-    files = ", ".join(f"{file.rows} {diff_type}" for diff_type, file in report.files.items())
-    return f"<{report.members_before} to {report.members_now} members: {files}>"
-
-
-@define(kw_only=True, eq=False)
+@define(kw_only=True, eq=False, repr=False)
 class CohortDiff:
     """The difference of two sets of members, as files that it owns until it is closed.
 
@@ -47,9 +42,12 @@ class CohortDiff:
 
     schema: RowSchema
     existing_meaning: ExistingMeaning
-    report: DiffReport = field(repr=_counts)
+    report: DiffReport = field(repr=False)
     origin: Mapping[str, str] = field(factory=dict[str, str])
     _folder: Path = field(repr=False, alias="folder")
+
+    def __repr__(self) -> str:
+        return f"CohortDiff(<{self.report.describe(self.schema.key)}>)"
 
     def _repr_html_(self) -> str:
         report = self.report
@@ -57,6 +55,7 @@ class CohortDiff:
             f"{report.members_before:,} → {report.members_now:,} members",
             ("file", "rows", "bytes"),
             [(str(t), file.rows, file.size) for t, file in report.files.items()],
+            report.notes(self.schema.key),
         )
 
     @property

@@ -19,16 +19,18 @@ from attrs import evolve, frozen
 
 from .._arguments import kind_faults
 from .._bytes import Hashed, read_chunks
-from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError
+from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError, InvalidCellError
+from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.filled import add_counts
 from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
-from ._error_rows import first_conflicts, first_without_key
+from ._error_rows import first_conflicts, first_float_ids, first_without_key
 from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
 from ._partition import (
     Limits,
@@ -60,7 +62,9 @@ class PartitionEngine:
     """The default engine.
 
     If previous members that are not in canonical form have different rows for one key,
-    the row with the smaller bytes counts; their rows without a key are left out.
+    the row with the smaller bytes counts; their rows without a key are left out. A new or
+    changed current row whose Amplitude id is the text of a float, such as ``7.0`` or ``3e+17``,
+    is an ``InvalidCellError``, because digits may be lost.
 
     Attributes:
         workers: The number of processes that share the work; 1 uses this process only.
@@ -129,11 +133,9 @@ class PartitionEngine:
         output = _Output(folder, schema, existing)
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
-            for result in run_tasks(_joins(existing, scratch, limits), jobs):
+            for result in run_tasks(_joins(existing, schema, scratch, limits), jobs):
                 output.add(result)
-        if output.conflicts and duplicates == "refuse":
-            lines = first_conflicts(source.reopen(), schema, {*output.conflicting_keys})
-            raise DuplicateKeyError(schema.key, output.conflicts, lines, current.unit, current.file)
+        _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
         return output.report(skipped=index.skipped, ignored=ignored)
@@ -186,10 +188,10 @@ def _jobs(
 
 
 def _joins(
-    existing: ExistingMeaning, scratch: Path, limits: Limits
+    existing: ExistingMeaning, schema: RowSchema, scratch: Path, limits: Limits
 ) -> Sequence[Callable[[Job], RangeResult]]:
     """Return the join of each process."""
-    join = RangeJoin(existing)
+    join = RangeJoin(existing, len(schema.columns), schema.key_index)
     if limits.workers == 1:
         return [join]
     return [RangeJoinToFile(join, scratch / f"joined.{n}") for n in range(limits.workers)]
@@ -229,6 +231,25 @@ class _RereadableSource:
         )
 
 
+def _check_keys(
+    output: "_Output", source: _RereadableSource, schema: RowSchema, duplicates: Duplicates
+) -> None:
+    """Raise if ids of the current rows were floats once, or if different rows have one key.
+
+    Ids that have lost digits may be equal, so they are reported first.
+    """
+    if output.has_float_ids:
+        again = source.reopen()
+        lines = first_float_ids(again, schema)
+        raise InvalidCellError(
+            "amplitude_id", FLOAT_ID_RULE, FLOAT_ID_HINT, lines, again.unit, again.file
+        )
+    if output.conflicts and duplicates == "refuse":
+        again = source.reopen()
+        lines = first_conflicts(again, schema, {*output.conflicting_keys})
+        raise DuplicateKeyError(schema.key, output.conflicts, lines, again.unit, again.file)
+
+
 class _OutputFile:
     """One of the three files while it is written."""
 
@@ -238,11 +259,12 @@ class _OutputFile:
         self.rows = 0
         self.add(RangeOutput(0, header))
 
-    def add(self, output: RangeOutput) -> None:
-        """Append the rows of a range."""
+    def add(self, output: RangeOutput, *, is_hashed: bool = False) -> None:
+        """Append the rows of a range; ``is_hashed`` if ``content`` covers them already."""
         data = output.read()
         append(self.path, data)
-        self.content.update(data)
+        if not is_hashed:
+            self.content.update(data)
         self.rows += output.rows
 
 
@@ -251,6 +273,7 @@ class _Output:
 
     def __init__(self, folder: Path, schema: RowSchema, existing: ExistingMeaning) -> None:
         self._files = {t: _OutputFile(folder / f"{t}.csv", schema.header_line) for t in DiffType}
+        self._files[DiffType.ENTERING].content = self._files[DiffType.EXISTING].content
         # If ``existing`` has just the members, its digest is that of the members.
         self._members = self._files[DiffType.EXISTING].content
         if not existing.contains_entering:
@@ -258,18 +281,27 @@ class _Output:
             self._members.update(schema.header_line)
         self._before = self._now = self._collapsed = self.conflicts = 0
         self.conflicting_keys = list[str]()
+        self.has_float_ids = False
+        self._properties = schema.properties
+        self._filled = [0] * len(schema.properties)
 
     def add(self, result: RangeResult) -> None:
         """Append the rows of a range to the files, and add its counts."""
-        self._files[DiffType.ENTERING].add(result.entering)
+        entering, existing = self._files[DiffType.ENTERING], self._files[DiffType.EXISTING]
+        # As long as both files have the same bytes, as at a first sync, these are hashed once.
+        if entering.content is existing.content and result.entering is not result.existing:
+            entering.content = existing.content.copy()
+        existing.add(result.existing)
+        entering.add(result.entering, is_hashed=entering.content is existing.content)
         self._files[DiffType.EXITING].add(result.exiting)
-        self._files[DiffType.EXISTING].add(result.existing)
         if result.members is not None:
             self._members.update(result.members.read())
         self._before += result.members_before
         self._now += result.members_now
         self._collapsed += result.collapsed
         self.conflicts += result.conflicts
+        self.has_float_ids |= result.has_float_ids
+        self._filled = add_counts(self._filled, result.filled)
         free = max(0, _MAX_CONFLICTS - len(self.conflicting_keys))
         self.conflicting_keys += result.conflicting_keys[:free]
 
@@ -290,5 +322,6 @@ class _Output:
             members_sha256=self._members.sha256,
             skipped=skipped,
             collapsed=self._collapsed,
+            filled=dict(zip(self._properties, self._filled, strict=True)),
             ignored_columns=ignored,
         )

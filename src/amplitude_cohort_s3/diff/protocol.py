@@ -14,6 +14,7 @@ from ..errors import UnusableDiffError
 from ..format.content import FileContent
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.notes import count_notes
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ..storage.protocol import StagedObject, Storage
@@ -71,6 +72,7 @@ class DiffSummary:
         collapsed: The number of current rows that were dropped: they repeat another row, or a
             smaller row has their key.
         ignored_columns: The columns of the current side that the schema does not have.
+        filled: The number of members now that have a value, for each property.
     """
 
     files: Mapping[DiffType, FileContent]
@@ -80,6 +82,28 @@ class DiffSummary:
     skipped: int = 0
     collapsed: int = 0
     ignored_columns: tuple[str, ...] = ()
+    filled: Mapping[str, int]
+
+    def notes(self, key: str) -> tuple[str, ...]:
+        """Return sentences about rows that were left out and values that are missing.
+
+        Args:
+            key: The column by which members are matched.
+        """
+        return count_notes(
+            key=key,
+            members=self.members_now,
+            skipped=self.skipped,
+            collapsed=self.collapsed,
+            filled=self.filled,
+            ignored_columns=self.ignored_columns,
+        )
+
+    def describe(self, key: str) -> str:
+        """Return the counts and the notes in one line."""
+        files = ", ".join(f"{file.rows} {diff_type}" for diff_type, file in self.files.items())
+        changes = f"{self.members_before} to {self.members_now} members: {files}"
+        return "; ".join([changes, *self.notes(key)])
 
 
 @frozen(kw_only=True)

@@ -19,6 +19,12 @@ such as ``functools.partial(open_storage, "s3://my-bucket")``."""
 _NOTE = "amplitude_cohort_s3 raised "
 
 
+def error_note(error: CohortS3Error) -> str:
+    """Return a line from which :func:`errors_from_notes` makes the error on the driver."""
+    fields = astuple(cast(AttrsInstance, error))
+    return f"\n{_NOTE}{json.dumps([type(error).__name__, fields])}"
+
+
 @contextmanager
 def errors_to_notes() -> Generator[None]:
     """In a task: note the class and the fields of an error of this library on it.
@@ -28,8 +34,7 @@ def errors_to_notes() -> Generator[None]:
     try:
         yield
     except CohortS3Error as error:
-        fields = astuple(cast(AttrsInstance, error))
-        error.add_note(_NOTE + json.dumps([type(error).__name__, fields]))
+        error.add_note(error_note(error))
         raise
 
 
@@ -42,7 +47,9 @@ def errors_from_notes() -> Generator[None]:
         note = re.search(rf"^{_NOTE}(.+)$", str(error), re.MULTILINE)
         if note is None:
             raise
-        name, fields = cast(tuple[str, list[str | list[str]]], json.loads(note[1]))
+        # Spark may append a code of its own to the line.
+        found, _ = json.JSONDecoder().raw_decode(note[1])
+        name, fields = cast(tuple[str, list[str | list[str]]], found)
         # JSON turned the tuples of the errors into lists; they have no lists themselves.
         values = (tuple(value) if isinstance(value, list) else value for value in fields)
         raise getattr(errors, name)(*values) from error

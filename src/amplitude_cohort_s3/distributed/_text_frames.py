@@ -4,9 +4,12 @@ from typing import Any
 
 from attrs import frozen
 
-from ..errors import InvalidCellError
-from ..format.columns import ID_COLUMNS, id_column, places_of, repeated_column
+from ..errors import CohortS3Error, InvalidCellError
+from ..format.cells import FLOAT_ID, FLOAT_ID_HINT, FLOAT_ID_RULE
+from ..format.columns import ID_COLUMNS, id_column, repeated_column
 from ..format.schema import RowSchema
+from ..sources.names import places_by_header, property_conflict
+from ._tasks import error_note
 
 _TEXT_LIKE = {"string", "tinyint", "smallint", "int", "bigint", "void"}
 """The types of Spark whose cast to a string is the canonical text."""
@@ -37,30 +40,45 @@ def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[s
         InvalidCellError: A column is neither text nor integers.
         MalformedCsvError: A column that is asked for occurs more than once.
     """
-    found = places_of(frame.columns, schema.columns)
-    for column, places in found.items():
-        if len(places) > 1:
+    found = places_by_header(schema, frame.columns)
+    for column in ID_COLUMNS:
+        if len(found.get(column, ())) > 1:
             raise repeated_column(column)
-    schema.check_columns([id_column(name) or name for name in frame.columns], fill=False)
+    names = [id_column(name) or name for name in frame.columns]
+    schema.check_columns([*names, *found], fill=False)
     types = [field.dataType.simpleString() for field in frame.schema.fields]
     # By position, because names may repeat, and Spark ignores their letter case.
     renamed = frame.toDF(*(f"column_{place}" for place in range(len(types))))
+
+    def text_of(column: str, place: int) -> Any:
+        kind = types[place]
+        is_integer = kind.startswith("decimal") and kind.endswith(",0)")
+        if kind not in _TEXT_LIKE and not is_integer:
+            raise InvalidCellError(column, f"is of type {kind}", "cast it to text at the source")
+        return functions.coalesce(renamed[f"column_{place}"].cast("string"), functions.lit(""))
+
     cells: list[Any] = []
     for column, name in frame_names(schema).items():
-        cell = functions.lit("")
-        if column in found:
-            (place,) = found[column]
-            kind = types[place]
-            is_integer = kind.startswith("decimal") and kind.endswith(",0)")
-            if kind not in _TEXT_LIKE and not is_integer:
-                raise InvalidCellError(
-                    column, f"is of type {kind}", "cast it to text at the source"
-                )
-            cell = functions.coalesce(renamed[f"column_{place}"].cast("string"), cell)
+        places = found.get(column, ())
+        both = [text_of(column, place) for place in places]
+        cell = both[0] if both else functions.lit("")
+        if len(both) > 1:
+            conflict = property_conflict([frame.columns[place] for place in places], None, "row")
+            raised = _raised(functions, conflict)
+            cell = functions.when(both[0] == both[1], cell).otherwise(raised)
+        if column == "amplitude_id" and both:
+            error = InvalidCellError(column, FLOAT_ID_RULE, FLOAT_ID_HINT)
+            is_float = cell.rlike(f"^(?:{FLOAT_ID})$")
+            cell = functions.when(is_float, _raised(functions, error)).otherwise(cell)
         cells.append(cell.alias(name))
-    used = {place for (place,) in found.values()}
+    used = {place for places in found.values() for place in places}
     ignored = {name for place, name in enumerate(frame.columns) if place not in used}
     return renamed.select(*cells), tuple(sorted(ignored))
+
+
+def _raised(functions: Any, error: CohortS3Error) -> Any:
+    """Return a cell that raises an error of this library when Spark evaluates it."""
+    return functions.raise_error(functions.lit(error_note(error))).cast("string")
 
 
 @frozen

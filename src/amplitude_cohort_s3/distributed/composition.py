@@ -20,6 +20,7 @@ from ..format.content import ContentPart, FileContent
 from ..format.digests import members_digest, row_digest
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.filled import add_counts, count_filled
 from ..format.schema import RowSchema
 from ..storage.protocol import ObjectInfo, StagedObject, Storage, SupportsCompose
 
@@ -39,6 +40,7 @@ class StoredPart:
         rows_digest: The sum of the rows' :func:`row_digest`.
         first_key: The key of the first member.
         last_key: The key of the last member.
+        filled: The number of rows with a value, for each property of the schema.
     """
 
     stored: ObjectInfo
@@ -47,9 +49,10 @@ class StoredPart:
     rows_digest: int = field(repr=False)
     first_key: str = field(repr=False)
     last_key: str = field(repr=False)
+    filled: tuple[int, ...]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ComposedDiff:
     """The difference of two sets of members, as parts that are already in the storage.
 
@@ -63,9 +66,12 @@ class ComposedDiff:
 
     schema: RowSchema
     existing_meaning: ExistingMeaning
-    report: DiffSummary
+    report: DiffSummary = field(repr=False)
     parts: Mapping[DiffType, Sequence[ObjectInfo]] = field(repr=False)
     origin: Mapping[str, str] = field(factory=dict[str, str])
+
+    def __repr__(self) -> str:
+        return f"ComposedDiff(<{self.report.describe(self.schema.key)}>)"
 
     @classmethod
     def of_parts(
@@ -98,6 +104,12 @@ class ComposedDiff:
         rows = {t.value: files[t].rows for t in DiffType}
         digests = {t.value: sum(part.rows_digest for part in parts[t]) for t in DiffType}
         now = existing.member_total(**rows)
+        filled = {
+            name: existing.member_total(
+                **{t.value: sum(part.filled[place] for part in parts[t]) for t in DiffType}
+            )
+            for place, name in enumerate(schema.properties)
+        }
         return cls(
             schema=schema,
             existing_meaning=existing,
@@ -108,6 +120,7 @@ class ComposedDiff:
                 members_sha256=members_digest(schema, existing.member_total(**digests)),
                 skipped=skipped,
                 collapsed=collapsed,
+                filled=filled,
                 ignored_columns=tuple(sorted(ignored_columns)),
             ),
             parts={t: tuple(part.stored for part in parts[t]) for t in DiffType},
@@ -190,9 +203,10 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
     """
     count = total = 0
     first = last = ""
+    filled = [0] * len(schema.properties)
 
     def chunks() -> Iterator[bytes]:
-        nonlocal count, total, first, last
+        nonlocal count, total, first, last, filled
         position, header = schema.key_index, len(schema.header_line)
         remaining = iter(rows)
         while batch := list(islice(remaining, _BATCH_ROWS)):
@@ -204,7 +218,9 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
             last = keys[-1]
             count += len(batch)
             total += sum(map(row_digest, batch))
-            yield b"".join(schema.encode(batch))[header:]
+            lines = b"".join(schema.encode(batch))[header:]
+            filled = add_counts(filled, count_filled(lines, len(batch), len(schema.columns)))
+            yield lines
 
     content = Hashed(chunks())
     staged = storage.stage(key, content)
@@ -219,6 +235,7 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
         rows_digest=total,
         first_key=first,
         last_key=last,
+        filled=tuple(filled),
     )
 
 

@@ -5,10 +5,11 @@ Narwhals is one interface to pandas, Polars, pyarrow, DuckDB and PySpark. Needs 
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .._optional import load
 from ..errors import (
@@ -19,8 +20,9 @@ from ..errors import (
     InvalidCellError,
     MissingColumnsError,
 )
-from ..format.columns import repeated_column
+from ..format.columns import id_column, repeated_column
 from ..format.existing_meaning import ExistingMeaning
+from ..format.notes import count_notes
 from ._text_frames import quoted
 
 
@@ -41,6 +43,8 @@ class FrameDiff:
         members_now: The number of members now.
         skipped: The number of current rows without a key.
         collapsed: The number of current rows that repeat another.
+        filled: The number of members now that have a value, for each column that is not an id.
+            A null, NaN or an empty text is not a value.
     """
 
     entering: Any
@@ -51,9 +55,19 @@ class FrameDiff:
     members_now: int
     skipped: int
     collapsed: int
+    filled: Mapping[str, int]
+    _on: str = field(repr=False, alias="on")
 
     def __repr__(self) -> str:
-        return f"FrameDiff(<{self.members_before} to {self.members_now} members>)"
+        notes = count_notes(
+            key=self._on,
+            members=self.members_now,
+            skipped=self.skipped,
+            collapsed=self.collapsed,
+            filled=self.filled,
+        )
+        counts = f"{self.members_before} to {self.members_now} members"
+        return f"FrameDiff(<{'; '.join([counts, *notes])}>)"
 
 
 def diff_frames(
@@ -132,6 +146,8 @@ def _diff(nw: Any, before: Any, now: Any, on: str, existing: ExistingMeaning) ->
         members_now=new.members,
         skipped=new.skipped,
         collapsed=new.collapsed,
+        filled=new.filled,
+        on=on,
     )
 
 
@@ -209,6 +225,7 @@ class _Side:
     members: int
     skipped: int
     collapsed: int
+    filled: Mapping[str, int]
 
 
 def _evaluate(nw: Any, frame: Any, on: str, *, refuse_empty: bool = False) -> _Side:
@@ -221,9 +238,10 @@ def _evaluate(nw: Any, frame: Any, on: str, *, refuse_empty: bool = False) -> _S
     count_column = "count" + "_" * max(map(len, columns))  # longer than every other name
     distinct = _distinct_rows(nw, frame, on, count_column)
     with_key = distinct.filter(has_key)
-    total, kept = (
-        _totals(nw, rows, nw.col(count_column).sum())[0] for rows in (distinct, with_key)
-    )
+    (total,) = _totals(nw, distinct, nw.col(count_column).sum())
+    properties = [name for name in columns if id_column(name) is None]
+    has_value = [_has_value(nw, name, schema[name]).cast(nw.Int64).sum() for name in properties]
+    kept, *filled = _totals(nw, with_key, nw.col(count_column).sum(), *has_value)
     if refuse_empty and kept < total:
         raise EmptyKeyError(on, total - kept, (), "row")
     per_key = with_key.group_by(on).agg(nw.len().alias(count_column))
@@ -231,7 +249,22 @@ def _evaluate(nw: Any, frame: Any, on: str, *, refuse_empty: bool = False) -> _S
     members, repeated = _totals(nw, per_key, nw.len(), is_repeated.sum())
     if repeated:
         raise DuplicateKeyError(on, repeated, (), "row")
-    return _Side(with_key.select(*columns), members, total - kept, kept - members)
+    return _Side(
+        with_key.select(*columns),
+        members,
+        total - kept,
+        kept - members,
+        dict(zip(properties, filled, strict=True)),
+    )
+
+
+def _has_value(nw: Any, name: str, kind: Any) -> Any:
+    """Return an expression that is true where a column has a value."""
+    column = nw.col(name)
+    has_value = ~column.is_null()
+    if kind == nw.String:
+        return has_value & (column != "")
+    return has_value & ~column.is_nan() if kind.is_float() else has_value
 
 
 def _distinct_rows(nw: Any, frame: Any, on: str, count_column: str) -> Any:

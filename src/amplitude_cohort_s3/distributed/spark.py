@@ -18,7 +18,8 @@ from ..settings.cohort_sync import CohortSync
 from ..storage.limits import MAX_PARTS
 from ..storage.protocol import Storage, SupportsDelete
 from ..sync.commit import SyncResult
-from ..sync.plan import check_exits, keys_of
+from ..sync.exits import check_exits
+from ..sync.plan import keys_of
 from ..sync.prepare import SyncStart, begin_sync
 from ._read import previous_members
 from ._tasks import OpenStorage, errors_from_notes
@@ -149,6 +150,7 @@ def _check_before_writing(
         members_before=diff.members_before,
         members_now=diff.members_now,
         exits=sizes[DiffType.EXITING].rows,
+        skipped=diff.skipped,
         max_exits=start.max_exits,
     )
     for diff_type, key in keys_of(start.sync, start.synced_at).items():

@@ -38,38 +38,48 @@ class Header:
     canonical: bool = False
     places: tuple[int, ...] | None = field(init=False)
     """The position of each of ``columns``; None if these are all columns of the file."""
-    _mark: bytes = field(init=False, repr=False)
-    """The cell of an id column, which shows where the header may be repeated."""
+    _marks: tuple[bytes, ...] = field(init=False, repr=False)
+    """Parts of the cell of an id column. Without them, a row is not a header again."""
 
     def __attrs_post_init__(self) -> None:
-        places = tuple(map(self.names.index, self.columns))
+        # Files with thousands of columns exist, so no column is searched for.
+        place_of = {name: place for place, name in reversed([*enumerate(self.names)])}
+        places = tuple(place_of[name] for name in self.columns)
         is_whole = len(places) == len(self.names)
         object.__setattr__(self, "places", None if is_whole else places)
         ids = [name for name in ID_COLUMNS if name in self.names]
         mark = self.cells[self.names.index(ids[0])].strip().encode() if ids else b""
-        object.__setattr__(self, "_mark", mark)
+        others = _ID_PARTS if _ID_PART in mark else ()
+        marks = others if any(other in mark for other in others) else (mark, *others)
+        object.__setattr__(self, "_marks", marks)
 
     def may_repeat_in(self, data: bytes) -> bool:
         """Return False if no row of some bytes is a header again.
 
-        This is asked for every block, so there is one search for most of them.
+        This is asked for every block. To search for a text takes ten times as long as for a
+        single byte, so it is done only if all of its bytes occur, the rare ones first.
         """
-        mark = self._mark
-        if self.canonical or (_ID_PART if _ID_PART in mark else mark) not in data:
+        if self.canonical:
             return False
-        return mark in data or any(part in data for part in _ID_PARTS)
+        marks = [mark for mark in self._marks if all(map(data.__contains__, reversed(mark)))]
+        if len(marks) > 1 and _ID_PART not in data:  # one search instead of two
+            return False
+        return any(mark in data for mark in marks)
 
     def is_repeated_by(self, cells: Sequence[str]) -> bool:
-        """Return True if a row is a header again, perhaps with other properties or spellings.
+        """Return True if a row is a header again, perhaps with other spellings or in another order.
 
-        No user has an Amplitude id that is the name of the column. But a user id may be any
+        No user has an Amplitude id that is the name of a column. But a user id may be any
         text, so without Amplitude ids, all cells must be those of the header.
         """
         found = (cells[0].removeprefix("\ufeff"), *cells[1:])
         if "amplitude_id" not in self.names:
-            return found == self.cells
-        ids = [place for place, name in enumerate(self.names) if name in ID_COLUMNS]
-        return all(id_column(found[place]) == self.names[place] for place in ids)
+            return sorted(found) == sorted(self.cells)
+        named = {id_column(cell) for cell in found}
+        if not named.issuperset(name for name in self.names if name in ID_COLUMNS):
+            return False
+        cell = found[self.names.index("amplitude_id")]
+        return id_column(cell) is not None or cell in self.cells
 
 
 def read_header(

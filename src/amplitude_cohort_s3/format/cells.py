@@ -1,5 +1,6 @@
 """The text of a cell: from Python values, and quoted for CSV."""
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -116,6 +117,19 @@ def _hint(value: object, column: str) -> str:
             return "format it, for example with .isoformat()"
         case _:
             return "convert it to text"
+
+
+FLOAT_ID = r"[+-]?(?:[0-9]+[.][0-9]*|[.][0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?"
+"""The pattern of ids that a program wrote after it had read them as floating-point numbers."""
+
+is_float_id = re.compile(FLOAT_ID).fullmatch
+"""Return a match if an id was a float once, else None."""
+
+FLOAT_ID_RULE = "is the text of a floating-point number, such as 7.0 or 3e+17, which lost digits"
+FLOAT_ID_HINT = (
+    "read the ids as text at the source, for example with dtype=str in pandas, infer_schema=False "
+    "in Polars or a cast to text in SQL"
+)
 
 
 def encode_text(cells: Iterable[str]) -> str:

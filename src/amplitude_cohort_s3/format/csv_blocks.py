@@ -10,11 +10,11 @@ or are not UTF-8 raise ``MalformedCsvError``, with the line.
 
 import pickle
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, partial
 from typing import Any, SupportsIndex
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .._arguments import check_kind
 from .._bytes import CHUNK_BYTES
@@ -30,7 +30,12 @@ MAX_ROW_BYTES = 64 << 20
 
 _BOM = b"\xef\xbb\xbf"
 
-_NO_SEPARATORS = bytes(set(range(256)) - set(b",\n"))
+# Larger blocks than these have a very long row. Their marks could double the memory, and
+# their lines could be millions.
+_MAX_MARKED_BYTES = 2 << 20
+_MAX_SPLIT_BYTES = 4 * BLOCK_BYTES
+
+_ALL_BUT_MARKS = bytes(set(range(256)) - set(b'",\r\n'))
 
 _ALL_BUT_QUOTES_AND_LINE_ENDS = bytes(set(range(256)) - set(b'"\n'))
 
@@ -56,18 +61,31 @@ class Block:
 
     first_line: int
     data: bytes
+    marks: bytes | None = field(init=False, eq=False, repr=False)
+    """Its quotes, commas, CRs and LFs, without the text between them. They are found once,
+    to count the lines and to recognize plain rows. None for a block with a very long row."""
+
+    def __attrs_post_init__(self) -> None:
+        is_small = len(self.data) <= _MAX_MARKED_BYTES
+        marks = self.data.translate(None, _ALL_BUT_MARKS) if is_small else None
+        object.__setattr__(self, "marks", marks)
 
     @property
     def size(self) -> int:
         """The number of bytes."""
         return len(self.data)
 
+    @property
+    def line_ends(self) -> int:
+        """The number of line ends."""
+        return (self.data if self.marks is None else self.marks).count(b"\n")
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         # The pipe to a worker can then take the bytes without a copy.
         return Block, (self.first_line, pickle.PickleBuffer(self.data))
 
-    def as_plain(self, width: int) -> str | None:
-        r"""Return plain text: each line is a row, and each comma separates two cells.
+    def plain_lines(self, width: int) -> list[str] | None:
+        r"""Return the lines if each is a row, and each comma separates two cells.
 
         CRLF and quotes around every cell, as in Amplitude's own exports, are removed.
         Return None for other blocks, whose rows must be read one by one. This method
@@ -77,37 +95,47 @@ class Block:
         Args:
             width: The number of cells of a row, two or more.
 
-        >>> Block(1, b'"1","a"\r\n"2",""\r\n').as_plain(2)
-        '1,a\n2,\n'
+        >>> Block(1, b'"1","a"\r\n"2",""\r\n').plain_lines(2)
+        ['1,a', '2,']
         """
-        if self.data.endswith(b"\r"):
-            return None  # With the line end that is added here, it would be CRLF.
-        data = self.data if self.data.endswith(b"\n") else self.data + b"\n"
-        quoted = b'"' in data
-        if b"\r" in data:
-            data = data.replace(*((b'"\r\n', b'"\n') if quoted else (b"\r\n", b"\n")))
-            if b"\r" in data:
-                return None
-        quoted_rows = data.count(b'"\n"') + 1 if quoted else 0
-        if quoted:
-            # If no quote is left after the replacements below, each quote was at the edge
-            # of a cell, so every cell was quoted.
-            if not (
-                data.startswith(b'"')
-                and data.endswith(b'"\n')
-                and data.count(b'"') == 2 * quoted_rows * width
-            ):
-                return None
-            data = data[1:-2].replace(b'"\n"', b"\n").replace(b'","', b",") + b"\n"
-            if b'"' in data:
-                return None
-        # The sequence of separators is right exactly if each row has ``width`` cells. To
-        # count the commas of each row would take twice as long.
-        separators = data.translate(None, _NO_SEPARATORS)
-        rows = quoted_rows if quoted else len(separators) // width
-        if separators != (b"," * (width - 1) + b"\n") * rows:
+        if not self.marks:
             return None
-        return Block(self.first_line, data).text()
+        if not self.data.endswith((b"\n", b"\r")):
+            return Block(self.first_line, self.data + b"\n").plain_lines(width)
+        row = self.marks[: self.marks.find(b"\n") + 1]
+        count = len(self.marks) // len(row) if row else 0
+        if row not in _plain_rows(width) or self.marks != row * count:
+            return None
+        # Each row has the right marks in the right order. It remains to check that there is
+        # no text between a quote and the mark next to it, or between CR and LF.
+        text = self.text()
+        end = "\r\n" if row.endswith(b"\r\n") else "\n"
+        if not row.startswith(b'"'):
+            lines = text.split(end)
+            lines.pop()  # what follows the last line end
+            return lines if len(lines) == count else None
+        unquoted = text.replace('","', ",")
+        if len(text) - len(unquoted) != 2 * count * (width - 1):
+            return None
+        if not (text.startswith('"') and text.endswith(f'"{end}')):
+            return None
+        lines = unquoted[1 : -1 - len(end)].split(f'"{end}"')
+        return lines if len(lines) == count else None
+
+    def split_lines(self) -> tuple[list[str], list[bytes]] | None:
+        """Return the lines without LF or CRLF, and the marks of each.
+
+        A line is not always a row: it may be blank, or end in a quoted cell. Return None if
+        there may be very many lines, or if a line has a CR elsewhere than at its end.
+        """
+        if self.marks is None or self.size > _MAX_SPLIT_BYTES:
+            return None
+        text, marks = self.text(), self.marks
+        if b"\r" in marks:
+            text, marks = text.replace("\r\n", "\n"), marks.replace(b"\r\n", b"\n")
+            if b"\r" in marks or "\r" in text:
+                return None
+        return text.removesuffix("\n").split("\n"), marks.removesuffix(b"\n").split(b"\n")
 
     def text(self) -> str:
         """Return the block as text."""
@@ -175,10 +203,12 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
             data = b"".join([*begun, memoryview(chunk)[:end]])
             if begun_bytes + end > MAX_ROW_BYTES:
                 _check_row_size(_end_of_first_record(data, 0), line)
-            yield Block(line, data)
-            line += data.count(b"\n")
+            # Nothing else may hold the bytes of a long row while the caller works on it.
             begun, begun_bytes, quoted = [], 0, False
             chunk = chunk[end:]  # noqa: PLW2901 -- the rest of it
+            block = Block(line, data)
+            yield block
+            line += block.line_ends
         elif not begun_bytes:
             _check_line_end(chunk, line)
         begun.append(chunk)
@@ -188,7 +218,9 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
     if quoted:
         raise MalformedCsvError(line, "a quoted cell is never closed")
     if begun_bytes:
-        yield Block(line, b"".join(begun))
+        data = b"".join(begun)
+        begun.clear()
+        yield Block(line, data)
 
 
 def _check_row_size(size: int, line: int) -> None:
@@ -245,17 +277,11 @@ def repeated_header(line: int) -> MalformedCsvError:
 
 
 @cache
-def canonical_line(cells: int) -> Callable[[str], object]:
-    """Return a function that tests whether a line is canonical.
-
-    A canonical line has ``cells`` cells, quoted only if necessary. Lines with line ends in
-    a cell are not supported.
-
-    >>> [bool(canonical_line(2)(line)) for line in ('1,"a,b"', '1,"a"', "1,2,3")]
-    [True, False, False]
-    """
-    cell = r'(?:[^",\r\n]*+|"(?![^",\r]*+"(?!"))(?:[^"\n]|"")*+")'
-    return re.compile(",".join([cell] * cells)).fullmatch
+def _plain_rows(width: int) -> frozenset[bytes]:
+    """Return the marks of a row without quotes or with all cells quoted, with LF or CRLF."""
+    return frozenset(
+        b",".join([quotes] * width) + end for quotes in (b"", b'""') for end in (b"\n", b"\r\n")
+    )
 
 
 def _end_of_records(data: bytes, *, quoted: bool) -> int:

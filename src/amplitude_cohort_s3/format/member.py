@@ -10,7 +10,12 @@ import attrs
 from attrs import field, frozen
 
 from .._display import counted
-from ..errors import ArgumentTypeError, MalformedCsvError, MissingColumnsError
+from ..errors import (
+    ArgumentTypeError,
+    InvalidCellError,
+    MalformedCsvError,
+    MissingColumnsError,
+)
 from .cells import merge_repeated, to_text
 from .columns import ID_COLUMNS, check_present, column_name, id_column, places_of
 
@@ -168,6 +173,7 @@ def cells_of(
         MissingColumnsError: A member lacks a required column.
         MalformedCsvError: A sequence has another length, a property occurs twice, or an id
             column occurs twice with different values.
+        InvalidCellError: A value of an id column that occurs twice has no text.
     """
     if set(map(type, members)) <= _PLAIN and set(map(len, members)) == {len(columns)}:
         return members
@@ -197,6 +203,8 @@ def cells_of(
         raise MalformedCsvError(place, error.rule, error.hint, unit="row") from None
     except MissingColumnsError as error:
         raise MissingColumnsError(error.columns, number + len(cells), error.found) from None
+    except InvalidCellError as error:
+        raise attrs.evolve(error, lines=(number + len(cells),)) from None
     return cells
 
 

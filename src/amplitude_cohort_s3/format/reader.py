@@ -5,7 +5,9 @@ A file is read in blocks of whole records. Blocks are turned into rows by a
 a block as a whole if they can, which is many times faster than row by row.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cache
 from itertools import chain
 
 from attrs import frozen
@@ -16,15 +18,11 @@ from ._header import Header, read_header
 from .cells import encode_text
 from .columns import ID_COLUMNS, Row
 from .csv_blocks import (
-    BLOCK_BYTES,
     Block,
-    canonical_line,
     read_blocks,
     repeated_header,
     split_record,
 )
-
-_MAX_CANONICAL_BYTES = 4 * BLOCK_BYTES
 
 
 @frozen
@@ -139,25 +137,59 @@ class RowReader:
 
     header: Header
 
-    def plain(self, block: Block) -> str | None:
-        """Return the block as plain text (see :meth:`Block.as_plain`), or None."""
+    def plain_lines(self, block: Block) -> list[str] | None:
+        """Return the lines of a block of plain rows (see :meth:`Block.plain_lines`), or None."""
         header = self.header
         width = len(header.names)
         if header.tabs or header.repeated_ids or width == 1:
             return None
-        text = block.as_plain(width)
-        return None if text is None or header.may_repeat_in(block.data) else text
+        lines = block.plain_lines(width)
+        return None if lines is None or header.may_repeat_in(block.data) else lines
 
     def rows(self, block: Block) -> list[Row]:
         """Return the rows of a block."""
-        text = self.plain(block)
-        if text is None:
-            return [row for _, row in self.numbered(block)]
-        places = self.header.places
-        lines = text[:-1].split("\n")
-        if places is None:
+        return self.select_rows(block, self.header.places)
+
+    def select_rows(self, block: Block, places: tuple[int, ...] | None) -> list[Row]:
+        """Return the cells at some positions of each row; all of them for None.
+
+        The position after the last one is empty in each row.
+        """
+        lines = self.plain_lines(block)
+        if lines is None:
+            records = self._split(block) or [cells for _, cells in self.cells(block)]
+        elif places is None:
             return [tuple(line.split(",")) for line in lines]
-        return [select(line.split(","), places) for line in lines]
+        else:
+            records = [line.split(",") for line in lines]
+        if places is None:
+            return list(map(tuple, records))
+        if len(self.header.names) in places:
+            for cells in records:
+                cells.append("")
+        return [select(cells, places) for cells in records]
+
+    def _split(self, block: Block) -> list[list[str]] | None:
+        """Return the cells of each row if each line is one, else None.
+
+        This serves blocks with a few quoted cells: only these are read one by one. None also
+        if a line breaks a rule. Then the reader that counts the lines finds it.
+        """
+        header = self.header
+        width = len(header.names)
+        found = block.split_lines()
+        if found is None or header.tabs or header.repeated_ids or width == 1:
+            return None
+        plain = b"," * (width - 1)
+        try:
+            records = [
+                line.split(",") if marks == plain else split_record(line, 0)
+                for line, marks in zip(*found, strict=True)
+            ]
+        except MalformedCsvError:
+            return None
+        is_whole = set(map(len, records)) == {width} and not header.may_repeat_in(block.data)
+        return records if is_whole else None
 
     def numbered(self, block: Block) -> Iterator[tuple[int, Row]]:
         """Yield the first line of each row, and the row. Slower than :meth:`rows`."""
@@ -210,9 +242,8 @@ class LineReader:
 
     def lines(self, block: Block) -> Lines:
         """Return the canonical lines of a block's rows."""
-        text = self.reader.plain(block)
-        if text is not None:
-            lines = text[:-1].split("\n")
+        lines = self.reader.plain_lines(block)
+        if lines is not None:
             if self.places is not None:
                 places = self.places
                 rows = [[*line.split(","), ""] for line in lines]
@@ -224,20 +255,14 @@ class LineReader:
         canonical = self._canonical(block)
         if canonical is not None:
             return Lines(canonical, self._keys(canonical))
-        selected = [row for _, row in self.numbered(block)]
+        selected = self.rows(block)
         return Lines(
             [encode_text(row)[:-1] for row in selected], [row[self.key] for row in selected]
         )
 
     def rows(self, block: Block) -> list[Row]:
         """Return the schema's rows of a block."""
-        places = self.places
-        if places is None:
-            return self.reader.rows(block)
-        text = self.reader.plain(block)
-        if text is None:
-            return [row for _, row in self.numbered(block)]
-        return [select([*line.split(","), ""], places) for line in text[:-1].split("\n")]
+        return self.reader.select_rows(block, self.places)
 
     def numbered(self, block: Block) -> Iterator[tuple[int, Row]]:
         """Yield the first line of each row, and the schema's row. Slower than :meth:`rows`."""
@@ -252,21 +277,18 @@ class LineReader:
     def _canonical(self, block: Block) -> list[str] | None:
         """Return the lines of a block if each is already canonical, else None.
 
-        This serves blocks with a few quoted cells. In most lines, it is enough to count
-        the commas; a regular expression checks the others. A block that is larger than
-        usual has a very long row, perhaps of millions of lines.
+        This serves blocks with a few quoted cells. A regular expression checks the lines
+        that have any.
         """
         header = self.reader.header
-        if self.places is not None or header.tabs:
-            return None
-        if b"\r" in block.data or len(block.data) > _MAX_CANONICAL_BYTES:
-            return None
-        lines = block.text().removesuffix("\n").split("\n")
         width = len(header.names)
-        commas = width - 1
-        is_canonical = canonical_line(width)
-        doubtful = [line for line in lines if '"' in line or line.count(",") != commas]
-        if not all(map(is_canonical, doubtful)) or header.may_repeat_in(block.data):
+        found = block.split_lines()
+        if found is None or self.places is not None or header.tabs or width == 1:
+            return None
+        lines, marks = found
+        plain = b"," * (width - 1)
+        doubtful = [line for line, mark in zip(lines, marks, strict=True) if mark != plain]
+        if not all(map(_canonical_line(width), doubtful)) or header.may_repeat_in(block.data):
             return None
         return lines
 
@@ -278,3 +300,17 @@ class LineReader:
             line.split(",", place + 1)[place] if '"' not in line else split_record(line, 0)[place]
             for line in lines
         ]
+
+
+@cache
+def _canonical_line(cells: int) -> Callable[[str], object]:
+    """Return a function that tests whether a line is canonical.
+
+    A canonical line has ``cells`` cells, quoted only if necessary. Lines with line ends in
+    a cell are not supported.
+
+    >>> [bool(_canonical_line(2)(line)) for line in ('1,"a,b"', '1,"a"', "1,2,3")]
+    [True, False, False]
+    """
+    cell = r'(?:[^",\r\n]*+|"(?![^",\r]*+"(?!"))(?:[^"\n]|"")*+")'
+    return re.compile(",".join([cell] * cells)).fullmatch

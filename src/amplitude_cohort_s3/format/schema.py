@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal, cast
 
-from attrs import field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from .._arguments import kind_faults
 from .._bytes import CHUNK_BYTES
@@ -30,7 +30,11 @@ def _as_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _property_fault(name: str, earlier: Sequence[str]) -> str | None:
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name != ""
+
+
+def _property_fault(name: str, earlier: Collection[object]) -> str | None:
     """Return the fault of a property's column, or None."""
     for fault in kind_faults("a property's column", name, str):
         return fault
@@ -54,7 +58,9 @@ class RowSchema:
     is quoted only if it contains ``,`` ``"`` CR or LF; a quote in it is doubled.
 
     Attributes:
-        properties: The names of the property columns, in order.
+        properties: The names of the property columns, in order: their headers in the file.
+        names: The name of each property in the source of the members, which several may
+            share: see ``UserProperty``. Default: ``properties``.
         key: The column by which members are matched.
         header_style: The spelling of the id columns in the header: see ``Destination``.
 
@@ -68,15 +74,26 @@ class RowSchema:
     """
 
     properties: tuple[str, ...] = field(default=(), converter=_as_names)
+    names: tuple[str, ...] = field(
+        default=Factory(lambda schema: schema.properties, takes_self=True),
+        converter=_as_names,
+        repr=False,
+        eq=False,  # Files with the same columns are the same, wherever their values are from.
+    )
     key: str = "amplitude_id"
     header_style: Literal["documented", "api"] = "documented"
 
     def __attrs_post_init__(self) -> None:
-        faults = [
-            fault
-            for position, name in enumerate(self.properties)
-            if (fault := _property_fault(name, self.properties[:position])) is not None
-        ]
+        faults, earlier = list[str](), dict[str, None]()
+        for name in self.properties:
+            fault = _property_fault(name, earlier)
+            if fault is None:
+                earlier[name] = None
+            else:
+                faults.append(fault)
+        are_named = len(self.names) == len(self.properties) and all(map(_is_name, self.names))
+        if self.names != self.properties and not are_named:
+            faults.append("names must have one name for each property")
         if self.key not in self.columns:
             faults.append(f"the key {self.key!r} is not a column")
         if self.header_style not in _WRITTEN_IDS:
@@ -196,7 +213,8 @@ class RowSchema:
         if names == self.columns:
             return LineReader(table.reader, None, self.key_index)
         self.check_columns(found, fill=fill)
-        positions = tuple(names.index(c) if c in found else len(names) for c in self.columns)
+        place_of = dict(zip(found, table.reader.header.places or range(len(names)), strict=True))
+        positions = tuple(place_of.get(c, len(names)) for c in self.columns)
         return LineReader(table.reader, positions, self.key_index)
 
     def check_columns(self, columns: Collection[str], *, fill: bool) -> None:
@@ -257,7 +275,7 @@ class RowSchema:
 
         Raises:
             MissingColumnsError, InvalidCellError, MalformedCsvError, ArgumentTypeError: As
-                :meth:`row`; the first and the third have the number of the member, from 1.
+                :meth:`row`; all but the last have the number of the member, from 1.
 
         >>> list(RowSchema().rows([{"userID": "ann", "amplitudeID": 42}, (43, None)]))
         [('42', 'ann'), ('43', '')]
@@ -269,8 +287,25 @@ class RowSchema:
             cells = cells_of(batch, number, columns, required, unused)
             number += len(batch)
             values = list(zip(*cells, strict=True))
-            texts = [to_texts(of, column) for of, column in zip(values, columns, strict=True)]
+            try:
+                texts = [to_texts(of, column) for of, column in zip(values, columns, strict=True)]
+            except InvalidCellError as error:
+                raise self._located(error, cells, number - len(cells)) from None
             if all(text is given for text, given in zip(texts, values, strict=True)):
                 yield from map(tuple, cells)
             else:
                 yield from zip(*texts, strict=True)
+
+    def _located(
+        self, error: InvalidCellError, batch: Sequence[Sequence[Any]], number: int
+    ) -> InvalidCellError:
+        """Return the error about the first value of some rows that has no text, with its row.
+
+        Columns are converted one by one, so another row may have been first.
+        """
+        for place, cells in enumerate(batch, number):
+            try:
+                list(map(to_text, cells, self.columns))
+            except InvalidCellError as first:
+                return evolve(first, lines=(place,))
+        return error

@@ -1,7 +1,7 @@
 """Checks of the single files of a sync, each in one pass."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import lt
 from os import PathLike
@@ -21,6 +21,7 @@ from ..errors import (
 )
 from ..format.columns import ID_COLUMNS
 from ..format.content import ContentPart
+from ..format.filled import add_counts, count_filled
 from ..format.reader import read_table
 from ..format.schema import RowSchema
 from ..log.records import RecordedFile
@@ -61,11 +62,13 @@ class FileFacts:
         columns: The columns, each once.
         rows: The number of rows.
         faults: The faults, each as kind, count and detail.
+        filled: The number of rows with a value, for each property; None if it is not counted.
     """
 
     columns: tuple[str, ...]
     rows: int
     faults: tuple[tuple[FindingKind, int, str], ...]
+    filled: Mapping[str, int] | None = None
 
 
 def read_canonical(source: CsvSource, schema: RowSchema) -> FileFacts:
@@ -81,12 +84,15 @@ def read_canonical(source: CsvSource, schema: RowSchema) -> FileFacts:
     table = read_table(begin, canonical=True)
     canonical = sorted_ = True
     rows, last = 0, ""
+    filled: Sequence[int] = [0] * len(schema.properties)
     if table.columns == schema.columns:
         reader = schema.line_reader(table)
         for block in table.blocks:
             lines = reader.lines(block)
             keys = lines.key_list()
-            canonical &= "\n".join([*lines.lines, ""]).encode() == block.data
+            data = "\n".join([*lines.lines, ""]).encode()
+            canonical &= data == block.data
+            filled = add_counts(filled, count_filled(data, len(keys), len(schema.columns)))
             # The first key must be greater than "", so a row without a key is a fault too.
             sorted_ &= all(map(lt, [last, *keys], keys))
             rows, last = rows + len(keys), keys[-1] if keys else last
@@ -100,7 +106,12 @@ def read_canonical(source: CsvSource, schema: RowSchema) -> FileFacts:
     found = (
         (FindingKind.EDITED_FILE, 1, fault) for fault, is_right in faults.items() if not is_right
     )
-    return FileFacts(columns=table.columns, rows=rows, faults=tuple(found))
+    return FileFacts(
+        columns=table.columns,
+        rows=rows,
+        faults=tuple(found),
+        filled=dict(zip(schema.properties, filled, strict=True)),
+    )
 
 
 class _Beginning:
@@ -131,7 +142,7 @@ def read_foreign(source: CsvSource, key: str, work_dir: str | PathLike[str] | No
     Raises:
         MalformedCsvError: It is not valid CSV of a cohort, or lacks the column.
     """
-    columns = read_table(source.chunks(), canonical=source.canonical).columns
+    columns = source.read_table().columns
     if key not in columns:
         raise MalformedCsvError(1, f"no column is named {key!r}", file=source.file)
     schema = RowSchema(properties=[c for c in columns if c not in ID_COLUMNS], key=key)

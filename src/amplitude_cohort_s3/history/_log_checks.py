@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from attrs import define, field
 
+from .._display import counted
 from ..errors import RecordFormatError
 from ..format.content import ContentPart
 from ..format.existing_meaning import ExistingMeaning
@@ -180,8 +181,12 @@ def _amendment_faults(
         yield f"earlier: {record.earlier} is not the newest amendment before it"
     if record.removed if record.purpose == "forget" else (record.replaced or record.counts):
         yield f"purpose: it changes more than {record.purpose} does"
-    if not record.counts.keys() <= {sync.number for sync in published.values()}:
+    records = {sync.number: sync for sync in published.values()}
+    if not record.counts.keys() <= records.keys():
         yield "counts: they are of records that are not published"
+    for number, counts in record.counts.items():
+        if number in records and counts.filled.keys() != records[number].filled.keys():
+            yield f"counts: those of {number} have the values of other properties"
     for key in record.removed:
         if CohortFileName.from_key(key)[1].synced_at >= head.synced_at:
             yield "removed: a file is not older than the head"
@@ -207,8 +212,13 @@ def _outcome_faults(
         after = record
         if head is not None and record.synced_at <= head.synced_at:
             yield "synced_at: it is not after the time of the head before it"
-    if outcome.head != after:
+    if outcome.head != after or _names(outcome.head) != _names(after):
         yield "the outcome has another head"
+
+
+def _names(record: SyncRecord | None) -> tuple[str, ...]:
+    """Return the names of the properties: schemas with other names are equal."""
+    return () if record is None else record.schema.names
 
 
 # --- Records ---------------------------------------------------------------------------
@@ -219,6 +229,10 @@ def _own_faults(record: SyncRecord) -> Iterator[str]:
     for diff_type, file in record.files.items():
         for fault in _file_faults(record, file):
             yield f"files.{diff_type.value}.{fault}"
+    for name, filled in record.filled.items():
+        if filled > record.members:
+            members = counted(record.members, "member")
+            yield f"filled: {filled:,} recorded for {name!r}, of {members}"
     if record.adopted:
         if record.members_before:
             yield f"members_before: {record.members_before}, but an adopted sync begins with 0"
@@ -226,6 +240,8 @@ def _own_faults(record: SyncRecord) -> Iterator[str]:
             yield "existing: an adopted sync has no meaning but 'members'"
         if record.bucket is not None:
             yield "bucket: an adopted sync names none"
+        if record.schema.names != record.schema.properties:
+            yield "property_names: those of an adopted sync are its properties"
         return
     if record.skipped and record.schema.key == "amplitude_id":
         yield "skipped: rows without an Amplitude id are refused"

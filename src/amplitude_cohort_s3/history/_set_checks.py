@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby, repeat
 from operator import itemgetter
 
@@ -13,10 +13,12 @@ from ..format.columns import Row
 from ..format.digests import members_digest, row_digest
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.filled import CountedCsv
 from ..format.reader import read_table
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
 from .findings import FindingKind
+from .member_rows import sides_by_key
 from .members import Members, needed_files
 from .replay import Replay
 
@@ -58,7 +60,7 @@ def compare_sets(
     of_entering, of_exiting = set[bool](), set[bool]()
     past = member_keys(replay, before) if comparable and before is not None else ()
     files = (sorted_keys(replay, sync, t) if t in sync.files else () for t in DiffType)
-    for sides in _sides_by_key(past, *files):
+    for sides in sides_by_key(past, *files):
         was_member, entered, exited, exists = (side in sides for side in range(4))
         is_member = (exists or (adds and entered)) and not (removes and exited)
         members += is_member
@@ -109,13 +111,6 @@ def _allowed_meanings(of_entering: set[bool], of_exiting: set[bool]) -> frozense
     )
 
 
-def _sides_by_key(*sides: Iterable[bytes]) -> Iterator[list[int]]:
-    """Yield for each key the sides on which it appears; the keys of a side are in order."""
-    merged = heapq.merge(*(zip(keys, repeat(side)) for side, keys in enumerate(sides)))
-    for _, same_key in groupby(merged, key=itemgetter(0)):
-        yield [side for _, side in same_key]
-
-
 def sorted_keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterator[bytes]:
     """Yield the keys of one file in order, without rows that have no key."""
     source, record = replay.source(sync, diff_type), replay.record(sync)
@@ -142,8 +137,8 @@ def member_keys(replay: Replay, sync: BucketSync) -> Iterator[bytes]:
             yield key
 
 
-def is_digest_of(record: SyncRecord, members: Members) -> bool:
-    """Return True if the digest of the members that a record states is theirs."""
+def member_faults(record: SyncRecord, members: Members) -> Iterator[str]:
+    """Yield the values of a record that are not those of the members."""
     is_composed = any(file.parts for file in record.files.values())
     total = 0
 
@@ -154,7 +149,17 @@ def is_digest_of(record: SyncRecord, members: Members) -> bool:
                 total += row_digest(row)
             yield row
 
-    content = Hashed(record.schema.encode(rows())).read()
+    counted = CountedCsv(record.schema, rows())
+    content = Hashed(counted).read()
     # ``forget`` computes the digest of a composed sync anew, as that of the whole.
     of_parts = {members_digest(record.schema, total)} if is_composed else set[str]()
-    return record.members_sha256 in {content.sha256, *of_parts}
+    if record.members_sha256 not in {content.sha256, *of_parts}:
+        yield "members_sha256: it is not the digest of the members"
+    yield from filled_faults(record, counted.filled)
+
+
+def filled_faults(record: SyncRecord, filled: Mapping[str, int]) -> Iterator[str]:
+    """Yield the counts of values in a record that are not those of the members."""
+    for name, found in filled.items():
+        if record.filled[name] != found:
+            yield f"filled: {record.filled[name]:,} recorded for {name!r}, {found:,} found"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import accumulate, islice
 from typing import Any, overload
 
@@ -9,7 +10,7 @@ from attrs import frozen
 
 from .._arguments import check_kind
 from .._display import counted, html_table
-from ..errors import CohortS3Error, NoSyncYetError
+from ..errors import CohortS3Error
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
@@ -20,8 +21,8 @@ from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
 from .replay import Replay
 from .stays import Stay
-from .sync_files import CHANGES, FAR_FUTURE, NO_SYNC
-from .tables import ValueTable
+from .sync_files import CHANGES
+from .tables import TableRow, ValueTable
 from .verification import verify
 
 MAX_ROWS = 10
@@ -47,8 +48,16 @@ class CohortHistory(Replay, Sequence[BucketSync]):
     def __getitem__(self, index: int | slice, /) -> BucketSync | Sequence[BucketSync]:
         return self.syncs[index]
 
+    def __repr__(self) -> str:
+        # An empty history names the likely cause: most often the stream was mistyped.
+        cause = "" if self.syncs else f": {self.no_sync_yet()}"
+        return (
+            f"{type(self).__name__}(stream={self.stream!r}, syncs=<{len(self)}{cause}>, "
+            f"skipped=<{len(self.skipped)}>, match_by={self.match_by!r})"
+        )
+
     def _repr_html_(self) -> str:
-        summary = NO_SYNC
+        summary = str(self.no_sync_yet())
         if self.syncs:
             first, last = self.syncs[0].synced_at, self.syncs[-1].synced_at
             summary = f"{counted(len(self.syncs), 'sync')}, {first} to {last}"
@@ -89,8 +98,8 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             kind=MembershipEvent,
             values=self._events,
             value_columns={"synced_at": "timestamp", "diff_type": "text"},
-            row_columns=lambda: self._event_schema().columns,
-            row=lambda event: (event.synced_at, event.diff_type.value, *event.row),
+            row_columns=self._event_columns,
+            row=_event_row,
         )
 
     def _events(self) -> Iterator[MembershipEvent]:
@@ -100,6 +109,9 @@ class CohortHistory(Replay, Sequence[BucketSync]):
                 derived, rows = self._changed_rows(number, diff_type, schema, trusted)
                 for _, row in rows:
                     yield MembershipEvent(sync.synced_at, diff_type, row, derived, schema.columns)
+
+    def _event_columns(self) -> tuple[str, ...]:
+        return self._event_schema().columns
 
     def _event_schema(self) -> RowSchema:
         """Return the columns of the files that the events are read from."""
@@ -127,8 +139,8 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             kind=Stay,
             values=self._named_stays,
             value_columns={"entered": "timestamp", "exited": "timestamp"},
-            row_columns=lambda: self.columns,
-            row=lambda stay: (stay.entered, stay.exited, *stay.row),
+            row_columns=partial(getattr, self, "columns"),
+            row=_stay_row,
         )
 
     def member_history(self, key: str) -> list[Stay]:
@@ -213,9 +225,17 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             MissingExtraError: matplotlib is not installed.
         """
         if not self.syncs:
-            raise NoSyncYetError(FAR_FUTURE, None)
+            raise self.no_sync_yet()
         points = [(one.synced_at, one.members, one.entered, one.exited) for one in self.churn()]
         return plot_history(points, ax)
+
+
+def _event_row(event: MembershipEvent) -> TableRow:
+    return (event.synced_at, event.diff_type.value, *event.row)
+
+
+def _stay_row(stay: Stay) -> TableRow:
+    return (stay.entered, stay.exited, *stay.row)
 
 
 def detect_existing_meaning(history: CohortHistory) -> frozenset[ExistingMeaning]:

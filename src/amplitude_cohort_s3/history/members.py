@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain, groupby
 from operator import itemgetter
 from os import PathLike
@@ -86,10 +87,13 @@ class Members(ArrowTable):
             if source.canonical:
                 return source
         return CsvSource(
-            chunks=lambda: self.schema.encode(self._computed_rows()),
+            chunks=self._computed_chunks,
             canonical=True,
             rows=self.rows,
         )
+
+    def _computed_chunks(self) -> Iterator[bytes]:
+        return self.schema.encode(self._computed_rows())
 
     def _computed_rows(self) -> Iterator[Row]:
         """Yield the members in the order of the key.
@@ -128,11 +132,12 @@ def object_source(key: str, open_object: OpenObject) -> CsvSource:
         key: The object's key. A compressed object is decompressed, whatever its name.
         open_object: ``storage.open``.
     """
+    # Not a function within this one: that could not be pickled.
+    return CsvSource(chunks=partial(_stored_chunks, key, open_object), file=key)
 
-    def chunks() -> Iterator[bytes]:
-        return unpack_chunks(read_chunks(open_object(key)), file=key)
 
-    return CsvSource(chunks=chunks, file=key)
+def _stored_chunks(key: str, open_object: OpenObject) -> Iterator[bytes]:
+    return unpack_chunks(read_chunks(open_object(key)), file=key)
 
 
 def recorded_source(
@@ -153,9 +158,15 @@ def recorded_source(
     file = record.files[diff_type]
     found = object_source(file.key, open_object)
     return CsvSource(
-        chunks=lambda: verified(found.chunks(), file, file.key, others),
+        chunks=partial(_verified_chunks, found, file, others),
         canonical=not record.adopted,
         rows=file.rows,
         size=file.size,
         file=file.key,
     )
+
+
+def _verified_chunks(
+    found: CsvSource, file: RecordedFile, others: Callable[[], Iterable[RecordedFile]]
+) -> Iterator[bytes]:
+    return verified(found.chunks(), file, file.key, others)

@@ -1,12 +1,12 @@
 """Verification: checks that the syncs of a history, its files and its log agree."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from attrs import evolve, frozen
 
 from .._display import counted
-from ..errors import LogError, NoSyncYetError, ObjectChangedError, RecordFormatError
+from ..errors import LogError, ObjectChangedError, RecordFormatError
 from ..format.columns import ID_COLUMNS
 from ..format.content import verified
 from ..format.filename import CohortFileName, DiffType
@@ -22,10 +22,11 @@ from ._file_checks import (
     stored_faults,
 )
 from ._log_checks import CheckedLog, check_log, count_faults, has_digest_of_existing
-from ._set_checks import compare_sets, is_digest_of
+from ._set_checks import compare_sets, filled_faults, member_faults
 from .findings import Finding, FindingKind
+from .members import needed_files
 from .replay import Replay
-from .sync_files import CHANGES, FAR_FUTURE, Files
+from .sync_files import CHANGES, Files
 
 
 def verify(replay: Replay) -> tuple[Finding, ...]:
@@ -39,7 +40,7 @@ def verify(replay: Replay) -> tuple[Finding, ...]:
 
 def _findings(replay: Replay) -> tuple[Finding, ...]:
     if not (replay.log.newest or replay.syncs or replay.unpublished):
-        raise NoSyncYetError(FAR_FUTURE, None)
+        raise replay.no_sync_yet()
     log = check_log(replay.log)
     match_by = replay.match_by
     try:
@@ -96,17 +97,19 @@ class _Verification:
                 yield _of_file(FindingKind.DUPLICATE_FILE, skipped.key)
         was_readable = True
         for number, sync in enumerate(self.replay.syncs):
-            of_files = list(self._files_of(sync))
+            facts = dict[DiffType, FileFacts]()
+            of_files = list(self._files_of(sync, facts))
             yield from of_files
             readable = all(finding.kind in _READABLE for finding in of_files)
-            yield from self._members_of(number, compare=readable and was_readable)
+            yield from self._members_of(number, facts, compare=readable and was_readable)
             was_readable = readable
 
     # --- The syncs in the listing and in the log -------------------------------------------
 
     def _unpublished_syncs(self) -> Iterator[Finding]:
         """Yield the syncs that are not part of the history, and the files that they left."""
-        partial = self.replay._partial  # noqa: SLF001 -- of this folder
+        # The fields are those of a class of this folder.
+        partial = self.replay._partial  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         visible = {sync.synced_at: sync.files for sync in (*self.replay.syncs, *partial)}
         unlogged = visible.keys() - self.log.published.keys()
         in_window = [r for r in self.log.unpublished if self.replay.window.contains(r.synced_at)]
@@ -157,10 +160,9 @@ class _Verification:
 
     # --- Files -----------------------------------------------------------------------------
 
-    def _files_of(self, sync: BucketSync) -> Iterator[Finding]:
-        """Yield the faults of the single files of a sync."""
+    def _files_of(self, sync: BucketSync, found: dict[DiffType, FileFacts]) -> Iterator[Finding]:
+        """Yield the faults of the single files of a sync; add what can be read to a mapping."""
         record = self.log.published.get(sync.synced_at)
-        columns = dict[str, None]()
         for diff_type in DiffType:
             info = sync.files.get(diff_type)
             if info is None:
@@ -169,7 +171,7 @@ class _Verification:
                 continue
             faults = list[Fault]()
             try:
-                facts = self._read(sync, diff_type, info, record, faults)
+                found[diff_type] = self._read(sync, diff_type, info, record, faults)
             except LogError:
                 continue  # The entry has its own finding.
             except ObjectChangedError:
@@ -179,15 +181,14 @@ class _Verification:
                 if fault is None:
                     raise
                 faults = [(FindingKind.UNREADABLE_FILE, 1, fault)]
-            else:
-                columns.update(dict.fromkeys(facts.columns))
             for kind, count, detail in faults:
                 when, key = sync.synced_at, info.key
                 yield Finding(kind=kind, synced_at=when, key=key, count=count, detail=detail)
         if record is not None and record.adopted and not sync.missing:
-            found = tuple(name for name in columns if name not in ID_COLUMNS)
-            if not {*record.schema.properties, record.schema.key} >= set(found):
-                yield _of_record(record, [f"properties: the files have {found}"])
+            columns = dict.fromkeys(column for facts in found.values() for column in facts.columns)
+            properties = tuple(name for name in columns if name not in ID_COLUMNS)
+            if not {*record.schema.properties, record.schema.key} >= set(properties):
+                yield _of_record(record, [f"properties: the files have {properties}"])
 
     def _missing_file(
         self, sync: BucketSync, diff_type: DiffType, record: SyncRecord | None
@@ -226,7 +227,7 @@ class _Verification:
         if facts.rows != file.rows:
             rows = f"{counted(facts.rows, 'row')}, {file.rows:,} recorded"
             faults.append((FindingKind.EDITED_FILE, 1, rows))
-        open_object = self.replay._open  # noqa: SLF001 -- of this folder
+        open_object = self.replay._open  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         differences = list(stored_faults(info, file, open_object))
         if file.parts:
             differences += part_faults(source.chunks(), file.parts)
@@ -235,11 +236,14 @@ class _Verification:
 
     # --- Members ---------------------------------------------------------------------------
 
-    def _members_of(self, number: int, *, compare: bool) -> Iterator[Finding]:
+    def _members_of(
+        self, number: int, files: Mapping[DiffType, FileFacts], *, compare: bool
+    ) -> Iterator[Finding]:
         """Yield the contradictions between a sync, its record, and the sync before it.
 
         Args:
             number: The number of the sync in the history.
+            files: What the files of the sync show.
             compare: True if the files of this sync and of the one before it can be read.
         """
         near = self.replay.syncs[max(number - 1, 0) : number + 1]
@@ -251,6 +255,9 @@ class _Verification:
         try:
             if record is not None:
                 faults += self._wrong_counts(record, near)
+                existing = files.get(DiffType.EXISTING)
+                if needed_files(record) == (DiffType.EXISTING,) and existing and existing.filled:
+                    faults += filled_faults(record, existing.filled)
             if compare:
                 yield from self._compare(number, record, faults)
         except LogError:
@@ -298,8 +305,8 @@ class _Verification:
         if not sync.missing and before != record.members_before:
             faults.append(f"members_before: {record.members_before:,} recorded, {before:,} found")
         # The digest of ``existing`` alone is compared with its record already.
-        if not has_digest_of_existing(record) and not is_digest_of(record, replay.members_at(sync)):
-            faults.append("members_sha256: it is not the digest of the members")
+        if not has_digest_of_existing(record):
+            faults += member_faults(record, replay.members_at(sync))
 
 
 def _of_file(kind: FindingKind, key: str, detail: str = "") -> Finding:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -90,6 +90,14 @@ def count(value: object) -> int:
         msg = f"a number is negative: {number}"
         raise ValueError(msg)
     return number
+
+
+def filled_counts(value: Mapping[str, Any], properties: Iterable[str]) -> Mapping[str, int]:
+    """Return the counts of values by property, in the order of the properties."""
+    if set(value) != {*properties}:
+        msg = "it counts the values of other properties"
+        raise ValueError(msg)
+    return {name: count(value[name]) for name in properties}
 
 
 def digest(value: object) -> str:

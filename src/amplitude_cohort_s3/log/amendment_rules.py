@@ -109,6 +109,10 @@ def _faults_of_counts(
     record = log.amended_record(number)
     if counts.members > record.members or counts.members_before > record.members_before:
         yield "it raises a count of members"
+    if counts.filled.keys() != record.filled.keys():
+        yield "it counts the values of other properties"
+    elif any(count > record.filled[name] for name, count in counts.filled.items()):
+        yield "it raises a count of values"
     for diff_type in DiffType:
         file = amendment.replaced.get(record.files[diff_type].key)
         if (

@@ -12,6 +12,7 @@ from ._json import (
     count,
     digest,
     expect,
+    filled_counts,
     instant,
     stream_from_json,
     stream_to_json,
@@ -29,6 +30,7 @@ class AmendedCounts:
     members: int
     members_before: int
     members_sha256: str
+    filled: Mapping[str, int]
 
     @classmethod
     def of(cls, record: SyncRecord) -> Self:
@@ -37,6 +39,7 @@ class AmendedCounts:
             members=record.members,
             members_before=record.members_before,
             members_sha256=record.members_sha256,
+            filled=record.filled,
         )
 
     @classmethod
@@ -46,6 +49,7 @@ class AmendedCounts:
             members=count(value["members"]),
             members_before=count(value["members_before"]),
             members_sha256=digest(value["members_sha256"]),
+            filled=filled_counts(value["filled"], [*value["filled"]]),
         )
 
 
@@ -112,6 +116,7 @@ class Amendment:
             members=counts.members,
             members_before=counts.members_before,
             members_sha256=counts.members_sha256,
+            filled={**record.filled, **counts.filled},  # in the order of the properties
         )
 
     def to_bytes(self) -> bytes:

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from ..format.content import ContentPart, FileContent
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType
+from ..format.notes import count_notes
 from ..format.schema import RowSchema
 from ..storage.protocol import StagedObject
 from ._json import (
@@ -19,6 +20,7 @@ from ._json import (
     count,
     digest,
     expect,
+    filled_counts,
     instant,
     parse,
     staged_object,
@@ -145,6 +147,7 @@ class SyncFacts:
         members_sha256: The digest of the members at this sync: see ``DiffSummary``.
         skipped: The number of source rows without a key.
         collapsed: The number of source rows that repeated another.
+        filled: The number of members that have a value, for each property.
         source: The ``origin`` of the members: see ``CsvSource``.
         amendment: The number of the newest amendment before this sync, or None.
     """
@@ -158,8 +161,25 @@ class SyncFacts:
     members_sha256: str
     skipped: int = 0
     collapsed: int = 0
+    filled: Mapping[str, int]
     source: Mapping[str, str] = field(factory=dict[str, str])
     amendment: int | None = None
+
+    def count_notes(self, key: str, ignored_columns: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return sentences about rows that were left out and values that are missing.
+
+        Args:
+            key: The column by which members are matched.
+            ignored_columns: The columns of the source that the sync does not have.
+        """
+        return count_notes(
+            key=key,
+            members=self.members,
+            skipped=self.skipped,
+            collapsed=self.collapsed,
+            filled=self.filled,
+            ignored_columns=ignored_columns,
+        )
 
 
 @frozen(kw_only=True)
@@ -246,6 +266,7 @@ class SyncRecord(SyncFacts):
             "existing": self.existing.value,
             "match_by": self.schema.key,
             "properties": list(self.schema.properties),
+            "property_names": list(self.schema.names),
             "header_style": self.schema.header_style,
             "files": {diff_type.value: file.to_json() for diff_type, file in self.files.items()},
             "members": self.members,
@@ -253,6 +274,7 @@ class SyncRecord(SyncFacts):
             "members_sha256": self.members_sha256,
             "skipped": self.skipped,
             "collapsed": self.collapsed,
+            "filled": dict(self.filled),
             "adopted": self.adopted,
             "source": dict(self.source),
             "writer": self.writer,
@@ -272,6 +294,7 @@ class SyncRecord(SyncFacts):
             existing=ExistingMeaning(value["existing"]),
             schema=RowSchema(
                 properties=[expect(str, name) for name in value["properties"]],
+                names=[expect(str, name) for name in value["property_names"]],
                 key=expect(str, value["match_by"]),
                 header_style=value["header_style"],
             ),
@@ -281,6 +304,7 @@ class SyncRecord(SyncFacts):
             members_sha256=digest(value["members_sha256"]),
             skipped=count(value["skipped"]),
             collapsed=count(value["collapsed"]),
+            filled=filled_counts(value["filled"], value["properties"]),
             adopted=expect(bool, value["adopted"]),
             source={expect(str, name): expect(str, text) for name, text in value["source"].items()},
             writer=expect(str, value["writer"]),

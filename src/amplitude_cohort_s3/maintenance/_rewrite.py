@@ -4,14 +4,16 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import datetime
+from typing import Self
 
-from attrs import define
+from attrs import evolve, frozen
 
 from .._bytes import Hashed
 from ..errors import StagedGoneError
-from ..format.columns import ID_COLUMNS, Row
+from ..format.columns import ID_COLUMNS
 from ..format.compression import stage_csv
 from ..format.filename import DiffType
+from ..format.filled import CountedCsv
 from ..format.schema import RowSchema
 from ..history.members import needed_files
 from ..log.amendments import AmendedCounts, Amendment
@@ -25,33 +27,37 @@ from ..sync.commit_protocol import replacement
 from ._search import SearchedFile, SearchResult, Subjects
 
 
-@define
+@frozen
 class _RewrittenFile:
-    """A file without the rows of subjects, counted while its bytes are produced."""
+    """A file without the rows of subjects, which is staged in the place of the old one.
 
-    file: SearchedFile
-    subjects: Subjects
-    rows: int = 0
+    Attributes:
+        file: The description of the file for the log.
+        filled: The number of its rows with a value, for each property.
+    """
 
-    def staged(self, storage: Storage) -> RecordedFile:
-        """Stage the file in the place of the old one, and return its description for the log."""
-        schema = self.file.schema or _own_schema(self.file)
-        content = Hashed(schema.encode(self._kept_rows(schema)))
-        staged = stage_csv(storage, self.file.key, content)
-        return RecordedFile(
-            key=self.file.key,
-            rows=self.rows,
-            size=content.size,
-            sha256=content.sha256,
-            staged=staged,
+    file: RecordedFile
+    filled: Mapping[str, int]
+
+    @classmethod
+    def staged(cls, file: SearchedFile, subjects: Subjects, storage: Storage) -> Self:
+        """Stage the file."""
+        schema = file.schema or _own_schema(file)
+        is_subject = subjects.matcher(schema.columns)
+        rows = file.source.rows_of(schema, fill=True)
+        kept = CountedCsv(schema, (row for row in rows if not is_subject(row)))
+        content = Hashed(kept)
+        staged = stage_csv(storage, file.key, content)
+        return cls(
+            RecordedFile(
+                key=file.key,
+                rows=kept.rows,
+                size=content.size,
+                sha256=content.sha256,
+                staged=staged,
+            ),
+            kept.filled,
         )
-
-    def _kept_rows(self, schema: RowSchema) -> Iterator[Row]:
-        is_subject = self.subjects.matcher(schema.columns)
-        for row in self.file.source.rows_of(schema, fill=True):
-            if not is_subject(row):
-                self.rows += 1
-                yield row
 
 
 def _own_schema(file: SearchedFile) -> RowSchema:
@@ -68,8 +74,9 @@ def replace_unlogged(location: StreamLocation, found: SearchResult) -> None:
     """Replace the affected files of a stream without a log; a rerun replaces the rest."""
     storage = require_replace(location.data, "forget")
     for affected in found.plan.files:
-        rewritten = _RewrittenFile(found.files[affected.key], found.subjects)
-        storage.replace(replacement(rewritten.staged(location.data)))
+        file = found.files[affected.key]
+        rewritten = _RewrittenFile.staged(file, found.subjects, location.data)
+        storage.replace(replacement(rewritten.file))
 
 
 def amend_log(
@@ -85,19 +92,20 @@ def amend_log(
         ConcurrentSyncError, LogLimitError: As ``amend``.
     """
     with ExitStack() as discarding:
-        replaced = dict[str, RecordedFile]()
+        rewritten = dict[str, _RewrittenFile]()
         for affected in found.plan.files:
-            rewritten = _RewrittenFile(found.files[affected.key], found.subjects)
-            replaced[affected.key] = file = rewritten.staged(location.data)
-            discarding.callback(location.data.discard, replacement(file))
+            file = found.files[affected.key]
+            new = _RewrittenFile.staged(file, found.subjects, location.data)
+            rewritten[affected.key] = new
+            discarding.callback(location.data.discard, replacement(new.file))
         amendment = Amendment(
             number=found.history.log.last_ended + 1,
             previous=head.ref,
             stream=found.plan.stream,
             requested_at=now,
             purpose="forget",
-            replaced=replaced,
-            counts=dict(_changed_counts(found, replaced)),
+            replaced={key: new.file for key, new in rewritten.items()},
+            counts=dict(_changed_counts(found, rewritten)),
             earlier=head.amendment,
             writer=uuid.uuid4().hex,
         )
@@ -109,7 +117,7 @@ def amend_log(
 
 
 def _changed_counts(
-    found: SearchResult, replaced: Mapping[str, RecordedFile]
+    found: SearchResult, rewritten: Mapping[str, _RewrittenFile]
 ) -> Iterator[tuple[int, AmendedCounts]]:
     """Yield the new counts of each sync whose counts change, with the number of its record."""
     history = found.history
@@ -122,19 +130,18 @@ def _changed_counts(
             continue
         # If an earlier amendment was carried out in part, its counts describe neither state.
         partial = bool(record.keys & history.log.lost)
-        members, sha256 = record.members - len(subjects), record.members_sha256
-        if subjects or partial:
-            members, sha256 = _members_left(found, sync, record, replaced, members, count=partial)
+        left = evolve(AmendedCounts.of(record), members=record.members - len(subjects))
+        # If the members of a pruned sync are no longer known, its digest stays as it is.
+        if (subjects or partial) and history.has_snapshot(sync):
+            left = _members_left(found, sync, record, rewritten)
         if record.previous is None:
             members_before = record.members_before
         elif record.previous.number == earlier:
             members_before = earlier_members
         else:
             members_before = record.members_before - len(_subjects_before(found, sync))
-        earlier, earlier_members = record.number, members
-        counts = AmendedCounts(
-            members=members, members_before=members_before, members_sha256=sha256
-        )
+        earlier, earlier_members = record.number, left.members
+        counts = evolve(left, members_before=members_before)
         if counts != AmendedCounts.of(record):
             yield record.number, counts
 
@@ -167,32 +174,20 @@ def _members_left(
     found: SearchResult,
     sync: BucketSync,
     record: SyncRecord,
-    replaced: Mapping[str, RecordedFile],
-    members: int,
-    *,
-    count: bool,
-) -> tuple[int, str]:
-    """Return the number and the digest of the members without the subjects.
-
-    If the members of a pruned sync are no longer known, its digest stays as it is.
-    """
-    if not found.history.has_snapshot(sync):
-        return members, record.members_sha256
-    if needed_files(record) == (DiffType.EXISTING,):
-        file = record.files[DiffType.EXISTING]
-        file = replaced.get(file.key, file)
-        # The digest of a composed file is not that of its bytes; it was not replaced.
-        sha256 = record.members_sha256 if file.parts else file.sha256
-        return file.rows if count else members, sha256
+    rewritten: Mapping[str, _RewrittenFile],
+) -> AmendedCounts:
+    """Return the counts and the digest of the members without the subjects."""
+    before = AmendedCounts.of(record)
+    existing = record.files[DiffType.EXISTING]
+    only_existing = needed_files(record) == (DiffType.EXISTING,)
+    if only_existing and (new := rewritten.get(existing.key)) is not None:
+        file = new.file
+        return evolve(before, members=file.rows, members_sha256=file.sha256, filled=new.filled)
     is_subject = found.subjects.matcher(record.schema.columns)
-    left = 0
-
-    def rows() -> Iterator[Row]:
-        nonlocal left
-        for row in found.history.members_at(sync):
-            if not is_subject(row):
-                left += 1
-                yield row
-
-    content = Hashed(record.schema.encode(rows())).read()
-    return left, content.sha256
+    members = found.history.members_at(sync)
+    left = CountedCsv(record.schema, (row for row in members if not is_subject(row)))
+    sha256 = Hashed(left).read().sha256
+    if only_existing and existing.parts:
+        # The digest of a composed file is not that of its bytes; it was not replaced.
+        sha256 = record.members_sha256
+    return evolve(before, members=left.rows, members_sha256=sha256, filled=left.filled)

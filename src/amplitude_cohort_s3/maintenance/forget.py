@@ -7,7 +7,7 @@ sync, so that the two can't interfere, and any process can finish it without kno
 """
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from os import PathLike
 
 from .._time import to_utc
@@ -117,7 +117,7 @@ def forget(
 
     def attempt() -> ForgetReceipt:
         # Staged files of writers that died may hold rows of these people too.
-        discard_leftovers(location, timedelta(0))
+        discard_leftovers(location, None)
         found = search(location, ids, by=by, work_dir=work_dir)
         now = to_utc(clock(), "clock()")
         number = None

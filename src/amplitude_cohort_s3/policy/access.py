@@ -3,23 +3,31 @@
 Only this module of the folder sends requests.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
-from typing import Any, Required, TypedDict, Unpack, cast
+from functools import partial
+from typing import Any, Required, TypedDict, TypeVar, Unpack
 
 from attrs import field, frozen
 from botocore.client import BaseClient
 
 from .._arguments import check_kind
-from ..errors import AccessDeniedError, ObjectNotFoundError, StoreRefusedError
+from ..errors import (
+    AccessDeniedError,
+    ConfigurationError,
+    ObjectNotFoundError,
+    StoreRefusedError,
+)
 from ..log.stream import LOG_FOLDER
 from ..settings.destination import Destination
 from ..storage.s3.errors import translated
 from ..storage.s3.responses import send
-from ..storage.s3.storage import S3Storage
+from ..storage.s3.storage import S3Storage, requests_of
 from ._merge import PolicyChange, compact_json
 from .bucket_policy import bucket_policy
-from .purposes import ACTIONS, Purpose
+from .purposes import ACTIONS, PURPOSES, Purpose
+
+T = TypeVar("T")
 
 
 class PolicyOptions(TypedDict, total=False):
@@ -64,9 +72,8 @@ def apply_bucket_policy(
     change = policy.compare(_read_policy(client, policy.bucket))
     if change.changed:
         with translated(policy.bucket):
-            cast("Any", client).put_bucket_policy(
-                Bucket=policy.bucket, Policy=compact_json(change.after)
-            )
+            put = {"Bucket": policy.bucket, "Policy": compact_json(change.after)}
+            send(client, "put_bucket_policy", **put)
     return change
 
 
@@ -74,7 +81,7 @@ def _read_policy(client: Any, bucket: str) -> str | None:
     """Return the bucket's policy as text, or None if it has none."""
     try:
         with translated(bucket):
-            return str(client.get_bucket_policy(Bucket=bucket)["Policy"])
+            return str(send(client, "get_bucket_policy", Bucket=bucket)["Policy"])
     except StoreRefusedError as error:
         if error.code != "NoSuchBucketPolicy":
             raise
@@ -142,7 +149,7 @@ class AccessReport:
 
 
 def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = "") -> AccessReport:
-    """Try the requests that a purpose sends, with the credentials of a storage.
+    """Try the requests that a purpose sends, with the client and the options of a storage.
 
     Nothing becomes visible: to try writing, it begins an upload, sends one byte, and aborts it.
     Only Amplitude's own credentials could try the permissions of ``"amplitude"``.
@@ -156,6 +163,7 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
         StoreUnavailableError, BucketNotFoundError, CredentialsError, StoreRefusedError,
         InvalidResponseError: No request can be tried.
         ArgumentTypeError: ``storage`` is not an :class:`S3Storage`.
+        ConfigurationError: There is no such purpose.
 
     Example::
 
@@ -164,7 +172,10 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
             print(report)
     """
     check_kind("storage", storage, S3Storage, 'pass S3Storage("my-bucket")')
-    trial = _Trial(storage.client, storage.bucket, path)
+    if purpose not in PURPOSES:
+        fault = f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r}"
+        raise ConfigurationError("check_access", (fault,))
+    trial = _Trial(storage, path)
     actions = ACTIONS[purpose]
     if purpose == "amplitude":
         for action in actions.objects:
@@ -195,28 +206,28 @@ _GRANTED_CODES = {"NoSuchKey", "NoSuchUpload", "InvalidRange", "PreconditionFail
 class _Trial:
     """The requests that try permissions, and their results."""
 
-    def __init__(self, client: Any, bucket: str, path: str) -> None:
-        self._client = client
-        self._bucket = bucket
+    def __init__(self, storage: S3Storage, path: str) -> None:
+        self._requests = requests_of(storage)
         self.folder = f"{path}/" if path else ""
         self._key = f"{self.folder}{LOG_FOLDER}/.access"
         self._found: str | None = None
+        bucket, partition = storage.bucket, storage.client.meta.partition
         is_arn = bucket.startswith("arn:")
-        self._bucket_arn = bucket if is_arn else f"arn:{client.meta.partition}:s3:::{bucket}"
+        self._bucket_arn = bucket if is_arn else f"arn:{partition}:s3:::{bucket}"
         self._objects_arn = f"{self._bucket_arn}{'/object' if is_arn else ''}/{self.folder}*"
         self.permissions = list[Permission]()
 
     def list_objects(self) -> None:
-        page = self._try("s3:ListBucket", "list_objects_v2", Prefix=self.folder, MaxKeys=1)
-        self._found = next((found["Key"] for found in page.get("Contents", [])), None)
+        page = self._send("s3:ListBucket", "list_objects_v2", Prefix=self.folder, MaxKeys=1)
+        self._found = next((found["Key"] for found in (page or {}).get("Contents", [])), None)
 
     def list_uploads(self) -> None:
         action = "s3:ListBucketMultipartUploads"
-        self._try(action, "list_multipart_uploads", Prefix=self.folder, MaxUploads=1)
+        self._send(action, "list_multipart_uploads", Prefix=self.folder, MaxUploads=1)
 
     def read(self) -> None:
         key = self._found or self._key
-        self._try("s3:GetObject", "get_object", Key=key, Range="bytes=0-0")
+        self._send("s3:GetObject", "get_object", Key=key, Range="bytes=0-0")
         if self._found is None and self.permissions[-1].verdict is Verdict.DENIED:
             # S3 answers 403 for a missing key to anyone who may not list the whole bucket:
             # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html.
@@ -224,29 +235,31 @@ class _Trial:
             self.skip("s3:GetObject", "there is no file to read; try again after the first sync")
 
     def upload(self) -> None:
-        action, key = "s3:PutObject", self._key
-        begun = self._try(action, "create_multipart_upload", Key=key)
-        upload_id = begun.get("UploadId", _NO_UPLOAD)
-        if begun:
+        action, key, requests = "s3:PutObject", self._key, self._requests
+        begin = partial(requests.begin_upload, key, "access", "text/csv")
+        upload_id = self._try(action, begin)
+        if upload_id is not None:
             # Only the upload of a part needs the KMS key of the bucket's encryption.
             self.permissions.pop()
-            part: dict[str, Any] = {"UploadId": upload_id, "PartNumber": 1, "Body": b"1"}
-            self._try(action, "upload_part", Key=key, **part)
-        self.end_upload(upload_id)
+            self._try(action, partial(requests.upload_part, key, upload_id, 1, b"1"))
+        self.end_upload(upload_id or _NO_UPLOAD)
 
     def end_upload(self, upload_id: str) -> None:
         upload = {"Key": self._key, "UploadId": upload_id}
-        self._try("s3:ListMultipartUploadParts", "list_parts", **upload, MaxParts=1)
-        self._try("s3:AbortMultipartUpload", "abort_multipart_upload", **upload)
+        self._send("s3:ListMultipartUploadParts", "list_parts", **upload, MaxParts=1)
+        self._send("s3:AbortMultipartUpload", "abort_multipart_upload", **upload)
 
     def skip(self, action: str, reason: str) -> None:
         self._note(action, Verdict.NOT_TESTABLE, reason)
 
-    def _try(self, action: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Send a request and note its verdict; return the answer, or {} after an error."""
+    def _send(self, action: str, operation: str, **arguments: Any) -> dict[str, Any] | None:
+        return self._try(action, partial(self._requests.send, operation, **arguments))
+
+    def _try(self, action: str, request: Callable[[], T]) -> T | None:
+        """Send a request and note its verdict; return the answer, or None after an error."""
         try:
-            with translated(self._bucket, self._key):
-                answer = send(self._client, operation, Bucket=self._bucket, **parameters)
+            with translated(self._requests.name, self._key):
+                answer = request()
         except (AccessDeniedError, StoreRefusedError, ObjectNotFoundError) as error:
             if isinstance(error, AccessDeniedError):
                 key_denies = f"the bucket's KMS key denies {error.action}"
@@ -257,7 +270,7 @@ class _Trial:
                 raise
             else:
                 self._note(action, Verdict.NOT_TESTABLE, error.code)
-            return {}
+            return None
         self._note(action, Verdict.GRANTED)
         return answer
 

@@ -131,6 +131,7 @@ class CohortSync:
         match_by = self.destination.match_by
         return RowSchema(
             properties=tuple(p.column for p in self.properties),
+            names=tuple(p.name for p in self.properties),
             key=match_by.column if isinstance(match_by, UserProperty) else match_by,
             header_style=self.destination.header_style,
         )

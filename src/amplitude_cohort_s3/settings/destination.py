@@ -18,9 +18,11 @@ class UserProperty:
     """A user property, which is a column of each file.
 
     Attributes:
-        name: The property's name in Amplitude and in the source of the members.
+        name: The property's name in Amplitude and in the source of the members. Amplitude is
+            asked by this name; other sources may use the name or the header as their column.
         source_app: The app whose value it is, for portfolio projects: each app has a column
-            of its own. Amplitude does not document the names of these columns.
+            of its own. Amplitude does not document the names of these columns. If a source
+            has only one column of that name, each app gets its values.
         header: The column's name in the file. Default: ``name``, or ``name_app``.
 
     >>> UserProperty("plan", source_app="ios").column
@@ -110,7 +112,8 @@ class Destination:
                 f"not {self.match_by!r}"
             )
         if self.bucket is not None and "://" in self.bucket:
-            yield f"bucket must be only a name, not {self.bucket!r}: set path to the folder in it"
+            # Not shown: it may be a signed URL.
+            yield "bucket must be only a name, not a URL: set path to the folder in it"
         yield from type_faults(self, existing=ExistingMeaning)
         if self.name_style.separator == "_":
             yield "name_style: times with _ can be read, but not written; use ':' or '-'"

@@ -12,9 +12,9 @@ from typing import Any
 from attrs import frozen
 
 from ..format.cells import to_texts
-from ..format.columns import places_of
 from ..format.schema import RowSchema
 from ._text_arrays import Column, is_plain, text_array
+from .names import places_by_header
 
 
 def unwrapped(table: Any) -> Any:
@@ -94,13 +94,13 @@ def narrowed(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
     if narrow is None:
         return table, []
     names: list[str] = table.schema.names if narrow is _narrow_arrow else table.columns
-    found = places_of(names, schema.columns)
-    columns = [Column(place, name) for name, places in found.items() for place in places]
+    found = places_by_header(schema, names)
+    # Several properties may have the values of one column.
+    columns = {place: Column(place, name) for name, places in found.items() for place in places}
     if not columns:
         return table, []
-    used = {column.place for column in columns}
-    others = [name for place, name in enumerate(names) if place not in used]
-    return narrow(table, columns), others
+    others = [name for place, name in enumerate(names) if place not in columns]
+    return narrow(table, [*columns.values()]), others
 
 
 def _narrow_polars(frame: Any, columns: list[Column]) -> Any:

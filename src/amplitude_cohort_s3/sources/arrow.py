@@ -5,14 +5,16 @@ It needs the extra ``arrow``, and imports pyarrow only when a table is read.
 
 import io
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from .._optional import load
 from ..errors import ArgumentTypeError
-from ..format.columns import ID_COLUMNS, column_name, id_column, places_of
+from ..format.columns import ID_COLUMNS, column_name, id_column
 from ..format.schema import RowSchema
 from ._frames import PandasTable, is_a, narrowed, unwrapped
 from ._text_arrays import Column, empty_texts, text_array
+from .names import places_by_header, property_conflict
 from .protocol import CsvSource, SupportsArrow
 
 BATCH_ROWS = 1 << 14
@@ -39,7 +41,8 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
         MissingColumnsError: The key or, without ``fill``, a property is absent; when read.
         InvalidCellError: A column that is not empty contains floats, booleans, dates or nested
             values; when read.
-        MalformedCsvError: A property occurs more than once; when read.
+        MalformedCsvError: A property occurs more than once, or under its name and its header
+            with different values; when read.
         ArgumentTypeError: The object is not a table; when read.
     """
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
@@ -48,19 +51,31 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
 
     def chunks() -> Iterator[bytes]:
         opened = _open_table(pa, table, schema, kind)
-        found = places_of(opened.names, schema.columns)
-        schema.check_columns([id_column(n) or n for n in map(column_name, opened.names)], fill=fill)
-        # An id may be there twice. The engine checks that both are the same.
+        texts = list(map(column_name, opened.names))
+        found = places_by_header(schema, texts)
+        schema.check_columns([*(id_column(name) or name for name in texts), *found], fill=fill)
         columns = [Column(place, name) for name, places in found.items() for place in places]
         used = {column.place for column in columns}
-        ignored.update(column_name(n) for p, n in enumerate(opened.names) if p not in used)
+        ignored.update(name for place, name in enumerate(texts) if place not in used)
+        # An id may be there twice. The engine checks that both are the same.
+        doubled = [
+            n
+            for n, (one, other) in enumerate(pairwise(columns), 1)
+            if one.name == other.name and one.name not in ID_COLUMNS
+        ]
+        kept = [n for n in range(len(columns)) if n not in doubled]
         absent = [name for name in ID_COLUMNS if name not in found]
-        names = [*(column.name for column in columns), *absent]
+        names = [*(columns[n].name for n in kept), *absent]
         written = pa.schema([(name, pa.large_string()) for name in names])
         yield _csv_bytes(csv, pa.Table.from_batches([], written), include_header=True)
+        number = 1
         for arrays in opened.text_columns(columns):
+            for n in doubled:
+                both = [texts[column.place] for column in columns[n - 1 : n + 1]]
+                _check_equal(arrays[n - 1], arrays[n], both, number)
+            number += len(arrays[0])
             empty = [empty_texts(pa, len(arrays[0]))] * len(absent)
-            rows = pa.record_batch([*arrays, *empty], schema=written)
+            rows = pa.record_batch([*(arrays[n] for n in kept), *empty], schema=written)
             try:
                 # The engine splits lines without quotes faster.
                 yield _csv_bytes(csv, rows, quoting_style="none")
@@ -70,6 +85,26 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
     return CsvSource(
         chunks=chunks, repeatable=False, unit="row", origin={"table": kind}, ignored=ignored
     )
+
+
+def _check_equal(one: Any, other: Any, names: list[str], number: int) -> None:
+    """Raise unless two columns of a property have the same texts.
+
+    Args:
+        one: The texts of the first column.
+        other: The texts of the second column.
+        names: The names of the columns.
+        number: The number of the first row.
+
+    Raises:
+        MalformedCsvError: A row has different texts.
+    """
+    if one.equals(other):
+        return
+    pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
+    for row, (text, another) in enumerate(pairs, number):
+        if (text or "") != (another or ""):
+            raise property_conflict(names, row, "row")
 
 
 class _ArrowStream:

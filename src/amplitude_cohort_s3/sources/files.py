@@ -4,8 +4,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -20,32 +21,23 @@ from ..errors import (
     CohortS3Error,
     ConfigurationError,
     MemberFileError,
-    MemberFileNotFoundError,
-    MissingColumnsError,
-    MissingExtraError,
 )
-from ..format.columns import id_column, places_of
 from ..format.compression import is_compressed, unpack_chunks
-from ..format.csv_blocks import Block, read_blocks, repeated_header
 from ..format.schema import RowSchema
 from ..storage.temporary import temporary_errors
 from ._borrowed_file import BorrowedFile, checked_file, position_of
+from ._file_errors import member_file_error
 from .arrow import BATCH_ROWS, arrow_csv
+from .names import check_mapping, check_renamed, places_by_header, renamed
 from .protocol import CsvSource
 
 _PARQUET_MAGIC = b"PAR1"
 
 _S3_SCHEMES = frozenset({"s3", "s3n", "s3u", "s3a"})
 
-_FILE_URI = re.compile("(?is)file:(?://(?:localhost)?)?(/.*)")
+_SIGNED = re.compile(r"[?&](X-Amz-|X-Goog-|Signature=|sig=)", re.IGNORECASE)
 
-# The extra of smart_open that a scheme needs; S3 needs none, because we depend on boto3.
-_EXTRAS = {
-    **dict.fromkeys(("http", "https"), "smart_open[http]"),
-    **dict.fromkeys(("ssh", "scp", "sftp"), "smart_open[ssh]"),
-    "gs": "smart_open[gcs]",
-    "azure": "smart_open[azure]",
-}
+_FILE_URI = re.compile("(?is)file:(?://(?:localhost)?)?(/.*)")
 
 
 def without_secrets(location: str) -> str:
@@ -59,7 +51,8 @@ def without_secrets(location: str) -> str:
     """
     scheme, separator, rest = location.partition("://")
     if not separator or _FILE_URI.fullmatch(location):
-        return location
+        # A URL that somebody signed may have lost its scheme.
+        return location.partition("?")[0] if _SIGNED.search(location) else location
     if scheme in _S3_SCHEMES and "/" in rest.partition(":")[0]:
         return location.partition("?versionId=")[0]
     # A secret key before the last "@" may hold a slash or a question mark.
@@ -116,7 +109,8 @@ class MemberFile:
             ``gs://`` and others); or an open binary file, which is read from its current
             position to its end, and is not closed. One that can seek can be read again.
         columns: New names of columns by the names in the file, as in ``rename`` of pandas
-            and Polars.
+            and Polars. Each new name is an id column, or the name or header of a
+            property. (A column that is called like one of these may get any name.)
         transport_params: The arguments of smart_open for the URI, such as
             ``{"client": boto3.client("s3", endpoint_url=...)}``. Without them, the
             credentials of the environment are used. They are not shown in the repr.
@@ -151,29 +145,23 @@ class MemberFile:
             raise ConfigurationError("MemberFile", (fault,))
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
-        """Return the members as CSV. The errors below are raised when it is read.
+        """Return the members as CSV. All errors but the first are raised when it is read.
 
         Raises:
+            ConfigurationError: ``columns`` has a new name that is not a column of the sync.
             MemberFileNotFoundError: There is no such file.
             MemberFileError: The file cannot be read.
             MissingColumnsError: The file lacks a column that ``columns`` renames.
             MalformedCsvError: A property occurs more than once in a Parquet file.
             MissingExtraError: The format or the scheme needs a package that is missing.
         """
+        allowed = tuple(dict.fromkeys((*schema.columns, *schema.names)))
+        check_mapping(allowed, self.columns, "MemberFile", hidden=allowed)
         ignored, shown = set[str](), _shown(self.location)
         is_path = isinstance(self.location, str)
 
-        def chunks() -> Iterator[bytes]:
-            with _as_member_file_error(shown), self._open() as stream:
-                first = stream.read(CHUNK_BYTES)
-                if first.startswith(_PARQUET_MAGIC):
-                    yield from self._parquet_chunks(stream, first, schema, ignored)
-                else:
-                    plain = unpack_chunks(chain([first], read_chunks(stream)), file=shown)
-                    yield from (renamed(plain, self.columns) if self.columns else plain)
-
         return CsvSource(
-            chunks=chunks,
+            chunks=partial(self._chunks, schema, shown, ignored),
             repeatable=is_path or self._start is not None,
             size=_plain_size(self.location) if isinstance(self.location, str) else None,
             unit="row" if shown.endswith(".parquet") else "line",
@@ -181,6 +169,28 @@ class MemberFile:
             origin={"file": shown.rpartition("/")[2]},
             ignored=ignored,
         )
+
+    def _chunks(self, schema: RowSchema, shown: str, ignored: set[str]) -> Iterator[bytes]:
+        try:
+            yield from self._read(schema, shown, ignored)
+        except CohortS3Error:
+            raise
+        except Exception as error:  # noqa: BLE001 -- each client of smart_open has its own errors
+            failure = member_file_error(error, shown)
+        else:
+            return
+        # Raised here, so that the original is not in its context: HTTP clients show the whole
+        # URL, whose signature is as good as a password.
+        raise failure
+
+    def _read(self, schema: RowSchema, shown: str, ignored: set[str]) -> Iterator[bytes]:
+        with self._open() as stream:
+            first = stream.read(CHUNK_BYTES)
+            if first.startswith(_PARQUET_MAGIC):
+                yield from self._parquet_chunks(stream, first, schema, ignored)
+            else:
+                plain = unpack_chunks(chain([first], read_chunks(stream)), file=shown)
+                yield from (renamed(plain, self.columns) if self.columns else plain)
 
     def _open(self) -> BinaryIO:
         if isinstance(self.location, str):
@@ -197,8 +207,8 @@ class MemberFile:
         with _seekable(stream, first, can_seek=can_seek) as whole:
             file = parquet.ParquetFile(whole)
             names: list[str] = file.schema_arrow.names
-            _check_renamed(self.columns, names)
-            found = places_of([self.columns.get(name, name) for name in names], schema.columns)
+            check_renamed(self.columns, names)
+            found = places_by_header(schema, [self.columns.get(name, name) for name in names])
             known = {
                 names[place]: self.columns.get(names[place], names[place])
                 for places in found.values()
@@ -229,16 +239,12 @@ def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
     path = _local_path(location)
     if path is not None:
         return path.open("rb")
-    scheme = location.partition("://")[0]
     import smart_open  # noqa: PLC0415 -- it takes 0.3 s, and local files do not need it
 
-    try:
-        # Names of files are often wrong about compression, so the bytes decide.
-        return smart_open.open(
-            location, "rb", compression="disable", transport_params=dict(transport_params)
-        )
-    except ImportError:
-        raise MissingExtraError(_EXTRAS.get(scheme, "smart_open[all]")) from None
+    # Names of files are often wrong about compression, so the bytes decide.
+    return smart_open.open(
+        location, "rb", compression="disable", transport_params=dict(transport_params)
+    )
 
 
 def _plain_size(location: str) -> int | None:
@@ -273,78 +279,3 @@ def _seekable(stream: BinaryIO, first: bytes, *, can_seek: bool) -> Generator[Bi
             shutil.copyfileobj(stream, copy, CHUNK_BYTES)
             copy.seek(0)
         yield copy
-
-
-def _check_renamed(columns: Mapping[str, str], names: Sequence[str]) -> None:
-    missing = columns.keys() - set(names)
-    if missing:
-        # In a file without a header, the first line is a user: keep it out of the message.
-        is_header = any(name in columns or id_column(name) for name in names)
-        raise MissingColumnsError(tuple(sorted(missing)), found=tuple(names) if is_header else ())
-
-
-def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield the same CSV with new names in its header; each row keeps its line number.
-
-    Raises:
-        MissingColumnsError: A column to rename is absent.
-        MalformedCsvError: A row is the header again.
-    """
-    blocks = read_blocks(chunks)
-    first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
-    if first is None:
-        return
-    _, header, rest = first.split_header()
-    # Amplitude may begin every cell with a TAB, against formulas in spreadsheets.
-    tab = "\t" if all(cell.startswith("\t") for cell in header) else ""
-    names = [cell.removeprefix(tab) for cell in header]
-    _check_renamed(columns, names)
-    cells = [(tab + columns.get(name, name)).replace('"', '""') for name in names]
-    line = ",".join(f'"{cell}"' for cell in cells) + "\n"
-    yield ("\n" * (rest.first_line - 1 - line.count("\n")) + line).encode()
-    written = first.first_record().data.strip(b"\r\n")
-    for block in chain([rest], blocks):
-        if written in block.data:
-            _check_rows(block, header)
-        yield block.data
-
-
-def _check_rows(block: Block, header: list[str]) -> None:
-    """Raise if a row is the header again, which has other names after it was renamed."""
-    for number, cells in block.records():
-        if [cells[0].removeprefix("\ufeff"), *cells[1:]] == header:
-            raise repeated_header(number)
-
-
-@contextmanager
-def _as_member_file_error(shown: str) -> Generator[None]:
-    """Turn what a file system or a client of smart_open raises into our errors.
-
-    The originals are neither chained nor quoted, because those of HTTP clients show the whole
-    URL, whose signature is as good as a password.
-    """
-    try:
-        yield
-    except CohortS3Error:
-        raise
-    except Exception as error:  # noqa: BLE001 -- each client of smart_open has errors of its own
-        not_found, reason = _describe(error)
-        cls = MemberFileNotFoundError if not_found else MemberFileError
-        raise cls(shown, reason) from None
-
-
-def _describe(error: BaseException) -> tuple[bool, str]:
-    """Return whether the file is missing, and the reason of a fault without the location."""
-    inner = getattr(error, "backend_error", None) or error.__cause__
-    response: Any = getattr(error, "response", None)
-    if isinstance(response, dict):  # of botocore
-        code = str(cast("Any", response).get("Error", {}).get("Code"))
-        return code in {"NoSuchKey", "NoSuchBucket", "404"}, code
-    status = getattr(response, "status_code", None) or getattr(error, "code", None)
-    if isinstance(status, int):
-        return status == 404, f"HTTP {status}"  # noqa: PLR2004 -- a well-known status
-    if isinstance(error, OSError) and error.strerror and error.errno:
-        return isinstance(error, FileNotFoundError), error.strerror
-    if inner is not None:
-        return _describe(inner)
-    return False, type(error).__name__

@@ -27,6 +27,7 @@ from ..errors import (
     CompressionError,
     DuplicateKeyError,
     EmptyKeyError,
+    InvalidCellError,
     MalformedCsvError,
     MissingColumnsError,
 )
@@ -41,6 +42,7 @@ _CONTENT_ERRORS = (
     MissingColumnsError,
     EmptyKeyError,
     DuplicateKeyError,
+    InvalidCellError,
 )
 """The errors about the content of a file."""
 
@@ -97,7 +99,7 @@ class CsvSource:
             raise
 
     def read_table(self) -> Table:
-        """Read the header: see :func:`~amplitude_cohort_s3.format.reader.read_table`.
+        """Read the header: see ``read_table``.
 
         If a property's header is repeated and the source can be read again, it is read
         once more: properties whose values are all equal count once.

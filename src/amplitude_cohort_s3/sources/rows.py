@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Iterator, Sized
 from os import PathLike
 
+from attrs import evolve
+
 from .._arguments import check_kind
 from ..errors import ArgumentTypeError
 from ..format.schema import RowSchema
 from .arrow import arrow_csv
+from .names import csv_by_header, members_by_header
 from .protocol import CsvSource, MemberSource, SupportsArrow, SupportsCsv
 
 
@@ -22,12 +25,12 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
         ArgumentTypeError: The members are one text or path, or cannot be iterated.
     """
     if isinstance(members, CsvSource):
-        return members
+        return _by_header(members, schema)
     if isinstance(members, SupportsCsv):
         source = members.csv_source(schema)
         hint = "return CsvSource(chunks=lambda: iter([data]))"
         check_kind("the result of csv_source()", source, CsvSource, hint)
-        return source
+        return _by_header(source, schema)
     if isinstance(members, SupportsArrow):
         return arrow_csv(members, schema, fill=fill)
     if isinstance(members, str | bytes | PathLike):
@@ -45,9 +48,18 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
     ignored = set[str]()
 
     return CsvSource(
-        chunks=lambda: schema.encode(schema.rows(members, fill=fill, ignored=ignored)),
+        chunks=lambda: schema.encode(
+            schema.rows(members_by_header(members, schema), fill=fill, ignored=ignored)
+        ),
         repeatable=not isinstance(members, Iterator),
         rows=len(members) if isinstance(members, Sized) else None,
         unit="row",
         ignored=ignored,
     )
+
+
+def _by_header(source: CsvSource, schema: RowSchema) -> CsvSource:
+    """Return a source whose properties are named by their headers."""
+    if source.canonical or schema.names == schema.properties:
+        return source
+    return evolve(source, chunks=lambda: csv_by_header(source.chunks(), schema))

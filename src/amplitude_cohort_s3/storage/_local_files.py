@@ -5,7 +5,8 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import (
@@ -29,9 +30,20 @@ def sync_folder(folder: Path) -> None:
     """Flush the names in a folder to the disk."""
     if os.name == "nt":  # Windows can't open a folder; its file system journals names itself.
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        raise access_error(folder) from None
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise UnsuitableStorageError(
+                f"the file system of {str(folder)!r}",
+                "a way to flush the names in a folder to the disk",
+                "Use a folder on a local disk",
+            ) from error
+        raise
     finally:
         os.close(descriptor)
 
@@ -41,24 +53,38 @@ class FlushedFolders:
 
     A folder that exists may be another process's, which has not flushed its name yet. So
     the name of every folder is flushed before this process uses it for the first time.
+
+    Args:
+        root: The root of the storage.
+        check_root: A function that raises if the root must not be created again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, root: Path, check_root: Callable[[], None]) -> None:
+        self._root = root
+        self._check_root = check_root
         self._flushed = set[Path]()
 
-    def make(self, folder: Path) -> None:
-        """Create a folder and its parents, and flush each name before the next is used."""
+    def make(self, folder: Path, *, flush: bool = True) -> None:
+        """Create a folder and its parents, and flush each name before the next is used.
+
+        Args:
+            folder: The folder.
+            flush: If its files must be found by their names after a power cut.
+        """
         if not folder.is_dir():
-            self.make(folder.parent)
+            if folder == self._root:
+                self._check_root()
+            self.make(folder.parent, flush=flush)
             try:
                 folder.mkdir()
             except FileExistsError:
-                # Another process made it, and may have removed it since, because it was empty:
-                # then this raises FileNotFoundError, and the caller tries again.
-                if is_symlink(folder) or not stat.S_ISDIR(folder.lstat().st_mode):
+                # Otherwise another process made the folder, and may have removed it by now.
+                if _is_no_folder(folder):
                     raise NotADirectoryError(folder) from None
             self._flushed.discard(folder)
-        if folder not in self._flushed:
+        if flush and folder not in self._flushed:
+            if self._root in folder.parents:
+                self.make(folder.parent)
             # Folders above the root, which others made, may be unreadable for us.
             with contextlib.suppress(PermissionError):
                 sync_folder(folder.parent)
@@ -76,13 +102,51 @@ class FlushedFolders:
         return True
 
 
-def is_symlink(path: Path) -> bool:
-    """Return whether a path is a symbolic link; raise if it can't be the path of a file."""
-    # Not Path.is_symlink: newer Pythons return False if a name is too long, and this must raise.
+def status_of(path: Path) -> os.stat_result | None:
+    """Return the status of a file or symbolic link, or None if there is none.
+
+    Not Path.exists and its like: newer Pythons return False if the account has no access or the
+    name is too long. "Not there" would make a sync void, so these must raise.
+
+    Raises:
+        FileAccessError: This account may not look into the folder.
+        OSError: The path can't be that of a file.
+    """
     try:
-        return stat.S_ISLNK(path.lstat().st_mode)
+        return path.lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
+    except PermissionError:
+        raise access_error(path) from None
+
+
+def is_symlink(path: Path) -> bool:
+    """Return whether a path is a symbolic link; raise as :func:`status_of`."""
+    status = status_of(path)
+    return status is not None and stat.S_ISLNK(status.st_mode)
+
+
+def modified_at(status: os.stat_result) -> datetime | None:
+    """Return the time of a file's last change, or None if a datetime can't express it."""
+    try:
+        return datetime.fromtimestamp(status.st_mtime, UTC)
+    except (OSError, OverflowError, ValueError):
+        return None
+
+
+def _is_no_folder(path: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return is_symlink(path)
+
+
+def sync_nearest_folder(path: Path) -> None:
+    """Flush the folder of a path or, if another process has removed it, the next one above."""
+    for folder in path.parents:
+        with contextlib.suppress(FileNotFoundError):
+            sync_folder(folder)
+            return
 
 
 def default_mode(folder: Path) -> int:
@@ -105,34 +169,12 @@ def set_mode(descriptor: int, mode: int) -> None:
         os.fchmod(descriptor, mode)
 
 
-def check_hard_links(folder: Path) -> None:
-    """Try a hard link.
+def no_such_names() -> OSError:
+    """Return the error of a file system that can't have a name.
 
-    Raises:
-        UnsuitableStorageError: The file system has none.
+    exFAT and others report such a name as a folder that is not there.
     """
-    source, target = folder / uuid.uuid4().hex, folder / uuid.uuid4().hex
-    try:
-        source.touch(exist_ok=False)
-        with translated(target, target.name):
-            os.link(source, target)
-    finally:
-        source.unlink(missing_ok=True)
-        target.unlink(missing_ok=True)
-
-
-def check_same_file_system(target: Path, staging: Path) -> None:
-    """Raise unless files can be linked from one folder into the other.
-
-    Raises:
-        UnsuitableStorageError: Another file system is mounted below the root.
-    """
-    if target.stat().st_dev != staging.stat().st_dev:
-        raise UnsuitableStorageError(
-            f"the folder {str(target)!r}, a mount point or below one,",
-            "hard links to the root's file system",
-            "Open this folder as a storage of its own",
-        )
+    return OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
 @contextlib.contextmanager

@@ -11,13 +11,21 @@ from pathlib import Path
 
 from .._bytes import Hashed
 from ..errors import FileAccessError, InvalidKeyError
-from ._local_files import (
-    FlushedFolders,
+from ._local_checks import (
     check_hard_links,
     check_same_file_system,
+    check_spelling,
+    ignores_case,
+)
+from ._local_files import (
+    FlushedFolders,
+    access_error,
     default_mode,
     is_symlink,
+    modified_at,
+    no_such_names,
     set_mode,
+    status_of,
     sync_folder,
     translated,
     walk,
@@ -30,6 +38,7 @@ STAGING_FOLDER = ".amplitude_cohort_s3"
 """The folder of the staged files, below the root. No listing shows it."""
 
 _NAME_LENGTH = 32
+_TRIES = 100
 _STAGED_NAME = re.compile(rf"[0-9a-f]{{{_NAME_LENGTH}}}")
 
 
@@ -50,6 +59,7 @@ class StagingArea:
         self._folder = root / STAGING_FOLDER
         self._folders = folders
         self._has_hard_links = False
+        self._ignores_case = False
 
     def path_of(self, staged: StagedObject) -> Path:
         """Return the path of a staged file.
@@ -61,7 +71,9 @@ class StagingArea:
         name = staged.detail("file")
         if not _STAGED_NAME.fullmatch(name):
             raise InvalidKeyError(name, "it is not the name of a staged file")
-        return self._folder_of(staged.key) / name
+        path = self._folder_of(staged.key) / name
+        self._check_not_linked(path)
+        return path
 
     def list_staged(self, prefix: str) -> Iterator[StagedInfo]:
         """Yield the staged files of the keys with a prefix."""
@@ -72,11 +84,11 @@ class StagingArea:
         for staged_key, path in walk(folder, folder_key, prefix, b"", max_bytes=longest):
             key, _, name = staged_key.rpartition("/")
             if key.startswith(prefix) and _STAGED_NAME.fullmatch(name):
-                with contextlib.suppress(FileNotFoundError):
-                    status = path.stat()
+                status = status_of(path)
+                if status is not None:
                     handle = {"file": name}
                     staged = StagedObject(key=key, size=status.st_size, sha256=None, handle=handle)
-                    begun = datetime.fromtimestamp(status.st_mtime, UTC)
+                    begun = modified_at(status) or datetime.min.replace(tzinfo=UTC)
                     yield StagedInfo(staged=staged, begun=begun)
 
     def write(
@@ -91,16 +103,18 @@ class StagingArea:
             private: If only this account may read it.
         """
         path = self._folder_of(key) / uuid.uuid4().hex
-        descriptor = self._create(path, target, key)
+        # After a power cut, nobody looks for a file that is not private by its staged name.
+        descriptor = self._create(path, target, key, flush=private)
         content = Hashed(chunks)
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 -- a descriptor
+                self._check_names(path, target, key)
                 file.writelines(content)
                 if not private:
                     set_mode(descriptor, default_mode(path.parent))
                 file.flush()
                 os.fsync(descriptor)
-            if private:  # After a power cut, nobody looks for the others by their names.
+            if private:
                 sync_folder(path.parent)
         except BaseException:
             self.remove(path)
@@ -115,8 +129,9 @@ class StagingArea:
         """
         with translated(path, key, source=path):
             mode = default_mode(path.parent)
-            if stat.S_IMODE(path.stat().st_mode) != mode:
-                descriptor = os.open(path, os.O_RDONLY)
+            if stat.S_IMODE(path.lstat().st_mode) != mode:
+                # Through a link, this could open a private file of this account to all.
+                descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
                 try:
                     set_mode(descriptor, mode)
                     os.fsync(descriptor)
@@ -125,14 +140,30 @@ class StagingArea:
 
     def remove(self, path: Path) -> None:
         """Remove a staged file, if it is there."""
-        path.unlink(missing_ok=True)
+        _unlink(path)
         self.remove_empty_folders(path)
 
-    def remove_empty_folders(self, path: Path) -> None:
-        """Remove the folders of a staged file that are empty."""
+    def remove_published(self, path: Path) -> None:
+        """Remove the staged name of a published file, and flush that to the disk.
+
+        After a power cut, the name would lead to the rows that were published, also if
+        ``prune`` has removed the file since.
+        """
+        _unlink(path)
+        left = self.remove_empty_folders(path)
+        while left != self._folder.parent:
+            # Also if another process has removed the folder meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                sync_folder(left)
+                return
+            left = left.parent
+
+    def remove_empty_folders(self, path: Path) -> Path:
+        """Remove the folders of a staged file that are empty; return the first that is left."""
         for folder in path.parents:
             if folder == self._folder or not self._folders.remove_if_empty(folder):
-                return
+                return folder
+        raise AssertionError  # The staging folder is one of the parents.
 
     def _folder_of(self, key: str) -> Path:
         """Return the folder of what is staged for a key."""
@@ -144,32 +175,43 @@ class StagingArea:
                 self._check_not_linked(folder)
         return folder
 
-    def _check_not_linked(self, folder: Path) -> None:
-        if is_symlink(folder):
+    def _check_not_linked(self, path: Path) -> None:
+        if is_symlink(path):
             raise FileAccessError(
-                str(folder),
+                str(path),
                 "is a symbolic link, so rows would be written to another place",
                 "Remove the link",
             )
 
-    def _create(self, path: Path, target: Path, key: str) -> int:
+    def _create(self, path: Path, target: Path, key: str, *, flush: bool) -> int:
         """Create an empty file that only this account can read, and return its descriptor."""
-        for tries_left in range(9, -1, -1):
-            try:
-                with translated(path, key):
-                    self._folders.make(path.parent)
-                    self._check_file_system(path.parent, target.parent)
-                    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            except FileNotFoundError:
-                # Another process has removed the folder, because it was empty.
-                if not tries_left:
-                    raise
-        raise AssertionError
+        for _ in range(_TRIES):
+            # FileNotFoundError: another process has removed the folder, because it was empty.
+            with contextlib.suppress(FileNotFoundError), translated(path, key):
+                self._folders.make(path.parent, flush=flush)
+                self._check_file_system(path.parent, target)
+                return os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with translated(path, key):
+            raise no_such_names()
 
     def _check_file_system(self, folder: Path, target: Path) -> None:
         """Raise before any row is written if the object could not be published later."""
         if not self._has_hard_links:
             check_hard_links(folder)
+            self._ignores_case = ignores_case(folder)
             self._has_hard_links = True
-        if target.exists():
-            check_same_file_system(target, folder)
+        if status_of(target.parent) is not None:
+            check_same_file_system(target.parent, folder)
+
+    def _check_names(self, path: Path, target: Path, key: str) -> None:
+        """Raise if no listing would show the key. The staged file keeps its folders in place."""
+        check_spelling(path, self._folder, key)
+        if self._ignores_case:
+            check_spelling(target, self._folder.parent, key)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:  # For example another account's file in a folder with a sticky bit.
+        raise access_error(path) from None

@@ -3,31 +3,32 @@
 import contextlib
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from ..errors import (
-    ConfigurationError,
     InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
     StagedGoneError,
-    UnsuitableStorageError,
 )
 from ._compose import ComposeByReading
 from ._local_files import (
     FlushedFolders,
     access_error,
     is_symlink,
+    modified_at,
+    no_such_names,
+    status_of,
     sync_folder,
+    sync_nearest_folder,
     translated,
     walk,
 )
 from ._local_names import encode_segment
+from ._local_root import Root, root_path
 from ._local_staging import STAGING_FOLDER, StagingArea
 from .keys import check_key
 from .protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
@@ -61,9 +62,9 @@ class LocalStorage(ComposeByReading):
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self.root = _root(root)
-        self._root_was_there = self.root.exists()
-        self._folders = FlushedFolders()
+        self.root = root_path(root)
+        self._root = Root(self.root)
+        self._folders = FlushedFolders(self.root, self._root.check)
         self._staging = StagingArea(self.root, self._folders)
 
     def __repr__(self) -> str:
@@ -75,7 +76,7 @@ class LocalStorage(ComposeByReading):
     def list_objects(
         self, prefix: str = "", /, *, start_after: str | None = None
     ) -> Iterator[ObjectInfo]:
-        self._check_root()
+        self._root.check()
         after = b"" if start_after is None else start_after.encode()
         # Begin in the folder of the prefix: the folders above it may have very many files.
         folder_key = prefix[: prefix.rfind("/") + 1]
@@ -84,15 +85,19 @@ class LocalStorage(ComposeByReading):
         except InvalidKeyError:
             return  # No key begins like this.
         for key, path in walk(folder, folder_key, prefix, after, hidden=STAGING_FOLDER):
-            # Skip a file that was deleted since the folder was read.
-            with contextlib.suppress(FileNotFoundError):
-                yield _info(key, path)
+            status = status_of(path)
+            if status is not None:  # A file that was deleted since the folder was read is skipped.
+                yield _info(key, path, status)
 
-    def open(self, key: str, /) -> BinaryIO:
+    def open(self, key: str, /) -> BufferedReader:
         path = self._path(key)
+        status = status_of(path)
+        # Opening a pipe would wait for its writer.
+        if status is None or not stat.S_ISREG(status.st_mode):
+            raise ObjectNotFoundError(key)
         try:
             return path.open("rb")
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        except FileNotFoundError:
             raise ObjectNotFoundError(key) from None
         except PermissionError:
             raise access_error(path) from None
@@ -103,13 +108,13 @@ class LocalStorage(ComposeByReading):
         try:
             self._link(temporary, path, key)
         except ObjectExistsError:
-            if path.read_bytes() != data:
+            if not self._has_bytes(key, data):
                 raise
         finally:
             self._staging.remove(temporary)
         # Also if another writer made the link: it may have died before the flush.
         sync_folder(path.parent)
-        return _info(key, path)
+        return _info(key, path, path.lstat())
 
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
@@ -128,14 +133,14 @@ class LocalStorage(ComposeByReading):
         return False
 
     def list_staged(self, prefix: str = "", /) -> Iterator[StagedInfo]:
-        self._check_root()
+        self._root.check()
         return self._staging.list_staged(prefix)
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
         # Look at the staged file first. A publisher removes it after making the link, so the
         # other order could find neither.
-        self._check_root()
-        staged_exists = self._staging.path_of(staged).exists()
+        self._root.check()
+        staged_exists = status_of(self._staging.path_of(staged)) is not None
         published = self._is_published(staged)
         if published is not None:
             return StagedState.PUBLISHED if published else StagedState.TAKEN
@@ -149,7 +154,7 @@ class LocalStorage(ComposeByReading):
             self._link(temporary, path, staged.key)
         except (FileExistsError, FileNotFoundError):
             published = self._is_published(staged)
-            if published is None and temporary.exists():
+            if published is None and status_of(temporary) is not None:
                 raise  # The target's folder was removed, not the staged file.
             if published is None:
                 raise StagedGoneError(staged.key) from None
@@ -157,17 +162,15 @@ class LocalStorage(ComposeByReading):
                 raise ObjectExistsError(staged.key) from None
         # Also if another writer made the link: it may have died before the flush.
         sync_folder(path.parent)
-        self._staging.remove(temporary)
-        return _info(staged.key, path)
+        self._staging.remove_published(temporary)
+        return _info(staged.key, path, path.lstat())
 
     def discard(self, staged: StagedObject, /) -> None:
         temporary = self._staging.path_of(staged)
-        folder = temporary.parent
         with translated(temporary, staged.key, source=temporary):
             temporary.unlink(missing_ok=True)
             # Also if it was gone: another process may have died before it flushed that.
-            if folder.exists():
-                sync_folder(folder)
+            sync_nearest_folder(temporary)
         self._staging.remove_empty_folders(temporary)
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
@@ -182,8 +185,8 @@ class LocalStorage(ComposeByReading):
                 raise StagedGoneError(staged.key) from None
         sync_folder(path.parent)
         # If both names are links to one file already, replace() does nothing.
-        self._staging.remove(temporary)
-        return _info(staged.key, path)
+        self._staging.remove_published(temporary)
+        return _info(staged.key, path, path.lstat())
 
     def delete(self, key: str, /) -> None:
         path = self._path(key)
@@ -192,22 +195,8 @@ class LocalStorage(ComposeByReading):
             # Also if it was gone: another process may have died before it flushed that.
             sync_folder(path.parent)
 
-    def _check_root(self) -> None:
-        """Raise if the root was there before: a disk that was unmounted is not an empty bucket."""
-        try:
-            exists = self.root.exists()
-        except PermissionError:
-            raise access_error(self.root) from None
-        if not exists and self._root_was_there:
-            raise UnsuitableStorageError(
-                repr(self),
-                "its root folder, which was there before",
-                "Mount or restore it, then run the same again",
-            )
-        self._root_was_there = exists
-
     def _path(self, key: str) -> Path:
-        self._check_root()
+        self._root.check()
         segments = [encode_segment(s, windows=os.name == "nt") for s in check_key(key).split("/")]
         if segments[0] == STAGING_FOLDER:
             raise InvalidKeyError(key, f"{STAGING_FOLDER} is the folder for staged files")
@@ -219,20 +208,28 @@ class LocalStorage(ComposeByReading):
                     raise InvalidKeyError(key, "it leads through a symbolic link")
         return path
 
+    def _has_bytes(self, key: str, data: bytes) -> bool:
+        """Return whether these bytes are visible under a key."""
+        try:
+            with self.open(key) as file:
+                return file.read() == data
+        except ObjectNotFoundError:
+            return False
+
     def _is_published(self, staged: StagedObject) -> bool | None:
         """Return whether the file under the key is the staged one; None if there is none."""
         path = self._path(staged.key)
-        try:
-            status = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
+        status = status_of(path)
+        if status is None:
             return None
-        with contextlib.suppress(FileNotFoundError):
-            return os.path.samestat(self._staging.path_of(staged).stat(), status)
+        staged_status = status_of(self._staging.path_of(staged))
+        if staged_status is not None:
+            return os.path.samestat(staged_status, status)
         if status.st_size != staged.size or not stat.S_ISREG(status.st_mode):
             return False
         # The staged name is gone, so compare the bytes: no reader can tell equal files apart.
         # Inode numbers prove nothing: they are reused at once, and change in a restored backup.
-        with path.open("rb") as file:
+        with self.open(staged.key) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256
 
     def _link(self, source: Path, target: Path, key: str) -> None:
@@ -242,34 +239,17 @@ class LocalStorage(ComposeByReading):
             os.link(source, target)
 
     def _make_folder(self, folder: Path) -> None:
-        self._folders.make(folder)
-        self._root_was_there = True
+        try:
+            self._folders.make(folder)
+        except FileNotFoundError:
+            raise no_such_names() from None
+        self._root.check()
 
 
-def _root(root: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a root, so that a later chdir changes nothing."""
-    text = os.fspath(root)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
-        # The URL is not shown: it may contain credentials.
-        fault = "the root is a URL: pass a folder, or call open_storage with the URL"
-        raise ConfigurationError("LocalStorage", (fault,))
-    try:
-        path = Path(text).expanduser()
-    except RuntimeError:
-        fault = f"the root {text!r} names an unknown home folder: pass the folder itself"
-        raise ConfigurationError("LocalStorage", (fault,)) from None
-    path = Path(os.path.abspath(path))  # noqa: PTH100 -- Path.absolute keeps ".."
-    if path.is_file():
-        fault = f"the root {text!r} is a file, not a folder"
-        raise ConfigurationError("LocalStorage", (fault,))
-    return path
-
-
-def _info(key: str, path: Path) -> ObjectInfo:
-    status = path.stat()
+def _info(key: str, path: Path, status: os.stat_result) -> ObjectInfo:
     return ObjectInfo(
         key=key,
         size=status.st_size,
         url=f"file://{'/' if os.name == 'nt' else ''}{path.as_posix()}",
-        last_modified=datetime.fromtimestamp(status.st_mtime, UTC),
+        last_modified=modified_at(status),
     )

@@ -9,9 +9,9 @@ import io
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
-from ..errors import ObjectExistsError, ObjectNotFoundError, StagedGoneError
+from ..errors import ArgumentTypeError, ObjectExistsError, ObjectNotFoundError, StagedGoneError
 from ._compose import ComposeByReading
 from .keys import check_key
 from .protocol import ObjectInfo, StagedObject, StagedState
@@ -38,6 +38,10 @@ class MemoryStorage(ComposeByReading):
 
     def __repr__(self) -> str:
         return f"MemoryStorage(<{len(self._visible)} objects>)"
+
+    def __reduce__(self) -> NoReturn:
+        hint = "its objects are in the memory of one process; use LocalStorage to share them"
+        raise ArgumentTypeError("a storage that is pickled or copied", "MemoryStorage", hint)
 
     def list_objects(
         self, prefix: str = "", /, *, start_after: str | None = None

@@ -9,8 +9,10 @@ from .._time import to_utc
 from ..errors import ConcurrentSyncError, EmptyKeyError, NothingToAdoptError
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.filled import CountedCsv
+from ..format.schema import RowSchema
 from ..history.history import CohortHistory
-from ..history.member_rows import RowTally, keyed_rows
+from ..history.member_rows import RowTally, keyed_rows, member_rows
 from ..history.read import read_location
 from ..log.listing import BucketSync
 from ..log.location import StreamLocation
@@ -86,7 +88,9 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
     """Return the record that makes the newest sync of a history the first of a log."""
     sync = history[-1]
     members = history.members_at(sync)
-    content = Hashed(members.csv_source(members.schema).chunks()).read()
+    counted = CountedCsv(members.schema, members)
+    content = Hashed(counted).read()
+    skipped, collapsed = _left_out(history, sync, members.schema)
     return SyncRecord(
         number=1,
         previous=None,
@@ -98,12 +102,23 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
         existing=ExistingMeaning.MEMBERS,
         schema=members.schema,
         files={diff_type: _recorded(history, sync, diff_type) for diff_type in DiffType},
-        members=sum(1 for _ in members),
+        members=counted.rows,
         members_before=0,
         members_sha256=content.sha256,
+        filled=counted.filled,
+        skipped=skipped,
+        collapsed=collapsed,
         adopted=True,
         writer=uuid.uuid4().hex,
     )
+
+
+def _left_out(history: CohortHistory, sync: BucketSync, schema: RowSchema) -> tuple[int, int]:
+    """Return how many rows of ``existing`` have no key, and how many repeat another."""
+    tally = RowTally()
+    source = history.source(sync, DiffType.EXISTING)
+    users = sum(1 for _ in member_rows(source, schema, tally=tally))
+    return tally.keyless, tally.rows - tally.keyless - users
 
 
 def _recorded(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> RecordedFile:

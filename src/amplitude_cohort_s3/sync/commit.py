@@ -2,6 +2,7 @@
 
 import uuid
 from contextlib import ExitStack
+from typing import Any
 
 from attrs import frozen
 
@@ -37,22 +38,53 @@ class SyncResult:
     already_done: bool = False
     ignored_columns: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values, as the command prints it."""
+        return sync_to_json(self)
+
     def __str__(self) -> str:
         """Return the counts, one file per line."""
         lines = [f"{file.rows:>10,} {file.key}" for file in self.record.files.values()]
-        return "\n".join([self._title, *lines])
+        return "\n".join([self._title, *lines, *self.notes])
 
     def _repr_html_(self) -> str:
         return html_table(
             self._title,
             ("file", "rows", "bytes", "key"),
             [(str(t), file.rows, file.size, file.key) for t, file in self.record.files.items()],
+            self.notes,
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about rows that were left out and values that are missing."""
+        return self.record.count_notes(self.record.schema.key, self.ignored_columns)
 
     @property
     def _title(self) -> str:
         done = "already done" if self.already_done else "done"
         return f"sync of {self.record.synced_at.isoformat()}: {done}"
+
+
+def sync_to_json(found: SyncResult | SyncPlan) -> dict[str, Any]:
+    """Return the facts of a sync or of a plan as JSON values; they have the same fields."""
+    sync: SyncRecord | SyncPlan = found if isinstance(found, SyncPlan) else found.record
+    return {
+        "synced_at": sync.synced_at.isoformat(),
+        "already_done": found.already_done,
+        "members": sync.members,
+        "members_before": sync.members_before,
+        "skipped": sync.skipped,
+        "collapsed": sync.collapsed,
+        "filled": dict(sync.filled),
+        "ignored_columns": list(found.ignored_columns),
+        "notes": list(found.notes),
+        "source": dict(sync.source),
+        "files": {
+            str(t.value): {"key": file.key, "rows": file.rows, "sha256": file.sha256}
+            for t, file in sync.files.items()
+        },
+    }
 
 
 def commit(

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from attrs import field, frozen
 
+from .._display import counted, html_table
 from ..errors import HeadFilesMissingError, UnfinishedSyncError, UnloggedSyncsError
 from ..history.members import Members
 from ..log.amendments import LogRecord
@@ -32,6 +33,26 @@ class Head:
     log: SyncLog = field(repr=False)
     occupied_times: frozenset[datetime] = frozenset()
     _open: OpenObject = field(repr=False, alias="open")
+
+    def __str__(self) -> str:
+        """Return the number of members, and the notes of the sync."""
+        return "\n".join([self._title, *self._notes])
+
+    def _repr_html_(self) -> str:
+        rows = [(str(t), f.rows, f.size, f.key) for t, f in self.record.files.items()]
+        return html_table(self._title, ("file", "rows", "bytes", "key"), rows, self._notes)
+
+    @property
+    def _title(self) -> str:
+        members = counted(self.record.members, "member")
+        adopted = ", adopted" if self.record.adopted else ""
+        return (
+            f"head of the stream, synced at {self.record.synced_at.isoformat()}: {members}{adopted}"
+        )
+
+    @property
+    def _notes(self) -> tuple[str, ...]:
+        return self.record.count_notes(self.record.schema.key)
 
     def members(self) -> Members:
         """Return the members at this sync."""

@@ -15,20 +15,25 @@ LEFTOVER_AGE = timedelta(days=1)
 """The age from which a staged file without a record is taken for that of a dead writer."""
 
 
-def discard_leftovers(location: StreamLocation, older_than: timedelta) -> tuple[str, ...]:
+def discard_leftovers(location: StreamLocation, older_than: timedelta | None) -> tuple[str, ...]:
     """Discard the staged files of a stream that no unfinished record names.
 
     Storages that can't list what is staged are left alone.
 
+    Args:
+        location: The stream.
+        older_than: The smallest age of a file, or None for files of any age: also if a clock
+            that was wrong has given them a time in the future.
+
     Returns:
         The keys under which they would have become visible.
     """
-    before = datetime.now(UTC) - older_than
+    before = None if older_than is None else datetime.now(UTC) - older_than
     found = [
         (storage, info)
         for storage in _storages(location)
         for info in _list_staged(storage, location)
-        if info.begun < before
+        if before is None or info.begun < before
     ]
     # The record is read after the listing: whatever was staged by then and has one is in it.
     named = _named(location.read_log().unfinished) if found else []

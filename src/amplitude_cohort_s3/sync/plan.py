@@ -11,10 +11,8 @@ from .._display import html_table
 from .._time import to_utc
 from ..diff.protocol import StageableDiff
 from ..errors import (
-    ArgumentTypeError,
     ConfigurationError,
     LogLimitError,
-    MassExitError,
     MatchByChangedError,
     SyncTimeError,
     SyncTimeTakenError,
@@ -25,6 +23,7 @@ from ..log.keys import MAX_NUMBER
 from ..log.records import PlannedFile, RecordedFile, SyncFacts, SyncIdentity, SyncRecord
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..storage.protocol import StagedObject, Storage
+from .exits import check_exits, check_max_exits
 from .head import Head
 
 
@@ -56,36 +55,38 @@ class SyncPlan(SyncFacts):
             f"{file.rows:>10,} {diff_type.value:<9} {file.key}"
             for diff_type, file in self.files.items()
         ]
-        return "\n".join([self._title, *lines])
+        return "\n".join([self._title, *lines, *self.notes])
 
     def _repr_html_(self) -> str:
         return html_table(
             self._title,
             ("file", "rows", "bytes", "key"),
             [(str(t), file.rows, file.size, file.key) for t, file in self.files.items()],
+            self.notes,
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about rows that were left out and values that are missing."""
+        return self.count_notes(self.sync.schema.key, self.ignored_columns)
 
     @property
     def _title(self) -> str:
         change = f"{self.members_before:,} -> {self.members:,} members"
-        done = ", already done" if self.already_done else ""
-        return f"sync of {self.synced_at.isoformat()}: {change}{done}"
+        return (
+            f"sync of {self.synced_at.isoformat()}: {change}" + ", already done" * self.already_done
+        )
 
     @classmethod
     def of_record(
-        cls,
-        sync: CohortSync,
-        record: SyncRecord,
-        *,
-        ignored_columns: tuple[str, ...],
-        dry_run: bool,
+        cls, sync: CohortSync, record: SyncRecord, *, ignored: tuple[str, ...], dry_run: bool
     ) -> Self:
         """Return the plan of a sync that an earlier run has done."""
         return cls(
             **_facts(record),
             sync=sync,
             files={t: PlannedFile.of(record.files[t].key, record.files[t]) for t in DiffType},
-            ignored_columns=ignored_columns,
+            ignored_columns=ignored,
             already_done=True,
             dry_run=dry_run,
         )
@@ -228,6 +229,7 @@ def make_plan(
         members_before=report.members_before,
         members_now=report.members_now,
         exits=report.files[DiffType.EXITING].rows,
+        skipped=report.skipped,
         max_exits=max_exits,
     )
     keys = keys_of(sync, synced_at)
@@ -243,6 +245,7 @@ def make_plan(
         members_sha256=report.members_sha256,
         skipped=report.skipped,
         collapsed=report.collapsed,
+        filled=report.filled,
         ignored_columns=report.ignored_columns,
         source=diff.origin,
         amendment=None if head is None else head.record.amendment,
@@ -287,21 +290,6 @@ def next_free_time(
     return time
 
 
-def check_exits(
-    sync: CohortSync, *, members_before: int, members_now: int, exits: int, max_exits: int | None
-) -> None:
-    """Raise if more members would leave than ``max_exits`` or the exit guard allows.
-
-    Raises:
-        MassExitError: More members would leave.
-    """
-    limit = max_exits
-    if limit is None:
-        limit = sync.exit_guard.limit(members_before=members_before, members_now=members_now)
-    if exits > limit:
-        raise MassExitError(members_before, exits, limit)
-
-
 def check_match_by(sync: CohortSync, previous: Head | None) -> None:
     """Raise unless the stream's members are matched by the same column as before.
 
@@ -310,22 +298,6 @@ def check_match_by(sync: CohortSync, previous: Head | None) -> None:
     """
     if previous is not None and previous.record.schema.key != sync.schema.key:
         raise MatchByChangedError(previous.record.schema.key, sync.schema.key)
-
-
-def check_max_exits(max_exits: int | None) -> None:
-    """Raise unless the argument is None or a number that is not negative.
-
-    Raises:
-        ArgumentTypeError: It has the wrong type.
-        ConfigurationError: It is negative.
-    """
-    hint = "pass a number, or None for the exit guard"
-    check_kind("max_exits", max_exits, int | None, hint)
-    if isinstance(max_exits, bool):  # an int to Python
-        raise ArgumentTypeError("max_exits", "bool", hint)
-    if max_exits is not None and max_exits < 0:
-        fault = f"max_exits must be 0 or more, not {max_exits}"
-        raise ConfigurationError("plan_sync", (fault,))
 
 
 def check_bucket(sync: CohortSync, storage: Storage) -> None:

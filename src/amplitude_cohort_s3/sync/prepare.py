@@ -25,12 +25,12 @@ from ..sources.protocol import MemberSource
 from ..storage.protocol import StagedState, Storage
 from .commit import SyncResult, commit_plan
 from .commit_protocol import finish, predict
+from .exits import check_max_exits
 from .head import Head, StreamState, read_state
 from .plan import (
     SyncPlan,
     check_bucket,
     check_match_by,
-    check_max_exits,
     identity_of,
     make_plan,
     next_free_time,
@@ -123,9 +123,7 @@ class SyncStart:
         repeated = self.find_repeated_sync(lambda: diff.report.members_sha256)
         if repeated is not None:
             ignored = diff.report.ignored_columns
-            return SyncPlan.of_record(
-                self.sync, repeated, ignored_columns=ignored, dry_run=self.dry_run
-            )
+            return SyncPlan.of_record(self.sync, repeated, ignored=ignored, dry_run=self.dry_run)
         if self.synced_at in self.state.occupied_times:
             raise SyncTimeTakenError(self.synced_at, self._next_free_time())
         return make_plan(

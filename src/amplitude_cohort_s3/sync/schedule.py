@@ -59,7 +59,8 @@ class JobResult:
     Attributes:
         sync: The cohort and its destination.
         outcome: The outcome.
-        result: The result, if the sync was done.
+        result: The result, if the sync was done. If the members are unchanged, that of the
+            newest sync.
         error: The error, if it failed.
     """
 
@@ -73,9 +74,11 @@ class JobResult:
         """The counts, or the text of the error if it is ours: other errors may name users."""
         if self.result is not None:
             record = self.result.record
-            entered, exited = (record.files[t].rows for t in _CHANGES)
-            members = counted(record.members, "member")
-            return f"{members}, {entered:,} entered, {exited:,} exited"
+            counts = counted(record.members, "member")
+            if self.outcome is not JobOutcome.UNCHANGED:
+                entered, exited = (record.files[t].rows for t in _CHANGES)
+                counts += f", {entered:,} entered, {exited:,} exited"
+            return "; ".join([counts, *self.result.notes])
         if isinstance(self.error, CohortS3Error):
             return f"{type(self.error).__name__}: {self.error}"
         return "" if self.error is None else type(self.error).__name__
@@ -224,6 +227,9 @@ def run_due(
             return JobResult(sync=sync, outcome=JobOutcome.NOT_DUE)
         head = read_state(location, partial(predict if dry_run else finish, location)).head
         outcome = due_outcome(sync, members, None if head is None else head.record, present())
+        if head is not None and outcome is JobOutcome.UNCHANGED:
+            found = SyncResult(record=head.record, already_done=True)
+            return JobResult(sync=sync, outcome=outcome, result=found)
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
         source = _resolved_members(members)  # It may take long, so the sync begins after it.
@@ -278,6 +284,7 @@ def due_outcome(
         and isinstance(members, SupportsUnchanged)
         # The same members with other columns are a different sync.
         and newest.schema == sync.schema
+        and newest.schema.names == sync.schema.names
         and newest.existing is sync.destination.existing
         and members.is_unchanged(newest.source)
     ):

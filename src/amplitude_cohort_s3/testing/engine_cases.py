@@ -171,6 +171,11 @@ class Run:
             rows = list(schema.decode([data]))
             assert (file.rows, file.size) == (len(rows), len(data))
             assert file.sha256 == hashlib.sha256(data).hexdigest()
+            if diff_type is DiffType.EXISTING and existing is ExistingMeaning.MEMBERS:
+                cells = list(zip(*rows, strict=True)) or [()] * len(schema.columns)
+                filled = [sum(map(bool, column)) for column in cells]
+                found = [self.report.filled[name] for name in schema.properties]
+                assert found == filled[len(schema.columns) - len(found) :]
         shutil.rmtree(folder)
         return (
             contents[DiffType.ENTERING],

@@ -282,6 +282,7 @@ def records(draw: st.DrawFn) -> SyncRecord:
         members_sha256=draw(digests()),
         skipped=draw(counts),
         collapsed=draw(counts),
+        filled={name: draw(counts) for name in schema.properties},
         adopted=adopted,
         source=draw(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)),
         writer=draw(st.text(max_size=32)),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from attrs import evolve
 from spark_cohorts import (
     HOUR,
     NASTY,
@@ -106,6 +107,47 @@ def test_sync_frames_and_sync_cohort_continue_each_other_under_every_meaning(
     sync_cohort(sync, rows(*cohorts[3]), storage(), synced_at=last, clock=lambda: last)
     assert files(storage()) == files(with_sync_cohort(sync, *cohorts))
     assert read_history(storage(), sync.stream).verify() == ()
+
+
+@pytest.mark.parametrize("existing", list(ExistingMeaning))
+def test_the_result_says_what_that_of_sync_cohort_says(spark, tmp_path, existing):
+    sync = evolve(
+        a_sync(existing),
+        destination=evolve(a_sync(existing).destination, match_by="user_id"),
+        user_properties=[UserProperty("plan", header="Plan name"), UserProperty("city")],
+    )
+    storage, expected = partial(LocalStorage, tmp_path / "root"), MemoryStorage()
+    columns = ("amplitude_id", "user_id", "plan", "city", "hat")
+    first = [(str(n), f"u{n}" if n % 3 else "", "pro" if n % 2 else "", "", "x") for n in range(60)]
+    for number, cells in enumerate([first, [*first[10:], *first[20:25]]]):
+        members = spark.createDataFrame(cells, [*columns])
+        found = with_spark(sync, members, storage, number)
+        when = START + number * HOUR
+        mappings = [dict(zip(columns, row, strict=True)) for row in cells]
+        result = sync_cohort(sync, mappings, expected, synced_at=when, clock=lambda t=when: t)
+        assert found.notes == result.notes
+        assert found.record.filled == result.record.filled
+        assert found.record.filled["city"] == 0 < found.record.filled["Plan name"]
+
+
+def test_the_name_and_the_header_may_not_have_different_values(spark, tmp_path):
+    sync = evolve(a_sync(), user_properties=[UserProperty("plan", header="Plan name")])
+    storage = partial(LocalStorage, tmp_path / "root")
+    columns = ["amplitude_id", "user_id", "plan", "Plan name"]
+    with pytest.raises(MalformedCsvError, match="'plan'"):
+        with_spark(sync, spark.createDataFrame([("1", "", "a", "b")], columns), storage, 0)
+    equal = spark.createDataFrame([("1", "", "a", "a")], columns)
+    assert with_spark(sync, equal, storage, 0).record.filled == {"Plan name": 1}
+
+
+@pytest.mark.parametrize("key", ["amplitude_id", "user_id"])
+def test_ids_that_were_floats_are_refused(spark, tmp_path, key):
+    sync = evolve(a_sync(), destination=evolve(a_sync().destination, match_by=key))
+    rows_ = [("1", "a", "", "", ""), ("3e+17", "b", "", "", "")]
+    columns = ["amplitude_id", "user_id", *sync.schema.properties]
+    members = spark.createDataFrame([row[: len(columns)] for row in rows_], columns)
+    with pytest.raises(InvalidCellError, match="read the ids as text"):
+        with_spark(sync, members, partial(LocalStorage, tmp_path / "root"), 0)
 
 
 def test_a_failed_task_is_repeated_and_its_part_is_deleted(spark, tmp_path):

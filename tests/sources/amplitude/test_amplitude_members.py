@@ -4,6 +4,8 @@ import hashlib
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from amplitude_fakes import (
@@ -20,6 +22,7 @@ from amplitude_fakes import (
 )
 
 from amplitude_cohort_s3 import (
+    Cadence,
     CohortSync,
     Destination,
     Member,
@@ -28,6 +31,8 @@ from amplitude_cohort_s3 import (
     UserProperty,
     diff_members,
     errors,
+    read_head,
+    run_due,
     sync_cohort,
 )
 from amplitude_cohort_s3.diff.engine import PartitionEngine
@@ -69,12 +74,78 @@ def test_the_properties_of_the_schema_are_asked_for_and_no_others(amplitude, fak
 def test_properties_are_asked_for_by_the_names_that_amplitude_has(amplitude, fake):
     schema = RowSchema(properties=("tier", "city"))
     fake.set_cohort(ID, [Member("1", "ann", {"plan": "pro", "city": "Łódź", "tier": "wrong"})])
-    columns = {"plan": "tier", "unused": "nobody asks for it"}
+    columns = {"plan": "tier"}
     assert download(amplitude, schema, columns=columns) == [("1", "ann", "pro", "Łódź")]
     members = amplitude.members(ID, columns=columns)
     origin = members.csv_source(schema).origin
     assert members.is_unchanged(origin)
     assert not amplitude.members(ID, columns={"level": "tier"}).is_unchanged(origin)
+
+
+def asked_properties(fake):
+    return [
+        parse_qs(urlsplit(target).query)["propKeys"]
+        for target in (request[4:] for request in fake.requests)
+        if re.search(REQUEST, target)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("properties", "asked", "cells"),
+    [
+        ([UserProperty("plan", header="Plan name")], ["plan"], ("pro",)),
+        (
+            [UserProperty("plan", source_app="ios"), UserProperty("plan", source_app="web")],
+            ["plan"],
+            ("pro", "pro"),
+        ),
+        # The header of one is the name of the other.
+        (
+            [UserProperty("plan", header="city"), UserProperty("city", header="plan")],
+            ["plan", "city"],
+            ("pro", "Łódź"),
+        ),
+    ],
+)
+def test_amplitude_is_asked_by_the_name_of_a_property(amplitude, fake, properties, asked, cells):
+    sync = CohortSync(
+        destination=Destination(name="d"),
+        project_id=123,
+        cohort_id=ID,
+        user_properties=properties,
+    )
+    fake.set_cohort(ID, [Member("1", "ann", {"plan": "pro", "city": "Łódź"})])
+    assert download(amplitude, sync.schema) == [("1", "ann", *cells)]
+    assert asked_properties(fake) == [asked]
+
+
+def test_a_column_for_a_property_that_the_sync_lacks_is_an_error(amplitude, fake):
+    schema = RowSchema(properties=("Plan name",), names=("plan",))
+    fake.set_cohort(ID, [Member("1", "ann", {"plan": "pro"})])
+    for columns in ({"Plan name": "plan"}, {"plan": "nobody asks for it"}):
+        with pytest.raises(errors.ConfigurationError, match="it can be one of: 'Plan name'"):
+            download(amplitude, schema, columns=columns)
+    assert fake.downloads == 0
+    assert download(amplitude, schema, columns={"plan": "Plan name"}) == [("1", "ann", "pro")]
+
+
+def test_another_name_of_a_property_is_not_an_unchanged_sync(amplitude, fake):
+    fake.set_cohort(ID, [Member("1", "ann", {"plan": "pro", "tier": "gold"})])
+    storage, at = MemoryStorage(), datetime(2026, 1, 1, tzinfo=UTC)
+    outcomes = []
+    for day, name in enumerate(["plan", "plan", "tier"]):
+        sync = CohortSync(
+            destination=Destination(name="d"),
+            project_id=123,
+            cohort_id=ID,
+            user_properties=[UserProperty(name, header="Plan name")],
+            cadence=Cadence.DAILY,
+        )
+        job = (sync, amplitude.members(ID))
+        (done,) = run_due([job], storage, at + timedelta(days=day))
+        outcomes.append(done.outcome.value)
+    assert outcomes == ["done", "unchanged", "done"]
+    assert [*read_head(storage, sync.stream).members()] == [("1", "ann", "gold")]
 
 
 def test_the_record_of_a_sync_names_the_cohort_and_its_state(amplitude, fake):

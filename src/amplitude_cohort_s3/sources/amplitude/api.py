@@ -121,8 +121,8 @@ class AmplitudeCohorts:
 
         Args:
             cohort_id: The id in the cohort's URL.
-            columns: The names of properties in the sync, by their names in Amplitude, for
-                those that differ.
+            columns: The headers of properties in the sync, by their names in Amplitude, for
+                those with another name there than in their ``UserProperty``.
             max_missing: The number of users of the cohort that may be missing from the export.
         """
         return AmplitudeMembers(

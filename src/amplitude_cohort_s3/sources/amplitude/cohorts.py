@@ -15,7 +15,7 @@ from ...errors import (
     UnknownCohortError,
 )
 from ...format.schema import RowSchema
-from ..files import renamed
+from ..names import check_mapping, csv_of_names
 from ..protocol import CsvSource
 from ._export import Export
 from ._json import datetime_or_none, int_or_none, object_or_empty
@@ -79,8 +79,8 @@ class AmplitudeMembers:
 
     Attributes:
         cohort_id: The cohort.
-        columns: The names of properties in the sync, by their names in Amplitude, for those that
-            differ.
+        columns: The headers of properties in the sync, by their names in Amplitude, for those
+            with another name there than in their ``UserProperty``.
         max_missing: The number of users of the cohort that may be missing from the export.
     """
 
@@ -93,21 +93,23 @@ class AmplitudeMembers:
         """Return the members with the schema's properties; the download starts when it is read.
 
         Raises:
+            ConfigurationError: ``columns`` has a column that the sync does not have.
             UnknownCohortError: There is no such cohort.
             AmplitudeLimitError: The cohort is larger than the API allows.
             AmplitudeError: The API can't be reached, or refuses the request.
         """
+        check_mapping(schema.properties, self.columns, "AmplitudeMembers")
         cohort = self._cohort()
         if cohort.size is not None and cohort.size > _MAX_USERS:
             raise AmplitudeLimitError("users", cohort.size, _MAX_USERS, cohort.id)
-        renaming = {own: new for own, new in self.columns.items() if new in schema.properties}
-        own_names = {new: own for own, new in renaming.items()}
-        requested = tuple(own_names.get(column, column) for column in schema.properties)
-        export = Export(self._session, cohort.id, requested)
+        own_names = dict(zip(schema.properties, schema.names, strict=True))
+        own_names |= {new: own for own, new in self.columns.items()}
+        export = Export(self._session, cohort.id, tuple(dict.fromkeys(own_names.values())))
+        is_renamed = any(own != header for header, own in own_names.items())
 
         def chunks() -> Iterator[bytes]:
             count = RowCount(export.chunks())
-            yield from (renamed(count, renaming) if renaming else count)
+            yield from (csv_of_names(count, own_names) if is_renamed else count)
             if self._falls_short(count.rows, cohort):
                 found = counted(count.rows, "row")
                 reason = f"it has {found}, but the cohort has {cohort.size:,} users"

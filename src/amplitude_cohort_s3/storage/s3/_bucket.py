@@ -1,4 +1,4 @@
-"""The requests that write to a bucket, one method each, and the client that sends them.
+"""The requests that write to a bucket, one method each.
 
 The methods do not decide what a lost response means: see ``_write_once``.
 """
@@ -7,11 +7,9 @@ import base64
 import zlib
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any
 
-import boto3
 from attrs import frozen
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from ...errors import ObjectChangedError, UnsuitableStorageError
@@ -21,24 +19,29 @@ from ._parts import SourceRange, UploadedPart, digest_of
 from .errors import UPLOAD_ENDED, error_code, translated
 from .responses import pages
 
+# The arguments about the source of a copy, and the options that they have the values of.
+_OF_SOURCE = {
+    "CopySourceSSECustomerAlgorithm": "SSECustomerAlgorithm",
+    "CopySourceSSECustomerKey": "SSECustomerKey",
+    "CopySourceSSECustomerKeyMD5": "SSECustomerKeyMD5",
+    "ExpectedSourceBucketOwner": "ExpectedBucketOwner",
+}
+
 
 @frozen(kw_only=True, eq=False)
 class Bucket(BucketReads):
     """The requests to one bucket.
 
     Attributes:
-        new_object: The arguments of every new object: its KMS key, its ACL.
         checksums: True if uploads carry a CRC-32 that the store verifies.
     """
 
-    new_object: dict[str, str]
     checksums: bool
 
     def put(self, key: str, data: bytes, *, conditional: bool, token: str | None = None) -> None:
         """Write an object of at most 5 GiB in one request; raise botocore's errors."""
-        self._send(
+        self.send(
             "put_object",
-            **self.new_object,
             **({} if token is None else {"Metadata": {STAGE_TOKEN: token}}),
             **self._checksum(data),
             **_condition(conditional=conditional),
@@ -49,9 +52,8 @@ class Bucket(BucketReads):
     def begin_upload(self, key: str, token: str, content_type: str) -> str:
         """Begin an upload whose object will carry a token, and return its id."""
         with translated(self.name, key):
-            begun = self._send(
+            begun = self.send(
                 "create_multipart_upload",
-                **self.new_object,
                 **({"ChecksumAlgorithm": "CRC32"} if self.checksums else {}),
                 Key=key,
                 ContentType=content_type,
@@ -69,11 +71,13 @@ class Bucket(BucketReads):
             )
         return upload_id
 
-    def upload_part(self, key: str, upload_id: str, number: int, data: bytearray) -> UploadedPart:
+    def upload_part(
+        self, key: str, upload_id: str, number: int, data: bytes | bytearray
+    ) -> UploadedPart:
         """Upload one part; ``number`` counts from 1."""
         checksum = self._checksum(data)
         with translated(self.name, key):
-            stored = self._send(
+            stored = self.send(
                 "upload_part",
                 **checksum,
                 Key=key,
@@ -94,11 +98,10 @@ class Bucket(BucketReads):
     ) -> UploadedPart:
         """Let the store copy a range of an object, of the version with this ETag, into a part."""
         whole = piece.size == source.size
-        owner = self.address.get("ExpectedBucketOwner")
         with self.of_one_version(source):
-            answer = self._send(
+            answer = self.send(
                 "upload_part_copy",
-                **({"ExpectedSourceBucketOwner": owner} if owner else {}),
+                **{own: self.options[of] for own, of in _OF_SOURCE.items() if of in self.options},
                 **({} if whole else {"CopySourceRange": piece.header}),
                 CopySource={"Bucket": self.name, "Key": source.key},
                 CopySourceIfMatch=etag,
@@ -112,7 +115,7 @@ class Bucket(BucketReads):
     def complete(self, staged: StagedObject, *, conditional: bool) -> None:
         """Complete an upload, so that its object appears; raise botocore's errors."""
         parts = [part.to_request(n) for n, part in enumerate(self._parts_of(staged), 1)]
-        self._send(
+        self.send(
             "complete_multipart_upload",
             **_condition(conditional=conditional),
             Key=staged.key,
@@ -128,7 +131,11 @@ class Bucket(BucketReads):
         parts = [
             UploadedPart(etag=part["ETag"].strip('"'), crc32=part.get("ChecksumCRC32"))
             for page in pages(
-                self.client, "list_parts", **self.address, Key=staged.key, UploadId=upload_id
+                self.client,
+                "list_parts",
+                **self._options_of("list_parts"),
+                Key=staged.key,
+                UploadId=upload_id,
             )
             for part in page
         ]
@@ -140,7 +147,7 @@ class Bucket(BucketReads):
         """Abort an upload; return False if it had ended already."""
         with translated(self.name, key):
             try:
-                self._send("abort_multipart_upload", Key=key, UploadId=upload_id)
+                self.send("abort_multipart_upload", Key=key, UploadId=upload_id)
             except ClientError as error:
                 if error_code(error) not in UPLOAD_ENDED:
                     raise
@@ -150,7 +157,7 @@ class Bucket(BucketReads):
     def delete(self, key: str) -> None:
         """Delete an object; succeed if there is none."""
         with translated(self.name, key):
-            self._send("delete_object", Key=key)
+            self.send("delete_object", Key=key)
 
     def _checksum(self, data: bytes | bytearray) -> dict[str, str]:
         # Computed here: over HTTPS, botocore would send its own after the body, in a form
@@ -159,35 +166,6 @@ class Bucket(BucketReads):
             return {}
         crc32 = zlib.crc32(data).to_bytes(4, "big")
         return {"ChecksumCRC32": base64.b64encode(crc32).decode()}
-
-
-def open_client(
-    session: boto3.Session | None,
-    endpoint_url: str | None,
-    region: str | None,
-    *,
-    concurrency: int,
-    checksums: bool | None,
-) -> Any:
-    """Return a boto3 client for S3 that can send ``concurrency`` requests at a time.
-
-    Without ``checksums``, the environment and the profile decide about checksums.
-    """
-    config = Config(max_pool_connections=max(10, concurrency))
-    if checksums is not None:
-        when: Literal["when_supported", "when_required"]
-        when = "when_supported" if checksums else "when_required"
-        config = config.merge(
-            Config(request_checksum_calculation=when, response_checksum_validation=when)
-        )
-    # Not boto3's default session: threads can't share a session safely.
-    own: Any = session or boto3.Session()
-    return own.client("s3", endpoint_url=endpoint_url, region_name=region, config=config)
-
-
-def calculates_checksums(client: Any) -> bool:
-    """Return whether a client adds a checksum to each upload by itself."""
-    return bool(client.meta.config.request_checksum_calculation == "when_supported")
 
 
 def _condition(*, conditional: bool) -> dict[str, str]:

@@ -1,14 +1,14 @@
 """The requests that read from a bucket, one method each. They raise the library's errors."""
 
 import io
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from attrs import frozen
+from attrs import field, frozen
 from botocore.exceptions import ClientError
 
 from ...errors import (
@@ -18,6 +18,7 @@ from ...errors import (
     ObjectNotFoundError,
 )
 from ..protocol import ObjectInfo, StagedObject
+from ._client import PerProcess
 from ._parts import SourceRange
 from ._reader import BUFFER_BYTES, ObjectReader
 from .errors import UPLOAD_ENDED, NotS3ResponseError, error_code, translate, translated
@@ -33,15 +34,24 @@ class BucketReads:
 
     Attributes:
         name: The bucket's name, or the ARN or alias of an access point.
-        client: A boto3 client for S3.
-        address: The arguments of every request: the bucket, the account that must own it.
+        clients: The boto3 client for S3 of each process.
+        options: Arguments such as the bucket and its owner. Each request gets those that its
+            operation has.
     """
 
     name: str
     # Any: boto3 has no types of its own, and those of the stubs can't express an argument
     # that is absent in some calls.
-    client: Any
-    address: dict[str, str]
+    clients: PerProcess[Any]
+    options: Mapping[str, Any] = field(repr=False)
+    _of_operations: dict[str, dict[str, Any]] = field(
+        init=False, repr=False, factory=dict[str, dict[str, Any]]
+    )
+
+    @property
+    def client(self) -> Any:
+        """Return the client of this process."""
+        return self.clients.get()
 
     @property
     def is_aws(self) -> bool:
@@ -73,17 +83,28 @@ class BucketReads:
                 if upload["Key"].startswith(prefix):
                     yield upload["Key"], upload["UploadId"], upload["Initiated"]
 
-    def _send(self, operation: str, **arguments: Any) -> dict[str, Any]:
+    def send(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Send a request about the bucket; raise botocore's errors."""
-        return send(self.client, operation, **self.address, **arguments)
+        return send(self.client, operation, **self._options_of(operation), **arguments)
+
+    def _options_of(self, operation: str) -> dict[str, Any]:
+        """Return the options that an operation has, such as ``put_object``."""
+        if operation not in self._of_operations:
+            meta = self.client.meta
+            model = meta.service_model.operation_model(meta.method_to_api_mapping[operation])
+            members = model.input_shape.members
+            self._of_operations[operation] = {
+                name: value for name, value in self.options.items() if name in members
+            }
+        return self._of_operations[operation]
 
     def _pages(self, operation: str, **arguments: Any) -> Iterator[list[dict[str, Any]]]:
         with translated(self.name, arguments.get("Key")):
-            yield from pages(self.client, operation, **self.address, **arguments)
+            yield from pages(self.client, operation, **self._options_of(operation), **arguments)
 
     def open(self, key: str) -> BinaryIO:
         """Return a stream over an object."""
-        get = partial(self._send, "get_object", Key=key)
+        get = partial(self.send, "get_object", Key=key)
         try:
             reader = ObjectReader(get, self.name, key)
         except AccessDeniedError:
@@ -95,7 +116,7 @@ class BucketReads:
     def fetch(self, source: ObjectInfo, piece: SourceRange, etag: str) -> bytes:
         """Return a range of an object's bytes, of the version with this ETag."""
         with self.of_one_version(source):
-            answer = self._send("get_object", Key=source.key, IfMatch=etag, Range=piece.header)
+            answer = self.send("get_object", Key=source.key, IfMatch=etag, Range=piece.header)
             with answer["Body"] as body:
                 data = bytes(body.read(piece.size + 1))
             if answer["ETag"] != etag:
@@ -107,7 +128,7 @@ class BucketReads:
     def etag_of(self, source: ObjectInfo) -> str:
         """Return an object's ETag, so that all of it is read from one version."""
         with translated(self.name, source.key):
-            head = self._send("head_object", Key=source.key)
+            head = self.send("head_object", Key=source.key)
             if "ContentLength" not in head:
                 raise NotS3ResponseError(operation="HeadObject", found="it has no ContentLength")
         if head["ContentLength"] != source.size:
@@ -130,7 +151,7 @@ class BucketReads:
         with translated(self.name, staged.key):
             try:
                 upload_id = staged.detail("upload_id")
-                self._send("list_parts", Key=staged.key, UploadId=upload_id, MaxParts=1)
+                self.send("list_parts", Key=staged.key, UploadId=upload_id, MaxParts=1)
             except ClientError as error:
                 if error_code(error) not in UPLOAD_ENDED:
                     raise
@@ -154,7 +175,7 @@ class BucketReads:
 
         Go servers and proxies capitalize the names of headers, and botocore keeps their case.
         """
-        metadata: dict[str, str] = self._send("head_object", Key=key).get("Metadata", {})
+        metadata: dict[str, str] = self.send("head_object", Key=key).get("Metadata", {})
         return {name.lower(): value for name, value in metadata.items()}.get(STAGE_TOKEN)
 
     def is_listed(self, key: str) -> bool:
@@ -165,5 +186,5 @@ class BucketReads:
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
         """
         with translated(self.name, key):
-            page = self._send("list_objects_v2", Prefix=key, MaxKeys=1)
+            page = self.send("list_objects_v2", Prefix=key, MaxKeys=1)
         return any(found.get("Key") == key for found in page.get("Contents", []))

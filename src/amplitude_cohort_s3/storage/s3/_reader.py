@@ -1,6 +1,7 @@
 """A stream over one version of an object, which continues after a broken connection."""
 
 import io
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,7 @@ class ObjectReader(io.RawIOBase):
         self._key = key
         self._position = 0
         self._body: Any = None
+        self._process = os.getpid()
         answer = self._send()
         self._etag = answer["ETag"]
         self._size: int | None = answer.get("ContentLength")
@@ -72,6 +74,10 @@ class ObjectReader(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         if self.closed:
             raise ValueError("read of a closed stream")
+        if self._process != os.getpid():
+            # The response is still read by the parent, from the same socket.
+            self._release()
+            self._process = os.getpid()
         broken: Exception | None = None
         for pause in (None, *_PAUSES):
             if pause is not None:
@@ -80,10 +86,11 @@ class ObjectReader(io.RawIOBase):
             if self._body is None and self._size is not None and self._position >= self._size:
                 return 0
             skip = self._continue() if self._body is None else 0
+            body: Any = self._body
             try:
-                while skip and (skipped := len(self._body.read(min(skip, BUFFER_BYTES)))):
+                while skip and (skipped := len(body.read(min(skip, BUFFER_BYTES)))):
                     skip -= skipped
-                data = self._body.read(min(len(view), BUFFER_BYTES))
+                data = body.read(min(len(view), BUFFER_BYTES))
             except FlexibleChecksumError as error:
                 # The caller has these bytes already, so reading again can't repair them.
                 raise ObjectChangedError(self._key) from error

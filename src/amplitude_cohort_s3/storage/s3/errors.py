@@ -17,6 +17,7 @@ from ...errors import (
     ArchivedObjectError,
     BucketNotFoundError,
     CohortS3Error,
+    ConfigurationError,
     CredentialsError,
     InvalidResponseError,
     ObjectChangedError,
@@ -27,6 +28,7 @@ from ...errors import (
     StoreUnavailableError,
     UnsuitableStorageError,
 )
+from ._credentials import credentials_error
 
 MAX_OBJECT_BYTES = 5 << 40
 """The largest object that every store accepts. AWS itself has raised its limit since."""
@@ -59,14 +61,6 @@ _CREDENTIALS = {
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
 }
-_NO_CREDENTIALS = (
-    botocore.NoCredentialsError,
-    botocore.PartialCredentialsError,
-    botocore.CredentialRetrievalError,
-    botocore.ProfileNotFound,
-    botocore.SSOError,
-    botocore.TokenRetrievalError,
-)
 _REGION = {
     "301",
     "PermanentRedirect",
@@ -130,8 +124,8 @@ def translated(bucket: str, key: str | None = None) -> Generator[None]:
     """Raise the library's errors for botocore's errors in the block."""
     try:
         yield
-    except ResponseParserError as error:
-        # Its message contains the whole response.
+    except (ResponseParserError, botocore.ParamValidationError) as error:
+        # Their messages contain the whole response, and the arguments of the request.
         raise translate(error, bucket, key) from None
     except BotoError as error:
         raise translate(error, bucket, key) from error
@@ -143,15 +137,16 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
     The store's own text is left out, because it may name accounts and users.
     """
     if not isinstance(error, botocore.ClientError):
-        if isinstance(error, _NO_CREDENTIALS):
-            return CredentialsError(type(error).__name__)
+        if (failure := credentials_error(error)) is not None:
+            return failure
         if isinstance(error, NotS3ResponseError):
             return InvalidResponseError(bucket, error.operation, error.found)
         if is_answer_lost(error):
-            return StoreUnavailableError(bucket, type(error).__name__)
+            return StoreUnavailableError(bucket, _connection_fault(error))
         if isinstance(error, botocore.FlexibleChecksumError) and key is not None:
             return ObjectChangedError(key)
-        return StoreRefusedError(bucket, key, "the request", type(error).__name__)
+        subject = f"the requests to the bucket {bucket!r}"
+        return ConfigurationError(subject, (f"boto3 can't send them: {fault_of(error)}",))
     code, operation = error_code(error), error.operation_name
     if isinstance(error, ChecksumsRefusedError):
         return _unsuitable_checksums(bucket, code)
@@ -187,6 +182,29 @@ def translate(error: Exception, bucket: str, key: str | None) -> CohortS3Error:
     if code in _UNAVAILABLE or _status(error) >= 500:  # noqa: PLR2004
         return StoreUnavailableError(bucket, code or f"HTTP {_status(error)}")
     return StoreRefusedError(bucket, key, operation, code)
+
+
+def fault_of(error: Exception) -> str:
+    """Return botocore's description of a wrong setting, without values that may be secret."""
+    if isinstance(error, botocore.ParamValidationError):
+        report = str(error.kwargs.get("report"))
+        found = re.search(r"(?:parameter |in input: \")([\w.]+)", report)
+        return f"its argument {found[1] if found else 'Bucket'} is not valid"
+    text = re.sub(r"//[^/\s]*@", "//", " ".join(str(error).split())).rstrip(".")
+    return f"{text} ({type(error).__name__})"
+
+
+def _connection_fault(error: Exception) -> str:
+    """Return the cause for which no answer came, with the host that was asked."""
+    name, details = type(error).__name__, dict(getattr(error, "kwargs", {}))
+    if isinstance(error, botocore.ProxyConnectionError):
+        return f"{name}: the proxy that HTTPS_PROXY, HTTP_PROXY or the profile names"
+    if isinstance(error, botocore.SSLError):
+        return f"{name}: the certificate is not trusted; AWS_CA_BUNDLE names the trusted ones"
+    if type(error) is botocore.HTTPClientError and "error" in details:
+        return f"{name}: {type(details['error']).__name__}"
+    url = urlsplit(str(details.get("endpoint_url") or ""))
+    return f"{name}: {url.scheme}://{url.netloc.rpartition('@')[2]}" if url.netloc else name
 
 
 def error_code(error: BaseException) -> str:
@@ -285,7 +303,7 @@ def _foreign_page(error: botocore.ClientError) -> str | None:
     if code and not code.isdecimal():
         return None
     if 300 <= status < 400 and _region_of_bucket(error) is None:  # noqa: PLR2004
-        location = urlsplit(_metadata(error).get("HTTPHeaders", {}).get("location", ""))
+        location = urlsplit(str(_metadata(error).get("HTTPHeaders", {}).get("location", "")))
         # The rest of the address may contain a secret.
         to = f" to {location.scheme}://{location.hostname}" if location.hostname else ""
         return f"it redirects{to} (HTTP {status})"

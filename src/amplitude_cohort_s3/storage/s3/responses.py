@@ -14,18 +14,23 @@ from typing import Any
 from botocore.exceptions import ClientError
 from botocore.parsers import ResponseParserError
 
+from ._credentials import CredentialsFailure, credentials_error
+from ._options import REQUEST_OPTIONS
 from .errors import BotoError, ChecksumsRefusedError, NotS3ResponseError, names_checksum
 
 # The fields of each response that have a value in every response of S3. A dot leads into a
-# structure. Ceph sends an empty ETag of a completed upload. https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
+# structure. Of fields with | between them, one is enough: Ceph sends an empty ETag of a
+# completed upload, and other stores leave out its Key. https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
 _FIELDS: dict[str, tuple[str, ...]] = {
-    "complete_multipart_upload": ("Key",),
+    "complete_multipart_upload": ("Key|ETag",),
     "create_multipart_upload": ("UploadId",),
+    "get_bucket_policy": ("Policy",),
     "get_object": ("ETag",),
     "head_object": ("ETag",),
     "list_multipart_uploads": ("IsTruncated",),
     "list_objects_v2": ("IsTruncated",),
-    "list_parts": ("UploadId", "IsTruncated"),
+    "list_parts": ("IsTruncated",),
+    "put_bucket_policy": (),
     "put_object": ("ETag",),
     "upload_part": ("ETag",),
     "upload_part_copy": ("CopyPartResult.ETag",),
@@ -57,6 +62,8 @@ _ORDERED_BY = {
     "list_parts": "PartNumber",
 }
 
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 # S3 may send pages without entries, for instance if versions were deleted, but not endlessly.
 _MAX_EMPTY_PAGES = 1_000
 
@@ -70,28 +77,40 @@ def send(client: Any, operation: str, **arguments: Any) -> dict[str, Any]:
         arguments: The arguments of the method.
 
     Raises:
-        botocore's errors, ChecksumsRefusedError and NotS3ResponseError, all of ``BotoError``.
+        botocore's errors, ChecksumsRefusedError, CredentialsFailure and NotS3ResponseError,
+        all of ``BotoError``.
     """
     method = getattr(client, operation)
     try:
         response: dict[str, Any] = method(**arguments)
-    except ClientError as error:
-        if _refuses_checksums(error, arguments):
-            raise ChecksumsRefusedError(error.response, error.operation_name) from None
-        raise
-    except ResponseParserError:
-        # botocore's message contains the whole response, which may contain secrets.
-        raise _not_s3(operation, "it is not XML") from None
-    except BotoError:
-        raise
-    except RecursionError:
+    except Exception as error:
+        failure = _failure(operation, arguments, error)
+        if failure is error:
+            raise
+    else:
+        _check(operation, response)
+        return response
+    # Raised here, because the original may contain the whole response, or the output of the
+    # program that has the credentials.
+    raise failure
+
+
+def _failure(operation: str, arguments: dict[str, Any], error: Exception) -> Exception:
+    """Return the error to raise for one that botocore raised: another one, or the same."""
+    if (credentials := credentials_error(error)) is not None:
+        return CredentialsFailure(credentials)
+    if isinstance(error, ClientError) and _refuses_checksums(error, arguments):
+        return ChecksumsRefusedError(error.response, error.operation_name)
+    if isinstance(error, ResponseParserError):
+        return _not_s3(operation, "it is not XML")
+    if isinstance(error, BotoError):
+        return error
+    if isinstance(error, RecursionError):
         # botocore looks for the bucket's region after a redirect, and that is redirected too.
-        raise _not_s3(operation, "it redirects to another address") from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        found = f"botocore can't read it ({type(error).__name__})"
-        raise _not_s3(operation, found) from None
-    _check(operation, response)
-    return response
+        return _not_s3(operation, "it redirects to another address")
+    if isinstance(error, _UNREADABLE):
+        return _not_s3(operation, f"botocore can't read it ({type(error).__name__})")
+    return error
 
 
 def pages(client: Any, operation: str, **arguments: Any) -> Iterator[list[dict[str, Any]]]:
@@ -152,11 +171,15 @@ def _check_fields(
     details: str = "",
 ) -> None:
     for path in fields:
-        value: Any = response
-        for name in path.split("."):
-            value = value.get(name) if value else None
-        if value is None or value == "":
-            raise _not_s3(operation, f"it {lacks} {path}{details}")
+        if not any(_has_value(response, one) for one in path.split("|")):
+            raise _not_s3(operation, f"it {lacks} {path.replace('|', ' and no ')}{details}")
+
+
+def _has_value(response: dict[str, Any], path: str) -> bool:
+    value: Any = response
+    for name in path.split("."):
+        value = value.get(name) if value else None
+    return value is not None and value != ""
 
 
 def _refuses_checksums(error: ClientError, arguments: dict[str, Any]) -> bool:
@@ -167,7 +190,8 @@ def _refuses_checksums(error: ClientError, arguments: dict[str, Any]) -> bool:
     """
     if names_checksum(error):
         return True
-    is_only_reason = {"IfNoneMatch", "ACL", "SSEKMSKeyId"}.isdisjoint(arguments)
+    others = {"IfNoneMatch", "ACL", "SSEKMSKeyId", *REQUEST_OPTIONS}
+    is_only_reason = others.isdisjoint(arguments)
     has_checksum = any(name.startswith("Checksum") for name in arguments)
     code = error.response.get("Error", {}).get("Code")
     return code == "NotImplemented" and has_checksum and is_only_reason

@@ -1,14 +1,12 @@
 """A bucket of Amazon S3, or of a store that speaks its protocol, as a storage."""
 
-import re
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import boto3
 
-from ..._arguments import kind_faults
 from ...errors import (
     ConfigurationError,
     InvalidKeyError,
@@ -16,10 +14,17 @@ from ...errors import (
     UnsuitableStorageError,
 )
 from ..keys import check_key
-from ..limits import MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES
+from ..limits import MAX_PART_BYTES, MAX_PARTS
 from ..protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
-from ._bucket import Bucket, calculates_checksums, open_client
+from ._bucket import Bucket
+from ._client import (
+    calculates_checksums,
+    client_of_each_process,
+    lock_of_each_process,
+    open_client,
+)
 from ._conditional_writes import ConditionalWriteSupport, is_probe, probe, probe_key
+from ._options import S3Options, client_faults, session_faults
 from ._parts import PlannedPart, plan_equal_parts, plan_parts
 from ._uploads import stage_chunks, stage_composed
 from ._write_once import WriteOnce
@@ -44,6 +49,10 @@ class S3Storage:
     the storage refuses to use it. Ceph before version 18 honours the condition for small
     objects only. There the storage looks before it publishes, and an object that somebody
     else writes between the two could be overwritten.
+
+    After a fork, each process has connections of its own. A storage can be pickled by its
+    arguments, without credentials: each process finds its own. With a ``client``, a
+    ``session`` or a secret in ``request_options`` it can't be pickled.
 
     Args:
         bucket: The bucket's name, or the ARN or alias of an access point.
@@ -71,9 +80,19 @@ class S3Storage:
             gone, and for which a contested write is tried again.
         accept_unconditional_writes: True to use a store that ignores the condition. It is
             safe only while the bucket has one writer.
+        request_options: Arguments of boto3 that the bucket's policy demands. They are added to
+            each request that has them, and are never shown: ``{"RequestPayer": "requester"}``,
+            ``{"ServerSideEncryption": "AES256"}``, or for SSE-C ``{"SSECustomerAlgorithm":
+            "AES256", "SSECustomerKey": key}`` with a key of 32 bytes. Also ``Tagging``,
+            ``StorageClass``, ``BucketKeyEnabled``, ``SSEKMSEncryptionContext``, ``ObjectLock...``
+            and ``Grant...``. For other headers, register a function with the events of boto3:
+            ``client.meta.events.register("before-sign.s3", add_headers)``.
 
     Raises:
-        ConfigurationError: The arguments contradict each other or S3's limits.
+        ConfigurationError: The arguments contradict each other or S3's limits, or boto3 refuses
+            them, a variable of the environment or its configuration files.
+        CredentialsError: There is no such profile, or its credentials can't be obtained. Some
+            are not obtained before the first request, which then raises this.
         UnsuitableStorageError: The bucket is a directory bucket, whose listings are not in
             order. On the first write: the store ignores the condition.
 
@@ -99,15 +118,24 @@ class S3Storage:
         concurrency: int = 4,
         settling_time: float = 2.0,
         accept_unconditional_writes: bool = False,
+        request_options: Mapping[str, str | bytes | bool] | None = None,
     ) -> None:
-        owner = expected_bucket_owner
-        faults = _find_faults(bucket, part_size, concurrency, owner)
-        if client is not None and (session, endpoint_url, region) != (None, None, None):
-            faults.append("pass either a client, or session, endpoint_url and region")
-        if client is not None and checksums is False:
-            faults += _checksum_faults(client)
-        if faults:
-            raise ConfigurationError("S3Storage", tuple(faults))
+        options = self._options = S3Options(
+            bucket=bucket,
+            endpoint_url=endpoint_url,
+            region=region,
+            kms_key_id=kms_key_id,
+            expected_bucket_owner=expected_bucket_owner,
+            acl=acl,
+            checksums=checksums,
+            part_size=part_size,
+            concurrency=concurrency,
+            settling_time=settling_time,
+            accept_unconditional_writes=accept_unconditional_writes,
+            request_options={} if request_options is None else request_options,
+        )
+        if faults := (*options.faults(), *_source_faults(options, client, session)):
+            raise ConfigurationError("S3Storage", faults)
         if bucket.endswith(("--x-s3", "--xa-s3")):
             raise UnsuitableStorageError(
                 f"the directory bucket {bucket!r}",
@@ -115,26 +143,33 @@ class S3Storage:
                 "Use a general purpose bucket",
             )
         self.bucket = bucket
-        self.client: Any = client or open_client(
-            session, endpoint_url, region, concurrency=concurrency, checksums=checksums
-        )
-        kms = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
-        self._bucket = Bucket(
-            name=bucket,
-            client=self.client,
-            address={"Bucket": bucket} | ({"ExpectedBucketOwner": owner} if owner else {}),
-            new_object=kms | ({"ACL": acl} if acl else {}),
-            checksums=calculates_checksums(self.client) if checksums is None else checksums,
-        )
+        self._is_reproducible = client is None and session is None
+        self._bucket = _open_bucket(options, client, session)
         self._writes = WriteOnce(self._bucket, settling_time)
         self._part_size = part_size
         self._concurrency = concurrency
         self._accept_unconditional_writes = accept_unconditional_writes
-        self._lock = threading.Lock()
+        self._locks = lock_of_each_process()
         self._support: ConditionalWriteSupport | None = None
+
+    @property
+    def client(self) -> Any:
+        """The boto3 client for S3 that sends the requests of this process."""
+        return self._bucket.client
 
     def __repr__(self) -> str:
         return f"S3Storage({self.bucket!r})"
+
+    def __reduce__(self) -> tuple[Callable[[], "S3Storage"], tuple[()]]:
+        if not self._is_reproducible or self._options.has_secret:
+            what = "an SSECustomerKey" if self._is_reproducible else "a client or a session"
+            fault = (
+                f"a storage with {what} can't be pickled or copied, as that contains secrets: open "
+                "it in each process, or pass region and endpoint_url and let each process find "
+                "its own credentials"
+            )
+            raise ConfigurationError("S3Storage", (fault,))
+        return partial(type(self), **self._options.to_dict()), ()
 
     def list_objects(
         self, prefix: str = "", /, *, start_after: str | None = None
@@ -242,7 +277,7 @@ class S3Storage:
 
     def _check_support(self, key: str) -> ConditionalWriteSupport:
         """Return the conditions that the store honours, found out before the first write."""
-        with self._lock:
+        with self._locks.get():
             if self._support is None:
                 place = probe_key(key)
                 with translated(self.bucket, place):
@@ -262,26 +297,37 @@ class S3Storage:
         )
 
 
-def _checksum_faults(client: Any) -> Iterator[str]:
-    if calculates_checksums(client):
-        yield (
-            "checksums is False, but the client adds checksums by itself: make it with "
-            'Config(request_checksum_calculation="when_required", '
-            'response_checksum_validation="when_required")'
+def requests_of(storage: S3Storage) -> Bucket:
+    """Return the requests that a storage sends, with its client and its options."""
+    # In its own module.
+    return storage._bucket  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def _open_bucket(options: S3Options, client: Any, session: boto3.Session | None) -> Bucket:
+    if client is None:
+        client = open_client(
+            options.bucket,
+            session,
+            options.endpoint_url,
+            options.region,
+            concurrency=options.concurrency,
+            checksums=options.checksums,
         )
+    checksums = options.checksums
+    return Bucket(
+        name=options.bucket,
+        clients=client_of_each_process(client),
+        options=options.arguments,
+        checksums=calculates_checksums(client) if checksums is None else checksums,
+    )
 
 
-def _find_faults(bucket: str, part_size: int, concurrency: int, owner: str | None) -> list[str]:
-    faults = kind_faults("bucket", bucket, str)
-    if bucket == "":
-        faults.append("bucket must not be empty")
-    elif not faults and "://" in bucket:
-        faults.append(f"bucket {bucket!r} is a URL: pass the name alone, or use open_storage")
-    if not MIN_PART_BYTES <= part_size <= MAX_PART_BYTES:
-        limits = f"from {MIN_PART_BYTES} to {MAX_PART_BYTES}"
-        faults.append(f"part_size must be {limits} bytes, not {part_size}")
-    if concurrency < 1:
-        faults.append(f"concurrency must be at least 1, not {concurrency}")
-    if owner and not re.fullmatch(r"[0-9]{12}", owner):
-        faults.append(f"expected_bucket_owner must be an account id of 12 digits, not {owner!r}")
-    return faults
+def _source_faults(options: S3Options, client: object, session: object) -> Iterator[str]:
+    """Yield the faults of what the requests are sent with."""
+    if session is not None:
+        yield from session_faults(session)
+    if client is None:
+        return
+    yield from client_faults(client, checksums=options.checksums)
+    if (session, options.endpoint_url, options.region) != (None, None, None):
+        yield "pass either a client, or session, endpoint_url and region"

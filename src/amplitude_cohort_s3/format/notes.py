@@ -1,0 +1,65 @@
+"""The one text about the rows that a sync left out, and about values that its members lack."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from .._display import counted
+
+
+def count_notes(
+    *,
+    key: str,
+    members: int,
+    skipped: int,
+    collapsed: int,
+    filled: Mapping[str, int],
+    ignored_columns: Sequence[str] = (),
+) -> tuple[str, ...]:
+    r"""Return sentences about the counts of a sync that a person must not overlook.
+
+    Args:
+        key: The column by which members are matched.
+        members: The number of members.
+        skipped: The number of source rows without a key.
+        collapsed: The number of source rows that repeated another.
+        filled: The number of members with a value, for each property.
+        ignored_columns: The columns of the source that the sync does not have.
+
+    >>> print(*count_notes(key="user_id", members=2, skipped=1, collapsed=0,
+    ...                    filled={"plan": 1, "city": 0}), sep="\n")
+    1 row without user_id was skipped
+    members with a value: plan 1 of 2, city 0 of 2
+    warning: the property 'city' is empty for all members
+    """
+    return tuple(_notes(key, members, skipped, collapsed, filled, ignored_columns))
+
+
+def _notes(
+    key: str,
+    members: int,
+    skipped: int,
+    collapsed: int,
+    filled: Mapping[str, int],
+    ignored_columns: Sequence[str],
+) -> Iterator[str]:
+    if not members and skipped:
+        rows = "the only row was" if skipped == 1 else f"all {skipped:,} rows were"
+        yield f"there are no members: {rows} skipped, for lack of the key {key}"
+    elif not members:
+        yield "there are no members: the source has no rows"
+    elif skipped:
+        yield f"{counted(skipped, 'row')} without {key} {_was(skipped)} skipped"
+    if collapsed:
+        yield f"{counted(collapsed, 'repeated row')} {_was(collapsed)} dropped"
+    if ignored_columns:
+        columns = "column" if len(ignored_columns) == 1 else "columns"
+        yield f"ignored {columns} that the sync does not have: {', '.join(ignored_columns)}"
+    if members and filled:
+        shares = [f"{name} {count:,} of {members:,}" for name, count in filled.items()]
+        yield f"members with a value: {', '.join(shares)}"
+        for name, count in filled.items():
+            if not count:
+                yield f"warning: the property {name!r} is empty for all members"
+
+
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"

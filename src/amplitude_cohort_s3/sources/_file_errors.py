@@ -1,0 +1,55 @@
+"""The library's errors for what a file system or a client of smart_open raises."""
+
+from typing import Any, cast
+
+from ..errors import (
+    CohortS3Error,
+    MemberFileError,
+    MemberFileNotFoundError,
+    MissingExtraError,
+)
+
+# The extra of smart_open that a scheme needs; S3 needs none, because we depend on boto3.
+_EXTRAS = {
+    **dict.fromkeys(("http", "https"), "smart_open[http]"),
+    **dict.fromkeys(("ssh", "scp", "sftp"), "smart_open[ssh]"),
+    "gs": "smart_open[gcs]",
+    "azure": "smart_open[azure]",
+}
+
+_OF_THE_FILE = ("", "GetObject", "HeadObject", "ListObjects", "ListObjectsV2")
+
+
+def member_file_error(error: Exception, shown: str) -> CohortS3Error:
+    """Return the library's error about a file of members.
+
+    Args:
+        error: What was raised. It may show the whole URL, so it must not become the cause or
+            the context of the returned error.
+        shown: The location without credentials.
+    """
+    scheme = shown.partition("://")[0]
+    if isinstance(error, ImportError):
+        return MissingExtraError(_EXTRAS.get(scheme, "smart_open[all]"))
+    not_found, reason = _describe(error)
+    return (MemberFileNotFoundError if not_found else MemberFileError)(shown, reason)
+
+
+def _describe(error: BaseException) -> tuple[bool, str]:
+    """Return whether the file is missing, and the reason of a fault without the location."""
+    inner = getattr(error, "backend_error", None) or error.__cause__
+    response: Any = getattr(error, "response", None)
+    if isinstance(response, dict):  # of botocore
+        code = str(cast("Any", response).get("Error", {}).get("Code"))
+        operation = getattr(error, "operation_name", "")
+        if operation in _OF_THE_FILE:
+            return code in {"NoSuchKey", "NoSuchBucket", "404"}, code
+        return False, f"{operation}: {code}"  # of the request for credentials
+    status = getattr(response, "status_code", None) or getattr(error, "code", None)
+    if isinstance(status, int):
+        return status == 404, f"HTTP {status}"  # noqa: PLR2004 -- a well-known status
+    if isinstance(error, OSError) and error.strerror and error.errno:
+        return isinstance(error, FileNotFoundError), error.strerror
+    if inner is not None:
+        return _describe(inner)
+    return False, type(error).__name__

@@ -1,0 +1,76 @@
+"""The root folder of a local storage, and the notice that it has disappeared."""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from ..errors import ConfigurationError, UnsuitableStorageError
+from ._local_files import access_error
+
+
+class Root:
+    """The root folder of a local storage.
+
+    A folder that was there and is gone is not an empty bucket: its disk was unmounted, or
+    somebody has moved it. A new history must not begin in its place.
+
+    Args:
+        path: The path of the folder. It need not be there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._device = self._find_device()
+
+    def check(self) -> None:
+        """Raise if the folder has disappeared since this storage has seen it.
+
+        Raises:
+            FileAccessError: This account may not look for it.
+            UnsuitableStorageError: It has disappeared.
+        """
+        device = self._find_device()
+        if self._device is not None and device != self._device:
+            # An unmounted disk leaves the empty folder at which it was mounted.
+            if device is None:
+                raise self._error("its root folder, which was there before")
+            if not any(self.path.iterdir()):
+                raise self._error("the disk of its root folder, which was mounted there before")
+        self._device = device
+
+    def _find_device(self) -> int | None:
+        try:
+            status = self.path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except PermissionError:
+            raise access_error(self.path) from None
+        return status.st_dev if stat.S_ISDIR(status.st_mode) else None
+
+    def _error(self, lacks: str) -> UnsuitableStorageError:
+        name = f"LocalStorage({str(self.path)!r})"
+        return UnsuitableStorageError(name, lacks, "Mount or restore it, then run the same again")
+
+
+def root_path(root: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a root, so that a later chdir changes nothing.
+
+    Raises:
+        ConfigurationError: The root is a file or a URL, or names an unknown home folder.
+    """
+    text = os.fspath(root)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
+        # The URL is not shown: it may contain credentials.
+        fault = "the root is a URL: pass a folder, or call open_storage with the URL"
+        raise ConfigurationError("LocalStorage", (fault,))
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        fault = f"the root {text!r} names an unknown home folder: pass the folder itself"
+        raise ConfigurationError("LocalStorage", (fault,)) from None
+    path = Path(os.path.abspath(path))  # noqa: PTH100 -- Path.absolute keeps ".."
+    if path.is_file():
+        fault = f"the root {text!r} is a file, not a folder"
+        raise ConfigurationError("LocalStorage", (fault,))
+    return path
