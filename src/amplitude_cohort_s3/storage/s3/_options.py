@@ -5,7 +5,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -206,7 +206,7 @@ def _request_faults(options: object, kms_key_id: str | None) -> Iterator[str]:
     if not isinstance(options, Mapping):
         yield f"request_options must be a mapping, not {type(options).__name__}"
         return
-    given = cast("Mapping[Any, Any]", options)
+    given = dict[Any, Any](options)
     for name, value in given.items():
         if name not in REQUEST_OPTIONS:
             yield f"request_options can't contain {name!r}: it has {', '.join(REQUEST_OPTIONS)}"
