@@ -117,8 +117,8 @@ def _with_new_connections(client: Any) -> Any:
     """Return the same client with new connections and locks; keep its settings and its hooks."""
     endpoint = client._endpoint  # noqa: SLF001 -- closing the connections could wait for a lock
     old: Any = endpoint.http_session
-    if isinstance(endpoint.http_session, URLLib3Session):
-        new: Any = object.__new__(type(old))
+    if issubclass(cls := cast("type[Any]", type(old)), URLLib3Session):
+        new: Any = cls.__new__(cls)
         manager = PoolManager(**old._get_pool_manager_kwargs())  # noqa: SLF001
         manager.pool_classes_by_scheme = old._pool_classes_by_scheme  # noqa: SLF001
         vars(new).update({**vars(old), "_manager": manager, "_proxy_managers": {}})
