@@ -138,7 +138,7 @@ MUTANTS = (
     ),
     Mutant(
         "after an unknown outcome nothing is discarded",
-        "sync/commit.py",
+        "sync/decision.py",
         "        if _is_certain(error):\n",
         "        if True:\n",
         CUT,
@@ -167,7 +167,7 @@ MUTANTS = (
     Mutant(
         "a day is one of the time zone of now",
         "_time.py",
-        "astimezone(zone).date()",
+        '_in_zone(to_utc(when, "now"), zone, "now").date()',
         "date()",
         "settings/test_cadence.py",
     ),
@@ -226,6 +226,20 @@ MUTANTS = (
         "        check_amendment(record, log)\n",
         "",
         FORGERIES,
+    ),
+    Mutant(
+        "a handle that the storage can't have made has nothing to revoke",
+        "sync/commit_protocol.py",
+        "        with suppress(InvalidKeyError):\n",
+        "        if True:\n",
+        REFUSALS,
+    ),
+    Mutant(
+        "a sync that was moved to the next day counts for its own",
+        "sync/schedule.py",
+        "    return min(record.synced_at, record.requested_at)",
+        "    return record.synced_at",
+        "sync/test_schedule.py",
     ),
     Mutant(
         "nothing is deleted while the files of the head are not there",
@@ -643,10 +657,10 @@ MUTANTS = (
     ),
     Mutant(
         "nothing stays staged after a certain refusal",
-        "sync/commit.py",
-        "            staged.close()\n",
+        "sync/decision.py",
+        "            discard()\n",
         "            pass\n",
-        "sync/test_refusals.py",
+        "sync/test_refusals.py maintenance/test_amending.py",
     ),
     Mutant(
         "a file is linked and never moved over another",

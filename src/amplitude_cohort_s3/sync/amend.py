@@ -1,5 +1,7 @@
 """Recording an amendment and carrying it out."""
 
+from functools import partial
+
 from ..errors import (
     ConcurrentSyncError,
     HeadFilesMissingError,
@@ -11,7 +13,8 @@ from ..log.amendments import Amendment
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.sync_log import MAX_ENTRY_BYTES, SyncLog
-from .commit_protocol import carry_out, check_files, create_record, outcome_of, replacement
+from .commit_protocol import carry_out, check_files, outcome_of, replacement
+from .decision import create_or_discard
 
 
 def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outcome:
@@ -30,8 +33,9 @@ def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outco
         MissingCapabilityError: The storage can't replace or delete.
         UnknownOutcomeError: The storage did not answer a write; run it again.
     """
+    discard = partial(_discard, location, amendment)
     if len(amendment.to_bytes()) > MAX_ENTRY_BYTES:
-        _discard(location, amendment)
+        discard()
         files = len(amendment.replaced) + len(amendment.removed)
         raise LogLimitError(
             f"it would name {files:,} files, more than one entry can contain; nothing was changed",
@@ -42,11 +46,11 @@ def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outco
         check_amendment(amendment, log)
         check_files(location, amendment)
     except (RecordFormatError, HeadFilesMissingError):
-        _discard(location, amendment)
+        discard()
         raise
-    if (other := create_record(location, amendment)) is not None:
+    if (other := create_or_discard(location, amendment, discard)) is not None:
         outcome_of(location, other)
-        _discard(location, amendment)
+        discard()
         raise ConcurrentSyncError(other.key, other.synced_at)
     return carry_out(location, amendment)
 
