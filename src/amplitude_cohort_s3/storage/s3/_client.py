@@ -11,7 +11,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import boto3
 from attrs import field, frozen
