@@ -11,7 +11,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar
 
 import boto3
 from attrs import field, frozen
@@ -117,7 +117,8 @@ def _with_new_connections(client: Any) -> Any:
     """Return the same client with new connections and locks; keep its settings and its hooks."""
     endpoint = client._endpoint  # noqa: SLF001 -- closing the connections could wait for a lock
     old: Any = endpoint.http_session
-    if issubclass(cls := cast("type[Any]", type(old)), URLLib3Session):
+    if isinstance(endpoint.http_session, URLLib3Session):
+        cls: Any = old.__class__
         new: Any = cls.__new__(cls)
         manager = PoolManager(**old._get_pool_manager_kwargs())  # noqa: SLF001
         manager.pool_classes_by_scheme = old._pool_classes_by_scheme  # noqa: SLF001
