@@ -122,7 +122,7 @@ def _with_new_connections(client: Any) -> Any:
         new: Any = cls.__new__(cls)
         manager = PoolManager(**old._get_pool_manager_kwargs())  # noqa: SLF001
         manager.pool_classes_by_scheme = old._pool_classes_by_scheme  # noqa: SLF001
-        vars(new).update({**vars(old), "_manager": manager, "_proxy_managers": {}})
+        new.__dict__.update(old.__dict__, _manager=manager, _proxy_managers={})
         endpoint.http_session = new
     else:
         client.close()
