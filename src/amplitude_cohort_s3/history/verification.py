@@ -114,11 +114,11 @@ class _Verification:
         unlogged = visible.keys() - self.log.published.keys()
         in_window = [r for r in self.log.unpublished if self.replay.window.contains(r.synced_at)]
         for record in in_window:
-            files = visible[record.synced_at] if record.synced_at in unlogged else {}
+            count = len(visible[record.synced_at]) if record.synced_at in unlogged else 0
             is_void = record.number <= self.replay.log.last_ended
-            if files or not is_void:
+            if count or not is_void:
                 kind = FindingKind.LEFTOVER if is_void else FindingKind.IN_DOUBT
-                yield Finding(kind=kind, synced_at=record.synced_at, count=len(files))
+                yield Finding(kind=kind, synced_at=record.synced_at, count=count)
         incomplete = {sync.synced_at for sync in partial}
         covered = self.log.covers_from
         for when in unlogged - {record.synced_at for record in self.log.unpublished}:
