@@ -138,7 +138,7 @@ MUTANTS = (
     ),
     Mutant(
         "after an unknown outcome nothing is discarded",
-        "sync/commit.py",
+        "sync/decision.py",
         "        if _is_certain(error):\n",
         "        if True:\n",
         CUT,
@@ -167,7 +167,7 @@ MUTANTS = (
     Mutant(
         "a day is one of the time zone of now",
         "_time.py",
-        "astimezone(zone).date()",
+        '_in_zone(to_utc(when, "now"), zone, "now").date()',
         "date()",
         "settings/test_cadence.py",
     ),
@@ -224,6 +224,41 @@ MUTANTS = (
         "an amendment is checked before it is carried out",
         "sync/commit_protocol.py",
         "        check_amendment(record, log)\n",
+        "",
+        FORGERIES,
+    ),
+    Mutant(
+        "a handle that the storage can't have made has nothing to revoke",
+        "sync/commit_protocol.py",
+        "        with suppress(InvalidKeyError):\n",
+        "        if True:\n",
+        REFUSALS,
+    ),
+    Mutant(
+        "a sync that was moved to the next day counts for its own",
+        "sync/schedule.py",
+        "    return min(record.synced_at, record.requested_at)",
+        "    return record.synced_at",
+        "sync/test_schedule.py",
+    ),
+    Mutant(
+        "an entry is written again if its temporary file is discarded",
+        "storage/local.py",
+        "            with contextlib.suppress(StagedGoneError):\n",
+        "            if True:\n",
+        CLEAN_UP,
+    ),
+    Mutant(
+        "nothing is deleted while the files of the head are not there",
+        "sync/commit_protocol.py",
+        "    check_files(location, record)\n",
+        "",
+        FORGERIES,
+    ),
+    Mutant(
+        "prune deletes nothing while the newest sync lacks files",
+        "sync/amend.py",
+        "        check_files(location, amendment)\n",
         "",
         FORGERIES,
     ),
@@ -405,18 +440,18 @@ MUTANTS = (
     Mutant(
         "the staged file is inspected first",
         "storage/local.py",
-        "        staged_exists = self._staging.path_of(staged).exists()\n"
+        "        staged_exists = status_of(self._staging.path_of(staged)) is not None\n"
         "        published = self._is_published(staged)\n",
         "        published = self._is_published(staged)\n"
-        "        staged_exists = self._staging.path_of(staged).exists()\n",
+        "        staged_exists = status_of(self._staging.path_of(staged)) is not None\n",
         STORAGE,
     ),
     Mutant(
         "a published handle is removed",
         "storage/local.py",
-        "        self._staging.remove(temporary)\n"
-        "        return _info(staged.key, path)\n\n    def disc",
-        "        return _info(staged.key, path)\n\n    def disc",
+        "        self._staging.remove_published(temporary)\n"
+        "        return _info(staged.key, path, path.lstat())\n\n    def disc",
+        "        return _info(staged.key, path, path.lstat())\n\n    def disc",
         STORAGE,
     ),
     Mutant(
@@ -502,8 +537,8 @@ MUTANTS = (
         "a published name is on the disk",
         "storage/local.py",
         "        # Also if another writer made the link: it may have died before the flush.\n"
-        "        sync_folder(path.parent)\n        self._staging.remove(temporary)\n",
-        "        self._staging.remove(temporary)\n",
+        "        sync_folder(path.parent)\n        self._staging.remove_published(temporary)\n",
+        "        self._staging.remove_published(temporary)\n",
         POWER,
     ),
     Mutant(
@@ -530,8 +565,8 @@ MUTANTS = (
     Mutant(
         "a discarded file stays discarded after a power cut",
         "storage/local.py",
-        "                sync_folder(folder)\n",
-        "                pass\n",
+        "            sync_nearest_folder(temporary)\n",
+        "            pass\n",
         POWER,
     ),
     Mutant(
@@ -552,16 +587,23 @@ MUTANTS = (
         "a used handle is removed",
         "storage/local.py",
         "        # If both names are links to one file already, replace() does nothing.\n"
-        "        self._staging.remove(temporary)\n",
+        "        self._staging.remove_published(temporary)\n",
         "",
         STORAGE,
     ),
     Mutant(
         "a root that disappeared is no empty bucket",
-        "storage/local.py",
-        "        if not exists and self._root_was_there:\n",
-        "        if False:\n",
+        "storage/_local_root.py",
+        "            if device is None:\n",
+        "            if False:\n",
         STORAGE,
+    ),
+    Mutant(
+        "no staged name of a published file comes back after a power cut",
+        "storage/_local_staging.py",
+        "                sync_folder(left)\n",
+        "",
+        POWER,
     ),
     Mutant(
         "an unmounted root is no empty bucket",
@@ -622,10 +664,10 @@ MUTANTS = (
     ),
     Mutant(
         "nothing stays staged after a certain refusal",
-        "sync/commit.py",
-        "            staged.close()\n",
+        "sync/decision.py",
+        "            discard()\n",
         "            pass\n",
-        "sync/test_refusals.py",
+        "sync/test_refusals.py maintenance/test_amending.py",
     ),
     Mutant(
         "a file is linked and never moved over another",
@@ -668,7 +710,7 @@ MUTANTS = (
     Mutant(
         "a response without S3's fields is not one of S3",
         "storage/s3/responses.py",
-        '        if value is None or value == "":',
+        '        if not any(_has_value(response, one) for one in path.split("|")):',
         "        if False:",
         "s3/test_s3_endpoints.py",
     ),

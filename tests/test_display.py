@@ -1,5 +1,6 @@
 """Values in texts and notebooks: small, escaped, complete, and without users."""
 
+import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from io import BytesIO
@@ -155,6 +156,20 @@ def test_an_empty_history_names_its_likely_cause_in_every_display_and_error():
         with pytest.raises(NoSyncYetError, match=cause):
             asked()
     assert list(history) == list(history.events()) == list(history.churn()) == []
+
+
+def test_a_history_of_full_lists_only_names_the_function_that_rebuilds_it():
+    storage, stream = MemoryStorage(), CohortStream(project_id=1, cohort_id="a")
+    for day, rows in enumerate(("1,ann\n", "2,bob\n"), 1):
+        key = f"1_a_2026-01-0{day}T06:30_existing.csv"
+        storage.create(key, f"amplitude_id,user_id\n{rows}".encode())
+    history = read_history(storage, stream)
+    cause = "has files existing. If each contains all members, call .*rebuild_history"
+    for shown in (repr(history), str(history), history._repr_html_()):
+        assert re.search(cause, shown)
+    for asked in (history.plot, lambda: history.members_at(datetime(2026, 1, 9, tzinfo=UTC))):
+        with pytest.raises(NoSyncYetError, match=cause):
+            asked()
 
 
 def test_tables_of_users_show_their_columns_but_no_user_and_read_nothing():

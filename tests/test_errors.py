@@ -151,6 +151,7 @@ VARIANTS = [
     errors.HeadFilesMissingError((KEY, f"{KEY}.gz")),
     errors.UnloggedSyncsError(LOG, (KEY, f"{KEY}.gz")),
     errors.NoSyncYetError(AT, None),
+    errors.NoSyncYetError(AT, None, has_lists=True),
     errors.WorkerDiedError(1),
 ]
 """Further messages, one for each branch of a template."""

@@ -1,9 +1,9 @@
 """Conversion of aware datetimes to UTC, and the calendar day of a moment."""
 
-from datetime import UTC, date, datetime, timezone
+from datetime import UTC, date, datetime, timezone, tzinfo
 
 from ._arguments import check_kind
-from .errors import NaiveDatetimeError
+from .errors import ConfigurationError, NaiveDatetimeError
 
 
 def to_utc(when: datetime, argument: str) -> datetime:
@@ -20,12 +20,13 @@ def to_utc(when: datetime, argument: str) -> datetime:
     Raises:
         NaiveDatetimeError: The datetime has no time zone.
         ArgumentTypeError: The value is a text, a date or a number.
+        ConfigurationError: The moment is not in the years 1 to 9999 of UTC.
     """
     hint = 'pass an aware datetime; from a text, datetime.fromisoformat("2026-11-23T14:05Z")'
     check_kind(argument, when, datetime, hint)
     if when.tzinfo is None or when.utcoffset() is None:
         raise NaiveDatetimeError(argument)
-    utc = when.astimezone(UTC)
+    utc = _in_zone(when, UTC, argument)
     if type(utc) is datetime:
         return utc
     fields = (utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond)
@@ -45,6 +46,16 @@ def days_of(now: datetime, *others: datetime) -> list[date]:
     """
     zone = now.tzinfo
     is_offset = isinstance(zone, timezone) and zone is not UTC
-    if is_offset and now.utcoffset() == to_utc(now, "now").astimezone().utcoffset():
+    if is_offset and now.utcoffset() == _in_zone(to_utc(now, "now"), None, "now").utcoffset():
         zone = None  # astimezone(None) uses the rules of the machine's zone.
-    return [to_utc(when, "now").astimezone(zone).date() for when in (now, *others)]
+    return [_in_zone(to_utc(when, "now"), zone, "now").date() for when in (now, *others)]
+
+
+def _in_zone(when: datetime, zone: tzinfo | None, argument: str) -> datetime:
+    """Return a moment in a time zone, or in the machine's."""
+    try:
+        return when.astimezone(zone)
+    except (OverflowError, ValueError, OSError):
+        name = "this machine's time zone" if zone is None else str(zone)
+        fault = f"the moment has no date in {name}: years go from 1 to 9999. Pass another time"
+        raise ConfigurationError(argument, (fault,)) from None

@@ -1270,8 +1270,15 @@ class NoSyncYetError(StreamStateError, LookupError):
     when: datetime
     first: datetime | None
     """The time of the first sync; None if there is none."""
+    has_lists: bool = False
+    """True if the stream has files ``existing``, but no sync with all three files."""
 
     def __str__(self) -> str:
+        if self.first is None and self.has_lists:
+            return (
+                "the stream has no complete sync, but it has files existing. If each contains "
+                "all members, call amplitude_cohort_s3.sync.rebuild_history"
+            )
         if self.first is None:
             return (
                 "the stream has no complete sync. Check the project, cohort, path and routing key"

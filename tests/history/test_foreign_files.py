@@ -103,6 +103,14 @@ def test_repeated_properties_that_differ_in_one_file_are_two_columns_of_the_hist
     assert [event.row for event in history.events()] == [("1", "a", "x", ""), ("2", "b", "x", "y")]
 
 
+def test_verify_reads_equal_columns_with_one_name_as_adopt_does():
+    header = b"amplitudeID,userID,plan,plan\n"
+    storage = MemoryStorage()
+    put(storage, 1, header + b"1,a,x,x\n", header, header + b"1,a,x,x\n")
+    assert adopt(storage, STREAM).record.schema.properties == ("plan",)
+    assert read_history(storage, STREAM).verify() == ()
+
+
 # Bytes of one file among many, and the error.
 FAULTS = {
     "nothing": (b"", errors.MalformedCsvError),

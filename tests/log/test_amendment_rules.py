@@ -19,12 +19,12 @@ from amplitude_cohort_s3 import (
     read_history,
     recover,
 )
-from amplitude_cohort_s3.errors import RecordFormatError
+from amplitude_cohort_s3.errors import HeadFilesMissingError, RecordFormatError
 from amplitude_cohort_s3.history.findings import FindingKind
 from amplitude_cohort_s3.log import Outcome
 from amplitude_cohort_s3.log.amendments import AmendedCounts, Amendment
 from amplitude_cohort_s3.log.keys import outcome_key
-from amplitude_cohort_s3.log.records import RecordedFile, RecordRef
+from amplitude_cohort_s3.log.records import RecordedFile, RecordRef, SyncRecord
 from amplitude_cohort_s3.storage import StagedObject
 from amplitude_cohort_s3.sync import adopt
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
@@ -212,6 +212,85 @@ def test_who_may_write_the_log_only_can_not_remove_the_head(own_log):
     with pytest.raises(RecordFormatError, match="older than the head"):
         forget(storage, STREAM, ["nobody"], log=log)
     assert tuple(info.key for info in storage.list_objects(STREAM.data_prefix)) == keys
+
+
+def moved(record, minute, **changes) -> SyncRecord:
+    """Return a record with files that do not exist, as it would be at another time."""
+    files = {
+        t: evolve(
+            file,
+            key=key_of(minute, t),
+            staged=file.staged and evolve(file.staged, key=key_of(minute, t)),
+        )
+        for t, file in record.files.items()
+    }
+    return evolve(record, synced_at=moment(minute), files=files, **changes)
+
+
+def published_head(head):
+    record = moved(head, 30, number=5, previous=head.ref)
+    return record, Outcome(number=5, published=True, head=record)
+
+
+def head_after_a_void_sync(head):
+    record = moved(head, 20, number=5, previous=head.ref)
+    return record, Outcome(number=5, published=False, head=moved(head, 30))
+
+
+def amended_head(head):
+    amendment = Amendment(
+        number=5,
+        previous=head.ref,
+        stream=STREAM,
+        requested_at=moment(90),
+        purpose="prune",
+        removed=(key_of(0, EXISTING),),
+        writer="x",
+    )
+    outcome = Outcome(number=5, published=False, head=moved(head, 30, amendment=5), amended=True)
+    return amendment, outcome
+
+
+@pytest.mark.parametrize("made", [published_head, head_after_a_void_sync, amended_head])
+@pytest.mark.parametrize("finisher", sorted(FINISHERS.keys() - {"recover by abandoning"}))
+def test_a_forged_head_does_not_make_the_newest_sync_an_old_one(made, finisher):
+    """Two entries: a head without files that is newer than all, and a prune of what is older."""
+    storage = prepared()
+    record, outcome = made(read_history(storage, STREAM).log.head)
+    storage.create(record.key, record.to_bytes())
+    storage.create(outcome_key(STREAM, 5), outcome.to_bytes())
+    forged = honest(storage, removed=tuple(key_of(n, t) for n in range(3) for t in DiffType))
+    storage.create(forged.key, forged.to_bytes())
+    before = contents(storage)
+    with pytest.raises(HeadFilesMissingError) as caught:
+        FINISHERS[finisher](storage)
+    assert set(caught.value.keys) == {key_of(30, t) for t in DiffType}
+    assert contents(storage) == before
+
+
+@pytest.mark.parametrize("finisher", sorted(FINISHERS.keys() - {"recover by abandoning"}))
+def test_a_forged_adoption_of_files_that_do_not_exist_begins_no_log(finisher):
+    storage = MemoryStorage()
+    log = MemoryStorage()
+    sync_all(storage, COHORTS, log=log)
+    first = read_history(storage, STREAM, log=log).log.record(1)
+    forged = moved(first, 30, adopted=True)
+    forged = evolve(forged, files={t: evolve(f, staged=None) for t, f in forged.files.items()})
+    storage.create(forged.key, forged.to_bytes())
+    before = contents(storage)
+    with pytest.raises(HeadFilesMissingError):
+        FINISHERS[finisher](storage)
+    assert contents(storage) == before
+
+
+def test_prune_deletes_nothing_while_the_newest_sync_lacks_files():
+    storage = MemoryStorage()
+    sync_all(storage, COHORTS)
+    storage.delete(key_of(2, EXISTING))
+    before = contents(storage)
+    with pytest.raises(HeadFilesMissingError, match="_existing"):
+        prune(storage, STREAM, before=moment(60), clock=clock_at(moment(90)))
+    assert contents(storage) == before
 
 
 @pytest.mark.parametrize(

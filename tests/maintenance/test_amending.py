@@ -1,5 +1,6 @@
 """An amendment that breaks a rule is not recorded, because nobody would ever finish it."""
 
+import errno
 from datetime import timedelta
 
 import pytest
@@ -8,12 +9,18 @@ from forgetting import sync_all
 from syncs import contents
 
 from amplitude_cohort_s3 import DiffType, MemoryStorage, read_history
-from amplitude_cohort_s3.errors import LogLimitError, RecordFormatError
+from amplitude_cohort_s3.errors import (
+    AccessDeniedError,
+    LogLimitError,
+    RecordFormatError,
+    UnknownOutcomeError,
+)
 from amplitude_cohort_s3.log.amendments import Amendment
 from amplitude_cohort_s3.log.location import StreamLocation
 from amplitude_cohort_s3.log.records import RecordedFile
 from amplitude_cohort_s3.sync import amend as module
 from amplitude_cohort_s3.sync.amend import amend
+from amplitude_cohort_s3.testing.faulty_storage import Fault, FaultyStorage
 from amplitude_cohort_s3.testing.small_cohort import STREAM, moment
 
 
@@ -47,6 +54,29 @@ def test_an_entry_that_nobody_would_finish_is_not_recorded(monkeypatch, limit):
         amend(location, amendment, log)
     assert contents(storage) == before
     assert not vars(storage)["_staged"]
+
+
+@pytest.mark.parametrize(
+    ("error", "stays"),
+    [
+        (AccessDeniedError("my-bucket", "key", "s3:PutObject"), False),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (UnknownOutcomeError("key", "reset"), True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_new_files_stay_staged_only_if_the_entry_may_exist(error, stays):
+    class Refusing(FaultyStorage):
+        def create(self, key, data, /):
+            raise error
+
+    storage = MemoryStorage()
+    sync_all(storage, [{1, 2}, {2, 3}])
+    amendment, log = replacing(storage, rows=0)
+    location = StreamLocation.of(Refusing(storage, Fault()), STREAM, None)
+    with pytest.raises(type(error)):
+        amend(location, amendment, log)
+    assert bool(vars(storage)["_staged"]) is stays
 
 
 def test_an_entry_that_keeps_the_rules_is_carried_out():

@@ -9,7 +9,6 @@ import itertools
 import json
 import traceback
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 
 import boto3
 import pytest
@@ -101,7 +100,7 @@ CALLS: dict[str, Callable[[S3Storage], object]] = {
     "discard": lambda storage: storage.discard(staged()),
     "delete": lambda storage: storage.delete("key"),
     "compose": lambda storage: storage.compose("key", [SOURCE], header=b"head\n"),
-    "clean up uploads": lambda storage: storage.clean_up_uploads(older_than=timedelta(0)),
+    "list staged": lambda storage: list(storage.list_staged()),
     "list streams": lambda storage: list(list_streams(storage)),
     "read head": lambda storage: read_head(storage, STREAM),
     "forget": lambda storage: forget(storage, STREAM, ["ann"]),
@@ -110,7 +109,7 @@ CALLS: dict[str, Callable[[S3Storage], object]] = {
 
 UNDETECTABLE = {
     *(("delete", name) for name in ("nothing", "no content")),
-    *(("clean up uploads", f"an entry {name}") for name in ("without a size", "of no size")),
+    *(("list staged", f"an entry {name}") for name in ("without a size", "of no size")),
 }
 """S3 itself answers a deletion with no more than this, and a listing of no uploads."""
 
@@ -246,7 +245,7 @@ def test_a_listing_without_an_end_is_an_error(
     storage = storage_at(endpoint.url)
     endpoint.answer = endless(kind, some)
     list_all: Callable[[], object] = {
-        "uploads": lambda: storage.clean_up_uploads(older_than=timedelta(0)),
+        "uploads": lambda: list(storage.list_staged()),
         "parts": lambda: storage.replace(staged(parts=False)),
     }.get(kind, lambda: list(storage.list_objects()))
     with pytest.raises((errors.InvalidResponseError, errors.UnknownOutcomeError)):

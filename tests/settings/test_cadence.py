@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from amplitude_cohort_s3 import Cadence
-from amplitude_cohort_s3.errors import NaiveDatetimeError
+from amplitude_cohort_s3.errors import ConfigurationError, NaiveDatetimeError
 
 BERLIN, NEW_YORK, KOLKATA = map(ZoneInfo, ("Europe/Berlin", "America/New_York", "Asia/Kolkata"))
 LORD_HOWE = ZoneInfo("Australia/Lord_Howe")  # its summer time is half an hour
@@ -99,3 +99,17 @@ def test_a_timestamp_of_pandas_is_a_time_and_a_naive_one_is_refused():
     assert not Cadence.DAILY.is_due(last, last)
     with pytest.raises(NaiveDatetimeError):
         Cadence.DAILY.is_due(last.to_pydatetime(warn=False), pd.NaT)
+
+
+@pytest.mark.parametrize("now_zone", [BERLIN, None], ids=["a zone", "this machine's"])
+def test_a_last_sync_without_a_date_in_the_zone_of_the_job_is_refused(now_zone, monkeypatch):
+    """The log of another writer may contain it."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        now = datetime(2026, 11, 23, tzinfo=UTC).astimezone(now_zone)
+        with pytest.raises(ConfigurationError, match="no date in"):
+            Cadence.DAILY.is_due(datetime.max.replace(tzinfo=UTC), now)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -82,16 +82,21 @@ def test_no_staged_file_is_left_after_publish_discard_or_create(local):
     assert staged_files(local) == []
 
 
-def test_no_empty_folder_stays_while_writers_share_the_staging_folder(local):
-    def write(number):
-        for n in range(50):
-            local.publish(local.stage(f"a/{number}/{n}", [b"x"]))
-            local.create(f"a/{number}/{n}-log", b"x")
+def test_writers_share_the_staging_folder_and_no_empty_folder_stays(local, monkeypatch):
+    """Each removes folders that are empty, at the moment when another one needs them."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
-    with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(write, number) for number in range(4)]:
+    def write(number):
+        own = LocalStorage(local.root)
+        for n in range(60):
+            own.publish(own.stage(f"a/{number}/{n}", [b"x"]))
+            own.create(f"a/{number}/{n}-log", b"x")
+            own.discard(own.stage(f"a/shared/{n}", [b"x"]))
+
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(write, number) for number in range(8)]:
             done.result()
-    assert len(keys(local)) == 400
+    assert len(keys(local)) == 960
     assert list((local.root / STAGING_FOLDER).iterdir()) == []
 
 
@@ -470,3 +475,22 @@ def test_a_folder_of_another_account_is_named_as_the_cause(local, tmp_path):
         text = as_another_account(act)
         assert text.startswith("FileAccessError"), text
         assert "10001" in text
+
+
+def test_a_root_that_another_thread_creates_meanwhile_has_not_disappeared(tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    storage = LocalStorage(root)
+    undisturbed = Path.stat
+
+    def slow(path, **options):
+        try:
+            return undisturbed(path, **options)
+        except FileNotFoundError:
+            if path == root:  # Another thread creates the root between our look and our answer.
+                monkeypatch.undo()
+                storage.create("other.csv", b"")
+            raise
+
+    monkeypatch.setattr(Path, "stat", slow)
+    assert list(storage.list_staged()) == []
+    assert [info.key for info in storage.list_objects()] == ["other.csv"]

@@ -154,3 +154,15 @@ def test_a_discarded_file_stays_discarded_after_a_power_cut(disks):
     discarded = disks.states_of(lambda s: s.discard(*kept), staged)[-1]
     for cut in discarded.power_cuts():
         assert disks.storage(cut).inspect(*kept) is StagedState.GONE
+
+
+@pytest.mark.parametrize("method", ["publish", "replace"])
+def test_after_a_power_cut_a_published_file_has_no_staged_name(disks, method):
+    """The name would lead to the same rows, also if `prune` has removed the file since."""
+    kept = []
+    staged = disks.states_of(lambda s: kept.append(s.stage("p/k", [b"x"])), DiskState())[-1]
+    published = disks.states_of(lambda s: getattr(s, method)(*kept), staged)[-1]
+    for cut in published.power_cuts():
+        storage = disks.storage(cut)
+        assert list(storage.list_staged()) == []
+        assert bytes_of(storage) == {"p/k": b"x"}

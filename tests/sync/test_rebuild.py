@@ -8,7 +8,7 @@ from syncs import AT, EXISTING, HOUR, NEW, NOW, OLD, STREAM, SYNC, assert_refuse
 from syncs import write_like_amplitude as write
 
 from amplitude_cohort_s3 import MemoryStorage, UserProperty, adopt, read_history
-from amplitude_cohort_s3.errors import ConfigurationError, NothingToAdoptError
+from amplitude_cohort_s3.errors import ConfigurationError, InvalidCellError, NothingToAdoptError
 from amplitude_cohort_s3.sync import rebuild_history
 
 TIMES = [AT + day * timedelta(days=1) for day in range(4)]
@@ -80,3 +80,17 @@ def test_a_property_that_a_list_lacks_is_empty(lists):
 def test_without_a_list_there_is_nothing_to_rebuild():
     with pytest.raises(NothingToAdoptError, match="no file existing"):
         rebuild_history(MemoryStorage(), STREAM, SYNC, MemoryStorage())
+
+
+@pytest.mark.parametrize("words", [[EXISTING], None])
+def test_a_value_that_cannot_be_synced_is_refused_with_the_list_that_has_it(words):
+    storage, rows = MemoryStorage(), [("7.0", "ann")]
+    options = {} if words is None else {"words": words}
+    write(storage, TIMES[0], OLD, [], OLD, **options)
+    write(storage, TIMES[1], rows, OLD, rows, **options)
+    with pytest.raises(InvalidCellError, match="lost digits") as caught:
+        rebuild_history(storage, STREAM, SYNC, MemoryStorage(), **CLOCK)
+    file = caught.value.file
+    assert file is not None
+    assert file.endswith("existing.csv")
+    assert TIMES[1].strftime("%Y-%m-%d") in file

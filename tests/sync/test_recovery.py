@@ -21,6 +21,7 @@ from syncs import (
 )
 
 from amplitude_cohort_s3 import (
+    DiffType,
     MemoryStorage,
     read_head,
     read_history,
@@ -151,3 +152,14 @@ def test_a_writer_recognises_its_own_record_if_the_store_says_it_exists():
     assert repeats.happened
     assert not result.already_done
     assert read_head(storage, STREAM).record == result.record
+
+
+def test_a_void_sync_that_is_run_again_fulfils_the_invariants(storage):
+    """The second run writes the same bytes under the same keys as the void one."""
+    abandon(storage, OLD)
+    unfinished = read_history(storage, STREAM).log.unfinished
+    storage.discard(unfinished.files[DiffType.EXISTING].staged)
+    assert recover(storage, STREAM).outcome == "void"
+    assert_invariants(storage, STREAM)
+    run_sync(storage, OLD)
+    assert len(assert_invariants(storage, STREAM).published) == 1

@@ -45,6 +45,7 @@ from amplitude_cohort_s3.errors import (
     EmptyKeyError,
     HeadFilesMissingError,
     InvalidCellError,
+    InvalidKeyError,
     LogLimitError,
     MalformedCsvError,
     MassExitError,
@@ -274,6 +275,7 @@ def test_an_endless_entry_of_the_log_is_refused():
     [
         AccessDeniedError("my-bucket", "key", "s3:PutObject"),
         StoreRefusedError("my-bucket", "key", "PutObject", "InvalidRequest"),
+        InvalidKeyError("key", "the name of its folder is too long"),
         OSError(errno.ENOSPC, "No space left on device"),
     ],
     ids=lambda error: type(error).__name__,

@@ -11,12 +11,15 @@ from amplitude_cohort_s3 import (
     CohortSync,
     CsvSource,
     Destination,
+    DiffType,
     ExistingMeaning,
     MemoryStorage,
+    NameStyle,
     UserProperty,
     errors,
     read_head,
     read_history,
+    recover,
     run_due,
 )
 from amplitude_cohort_s3.sources.protocol import SupportsUnchanged
@@ -196,3 +199,28 @@ def test_run_due_can_use_a_log_in_another_storage():
     assert outcomes(jobs, storage, NOON, log=log) == [NOT_DUE]
     assert len(list(storage.list_objects())) == 3
     assert str(run_due([], storage, NOON)) == "0 syncs: nothing to do"
+
+
+@pytest.mark.parametrize(
+    ("cadence", "gap"), [(Cadence.DAILY, timedelta(days=1)), (Cadence.HOURLY, timedelta(hours=1))]
+)
+def test_a_sync_whose_time_was_taken_does_not_cost_the_next_hour_or_day_its_run(cadence, gap):
+    """A void sync left a file under the last minute, so the retry is named after midnight."""
+    last_minute = datetime(2026, 11, 23, 23, 59, 10, tzinfo=UTC)
+    jobs = [(a_sync(cadence=cadence), [("1", "ann")])]
+    storage = MemoryStorage()
+    taken = jobs[0][0].stream.name(
+        jobs[0][0].name_style.floor(last_minute), DiffType.ENTERING, NameStyle()
+    )
+    counting = Fault()
+    run_due(jobs, FaultyStorage(MemoryStorage(), counting), last_minute)
+    at = counting.calls.index("publish")
+    with pytest.raises(Death):
+        run_due(jobs, FaultyStorage(storage, Fault(at=at, when="after")), last_minute)
+    assert recover(storage, jobs[0][0].stream, abandon=True).outcome == "void"
+    assert storage.open(f"cohorts/{taken}").read()
+    (retried,) = run_due(jobs, storage, last_minute + timedelta(seconds=30))
+    assert retried.result.record.synced_at == datetime(2026, 11, 24, tzinfo=UTC)
+    assert outcomes(jobs, storage, last_minute + timedelta(seconds=40)) == [NOT_DUE]
+    assert outcomes(jobs, storage, last_minute + gap) == [DONE]
+    assert outcomes(jobs, storage, last_minute + gap + timedelta(seconds=9)) == [NOT_DUE]

@@ -3,6 +3,7 @@
 from threading import Event, Thread
 
 import pytest
+from attrs import evolve
 from interleaving import calls_of, interrupted
 from syncs import (
     AT,
@@ -23,7 +24,15 @@ from syncs import (
     staged_objects,
 )
 
-from amplitude_cohort_s3 import MemoryStorage, forget, prune, read_head, read_history, recover
+from amplitude_cohort_s3 import (
+    MemoryStorage,
+    NameStyle,
+    forget,
+    prune,
+    read_head,
+    read_history,
+    recover,
+)
 from amplitude_cohort_s3.errors import (
     AccessDeniedError,
     CredentialsError,
@@ -36,6 +45,7 @@ from amplitude_cohort_s3.errors import (
     UnfinishedSyncError,
 )
 from amplitude_cohort_s3.history.findings import FindingKind
+from amplitude_cohort_s3.log.amendments import Amendment
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
 from amplitude_cohort_s3.testing.invariants import assert_invariants
 
@@ -301,3 +311,50 @@ def test_abandoned_pruning_deletes_nothing_more_and_can_be_run_again(storage):
     assert len(prune_with(storage).plan.files) == 9
     assert len(data_files(storage)) == 3
     assert read_history(storage, STREAM).verify() == ()
+
+
+def with_handle(file, text):
+    handle = dict.fromkeys(file.staged.handle, text)
+    return evolve(file, staged=evolve(file.staged, handle=handle))
+
+
+@pytest.mark.parametrize("text", ["", "..", "../../etc/passwd", "/", "\0", "a" * 32, "x" * 5000])
+@pytest.mark.parametrize("abandons", [False, True])
+def test_a_forged_handle_that_nobody_can_publish_does_not_stop_the_stream(storage, text, abandons):
+    run_sync(storage, OLD)
+    head = read_head(storage, STREAM).record
+    files = {t: with_handle(file, text) for t, file in head.files.items()}
+    name = {t: str(STREAM.name(AT + MINUTE, t, NameStyle())) for t in files}
+    for t, file in files.items():
+        key = f"cohorts/{name[t]}"
+        files[t] = evolve(file, key=key, staged=evolve(file.staged, key=key))
+    forged = evolve(
+        head, number=2, previous=head.ref, synced_at=AT + MINUTE, members_before=3, files=files
+    )
+    storage.create(forged.key, forged.to_bytes())
+    before = data_files(storage)
+    assert recover(storage, STREAM, abandon=abandons).outcome == "void"
+    assert data_files(storage) == before
+    run_sync(storage, NEW, AT + HOUR)
+    assert read_history(storage, STREAM).verify() == ()
+
+
+@pytest.mark.parametrize("text", ["", "..", "../../etc/passwd", "\0"])
+def test_a_forged_handle_of_an_amendment_replaces_nothing(storage, text):
+    run_sync(storage, OLD)
+    head = read_head(storage, STREAM).record
+    file = evolve(with_handle(head.files[ENTERING], text), rows=0)
+    forged = Amendment(
+        number=2,
+        previous=head.ref,
+        stream=STREAM,
+        requested_at=NOW,
+        purpose="forget",
+        replaced={file.key: file},
+        writer="x",
+    )
+    storage.create(forged.key, forged.to_bytes())
+    before = data_files(storage)
+    assert recover(storage, STREAM).outcome == "amended"
+    assert data_files(storage) == before
+    run_sync(storage, NEW, AT + HOUR)

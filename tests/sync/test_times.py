@@ -1,6 +1,6 @@
 """The time of a sync: given or chosen, rounded down, increasing, and near the clock."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import attrs
 import pandas as pd
@@ -35,6 +35,7 @@ from amplitude_cohort_s3 import (
     run_due,
 )
 from amplitude_cohort_s3.errors import (
+    ConfigurationError,
     SyncTimeError,
 )
 from amplitude_cohort_s3.policy import lifecycle_rules
@@ -186,4 +187,31 @@ def test_adopt_takes_the_time_of_a_clock_of_another_class(storage):
     for info in [*storage.list_objects("cohorts/_syncs/")]:
         storage.delete(info.key)
     assert type(adopt(storage, STREAM, clock=lambda: NANOSECONDS).record.requested_at) is datetime
+    assert_readable(storage)
+
+
+FIRST = datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))
+LAST = datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))
+
+
+@pytest.mark.parametrize("when", [FIRST, LAST], ids=["before the year 1", "after the year 9999"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda s, when: run_sync(s, NEW, when),
+        lambda s, when: run_due([(SYNC, NEW)], s, when),
+        lambda s, when: read_history(s, STREAM, since=when),
+        lambda s, when: read_history(s, STREAM, until=when),
+        lambda s, when: read_history(s, STREAM).members_at(when),
+        lambda s, when: plan_prune(s, STREAM, before=when),
+        lambda s, when: forget(s, STREAM, ["1"], clock=lambda: when),
+        lambda s, when: CohortFileName(1, "a", when, "existing"),
+        lambda s, when: SYNC.is_due(when, AT),
+    ],
+    ids=["sync", "run_due", "since", "until", "members_at", "prune", "forget", "name", "is_due"],
+)
+def test_a_moment_outside_the_years_of_utc_is_refused(storage, when, use):
+    run_sync(storage, OLD)
+    with pytest.raises(ConfigurationError, match="years go from 1 to 9999"):
+        use(storage, when)
     assert_readable(storage)

@@ -42,7 +42,9 @@ class Header:
     """Parts of the cell of an id column. Without them, a row is not a header again."""
 
     def __attrs_post_init__(self) -> None:
-        places = tuple(map(self.names.index, self.columns))
+        # Files with thousands of columns exist, so no column is searched for.
+        place_of = {name: place for place, name in reversed([*enumerate(self.names)])}
+        places = tuple(place_of[name] for name in self.columns)
         is_whole = len(places) == len(self.names)
         object.__setattr__(self, "places", None if is_whole else places)
         ids = [name for name in ID_COLUMNS if name in self.names]
@@ -65,16 +67,19 @@ class Header:
         return any(mark in data for mark in marks)
 
     def is_repeated_by(self, cells: Sequence[str]) -> bool:
-        """Return True if a row is a header again, perhaps with other properties or spellings.
+        """Return True if a row is a header again, perhaps with other spellings or in another order.
 
-        No user has an Amplitude id that is the name of the column. But a user id may be any
+        No user has an Amplitude id that is the name of a column. But a user id may be any
         text, so without Amplitude ids, all cells must be those of the header.
         """
         found = (cells[0].removeprefix("\ufeff"), *cells[1:])
         if "amplitude_id" not in self.names:
-            return found == self.cells
-        ids = [place for place, name in enumerate(self.names) if name in ID_COLUMNS]
-        return all(id_column(found[place]) == self.names[place] for place in ids)
+            return sorted(found) == sorted(self.cells)
+        named = {id_column(cell) for cell in found}
+        if not named.issuperset(name for name in self.names if name in ID_COLUMNS):
+            return False
+        cell = found[self.names.index("amplitude_id")]
+        return id_column(cell) is not None or cell in self.cells
 
 
 def read_header(

@@ -75,6 +75,7 @@ def check_present(required: Iterable[str], found: Collection[str]) -> None:
     Raises:
         MissingColumnsError: Columns are missing.
     """
-    missing = [column for column in required if column not in found]
+    present = set(found)
+    missing = [column for column in required if column not in present]
     if missing:
         raise MissingColumnsError(tuple(dict.fromkeys(missing)), found=tuple(found))

@@ -34,7 +34,7 @@ def _is_name(name: object) -> bool:
     return isinstance(name, str) and name != ""
 
 
-def _property_fault(name: str, earlier: Sequence[str]) -> str | None:
+def _property_fault(name: str, earlier: Collection[object]) -> str | None:
     """Return the fault of a property's column, or None."""
     for fault in kind_faults("a property's column", name, str):
         return fault
@@ -84,11 +84,13 @@ class RowSchema:
     header_style: Literal["documented", "api"] = "documented"
 
     def __attrs_post_init__(self) -> None:
-        faults = [
-            fault
-            for position, name in enumerate(self.properties)
-            if (fault := _property_fault(name, self.properties[:position])) is not None
-        ]
+        faults, earlier = list[str](), dict[str, None]()
+        for name in self.properties:
+            fault = _property_fault(name, earlier)
+            if fault is None:
+                earlier[name] = None
+            else:
+                faults.append(fault)
         are_named = len(self.names) == len(self.properties) and all(map(_is_name, self.names))
         if self.names != self.properties and not are_named:
             faults.append("names must have one name for each property")
@@ -211,7 +213,8 @@ class RowSchema:
         if names == self.columns:
             return LineReader(table.reader, None, self.key_index)
         self.check_columns(found, fill=fill)
-        positions = tuple(names.index(c) if c in found else len(names) for c in self.columns)
+        place_of = dict(zip(found, table.reader.header.places or range(len(names)), strict=True))
+        positions = tuple(place_of.get(c, len(names)) for c in self.columns)
         return LineReader(table.reader, positions, self.key_index)
 
     def check_columns(self, columns: Collection[str], *, fill: bool) -> None:

@@ -142,7 +142,7 @@ def read_foreign(source: CsvSource, key: str, work_dir: str | PathLike[str] | No
     Raises:
         MalformedCsvError: It is not valid CSV of a cohort, or lacks the column.
     """
-    columns = read_table(source.chunks(), canonical=source.canonical).columns
+    columns = source.read_table().columns
     if key not in columns:
         raise MalformedCsvError(1, f"no column is named {key!r}", file=source.file)
     schema = RowSchema(properties=[c for c in columns if c not in ID_COLUMNS], key=key)

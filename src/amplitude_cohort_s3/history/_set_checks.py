@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import groupby, repeat
 from operator import itemgetter
 
@@ -18,6 +18,7 @@ from ..format.reader import read_table
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
 from .findings import FindingKind
+from .member_rows import sides_by_key
 from .members import Members, needed_files
 from .replay import Replay
 
@@ -59,7 +60,7 @@ def compare_sets(
     of_entering, of_exiting = set[bool](), set[bool]()
     past = member_keys(replay, before) if comparable and before is not None else ()
     files = (sorted_keys(replay, sync, t) if t in sync.files else () for t in DiffType)
-    for sides in _sides_by_key(past, *files):
+    for sides in sides_by_key(past, *files):
         was_member, entered, exited, exists = (side in sides for side in range(4))
         is_member = (exists or (adds and entered)) and not (removes and exited)
         members += is_member
@@ -108,13 +109,6 @@ def _allowed_meanings(of_entering: set[bool], of_exiting: set[bool]) -> frozense
         for meaning in ExistingMeaning
         if of_entering <= {meaning.contains_entering} and of_exiting <= {meaning.contains_exiting}
     )
-
-
-def _sides_by_key(*sides: Iterable[bytes]) -> Iterator[list[int]]:
-    """Yield for each key the sides on which it appears; the keys of a side are in order."""
-    merged = heapq.merge(*(zip(keys, repeat(side)) for side, keys in enumerate(sides)))
-    for _, same_key in groupby(merged, key=itemgetter(0)):
-        yield [side for _, side in same_key]
 
 
 def sorted_keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from .._arguments import check_kind
 from .._display import counted, html_table
-from ..errors import CohortS3Error, NoSyncYetError
+from ..errors import CohortS3Error
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
@@ -21,7 +21,7 @@ from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
 from .replay import Replay
 from .stays import Stay
-from .sync_files import CHANGES, FAR_FUTURE, NO_SYNC
+from .sync_files import CHANGES
 from .tables import TableRow, ValueTable
 from .verification import verify
 
@@ -48,8 +48,16 @@ class CohortHistory(Replay, Sequence[BucketSync]):
     def __getitem__(self, index: int | slice, /) -> BucketSync | Sequence[BucketSync]:
         return self.syncs[index]
 
+    def __repr__(self) -> str:
+        # An empty history names the likely cause: most often the stream was mistyped.
+        cause = "" if self.syncs else f": {self.no_sync_yet()}"
+        return (
+            f"{type(self).__name__}(stream={self.stream!r}, syncs=<{len(self)}{cause}>, "
+            f"skipped=<{len(self.skipped)}>, match_by={self.match_by!r})"
+        )
+
     def _repr_html_(self) -> str:
-        summary = NO_SYNC
+        summary = str(self.no_sync_yet())
         if self.syncs:
             first, last = self.syncs[0].synced_at, self.syncs[-1].synced_at
             summary = f"{counted(len(self.syncs), 'sync')}, {first} to {last}"
@@ -217,7 +225,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             MissingExtraError: matplotlib is not installed.
         """
         if not self.syncs:
-            raise NoSyncYetError(FAR_FUTURE, None)
+            raise self.no_sync_yet()
         points = [(one.synced_at, one.members, one.entered, one.exited) for one in self.churn()]
         return plot_history(points, ax)
 

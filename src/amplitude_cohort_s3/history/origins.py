@@ -85,8 +85,9 @@ CADENCES = (timedelta(hours=1), timedelta(days=1))
 def numbers_on_schedule(times: Sequence[datetime]) -> frozenset[int]:
     """Return the syncs before which no other is missing, according to the times of all.
 
-    The time since the sync before is one of Amplitude's intervals, and not longer than
-    usual here. Any other time may be that of a sync that was lost.
+    The usual time between two syncs is one of Amplitude's intervals, and so is the time
+    since the sync before, which is not longer than usual. Any other time may be that of a
+    sync that was lost.
 
     >>> sorted(numbers_on_schedule([datetime(2026, 1, day) for day in (1, 2, 4, 5)]))
     [1, 3]
@@ -95,9 +96,13 @@ def numbers_on_schedule(times: Sequence[datetime]) -> frozenset[int]:
     [1, 2]
     """
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    longest = 1.5 * median_low(gaps) if gaps else timedelta()
+    usual = median_low(gaps) if gaps else timedelta()
+    if not _is_on_schedule(usual):
+        return frozenset()
     return frozenset(
-        number
-        for number, gap in enumerate(gaps, 1)
-        if gap <= longest and any(abs(gap - cadence) <= cadence / 10 for cadence in CADENCES)
+        number for number, gap in enumerate(gaps, 1) if gap <= 1.5 * usual and _is_on_schedule(gap)
     )
+
+
+def _is_on_schedule(gap: timedelta) -> bool:
+    return any(abs(gap - cadence) <= cadence / 10 for cadence in CADENCES)

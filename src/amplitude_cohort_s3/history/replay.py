@@ -16,7 +16,6 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import groupby, repeat
 from operator import itemgetter
 
 from attrs import evolve, field, frozen
@@ -27,6 +26,7 @@ from ..format.schema import RowSchema
 from ..log.listing import BucketSync
 from ..sources.protocol import CsvSource
 from ._external_sort import external_sort
+from ._links import contradicted_link, leads_here
 from .key_digests import KeyDigests, key_digests
 from .member_rows import KeyedRow
 from .members import Members, needed_files
@@ -70,7 +70,29 @@ class Replay(SyncFiles):
             trusted = self._on_schedule
             facts = [self._facts(number, trusted) for number in range(len(self.syncs))]
             self._known_origins.extend(origins_of(facts, begins_empty=self.has_known_start))
+            self._break_links(facts)
         return self._known_origins
+
+    def _break_links(self, facts: list[SyncFacts]) -> None:
+        """Find the members at each sync without links that the files contradict."""
+        try:
+            while number := contradicted_link(
+                self._known_origins, facts, self._member_keys, self._listed_keys
+            ):
+                facts[number] = evolve(facts[number], follows=False)
+                origins = origins_of(facts, begins_empty=self.has_known_start)
+                self._known_origins[:] = origins
+        except BaseException:
+            self._known_origins.clear()  # They are not known yet.
+            raise
+
+    def _member_keys(self, number: int) -> Iterator[bytes]:
+        return map(itemgetter(0), self._members(number, self._schema_of(())))
+
+    def _listed_keys(self, number: int, diff_type: DiffType) -> Iterator[bytes]:
+        if diff_type not in self.syncs[number].files:
+            return iter(())
+        return map(itemgetter(0), self._listed_rows(number, diff_type, self._schema_of(())))
 
     # --- Members -------------------------------------------------------------------------
 
@@ -245,20 +267,7 @@ class Replay(SyncFiles):
         before, now = self._key_digests(number - 1), self._key_digests(number)
         if before is not None and now is not None and before.members == now.before:
             return True
-        schema = self._schema_of(())
-        sides = (
-            self._members(number - 1, schema),
-            *(self._listed_rows(number, diff_type, schema) for diff_type in CHANGES),
-            self._members(number, schema),
-        )
-        merged = heapq.merge(
-            *(zip(map(itemgetter(0), side), repeat(n)) for n, side in enumerate(sides))
-        )
-        allowed = ([0, 3], [1, 3], [0, 2])  # Users who stayed, entered, and exited.
-        return all(
-            [side for _, side in same_key] in allowed
-            for _, same_key in groupby(merged, key=itemgetter(0))
-        )
+        return leads_here(number, self._member_keys, self._listed_keys)
 
     def _key_digests(self, number: int) -> KeyDigests | None:
         """Return the digests of a sync without a record; None if they can't be computed."""

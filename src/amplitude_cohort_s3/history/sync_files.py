@@ -32,16 +32,9 @@ CHANGES = {DiffType.ENTERING: ChangeKind.ENTERED, DiffType.EXITING: ChangeKind.E
 
 FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
-NO_SYNC = str(NoSyncYetError(FAR_FUTURE, None))
-"""Shown for an empty history: most often the stream was mistyped."""
-
 
 def _count(values: Sized) -> str:
     return f"<{len(values)}>"
-
-
-def _count_syncs(syncs: Sized) -> str:
-    return _count(syncs) if syncs else f"<0: {NO_SYNC}>"
 
 
 @frozen(kw_only=True)
@@ -59,7 +52,7 @@ class SyncFiles:
     """
 
     stream: CohortStream
-    syncs: tuple[BucketSync, ...] = field(repr=_count_syncs)
+    syncs: tuple[BucketSync, ...] = field(repr=_count)
     skipped: tuple[SkippedObject, ...] = field(default=(), repr=_count)
     match_by: str = "amplitude_id"
     window: Window = field(default=ALL_TIMES, repr=False)
@@ -176,8 +169,14 @@ class SyncFiles:
             hint = "Read it with an earlier since, that of the sync before or none"
             raise UnknownMembersError(instant, reason, hint)
         if index < 0:
-            raise NoSyncYetError(instant, self.syncs[0].synced_at if self.syncs else None)
+            raise self.no_sync_yet(instant)
         return index
+
+    def no_sync_yet(self, when: datetime = FAR_FUTURE) -> NoSyncYetError:
+        """Return the error of a time before the first sync, or of a history without syncs."""
+        first = self.syncs[0].synced_at if self.syncs else None
+        has_lists = any(DiffType.EXISTING in sync.files for sync in self._partial)
+        return NoSyncYetError(when, first, has_lists=has_lists)
 
     def _number(self, sync: BucketSync) -> int:
         number = bisect_left(self.syncs, sync.synced_at, key=lambda s: s.synced_at)

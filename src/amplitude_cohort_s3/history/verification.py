@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from attrs import evolve, frozen
 
 from .._display import counted
-from ..errors import LogError, NoSyncYetError, ObjectChangedError, RecordFormatError
+from ..errors import LogError, ObjectChangedError, RecordFormatError
 from ..format.columns import ID_COLUMNS
 from ..format.content import verified
 from ..format.filename import CohortFileName, DiffType
@@ -26,7 +26,7 @@ from ._set_checks import compare_sets, filled_faults, member_faults
 from .findings import Finding, FindingKind
 from .members import needed_files
 from .replay import Replay
-from .sync_files import CHANGES, FAR_FUTURE, Files
+from .sync_files import CHANGES, Files
 
 
 def verify(replay: Replay) -> tuple[Finding, ...]:
@@ -40,7 +40,7 @@ def verify(replay: Replay) -> tuple[Finding, ...]:
 
 def _findings(replay: Replay) -> tuple[Finding, ...]:
     if not (replay.log.newest or replay.syncs or replay.unpublished):
-        raise NoSyncYetError(FAR_FUTURE, None)
+        raise replay.no_sync_yet()
     log = check_log(replay.log)
     match_by = replay.match_by
     try:
@@ -108,16 +108,17 @@ class _Verification:
 
     def _unpublished_syncs(self) -> Iterator[Finding]:
         """Yield the syncs that are not part of the history, and the files that they left."""
-        partial = self.replay._partial  # noqa: SLF001 -- of this folder
+        # The fields are those of a class of this folder.
+        partial = self.replay._partial  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         visible = {sync.synced_at: sync.files for sync in (*self.replay.syncs, *partial)}
         unlogged = visible.keys() - self.log.published.keys()
         in_window = [r for r in self.log.unpublished if self.replay.window.contains(r.synced_at)]
         for record in in_window:
-            files = visible[record.synced_at] if record.synced_at in unlogged else {}
+            count = len(visible[record.synced_at]) if record.synced_at in unlogged else 0
             is_void = record.number <= self.replay.log.last_ended
-            if files or not is_void:
+            if count or not is_void:
                 kind = FindingKind.LEFTOVER if is_void else FindingKind.IN_DOUBT
-                yield Finding(kind=kind, synced_at=record.synced_at, count=len(files))
+                yield Finding(kind=kind, synced_at=record.synced_at, count=count)
         incomplete = {sync.synced_at for sync in partial}
         covered = self.log.covers_from
         for when in unlogged - {record.synced_at for record in self.log.unpublished}:
@@ -226,7 +227,7 @@ class _Verification:
         if facts.rows != file.rows:
             rows = f"{counted(facts.rows, 'row')}, {file.rows:,} recorded"
             faults.append((FindingKind.EDITED_FILE, 1, rows))
-        open_object = self.replay._open  # noqa: SLF001 -- of this folder
+        open_object = self.replay._open  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         differences = list(stored_faults(info, file, open_object))
         if file.parts:
             differences += part_faults(source.chunks(), file.parts)

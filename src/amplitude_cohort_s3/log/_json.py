@@ -94,7 +94,7 @@ def count(value: object) -> int:
 
 def filled_counts(value: Mapping[str, Any], properties: Iterable[str]) -> Mapping[str, int]:
     """Return the counts of values by property, in the order of the properties."""
-    if value.keys() != {*properties}:
+    if set(value) != {*properties}:
         msg = "it counts the values of other properties"
         raise ValueError(msg)
     return {name: count(value[name]) for name in properties}

@@ -147,6 +147,7 @@ def prune(
         NaiveDatetimeError: ``before`` has no time zone.
         ConcurrentSyncError, UnfinishedSyncError: Syncs came first at each of several attempts;
             nothing is deleted. Run it again.
+        HeadFilesMissingError: The newest sync has lost files; nothing is deleted.
         RecordFormatError: The log can't be read, or contradicts itself.
         LogLimitError: There are more files than one entry of the log can name; nothing is
             deleted. Prune to an earlier time first.

@@ -8,7 +8,7 @@ the files from here on, so that nothing else needs to know the names.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain, count
-from typing import Any
+from typing import Any, Self
 
 from attrs import evolve
 
@@ -141,6 +141,13 @@ class _Renamed(tuple[Any, ...]):  # noqa: SLOT001 -- a tuple with slots has no a
 
     _fields: tuple[Any, ...] = ()
 
+    @classmethod
+    def of(cls, fields: tuple[Any, ...], cells: Iterable[Any]) -> Self:
+        """Return the cells with these names."""
+        row = cls(cells)
+        row._fields = fields
+        return row
+
 
 def _by_header(schema: RowSchema, member: MemberLike, number: int) -> MemberLike:
     named = named_cells(member)
@@ -156,9 +163,7 @@ def _by_header(schema: RowSchema, member: MemberLike, number: int) -> MemberLike
         raise evolve(error, line=number) from None
     except InvalidCellError as error:
         raise evolve(error, lines=(number,)) from None
-    row = _Renamed(cells[place] for place in places)
-    row._fields = new_fields
-    return row
+    return _Renamed.of(new_fields, (cells[place] for place in places))
 
 
 @lru_cache(maxsize=1 << 10)

@@ -99,7 +99,7 @@ class CsvSource:
             raise
 
     def read_table(self) -> Table:
-        """Read the header: see :func:`~amplitude_cohort_s3.format.reader.read_table`.
+        """Read the header, and return the file as a table of blocks.
 
         If a property's header is repeated and the source can be read again, it is read
         once more: properties whose values are all equal count once.

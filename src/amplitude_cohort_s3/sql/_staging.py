@@ -115,6 +115,7 @@ class StagedRows:
         driver: Any = connection.connection.driver_connection
         view = f"{self._table.name}_rows"
         driver.register(view, table)
+        rows = 0
         try:
             command = f"INSERT INTO {self._table.name} SELECT * FROM {view}"
             rows = connection.exec_driver_sql(command).rowcount

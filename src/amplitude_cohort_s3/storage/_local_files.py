@@ -76,9 +76,11 @@ class FlushedFolders:
                 self._check_root()
             self.make(folder.parent, flush=flush)
             try:
-                folder.mkdir(exist_ok=True)
+                folder.mkdir()
             except FileExistsError:
-                raise NotADirectoryError(folder) from None
+                # Otherwise another process made the folder, and may have removed it by now.
+                if _is_no_folder(folder):
+                    raise NotADirectoryError(folder) from None
             self._flushed.discard(folder)
         if flush and folder not in self._flushed:
             if self._root in folder.parents:
@@ -130,6 +132,21 @@ def modified_at(status: os.stat_result) -> datetime | None:
         return datetime.fromtimestamp(status.st_mtime, UTC)
     except (OSError, OverflowError, ValueError):
         return None
+
+
+def _is_no_folder(path: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return is_symlink(path)
+
+
+def sync_nearest_folder(path: Path) -> None:
+    """Flush the folder of a path or, if another process has removed it, the next one above."""
+    for folder in path.parents:
+        with contextlib.suppress(FileNotFoundError):
+            sync_folder(folder)
+            return
 
 
 def default_mode(folder: Path) -> int:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .._bytes import Hashed
-from ..errors import FileAccessError, InvalidKeyError
+from ..errors import FileAccessError, InvalidKeyError, StagedGoneError
 from ._local_checks import (
     check_hard_links,
     check_same_file_system,
@@ -19,6 +19,7 @@ from ._local_checks import (
 )
 from ._local_files import (
     FlushedFolders,
+    access_error,
     default_mode,
     is_symlink,
     modified_at,
@@ -37,7 +38,8 @@ STAGING_FOLDER = ".amplitude_cohort_s3"
 """The folder of the staged files, below the root. No listing shows it."""
 
 _NAME_LENGTH = 32
-_TRIES = 100
+TRIES = 100
+"""The attempts to write a file, whose folder or itself other processes remove meanwhile."""
 _STAGED_NAME = re.compile(rf"[0-9a-f]{{{_NAME_LENGTH}}}")
 
 
@@ -100,6 +102,9 @@ class StagingArea:
             target: The path under which the file is published later.
             chunks: The bytes.
             private: If only this account may read it.
+
+        Raises:
+            StagedGoneError: Another process discarded the file while it was written.
         """
         path = self._folder_of(key) / uuid.uuid4().hex
         # After a power cut, nobody looks for a file that is not private by its staged name.
@@ -115,8 +120,12 @@ class StagingArea:
                 os.fsync(descriptor)
             if private:
                 sync_folder(path.parent)
-        except BaseException:
+        except BaseException as error:
+            # The chunks may also come from a file that does not exist.
+            gone = isinstance(error, FileNotFoundError) and status_of(path) is None
             self.remove(path)
+            if gone:
+                raise StagedGoneError(key) from None
             raise
         return path, content
 
@@ -139,14 +148,30 @@ class StagingArea:
 
     def remove(self, path: Path) -> None:
         """Remove a staged file, if it is there."""
-        path.unlink(missing_ok=True)
+        _unlink(path)
         self.remove_empty_folders(path)
 
-    def remove_empty_folders(self, path: Path) -> None:
-        """Remove the folders of a staged file that are empty."""
+    def remove_published(self, path: Path) -> None:
+        """Remove the staged name of a published file, and flush that to the disk.
+
+        After a power cut, the name would lead to the rows that were published, also if
+        ``prune`` has removed the file since.
+        """
+        _unlink(path)
+        left = self.remove_empty_folders(path)
+        while left != self._folder.parent:
+            # Also if another process has removed the folder meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                sync_folder(left)
+                return
+            left = left.parent
+
+    def remove_empty_folders(self, path: Path) -> Path:
+        """Remove the folders of a staged file that are empty; return the first that is left."""
         for folder in path.parents:
             if folder == self._folder or not self._folders.remove_if_empty(folder):
-                return
+                return folder
+        raise AssertionError  # The staging folder is one of the parents.
 
     def _folder_of(self, key: str) -> Path:
         """Return the folder of what is staged for a key."""
@@ -168,7 +193,7 @@ class StagingArea:
 
     def _create(self, path: Path, target: Path, key: str, *, flush: bool) -> int:
         """Create an empty file that only this account can read, and return its descriptor."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             # FileNotFoundError: another process has removed the folder, because it was empty.
             with contextlib.suppress(FileNotFoundError), translated(path, key):
                 self._folders.make(path.parent, flush=flush)
@@ -191,3 +216,10 @@ class StagingArea:
         check_spelling(path, self._folder, key)
         if self._ignores_case:
             check_spelling(target, self._folder.parent, key)
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except PermissionError:  # For example another account's file in a folder with a sticky bit.
+        raise access_error(path) from None

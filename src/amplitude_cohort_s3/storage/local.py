@@ -23,12 +23,13 @@ from ._local_files import (
     no_such_names,
     status_of,
     sync_folder,
+    sync_nearest_folder,
     translated,
     walk,
 )
 from ._local_names import encode_segment
 from ._local_root import Root, root_path
-from ._local_staging import STAGING_FOLDER, StagingArea
+from ._local_staging import STAGING_FOLDER, TRIES, StagingArea
 from .keys import check_key
 from .protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
 
@@ -103,12 +104,23 @@ class LocalStorage(ComposeByReading):
 
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
         path = self._path(key)
+        for _ in range(TRIES):
+            # ``forget`` and ``clean_up`` of other processes discard what they find staged.
+            with contextlib.suppress(StagedGoneError):
+                return self._create(key, path, data)
+        raise StagedGoneError(key)
+
+    def _create(self, key: str, path: Path, data: bytes) -> ObjectInfo:
         temporary, _ = self._staging.write(key, path, [data], private=False)
         try:
             self._link(temporary, path, key)
         except ObjectExistsError:
             if not self._has_bytes(key, data):
                 raise
+        except FileNotFoundError:
+            if status_of(temporary) is None:
+                raise StagedGoneError(key) from None
+            raise
         finally:
             self._staging.remove(temporary)
         # Also if another writer made the link: it may have died before the flush.
@@ -161,17 +173,15 @@ class LocalStorage(ComposeByReading):
                 raise ObjectExistsError(staged.key) from None
         # Also if another writer made the link: it may have died before the flush.
         sync_folder(path.parent)
-        self._staging.remove(temporary)
+        self._staging.remove_published(temporary)
         return _info(staged.key, path, path.lstat())
 
     def discard(self, staged: StagedObject, /) -> None:
         temporary = self._staging.path_of(staged)
-        folder = temporary.parent
         with translated(temporary, staged.key, source=temporary):
             temporary.unlink(missing_ok=True)
             # Also if it was gone: another process may have died before it flushed that.
-            if status_of(folder) is not None:
-                sync_folder(folder)
+            sync_nearest_folder(temporary)
         self._staging.remove_empty_folders(temporary)
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
@@ -186,7 +196,7 @@ class LocalStorage(ComposeByReading):
                 raise StagedGoneError(staged.key) from None
         sync_folder(path.parent)
         # If both names are links to one file already, replace() does nothing.
-        self._staging.remove(temporary)
+        self._staging.remove_published(temporary)
         return _info(staged.key, path, path.lstat())
 
     def delete(self, key: str, /) -> None:

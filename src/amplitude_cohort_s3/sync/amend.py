@@ -1,12 +1,20 @@
 """Recording an amendment and carrying it out."""
 
-from ..errors import ConcurrentSyncError, LogLimitError, RecordFormatError
+from functools import partial
+
+from ..errors import (
+    ConcurrentSyncError,
+    HeadFilesMissingError,
+    LogLimitError,
+    RecordFormatError,
+)
 from ..log.amendment_rules import check_amendment
 from ..log.amendments import Amendment
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.sync_log import MAX_ENTRY_BYTES, SyncLog
-from .commit_protocol import carry_out, create_record, outcome_of, replacement
+from .commit_protocol import carry_out, check_files, outcome_of, replacement
+from .decision import create_or_discard
 
 
 def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outcome:
@@ -19,13 +27,15 @@ def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outco
 
     Raises:
         RecordFormatError: The log contradicts itself, so that no amendment can follow it.
+        HeadFilesMissingError: Files are to be deleted, and the head lacks files.
         ConcurrentSyncError: A sync or another amendment came first; nothing is changed.
         LogLimitError: The amendment is larger than an entry of the log may be.
         MissingCapabilityError: The storage can't replace or delete.
         UnknownOutcomeError: The storage did not answer a write; run it again.
     """
+    discard = partial(_discard, location, amendment)
     if len(amendment.to_bytes()) > MAX_ENTRY_BYTES:
-        _discard(location, amendment)
+        discard()
         files = len(amendment.replaced) + len(amendment.removed)
         raise LogLimitError(
             f"it would name {files:,} files, more than one entry can contain; nothing was changed",
@@ -34,12 +44,13 @@ def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outco
     try:
         # Whoever recovers it checks it too; an entry that breaks a rule would never be ended.
         check_amendment(amendment, log)
-    except RecordFormatError:
-        _discard(location, amendment)
+        check_files(location, amendment)
+    except (RecordFormatError, HeadFilesMissingError):
+        discard()
         raise
-    if (other := create_record(location, amendment)) is not None:
+    if (other := create_or_discard(location, amendment, discard)) is not None:
         outcome_of(location, other)
-        _discard(location, amendment)
+        discard()
         raise ConcurrentSyncError(other.key, other.synced_at)
     return carry_out(location, amendment)
 

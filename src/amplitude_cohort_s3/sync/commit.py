@@ -1,6 +1,5 @@
 """Committing a planned sync: the writer's side of the commit protocol."""
 
-import errno
 import uuid
 from contextlib import ExitStack
 from typing import Any
@@ -13,16 +12,14 @@ from ..diff.protocol import StageableDiff
 from ..errors import (
     CohortS3Error,
     ConcurrentSyncError,
-    RetryableError,
-    StorageError,
     SyncVoidError,
 )
 from ..format.filename import DiffType
-from ..log.amendments import LogRecord
 from ..log.location import StreamLocation
 from ..log.records import SyncRecord
 from ..storage.protocol import StagedObject, Storage
-from .commit_protocol import carry_out, create_record, outcome_of
+from .commit_protocol import carry_out, outcome_of
+from .decision import create_or_discard
 from .leftovers import discard_old_leftovers
 from .plan import SyncPlan, check_bucket
 
@@ -135,7 +132,7 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
         record = plan.record(number=plan.number, staged=staged, writer=uuid.uuid4().hex)
         # From here on the record may exist, and then the staged files must not be discarded.
         undecided = discarding.pop_all()
-    while (other := _create_or_discard(location, record, undecided)) is not None:
+    while (other := create_or_discard(location, record, undecided.close)) is not None:
         outcome = outcome_of(location, other)
         if not outcome.published and (outcome.head and outcome.head.ref) == plan.previous:
             # The other sync is void, so the next number continues the same head.
@@ -157,22 +154,3 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
         message = None if refusal is None else str(refusal)
         raise SyncVoidError(record.key, record.synced_at, message) from refusal
     return SyncResult(record=record, ignored_columns=plan.ignored_columns)
-
-
-def _create_or_discard(
-    location: StreamLocation, record: SyncRecord, staged: ExitStack
-) -> LogRecord | None:
-    """Create a record: see ``create_record``. Discard what is staged if it certainly failed."""
-    try:
-        return create_record(location, record)
-    except (StorageError, OSError) as error:
-        if _is_certain(error):
-            staged.close()
-        raise
-
-
-def _is_certain(error: StorageError | OSError) -> bool:
-    """Return whether a write that failed with this error has certainly not happened."""
-    if isinstance(error, StorageError):
-        return not isinstance(error, RetryableError)
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)

@@ -31,13 +31,17 @@ exist.
 
 An amendment (see ``Amendment``) is an entry of the log too. It gets a number like a sync, so
 that an amendment and a sync can't interfere, and is finished in the same way. It overwrites
-and deletes files, so each process checks it against the log before it carries it out.
+and deletes files, so each process checks it against the log before it carries it out. The log
+alone is not enough: whoever may add to it can add a head too. So nothing is deleted unless the
+files of the head are there.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from ..errors import (
     CohortS3Error,
+    HeadFilesMissingError,
     InvalidKeyError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -56,6 +60,7 @@ from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import SyncLog, read_outcome, read_record
 from ..storage.capabilities import require_delete, require_replace
 from ..storage.protocol import StagedObject, StagedState, Storage
+from .head import visible_files
 
 
 def _ignore(_: CohortS3Error) -> None:
@@ -106,8 +111,10 @@ def finish(location: StreamLocation, record: LogRecord) -> Outcome:
     Raises:
         RecordFormatError: The record does not continue the head of the log, or it is an
             amendment that no process of this library makes.
+        HeadFilesMissingError: The head, without which a prune deletes nothing, lacks files.
     """
     _check(location, record)
+    check_files(location, record)
     _make_durable(location, record)
     return carry_out(location, record)
 
@@ -197,7 +204,9 @@ def _revoke(storage: Storage, staged: list[StagedObject]) -> bool:
     From here on nobody can publish the rest. So this comes before the sync is called void.
     """
     for s in staged:
-        storage.discard(s)
+        # A handle that the storage can't have made, in a forged record, has nothing to revoke.
+        with suppress(InvalidKeyError):
+            storage.discard(s)
     return all(_state(storage, s) is StagedState.PUBLISHED for s in staged)
 
 
@@ -302,3 +311,22 @@ def _check(location: StreamLocation, record: LogRecord) -> None:
         raise RecordFormatError(record.key, "it names another head than the log has before it")
     if head is not None and record.synced_at <= head.synced_at:
         raise RecordFormatError(record.key, "it is not newer than the head before it")
+
+
+def check_files(location: StreamLocation, record: LogRecord) -> None:
+    """Raise unless the files are there without which a record must not be carried out.
+
+    A prune deletes what is older than the head, and an adopted sync has nothing to publish. The
+    head of either may be a claim of the log only.
+
+    Raises:
+        HeadFilesMissingError: Files of this head are not visible.
+    """
+    head: SyncRecord | None = None
+    if isinstance(record, SyncRecord):
+        head = record if record.adopted else None
+    elif record.removed:
+        head = _log_before(location, record).head
+    missing = set[str]() if head is None else head.keys - visible_files(location, head).keys()
+    if missing:
+        raise HeadFilesMissingError(tuple(sorted(missing)))

@@ -118,7 +118,7 @@ def read_state(location: StreamLocation, finish: Callable[[LogRecord], Outcome])
         if found.unfinished is not None:
             log = found.with_outcome(finish(found.unfinished))
         record = log.head
-        visible = _visible_files(location, record)
+        visible = visible_files(location, record)
         expected = set[str]() if record is None else record.keys
         missing = expected - visible.keys()
         if record is not None and record.number > found.last_ended:
@@ -156,7 +156,7 @@ def _unlogged(log: SyncLog, keys: set[str]) -> set[str]:
     return keys
 
 
-def _visible_files(location: StreamLocation, record: SyncRecord | None) -> dict[str, datetime]:
+def visible_files(location: StreamLocation, record: SyncRecord | None) -> dict[str, datetime]:
     """Return the times of the stream's visible files from a record's time on, by their keys."""
     start_after = None
     if record is not None:

@@ -80,6 +80,11 @@ def rebuild_history(
         raise ConfigurationError("rebuild_history", (fault,))
     history = read_location(location, match_by=sync.schema.key, work_dir=work_dir)
     members = {one.synced_at: history.members_at(one) for one in history}
+    keys = {
+        one.synced_at: one.files[DiffType.EXISTING].key
+        for one in (*history, *history.unpublished)
+        if DiffType.EXISTING in one.files
+    }
     for lone in history.unpublished:
         if DiffType.EXISTING in lone.files and lone.state is SyncState.INCOMPLETE:
             source = object_source(lone.files[DiffType.EXISTING].key, storage.open)
@@ -95,7 +100,7 @@ def rebuild_history(
     return [
         sync_cohort(
             sync,
-            _with_columns(members[synced_at], sync.schema),
+            _with_columns(members[synced_at], sync.schema, keys.get(synced_at)),
             target,
             synced_at=synced_at,
             max_exits=sys.maxsize,
@@ -107,7 +112,12 @@ def rebuild_history(
     ]
 
 
-def _with_columns(members: Members, schema: RowSchema) -> CsvSource:
-    """Return members in the columns of a schema; a column that they lack is empty."""
+def _with_columns(members: Members, schema: RowSchema, key: str | None) -> CsvSource:
+    """Return members in the columns of a schema; a column that they lack is empty.
+
+    Errors about a value name the list, and count the members in the order of their keys.
+    """
     found = members.csv_source(schema)
-    return CsvSource(chunks=lambda: schema.encode(found.rows_of(schema, fill=True)))
+    return CsvSource(
+        chunks=lambda: schema.encode(found.rows_of(schema, fill=True)), unit="row", file=key
+    )

@@ -57,6 +57,7 @@ def recover(
 
     Raises:
         RecordFormatError: The log can't be read, or its newest entry breaks a rule.
+        HeadFilesMissingError: A prune was begun, and the newest sync has lost files since.
         AccessDeniedError, CredentialsError: The storage refuses the caller.
         UnknownOutcomeError: The storage did not answer a write; run it again.
         MissingCapabilityError: ``forget`` or ``prune`` was begun, which this storage can't finish.

@@ -223,7 +223,7 @@ def run_due(
         # thousands of streams may share one folder.
         log = location.read_log()
         ended = None if log.is_unfinished else log.head
-        if ended is not None and not sync.is_due(ended.synced_at, present()):
+        if ended is not None and not sync.is_due(_begun(ended), present()):
             return JobResult(sync=sync, outcome=JobOutcome.NOT_DUE)
         head = read_state(location, partial(predict if dry_run else finish, location)).head
         outcome = due_outcome(sync, members, None if head is None else head.record, present())
@@ -258,6 +258,14 @@ def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:
     return job
 
 
+def _begun(record: SyncRecord) -> datetime:
+    """Return the time that determines the hour and day of a sync.
+
+    A sync whose minute is taken gets a later time, which can be in the next hour or day.
+    """
+    return min(record.synced_at, record.requested_at)
+
+
 def due_outcome(
     sync: CohortSync, members: JobMembers, newest: SyncRecord | None, now: datetime
 ) -> JobOutcome:
@@ -269,7 +277,7 @@ def due_outcome(
         newest: The record of its newest sync, or None before the first.
         now: The present, in the time zone that determines the days.
     """
-    if not sync.is_due(None if newest is None else newest.synced_at, now):
+    if not sync.is_due(None if newest is None else _begun(newest), now):
         return JobOutcome.NOT_DUE
     if (
         newest is not None

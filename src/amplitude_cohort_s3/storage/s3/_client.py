@@ -118,10 +118,11 @@ def _with_new_connections(client: Any) -> Any:
     endpoint = client._endpoint  # noqa: SLF001 -- closing the connections could wait for a lock
     old: Any = endpoint.http_session
     if isinstance(endpoint.http_session, URLLib3Session):
-        new = URLLib3Session.__new__(type(old))
+        cls: Any = old.__class__
+        new: Any = cls.__new__(cls)
         manager = PoolManager(**old._get_pool_manager_kwargs())  # noqa: SLF001
         manager.pool_classes_by_scheme = old._pool_classes_by_scheme  # noqa: SLF001
-        vars(new).update({**vars(old), "_manager": manager, "_proxy_managers": {}})
+        new.__dict__.update(old.__dict__, _manager=manager, _proxy_managers={})
         endpoint.http_session = new
     else:
         client.close()

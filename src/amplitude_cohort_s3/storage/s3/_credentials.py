@@ -50,8 +50,14 @@ _REACHABLE_LATER = (
     botocore.MetadataRetrievalError,
 )
 
-_THROTTLED = {"RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException"}
-_THROTTLED |= {"IDPCommunicationError", "TooManyRequestsException"}
+_THROTTLED = {
+    "IDPCommunicationError",
+    "RequestLimitExceeded",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+}
 
 _RETRY = "Check the network, or run the same again later"
 _SETTINGS = "Repair ~/.aws/config and the AWS_ variables of the environment, or set AWS_PROFILE"
@@ -88,6 +94,8 @@ def credentials_error(error: BaseException) -> CredentialsError | None:
         case OSError() if error.filename is not None:
             details = f"{str(error.filename)!r} can't be read"
             return CredentialsError(reason, details=details, hint=_SETTINGS)
+        case _:
+            pass
     if isinstance(error, _ABOUT_SETTINGS):
         details = str(error).strip().rstrip(".").replace("\n", " ")
         hint = _SETTINGS

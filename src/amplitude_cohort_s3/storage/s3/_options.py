@@ -113,10 +113,11 @@ class S3Options:
         owner = self.expected_bucket_owner
         if isinstance(owner, str) and owner and not re.fullmatch(r"[0-9]{12}", owner):
             yield f"expected_bucket_owner must be an account id of 12 digits, not {owner!r}"
-        if isinstance(self.bucket, str):
-            yield from _bucket_faults(self.bucket)
+        bucket: Any = self.bucket
+        if isinstance(bucket, str):
+            yield from _bucket_faults(bucket)
             if isinstance(self.endpoint_url, str):
-                yield from _endpoint_faults(self.endpoint_url, self.bucket)
+                yield from _endpoint_faults(self.endpoint_url, bucket)
         yield from _request_faults(self.request_options, self.kms_key_id)
 
     def _number_faults(self) -> Iterator[str]:
@@ -200,12 +201,11 @@ def _endpoint_faults(endpoint_url: str, bucket: str) -> Iterator[str]:
         yield f"endpoint_url begins with the bucket {bucket!r}: leave it out there"
 
 
-def _request_faults(options: object, kms_key_id: str | None) -> Iterator[str]:
+def _request_faults(given: Any, kms_key_id: str | None) -> Iterator[str]:
     """Yield the faults of ``request_options``. No value is shown, as one may be a key."""
-    if not isinstance(options, Mapping):
-        yield f"request_options must be a mapping, not {type(options).__name__}"
+    if not hasattr(given, "items"):
+        yield f"request_options must be a mapping, not {type(given).__name__}"
         return
-    given: Mapping[Any, Any] = options
     for name, value in given.items():
         if name not in REQUEST_OPTIONS:
             yield f"request_options can't contain {name!r}: it has {', '.join(REQUEST_OPTIONS)}"

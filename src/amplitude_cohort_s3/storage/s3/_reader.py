@@ -86,10 +86,11 @@ class ObjectReader(io.RawIOBase):
             if self._body is None and self._size is not None and self._position >= self._size:
                 return 0
             skip = self._continue() if self._body is None else 0
+            body: Any = self._body
             try:
-                while skip and (skipped := len(self._body.read(min(skip, BUFFER_BYTES)))):
+                while skip and (skipped := len(body.read(min(skip, BUFFER_BYTES)))):
                     skip -= skipped
-                data = self._body.read(min(len(view), BUFFER_BYTES))
+                data = body.read(min(len(view), BUFFER_BYTES))
             except FlexibleChecksumError as error:
                 # The caller has these bytes already, so reading again can't repair them.
                 raise ObjectChangedError(self._key) from error

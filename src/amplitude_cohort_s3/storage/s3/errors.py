@@ -303,7 +303,7 @@ def _foreign_page(error: botocore.ClientError) -> str | None:
     if code and not code.isdecimal():
         return None
     if 300 <= status < 400 and _region_of_bucket(error) is None:  # noqa: PLR2004
-        location = urlsplit(_metadata(error).get("HTTPHeaders", {}).get("location", ""))
+        location = urlsplit(str(_metadata(error).get("HTTPHeaders", {}).get("location", "")))
         # The rest of the address may contain a secret.
         to = f" to {location.scheme}://{location.hostname}" if location.hostname else ""
         return f"it redirects{to} (HTTP {status})"

@@ -299,7 +299,8 @@ class S3Storage:
 
 def requests_of(storage: S3Storage) -> Bucket:
     """Return the requests that a storage sends, with its client and its options."""
-    return storage._bucket  # noqa: SLF001 -- in its own module
+    # In its own module.
+    return storage._bucket  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 def _open_bucket(options: S3Options, client: Any, session: boto3.Session | None) -> Bucket:

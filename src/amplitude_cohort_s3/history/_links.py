@@ -1,0 +1,72 @@
+"""Checks that a sync follows the one before it, without a log.
+
+A sync of which all files are lost leaves no trace in a listing. But the changes of a sync
+contradict the members around it if another sync was between them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ..errors import CompressionError, MalformedCsvError, MissingColumnsError
+from ..format.filename import DiffType
+from .member_rows import sides_by_key
+from .origins import Origin, SyncFacts
+from .sync_files import CHANGES
+
+MembersAt = Callable[[int], Iterable[bytes]]
+"""A function that returns the keys of the members at a sync, in order."""
+
+ChangesAt = Callable[[int, DiffType], Iterable[bytes]]
+"""A function that returns the keys in a file of changes, in order; empty if it is missing."""
+
+Allowed = set[tuple[int, ...]]
+"""The combinations of sides on which a user may be."""
+
+_LEADS: Allowed = {(0, 3), (1, 3), (0, 2)}
+"""The sides of users who stayed, entered and exited: before, entering, exiting, now."""
+
+_LED: Allowed = {(0,), (0, 1), (2,)}
+"""The same with the sides: now, entering, exiting."""
+
+_WILL_LEAD: Allowed = {(0,), (1,), (0, 2)}
+"""The same with the sides: before, entering, exiting."""
+
+
+def leads_here(number: int, members: MembersAt, changes: ChangesAt) -> bool:
+    """Return True if the changes lead from the members at the sync before to those here."""
+    listed = (changes(number, diff_type) for diff_type in CHANGES)
+    return _has_only(_LEADS, members(number - 1), *listed, members(number))
+
+
+def contradicted_link(
+    origins: Sequence[Origin], facts: Sequence[SyncFacts], members: MembersAt, changes: ChangesAt
+) -> int | None:
+    """Return a sync that does not follow the one before it; None if nothing shows that.
+
+    Only syncs are compared whose members are replayed from those of a neighbour, while
+    neither the log nor the schedule shows that no sync between the two is missing.
+
+    Args:
+        origins: The source of the members at each sync, according to the facts.
+        facts: The facts of each sync.
+        members: The members according to these origins.
+        changes: The users in the files of changes.
+    """
+    for number, origin in enumerate(origins):
+        if origin not in (Origin.EARLIER, Origin.LATER):
+            continue
+        link = number + (origin is Origin.LATER)
+        if not link or facts[link].surely:
+            continue
+        allowed = _LED if origin is Origin.LATER else _WILL_LEAD
+        near = number if origin is Origin.LATER else number - 1
+        try:
+            listed = [changes(number, diff_type) for diff_type in CHANGES]
+            if not _has_only(allowed, members(near), *listed):
+                return link
+        except (CompressionError, MalformedCsvError, MissingColumnsError):
+            pass  # Whoever needs this file raises the error.
+    return None
+
+
+def _has_only(allowed: Allowed, *sides: Iterable[bytes]) -> bool:
+    return all(found in allowed for found in sides_by_key(*sides))
