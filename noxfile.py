@@ -84,10 +84,14 @@ _NEED_MORE = {
     "tests/history/test_tables.py",
     "tests/history/test_windows.py",
     "tests/log/test_record_schema.py",
+    "tests/settings/test_cadence.py",
     "tests/sources/test_arrow.py",
     "tests/sources/test_cells.py",
     "tests/sources/test_files.py",
+    "tests/sources/test_float_ids.py",
+    "tests/sources/test_names.py",
     "tests/sources/test_open_files.py",
+    "tests/sync/test_times.py",
 }
 _UNITS = sorted(
     {
