@@ -1,4 +1,7 @@
-"""The default engine: the contract with ranges of several sizes, workers, and cleaning up."""
+"""The default engine in Python: the contract with ranges of several sizes.
+
+Workers and cleaning up are tested with the kernel too.
+"""
 
 import errno
 import os
@@ -35,12 +38,14 @@ SCHEMA = RowSchema(properties=("plan", "city"))
 TINY = PartitionEngine(range_bytes=2000, batch_bytes=6000)
 
 
+@pytest.mark.usefixtures("without_kernel")
 class TestDefault(DiffEngineContract):
     @pytest.fixture
     def engine(self):
         return PartitionEngine()
 
 
+@pytest.mark.usefixtures("without_kernel")
 class TestTinyRanges(DiffEngineContract):
     """Small input takes the same way as large input does with the default ranges."""
 
@@ -49,6 +54,7 @@ class TestTinyRanges(DiffEngineContract):
         return TINY
 
 
+@pytest.mark.usefixtures("without_kernel")
 class TestOneRowAtATime(DiffEngineContract):
     """Ranges of one or two rows, in the tests that use hypothesis."""
 
@@ -74,6 +80,7 @@ def files_of(engine, previous, current, existing=ExistingMeaning.MEMBERS):
 # --- Workers -------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("each_implementation")
 @pytest.mark.parametrize(
     ("canonical", "existing"), list(zip([True, False, True], ExistingMeaning, strict=True))
 )
@@ -87,6 +94,7 @@ def test_workers_do_not_change_the_result(canonical, existing):
     assert other.members_sha256 == report.members_sha256
 
 
+@pytest.mark.usefixtures("each_implementation")
 def test_an_error_in_a_worker_is_raised_in_the_caller():
     rows = [*sample_rows(9000), ("1", "other", "", "")]
     engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=200_000)
@@ -117,6 +125,7 @@ runner.join()
 """
 
 
+@pytest.mark.usefixtures("each_implementation")
 @pytest.mark.parametrize("given", ["file", "stdin"])
 @pytest.mark.parametrize(
     ("module", "start"),
@@ -171,6 +180,7 @@ def test_two_different_keys_are_split_into_two_ranges(keys, count):
         assert ranges.splitters[-1] <= distinct[-1]
 
 
+@pytest.mark.usefixtures("each_implementation")
 def test_many_equal_rows_are_one_member():
     line = b"1,ann,free,Rome\n"
     source = csv_source(SCHEMA.header_line + line * 20_000 + b"2,bob,,\n")
@@ -178,6 +188,7 @@ def test_many_equal_rows_are_one_member():
     assert (report.members_now, report.collapsed) == (2, 19_999)
 
 
+@pytest.mark.usefixtures("each_implementation")
 def test_a_range_that_nearly_all_members_left_is_cut():
     rows = sample_rows(5000)
     files, report = files_of(TINY, csv_source(canonical_bytes(rows), canonical=True), rows[:3])
@@ -194,6 +205,7 @@ def test_impossible_sizes_are_refused(fault):
 # --- Positions of rows in errors -----------------------------------------------------
 
 
+@pytest.mark.usefixtures("each_implementation")
 @pytest.mark.parametrize("once", [True, False])
 def test_an_error_has_the_row_of_an_iterable(once):
     rows = [("1", "line\nend", "", ""), ("2", "", "", ""), ("1", "", "", "")]
@@ -216,6 +228,7 @@ def breaking_source(error, rows=3000):
     return CsvSource(chunks=chunks)
 
 
+@pytest.mark.usefixtures("each_implementation")
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt(), OSError(errno.EIO, "io")])
 @pytest.mark.parametrize("side", [0, 1])
@@ -230,6 +243,7 @@ def test_an_error_of_a_source_leaves_no_files_and_threads(tmp_path, workers, err
     assert threading.active_count() == threads
 
 
+@pytest.mark.usefixtures("each_implementation")
 def test_closing_leaves_no_files(tmp_path):
     with diff_members((), sample_rows(5), schema=SCHEMA, work_dir=tmp_path):
         (folder,) = tmp_path.iterdir()
@@ -239,6 +253,7 @@ def test_closing_leaves_no_files(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("each_implementation")
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("limit", [1000, 100_000, 200_000])
 def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path, limit, workers):
@@ -256,6 +271,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path, limit, workers):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("each_implementation")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interrupt_leaves_no_files_and_processes(tmp_path, workers):
     work_dir = tmp_path / "work"

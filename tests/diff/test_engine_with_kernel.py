@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kernel_build import kernel_under_test
 
 from amplitude_cohort_s3.diff import engine as engine_module
 from amplitude_cohort_s3.diff._threads import run_in_threads
@@ -22,22 +21,6 @@ from amplitude_cohort_s3.format.filename import DiffType
 from amplitude_cohort_s3.format.schema import RowSchema
 from amplitude_cohort_s3.testing.engine_cases import csv_source
 from amplitude_cohort_s3.testing.engine_contract import DiffEngineContract
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
-    return kernel_under_test(tmp_path_factory.mktemp("kernel"))
-
-
-@pytest.fixture
-def with_kernel(kernel, monkeypatch):
-    monkeypatch.setattr(kernel_module, "_kernel", kernel, raising=False)
-    monkeypatch.setattr(kernel_module, "_STATE", "in use")
-
-
-@pytest.fixture
-def without_kernel(monkeypatch):
-    monkeypatch.setattr(kernel_module, "_STATE", "disabled")
 
 
 @pytest.mark.usefixtures("with_kernel")
@@ -62,13 +45,6 @@ class TestKernelWithTinyRanges(DiffEngineContract):
 
     test_the_form_of_the_csv_does_not_change_the_result = None
     test_sides_of_any_size = None
-
-
-@pytest.mark.usefixtures("without_kernel")
-class TestPython(DiffEngineContract):
-    @pytest.fixture
-    def engine(self):
-        return PartitionEngine(range_bytes=2000, batch_bytes=6000)
 
 
 # --- The same results, for random members ---------------------------------------------------
@@ -198,7 +174,7 @@ def test_the_kernel_changes_neither_results_nor_errors(kernel, tmp_path_factory,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel_module, "_STATE", "disabled")
         expected = outcome(PartitionEngine(**sizes, workers=1), sides, arguments, folder)
-        patch.setattr(kernel_module, "_kernel", kernel, raising=False)
+        patch.setattr(kernel_module, "_kernel", kernel)
         patch.setattr(kernel_module, "_STATE", "in use")
         found = outcome(PartitionEngine(**sizes, workers=workers), sides, arguments, folder)
     assert found == expected
