@@ -51,8 +51,7 @@ def compare_sets(
         before: The sync before it, or None if it is the first.
         comparable: True if the members before it are known.
     """
-    record = replay.record(sync)
-    needed = tuple(DiffType) if record is None else needed_files(record)
+    needed = needed_files(replay.record(sync))
     adds, removes = DiffType.ENTERING in needed, DiffType.EXITING in needed
     members = members_before = 0
     faults = Counter[FindingKind]()
@@ -129,8 +128,7 @@ def member_keys(replay: Replay, sync: BucketSync) -> Iterator[bytes]:
         index = members.schema.key_index
         yield from (row[index].encode() for row in members)
         return
-    record = replay.record(sync)
-    needed = tuple(DiffType) if record is None else needed_files(record)
+    needed = needed_files(replay.record(sync))
     files = (zip(sorted_keys(replay, sync, t), repeat(t is DiffType.EXITING)) for t in needed)
     for key, same_key in groupby(heapq.merge(*files), key=itemgetter(0)):
         if not any(exits for _, exits in same_key):

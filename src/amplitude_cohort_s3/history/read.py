@@ -26,7 +26,7 @@ from ..log.sync_log import SyncLog
 from ..storage.capabilities import check_is_storage
 from ..storage.protocol import ObjectInfo, Storage
 from .history import CohortHistory
-from .sync_files import CHANGES, removed_files
+from .sync_files import CHANGES, absent_files
 from .window import ALL_TIMES, Window
 
 
@@ -187,7 +187,7 @@ class _Syncs:
         if self.log_fault is not None:
             return False
         missing = {(sync.synced_at, t) for sync in self.syncs for t in sync.missing}
-        return bool(missing) and not missing <= removed_files(self.log)
+        return bool(missing) and not missing <= absent_files(self.log.removed, self.log.pending)
 
 
 def _list_syncs(location: StreamLocation, window: Window) -> _Syncs:

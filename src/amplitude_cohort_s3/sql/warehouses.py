@@ -129,8 +129,7 @@ def _files_to_load(
             raise _missing_file()
         return sync, (DiffType.EXITING, DiffType.ENTERING)
     for newest in reversed(history):
-        record = history.record(newest)
-        needed = tuple(DiffType) if record is None else needed_files(record)
+        needed = needed_files(history.record(newest))
         if set(needed).isdisjoint(newest.missing):
             return newest, needed
     raise _missing_file()
