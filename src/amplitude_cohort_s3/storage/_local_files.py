@@ -141,11 +141,11 @@ def _is_no_folder(path: Path) -> bool:
         return is_symlink(path)
 
 
-def sync_nearest_folder(path: Path) -> None:
-    """Flush the folder of a path or, if another process has removed it, the next one above."""
-    for folder in path.parents:
+def sync_nearest_folder(folder: Path) -> None:
+    """Flush a folder or, if another process has removed it, the next one above."""
+    for nearest in (folder, *folder.parents):
         with contextlib.suppress(FileNotFoundError):
-            sync_folder(folder)
+            sync_folder(nearest)
             return
 
 

@@ -27,6 +27,7 @@ from ._local_files import (
     set_mode,
     status_of,
     sync_folder,
+    sync_nearest_folder,
     translated,
     walk,
 )
@@ -150,13 +151,7 @@ class StagingArea:
         ``prune`` has removed the file since.
         """
         _unlink(path)
-        left = self.remove_empty_folders(path)
-        while left != self._folder.parent:
-            # Also if another process has removed the folder meanwhile.
-            with contextlib.suppress(FileNotFoundError):
-                sync_folder(left)
-                return
-            left = left.parent
+        sync_nearest_folder(self.remove_empty_folders(path))
 
     def remove_empty_folders(self, path: Path) -> Path:
         """Remove the folders of a staged file that are empty; return the first that is left."""
