@@ -201,39 +201,23 @@ def csv_by_header(chunks: Iterable[bytes], schema: RowSchema) -> Iterator[bytes]
     return _with_columns(chunks, lambda names: property_columns(schema, names))
 
 
-def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield the same CSV with new names in its header; each row keeps its line number.
+def csv_of_names(chunks: Iterable[bytes], own_names: Mapping[str, str]) -> Iterator[bytes]:
+    """Yield the same CSV with other columns; several may have the values of one.
+
+    Each row keeps its line number.
 
     Args:
         chunks: The file.
-        columns: The new names by the names in the file.
+        own_names: The names in the file by the new names.
 
     Raises:
-        MissingColumnsError: A column to rename is absent.
+        MissingColumnsError: The file lacks a column.
         MalformedCsvError: A row is the header again.
     """
 
     def choose(names: Sequence[str]) -> Columns:
-        check_renamed(columns, names)
-        return {new: (own,) for own, new in columns.items()}
-
-    return _with_columns(chunks, choose)
-
-
-def csv_of_names(chunks: Iterable[bytes], own_names: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield the same CSV with other columns; several may have the values of one.
-
-    Args:
-        chunks: The file.
-        own_names: The name in the file by the header of the property.
-
-    Raises:
-        MissingColumnsError: The file lacks a column.
-    """
-
-    def choose(names: Sequence[str]) -> Columns:
         check_renamed(own_names.values(), names)
-        return {header: (own,) for header, own in own_names.items()}
+        return {new: (own,) for new, own in own_names.items()}
 
     return _with_columns(chunks, choose)
 
