@@ -228,10 +228,7 @@ def _sort_syncs(listed: list[StreamFile | SkippedObject], log: SyncLog) -> _Sync
 
 def _list_files(location: StreamLocation, window: Window) -> Iterator[StreamFile | SkippedObject]:
     """Yield the stream's visible files in a window, and the other objects listed with them."""
-    start_after = None
-    if window.since is not None:
-        start_after = location.stream.data_prefix + hour_in_name(window.since)
-    for item in location.list_files(start_after=start_after):
+    for item in location.list_files(window.since):
         if isinstance(item, SkippedObject) or window.contains(item.name.synced_at):
             yield item
         elif window.until is not None and (

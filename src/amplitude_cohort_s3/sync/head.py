@@ -9,7 +9,7 @@ from .._display import counted, html_table
 from ..errors import HeadFilesMissingError, UnfinishedSyncError, UnloggedSyncsError
 from ..history.members import Members
 from ..log.amendments import LogRecord
-from ..log.listing import StreamFile, hour_in_name
+from ..log.listing import StreamFile
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.records import SyncRecord
@@ -158,12 +158,9 @@ def _unlogged(log: SyncLog, keys: set[str]) -> set[str]:
 
 def visible_files(location: StreamLocation, record: SyncRecord | None) -> dict[str, datetime]:
     """Return the times of the stream's visible files from a record's time on, by their keys."""
-    start_after = None
-    if record is not None:
-        start_after = location.stream.data_prefix + hour_in_name(record.synced_at)
+    since = None if record is None else record.synced_at
     return {
         item.info.key: item.name.synced_at
-        for item in location.list_files(start_after=start_after)
-        if isinstance(item, StreamFile)
-        and (record is None or item.name.synced_at >= record.synced_at)
+        for item in location.list_files(since)
+        if isinstance(item, StreamFile) and (since is None or item.name.synced_at >= since)
     }
