@@ -16,7 +16,7 @@ from ..errors import (
     MalformedCsvError,
     MissingColumnsError,
 )
-from .cells import merge_repeated, to_text
+from .cells import to_text
 from .columns import ID_COLUMNS, check_present, column_name, id_column, places_of
 
 
@@ -108,8 +108,9 @@ class Shape:
         """
         if self.repeated:
             for column, places in self.repeated.items():
-                texts = [to_text(given[place], column) for place in places]
-                merge_repeated([column] * len(places), texts, 1)
+                if len({to_text(given[place], column) for place in places}) > 1:
+                    rule = f"the column {column} occurs twice with different values"
+                    raise MalformedCsvError(1, rule)
         if self.is_complete:
             return self.pick(given)
         return self.pick((*given, None))
