@@ -7,7 +7,6 @@ from typing import Any
 from attrs import frozen
 
 from .._arguments import check_kind
-from .._display import html_table
 from ..diff.protocol import StageableDiff
 from ..errors import (
     CohortS3Error,
@@ -16,7 +15,7 @@ from ..errors import (
 )
 from ..format.filename import DiffType
 from ..log.location import StreamLocation
-from ..log.records import SyncRecord
+from ..log.records import SyncRecord, html_of_files
 from ..storage.protocol import StagedObject, Storage
 from .commit_protocol import carry_out, outcome_of
 from .decision import create_or_discard
@@ -48,12 +47,7 @@ class SyncResult:
         return "\n".join([self._title, *lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        return html_table(
-            self._title,
-            ("file", "rows", "bytes", "key"),
-            [(str(t), file.rows, file.size, file.key) for t, file in self.record.files.items()],
-            self.notes,
-        )
+        return html_of_files(self._title, self.record.files, self.notes)
 
     @property
     def notes(self) -> tuple[str, ...]:

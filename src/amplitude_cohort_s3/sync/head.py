@@ -5,14 +5,14 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from .._display import counted, html_table
+from .._display import counted
 from ..errors import HeadFilesMissingError, UnfinishedSyncError, UnloggedSyncsError
 from ..history.members import Members
 from ..log.amendments import LogRecord
 from ..log.listing import StreamFile
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
-from ..log.records import SyncRecord
+from ..log.records import SyncRecord, html_of_files
 from ..log.stream import CohortStream
 from ..log.sync_log import OpenObject, SyncLog
 from ..storage.protocol import Storage
@@ -39,8 +39,7 @@ class Head:
         return "\n".join([self._title, *self._notes])
 
     def _repr_html_(self) -> str:
-        rows = [(str(t), f.rows, f.size, f.key) for t, f in self.record.files.items()]
-        return html_table(self._title, ("file", "rows", "bytes", "key"), rows, self._notes)
+        return html_of_files(self._title, self.record.files, self._notes)
 
     @property
     def _title(self) -> str:
