@@ -207,7 +207,7 @@ def translated(target: Path, key: str, source: Path | None = None) -> Generator[
         if owner is not None and error.errno in (errno.EPERM, errno.EACCES):
             raise FileAccessError(
                 str(source),
-                f"belongs to the account {owner}, so this one ({os.geteuid()}) can't publish it",
+                f"belongs to the account {owner}, so this one ({_account()}) can't publish it",
                 "Run the same command as that account, or change the owner of the file",
             ) from None
         if isinstance(error, PermissionError) and error.errno == errno.EACCES:
