@@ -46,9 +46,9 @@ class StagingArea:
     """The staged files below a root.
 
     What is staged for the key ``a/b.csv`` is a file with a random name in the folder
-    ``.amplitude_cohort_s3/a/b.csv``. So a staged file tells its key without its record, a
-    handle can't lead to the file of another key, and a name that the file system forbids is
-    found out before the decision.
+    ``.amplitude_cohort_s3/a/b.csv``. So the key of a staged file is known without its
+    record, a handle can't lead to the file of another key, and a name that the file system
+    forbids is detected before the decision.
 
     Args:
         root: The root of the storage.
@@ -100,10 +100,10 @@ class StagingArea:
             key: The key.
             target: The path under which the file is published later.
             chunks: The bytes.
-            private: If only this account may read it.
+            private: True if only this account may read it.
         """
         path = self._folder_of(key) / uuid.uuid4().hex
-        # After a power cut, nobody looks for a file that is not private by its staged name.
+        # After a power cut, only a private file must be found by its staged name.
         descriptor = self._create(path, target, key, flush=private)
         content = Hashed(chunks)
         try:
