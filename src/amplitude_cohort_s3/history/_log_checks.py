@@ -50,7 +50,7 @@ class CheckedLog:
 
     @property
     def changing(self) -> frozenset[str]:
-        """The keys of files that an unfinished amendment may have changed already."""
+        """The keys of files of which it is unknown whether an amendment has changed them."""
         if self.pending is None:
             return frozenset(self.lost)
         return frozenset(self.lost).union(self.pending.replaced, self.pending.removed)
