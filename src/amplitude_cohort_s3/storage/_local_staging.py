@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .._bytes import Hashed
-from ..errors import FileAccessError, InvalidKeyError
+from ..errors import FileAccessError, InvalidKeyError, StagedGoneError
 from ._local_checks import (
     check_hard_links,
     check_same_file_system,
@@ -38,7 +38,8 @@ STAGING_FOLDER = ".amplitude_cohort_s3"
 """The folder of the staged files, below the root. No listing shows it."""
 
 _NAME_LENGTH = 32
-_TRIES = 100
+TRIES = 100
+"""The attempts to write a file, whose folder or itself other processes remove meanwhile."""
 _STAGED_NAME = re.compile(rf"[0-9a-f]{{{_NAME_LENGTH}}}")
 
 
@@ -101,6 +102,9 @@ class StagingArea:
             target: The path under which the file is published later.
             chunks: The bytes.
             private: True if only this account may read it.
+
+        Raises:
+            StagedGoneError: Another process discarded the file while it was written.
         """
         path = self._folder_of(key) / uuid.uuid4().hex
         # After a power cut, only a private file must be found by its staged name.
@@ -116,8 +120,12 @@ class StagingArea:
                 os.fsync(descriptor)
             if private:
                 sync_folder(path.parent)
-        except BaseException:
+        except BaseException as error:
+            # The chunks may also come from a file that does not exist.
+            gone = isinstance(error, FileNotFoundError) and status_of(path) is None
             self.remove(path)
+            if gone:
+                raise StagedGoneError(key) from None
             raise
         return path, content
 
@@ -185,7 +193,7 @@ class StagingArea:
 
     def _create(self, path: Path, target: Path, key: str, *, flush: bool) -> int:
         """Create an empty file that only this account can read, and return its descriptor."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             # FileNotFoundError: another process has removed the folder, because it was empty.
             with contextlib.suppress(FileNotFoundError), translated(path, key):
                 self._folders.make(path.parent, flush=flush)
