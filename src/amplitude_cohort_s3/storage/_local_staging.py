@@ -39,7 +39,7 @@ STAGING_FOLDER = ".amplitude_cohort_s3"
 
 _NAME_LENGTH = 32
 TRIES = 100
-"""The attempts to write a file, whose folder or itself other processes remove meanwhile."""
+"""The attempts to write a file if other processes remove it or its folder meanwhile."""
 _STAGED_NAME = re.compile(rf"[0-9a-f]{{{_NAME_LENGTH}}}")
 
 
