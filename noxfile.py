@@ -77,11 +77,23 @@ def lowest(session: nox.Session) -> None:
 # without the files that import an optional package.
 _NEED_MORE = {
     "tests/format/test_compression.py",
+    "tests/format/test_foreign_csv.py",
+    "tests/format/test_named_rows.py",
+    "tests/history/test_archives.py",
+    "tests/history/test_changing_bucket.py",
+    "tests/history/test_foreign_files.py",
     "tests/history/test_plot.py",
     "tests/history/test_tables.py",
+    "tests/history/test_windows.py",
     "tests/log/test_record_schema.py",
+    "tests/settings/test_cadence.py",
     "tests/sources/test_arrow.py",
+    "tests/sources/test_cells.py",
     "tests/sources/test_files.py",
+    "tests/sources/test_float_ids.py",
+    "tests/sources/test_names.py",
+    "tests/sources/test_open_files.py",
+    "tests/sync/test_times.py",
 }
 _UNITS = sorted(
     {

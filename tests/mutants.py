@@ -242,6 +242,13 @@ MUTANTS = (
         "sync/test_schedule.py",
     ),
     Mutant(
+        "an entry is written again if its temporary file is discarded",
+        "storage/local.py",
+        "            with contextlib.suppress(StagedGoneError):\n",
+        "            if True:\n",
+        CLEAN_UP,
+    ),
+    Mutant(
         "nothing is deleted while the files of the head are not there",
         "sync/commit_protocol.py",
         "    check_files(location, record)\n",

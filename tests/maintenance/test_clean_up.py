@@ -15,8 +15,9 @@ from amplitude_cohort_s3 import (
     read_history,
     recover,
 )
-from amplitude_cohort_s3.errors import MissingCapabilityError
+from amplitude_cohort_s3.errors import MissingCapabilityError, StagedGoneError
 from amplitude_cohort_s3.maintenance import clean_up
+from amplitude_cohort_s3.storage._local_files import default_mode
 from amplitude_cohort_s3.storage.local import STAGING_FOLDER
 from amplitude_cohort_s3.testing.faulty_storage import Death
 from amplitude_cohort_s3.testing.small_cohort import STREAM, moment, sync_ids
@@ -134,3 +135,46 @@ def test_prune_leaves_staged_files_to_the_others(storage):
 def test_a_storage_that_can_not_list_what_is_staged_is_refused():
     with pytest.raises(MissingCapabilityError, match="list_staged"):
         clean_up(MemoryStorage(), STREAM)
+
+
+class _DiscardedWhileWritten:
+    """Chunks during which another process discards what is staged; the first time only."""
+
+    def __init__(self, storage, times=1):
+        self.storage, self.times = storage, times
+
+    def __iter__(self):
+        yield b"amplitudeID,userID\n"
+        if self.times:
+            self.times -= 1
+            for info in self.storage.list_staged():
+                self.storage.discard(info.staged)
+
+
+def test_a_file_that_is_discarded_while_it_is_written_is_an_error_of_ours(tmp_path):
+    storage = LocalStorage(tmp_path / "root")
+    with pytest.raises(StagedGoneError):
+        storage.stage("1_a_2026-11-23T14:05_entering.csv", _DiscardedWhileWritten(storage))
+    assert list(storage.list_objects()) == []
+
+
+@pytest.mark.parametrize("at", ["default_mode", "os.link"])
+def test_an_entry_whose_temporary_file_is_discarded_is_written_again(storage, monkeypatch, at):
+    """``forget`` and ``clean_up`` discard what they find, also while another process creates."""
+    undisturbed = os.link if at == "os.link" else default_mode
+    left = [2]
+
+    def disturbed(*args):
+        if left[0]:
+            left[0] -= 1
+            for info in storage.list_staged():
+                storage.discard(info.staged)
+        return undisturbed(*args)
+
+    module = "amplitude_cohort_s3.storage._local_staging."
+    monkeypatch.setattr(at if at == "os.link" else module + at, disturbed)
+    storage.create("_syncs/1_a/x.json", b"{}")
+    assert left == [0]
+    with storage.open("_syncs/1_a/x.json") as file:
+        assert file.read() == b"{}"
+    assert list(storage.list_staged()) == []

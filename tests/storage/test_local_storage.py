@@ -475,3 +475,22 @@ def test_a_folder_of_another_account_is_named_as_the_cause(local, tmp_path):
         text = as_another_account(act)
         assert text.startswith("FileAccessError"), text
         assert "10001" in text
+
+
+def test_a_root_that_another_thread_creates_meanwhile_has_not_disappeared(tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    storage = LocalStorage(root)
+    undisturbed = Path.stat
+
+    def slow(path, **options):
+        try:
+            return undisturbed(path, **options)
+        except FileNotFoundError:
+            if path == root:  # Another thread creates the root between our look and our answer.
+                monkeypatch.undo()
+                storage.create("other.csv", b"")
+            raise
+
+    monkeypatch.setattr(Path, "stat", slow)
+    assert list(storage.list_staged()) == []
+    assert [info.key for info in storage.list_objects()] == ["other.csv"]

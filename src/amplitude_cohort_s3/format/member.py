@@ -41,14 +41,14 @@ class Member:
 
 
 class _KeyedRow(Protocol):
-    """A row that is read by name, as those of sqlite3 and a ``Series`` of pandas."""
+    """A row that is read by name, such as one of sqlite3 and a ``Series`` of pandas."""
 
     def keys(self) -> Iterable[Any]: ...
     def __getitem__(self, name: Any, /) -> Any: ...
 
 
 class _FieldsRow(Protocol):
-    """A row that names its fields, as those of SQLAlchemy."""
+    """A row that names its fields, such as one of SQLAlchemy."""
 
     @property
     def _fields(self) -> tuple[str, ...]: ...
@@ -227,7 +227,7 @@ def _reader_of(kind: Any) -> Callable[[Any], Named | None]:
     """
     if issubclass(kind, Member):
         return _of_member
-    if hasattr(kind, "csv_source"):  # ours are classes of attrs
+    if hasattr(kind, "csv_source"):  # a source of the library is an attrs class
         return _refuse
     if issubclass(kind, Mapping):
         return _of_mapping

@@ -22,13 +22,13 @@ Allowed = set[tuple[int, ...]]
 """The combinations of sides on which a user may be."""
 
 _LEADS: Allowed = {(0, 3), (1, 3), (0, 2)}
-"""The sides of users who stayed, entered and exited: before, entering, exiting, now."""
+"""Users who stayed, entered or exited, on these sides: before, entering, exiting, now."""
 
 _LED: Allowed = {(0,), (0, 1), (2,)}
-"""The same with the sides: now, entering, exiting."""
+"""The same users on these sides: now, entering, exiting."""
 
 _WILL_LEAD: Allowed = {(0,), (1,), (0, 2)}
-"""The same with the sides: before, entering, exiting."""
+"""The same users on these sides: before, entering, exiting."""
 
 
 def leads_here(number: int, members: MembersAt, changes: ChangesAt) -> bool:
@@ -42,8 +42,8 @@ def contradicted_link(
 ) -> int | None:
     """Return a sync that does not follow the one before it; None if nothing shows that.
 
-    Only syncs are compared whose members are replayed from those of a neighbour, while
-    neither the log nor the schedule shows that no sync between the two is missing.
+    A sync is compared if its members are replayed from those of a neighbour, and if neither
+    the log nor the schedule rules out a missing sync between the two.
 
     Args:
         origins: The source of the members at each sync, according to the facts.
@@ -64,7 +64,7 @@ def contradicted_link(
             if not _has_only(allowed, members(near), *listed):
                 return link
         except (CompressionError, MalformedCsvError, MissingColumnsError):
-            pass  # Whoever needs this file raises the error.
+            pass  # The question that needs this file raises the error.
     return None
 
 

@@ -34,7 +34,7 @@ class CheckedLog:
         published: The records of the published syncs, with all amendments applied, by time.
         unpublished: The records of the void syncs, and of a sync without an outcome.
         pending: The newest entry if it is an amendment without an outcome.
-        contents: What amendments wrote last, by the keys of the files.
+        contents: The newest contents that amendments wrote, by the keys of the files.
         lost: The keys that an amendment failed to replace, and that no later one replaced.
         removed: The keys of the files that amendments removed.
     """
@@ -49,7 +49,7 @@ class CheckedLog:
 
     @property
     def changing(self) -> frozenset[str]:
-        """The keys of files that may be in their state before or after an amendment."""
+        """The keys of files of which it is unknown whether an amendment has changed them."""
         if self.pending is None:
             return frozenset(self.lost)
         return frozenset(self.lost).union(self.pending.replaced, self.pending.removed)
@@ -217,7 +217,7 @@ def _outcome_faults(
 
 
 def _names(record: SyncRecord | None) -> tuple[str, ...]:
-    """Return the names of the properties: schemas with other names are equal."""
+    """Return the names of the properties, which the equality of schemas ignores."""
     return () if record is None else record.schema.names
 
 

@@ -149,7 +149,7 @@ def member_faults(record: SyncRecord, members: Members) -> Iterator[str]:
 
     counted = CountedCsv(record.schema, rows())
     content = Hashed(counted).read()
-    # ``forget`` computes the digest of a composed sync anew, as that of the whole.
+    # After ``forget``, the digest of a composed sync is that of the whole.
     of_parts = {members_digest(record.schema, total)} if is_composed else set[str]()
     if record.members_sha256 not in {content.sha256, *of_parts}:
         yield "members_sha256: it is not the digest of the members"

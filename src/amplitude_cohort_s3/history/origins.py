@@ -46,7 +46,7 @@ class SyncFacts:
 def origins_of(facts: Sequence[SyncFacts], *, begins_empty: bool) -> list[Origin]:
     """Return the source of the members at each sync.
 
-    A sync's own files are preferred. Of the others, a source that is sure is, and then the
+    A sync's own files are preferred. Next come sources that are sure, and then the
     earlier sync, because a later one shows later properties.
 
     Args:
@@ -85,8 +85,8 @@ CADENCES = (timedelta(hours=1), timedelta(days=1))
 def numbers_on_schedule(times: Sequence[datetime]) -> frozenset[int]:
     """Return the syncs before which no other is missing, according to the times of all.
 
-    The usual time between two syncs is one of Amplitude's intervals, and so is the time
-    since the sync before, which is not longer than usual. Any other time may be that of a
+    The usual time between two syncs must be one of Amplitude's intervals. The time since the
+    sync before must be one too, and not longer than usual. Any other time may be that of a
     sync that was lost.
 
     >>> sorted(numbers_on_schedule([datetime(2026, 1, day) for day in (1, 2, 4, 5)]))

@@ -43,8 +43,8 @@ def read_history(
     """Read the syncs of a stream, by any writer, from listings alone; no file is opened.
 
     A window leaves out the syncs before ``since`` and after ``until``, as if they were not
-    there: their files are neither listed nor opened. Who is a member at the first sync of
-    the window without entering there has an unknown entry. The members outside of the
+    there: their files are neither listed nor opened. A member at the first sync of
+    the window who did not enter there has an unknown entry. The members outside of the
     window are not known: ``members_at`` raises ``UnknownMembersError`` for a time after
     ``until``, and for one before the first sync of a window with ``since``.
 
@@ -179,7 +179,7 @@ class _Syncs:
     skipped: tuple[SkippedObject, ...]
     log: SyncLog
     log_fault: RecordFormatError | None = None
-    """The reason why the syncs were told apart without the log."""
+    """The reason why the syncs were grouped without the log."""
 
     @property
     def lacks_files(self) -> bool:
@@ -204,7 +204,7 @@ def _list_syncs(location: StreamLocation, window: Window) -> _Syncs:
 
 
 def _sort_syncs(listed: list[StreamFile | SkippedObject], log: SyncLog) -> _Syncs:
-    """Group the listed files by sync; the log tells which of the incomplete ones count."""
+    """Group the listed files by sync; the log decides which of the incomplete ones count."""
     skipped = [item for item in listed if isinstance(item, SkippedObject)]
     by_time = dict[datetime, list[StreamFile]]()
     for item in listed:

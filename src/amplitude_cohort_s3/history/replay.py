@@ -7,8 +7,8 @@ files are enough; from one snapshot and all changes the whole history follows.
 
 Every question uses the same members at each sync: see :mod:`.origins`. Its changes are
 those that its files list, if these lead from the members at the sync before to its own.
-They may not, because a sync between the two is lost. A log shows that, but without a log
-it only shows when the members are compared. Then, or if a file of changes is missing, the
+They do not if a sync between the two is lost. A log shows that; without a log, only a
+comparison of the members does. Then, or if a file of changes is missing, the
 changes are the difference of the members at the two syncs.
 """
 

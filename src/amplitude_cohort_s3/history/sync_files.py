@@ -71,7 +71,7 @@ class SyncFiles:
         """Raise if the history was read without its log, because an entry is damaged.
 
         Raises:
-            RecordFormatError: The entry.
+            RecordFormatError: The entry is damaged.
         """
         if self._log_fault is not None:
             raise self._log_fault
@@ -80,7 +80,7 @@ class SyncFiles:
         """Return the history as new listings show it, or None if they show nothing new.
 
         Files change only with a new entry of the log: a sync is published, or ``forget`` or
-        ``prune`` runs. So whoever finds a contradiction looks again, once.
+        ``prune`` runs. So after a contradiction, the caller lists the bucket again, once.
         """
         found: Self = self._read_again()
         if found.log.newest == self.log.newest and found.syncs == self.syncs:

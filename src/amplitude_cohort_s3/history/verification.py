@@ -49,7 +49,7 @@ def _findings(replay: Replay) -> tuple[Finding, ...]:
         # The damaged entries have been found; what does not need them is verified.
         newest = max(log.published, default=None)
         match_by = match_by if newest is None else log.published[newest].schema.key
-    # While one listing is verified, nobody looks again.
+    # A listing that is being verified must not be replaced by a newer one.
     still: Replay = evolve(replay, log_fault=None, match_by=match_by, read_again=lambda: still)
     found = _Verification(
         replay=still, log=log, absent=log.absent, changing=log.changing

@@ -54,7 +54,7 @@ def parse_listing(
 
 
 def hour_in_name(when: datetime) -> str:
-    """Return the date and hour of a time, as all names of files begin their times.
+    """Return the date and hour of a time, with which the times in all file names begin.
 
     Whatever their style, the names of one stream sort by their date and hour.
 

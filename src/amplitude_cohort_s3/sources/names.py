@@ -1,8 +1,8 @@
 """The columns of a source that hold the properties of a sync, by name or by header.
 
 A property has a name, which Amplitude and the source of the members use, and a header, which
-is its column in the files of the sync. Sources may use either. They are read in the columns of
-the files from here on, so that nothing else needs to know the names.
+is its column in the files of the sync. Sources may use either. This module renames the properties
+to their headers, so that no other module needs the names.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -58,7 +58,7 @@ def places_by_header(schema: RowSchema, found: Iterable[object]) -> Mapping[str,
     """Return the positions of each column of a sync among the columns of a table or a row.
 
     An id column may occur more than once, and a property under its name and its header;
-    whoever reads the cells checks that they agree.
+    the reader of the cells checks that they agree.
 
     Args:
         schema: The columns of the sync.

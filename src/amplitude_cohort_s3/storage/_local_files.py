@@ -1,4 +1,4 @@
-"""The calls of the file system that a local storage needs, and its errors in our words."""
+"""The calls of the file system that a local storage needs, and the translation of its errors."""
 
 import contextlib
 import errno
@@ -69,7 +69,7 @@ class FlushedFolders:
 
         Args:
             folder: The folder.
-            flush: If its files must be found by their names after a power cut.
+            flush: True if its files must be found by their names after a power cut.
         """
         if not folder.is_dir():
             if folder == self._root:
@@ -183,7 +183,7 @@ def translated(target: Path, key: str, source: Path | None = None) -> Generator[
 
     Args:
         target: The path.
-        key: The key that the path stands for.
+        key: The key of the path.
         source: The staged file that is linked, renamed or opened, if there is one.
     """
     try:

@@ -1,4 +1,4 @@
-"""The root folder of a local storage, and the notice that it has disappeared."""
+"""The root folder of a local storage, and the check that it has not disappeared."""
 
 import os
 import re
@@ -30,14 +30,17 @@ class Root:
             FileAccessError: This account may not look for it.
             UnsuitableStorageError: It has disappeared.
         """
+        # In this order: another thread may create the folder between the two.
+        known = self._device
         device = self._find_device()
-        if self._device is not None and device != self._device:
+        if known is not None and device != known:
             # An unmounted disk leaves the empty folder at which it was mounted.
             if device is None:
                 raise self._error("its root folder, which was there before")
             if not any(self.path.iterdir()):
                 raise self._error("the disk of its root folder, which was mounted there before")
-        self._device = device
+        if device is not None:
+            self._device = device
 
     def _find_device(self) -> int | None:
         try:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .._bytes import Hashed
-from ..errors import FileAccessError, InvalidKeyError
+from ..errors import FileAccessError, InvalidKeyError, StagedGoneError
 from ._local_checks import (
     check_hard_links,
     check_same_file_system,
@@ -39,7 +39,8 @@ STAGING_FOLDER = ".amplitude_cohort_s3"
 """The folder of the staged files, below the root. No listing shows it."""
 
 _NAME_LENGTH = 32
-_TRIES = 100
+TRIES = 100
+"""The attempts to write a file if other processes remove it or its folder meanwhile."""
 _STAGED_NAME = re.compile(rf"[0-9a-f]{{{_NAME_LENGTH}}}")
 
 
@@ -47,9 +48,9 @@ class StagingArea:
     """The staged files below a root.
 
     What is staged for the key ``a/b.csv`` is a file with a random name in the folder
-    ``.amplitude_cohort_s3/a/b.csv``. So a staged file tells its key without its record, a
-    handle can't lead to the file of another key, and a name that the file system forbids is
-    found out before the decision.
+    ``.amplitude_cohort_s3/a/b.csv``. So the key of a staged file is known without its
+    record, a handle can't lead to the file of another key, and a name that the file system
+    forbids is detected before the decision.
 
     Args:
         root: The root of the storage.
@@ -101,10 +102,13 @@ class StagingArea:
             key: The key.
             target: The path under which the file is published later.
             chunks: The bytes.
-            private: If only this account may read it.
+            private: True if only this account may read it.
+
+        Raises:
+            StagedGoneError: Another process discarded the file while it was written.
         """
         path = self._folder_of(key) / uuid.uuid4().hex
-        # After a power cut, nobody looks for a file that is not private by its staged name.
+        # After a power cut, only a private file must be found by its staged name.
         descriptor = self._create(path, target, key, flush=private)
         content = Hashed(chunks)
         try:
@@ -117,8 +121,12 @@ class StagingArea:
                 os.fsync(descriptor)
             if private:
                 sync_folder(path.parent)
-        except BaseException:
+        except BaseException as error:
+            # The chunks may also come from a file that does not exist.
+            gone = isinstance(error, FileNotFoundError) and status_of(path) is None
             self.remove(path)
+            if gone:
+                raise StagedGoneError(key) from None
             raise
         return path, content
 
@@ -180,7 +188,7 @@ class StagingArea:
 
     def _create(self, path: Path, target: Path, key: str, *, flush: bool) -> int:
         """Create an empty file that only this account can read, and return its descriptor."""
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             # FileNotFoundError: another process has removed the folder, because it was empty.
             with contextlib.suppress(FileNotFoundError), translated(path, key):
                 self._folders.make(path.parent, flush=flush)

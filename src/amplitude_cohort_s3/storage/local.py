@@ -29,7 +29,7 @@ from ._local_files import (
 )
 from ._local_names import encode_segment
 from ._local_root import Root, root_path
-from ._local_staging import STAGING_FOLDER, StagingArea
+from ._local_staging import STAGING_FOLDER, TRIES, StagingArea
 from .keys import check_key
 from .protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
 
@@ -104,12 +104,23 @@ class LocalStorage(ComposeByReading):
 
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
         path = self._path(key)
+        for _ in range(TRIES):
+            # ``forget`` and ``clean_up`` of other processes discard what they find staged.
+            with contextlib.suppress(StagedGoneError):
+                return self._create(key, path, data)
+        raise StagedGoneError(key)
+
+    def _create(self, key: str, path: Path, data: bytes) -> ObjectInfo:
         temporary, _ = self._staging.write(key, path, [data], private=False)
         try:
             self._link(temporary, path, key)
         except ObjectExistsError:
             if not self._has_bytes(key, data):
                 raise
+        except FileNotFoundError:
+            if status_of(temporary) is None:
+                raise StagedGoneError(key) from None
+            raise
         finally:
             self._staging.remove(temporary)
         # Also if another writer made the link: it may have died before the flush.

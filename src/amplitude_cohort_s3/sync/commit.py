@@ -98,7 +98,7 @@ def commit(
         LogLimitError: The log has no number left.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         SyncVoidError: A staged file disappeared, another object took a name, or the storage
-            can accept a file from nobody.
+            refuses a file from every caller.
         UnknownOutcomeError: The storage did not answer a write; run it again.
         ConfigurationError: The plan is that of a dry run, or its files can't be composed.
         MissingCapabilityError: The files can't be composed in this storage.

@@ -35,7 +35,7 @@ def discard_leftovers(location: StreamLocation, older_than: timedelta | None) ->
         for info in _list_staged(storage, location)
         if before is None or info.begun < before
     ]
-    # The record is read after the listing: whatever was staged by then and has one is in it.
+    # The record is read after the listing, so it names each listed file that has a record.
     named = _named(location.read_log().unfinished) if found else []
     leftovers = [(s, i) for s, i in found if not any(i.is_same(staged) for staged in named)]
     for storage, info in leftovers:
@@ -44,7 +44,7 @@ def discard_leftovers(location: StreamLocation, older_than: timedelta | None) ->
 
 
 def discard_old_leftovers(location: StreamLocation) -> None:
-    """Discard what dead writers left a day ago, where the store has no rule that does so.
+    """Discard what dead writers left more than a day ago, if the store has no rule for that.
 
     Files of another account stay: they must not stop a sync.
     """
