@@ -165,7 +165,7 @@ def test_the_text_of_a_value(value, text):
         pd.NA,
         pd.NaT,
         np.datetime64("NaT"),
-        np.timedelta64("NaT"),
+        np.timedelta64("NaT", "s"),
     ],
     ids=repr,
 )
