@@ -164,7 +164,7 @@ def test_the_text_of_a_value(value, text):
         decimal.Decimal("nan"),
         pd.NA,
         pd.NaT,
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "s"),
         np.timedelta64("NaT", "s"),
     ],
     ids=repr,
