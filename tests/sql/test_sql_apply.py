@@ -113,9 +113,9 @@ def synced(draw: st.DrawFn) -> Synced:
     texts = strategies.cells() | TEXTS
     pool = draw(st.lists(names, max_size=4, unique=True))
     id_texts = [texts.filter(lambda text: not is_float_id(text)), texts]
-    key = match_by == "user_id"
-    id_texts[key] = strategies.amplitude_ids() | id_texts[key].filter(bool)
-    users = draw(st.lists(id_texts[key], min_size=1, max_size=6, unique=True))
+    place = int(match_by == "user_id")
+    id_texts[place] = strategies.amplitude_ids() | id_texts[place].filter(bool)
+    users = draw(st.lists(id_texts[place], min_size=1, max_size=6, unique=True))
     syncs = []
     for _ in range(draw(st.integers(1, 4))):
         properties = tuple(name for name in pool if draw(st.integers(0, 2)))
@@ -123,7 +123,7 @@ def synced(draw: st.DrawFn) -> Synced:
         for key in users:
             if draw(st.booleans()):
                 row = [draw(id_texts[0]), draw(id_texts[1]), *(draw(texts) for _ in properties)]
-                row[match_by == "user_id"] = key
+                row[place] = key
                 members[key] = tuple(row)
         syncs.append((properties, members))
     return Synced(
