@@ -97,7 +97,7 @@ SOURCES = {
     "named tuples": named_rows,
     "records of NumPy": lambda rows, _: list(pd.DataFrame(rows).to_records(index=False)),
     "Series of pandas": lambda rows, _: [row for _, row in pd.DataFrame(rows).iterrows()],
-    "DuckDB": lambda rows, _: duckdb.from_arrow(pa.Table.from_pylist(rows)),
+    "DuckDB": lambda rows, _: duckdb.connect().from_arrow(pa.Table.from_pylist(rows)),
     "members": as_members,
     "pandas": lambda rows, _: pd.DataFrame(rows),
     "polars": lambda rows, _: pl.DataFrame(rows),
