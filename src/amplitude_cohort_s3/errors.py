@@ -825,7 +825,7 @@ class InvalidResponseError(StorageError, RetryableError, OSError):
     bucket: str
     operation: str
     found: str
-    """What the response has or lacks."""
+    """The part of the response that is wrong or missing."""
 
     def __str__(self) -> str:
         return (

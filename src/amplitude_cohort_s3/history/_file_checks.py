@@ -55,7 +55,7 @@ def content_fault(error: Exception) -> str | None:
 
 @frozen(kw_only=True)
 class FileFacts:
-    """What one pass over a file showed.
+    """The findings of one pass over a file.
 
     Attributes:
         columns: The columns, each once.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..errors import CompressionError, MalformedCsvError, MissingColumnsError
 from ..format.filename import DiffType
 from .member_rows import sides_by_key
-from .origins import Origin, SyncFacts
+from .origins import Origin, SyncEvidence
 from .sync_files import CHANGES
 
 MembersAt = Callable[[int], Iterable[bytes]]
@@ -38,7 +38,7 @@ def leads_here(number: int, members: MembersAt, changes: ChangesAt) -> bool:
 
 
 def contradicted_link(
-    origins: Sequence[Origin], facts: Sequence[SyncFacts], members: MembersAt, changes: ChangesAt
+    origins: Sequence[Origin], facts: Sequence[SyncEvidence], members: MembersAt, changes: ChangesAt
 ) -> int | None:
     """Return a sync that does not follow the one before it; None if nothing shows that.
 
@@ -55,7 +55,7 @@ def contradicted_link(
         if origin not in (Origin.EARLIER, Origin.LATER):
             continue
         link = number + (origin is Origin.LATER)
-        if not link or facts[link].surely:
+        if not link or facts[link].is_certain:
             continue
         allowed = _LED if origin is Origin.LATER else _WILL_LEAD
         near = number if origin is Origin.LATER else number - 1

@@ -25,7 +25,7 @@ from .replay import Replay
 
 @frozen(kw_only=True)
 class SetFacts:
-    """What the keys in the files of a sync, and of the members before it, show.
+    """The counts and faults that the keys of a sync, and of the members before it, show.
 
     Attributes:
         members: The number of members at the sync.

@@ -56,7 +56,7 @@ class BorrowedFile:
 
     @property
     def closed(self) -> bool:
-        """Whether the file is closed."""
+        """True if the file is closed."""
         return bool(self._file.closed)
 
     def seekable(self) -> bool:
