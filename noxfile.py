@@ -77,6 +77,8 @@ def lowest(session: nox.Session) -> None:
 # without the files that import an optional package.
 _NEED_MORE = {
     "tests/format/test_compression.py",
+    "tests/format/test_foreign_csv.py",
+    "tests/format/test_named_rows.py",
     "tests/history/test_archives.py",
     "tests/history/test_changing_bucket.py",
     "tests/history/test_foreign_files.py",

@@ -565,7 +565,7 @@ MUTANTS = (
     Mutant(
         "a discarded file stays discarded after a power cut",
         "storage/local.py",
-        "            sync_nearest_folder(temporary)\n",
+        "            sync_nearest_folder(temporary.parent)\n",
         "            pass\n",
         POWER,
     ),
@@ -601,8 +601,8 @@ MUTANTS = (
     Mutant(
         "no staged name of a published file comes back after a power cut",
         "storage/_local_staging.py",
-        "                sync_folder(left)\n",
-        "",
+        "        sync_nearest_folder(self.remove_empty_folders(path))\n",
+        "        self.remove_empty_folders(path)\n",
         POWER,
     ),
     Mutant(

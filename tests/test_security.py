@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 from attrs import evolve
+from forgeries import forged_prune
 from forgetting import all_members, forget_ids, sync_all
 from syncs import contents
 
@@ -34,7 +35,6 @@ from amplitude_cohort_s3.errors import (
 )
 from amplitude_cohort_s3.history.findings import FindingKind
 from amplitude_cohort_s3.log import Outcome
-from amplitude_cohort_s3.log.amendments import Amendment
 from amplitude_cohort_s3.log.keys import outcome_key, record_key
 from amplitude_cohort_s3.storage import StagedObject
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage
@@ -233,15 +233,7 @@ def test_an_entry_that_prunes_old_syncs_is_carried_out_but_never_the_head(bucket
     """This is what prune may do, so nobody can tell it from an entry of prune."""
     head = read_head(bucket, STREAM).record
     old = [key for key in data_of(bucket) if key not in head.keys]
-    forged = Amendment(
-        number=4,
-        previous=head.ref,
-        stream=STREAM,
-        requested_at=moment(9),
-        purpose="prune",
-        removed=tuple(old),
-        writer="x",
-    )
+    forged = forged_prune(head, old, number=4)
     Allowed(bucket, creates=LOG).create(forged.key, forged.to_bytes())
     with pytest.raises(AccessDeniedError):
         sync_ids(Allowed(bucket, creates=""), {9}, 50)

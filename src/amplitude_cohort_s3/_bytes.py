@@ -45,7 +45,7 @@ class Hashed:
         self.size += len(chunk)
 
     def copy(self) -> "Hashed":
-        """Return the size and the digest so far as a value of their own, to go on with."""
+        """Return an independent copy, which continues from the bytes so far."""
         copied = Hashed()
         copied.size, copied._digest = self.size, self._digest.copy()
         return copied

@@ -777,7 +777,7 @@ class StoreRefusedError(StorageError, OSError):
 
 @define(slots=False)
 class ObjectRefusedError(StorageError, OSError):
-    """An object that a storage can accept from nobody: its name or its parts break a rule.
+    """An object that the storage refuses from every caller: its name or its parts break a rule.
 
     A sync with such an object is void, since no other writer could publish it either.
 
@@ -815,7 +815,7 @@ class InvalidResponseError(StorageError, RetryableError, OSError):
     """A response that is not one of S3: a web page, a redirect, or a listing without an end.
 
     A proxy may have sent it, so the same call may succeed later. But if the endpoint is wrong,
-    it never does.
+    it always fails.
 
     Example: ``the endpoint of the bucket 'my-bucket' does not answer ListObjectsV2 as S3 does: it
     has no IsTruncated and the type text/html. Set endpoint_url to the address of the S3 API, not
@@ -825,7 +825,7 @@ class InvalidResponseError(StorageError, RetryableError, OSError):
     bucket: str
     operation: str
     found: str
-    """What the response has or lacks."""
+    """The part of the response that is wrong or missing."""
 
     def __str__(self) -> str:
         return (

@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 
 from .errors import ConfigurationError, InvalidFileNameError, InvalidNotificationError
 from .format.filename import CohortFileName, DiffType, SecondGroup
-from .log.stream import CohortStream
+from .log.stream import CohortStream, stream_of
 from .storage.keys import MAX_KEY_BYTES
 
 MAX_ENVELOPES = 8
@@ -210,12 +210,7 @@ def _parse_event(
         facts: dict[str, Any] = {
             "bucket": bucket,
             "key": key,
-            "stream": CohortStream(
-                project_id=name.project_id,
-                cohort_id=name.cohort_id,
-                path=path,
-                routing_key=name.routing_key,
-            ),
+            "stream": stream_of(path, name),
             "name": name,
             "version_id": _text(about, "versionId") or _text(about, "version-id"),
             "sequencer": _text(about, "sequencer"),

@@ -1,6 +1,7 @@
 """Rows with named fields, of Python, databases and data frames: read by name, never by place."""
 
 import collections
+import contextlib
 import dataclasses
 import sqlite3
 import types
@@ -72,14 +73,17 @@ class DescribedRow(list):
 
 
 def rows_of_sqlite(query=QUERY):
-    connection = sqlite3.connect(":memory:")
-    connection.row_factory = sqlite3.Row
-    return connection.execute(query).fetchall()
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.row_factory = sqlite3.Row
+        return connection.execute(query).fetchall()
 
 
 def rows_of_sqlalchemy(query=QUERY):
-    with sqlalchemy.create_engine("sqlite://").connect() as connection:
-        return connection.execute(sqlalchemy.text(query)).all()
+    engine = sqlalchemy.create_engine("sqlite://")
+    with engine.connect() as connection:
+        rows = connection.execute(sqlalchemy.text(query)).all()
+    engine.dispose()
+    return rows
 
 
 def rows_of_psycopg2():

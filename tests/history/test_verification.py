@@ -258,9 +258,15 @@ def test_each_changed_byte_and_each_lost_or_added_file_is_found(
             assert kinds(storage) or is_equal, (key, place)
             storage.delete(key)
             cases += 1
-        for edited in (b"", original[:-1], original + b"\n", original * 2, gzip.compress(original)):
+        for edited in (
+            b"",
+            original[:-1],
+            original + b"\n",
+            original * 2,
+            gzip.compress(original, mtime=0),
+        ):
             storage.create(key, edited)
-            is_equal = history == "adopted" and edited == gzip.compress(original)
+            is_equal = history == "adopted" and edited == gzip.compress(original, mtime=0)
             assert kinds(storage) or is_equal, (key, edited)
             storage.delete(key)
         storage.create(key, original)

@@ -6,6 +6,7 @@ waits until somebody with more access runs a sync, ``forget``, ``prune`` or ``re
 
 import pytest
 from attrs import evolve
+from forgeries import forged_prune
 from forgetting import clone, sync_all
 from syncs import contents
 
@@ -199,15 +200,7 @@ def test_who_may_write_the_log_only_can_not_remove_the_head(own_log):
     sync_all(storage, COHORTS, log=log)
     keys = tuple(info.key for info in storage.list_objects(STREAM.data_prefix))
     head = read_history(storage, STREAM, log=log).log.head
-    forged = Amendment(
-        number=4,
-        previous=head.ref,
-        stream=STREAM,
-        requested_at=moment(90),
-        purpose="prune",
-        removed=keys,
-        writer="x",
-    )
+    forged = forged_prune(head, keys, number=4)
     log.create(forged.key, forged.to_bytes())
     with pytest.raises(RecordFormatError, match="older than the head"):
         forget(storage, STREAM, ["nobody"], log=log)
@@ -238,15 +231,7 @@ def head_after_a_void_sync(head):
 
 
 def amended_head(head):
-    amendment = Amendment(
-        number=5,
-        previous=head.ref,
-        stream=STREAM,
-        requested_at=moment(90),
-        purpose="prune",
-        removed=(key_of(0, EXISTING),),
-        writer="x",
-    )
+    amendment = forged_prune(head, [key_of(0, EXISTING)], number=5)
     outcome = Outcome(number=5, published=False, head=moved(head, 30, amendment=5), amended=True)
     return amendment, outcome
 

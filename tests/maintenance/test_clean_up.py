@@ -15,7 +15,7 @@ from amplitude_cohort_s3 import (
     read_history,
     recover,
 )
-from amplitude_cohort_s3.errors import MissingCapabilityError, StagedGoneError
+from amplitude_cohort_s3.errors import AccessDeniedError, MissingCapabilityError, StagedGoneError
 from amplitude_cohort_s3.maintenance import clean_up
 from amplitude_cohort_s3.storage._local_files import default_mode
 from amplitude_cohort_s3.storage.local import STAGING_FOLDER
@@ -88,6 +88,31 @@ def test_clean_up_returns_the_keys_and_leaves_other_streams_alone(storage):
         "cohorts/1_a_2026-11-23T14:01_exiting.csv",
     ]
     assert sorted(info.staged.key for info in storage.list_staged()) == sorted(others)
+
+
+class ExpiringStorage(LocalStorage):
+    """A storage with a rule for leftovers, in which writers may not list what is staged."""
+
+    @property
+    def expires_staged(self):
+        return True
+
+    def list_staged(self, prefix="", /):
+        raise AccessDeniedError("my-bucket", None, "s3:ListBucketMultipartUploads")
+
+
+def test_a_sync_asks_only_the_storages_without_a_rule_for_their_leftovers(tmp_path):
+    """A policy for writers does not allow to list uploads, and a sync must not need that."""
+    data, log = ExpiringStorage(tmp_path / "data"), LocalStorage(tmp_path / "log")
+    sync_ids(data, [1], 0, log=log)
+    log.stage(f"{STREAM.log_prefix}99999997-2.json", [b"{}"])
+    make_older(log, DAY + 60)
+    sync_ids(data, [1, 2], 1, log=log)
+    assert staged_files(log) == []
+    log.stage(f"{STREAM.log_prefix}99999996-3.json", [b"{}"])
+    make_older(log, DAY + 60)
+    assert recover(data, STREAM, log=log).outcome == "nothing"
+    assert staged_files(log) == []
 
 
 def test_a_log_elsewhere_is_respected_and_cleaned_too(tmp_path):

@@ -9,6 +9,8 @@ import pytest
 import servers
 from servers import MissingServerError, Server
 
+from amplitude_cohort_s3.testing.lying_proxy import LyingProxy
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     return (collection_path.name == "test_your_own_bucket.py" and not config.option.s3_url) or None
@@ -64,3 +66,10 @@ def ministack_tls(ministack: Server, tmp_path_factory: pytest.TempPathFactory) -
 def radosgw_tls(radosgw: Server, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     with servers.with_tls(radosgw, tmp_path_factory.mktemp("tls")) as server:
         yield server
+
+
+@pytest.fixture
+def proxy(moto: Server) -> Generator[LyingProxy]:
+    """A proxy before moto, which fails as it is told."""
+    with LyingProxy(moto.url) as proxy:
+        yield proxy

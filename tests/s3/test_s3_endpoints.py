@@ -359,7 +359,7 @@ def test_a_read_does_not_continue_in_another_object_if_the_condition_is_ignored(
 def test_compose_refuses_a_store_that_ignores_ranges(
     storage: S3Storage, endpoint: HostileServer, moto: Server
 ):
-    parts = [storage.create(f"parts/{n}", bytes(size)) for n, size in enumerate([3, 6 << 20])]
+    parts = [storage.create(f"parts/{n}", bytes(size)) for n, size in enumerate([3, 9 << 20])]
 
     def answer(request: Request) -> Page:
         kept = {name: value for name, value in request.headers.items() if name != "range"}

@@ -8,7 +8,7 @@ import base64
 import hashlib
 import os
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 
 import pytest
 from servers import Server
@@ -25,12 +25,6 @@ PUT_KEY = {"method": "PUT", "path": "/key$"}
 COMPLETE = {"method": "POST", "path": "uploadId="}
 HEAD = {"method": "HEAD", "path": "/key$"}
 GET = {"method": "GET", "path": "/key$"}
-
-
-@pytest.fixture
-def proxy(moto: Server) -> Generator[LyingProxy]:
-    with LyingProxy(moto.url) as proxy:
-        yield proxy
 
 
 @pytest.fixture(params=[1, 3], ids=["one attempt", "botocore retries"])

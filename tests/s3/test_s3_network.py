@@ -5,7 +5,7 @@ is true. A verdict is what a verb returns or raises. ``UnknownOutcomeError`` is 
 allowed, as it claims nothing; whatever else is said must be so.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from itertools import count, product
 from types import SimpleNamespace
@@ -288,12 +288,6 @@ class Network:
             error.add_note(f"the request {request!r} met {lie!r}, {times} times")
             raise
         return self.proxy.lies > 0
-
-
-@pytest.fixture
-def proxy(moto: Server) -> Generator[LyingProxy]:
-    with LyingProxy(moto.url) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """A store refuses to complete an upload: the object for its parts, or the caller."""
 
 import io
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -56,12 +56,6 @@ def test_parts_of_a_composed_upload_are_equal_and_cover_all_bytes_once(sizes: li
 
 
 # --- Against a store ---------------------------------------------------------------------
-
-
-@pytest.fixture
-def proxy(moto: Server) -> Generator[LyingProxy]:
-    with LyingProxy(moto.url) as proxy:
-        yield proxy
 
 
 @pytest.fixture(params=[1, 3], ids=["one attempt", "botocore retries"])

@@ -164,8 +164,8 @@ def test_the_text_of_a_value(value, text):
         decimal.Decimal("nan"),
         pd.NA,
         pd.NaT,
-        np.datetime64("NaT"),
-        np.timedelta64("NaT"),
+        np.datetime64("NaT", "s"),
+        np.timedelta64("NaT", "s"),
     ],
     ids=repr,
 )
@@ -385,5 +385,5 @@ def test_a_repeated_column_matters_only_if_it_is_asked_for(table):
 
 
 def test_columns_of_duckdb_that_differ_in_letter_case_are_two():
-    table = duckdb.sql("""select '1' amplitude_id, 'a' plan, 'b' "PLAN" """)
+    table = duckdb.connect().sql("""select '1' amplitude_id, 'a' plan, 'b' "PLAN" """)
     assert texts_of(table) == ["a"]

@@ -1,5 +1,6 @@
 """A property has a name, by which sources are asked, and a header in the files of the sync."""
 
+import contextlib
 import dataclasses
 import io
 import sqlite3
@@ -67,12 +68,12 @@ def as_members(rows, _):
 
 
 def database_rows(rows, _):
-    connection = sqlite3.connect(":memory:")
-    connection.row_factory = sqlite3.Row
     found = []
-    for row in rows:
-        columns = ", ".join(f'? as "{name}"' for name in row)
-        found += connection.execute(f"select {columns}", list(row.values())).fetchall()
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.row_factory = sqlite3.Row
+        for row in rows:
+            columns = ", ".join(f'? as "{name}"' for name in row)
+            found += connection.execute(f"select {columns}", list(row.values())).fetchall()
     return found
 
 
@@ -96,7 +97,7 @@ SOURCES = {
     "named tuples": named_rows,
     "records of NumPy": lambda rows, _: list(pd.DataFrame(rows).to_records(index=False)),
     "Series of pandas": lambda rows, _: [row for _, row in pd.DataFrame(rows).iterrows()],
-    "DuckDB": lambda rows, _: duckdb.from_arrow(pa.Table.from_pylist(rows)),
+    "DuckDB": lambda rows, _: duckdb.connect().from_arrow(pa.Table.from_pylist(rows)),
     "members": as_members,
     "pandas": lambda rows, _: pd.DataFrame(rows),
     "polars": lambda rows, _: pl.DataFrame(rows),

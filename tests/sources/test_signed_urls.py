@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import amplitude_cohort_s3
 from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
@@ -20,6 +21,7 @@ from amplitude_cohort_s3 import (
 )
 from amplitude_cohort_s3.errors import CohortS3Error, ConfigurationError
 
+PACKAGE = Path(amplitude_cohort_s3.__file__).parent
 SIGNATURE = "5e1f5e1f5e1f"
 SIGNED = f"X-Amz-Signature={SIGNATURE}"
 SYNC = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="abc")
@@ -85,7 +87,7 @@ def frames_of(error: BaseException) -> Generator[FrameType]:
     """Yield the frames of the library that an error has passed."""
     found = error.__traceback__
     while found is not None:
-        if "amplitude_cohort_s3" in str(Path(found.tb_frame.f_code.co_filename)):
+        if Path(found.tb_frame.f_code.co_filename).is_relative_to(PACKAGE):
             yield found.tb_frame
         found = found.tb_next
 

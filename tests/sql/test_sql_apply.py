@@ -36,6 +36,7 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.errors import TablesError
+from amplitude_cohort_s3.format.cells import is_float_id
 from amplitude_cohort_s3.sql import apply
 from amplitude_cohort_s3.sql.tables import stream_name
 from amplitude_cohort_s3.testing import strategies
@@ -111,9 +112,10 @@ def synced(draw: st.DrawFn) -> Synced:
     names = names.filter(lambda n: bool(n) and n.strip().lower() not in IDS)
     texts = strategies.cells() | TEXTS
     pool = draw(st.lists(names, max_size=4, unique=True))
-    id_texts = [texts, texts]
-    id_texts[match_by == "user_id"] = strategies.amplitude_ids() | texts.filter(bool)
-    users = draw(st.lists(id_texts[match_by == "user_id"], min_size=1, max_size=6, unique=True))
+    id_texts = [texts.filter(lambda text: not is_float_id(text)), texts]
+    place = int(match_by == "user_id")
+    id_texts[place] = strategies.amplitude_ids() | id_texts[place].filter(bool)
+    users = draw(st.lists(id_texts[place], min_size=1, max_size=6, unique=True))
     syncs = []
     for _ in range(draw(st.integers(1, 4))):
         properties = tuple(name for name in pool if draw(st.integers(0, 2)))
@@ -121,7 +123,7 @@ def synced(draw: st.DrawFn) -> Synced:
         for key in users:
             if draw(st.booleans()):
                 row = [draw(id_texts[0]), draw(id_texts[1]), *(draw(texts) for _ in properties)]
-                row[match_by == "user_id"] = key
+                row[place] = key
                 members[key] = tuple(row)
         syncs.append((properties, members))
     return Synced(

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from other_account import as_another_account, as_root
 
 from amplitude_cohort_s3 import LocalStorage
 from amplitude_cohort_s3.errors import (
@@ -425,30 +426,6 @@ def test_a_symbolic_link_in_the_staging_folder_is_refused(local, tmp_path, part)
         with pytest.raises(FileAccessError, match="symbolic link"):
             act()
     assert list(theirs.iterdir()) == []
-
-
-as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root has accounts")
-
-
-def as_another_account(act):
-    """Run a function in a process of another account, and return what it printed."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setgroups([])
-        os.setresgid(10001, 10001, 10001)
-        os.setresuid(10001, 10001, 10001)
-        try:
-            text = repr(act())
-        except Exception as error:  # noqa: BLE001 -- it is passed on as text
-            text = f"{type(error).__name__}: {error}"
-        os.write(write, text.encode())
-        os._exit(0)
-    os.close(write)
-    with open(read, "rb") as file:  # noqa: PTH123 -- a descriptor
-        text = file.read().decode()
-    os.waitpid(child, 0)
-    return text
 
 
 @as_root

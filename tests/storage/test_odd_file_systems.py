@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from other_account import as_another_account, as_root
 
 from amplitude_cohort_s3 import LocalStorage
 from amplitude_cohort_s3.errors import (
@@ -21,7 +22,6 @@ from amplitude_cohort_s3.storage import StagedState
 from amplitude_cohort_s3.storage.local import STAGING_FOLDER
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX system")
-as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root has accounts")
 
 
 @pytest.fixture
@@ -207,28 +207,6 @@ def test_a_root_that_disappears_during_a_call_is_not_made_again(local, monkeypat
 # --- Other accounts -----------------------------------------------------------------------
 
 
-def as_another_account(act):
-    """Run a function in a process of another account, and return the name of its exception."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setgroups([])
-        os.setresgid(10001, 10001, 10001)
-        os.setresuid(10001, 10001, 10001)
-        name = "nothing"
-        try:
-            act()
-        except Exception as error:  # noqa: BLE001 -- its name is the result
-            name = type(error).__name__
-        os.write(write, name.encode())
-        os._exit(0)
-    os.close(write)
-    with open(read, "rb") as file:  # noqa: PTH123 -- a descriptor
-        name = file.read().decode()
-    os.waitpid(child, 0)
-    return name
-
-
 @as_root
 @pytest.mark.parametrize("mode", [0o000, 0o111, 0o333, 0o444, 0o555, 0o666])
 @pytest.mark.parametrize("part", ["", "p", STAGING_FOLDER, f"{STAGING_FOLDER}/p"])
@@ -253,7 +231,7 @@ def test_refused_access_is_one_error_and_never_looks_like_an_absent_file(
         "discard": lambda: local.discard(staged),
         "delete": lambda: local.delete("p/k"),
     }
-    found = {name: as_another_account(act) for name, act in acts.items()}
+    found = {name: as_another_account(act).partition(":")[0] for name, act in acts.items()}
     assert set(found.values()) <= {"nothing", "FileAccessError"}, found
     assert "FileAccessError" in found.values()
 

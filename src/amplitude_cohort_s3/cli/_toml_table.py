@@ -29,7 +29,7 @@ _NAMES: Mapping[type, str] = {
 }
 
 # These fields have no key: they describe names that are only read, follow from other keys, or
-# need an object of Python.
+# need a Python object.
 _WITHOUT_KEY: Mapping[type, set[str]] = {
     NameStyle: {"second_group", "empty_routing_key", "extension"},
     MemberFile: {"transport_params", "_start"},

@@ -21,7 +21,7 @@ def first_without_key(source: CsvSource, schema: RowSchema) -> tuple[int, ...]:
 
 
 def first_float_ids(source: CsvSource, schema: RowSchema) -> tuple[int, ...]:
-    """Return the positions of the first rows whose Amplitude id was a float once."""
+    """Return the positions of the first rows whose Amplitude id was once a float."""
     return _first(source, schema, lambda row: is_float_id(row[0]) is not None)
 
 

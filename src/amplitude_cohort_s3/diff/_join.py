@@ -130,7 +130,7 @@ class RangeResult:
         entering: The rows of the file ``entering``.
         exiting: The rows of the file ``exiting``.
         existing: The rows of the file ``existing``.
-        members: The rows of all current members; None if ``existing`` has just these.
+        members: The rows of all current members; None if ``existing`` has exactly these.
         members_before: The number of previous members.
         members_now: The number of current members.
         collapsed: The number of current rows that were dropped: they repeat another row, or a
@@ -138,7 +138,7 @@ class RangeResult:
         conflicts: The number of keys with different current rows.
         conflicting_keys: Some of these keys.
         filled: The number of current members with a value for each property.
-        has_float_ids: True if Amplitude ids in new or changed rows were floats once.
+        has_float_ids: True if Amplitude ids in new or changed rows were once floats.
     """
 
     entering: RangeOutput
@@ -201,16 +201,16 @@ class RangeJoin:
         )
 
     def _has_float_ids(self, match: Match, *, keyed: bool) -> bool:
-        """Return whether an Amplitude id in a new or changed row was a float once.
+        """Return whether an Amplitude id in a new or changed row was once a float.
 
-        The rows that are as they were at the previous sync were checked then.
+        Unchanged rows were checked at the sync that wrote them.
         """
         ids = match.changed_keys
         if self.key:
             records = [*match.entered, *match.replaced.values()]
             lines = [record.split(SEPARATOR, 1)[1] for record in records] if keyed else records
             ids = [line.split(",", 1)[0] for line in lines]
-        # Nearly always none of these characters is in any of the ids.
+        # Ids almost never contain these characters, and one search over all ids is fast.
         text = "".join(ids)
         if not ("." in text or "e" in text or "E" in text):
             return False

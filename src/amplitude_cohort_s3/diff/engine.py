@@ -254,7 +254,7 @@ class _RereadableSource:
 def _check_keys(
     output: "_Output", source: _RereadableSource, schema: RowSchema, duplicates: Duplicates
 ) -> None:
-    """Raise if ids of the current rows were floats once, or if different rows have one key.
+    """Raise if ids of the current rows were once floats, or if different rows have one key.
 
     Ids that have lost digits may be equal, so they are reported first.
     """

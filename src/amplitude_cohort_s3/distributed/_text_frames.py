@@ -31,7 +31,7 @@ def quoted(name: str) -> str:
 
 
 def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[str, ...]]:
-    """Return a frame as text without nulls, and the names of the columns that it loses.
+    """Return a frame as text without nulls, and the columns that are left out.
 
     The columns of the result are those of the schema: see :func:`frame_names`.
 

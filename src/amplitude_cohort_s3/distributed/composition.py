@@ -5,7 +5,6 @@ Each writer calls :func:`write_part` for its rows. The descriptions of the parts
 reads all rows.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from typing import Self
@@ -16,7 +15,7 @@ from .._bytes import Hashed
 from ..diff.protocol import DiffSummary
 from ..errors import ConfigurationError, MalformedCsvError, MissingCapabilityError
 from ..format.columns import Row
-from ..format.content import ContentPart, FileContent
+from ..format.content import ContentPart, FileContent, parts_digest
 from ..format.digests import members_digest, row_digest
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
@@ -151,14 +150,12 @@ def _composed_content(parts: Sequence[StoredPart], schema: RowSchema) -> FileCon
         if part.first_key <= before.last_key:
             rule = f"its keys are not all greater than those of the part {before.stored.key!r}"
             raise _not_sorted(rule, part.stored.key)
-    header = schema.header_line
-    content = [ContentPart(len(header), hashlib.sha256(header).hexdigest())]
+    content = [ContentPart.of(schema.header_line)]
     content += [ContentPart(part.stored.size, part.sha256) for part in parts]
-    listed = "".join(f"{part.size} {part.sha256}\n" for part in content)
     return FileContent(
         rows=sum(part.rows for part in parts),
         size=sum(part.size for part in content),
-        sha256=hashlib.sha256(listed.encode()).hexdigest(),
+        sha256=parts_digest(content),
         parts=tuple(content),
     )
 

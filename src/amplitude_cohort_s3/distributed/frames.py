@@ -30,8 +30,8 @@ from ._text_frames import quoted
 class FrameDiff:
     """The difference of two data frames of members, as frames of the same kind.
 
-    Lazy frames are still lazy, but their rows are fixed: they give the same members whenever
-    they are evaluated. The repr does not show rows.
+    Lazy frames stay lazy, but their rows are fixed: each evaluation returns the same members.
+    The repr does not show rows.
 
     Attributes:
         entering: The current rows whose key is new.
@@ -152,7 +152,7 @@ def _diff(nw: Any, before: Any, now: Any, on: str, existing: ExistingMeaning) ->
 
 
 def _refuse_odd_column(nw: Any, before: Any, now: Any, on: str) -> None:
-    """Raise for the first column that the frames' engine can't compare, as lists in pandas.
+    """Raise for the first column that the frames' engine can't compare, such as lists in pandas.
 
     Raises:
         InvalidCellError: There is such a column.
@@ -183,8 +183,8 @@ def _frame(nw: Any, frame: Any, side: str) -> Any:
 
 
 def _check_names(frame: Any, side: str) -> None:
-    """Raise unless each column has a text of its own as its name."""
-    if hasattr(frame, "collect_schema"):  # of Polars, which has no other columns
+    """Raise unless the names of the columns are different texts."""
+    if hasattr(frame, "collect_schema"):  # Polars allows no other names
         return
     columns: Any = getattr(frame, "columns", ())
     names: list[Any] = list(getattr(frame, "column_names", columns))

@@ -39,10 +39,10 @@ class Header:
     places: tuple[int, ...] | None = field(init=False)
     """The position of each of ``columns``; None if these are all columns of the file."""
     _marks: tuple[bytes, ...] = field(init=False, repr=False)
-    """Parts of the cell of an id column. Without them, a row is not a header again."""
+    """Parts of the cell of an id column. A row without them does not repeat the header."""
 
     def __attrs_post_init__(self) -> None:
-        # Files with thousands of columns exist, so no column is searched for.
+        # A search for each column would take long in a file with thousands of columns.
         place_of = {name: place for place, name in reversed([*enumerate(self.names)])}
         places = tuple(place_of[name] for name in self.columns)
         is_whole = len(places) == len(self.names)
@@ -54,9 +54,9 @@ class Header:
         object.__setattr__(self, "_marks", marks)
 
     def may_repeat_in(self, data: bytes) -> bool:
-        """Return False if no row of some bytes is a header again.
+        """Return False if it is certain that no row of some bytes repeats the header.
 
-        This is asked for every block. To search for a text takes ten times as long as for a
+        This is called for every block. Searching for a text takes ten times as long as for a
         single byte, so it is done only if all of its bytes occur, the rare ones first.
         """
         if self.canonical:
@@ -67,7 +67,7 @@ class Header:
         return any(mark in data for mark in marks)
 
     def is_repeated_by(self, cells: Sequence[str]) -> bool:
-        """Return True if a row is a header again, perhaps with other spellings or in another order.
+        """Return True if a row repeats the header, perhaps in other spellings or another order.
 
         No user has an Amplitude id that is the name of a column. But a user id may be any
         text, so without Amplitude ids, all cells must be those of the header.
@@ -130,7 +130,7 @@ def _numbered(name: str, number: int, taken: Collection[str]) -> str:
 
 
 def _no_id_column(line: int, names: Sequence[str]) -> MalformedCsvError:
-    # The header is not shown: in a file without a header it is a member.
+    # The header is not shown: in a file without one, the first row is a member.
     if any(name.strip().lower() in _GROUP_COLUMNS for name in names):
         hint = "Sync a cohort of users, such as the users of these groups"
         rule = "it is a cohort of groups (group_type, group_value), and not of users"

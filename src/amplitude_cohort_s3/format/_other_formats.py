@@ -1,4 +1,4 @@
-"""The formats of files that are often taken for CSV, told by their first bytes."""
+"""The formats of files that are often taken for CSV, recognized by their first bytes."""
 
 import re
 

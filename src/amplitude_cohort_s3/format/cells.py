@@ -10,7 +10,7 @@ from operator import index
 from typing import cast
 from uuid import UUID
 
-from ..errors import InvalidCellError, MalformedCsvError
+from ..errors import InvalidCellError
 from .columns import ID_COLUMNS
 
 _COMMON = {str, int, type(None)}
@@ -159,16 +159,3 @@ def broken_rule(text: str) -> str | None:
     except UnicodeEncodeError:
         return "contains half of a surrogate pair, which UTF-8 can't encode"
     return None
-
-
-def merge_repeated(columns: Iterable[str], cells: Iterable[str], line: int) -> dict[str, str]:
-    """Return the cell of each column. A repeated column must have equal cells.
-
-    Raises:
-        MalformedCsvError: A column occurs twice with different cells.
-    """
-    merged = dict[str, str]()
-    for column, cell in zip(columns, cells, strict=True):
-        if merged.setdefault(column, cell) != cell:
-            raise MalformedCsvError(line, f"the column {column} occurs twice with different values")
-    return merged

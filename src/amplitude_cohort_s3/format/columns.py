@@ -41,7 +41,7 @@ def column_name(name: object) -> str:
 def places_of(names: Iterable[object], columns: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
     """Return the positions of each column among the names of a table or a row.
 
-    An id column may occur more than once, in one spelling or in two; whoever reads the cells
+    An id column may occur more than once, in one spelling or in two; the reader of the cells
     checks that they agree. Names that are not asked for may repeat.
 
     Args:

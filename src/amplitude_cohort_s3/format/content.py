@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Self
 
 from attrs import frozen
 
@@ -20,6 +21,17 @@ class ContentPart:
 
     size: int
     sha256: str
+
+    @classmethod
+    def of(cls, data: bytes) -> Self:
+        """Return the part that consists of these bytes."""
+        return cls(len(data), hashlib.sha256(data).hexdigest())
+
+
+def parts_digest(parts: Iterable[ContentPart]) -> str:
+    """Return the digest of a composed file: that of the list of its parts."""
+    listed = "".join(f"{part.size} {part.sha256}\n" for part in parts)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 @frozen(kw_only=True)

@@ -4,7 +4,7 @@ The csv module splits a row at a lone CR, limits cells to 128 KiB by a setting o
 process, and does not know the line at which a row begins. So the rules are implemented
 here: RFC 4180 with LF or CRLF. A quote is allowed only around a cell, or doubled inside a
 quoted cell. A CR outside of quotes is allowed only before LF: read as data, it would turn a
-file of an old Mac into a header without rows. Bytes that break these rules, contain a NUL
+file with CR line ends into a header without rows. Bytes that break these rules, contain a NUL
 or are not UTF-8 raise ``MalformedCsvError``, with the line.
 """
 
@@ -194,7 +194,7 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
             bytes are another format, such as a workbook, UTF-16 or a web page.
     """
     line = 1
-    # The begin of a record whose end has not been read yet. Each byte is searched once,
+    # The beginning of a record whose end has not been read yet. Each byte is searched once,
     # however long the record is.
     begun, begun_bytes, quoted = list[bytes](), 0, False
     for chunk in _even_chunks(_csv_bytes(source), BLOCK_BYTES if size is None else size):
@@ -203,7 +203,7 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
             data = b"".join([*begun, memoryview(chunk)[:end]])
             if begun_bytes + end > MAX_ROW_BYTES:
                 _check_row_size(_end_of_first_record(data, 0), line)
-            # Nothing else may hold the bytes of a long row while the caller works on it.
+            # Keep no second reference to the bytes of a long row while the caller works on it.
             begun, begun_bytes, quoted = [], 0, False
             chunk = chunk[end:]  # noqa: PLW2901 -- the rest of it
             block = Block(line, data)
@@ -271,7 +271,7 @@ def split_record(record: str, line: int) -> list[str]:
 
 
 def repeated_header(line: int) -> MalformedCsvError:
-    """Return the error about a row that is a header again."""
+    """Return the error about a row that repeats the header."""
     hint = "Several files were joined: pass each by itself, or remove the line"
     return MalformedCsvError(line, "the row is a header again", hint)
 

@@ -47,22 +47,12 @@ class ExistingMeaning(Enum):
     @property
     def member_files(self) -> tuple[DiffType, ...]:
         """The files from which the members at a sync follow, in the order of ``DiffType``."""
-        needed = {
-            DiffType.ENTERING: not self.contains_entering,
-            DiffType.EXITING: self.contains_exiting,
-            DiffType.EXISTING: True,
-        }
-        return tuple(diff_type for diff_type in DiffType if needed[diff_type])
+        return _files_of(entering=not self.contains_entering, exiting=self.contains_exiting)
 
     @property
     def previous_files(self) -> tuple[DiffType, ...]:
         """The files from which the members before a sync follow, in the order of ``DiffType``."""
-        needed = {
-            DiffType.ENTERING: self.contains_entering,
-            DiffType.EXITING: not self.contains_exiting,
-            DiffType.EXISTING: True,
-        }
-        return tuple(diff_type for diff_type in DiffType if needed[diff_type])
+        return _files_of(entering=self.contains_entering, exiting=not self.contains_exiting)
 
     def member_total(self, entering: int, exiting: int, existing: int) -> int:
         """Return the total for the members at a sync, from the totals of the three files.
@@ -78,3 +68,9 @@ class ExistingMeaning(Enum):
         missing = 0 if self.contains_entering else entering
         surplus = exiting if self.contains_exiting else 0
         return existing + missing - surplus
+
+
+def _files_of(*, entering: bool, exiting: bool) -> tuple[DiffType, ...]:
+    """Return ``existing`` and the other files that are needed, in the order of ``DiffType``."""
+    needed = {DiffType.ENTERING: entering, DiffType.EXITING: exiting, DiffType.EXISTING: True}
+    return tuple(diff_type for diff_type in DiffType if needed[diff_type])

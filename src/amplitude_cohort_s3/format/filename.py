@@ -38,7 +38,7 @@ class NameStyle:
     Attributes:
         separator: The separator between hours and minutes: ``:`` as in Amplitude's
             pattern, or ``-`` for tools in which a colon has a meaning (Spark, Windows).
-            ``_``, as which browsers save a colon, is read and never written.
+            ``_``, which browsers write for a colon, is read and never written.
         seconds: True if the time has seconds.
         second_group: The meaning of the second group of two digits. Amplitude's page has
             ``HH:SS``, but with hours and seconds only, times could not be sorted or

@@ -16,7 +16,7 @@ from ..errors import (
     MalformedCsvError,
     MissingColumnsError,
 )
-from .cells import merge_repeated, to_text
+from .cells import to_text
 from .columns import ID_COLUMNS, check_present, column_name, id_column, places_of
 
 
@@ -41,14 +41,14 @@ class Member:
 
 
 class _KeyedRow(Protocol):
-    """A row that is read by name, as those of sqlite3 and a ``Series`` of pandas."""
+    """A row that is read by name, such as one of sqlite3 and a ``Series`` of pandas."""
 
     def keys(self) -> Iterable[Any]: ...
     def __getitem__(self, name: Any, /) -> Any: ...
 
 
 class _FieldsRow(Protocol):
-    """A row that names its fields, as those of SQLAlchemy."""
+    """A row that names its fields, such as one of SQLAlchemy."""
 
     @property
     def _fields(self) -> tuple[str, ...]: ...
@@ -108,8 +108,9 @@ class Shape:
         """
         if self.repeated:
             for column, places in self.repeated.items():
-                texts = [to_text(given[place], column) for place in places]
-                merge_repeated([column] * len(places), texts, 1)
+                if len({to_text(given[place], column) for place in places}) > 1:
+                    rule = f"the column {column} occurs twice with different values"
+                    raise MalformedCsvError(1, rule)
         if self.is_complete:
             return self.pick(given)
         return self.pick((*given, None))
@@ -226,7 +227,7 @@ def _reader_of(kind: Any) -> Callable[[Any], Named | None]:
     """
     if issubclass(kind, Member):
         return _of_member
-    if hasattr(kind, "csv_source"):  # ours are classes of attrs
+    if hasattr(kind, "csv_source"):  # a source of the library is an attrs class
         return _refuse
     if issubclass(kind, Mapping):
         return _of_mapping

@@ -1,6 +1,6 @@
 """The one text about the rows that a sync left out, and about values that its members lack."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from .._display import counted
 
@@ -30,35 +30,29 @@ def count_notes(
     members with a value: plan 1 of 2, city 0 of 2
     warning: the property 'city' is empty for all members
     """
-    return tuple(_notes(key, members, skipped, collapsed, filled, ignored_columns))
-
-
-def _notes(
-    key: str,
-    members: int,
-    skipped: int,
-    collapsed: int,
-    filled: Mapping[str, int],
-    ignored_columns: Sequence[str],
-) -> Iterator[str]:
+    notes = list[str]()
     if not members and skipped:
         rows = "the only row was" if skipped == 1 else f"all {skipped:,} rows were"
-        yield f"there are no members: {rows} skipped, for lack of the key {key}"
+        notes.append(f"there are no members: {rows} skipped, for lack of the key {key}")
     elif not members:
-        yield "there are no members: the source has no rows"
+        notes.append("there are no members: the source has no rows")
     elif skipped:
-        yield f"{counted(skipped, 'row')} without {key} {_was(skipped)} skipped"
+        notes.append(f"{counted(skipped, 'row')} without {key} {_was(skipped)} skipped")
     if collapsed:
-        yield f"{counted(collapsed, 'repeated row')} {_was(collapsed)} dropped"
+        notes.append(f"{counted(collapsed, 'repeated row')} {_was(collapsed)} dropped")
     if ignored_columns:
         columns = "column" if len(ignored_columns) == 1 else "columns"
-        yield f"ignored {columns} that the sync does not have: {', '.join(ignored_columns)}"
+        names = ", ".join(ignored_columns)
+        notes.append(f"ignored {columns} that the sync does not have: {names}")
     if members and filled:
         shares = [f"{name} {count:,} of {members:,}" for name, count in filled.items()]
-        yield f"members with a value: {', '.join(shares)}"
-        for name, count in filled.items():
-            if not count:
-                yield f"warning: the property {name!r} is empty for all members"
+        notes.append(f"members with a value: {', '.join(shares)}")
+        notes += [
+            f"warning: the property {name!r} is empty for all members"
+            for name, count in filled.items()
+            if not count
+        ]
+    return tuple(notes)
 
 
 def _was(number: int) -> str:

@@ -170,10 +170,10 @@ class RowReader:
         return [select(cells, places) for cells in records]
 
     def _split(self, block: Block) -> list[list[str]] | None:
-        """Return the cells of each row if each line is one, else None.
+        """Return the cells of each row if each line is one row, else None.
 
         This serves blocks with a few quoted cells: only these are read one by one. None also
-        if a line breaks a rule. Then the reader that counts the lines finds it.
+        if a line breaks a rule: the slower reader reports it, with the line.
         """
         header = self.header
         width = len(header.names)
@@ -227,7 +227,7 @@ def select(cells: list[str], places: tuple[int, ...]) -> Row:
 class LineReader:
     """Turns the blocks of one file into canonical lines, and its rows into rows, of a schema.
 
-    A line that is already canonical is not taken apart.
+    A line that is already canonical is not split into cells.
 
     Attributes:
         reader: The file's reader.

@@ -78,7 +78,7 @@ class RowSchema:
         default=Factory(lambda schema: schema.properties, takes_self=True),
         converter=_as_names,
         repr=False,
-        eq=False,  # Files with the same columns are the same, wherever their values are from.
+        eq=False,  # Schemas with the same columns are equal, wherever the values are from.
     )
     key: str = "amplitude_id"
     header_style: Literal["documented", "api"] = "documented"

@@ -1,6 +1,5 @@
 """Checks of the single files of a sync, each in one pass."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from operator import lt
@@ -8,7 +7,7 @@ from os import PathLike
 
 from attrs import frozen
 
-from .._bytes import read_chunks
+from .._bytes import Hashed, read_chunks
 from .._display import counted
 from ..errors import (
     BucketNotFoundError,
@@ -56,7 +55,7 @@ def content_fault(error: Exception) -> str | None:
 
 @frozen(kw_only=True)
 class FileFacts:
-    """What one pass over a file showed.
+    """The findings of one pass over a file.
 
     Attributes:
         columns: The columns, each once.
@@ -172,10 +171,8 @@ def stored_faults(info: ObjectInfo, file: RecordedFile, open_object: OpenObject)
         yield f"{counted(info.size, 'byte')} stored, {staged.size:,} recorded"
     # The bytes of other files are the CSV, whose digest is verified already.
     elif staged.sha256 is not None and (file.is_compressed or file.parts):
-        digest = hashlib.sha256()
-        for chunk in read_chunks(open_object(info.key)):
-            digest.update(chunk)
-        if digest.hexdigest() != staged.sha256:
+        stored = Hashed(read_chunks(open_object(info.key))).read()
+        if stored.sha256 != staged.sha256:
             yield "the stored bytes are not those that were staged"
 
 

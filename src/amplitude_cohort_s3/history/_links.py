@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..errors import CompressionError, MalformedCsvError, MissingColumnsError
 from ..format.filename import DiffType
 from .member_rows import sides_by_key
-from .origins import Origin, SyncFacts
+from .origins import Origin, SyncEvidence
 from .sync_files import CHANGES
 
 MembersAt = Callable[[int], Iterable[bytes]]
@@ -22,13 +22,13 @@ Allowed = set[tuple[int, ...]]
 """The combinations of sides on which a user may be."""
 
 _LEADS: Allowed = {(0, 3), (1, 3), (0, 2)}
-"""The sides of users who stayed, entered and exited: before, entering, exiting, now."""
+"""Users who stayed, entered or exited, on these sides: before, entering, exiting, now."""
 
 _LED: Allowed = {(0,), (0, 1), (2,)}
-"""The same with the sides: now, entering, exiting."""
+"""The same users on these sides: now, entering, exiting."""
 
 _WILL_LEAD: Allowed = {(0,), (1,), (0, 2)}
-"""The same with the sides: before, entering, exiting."""
+"""The same users on these sides: before, entering, exiting."""
 
 
 def leads_here(number: int, members: MembersAt, changes: ChangesAt) -> bool:
@@ -38,12 +38,12 @@ def leads_here(number: int, members: MembersAt, changes: ChangesAt) -> bool:
 
 
 def contradicted_link(
-    origins: Sequence[Origin], facts: Sequence[SyncFacts], members: MembersAt, changes: ChangesAt
+    origins: Sequence[Origin], facts: Sequence[SyncEvidence], members: MembersAt, changes: ChangesAt
 ) -> int | None:
     """Return a sync that does not follow the one before it; None if nothing shows that.
 
-    Only syncs are compared whose members are replayed from those of a neighbour, while
-    neither the log nor the schedule shows that no sync between the two is missing.
+    A sync is compared if its members are replayed from those of a neighbour, and if neither
+    the log nor the schedule rules out a missing sync between the two.
 
     Args:
         origins: The source of the members at each sync, according to the facts.
@@ -55,7 +55,7 @@ def contradicted_link(
         if origin not in (Origin.EARLIER, Origin.LATER):
             continue
         link = number + (origin is Origin.LATER)
-        if not link or facts[link].surely:
+        if not link or facts[link].is_certain:
             continue
         allowed = _LED if origin is Origin.LATER else _WILL_LEAD
         near = number if origin is Origin.LATER else number - 1
@@ -64,7 +64,7 @@ def contradicted_link(
             if not _has_only(allowed, members(near), *listed):
                 return link
         except (CompressionError, MalformedCsvError, MissingColumnsError):
-            pass  # Whoever needs this file raises the error.
+            pass  # The question that needs this file raises the error.
     return None
 
 

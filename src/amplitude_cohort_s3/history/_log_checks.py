@@ -1,7 +1,6 @@
 """Checks of the log: its entries form one chain, and no entry contradicts itself."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -9,7 +8,7 @@ from attrs import define, field
 
 from .._display import counted
 from ..errors import RecordFormatError
-from ..format.content import ContentPart
+from ..format.content import ContentPart, parts_digest
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType
 from ..log.amendments import Amendment, LogRecord
@@ -17,7 +16,7 @@ from ..log.outcomes import Outcome
 from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import SyncLog
 from .findings import Finding, FindingKind
-from .sync_files import Files, files_of
+from .sync_files import Files, absent_files
 
 T = TypeVar("T")
 
@@ -35,7 +34,7 @@ class CheckedLog:
         published: The records of the published syncs, with all amendments applied, by time.
         unpublished: The records of the void syncs, and of a sync without an outcome.
         pending: The newest entry if it is an amendment without an outcome.
-        contents: What amendments wrote last, by the keys of the files.
+        contents: The newest contents that amendments wrote, by the keys of the files.
         lost: The keys that an amendment failed to replace, and that no later one replaced.
         removed: The keys of the files that amendments removed.
     """
@@ -50,7 +49,7 @@ class CheckedLog:
 
     @property
     def changing(self) -> frozenset[str]:
-        """The keys of files that may be in their state before or after an amendment."""
+        """The keys of files of which it is unknown whether an amendment has changed them."""
         if self.pending is None:
             return frozenset(self.lost)
         return frozenset(self.lost).union(self.pending.replaced, self.pending.removed)
@@ -58,8 +57,7 @@ class CheckedLog:
     @property
     def absent(self) -> Files:
         """The files that were removed, or are being removed."""
-        removing = () if self.pending is None else self.pending.removed
-        return files_of(self.removed.union(removing))
+        return absent_files(self.removed, self.pending)
 
     @property
     def covers_from(self) -> datetime | None:
@@ -96,7 +94,7 @@ def check_log(log: SyncLog) -> CheckedLog:
             if head_is_known:
                 faults += _chain_faults(record, head, checked)
             if faults:
-                checked.findings.append(_of_entry(FindingKind.BROKEN_CHAIN, record, faults))
+                checked.findings.append(of_entry(FindingKind.BROKEN_CHAIN, record, faults))
             if isinstance(record, Amendment) and outcome is not None:
                 amendments.append((record, outcome))
             _sort_in(record, outcome, checked)
@@ -108,7 +106,7 @@ def check_log(log: SyncLog) -> CheckedLog:
         faults = list(_own_faults(record))
         # A record of which only some files were replaced describes neither state.
         if faults and not record.keys & checked.lost:
-            checked.findings.append(_of_entry(FindingKind.WRONG_RECORD, record, faults))
+            checked.findings.append(of_entry(FindingKind.WRONG_RECORD, record, faults))
     return checked
 
 
@@ -122,8 +120,10 @@ def _read(read: Callable[[int], T], number: int, checked: CheckedLog) -> T | Non
         return None
 
 
-def _of_entry(kind: FindingKind, record: LogRecord, faults: list[str]) -> Finding:
-    return Finding(kind=kind, synced_at=record.synced_at, key=record.key, detail="; ".join(faults))
+def of_entry(kind: FindingKind, record: LogRecord, faults: Iterable[str]) -> Finding:
+    """Return the finding about an entry with these faults, each named once."""
+    detail = "; ".join(dict.fromkeys(faults))
+    return Finding(kind=kind, synced_at=record.synced_at, key=record.key, detail=detail)
 
 
 def _sort_in(record: LogRecord, outcome: Outcome | None, checked: CheckedLog) -> None:
@@ -217,7 +217,7 @@ def _outcome_faults(
 
 
 def _names(record: SyncRecord | None) -> tuple[str, ...]:
-    """Return the names of the properties: schemas with other names are equal."""
+    """Return the names of the properties, which the equality of schemas ignores."""
     return () if record is None else record.schema.names
 
 
@@ -260,13 +260,11 @@ def has_digest_of_existing(record: SyncRecord) -> bool:
 
 def _file_faults(record: SyncRecord, file: RecordedFile) -> Iterator[str]:
     if file.parts:
-        header = record.schema.header_line
-        listed = "".join(f"{part.size} {part.sha256}\n" for part in file.parts)
-        if file.parts[0] != ContentPart(len(header), hashlib.sha256(header).hexdigest()):
+        if file.parts[0] != ContentPart.of(record.schema.header_line):
             yield "parts: the first one is not the header"
         if file.size != sum(part.size for part in file.parts):
             yield "size: it is not the sum of the parts"
-        if file.sha256 != hashlib.sha256(listed.encode()).hexdigest():
+        if file.sha256 != parts_digest(file.parts):
             yield "sha256: it is not that of the list of the parts"
     if file.staged is None or file.is_compressed:
         return

@@ -25,7 +25,7 @@ from .replay import Replay
 
 @frozen(kw_only=True)
 class SetFacts:
-    """What the keys in the files of a sync, and of the members before it, show.
+    """The counts and faults that the keys of a sync, and of the members before it, show.
 
     Attributes:
         members: The number of members at the sync.
@@ -51,8 +51,7 @@ def compare_sets(
         before: The sync before it, or None if it is the first.
         comparable: True if the members before it are known.
     """
-    record = replay.record(sync)
-    needed = tuple(DiffType) if record is None else needed_files(record)
+    needed = needed_files(replay.record(sync))
     adds, removes = DiffType.ENTERING in needed, DiffType.EXITING in needed
     members = members_before = 0
     faults = Counter[FindingKind]()
@@ -129,8 +128,7 @@ def member_keys(replay: Replay, sync: BucketSync) -> Iterator[bytes]:
         index = members.schema.key_index
         yield from (row[index].encode() for row in members)
         return
-    record = replay.record(sync)
-    needed = tuple(DiffType) if record is None else needed_files(record)
+    needed = needed_files(replay.record(sync))
     files = (zip(sorted_keys(replay, sync, t), repeat(t is DiffType.EXITING)) for t in needed)
     for key, same_key in groupby(heapq.merge(*files), key=itemgetter(0)):
         if not any(exits for _, exits in same_key):
@@ -151,7 +149,7 @@ def member_faults(record: SyncRecord, members: Members) -> Iterator[str]:
 
     counted = CountedCsv(record.schema, rows())
     content = Hashed(counted).read()
-    # ``forget`` computes the digest of a composed sync anew, as that of the whole.
+    # After ``forget``, the digest of a composed sync is that of the whole.
     of_parts = {members_digest(record.schema, total)} if is_composed else set[str]()
     if record.members_sha256 not in {content.sha256, *of_parts}:
         yield "members_sha256: it is not the digest of the members"

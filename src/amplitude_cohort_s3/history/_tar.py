@@ -131,11 +131,13 @@ class Tar:
 
     def _begin(self, size: int) -> None:
         if self._read_bytes + size > self._max_bytes:
-            raise InvalidArchiveError(
-                f"it contains more than {self._max_bytes:,} bytes", over_limit=True
-            )
+            raise self._too_large()
         self._left = size
         self._padding = -size % tarfile.BLOCKSIZE
+
+    def _too_large(self) -> InvalidArchiveError:
+        rule = f"it contains more than {self._max_bytes:,} bytes"
+        return InvalidArchiveError(rule, over_limit=True)
 
     def _skip_rest(self) -> None:
         for _ in self.content():
@@ -159,9 +161,7 @@ class Tar:
         data, self._ready = self._ready[:size], self._ready[size:]
         self._read_bytes += len(data)
         if self._read_bytes > self._max_bytes:
-            raise InvalidArchiveError(
-                f"it contains more than {self._max_bytes:,} bytes", over_limit=True
-            )
+            raise self._too_large()
         if self._read_bytes > max(RATIO_FREE_BYTES, self._packed.size * MAX_RATIO):
             raise InvalidArchiveError(
                 f"it contains more than {MAX_RATIO} times its own size", over_limit=True

@@ -28,7 +28,7 @@ class FindingKind(Enum):
     WRONG_RECORD = "a record contradicts its files or itself"
     BROKEN_CHAIN = "a record does not follow the one before it"
     DAMAGED_LOG = "an entry of the log is missing or damaged"
-    """What the entry claims is not checked."""
+    """The values of the entry are not checked."""
     UNLOGGED_SYNC = "a sync is not in the log, which covers its time"
     LEFTOVER = "a void sync left files"
     INCOMPLETE_SYNC = "a sync lacks files and is not in the log"

@@ -87,7 +87,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         before; such events are marked as derived. That is so if a small file or the sync
         before is missing. Without a log, a missing sync only shows in ``existing``: they
         are compared unless the time since the sync before is an hour or a day, as
-        Amplitude's schedules have it, and not longer than usual in this history. The data
+        in Amplitude's schedules, and not longer than usual in this history. The data
         frame has the columns ``synced_at`` and ``diff_type``, then those of the files.
 
         Raises:
@@ -125,7 +125,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         """Return every stay of every user in the order of the key; a user may have several.
 
         Each iteration reads the newest snapshot and the changes, however long the history
-        is. It reads more snapshots where a property was dropped and where files are
+        is. It reads more snapshots if a property was dropped or files are
         missing. Without a log it compares all snapshots, because a missing sync shows only
         there. The data frame has the columns ``entered`` and ``exited``, null if unknown
         or open, then the history's.

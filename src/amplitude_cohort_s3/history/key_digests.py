@@ -1,7 +1,7 @@
 """A quick test whether two sets of members are equal, in one pass and without sorting.
 
 The digest of a set is the sum of the hashes of its keys, so it does not depend on their
-order. Equal digests mean equal sets, except for a chance of 1 in 2**60. Unequal ones mean
+order. Equal digests mean equal sets, except for a chance of 1 in 2**60. Unequal ones prove
 nothing, because a key that a file repeats is added twice.
 """
 
@@ -41,7 +41,7 @@ def key_digests(
     entered, exited = _distinct(entering), _distinct(exiting)
     if entered is None or exited is None:
         return None
-    entered -= exited  # Whoever is in both files is not a member.
+    entered -= exited  # A user in both files is not a member.
     total = of_entered = of_exited = 0
     seen = set[str]()
     for keys in existing:

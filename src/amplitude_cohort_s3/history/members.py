@@ -119,10 +119,12 @@ class Members(ArrowTable):
             yield key, is_member, row
 
 
-def needed_files(record: SyncRecord) -> tuple[DiffType, ...]:
-    """Return the files of a sync from which its members follow."""
+def needed_files(record: SyncRecord | None) -> tuple[DiffType, ...]:
+    """Return the files of a sync from which its members follow; all three without a record."""
     # An adopted file was not written by this library, so its meaning is unknown.
-    return tuple(DiffType) if record.adopted else record.existing.member_files
+    if record is None or record.adopted:
+        return tuple(DiffType)
+    return record.existing.member_files
 
 
 def object_source(key: str, open_object: OpenObject) -> CsvSource:

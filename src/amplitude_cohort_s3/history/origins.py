@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 from itertools import pairwise
-from statistics import median_low
 
 from attrs import frozen
 
@@ -24,8 +23,8 @@ class Origin(Enum):
 
 
 @frozen(kw_only=True)
-class SyncFacts:
-    """What the files of a sync show.
+class SyncEvidence:
+    """The parts of the history that the files of a sync show.
 
     Attributes:
         members: True if they show the members at the sync.
@@ -33,33 +32,36 @@ class SyncFacts:
         changes: True if they show all changes.
         follows: True if the members before it are those at the sync before it in the
             history, as far as the listing and the log show.
-        surely: True if the log or the schedule supports that.
+        is_certain: True if the log or the schedule supports that.
     """
 
     members: bool
     before: bool
     changes: bool
     follows: bool
-    surely: bool
+    is_certain: bool
 
 
-def origins_of(facts: Sequence[SyncFacts], *, begins_empty: bool) -> list[Origin]:
+def origins_of(facts: Sequence[SyncEvidence], *, begins_empty: bool) -> list[Origin]:
     """Return the source of the members at each sync.
 
-    A sync's own files are preferred. Of the others, a source that is sure is, and then the
+    A sync's own files are preferred. Next come sources that are sure, and then the
     earlier sync, because a later one shows later properties.
 
     Args:
         facts: The facts of each sync, oldest first.
         begins_empty: True if it is known that there was no member before the first sync.
 
-    >>> changes = SyncFacts(members=False, before=False, changes=True, follows=True, surely=True)
-    >>> snapshot = SyncFacts(members=True, before=False, changes=True, follows=True, surely=True)
+    >>> from attrs import evolve
+    >>> changes = SyncEvidence(
+    ...     members=False, before=False, changes=True, follows=True, is_certain=True
+    ... )
+    >>> snapshot = evolve(changes, members=True)
     >>> [origin.name for origin in origins_of([changes, snapshot, changes], begins_empty=False)]
     ['LATER', 'FILES', 'EARLIER']
     """
     origins = [Origin.FILES if one.members else Origin.UNKNOWN for one in facts]
-    for follows in ([one.surely for one in facts], [one.follows for one in facts]):
+    for follows in ([one.is_certain for one in facts], [one.follows for one in facts]):
         for number, one in enumerate(facts):
             is_known_before = (
                 follows[number] and origins[number - 1] is not Origin.UNKNOWN
@@ -85,8 +87,8 @@ CADENCES = (timedelta(hours=1), timedelta(days=1))
 def numbers_on_schedule(times: Sequence[datetime]) -> frozenset[int]:
     """Return the syncs before which no other is missing, according to the times of all.
 
-    The usual time between two syncs is one of Amplitude's intervals, and so is the time
-    since the sync before, which is not longer than usual. Any other time may be that of a
+    The usual time between two syncs must be one of Amplitude's intervals. The time since the
+    sync before must be one too, and not longer than usual. Any other time may be that of a
     sync that was lost.
 
     >>> sorted(numbers_on_schedule([datetime(2026, 1, day) for day in (1, 2, 4, 5)]))
@@ -96,7 +98,7 @@ def numbers_on_schedule(times: Sequence[datetime]) -> frozenset[int]:
     [1, 2]
     """
     gaps = [later - earlier for earlier, later in pairwise(times)]
-    usual = median_low(gaps) if gaps else timedelta()
+    usual = sorted(gaps)[(len(gaps) - 1) // 2] if gaps else timedelta()
     if not _is_on_schedule(usual):
         return frozenset()
     return frozenset(

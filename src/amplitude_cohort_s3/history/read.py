@@ -26,7 +26,7 @@ from ..log.sync_log import SyncLog
 from ..storage.capabilities import check_is_storage
 from ..storage.protocol import ObjectInfo, Storage
 from .history import CohortHistory
-from .sync_files import CHANGES, removed_files
+from .sync_files import CHANGES, absent_files
 from .window import ALL_TIMES, Window
 
 
@@ -43,8 +43,8 @@ def read_history(
     """Read the syncs of a stream, by any writer, from listings alone; no file is opened.
 
     A window leaves out the syncs before ``since`` and after ``until``, as if they were not
-    there: their files are neither listed nor opened. Who is a member at the first sync of
-    the window without entering there has an unknown entry. The members outside of the
+    there: their files are neither listed nor opened. A member at the first sync of
+    the window who did not enter there has an unknown entry. The members outside of the
     window are not known: ``members_at`` raises ``UnknownMembersError`` for a time after
     ``until``, and for one before the first sync of a window with ``since``.
 
@@ -179,7 +179,7 @@ class _Syncs:
     skipped: tuple[SkippedObject, ...]
     log: SyncLog
     log_fault: RecordFormatError | None = None
-    """The reason why the syncs were told apart without the log."""
+    """The reason why the syncs were grouped without the log."""
 
     @property
     def lacks_files(self) -> bool:
@@ -187,7 +187,7 @@ class _Syncs:
         if self.log_fault is not None:
             return False
         missing = {(sync.synced_at, t) for sync in self.syncs for t in sync.missing}
-        return bool(missing) and not missing <= removed_files(self.log)
+        return bool(missing) and not missing <= absent_files(self.log.removed, self.log.pending)
 
 
 def _list_syncs(location: StreamLocation, window: Window) -> _Syncs:
@@ -204,7 +204,7 @@ def _list_syncs(location: StreamLocation, window: Window) -> _Syncs:
 
 
 def _sort_syncs(listed: list[StreamFile | SkippedObject], log: SyncLog) -> _Syncs:
-    """Group the listed files by sync; the log tells which of the incomplete ones count."""
+    """Group the listed files by sync; the log decides which of the incomplete ones count."""
     skipped = [item for item in listed if isinstance(item, SkippedObject)]
     by_time = dict[datetime, list[StreamFile]]()
     for item in listed:
@@ -228,10 +228,7 @@ def _sort_syncs(listed: list[StreamFile | SkippedObject], log: SyncLog) -> _Sync
 
 def _list_files(location: StreamLocation, window: Window) -> Iterator[StreamFile | SkippedObject]:
     """Yield the stream's visible files in a window, and the other objects listed with them."""
-    start_after = None
-    if window.since is not None:
-        start_after = location.stream.data_prefix + hour_in_name(window.since)
-    for item in location.list_files(start_after=start_after):
+    for item in location.list_files(window.since):
         if isinstance(item, SkippedObject) or window.contains(item.name.synced_at):
             yield item
         elif window.until is not None and (

@@ -7,8 +7,8 @@ files are enough; from one snapshot and all changes the whole history follows.
 
 Every question uses the same members at each sync: see :mod:`.origins`. Its changes are
 those that its files list, if these lead from the members at the sync before to its own.
-They may not, because a sync between the two is lost. A log shows that, but without a log
-it only shows when the members are compared. Then, or if a file of changes is missing, the
+They do not if a sync between the two is lost. A log shows that; without a log, only a
+comparison of the members does. Then, or if a file of changes is missing, the
 changes are the difference of the members at the two syncs.
 """
 
@@ -30,7 +30,7 @@ from ._links import contradicted_link, leads_here
 from .key_digests import KeyDigests, key_digests
 from .member_rows import KeyedRow
 from .members import Members, needed_files
-from .origins import Origin, SyncFacts, numbers_on_schedule, origins_of
+from .origins import Origin, SyncEvidence, numbers_on_schedule, origins_of
 from .stays import Change, ChangeKind, NumberedStay, RowMerge, snapshots_to_show, stays_of
 from .sync_files import CHANGES, SyncFiles
 
@@ -47,17 +47,17 @@ class Replay(SyncFiles):
     )
     _known_origins: list[Origin] = field(factory=list[Origin], init=False, repr=False, eq=False)
 
-    def _facts(self, number: int, trusted: frozenset[int] = frozenset()) -> SyncFacts:
+    def _facts(self, number: int, trusted: frozenset[int] = frozenset()) -> SyncEvidence:
         sync = self.syncs[number]
         record = self.record(sync)
         own = None if record is None or record.adopted else record
         follows = number > 0 and not self.has_gap_before(sync)
-        return SyncFacts(
+        return SyncEvidence(
             members=self.has_snapshot(sync),
             before=own is not None and sync.files.keys() >= set(own.existing.previous_files),
             changes=sync.files.keys() >= CHANGES.keys(),
             follows=follows,
-            surely=follows and (own is not None or number in trusted),
+            is_certain=follows and (own is not None or number in trusted),
         )
 
     @property
@@ -73,7 +73,7 @@ class Replay(SyncFiles):
             self._break_links(facts)
         return self._known_origins
 
-    def _break_links(self, facts: list[SyncFacts]) -> None:
+    def _break_links(self, facts: list[SyncEvidence]) -> None:
         """Find the members at each sync without links that the files contradict."""
         try:
             while number := contradicted_link(

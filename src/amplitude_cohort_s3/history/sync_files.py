@@ -17,6 +17,7 @@ from ..errors import NoSyncYetError, RecordFormatError, UnknownMembersError
 from ..format.columns import ID_COLUMNS, Row
 from ..format.filename import CohortFileName, DiffType
 from ..format.schema import RowSchema
+from ..log.amendments import Amendment
 from ..log.listing import BucketSync, SkippedObject, SyncState, UnpublishedSync
 from ..log.records import RecordedFile, SyncRecord
 from ..log.stream import CohortStream
@@ -70,7 +71,7 @@ class SyncFiles:
         """Raise if the history was read without its log, because an entry is damaged.
 
         Raises:
-            RecordFormatError: The entry.
+            RecordFormatError: The entry is damaged.
         """
         if self._log_fault is not None:
             raise self._log_fault
@@ -79,7 +80,7 @@ class SyncFiles:
         """Return the history as new listings show it, or None if they show nothing new.
 
         Files change only with a new entry of the log: a sync is published, or ``forget`` or
-        ``prune`` runs. So whoever finds a contradiction looks again, once.
+        ``prune`` runs. So after a contradiction, the caller lists the bucket again, once.
         """
         found: Self = self._read_again()
         if found.log.newest == self.log.newest and found.syncs == self.syncs:
@@ -337,13 +338,13 @@ Files = frozenset[tuple[datetime, DiffType]]
 """Files of a stream, each by the time of its sync and its type."""
 
 
-def files_of(keys: Iterable[str]) -> Files:
-    """Return the files that have these keys."""
-    names = [CohortFileName.from_key(key)[1] for key in keys]
+def absent_files(removed: Iterable[str], pending: Amendment | None) -> Files:
+    """Return the files that were removed, or that an unfinished amendment is removing.
+
+    Args:
+        removed: The keys of the files that were removed.
+        pending: The amendment.
+    """
+    removing = () if pending is None else pending.removed
+    names = [CohortFileName.from_key(key)[1] for key in (*removed, *removing)]
     return frozenset((name.synced_at, name.diff_type) for name in names)
-
-
-def removed_files(log: SyncLog) -> Files:
-    """Return the files that were removed according to the log, or are being removed."""
-    pending = log.pending
-    return files_of(log.removed.union(() if pending is None else pending.removed))

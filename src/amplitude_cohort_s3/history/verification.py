@@ -1,6 +1,6 @@
 """Verification: checks that the syncs of a history, its files and its log agree."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from attrs import evolve, frozen
@@ -21,7 +21,7 @@ from ._file_checks import (
     read_foreign,
     stored_faults,
 )
-from ._log_checks import CheckedLog, check_log, count_faults, has_digest_of_existing
+from ._log_checks import CheckedLog, check_log, count_faults, has_digest_of_existing, of_entry
 from ._set_checks import compare_sets, filled_faults, member_faults
 from .findings import Finding, FindingKind
 from .members import needed_files
@@ -49,7 +49,7 @@ def _findings(replay: Replay) -> tuple[Finding, ...]:
         # The damaged entries have been found; what does not need them is verified.
         newest = max(log.published, default=None)
         match_by = match_by if newest is None else log.published[newest].schema.key
-    # While one listing is verified, nobody looks again.
+    # A listing that is being verified must not be replaced by a newer one.
     still: Replay = evolve(replay, log_fault=None, match_by=match_by, read_again=lambda: still)
     found = _Verification(
         replay=still, log=log, absent=log.absent, changing=log.changing
@@ -188,7 +188,8 @@ class _Verification:
             columns = dict.fromkeys(column for facts in found.values() for column in facts.columns)
             properties = tuple(name for name in columns if name not in ID_COLUMNS)
             if not {*record.schema.properties, record.schema.key} >= set(properties):
-                yield _of_record(record, [f"properties: the files have {properties}"])
+                fault = f"properties: the files have {properties}"
+                yield of_entry(FindingKind.WRONG_RECORD, record, [fault])
 
     def _missing_file(
         self, sync: BucketSync, diff_type: DiffType, record: SyncRecord | None
@@ -267,7 +268,7 @@ class _Verification:
             if content_fault(error) is None:
                 raise
         if faults and record is not None:
-            yield _of_record(record, faults)
+            yield of_entry(FindingKind.WRONG_RECORD, record, faults)
 
     def _wrong_counts(self, record: SyncRecord, near: Sequence[BucketSync]) -> Iterator[str]:
         before = self.log.published.get(near[0].synced_at) if len(near) > 1 else None
@@ -312,8 +313,3 @@ class _Verification:
 def _of_file(kind: FindingKind, key: str, detail: str = "") -> Finding:
     _, name = CohortFileName.from_key(key)
     return Finding(kind=kind, synced_at=name.synced_at, key=key, detail=detail)
-
-
-def _of_record(record: SyncRecord, faults: Iterable[str]) -> Finding:
-    kind, detail = FindingKind.WRONG_RECORD, "; ".join(dict.fromkeys(faults))
-    return Finding(kind=kind, synced_at=record.synced_at, key=record.key, detail=detail)

@@ -1,7 +1,7 @@
 """The rules that an amendment keeps, checked against the log before it changes anything.
 
-An amendment deletes and overwrites files, and whoever may create an object below ``_syncs/``
-can add one to the log. So it may do only what ``forget`` and ``prune`` do:
+An amendment deletes and overwrites files, and a writer who may create an object below
+``_syncs/`` can add one to the log. So it may do only what ``forget`` and ``prune`` do:
 
 - It continues the head of the log, and names the amendment before it.
 - ``prune`` removes files of ended syncs older than the head, or older than an adopted log.

@@ -10,7 +10,7 @@ from .._display import html_table
 from ..errors import InvalidFileNameError
 from ..format.filename import CohortFileName, DiffType
 from ..storage.protocol import ObjectInfo
-from .stream import CohortStream
+from .stream import CohortStream, stream_of
 
 SAME_SYNC = "another object is the same file of the same sync"
 """The reason for skipping a file whose name is another spelling of a listed file's name."""
@@ -54,7 +54,7 @@ def parse_listing(
 
 
 def hour_in_name(when: datetime) -> str:
-    """Return the date and hour of a time, as all names of files begin their times.
+    """Return the date and hour of a time, with which the times in all file names begin.
 
     Whatever their style, the names of one stream sort by their date and hour.
 
@@ -162,13 +162,7 @@ def overview(listing: Iterable[ObjectInfo]) -> Iterator[StreamOverview]:
         except InvalidFileNameError:
             logs.add(info.key.rpartition("/")[0] + "/")
             continue
-        stream = CohortStream(
-            project_id=name.project_id,
-            cohort_id=name.cohort_id,
-            path=path,
-            routing_key=name.routing_key,
-        )
-        times.setdefault(stream, []).append(name.synced_at)
+        times.setdefault(stream_of(path, name), []).append(name.synced_at)
     for stream, seen in sorted(times.items(), key=lambda item: item[0].log_prefix):
         yield StreamOverview(
             stream=stream,

@@ -1,13 +1,14 @@
 """The location of a stream: the storages of its data and of its log."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Self
 
 from attrs import field, frozen
 
 from ..storage.capabilities import check_storages
 from ..storage.protocol import Storage
-from .listing import SkippedObject, StreamFile, parse_listing
+from .listing import SkippedObject, StreamFile, hour_in_name, parse_listing
 from .stream import CohortStream, check_is_stream
 from .sync_log import SyncLog
 
@@ -45,11 +46,14 @@ class StreamLocation:
         listing = self.log.list_objects(self.stream.log_prefix)
         return SyncLog.from_listing(self.stream, listing, self.log.open)
 
-    def list_files(self, *, start_after: str | None = None) -> Iterator[StreamFile | SkippedObject]:
+    def list_files(self, since: datetime | None = None) -> Iterator[StreamFile | SkippedObject]:
         """Yield the stream's visible files, and the other objects below its prefix.
 
         Args:
-            start_after: Objects whose keys sort up to this one are left out.
+            since: Files of an hour before that of this time may be left out.
         """
+        start_after = None
+        if since is not None:
+            start_after = self.stream.data_prefix + hour_in_name(since)
         listing = self.data.list_objects(self.stream.data_prefix, start_after=start_after)
         return parse_listing(self.stream, listing)

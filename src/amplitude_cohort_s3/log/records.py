@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from attrs import field, frozen
 
+from .._display import html_table
 from ..format.content import ContentPart, FileContent
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType
@@ -53,6 +54,12 @@ class PlannedFile(FileContent):
             sha256=content.sha256,
             parts=content.parts,
         )
+
+
+def html_of_files(title: str, files: Mapping[DiffType, PlannedFile], notes: tuple[str, ...]) -> str:
+    """Return the files of a sync as a table for notebooks."""
+    rows = [(str(t), file.rows, file.size, file.key) for t, file in files.items()]
+    return html_table(title, ("file", "rows", "bytes", "key"), rows, notes)
 
 
 @frozen(kw_only=True)

@@ -111,6 +111,16 @@ def _encode_routing_key(routing_key: str) -> str:
     return "~" + hashlib.sha256(routing_key.encode()).hexdigest()
 
 
+def stream_of(path: str, name: CohortFileName) -> CohortStream:
+    """Return the stream of a file in a folder."""
+    return CohortStream(
+        project_id=name.project_id,
+        cohort_id=name.cohort_id,
+        path=path,
+        routing_key=name.routing_key,
+    )
+
+
 def check_is_stream(value: object) -> None:
     """Raise unless the argument ``stream`` is a stream.
 

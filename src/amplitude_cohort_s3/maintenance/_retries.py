@@ -15,7 +15,7 @@ from ..sync.recover import recover_location
 T = TypeVar("T")
 
 ATTEMPTS = 5
-"""The number of attempts. A stream that is synced faster than its files are read stops them all."""
+"""The number of attempts. All fail if a stream is synced faster than its files are read."""
 
 
 def with_retries(location: StreamLocation, attempt: Callable[[], T]) -> T:

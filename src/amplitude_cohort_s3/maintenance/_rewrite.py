@@ -29,7 +29,7 @@ from ._search import SearchedFile, SearchResult, Subjects
 
 @frozen
 class _RewrittenFile:
-    """A file without the rows of subjects, which is staged in the place of the old one.
+    """A file without the rows of subjects, which is staged to replace the old one.
 
     Attributes:
         file: The description of the file for the log.

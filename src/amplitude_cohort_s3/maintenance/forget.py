@@ -70,7 +70,7 @@ def forget(
     The counts and digests in the log are amended. The entry covers every sync before it in the
     log: if another writer adds one meanwhile, the files are searched again. If a run dies, run
     it again; once it is recorded, ``recover`` and the next sync finish it too. Each file is
-    replaced at once, so that a reader in between sees some old and some new files.
+    replaced atomically, but one by one: a reader in between sees some old and some new files.
 
     Remove the people from the source of the next sync too, or they enter again. They are not
     reported as exiting. What is staged and not recorded is discarded, because it may contain
@@ -92,7 +92,7 @@ def forget(
         ConcurrentSyncError, UnfinishedSyncError: Syncs came first at each of several attempts;
             nothing is changed. Run it again.
         RecordFormatError: The log can't be read, or contradicts itself.
-        LogLimitError: They are in more files than one entry of the log can name, about
+        LogLimitError: The people are in more files than one entry of the log can name, about
             15,000; nothing is changed.
         StagedGoneError: Some new files were removed before they replaced the old ones; the
             others are done. Run it again.

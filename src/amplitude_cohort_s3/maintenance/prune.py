@@ -163,7 +163,7 @@ def prune(
         now = to_utc(clock(), "clock()")
         keys = [info.key for info in plan.files]
         logged, number = _amend(location, history, keys, now)
-        # What no record names, such as a second file of the same sync, needs no entry of the log.
+        # A file that no record names, such as a second one of a type, needs no entry of the log.
         for key in keys:
             if key not in logged:
                 remover.delete(key)

@@ -36,7 +36,7 @@ def position_of(file: str | BinaryIO) -> int | None:
 
 
 class BorrowedFile:
-    """An open file from a position on, as a stream whose end closes nothing.
+    """An open file from a position on, as a stream that never closes it.
 
     Args:
         file: The file.
@@ -56,7 +56,7 @@ class BorrowedFile:
 
     @property
     def closed(self) -> bool:
-        """Whether the file is closed."""
+        """True if the file is closed."""
         return bool(self._file.closed)
 
     def seekable(self) -> bool:
@@ -79,7 +79,7 @@ class BorrowedFile:
         """Return exactly ``size`` bytes, fewer only at the end: sockets and pipes return parts.
 
         Raises:
-            BlockingIOError: The file has no bytes yet. It must not look like its end.
+            BlockingIOError: The file has no bytes yet, which must not look like its end.
         """
         parts, missing = list[bytes](), size
         while missing:

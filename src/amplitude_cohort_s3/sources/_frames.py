@@ -61,7 +61,7 @@ class PandasTable:
             ]
 
     def _plain_array(self, series: Any) -> Any | None:
-        """Return a column as an array whose text in Arrow is ours, or None."""
+        """Return a column as an array that Arrow converts to the text of ``to_text``, or None."""
         pa = self.pa
         try:
             array = pa.Array.from_pandas(series)
@@ -81,7 +81,7 @@ class PandasTable:
 def narrowed(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
     """Return a table with the schema's columns only, and the names of the other columns.
 
-    An odd column that is not asked for must not get as far as Arrow's import.
+    Arrow's import would refuse an odd column, even if it is not asked for.
 
     Args:
         table: Any table. One that is not of Polars, DuckDB or pyarrow is returned as it is.

@@ -58,7 +58,7 @@ def text_array(
 
 
 def is_plain(pa: Any, kind: Any) -> bool:
-    """Return whether Arrow's own text of this type is ours: of text and of integers."""
+    """Return whether Arrow's text of a type is that of ``to_text``: for text and integers."""
     types = pa.types
     is_whole = types.is_decimal(kind) and kind.scale == 0
     return _is_text(types, kind) or types.is_integer(kind) or is_whole

@@ -28,7 +28,7 @@ from ..storage.temporary import temporary_errors
 from ._borrowed_file import BorrowedFile, checked_file, position_of
 from ._file_errors import member_file_error
 from .arrow import BATCH_ROWS, arrow_csv
-from .names import check_mapping, check_renamed, places_by_header, renamed
+from .names import check_mapping, check_renamed, csv_of_names, places_by_header
 from .protocol import CsvSource
 
 _PARQUET_MAGIC = b"PAR1"
@@ -190,7 +190,8 @@ class MemberFile:
                 yield from self._parquet_chunks(stream, first, schema, ignored)
             else:
                 plain = unpack_chunks(chain([first], read_chunks(stream)), file=shown)
-                yield from (renamed(plain, self.columns) if self.columns else plain)
+                own_names = {new: own for own, new in self.columns.items()}
+                yield from (csv_of_names(plain, own_names) if own_names else plain)
 
     def _open(self) -> BinaryIO:
         if isinstance(self.location, str):

@@ -1,8 +1,8 @@
 """The columns of a source that hold the properties of a sync, by name or by header.
 
 A property has a name, which Amplitude and the source of the members use, and a header, which
-is its column in the files of the sync. Sources may use either. They are read in the columns of
-the files from here on, so that nothing else needs to know the names.
+is its column in the files of the sync. Sources may use either. This module renames the properties
+to their headers, so that no other module needs the names.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -58,7 +58,7 @@ def places_by_header(schema: RowSchema, found: Iterable[object]) -> Mapping[str,
     """Return the positions of each column of a sync among the columns of a table or a row.
 
     An id column may occur more than once, and a property under its name and its header;
-    whoever reads the cells checks that they agree.
+    the reader of the cells checks that they agree.
 
     Args:
         schema: The columns of the sync.
@@ -201,39 +201,23 @@ def csv_by_header(chunks: Iterable[bytes], schema: RowSchema) -> Iterator[bytes]
     return _with_columns(chunks, lambda names: property_columns(schema, names))
 
 
-def renamed(chunks: Iterable[bytes], columns: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield the same CSV with new names in its header; each row keeps its line number.
+def csv_of_names(chunks: Iterable[bytes], own_names: Mapping[str, str]) -> Iterator[bytes]:
+    """Yield the same CSV with other columns; several may have the values of one.
+
+    Each row keeps its line number.
 
     Args:
         chunks: The file.
-        columns: The new names by the names in the file.
+        own_names: The names in the file by the new names.
 
     Raises:
-        MissingColumnsError: A column to rename is absent.
+        MissingColumnsError: The file lacks a column.
         MalformedCsvError: A row is the header again.
     """
 
     def choose(names: Sequence[str]) -> Columns:
-        check_renamed(columns, names)
-        return {new: (own,) for own, new in columns.items()}
-
-    return _with_columns(chunks, choose)
-
-
-def csv_of_names(chunks: Iterable[bytes], own_names: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield the same CSV with other columns; several may have the values of one.
-
-    Args:
-        chunks: The file.
-        own_names: The name in the file by the header of the property.
-
-    Raises:
-        MissingColumnsError: The file lacks a column.
-    """
-
-    def choose(names: Sequence[str]) -> Columns:
         check_renamed(own_names.values(), names)
-        return {header: (own,) for header, own in own_names.items()}
+        return {new: (own,) for new, own in own_names.items()}
 
     return _with_columns(chunks, choose)
 

@@ -2,8 +2,8 @@ r"""The syntax of each dialect, and its statement that loads one file into a tab
 
 Each statement gives every option of the dialect's CSV reader, also where the value is the
 default today: readers guess (DuckDB), have an escape character (Snowflake, Hive), or replace a
-text by NULL (``\N`` in Snowflake and Redshift). Where a reader can't be told that nothing is
-NULL, the empty text is its mark of NULL, and ``Syntax.cell`` makes it empty text again.
+text by NULL (``\N`` in Snowflake and Redshift). If a reader has no option that turns
+NULL off, the empty text is its mark of NULL, and ``Syntax.cell`` makes it empty text again.
 """
 
 from collections.abc import Iterable
@@ -209,7 +209,7 @@ def _bigquery_options(syntax: Syntax, layout: Layout) -> str:
 
 
 def check_compression(layout: Layout) -> None:
-    """Raise if the name of a file does not tell its compression, and a reader goes by it.
+    """Raise if a file's name does not show its compression, on which a reader relies.
 
     Raises:
         ConfigurationError: It is gzip and not named so, or the other way round.

@@ -44,7 +44,7 @@ class Layout:
 
     @property
     def is_named_by_its_compression(self) -> bool:
-        """True if the name tells the compression, by which some warehouses choose a reader."""
+        """True if the name shows the compression, by which some warehouses choose a reader."""
         return self.url.endswith(".gz") == (self.compression == "gzip")
 
 

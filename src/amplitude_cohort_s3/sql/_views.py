@@ -52,7 +52,7 @@ def athena_view(history: CohortHistory, table: str) -> tuple[str, ...]:
     columns = _view_columns(query, files)
     ddl.names(columns)  # Athena's views have the same rule for names.
     folder = _athena_folder(files)
-    # Cells of a table without a name of a property: files may have different columns.
+    # The cells are numbered, because files may have different columns.
     width = 1 + max(len(file.layout.columns) for file in files)
     cells = [f"c{number}" for number in range(width)]
     stored = f"{table}_files"

@@ -29,8 +29,8 @@ def statements(
     Without ``sync`` they create the table and fill it from the newest sync. With a sync they
     apply its changes to the table as the sync before left it. Both may be run again. For Athena,
     and for DuckDB without ``sync``, they create views over the files of the history instead, which
-    show each row of each file. The function opens no connection and does not need SQLAlchemy. It opens only files that no record
-    describes, for their headers.
+    show each row of each file. The function opens no connection and does not need SQLAlchemy. It
+    opens only files that no record describes, for their headers.
 
     DuckDB's and PostgreSQL's statements are tested in these databases, and Athena's with Hive's
     CSV reader. Those for Athena, BigQuery, Redshift and Snowflake have never run there: they
@@ -129,8 +129,7 @@ def _files_to_load(
             raise _missing_file()
         return sync, (DiffType.EXITING, DiffType.ENTERING)
     for newest in reversed(history):
-        record = history.record(newest)
-        needed = tuple(DiffType) if record is None else needed_files(record)
+        needed = needed_files(history.record(newest))
         if set(needed).isdisjoint(newest.missing):
             return newest, needed
     raise _missing_file()

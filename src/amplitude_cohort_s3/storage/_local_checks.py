@@ -45,7 +45,7 @@ def check_spelling(path: Path, top: Path, key: str) -> None:
     Args:
         path: The path; its last parts may be missing.
         top: The folder below which the parts are compared.
-        key: The key that the path stands for.
+        key: The key of the path.
 
     Raises:
         ObjectRefusedError: A part of the path has another name.

@@ -1,4 +1,4 @@
-"""The calls of the file system that a local storage needs, and its errors in our words."""
+"""The calls of the file system that a local storage needs, and the translation of its errors."""
 
 import contextlib
 import errno
@@ -69,7 +69,7 @@ class FlushedFolders:
 
         Args:
             folder: The folder.
-            flush: If its files must be found by their names after a power cut.
+            flush: True if its files must be found by their names after a power cut.
         """
         if not folder.is_dir():
             if folder == self._root:
@@ -141,11 +141,11 @@ def _is_no_folder(path: Path) -> bool:
         return is_symlink(path)
 
 
-def sync_nearest_folder(path: Path) -> None:
-    """Flush the folder of a path or, if another process has removed it, the next one above."""
-    for folder in path.parents:
+def sync_nearest_folder(folder: Path) -> None:
+    """Flush a folder or, if another process has removed it, the next one above."""
+    for nearest in (folder, *folder.parents):
         with contextlib.suppress(FileNotFoundError):
-            sync_folder(folder)
+            sync_folder(nearest)
             return
 
 
@@ -183,7 +183,7 @@ def translated(target: Path, key: str, source: Path | None = None) -> Generator[
 
     Args:
         target: The path.
-        key: The key that the path stands for.
+        key: The key of the path.
         source: The staged file that is linked, renamed or opened, if there is one.
     """
     try:
@@ -207,7 +207,7 @@ def translated(target: Path, key: str, source: Path | None = None) -> Generator[
         if owner is not None and error.errno in (errno.EPERM, errno.EACCES):
             raise FileAccessError(
                 str(source),
-                f"belongs to the account {owner}, so this one ({os.geteuid()}) can't publish it",
+                f"belongs to the account {owner}, so this one ({_account()}) can't publish it",
                 "Run the same command as that account, or change the owner of the file",
             ) from None
         if isinstance(error, PermissionError) and error.errno == errno.EACCES:

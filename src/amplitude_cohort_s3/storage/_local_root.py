@@ -1,4 +1,4 @@
-"""The root folder of a local storage, and the notice that it has disappeared."""
+"""The root folder of a local storage, and the check that it has not disappeared."""
 
 import os
 import re

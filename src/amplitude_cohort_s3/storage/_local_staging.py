@@ -27,6 +27,7 @@ from ._local_files import (
     set_mode,
     status_of,
     sync_folder,
+    sync_nearest_folder,
     translated,
     walk,
 )
@@ -39,7 +40,7 @@ STAGING_FOLDER = ".amplitude_cohort_s3"
 
 _NAME_LENGTH = 32
 TRIES = 100
-"""The attempts to write a file, whose folder or itself other processes remove meanwhile."""
+"""The attempts to write a file if other processes remove it or its folder meanwhile."""
 _STAGED_NAME = re.compile(rf"[0-9a-f]{{{_NAME_LENGTH}}}")
 
 
@@ -47,9 +48,9 @@ class StagingArea:
     """The staged files below a root.
 
     What is staged for the key ``a/b.csv`` is a file with a random name in the folder
-    ``.amplitude_cohort_s3/a/b.csv``. So a staged file tells its key without its record, a
-    handle can't lead to the file of another key, and a name that the file system forbids is
-    found out before the decision.
+    ``.amplitude_cohort_s3/a/b.csv``. So the key of a staged file is known without its
+    record, a handle can't lead to the file of another key, and a name that the file system
+    forbids is detected before the decision.
 
     Args:
         root: The root of the storage.
@@ -101,13 +102,13 @@ class StagingArea:
             key: The key.
             target: The path under which the file is published later.
             chunks: The bytes.
-            private: If only this account may read it.
+            private: True if only this account may read it.
 
         Raises:
             StagedGoneError: Another process discarded the file while it was written.
         """
         path = self._folder_of(key) / uuid.uuid4().hex
-        # After a power cut, nobody looks for a file that is not private by its staged name.
+        # After a power cut, only a private file must be found by its staged name.
         descriptor = self._create(path, target, key, flush=private)
         content = Hashed(chunks)
         try:
@@ -158,13 +159,7 @@ class StagingArea:
         ``prune`` has removed the file since.
         """
         _unlink(path)
-        left = self.remove_empty_folders(path)
-        while left != self._folder.parent:
-            # Also if another process has removed the folder meanwhile.
-            with contextlib.suppress(FileNotFoundError):
-                sync_folder(left)
-                return
-            left = left.parent
+        sync_nearest_folder(self.remove_empty_folders(path))
 
     def remove_empty_folders(self, path: Path) -> Path:
         """Remove the folders of a staged file that are empty; return the first that is left."""

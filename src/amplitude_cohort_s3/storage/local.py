@@ -181,7 +181,7 @@ class LocalStorage(ComposeByReading):
         with translated(temporary, staged.key, source=temporary):
             temporary.unlink(missing_ok=True)
             # Also if it was gone: another process may have died before it flushed that.
-            sync_nearest_folder(temporary)
+            sync_nearest_folder(temporary.parent)
         self._staging.remove_empty_folders(temporary)
 
     def replace(self, staged: StagedObject, /) -> ObjectInfo:

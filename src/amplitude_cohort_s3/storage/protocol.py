@@ -152,7 +152,7 @@ class Storage(Protocol):
     - Keys are relative paths with ``/`` (see :func:`~amplitude_cohort_s3.storage.check_key`).
       A method that takes a key raises ``InvalidKeyError`` for an unusable one before it
       writes anything.
-    - "Not there" is an answer, never a guess. If the store refuses access or fails, raise
+    - Report "not there" only if the store answered that. If it refuses access or fails, raise
       ``PermissionError`` or another ``OSError``.
     - A store may refuse an *object*, whoever writes it: its name, its size or its parts break
       a rule of the store. Raise ``ObjectRefusedError``, in ``stage`` if possible: the sync
@@ -227,7 +227,7 @@ class Storage(Protocol):
         Raises:
             StagedGoneError: The staged object was discarded.
             ObjectExistsError: Another object is visible under the key. This one stays staged.
-            ObjectRefusedError: The store can accept this object from nobody.
+            ObjectRefusedError: The store refuses this object from every caller.
             UnknownOutcomeError: The object may have been published.
         """
         ...
@@ -297,7 +297,7 @@ class SupportsCompose(Protocol):
 class SupportsListStaged(Protocol):
     """The optional capability to find what was staged, which ``clean_up`` needs.
 
-    A writer that dies before its record exists leaves staged objects that nobody names.
+    A writer that dies before its record exists leaves staged objects that no record names.
     """
 
     @property
@@ -326,7 +326,7 @@ class SupportsReplace(Protocol):
 
         Raises:
             StagedGoneError: The staged object was discarded, or replaced in turn.
-            ObjectRefusedError: The store can accept this object from nobody.
+            ObjectRefusedError: The store refuses this object from every caller.
             UnknownOutcomeError: The object may have been published.
         """
         ...

@@ -1,4 +1,4 @@
-"""Folders for temporary files, and why none can be made."""
+"""Folders for temporary files, and the errors of making them."""
 
 import errno
 import tempfile

@@ -42,7 +42,7 @@ def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outco
             f"Prune old syncs first, in several steps, then run {amendment.purpose} again",
         )
     try:
-        # Whoever recovers it checks it too; an entry that breaks a rule would never be ended.
+        # Each process that recovers it checks it too: one that breaks a rule would never end.
         check_amendment(amendment, log)
         check_files(location, amendment)
     except (RecordFormatError, HeadFilesMissingError):

@@ -7,7 +7,6 @@ from typing import Any
 from attrs import frozen
 
 from .._arguments import check_kind
-from .._display import html_table
 from ..diff.protocol import StageableDiff
 from ..errors import (
     CohortS3Error,
@@ -16,7 +15,7 @@ from ..errors import (
 )
 from ..format.filename import DiffType
 from ..log.location import StreamLocation
-from ..log.records import SyncRecord
+from ..log.records import SyncRecord, html_of_files
 from ..storage.protocol import StagedObject, Storage
 from .commit_protocol import carry_out, outcome_of
 from .decision import create_or_discard
@@ -48,12 +47,7 @@ class SyncResult:
         return "\n".join([self._title, *lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        return html_table(
-            self._title,
-            ("file", "rows", "bytes", "key"),
-            [(str(t), file.rows, file.size, file.key) for t, file in self.record.files.items()],
-            self.notes,
-        )
+        return html_of_files(self._title, self.record.files, self.notes)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -104,7 +98,7 @@ def commit(
         LogLimitError: The log has no number left.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
         SyncVoidError: A staged file disappeared, another object took a name, or the storage
-            can accept a file from nobody.
+            refuses a file from every caller.
         UnknownOutcomeError: The storage did not answer a write; run it again.
         ConfigurationError: The plan is that of a dry run, or its files can't be composed.
         MissingCapabilityError: The files can't be composed in this storage.

@@ -24,7 +24,7 @@ may be able to finish it. If there is none, ``recover`` can *abandon* the record
 everything that is staged, and then creates the outcome that follows.
 
 The order of two rules matters. A staged file is discarded, which revokes it for everyone,
-*before* its sync is called void: otherwise a slow writer could publish the rest later. And
+*before* its sync is recorded as void: otherwise a slow writer could publish the rest later. And
 nothing is discarded before another writer's record has been *read* under our number, or the
 store has certainly refused ours: if the answer to our own write was lost, our record may well
 exist.
@@ -32,7 +32,7 @@ exist.
 An amendment (see ``Amendment``) is an entry of the log too. It gets a number like a sync, so
 that an amendment and a sync can't interfere, and is finished in the same way. It overwrites
 and deletes files, so each process checks it against the log before it carries it out. The log
-alone is not enough: whoever may add to it can add a head too. So nothing is deleted unless the
+alone is not enough: a writer who may add to it can add a head too. So nothing is deleted unless the
 files of the head are there.
 """
 
@@ -201,7 +201,7 @@ def _publish(
 def _revoke(storage: Storage, staged: list[StagedObject]) -> bool:
     """Discard what is not published yet; return whether all files are visible.
 
-    From here on nobody can publish the rest. So this comes before the sync is called void.
+    From here on nobody can publish the rest. So this comes before the sync is recorded as void.
     """
     for s in staged:
         # A handle that the storage can't have made, in a forged record, has nothing to revoke.
@@ -317,7 +317,7 @@ def check_files(location: StreamLocation, record: LogRecord) -> None:
     """Raise unless the files are there without which a record must not be carried out.
 
     A prune deletes what is older than the head, and an adopted sync has nothing to publish. The
-    head of either may be a claim of the log only.
+    head of either may exist in the log only.
 
     Raises:
         HeadFilesMissingError: Files of this head are not visible.

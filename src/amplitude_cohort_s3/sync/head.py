@@ -5,14 +5,14 @@ from datetime import datetime
 
 from attrs import field, frozen
 
-from .._display import counted, html_table
+from .._display import counted
 from ..errors import HeadFilesMissingError, UnfinishedSyncError, UnloggedSyncsError
 from ..history.members import Members
 from ..log.amendments import LogRecord
-from ..log.listing import StreamFile, hour_in_name
+from ..log.listing import StreamFile
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
-from ..log.records import SyncRecord
+from ..log.records import SyncRecord, html_of_files
 from ..log.stream import CohortStream
 from ..log.sync_log import OpenObject, SyncLog
 from ..storage.protocol import Storage
@@ -39,8 +39,7 @@ class Head:
         return "\n".join([self._title, *self._notes])
 
     def _repr_html_(self) -> str:
-        rows = [(str(t), f.rows, f.size, f.key) for t, f in self.record.files.items()]
-        return html_table(self._title, ("file", "rows", "bytes", "key"), rows, self._notes)
+        return html_of_files(self._title, self.record.files, self._notes)
 
     @property
     def _title(self) -> str:
@@ -158,12 +157,9 @@ def _unlogged(log: SyncLog, keys: set[str]) -> set[str]:
 
 def visible_files(location: StreamLocation, record: SyncRecord | None) -> dict[str, datetime]:
     """Return the times of the stream's visible files from a record's time on, by their keys."""
-    start_after = None
-    if record is not None:
-        start_after = location.stream.data_prefix + hour_in_name(record.synced_at)
+    since = None if record is None else record.synced_at
     return {
         item.info.key: item.name.synced_at
-        for item in location.list_files(start_after=start_after)
-        if isinstance(item, StreamFile)
-        and (record is None or item.name.synced_at >= record.synced_at)
+        for item in location.list_files(since)
+        if isinstance(item, StreamFile) and (since is None or item.name.synced_at >= since)
     }

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Protocol, cast
 
 from ..errors import FileAccessError, InvalidFileNameError
 from ..format.filename import CohortFileName
@@ -13,6 +14,10 @@ from .commit_protocol import replacement, staged_files
 
 LEFTOVER_AGE = timedelta(days=1)
 """The age from which a staged file without a record is taken for that of a dead writer."""
+
+
+class _ListingStorage(Storage, SupportsListStaged, Protocol):
+    """A storage that can list what is staged."""
 
 
 def discard_leftovers(location: StreamLocation, older_than: timedelta | None) -> tuple[str, ...]:
@@ -28,14 +33,31 @@ def discard_leftovers(location: StreamLocation, older_than: timedelta | None) ->
     Returns:
         The keys under which they would have become visible.
     """
+    return _discard(location, _listing_storages(location), older_than)
+
+
+def discard_old_leftovers(location: StreamLocation) -> None:
+    """Discard what dead writers left more than a day ago, if the store has no rule for that.
+
+    Files of another account stay: they must not stop a sync.
+    """
+    storages = [s for s in _listing_storages(location) if not s.expires_staged]
+    with contextlib.suppress(FileAccessError):
+        _discard(location, storages, LEFTOVER_AGE)
+
+
+def _discard(
+    location: StreamLocation, storages: list[_ListingStorage], older_than: timedelta | None
+) -> tuple[str, ...]:
+    """Discard the leftovers in some storages: see :func:`discard_leftovers`."""
     before = None if older_than is None else datetime.now(UTC) - older_than
     found = [
         (storage, info)
-        for storage in _storages(location)
+        for storage in storages
         for info in _list_staged(storage, location)
         if before is None or info.begun < before
     ]
-    # The record is read after the listing: whatever was staged by then and has one is in it.
+    # The record is read after the listing, so it names each listed file that has a record.
     named = _named(location.read_log().unfinished) if found else []
     leftovers = [(s, i) for s, i in found if not any(i.is_same(staged) for staged in named)]
     for storage, info in leftovers:
@@ -43,29 +65,13 @@ def discard_leftovers(location: StreamLocation, older_than: timedelta | None) ->
     return tuple(info.staged.key for _, info in leftovers)
 
 
-def discard_old_leftovers(location: StreamLocation) -> None:
-    """Discard what dead writers left a day ago, where the store has no rule that does so.
-
-    Files of another account stay: they must not stop a sync.
-    """
-    if not all(_expires(storage) for storage in _storages(location)):
-        with contextlib.suppress(FileAccessError):
-            discard_leftovers(location, LEFTOVER_AGE)
-
-
-def _storages(location: StreamLocation) -> list[Storage]:
+def _listing_storages(location: StreamLocation) -> list[_ListingStorage]:
     both = [location.data] if location.log is location.data else [location.data, location.log]
-    return [storage for storage in both if isinstance(storage, SupportsListStaged)]
+    return [cast("_ListingStorage", s) for s in both if isinstance(s, SupportsListStaged)]
 
 
-def _expires(storage: Storage) -> bool:
-    return isinstance(storage, SupportsListStaged) and storage.expires_staged
-
-
-def _list_staged(storage: Storage, location: StreamLocation) -> Iterator[StagedInfo]:
+def _list_staged(storage: _ListingStorage, location: StreamLocation) -> Iterator[StagedInfo]:
     """Yield what is staged in a storage under keys of the stream's data or log."""
-    if not isinstance(storage, SupportsListStaged):
-        return
     stream = location.stream
     if storage is location.data:
         for info in storage.list_staged(stream.data_prefix):

@@ -7,7 +7,6 @@ from typing import Any, Self
 from attrs import asdict, fields, frozen
 
 from .._arguments import check_kind
-from .._display import html_table
 from .._time import to_utc
 from ..diff.protocol import StageableDiff
 from ..errors import (
@@ -20,7 +19,14 @@ from ..errors import (
 )
 from ..format.filename import DiffType, NameStyle
 from ..log.keys import MAX_NUMBER
-from ..log.records import PlannedFile, RecordedFile, SyncFacts, SyncIdentity, SyncRecord
+from ..log.records import (
+    PlannedFile,
+    RecordedFile,
+    SyncFacts,
+    SyncIdentity,
+    SyncRecord,
+    html_of_files,
+)
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..storage.protocol import StagedObject, Storage
 from .exits import check_exits, check_max_exits
@@ -58,12 +64,7 @@ class SyncPlan(SyncFacts):
         return "\n".join([self._title, *lines, *self.notes])
 
     def _repr_html_(self) -> str:
-        return html_table(
-            self._title,
-            ("file", "rows", "bytes", "key"),
-            [(str(t), file.rows, file.size, file.key) for t, file in self.files.items()],
-            self.notes,
-        )
+        return html_of_files(self._title, self.files, self.notes)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def rebuild_history(
     r"""Sync the lists of a stream again, oldest first, so that each sync has all three files.
 
     This is for a bucket that has only the files ``existing``, or lacks other files at some
-    syncs. Each ``existing`` without its companions must contain all members at its sync. A
+    syncs. Each ``existing`` without the other two files must contain all members at its sync. A
     sync that is complete has the members that follow from its files. The exit guard is not
     applied, because these exits are in the past. A repeated run continues where the last
     one stopped.

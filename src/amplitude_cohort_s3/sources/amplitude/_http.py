@@ -107,7 +107,7 @@ class _TimedStream(io.RawIOBase):
     """The bytes that arrive at a socket, until the deadline.
 
     A timeout of the socket alone limits the wait for the next byte. A server that sends a byte
-    now and then, or interim responses (1xx) without an end, would keep a caller forever.
+    now and then, or interim responses (1xx) without an end, would block a caller forever.
     """
 
     def __init__(self, sock: socket.socket, timeout: float, budget: RetryBudget) -> None:

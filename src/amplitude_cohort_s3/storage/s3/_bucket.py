@@ -19,7 +19,7 @@ from ._parts import SourceRange, UploadedPart, digest_of
 from .errors import UPLOAD_ENDED, error_code, translated
 from .responses import pages
 
-# The arguments about the source of a copy, and the options that they have the values of.
+# The arguments about the source of a copy, and the options whose values they get.
 _OF_SOURCE = {
     "CopySourceSSECustomerAlgorithm": "SSECustomerAlgorithm",
     "CopySourceSSECustomerKey": "SSECustomerKey",

@@ -36,7 +36,7 @@ class BucketReads:
         name: The bucket's name, or the ARN or alias of an access point.
         clients: The boto3 client for S3 of each process.
         options: Arguments such as the bucket and its owner. Each request gets those that its
-            operation has.
+            operation accepts.
     """
 
     name: str
@@ -88,7 +88,7 @@ class BucketReads:
         return send(self.client, operation, **self._options_of(operation), **arguments)
 
     def _options_of(self, operation: str) -> dict[str, Any]:
-        """Return the options that an operation has, such as ``put_object``."""
+        """Return the options that an operation accepts, such as ``put_object``."""
         if operation not in self._of_operations:
             meta = self.client.meta
             model = meta.service_model.operation_model(meta.method_to_api_mapping[operation])

@@ -193,5 +193,11 @@ def _source_of(error: Exception, session: boto3.Session | None) -> str:
     return f": see {' or '.join(dict.fromkeys(found))}" if found else ""
 
 
+_SHORTEST_QUOTE = 4
+"""Shorter values of variables, such as 1, also occur in texts that are not about them."""
+
+
 def _is_quoted(value: str | None, text: str) -> bool:
-    return bool(value) and re.search(rf"(?<!\w){re.escape(str(value))}(?!\w)", text) is not None
+    if value is None or len(value) < _SHORTEST_QUOTE:
+        return False
+    return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text) is not None

@@ -131,7 +131,7 @@ def _is_refused(write: _Write, pauses: Iterator[float]) -> bool:
             if code == "PreconditionFailed":
                 return True
             if code == "NotImplemented":
-                # It is refused again if the store means something else than the condition.
+                # The store refuses this too if the condition is not the reason.
                 write(conditional=False)
                 return False
             if code != "ConditionalRequestConflict":

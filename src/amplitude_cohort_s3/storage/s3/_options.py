@@ -72,7 +72,7 @@ class S3Options:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments of requests. Each request gets those that its operation has."""
+        """The arguments of requests. Each request gets those that its operation accepts."""
         kms = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key_id}
         return {
             "Bucket": self.bucket,

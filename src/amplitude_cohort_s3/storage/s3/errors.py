@@ -241,7 +241,7 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def is_object_refused(error: BaseException) -> bool:
-    """Return whether a store refuses an object that it can accept from nobody.
+    """Return whether a store refuses an object from every caller.
 
     This is certain at any status and after any number of tries: an earlier request for the
     same object can't have succeeded either.

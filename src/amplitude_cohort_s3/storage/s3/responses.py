@@ -29,7 +29,7 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "head_object": ("ETag",),
     "list_multipart_uploads": ("IsTruncated",),
     "list_objects_v2": ("IsTruncated",),
-    "list_parts": ("IsTruncated",),
+    "list_parts": ("UploadId|Parts", "IsTruncated"),
     "put_bucket_policy": (),
     "put_object": ("ETag",),
     "upload_part": ("ETag",),

@@ -81,7 +81,7 @@ class S3Storage:
         accept_unconditional_writes: True to use a store that ignores the condition. It is
             safe only while the bucket has one writer.
         request_options: Arguments of boto3 that the bucket's policy demands. They are added to
-            each request that has them, and are never shown: ``{"RequestPayer": "requester"}``,
+            each request that accepts them, and are never shown: ``{"RequestPayer": "requester"}``,
             ``{"ServerSideEncryption": "AES256"}``, or for SSE-C ``{"SSECustomerAlgorithm":
             "AES256", "SSECustomerKey": key}`` with a key of 32 bytes. Also ``Tagging``,
             ``StorageClass``, ``BucketKeyEnabled``, ``SSEKMSEncryptionContext``, ``ObjectLock...``
@@ -299,7 +299,7 @@ class S3Storage:
 
 def requests_of(storage: S3Storage) -> Bucket:
     """Return the requests that a storage sends, with its client and its options."""
-    # In its own module.
+    # The attribute belongs to a class of this module.
     return storage._bucket  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
