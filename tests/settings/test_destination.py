@@ -16,8 +16,10 @@ from amplitude_cohort_s3 import (
     DiffType,
     ExistingMeaning,
     ExitGuard,
+    MemoryStorage,
     NameStyle,
     UserProperty,
+    sync_cohort,
 )
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
@@ -88,22 +90,65 @@ def test_header_names_and_compression_can_be_chosen():
     )
 
 
+# --- One meaning, several forms ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ({"path": "/cohorts/vip/"}, {"path": "cohorts/vip"}),
+        ({"path": "/"}, {"path": ""}),
+        ({"match_by": "email"}, {"match_by": UserProperty("email")}),
+        ({"match_by": "userID"}, {"match_by": "user_id"}),
+        ({"match_by": "amplitudeID"}, {}),
+        ({"user_property": "plan"}, {"user_property": PLAN}),
+        ({"existing": "members"}, {}),
+        ({"existing": "stayed"}, {"existing": ExistingMeaning.STAYED}),
+        ({"existing": "previous"}, {"existing": ExistingMeaning.PREVIOUS}),
+    ],
+)
+def test_a_destination_accepts_short_forms(short, long):
+    assert Destination("d", **short) == Destination(name="d", **long)
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ({"user_properties": ["plan"]}, {"user_properties": [PLAN]}),
+        ({"user_properties": "plan"}, {"user_properties": [PLAN]}),
+        ({"user_properties": PLAN}, {"user_properties": [PLAN]}),
+        ({"user_properties": {"plan": 1}}, {"user_properties": [PLAN]}),
+        ({"cadence": "one-time"}, {}),
+        ({"cadence": "hourly"}, {"cadence": Cadence.HOURLY}),
+        ({"cadence": "daily"}, {"cadence": Cadence.DAILY}),
+        ({"exit_guard": False}, {"exit_guard": None}),
+    ],
+)
+def test_a_sync_accepts_short_forms(short, long):
+    assert sync_of(Destination("d"), **short) == sync_of(Destination("d"), **long)
+
+
+def test_without_an_exit_guard_all_members_may_leave():
+    sync, storage = sync_of(exit_guard=None), MemoryStorage()
+    sync_cohort(sync, [(str(n), "") for n in range(1000)], storage, synced_at=AT)
+    result = sync_cohort(sync, [], storage, synced_at=AT + timedelta(days=1))
+    assert result.record.members == 0
+
+
 # --- Faults ------------------------------------------------------------------------------
 
 # The settings of a destination, and a word from each fault.
 INVALID_DESTINATIONS = [
     ({"name": ""}, ["name"]),
-    ({"path": "/lead"}, ["path"]),
-    ({"path": "trail/"}, ["path"]),
     ({"path": "a//b"}, ["path"]),
     ({"path": "../up"}, ["path"]),
     ({"path": "a\nb"}, ["path"]),
     ({"path": "_hidden"}, ["hide"]),
     ({"path": "a/.hidden"}, ["hide"]),
-    ({"match_by": "email"}, ["match_by"]),
-    ({"user_property": "plan"}, ["user_property"]),
+    ({"match_by": ["email"]}, ["match_by must be 'amplitude_id', 'user_id' or a property"]),
+    ({"user_property": 7}, ["user_property"]),
     ({"bucket": "s3://my-bucket/cohorts"}, ["only a name"]),
-    ({"existing": "members"}, ["existing"]),
+    ({"existing": "all"}, ["existing must be 'members', 'stayed' or 'previous', not 'all'"]),
     ({"name_style": NameStyle(separator="_")}, ["_"]),
     ({"name_style": NameStyle(second_group="seconds")}, ["minutes"]),
     ({"name_style": NameStyle(empty_routing_key=True)}, ["empty routing key"]),
@@ -113,8 +158,8 @@ INVALID_DESTINATIONS = [
     (
         {
             "name": "",
-            "path": "/_x",
-            "match_by": "email",
+            "path": "a//_x",
+            "match_by": 7,
             "existing": "all",
             "name_style": NameStyle(second_group="seconds", empty_routing_key=True),
             "header_style": "x",
@@ -135,8 +180,8 @@ def test_all_faults_of_a_destination_are_reported_at_once(settings, faults):
 INVALID_SYNCS = [
     ({"project_id": -1}, ["project_id"]),
     (
-        {"project_id": "1", "cadence": "daily", "exit_guard": 0.3, "user_properties": ["plan"]},
-        ["project_id", "Cadence", "ExitGuard", "UserProperty, not 'plan'"],
+        {"project_id": "1", "cadence": "weekly", "exit_guard": 0.3, "user_properties": [7]},
+        ["project_id", "'daily', not 'weekly'", "ExitGuard", "UserProperty, not 7"],
     ),
     ({"cohort_id": ""}, ["cohort_id"]),
     ({"cohort_id": "a_b"}, ["cohort_id"]),

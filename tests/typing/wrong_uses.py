@@ -56,16 +56,18 @@ def names() -> None:
 
 
 def settings() -> None:
-    Destination("d")  # type: ignore[call-arg]
+    Destination("d", "bucket")  # type: ignore[misc]
     Destination(name="d", header_style="spark")  # type: ignore[arg-type]
-    Destination(name="d", match_by="email")  # type: ignore[arg-type]
-    Destination(name="d", existing="members")  # type: ignore[arg-type]
+    Destination(name="d", match_by=7)  # type: ignore[arg-type]
+    Destination(name="d", existing="all")  # type: ignore[arg-type]
     Destination(name="d", compression="zstd")  # type: ignore[arg-type]
-    Destination(name="d", user_property="plan")  # type: ignore[arg-type]
+    Destination(name="d", user_property=7)  # type: ignore[arg-type]
     there = Destination(name="d")
     CohortSync(destination=there, project_id=None, cohort_id="a")  # type: ignore[arg-type]
     CohortSync(destination="d", project_id=1, cohort_id="a")  # type: ignore[arg-type]
-    CohortSync(destination=there, project_id=1, cohort_id="a", user_properties=["p"])  # type: ignore[list-item]
+    CohortSync(destination=there, project_id=1, cohort_id="a", user_properties=[7])  # type: ignore[list-item]
+    CohortSync(destination=there, project_id=1, cohort_id="a", cadence="weekly")  # type: ignore[arg-type]
+    CohortSync(destination=there, project_id=1, cohort_id="a", exit_guard=True)  # type: ignore[arg-type]
     CohortStream(1, "a")  # type: ignore[call-arg]
     UserProperty(header="h")  # type: ignore[call-arg]
     RowSchema(header_style="x")  # type: ignore[arg-type]
@@ -76,7 +78,7 @@ def members() -> None:
     sync_cohort(SYNC, ["1", "2"], STORAGE)  # type: ignore[list-item]
     sync_cohort(SYNC, [1, 2], STORAGE)  # type: ignore[list-item]
     sync_cohort(SYNC, 7, STORAGE)  # type: ignore[call-overload]
-    sync_cohort(SYNC, [], "s3://bucket")  # type: ignore[call-overload]
+    sync_cohort(SYNC, [], b"bucket")  # type: ignore[call-overload]
     sync_cohort(SYNC.destination, [], STORAGE)  # type: ignore[call-overload]
     sync_cohort(SYNC, [], STORAGE, AT)  # type: ignore[call-overload]
     sync_cohort(SYNC, [], STORAGE, synced_at="now")  # type: ignore[call-overload]
@@ -95,9 +97,9 @@ def reading() -> None:
     history.rows(history[0], "entering")  # type: ignore[arg-type]
     history.syncs.append(history[0])  # type: ignore[attr-defined]
     read_history(SYNC, STORAGE)  # type: ignore[arg-type]
-    read_history(STORAGE, SYNC)  # type: ignore[arg-type]
-    recover(STORAGE, SYNC)  # type: ignore[arg-type]
-    read_head("s3://bucket", SYNC.stream)  # type: ignore[arg-type]
+    read_history(STORAGE, SYNC.destination)  # type: ignore[arg-type]
+    recover(STORAGE, "26umsb5")  # type: ignore[arg-type]
+    read_head(None, SYNC.stream)  # type: ignore[arg-type]
     prune(STORAGE, SYNC.stream, before=AT, keep="all")  # type: ignore[arg-type]
     head = read_head(STORAGE, SYNC.stream)
     head.members()  # type: ignore[union-attr]
@@ -109,7 +111,7 @@ def by_hand() -> None:
     plan_sync(SYNC.destination, diff, synced_at=AT, previous=None)  # type: ignore[arg-type]
     plan_sync(SYNC, [], synced_at=AT, previous=None)  # type: ignore[arg-type]
     commit(SYNC, diff, STORAGE)  # type: ignore[arg-type]
-    commit(plan, diff, "bucket")  # type: ignore[arg-type]
+    commit(plan, diff, SYNC.destination)  # type: ignore[arg-type]
 
 
 def access() -> None:

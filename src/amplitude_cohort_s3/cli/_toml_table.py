@@ -128,8 +128,12 @@ class TomlTable:
     def _convert(self, key: str, value: Any, kind: Any) -> Any:
         is_union = get_origin(kind) in (Union, UnionType)
         kinds = [one for one in (get_args(kind) if is_union else (kind,)) if one is not NoneType]
-        for one in kinds:
-            if type(value) in _toml_types(one):
+        if value is False and len(kinds) < len(get_args(kind)):
+            return value  # A limit that is off: TOML has no None.
+        fitting = [one for one in kinds if type(value) in _toml_types(one)]
+        # A word of a choice, or else the name of a property.
+        for one in fitting:
+            if one is fitting[-1] or value in _choices(one):
                 return self._convert_as(one, key, value)
         expected = dict.fromkeys(_NAMES[found] for one in kinds for found in _toml_types(one))
         self.fault(key, f"must be {' or '.join(expected)}, not {_name_of(value)}")

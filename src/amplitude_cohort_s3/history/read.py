@@ -21,9 +21,10 @@ from ..log.listing import (
 )
 from ..log.location import StreamLocation
 from ..log.records import SyncRecord
-from ..log.stream import CohortStream
+from ..log.stream import CohortStream, HasStream
 from ..log.sync_log import SyncLog
-from ..storage.capabilities import check_is_storage
+from ..storage.capabilities import as_storage
+from ..storage.open import StorageLocation
 from ..storage.protocol import ObjectInfo, Storage
 from .history import CohortHistory
 from .sync_files import CHANGES, absent_files
@@ -31,13 +32,13 @@ from .window import ALL_TIMES, Window
 
 
 def read_history(
-    storage: Storage,
-    stream: CohortStream,
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
     match_by: str | None = None,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> CohortHistory:
     """Read the syncs of a stream, by any writer, from listings alone; no file is opened.
@@ -49,8 +50,8 @@ def read_history(
     ``until``, and for one before the first sync of a window with ``since``.
 
     Args:
-        storage: The storage of the data.
-        stream: The stream.
+        storage: The storage of the data, or its location.
+        stream: The stream, or a sync of it.
         since: The time of the first sync to read (timezone-aware). Default: no limit.
         until: The time of the last sync to read (timezone-aware). Default: no limit.
         match_by: The column by which members are matched. Default: the log's column, or
@@ -156,7 +157,7 @@ def _history(
     )
 
 
-def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
+def list_streams(storage: Storage | StorageLocation, path: str = "") -> Iterator[StreamOverview]:
     """Yield the streams of a bucket, by any writer, from one listing.
 
     Args:
@@ -166,8 +167,8 @@ def list_streams(storage: Storage, path: str = "") -> Iterator[StreamOverview]:
     Raises:
         ArgumentTypeError: ``storage`` is not a storage.
     """
-    check_is_storage("storage", storage)
-    return overview(storage.list_objects(f"{path}/" if path else ""))
+    listed = as_storage("storage", storage)
+    return overview(listed.list_objects(f"{path}/" if path else ""))
 
 
 @frozen(kw_only=True)

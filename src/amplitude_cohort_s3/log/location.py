@@ -6,10 +6,11 @@ from typing import Self
 
 from attrs import field, frozen
 
-from ..storage.capabilities import check_storages
+from ..storage.capabilities import as_storages
+from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .listing import SkippedObject, StreamFile, hour_in_name, parse_listing
-from .stream import CohortStream, check_is_stream
+from .stream import CohortStream, HasStream, as_stream
 from .sync_log import SyncLog
 
 
@@ -31,15 +32,19 @@ class StreamLocation:
     stream: CohortStream
 
     @classmethod
-    def of(cls, storage: Storage, stream: CohortStream, log: Storage | None) -> Self:
+    def of(
+        cls,
+        storage: Storage | StorageLocation,
+        stream: CohortStream | HasStream,
+        log: Storage | StorageLocation | None,
+    ) -> Self:
         """Return the location that a caller's arguments name.
 
         Raises:
             ArgumentTypeError: An argument has the wrong type.
+            ConfigurationError: The location of a storage is not valid.
         """
-        storages = check_storages(storage, log)
-        check_is_stream(stream)
-        return cls(*storages, stream)
+        return cls(*as_storages(storage, log), as_stream(stream))
 
     def read_log(self) -> SyncLog:
         """Return the log as one listing shows it."""

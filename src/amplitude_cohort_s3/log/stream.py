@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
+from typing import Protocol, cast
 from urllib.parse import quote
 
 from attrs import frozen
@@ -121,10 +122,24 @@ def stream_of(path: str, name: CohortFileName) -> CohortStream:
     )
 
 
-def check_is_stream(value: object) -> None:
-    """Raise unless the argument ``stream`` is a stream.
+class HasStream(Protocol):
+    """Anything that names a stream, such as a ``CohortSync``."""
+
+    @property
+    def stream(self) -> CohortStream:
+        """Return the stream."""
+        ...
+
+
+def as_stream(value: object) -> CohortStream:
+    """Return a stream, or that of a sync.
 
     Raises:
-        ArgumentTypeError: It is a sync, or anything else.
+        ArgumentTypeError: The argument has no stream.
     """
-    check_kind("stream", value, CohortStream, "pass a CohortStream, such as sync.stream")
+    stream = getattr(value, "stream", value)
+    hint = "pass a CohortStream or a CohortSync"
+    if hasattr(value, "list_objects"):
+        hint = "swap the arguments: the storage comes before the stream"
+    check_kind("stream", stream, CohortStream, hint)
+    return cast("CohortStream", stream)

@@ -3,17 +3,18 @@
 from datetime import timedelta
 
 from ..log.location import StreamLocation
-from ..log.stream import CohortStream
+from ..log.stream import CohortStream, HasStream
 from ..storage.capabilities import require_list_staged
+from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from ..sync.leftovers import LEFTOVER_AGE, discard_leftovers
 
 
 def clean_up(
-    storage: Storage,
-    stream: CohortStream,
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
     *,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     older_than: timedelta = LEFTOVER_AGE,
 ) -> tuple[str, ...]:
     """Discard the staged files of a stream whose writer died before it recorded them.
@@ -24,8 +25,8 @@ def clean_up(
     ``lifecycle_rules`` do it on the store's side.
 
     Args:
-        storage: The storage of the data.
-        stream: The stream.
+        storage: The storage of the data, or its location.
+        stream: The stream, or a sync of it.
         log: The storage of the log, if it is not ``storage``.
         older_than: The smallest age of a file. A sync that is still uploading files older than
             this becomes void.

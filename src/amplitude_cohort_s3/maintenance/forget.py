@@ -12,8 +12,9 @@ from os import PathLike
 
 from .._time import to_utc
 from ..log.location import StreamLocation
-from ..log.stream import CohortStream
+from ..log.stream import CohortStream, HasStream
 from ..storage.capabilities import require_replace
+from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from ..sync.leftovers import discard_leftovers
 from ._retries import with_retries
@@ -23,19 +24,19 @@ from .forget_report import ForgetPlan, ForgetReceipt
 
 
 def plan_forget(
-    storage: Storage,
-    stream: CohortStream,
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
     people: Iterable[str | int],
     *,
     by: str | None = None,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> ForgetPlan:
     """Return the files that contain people, without changing anything.
 
     Args:
-        storage: The storage of the data.
-        stream: The stream.
+        storage: The storage of the data, or its location.
+        stream: The stream, or a sync of it.
         people: The ids of the people to forget.
         by: The column of these ids. Default: the column that members are matched by. A user
             who had such an id in any file is forgotten with all rows of the same key.
@@ -51,17 +52,17 @@ def plan_forget(
         ObjectChangedError, MalformedCsvError: A file was changed, or can't be read.
     """
     location = StreamLocation.of(storage, stream, log)
-    require_replace(storage, "forget")
+    require_replace(location.data, "forget")
     return search(location, people, by=by, work_dir=work_dir).plan
 
 
 def forget(
-    storage: Storage,
-    stream: CohortStream,
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
     people: Iterable[str | int],
     *,
     by: str | None = None,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ForgetReceipt:
@@ -78,7 +79,7 @@ def forget(
     stops a writer from adding files meanwhile: run it while no writer runs, or run it twice.
 
     Args:
-        storage: The storage of the data.
+        storage: The storage of the data, or its location.
         stream: The stream. A person may be in several: see ``list_streams``.
         people: The ids of the people to forget.
         by: The column of these ids. Default: the column that members are matched by. A user
@@ -111,7 +112,7 @@ def forget(
     (1, 2)
     """
     location = StreamLocation.of(storage, stream, log)
-    require_replace(storage, "forget")
+    require_replace(location.data, "forget")
     check_is_people(people)
     ids = tuple(people)
 
@@ -128,7 +129,7 @@ def forget(
             else:
                 number = amend_log(location, found, head, now)
         return ForgetReceipt(
-            stream=stream,
+            stream=location.stream,
             forgotten_at=now,
             people=found.plan.people,
             files=found.plan.files,

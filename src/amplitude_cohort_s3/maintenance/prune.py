@@ -20,8 +20,9 @@ from ..history.read import read_settled
 from ..log.amendment_rules import may_remove
 from ..log.amendments import Amendment
 from ..log.location import StreamLocation
-from ..log.stream import CohortStream
+from ..log.stream import CohortStream, HasStream
 from ..storage.capabilities import require_delete
+from ..storage.open import StorageLocation
 from ..storage.protocol import ObjectInfo, Storage
 from ..sync.amend import amend
 from ._retries import with_retries
@@ -35,7 +36,7 @@ class PrunePlan:
     """The files that ``prune`` would delete.
 
     Attributes:
-        stream: The stream.
+        stream: The stream, or a sync of it.
         before: Syncs before this time are old, in UTC.
         keep: What is kept of them.
         files: The files to delete, in the order of their keys.
@@ -86,18 +87,18 @@ class PruneReceipt:
 
 
 def plan_prune(
-    storage: Storage,
-    stream: CohortStream,
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
     *,
     before: datetime,
     keep: Keep = "changes",
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
 ) -> PrunePlan:
     """Return the old files that can be deleted, without changing anything.
 
     Args:
-        storage: The storage of the data.
-        stream: The stream.
+        storage: The storage of the data, or its location.
+        stream: The stream, or a sync of it.
         before: Syncs before this time are old (timezone-aware).
         keep: ``"changes"`` deletes the files ``existing`` that are not needed to reconstruct
             others: the members at every sync, events and stays remain, with the properties
@@ -114,18 +115,18 @@ def plan_prune(
         ArgumentTypeError: An argument has the wrong type.
     """
     location = StreamLocation.of(storage, stream, log)
-    require_delete(storage, "prune")
+    require_delete(location.data, "prune")
     plan, _ = _plan(location, before=before, keep=keep)
     return plan
 
 
 def prune(
-    storage: Storage,
-    stream: CohortStream,
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
     *,
     before: datetime,
     keep: Keep = "changes",
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> PruneReceipt:
     """Delete old files of a stream. The newest sync is never touched.
@@ -135,8 +136,8 @@ def prune(
     distinguish them from lost ones.
 
     Args:
-        storage: The storage of the data.
-        stream: The stream.
+        storage: The storage of the data, or its location.
+        stream: The stream, or a sync of it.
         before: Syncs before this time are old (timezone-aware).
         keep: What is kept of them: see :func:`plan_prune`.
         log: The storage of the log, if it is not ``storage``.
@@ -156,7 +157,7 @@ def prune(
         ArgumentTypeError: An argument has the wrong type.
     """
     location = StreamLocation.of(storage, stream, log)
-    remover = require_delete(storage, "prune")
+    remover = require_delete(location.data, "prune")
 
     def attempt() -> PruneReceipt:
         plan, history = _plan(location, before=before, keep=keep)

@@ -5,8 +5,6 @@ from types import UnionType
 from .._arguments import kind_faults
 
 _EXAMPLES = {
-    "cadence": "Cadence.DAILY",
-    "existing": "ExistingMeaning.MEMBERS",
     "exit_guard": "ExitGuard(share=0.5)",
     "name_style": "NameStyle(seconds=True)",
     "user_property": 'UserProperty("plan")',

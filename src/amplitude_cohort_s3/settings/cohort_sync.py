@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import cast
+from typing import Literal, cast
 
 from attrs import evolve, field, frozen
 
@@ -13,18 +13,26 @@ from ..format.schema import RowSchema
 from ..log.stream import CohortStream
 from ..storage.keys import check_key
 from ._faults import type_faults
+from ._words import member_of, word_faults
 from .cadence import Cadence
-from .destination import Destination, UserProperty
+from .destination import Destination, UserProperty, as_property
 from .exit_guard import ExitGuard
 
 
-def _as_tuple(properties: Iterable[UserProperty]) -> tuple[UserProperty, ...]:
-    faults = kind_faults("user_properties", properties, Iterable)
-    if isinstance(properties, str):
-        faults.append(f"user_properties must be a list: [UserProperty({properties!r})] for one")
-    if faults:
+def _as_properties(properties: Iterable[UserProperty | str]) -> tuple[UserProperty, ...]:
+    if isinstance(properties, str | UserProperty):  # a single one
+        properties = (properties,)
+    if faults := kind_faults("user_properties", properties, Iterable, 'pass a list: ["plan"]'):
         raise ConfigurationError("CohortSync", tuple(faults))
-    return tuple(properties)
+    return tuple(map(as_property, properties))
+
+
+def _as_cadence(cadence: Cadence | Literal["one-time", "hourly", "daily"]) -> Cadence:
+    return member_of(Cadence, cadence)
+
+
+def _as_exit_guard(exit_guard: ExitGuard | Literal[False] | None) -> ExitGuard | None:
+    return None if exit_guard is False else exit_guard  # TOML has no None
 
 
 @frozen(kw_only=True)
@@ -35,23 +43,33 @@ class CohortSync:
         destination: The destination.
         project_id: The number of the Amplitude project, or 0 if there is none.
         cohort_id: The cohort's id: letters, digits and ``-``.
-        user_properties: The columns of this sync, after the destination's own. A repeated
-            property is one column.
+        user_properties: The columns of this sync, after the destination's own; ``"plan"`` is
+            short for ``UserProperty("plan")``. A repeated property is one column.
         routing_key: A text at the end of every file's name, or None.
-        cadence: The intended cadence.
-        exit_guard: The limit on members that leave in one sync.
+        cadence: The intended cadence: a ``Cadence``, or its word, such as ``"daily"``.
+        exit_guard: The limit on members that leave in one sync; None for no limit.
 
     Raises:
         ConfigurationError: Values break rules; the error lists all of them.
+
+    >>> sync = CohortSync(
+    ...     destination=Destination("warehouse", path="cohorts"),
+    ...     project_id=123,
+    ...     cohort_id="26umsb5",
+    ...     user_properties=["plan"],
+    ...     cadence="daily",
+    ... )
+    >>> sync.schema.columns
+    ('amplitude_id', 'user_id', 'plan')
     """
 
     destination: Destination
     project_id: int
     cohort_id: str
-    user_properties: tuple[UserProperty, ...] = field(default=(), converter=_as_tuple)
+    user_properties: tuple[UserProperty, ...] = field(default=(), converter=_as_properties)
     routing_key: str | None = None
-    cadence: Cadence = Cadence.ONE_TIME
-    exit_guard: ExitGuard = ExitGuard()
+    cadence: Cadence = field(default=Cadence.ONE_TIME, converter=_as_cadence)
+    exit_guard: ExitGuard | None = field(default=ExitGuard(), converter=_as_exit_guard)
 
     def __attrs_post_init__(self) -> None:
         if faults := self._type_faults() or self._value_faults():
@@ -64,9 +82,9 @@ class CohortSync:
             project_id=int,
             cohort_id=str,
             routing_key=str | None,
-            cadence=Cadence,
-            exit_guard=ExitGuard,
+            exit_guard=ExitGuard | None,
         )
+        faults += word_faults("cadence", self.cadence, Cadence)
         for one in self.user_properties:
             faults += kind_faults(
                 "each of user_properties", one, UserProperty, 'pass UserProperty("plan")'

@@ -1,16 +1,18 @@
 """The destination of syncs, and the user properties that its files contain."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, cast
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .._arguments import check_kind
 from ..errors import ConfigurationError, InvalidKeyError
+from ..format.columns import ID_COLUMNS, id_column
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import NameStyle
 from ..storage.keys import check_key
 from ._faults import type_faults
+from ._words import member_of, word_faults
 
 
 @frozen
@@ -48,20 +50,52 @@ class UserProperty:
         return self.name if self.source_app is None else f"{self.name}_{self.source_app}"
 
 
-@frozen(kw_only=True)
+def as_property(value: UserProperty | str) -> UserProperty:
+    """Return a property that may be given by its name."""
+    return UserProperty(value) if isinstance(value, str) else value
+
+
+def _as_optional_property(value: UserProperty | str | None) -> UserProperty | None:
+    return None if value is None else as_property(value)
+
+
+def _as_match_by(match_by: str | UserProperty) -> "MatchBy":
+    if not isinstance(match_by, str):
+        return match_by
+    column = id_column(match_by)
+    return UserProperty(match_by) if column is None else cast("MatchBy", column)
+
+
+def _as_existing(
+    value: ExistingMeaning | Literal["members", "stayed", "previous"],
+) -> ExistingMeaning:
+    return member_of(ExistingMeaning, value)
+
+
+def _without_outer_slashes(path: str) -> str:
+    return path.strip("/") if isinstance(path, str) and "://" not in path else path
+
+
+MatchBy = Literal["amplitude_id", "user_id"] | UserProperty
+"""The column that identifies a member."""
+
+
+@frozen
 class Destination:
     """A place in a bucket to which cohorts are synced: Amplitude's "destination".
 
     Attributes:
-        name: A name of your choice ("Enter a name for the destination").
+        name: A name of your choice ("Enter a name for the destination"); the only argument
+            that needs no keyword.
         bucket: The bucket's name, if there is one. Bucket policies and ``open_storage`` need it.
         region: The bucket's region, such as ``eu-central-1``.
-        path: The folder prefix of every file, without a slash at either end.
+        path: The folder prefix of every file. Slashes at its ends are removed.
         match_by: The column that identifies a member: ``"amplitude_id"``, ``"user_id"`` or a
-            property ("Select the Amplitude user property to match users").
+            property or its name ("Select the Amplitude user property to match users").
         require_suffix: True if each sync must have a routing key ("Require suffix").
-        user_property: A property that the files of every sync contain.
-        existing: The contents of the file ``existing``.
+        user_property: A property, or its name, that the files of every sync contain.
+        existing: The contents of the file ``existing``: a meaning, or its word, such as
+            ``"members"``.
         name_style: The style of the file names.
         header_style: ``"documented"`` writes ``amplitudeID`` and ``userID``, like Amplitude's
             page; ``"api"`` writes ``amplitude_id`` and ``user_id``, like its API.
@@ -70,21 +104,25 @@ class Destination:
     Raises:
         ConfigurationError: Values break rules; the error lists all of them.
 
-    >>> Destination(name="warehouse", bucket="my-bucket", path="cohorts").path
+    >>> Destination("warehouse", bucket="my-bucket", path="/cohorts/").path
     'cohorts'
     """
 
     name: str
-    bucket: str | None = None
-    region: str | None = None
-    path: str = ""
-    match_by: Literal["amplitude_id", "user_id"] | UserProperty = "amplitude_id"
-    require_suffix: bool = False
-    user_property: UserProperty | None = None
-    existing: ExistingMeaning = ExistingMeaning.MEMBERS
-    name_style: NameStyle = NameStyle()
-    header_style: Literal["documented", "api"] = "documented"
-    compression: Literal["gzip"] | None = None
+    bucket: str | None = field(default=None, kw_only=True)
+    region: str | None = field(default=None, kw_only=True)
+    path: str = field(default="", kw_only=True, converter=_without_outer_slashes)
+    match_by: MatchBy = field(default="amplitude_id", kw_only=True, converter=_as_match_by)
+    require_suffix: bool = field(default=False, kw_only=True)
+    user_property: UserProperty | None = field(
+        default=None, kw_only=True, converter=_as_optional_property
+    )
+    existing: ExistingMeaning = field(
+        default=ExistingMeaning.MEMBERS, kw_only=True, converter=_as_existing
+    )
+    name_style: NameStyle = field(default=NameStyle(), kw_only=True)
+    header_style: Literal["documented", "api"] = field(default="documented", kw_only=True)
+    compression: Literal["gzip"] | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         faults = type_faults(
@@ -103,18 +141,15 @@ class Destination:
         if not self.name:
             yield "name must not be empty"
         yield from _path_faults(self.path)
-        if not isinstance(self.match_by, UserProperty) and self.match_by not in (
-            "amplitude_id",
-            "user_id",
-        ):
+        if not isinstance(self.match_by, UserProperty) and self.match_by not in ID_COLUMNS:
             yield (
-                "match_by must be 'amplitude_id', 'user_id' or a UserProperty, "
-                f"not {self.match_by!r}"
+                "match_by must be 'amplitude_id', 'user_id' or a property, "
+                f"not of type {type(self.match_by).__name__}"
             )
         if self.bucket is not None and "://" in self.bucket:
             # Not shown: it may be a signed URL.
             yield "bucket must be only a name, not a URL: set path to the folder in it"
-        yield from type_faults(self, existing=ExistingMeaning)
+        yield from word_faults("existing", self.existing, ExistingMeaning)
         if self.name_style.separator == "_":
             yield "name_style: times with _ can be read, but not written; use ':' or '-'"
         if self.name_style.second_group != "minutes":
@@ -134,16 +169,13 @@ def _path_faults(path: str) -> Iterator[str]:
         # The URL is not shown, because it may contain credentials.
         yield "path is a URL: set bucket='my-bucket' and path='cohorts' instead"
         return
-    inner = path.strip("/")
-    if inner != path:
-        yield f"path {path!r} must have no slash at its ends: set it to {inner!r}"
-    if not inner:
+    if not path:
         return
     try:
-        check_key(inner)
+        check_key(path)
     except InvalidKeyError as error:
         yield f"path {path!r}: {error.rule}"
-    if inner.rpartition("/")[2].startswith(("_", ".")):
+    if path.rpartition("/")[2].startswith(("_", ".")):
         yield f"path {path!r}: many tools hide folders whose names begin with _ or ."
 
 

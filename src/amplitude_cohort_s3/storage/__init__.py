@@ -6,7 +6,7 @@ from .._optional import exports_on_demand
 from .keys import MAX_KEY_BYTES, check_key
 from .local import LocalStorage
 from .memory import MemoryStorage
-from .open import HasBucket, open_storage
+from .open import HasBucket, StorageLocation, open_storage
 from .protocol import (
     ObjectInfo,
     StagedInfo,
@@ -33,6 +33,7 @@ __all__ = [
     "StagedObject",
     "StagedState",
     "Storage",
+    "StorageLocation",
     "SupportsCompose",
     "SupportsDelete",
     "SupportsListStaged",

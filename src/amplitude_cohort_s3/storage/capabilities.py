@@ -1,38 +1,46 @@
-"""Checks that an argument is a storage, and that it has a capability."""
+"""Storages as arguments: opening them, and checks of their capabilities."""
+
+import os
+from typing import cast
 
 from ..errors import ArgumentTypeError, MissingCapabilityError
+from .open import open_storage
 from .protocol import Storage, SupportsDelete, SupportsListStaged, SupportsReplace
 
 _METHODS = [name for name in vars(Storage) if not name.startswith("_")]
 
 
-def check_is_storage(argument: str, value: object) -> None:
-    """Raise unless an argument is a storage.
+def as_storage(argument: str, value: object) -> Storage:
+    """Return a storage, or open the one at a location: see ``open_storage``.
 
     Raises:
-        ArgumentTypeError: The argument lacks methods of a storage.
+        ArgumentTypeError: The argument is neither a location, nor has it the methods of a
+            storage.
+        ConfigurationError: The location is not valid.
     """
+    if isinstance(value, str | os.PathLike):
+        return open_storage(value)
     # Not isinstance: from Python 3.12 on it ignores methods that come from __getattr__.
-    missing = [f"{method}()" for method in _METHODS if not hasattr(value, method)]
+    is_class = isinstance(value, type)
+    missing = [f"{name}()" for name in _METHODS if is_class or not hasattr(value, name)]
     if missing:
-        hint = 'pass an opened one: open_storage("s3://my-bucket"), or LocalStorage("folder")'
-        # A storage of your own that is not complete. A Path also has one method, open().
-        if len(missing) < len(_METHODS) / 2:
+        hint = 'pass "s3://my-bucket", a folder, or an opened storage'
+        if hasattr(value, "cohort_id"):  # A stream or a sync.
+            hint = "swap the arguments: the storage comes first"
+        if len(missing) < len(_METHODS):  # A storage of your own that is not complete.
             hint = f"add {', '.join(missing)} to it, see the protocol Storage"
         raise ArgumentTypeError(argument, type(value).__name__, hint)
+    return cast("Storage", value)
 
 
-def check_storages(storage: Storage, log: Storage | None) -> tuple[Storage, Storage]:
+def as_storages(storage: object, log: object) -> tuple[Storage, Storage]:
     """Return the storages of the data and of the log, which is ``storage`` by default.
 
     Raises:
-        ArgumentTypeError: One of them is not a storage.
+        ArgumentTypeError, ConfigurationError: As :func:`as_storage`.
     """
-    check_is_storage("storage", storage)
-    if log is None:
-        return storage, storage
-    check_is_storage("log", log)
-    return storage, log
+    data = as_storage("storage", storage)
+    return data, data if log is None else as_storage("log", log)
 
 
 def require_replace(storage: Storage, purpose: str) -> SupportsReplace:

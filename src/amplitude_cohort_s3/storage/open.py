@@ -9,6 +9,9 @@ from ..errors import ConfigurationError
 from .local import LocalStorage
 from .protocol import Storage
 
+StorageLocation = str | os.PathLike[str]
+"""The location of a storage: ``"s3://my-bucket"``, a folder, or a ``file://`` URL."""
+
 
 class HasBucket(Protocol):
     """Anything that names a bucket and its region, such as a ``Destination``."""

@@ -17,18 +17,19 @@ from ..history.read import read_location
 from ..log.listing import BucketSync
 from ..log.location import StreamLocation
 from ..log.records import RecordedFile, SyncRecord
-from ..log.stream import CohortStream
+from ..log.stream import CohortStream, HasStream
+from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .commit_protocol import carry_out, create_record
 from .head import Head
 
 
 def adopt(
-    storage: Storage,
-    stream: CohortStream,
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
     *,
     match_by: str = "amplitude_id",
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Head:
     """Begin the log of a stream with its newest complete sync.
@@ -36,8 +37,8 @@ def adopt(
     The data is not touched. Afterwards ``sync_cohort`` continues the stream.
 
     Args:
-        storage: The storage of the data.
-        stream: The stream.
+        storage: The storage of the data, or its location.
+        stream: The stream, or a sync of it.
         match_by: The column that members are matched by: an id column or the column of a
             property.
         log: The storage of the log, if it is not ``storage``.
@@ -53,25 +54,25 @@ def adopt(
     location = StreamLocation.of(storage, stream, log)
     if location.read_log().newest is not None:
         raise NothingToAdoptError(
-            stream.log_prefix, "the stream has a log already", "Sync without adopt()"
+            location.stream.log_prefix, "the stream has a log already", "Sync without adopt()"
         )
     history = read_location(location, match_by=match_by)
     unpublished = history.unpublished
     if not history and any(DiffType.EXISTING in one.files for one in unpublished):
         raise NothingToAdoptError(
-            stream.log_prefix,
+            location.stream.log_prefix,
             "no sync has the files entering and exiting beside existing",
             "Rebuild the history from the lists with amplitude_cohort_s3.sync.rebuild_history",
         )
     if not history or history[-1].missing:
         raise NothingToAdoptError(
-            stream.log_prefix,
+            location.stream.log_prefix,
             "there is no complete sync",
             "Check the project, cohort, path and routing key; sync a new stream without adopt()",
         )
     if any(sync.synced_at > history[-1].synced_at for sync in unpublished):
         raise NothingToAdoptError(
-            stream.log_prefix,
+            location.stream.log_prefix,
             "a sync newer than the newest complete one lacks files",
             "Wait until it is complete, or remove its files",
         )
@@ -81,7 +82,7 @@ def adopt(
     carry_out(location, record)
     occupied = frozenset({record.synced_at})
     log_now = location.read_log()
-    return Head(record=record, log=log_now, occupied_times=occupied, open=storage.open)
+    return Head(record=record, log=log_now, occupied_times=occupied, open=location.data.open)
 
 
 def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:

@@ -16,6 +16,7 @@ from ..errors import (
 from ..format.filename import DiffType
 from ..log.location import StreamLocation
 from ..log.records import SyncRecord, html_of_files
+from ..storage.open import StorageLocation
 from ..storage.protocol import StagedObject, Storage
 from .commit_protocol import carry_out, outcome_of
 from .decision import create_or_discard
@@ -82,14 +83,18 @@ def sync_to_json(found: SyncResult | SyncPlan) -> dict[str, Any]:
 
 
 def commit(
-    plan: SyncPlan, diff: StageableDiff, storage: Storage, *, log: Storage | None = None
+    plan: SyncPlan,
+    diff: StageableDiff,
+    storage: Storage | StorageLocation,
+    *,
+    log: Storage | StorageLocation | None = None,
 ) -> SyncResult:
     """Carry out a planned sync: all three files become visible, or none.
 
     Args:
         plan: The plan, from ``plan_sync``.
         diff: The diff from which the plan was made, still open.
-        storage: The storage of the data.
+        storage: The storage of the data, or its location.
         log: The storage of the log, if it is not ``storage``.
 
     Raises:
@@ -107,7 +112,7 @@ def commit(
     check_kind("plan", plan, SyncPlan, "pass the result of plan_sync(sync, diff, ...)")
     plan.check(diff)
     location = StreamLocation.of(storage, plan.sync.stream, log)
-    check_bucket(plan.sync, storage)
+    check_bucket(plan.sync, location.data)
     earlier = location.read_log().published_at(plan.synced_at) if plan.already_done else None
     if earlier is not None:
         ignored = plan.ignored_columns

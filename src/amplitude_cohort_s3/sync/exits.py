@@ -20,9 +20,9 @@ def check_exits(
         MassExitError: More members would leave.
     """
     limit = max_exits
-    if limit is None:
+    if limit is None and sync.exit_guard is not None:
         limit = sync.exit_guard.limit(members_before=members_before, members_now=members_now)
-    if exits > limit:
+    if limit is not None and exits > limit:
         raise MassExitError(members_before, exits, limit, skipped)
 
 

@@ -13,8 +13,9 @@ from ..log.listing import StreamFile
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.records import SyncRecord, html_of_files
-from ..log.stream import CohortStream
+from ..log.stream import CohortStream, HasStream
 from ..log.sync_log import OpenObject, SyncLog
+from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 
 
@@ -73,12 +74,17 @@ class StreamState:
     last_number: int
 
 
-def read_head(storage: Storage, stream: CohortStream, *, log: Storage | None = None) -> Head | None:
+def read_head(
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
+    *,
+    log: Storage | StorageLocation | None = None,
+) -> Head | None:
     """Return the newest published sync of a stream, or None before the first.
 
     Args:
-        storage: The storage of the data.
-        stream: The stream.
+        storage: The storage of the data, or its location.
+        stream: The stream, or a sync of it.
         log: The storage of the log, if it is not ``storage``.
 
     Raises:

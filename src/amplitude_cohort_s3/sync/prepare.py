@@ -22,6 +22,7 @@ from ..log.records import SyncRecord
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..sources.files import MemberFile
 from ..sources.protocol import MemberSource
+from ..storage.open import StorageLocation
 from ..storage.protocol import StagedState, Storage
 from .commit import SyncResult, commit_plan
 from .commit_protocol import finish, predict
@@ -193,14 +194,14 @@ class PreparedSync:
 def prepare_sync(
     sync: CohortSync,
     members: MemberSource | str | PathLike[str],
-    storage: Storage,
+    storage: Storage | StorageLocation,
     *,
     synced_at: datetime | None = None,
     max_exits: int | None = None,
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     progress: Progress | Literal[True] | None = None,
     dry_run: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -245,11 +246,11 @@ def prepare_sync(
 
 def begin_sync(
     sync: CohortSync,
-    storage: Storage,
+    storage: Storage | StorageLocation,
     *,
     synced_at: datetime | None = None,
     max_exits: int | None = None,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     dry_run: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> SyncStart:
@@ -260,7 +261,7 @@ def begin_sync(
 
     Args:
         sync: The cohort and its destination.
-        storage: The storage of the data.
+        storage: The storage of the data, or its location.
         synced_at: The time of the sync. Default: now, or the first free time after it.
         max_exits: The number of members that may leave; overrides the exit guard.
         log: The storage of the log, if it is not ``storage``.

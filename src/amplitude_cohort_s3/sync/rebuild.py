@@ -13,22 +13,23 @@ from ..history.members import Members, object_source
 from ..history.read import read_location
 from ..log.listing import SyncState
 from ..log.location import StreamLocation
-from ..log.stream import CohortStream
+from ..log.stream import CohortStream, HasStream
 from ..settings.cohort_sync import CohortSync
 from ..sources.protocol import CsvSource
-from ..storage.capabilities import check_is_storage
+from ..storage.capabilities import as_storage
+from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .commit import SyncResult
 from .sync_cohort import sync_cohort
 
 
 def rebuild_history(
-    storage: Storage,
-    stream: CohortStream,
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
     sync: CohortSync,
-    target: Storage,
+    target: Storage | StorageLocation,
     *,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> list[SyncResult]:
@@ -73,9 +74,9 @@ def rebuild_history(
     [(2, 2, 0), (2, 1, 1)]
     """
     location = StreamLocation.of(storage, stream, None)
-    check_is_storage("target", target)
+    rebuilt = as_storage("target", target)
     now = to_utc(clock(), "clock()")
-    if target is storage and sync.stream == stream:
+    if rebuilt is location.data and sync.stream == location.stream:
         fault = "the rebuilt stream must differ from the stream: give sync another path"
         raise ConfigurationError("rebuild_history", (fault,))
     history = read_location(location, match_by=sync.schema.key, work_dir=work_dir)
@@ -87,13 +88,13 @@ def rebuild_history(
     }
     for lone in history.unpublished:
         if DiffType.EXISTING in lone.files and lone.state is SyncState.INCOMPLETE:
-            source = object_source(lone.files[DiffType.EXISTING].key, storage.open)
+            source = object_source(lone.files[DiffType.EXISTING].key, location.data.open)
             members[lone.synced_at] = Members(
                 schema=sync.schema, sources={DiffType.EXISTING: source}, work_dir=work_dir
             )
     if not members:
         raise NothingToAdoptError(
-            stream.log_prefix,
+            location.stream.log_prefix,
             "the stream has no file existing",
             "Check the project, cohort, path and routing key",
         )
@@ -101,7 +102,7 @@ def rebuild_history(
         sync_cohort(
             sync,
             _with_columns(members[synced_at], sync.schema, keys.get(synced_at)),
-            target,
+            rebuilt,
             synced_at=synced_at,
             max_exits=sys.maxsize,
             log=log,

@@ -9,7 +9,8 @@ from ..log.amendments import Amendment, LogRecord
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.records import SyncRecord
-from ..log.stream import CohortStream
+from ..log.stream import CohortStream, HasStream
+from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .commit_protocol import abandon_record, finish
 from .leftovers import discard_old_leftovers
@@ -30,10 +31,10 @@ class RecoveryReport:
 
 
 def recover(
-    storage: Storage,
-    stream: CohortStream,
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
     *,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     abandon: bool = False,
 ) -> RecoveryReport:
     """Finish the newest entry of the log if its writer did not.
@@ -48,8 +49,8 @@ def recover(
     it later, and then the sync is void. This needs access to discard staged files.
 
     Args:
-        storage: The storage of the data.
-        stream: The stream.
+        storage: The storage of the data, or its location.
+        stream: The stream, or a sync of it.
         log: The storage of the log, if it is not ``storage``.
         abandon: True to give up an unfinished entry instead of finishing it. A sync all of
             whose files are visible already is still published. Files that ``forget`` has not

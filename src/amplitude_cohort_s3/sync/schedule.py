@@ -24,7 +24,8 @@ from ..log.location import StreamLocation
 from ..log.records import SyncRecord
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..sources.protocol import MemberSource, SupportsArrow, SupportsCsv, SupportsUnchanged
-from ..storage.capabilities import check_storages
+from ..storage.capabilities import as_storages
+from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .commit import SyncResult
 from .commit_protocol import finish, predict
@@ -166,11 +167,11 @@ def _label(sync: CohortSync) -> str:
 
 def run_due(
     jobs: Iterable[tuple[CohortSync, JobMembers]],
-    storage: Storage,
+    storage: Storage | StorageLocation,
     now: datetime | None = None,
     *,
     dry_run: bool = False,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> RunReport:
@@ -184,7 +185,7 @@ def run_due(
     Args:
         jobs: Pairs of a sync and its members. The members are what ``sync_cohort`` takes, or
             a function that returns that and is called only if the sync is due.
-        storage: The storage of the data.
+        storage: The storage of the data, or its location.
         now: The time of the run and of its syncs (timezone-aware). Its time zone determines
             the days of ``Cadence.DAILY``. Default: the present in the machine's time zone,
             read again for each sync.
@@ -209,7 +210,7 @@ def run_due(
     1 sync: 1 not due
     not due      warehouse 26umsb5
     """
-    storages = check_storages(storage, log)
+    storages = as_storages(storage, log)
     check_kind("jobs", jobs, Iterable, _JOBS_HINT)
     if now is not None:
         to_utc(now, "now")

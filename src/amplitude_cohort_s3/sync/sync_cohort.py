@@ -9,6 +9,7 @@ from ..diff.progress import Progress
 from ..diff.protocol import DiffEngine, Duplicates
 from ..settings.cohort_sync import CohortSync
 from ..sources.protocol import MemberSource
+from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .commit import SyncResult
 from .plan import SyncPlan
@@ -19,14 +20,14 @@ from .prepare import prepare_sync
 def sync_cohort(
     sync: CohortSync,
     members: MemberSource | str | PathLike[str],
-    storage: Storage,
+    storage: Storage | StorageLocation,
     *,
     synced_at: datetime | None = None,
     max_exits: int | None = None,
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     progress: Progress | Literal[True] | None = None,
     dry_run: Literal[False] = False,
     clock: Callable[[], datetime] = ...,
@@ -35,14 +36,14 @@ def sync_cohort(
 def sync_cohort(
     sync: CohortSync,
     members: MemberSource | str | PathLike[str],
-    storage: Storage,
+    storage: Storage | StorageLocation,
     *,
     synced_at: datetime | None = None,
     max_exits: int | None = None,
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     progress: Progress | Literal[True] | None = None,
     dry_run: Literal[True],
     clock: Callable[[], datetime] = ...,
@@ -50,14 +51,14 @@ def sync_cohort(
 def sync_cohort(
     sync: CohortSync,
     members: MemberSource | str | PathLike[str],
-    storage: Storage,
+    storage: Storage | StorageLocation,
     *,
     synced_at: datetime | None = None,
     max_exits: int | None = None,
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
-    log: Storage | None = None,
+    log: Storage | StorageLocation | None = None,
     progress: Progress | Literal[True] | None = None,
     dry_run: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -73,7 +74,7 @@ def sync_cohort(
         members: The members of the cohort now: an iterable of ``Member``, mappings or
             sequences; a data frame that supports Arrow; an object that provides CSV; or the
             location of a file, as for ``MemberFile``.
-        storage: The storage of the data.
+        storage: The storage of the data, or its location.
         synced_at: When the cohort was computed (timezone-aware). Rounded down to the
             precision of the file names, by default the minute. Default: now, or the first
             free time after it.
