@@ -168,6 +168,37 @@ def test_each_key_becomes_an_argument_of_the_library():
     assert config.destinations["disk"].open_log() is None
 
 
+def test_the_file_accepts_the_words_of_python():
+    config = read(
+        """
+        [destinations.w]
+        folder = "bucket"
+        path = "/cohorts/"
+        match_by = "email"
+        user_property = "plan"
+        existing = "stayed"
+        [syncs.a]
+        destination = "w"
+        project_id = 1
+        cohort_id = "x"
+        user_properties = ["plan", "city"]
+        cadence = "daily"
+        exit_guard = false
+        """
+    )
+    destination = Destination(
+        "w", path="/cohorts/", match_by="email", user_property="plan", existing="stayed"
+    )
+    assert config.syncs["a"].sync == CohortSync(
+        destination=destination,
+        project_id=1,
+        cohort_id="x",
+        user_properties=["plan", "city"],
+        cadence="daily",
+        exit_guard=None,
+    )
+
+
 def faults_of(text):
     with pytest.raises(errors.ConfigurationError) as caught:
         read(text)

@@ -181,7 +181,7 @@ INVALID_SYNCS = [
     ({"project_id": -1}, ["project_id"]),
     (
         {"project_id": "1", "cadence": "weekly", "exit_guard": 0.3, "user_properties": [7]},
-        ["project_id", "'daily', not 'weekly'", "ExitGuard", "UserProperty, not 7"],
+        ["project_id", "ExitGuard", "'daily', not 'weekly'", "UserProperty, not 7"],
     ),
     ({"cohort_id": ""}, ["cohort_id"]),
     ({"cohort_id": "a_b"}, ["cohort_id"]),

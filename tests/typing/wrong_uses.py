@@ -56,7 +56,7 @@ def names() -> None:
 
 
 def settings() -> None:
-    Destination("d", "bucket")  # type: ignore[misc]
+    Destination("d", "bucket")  # type: ignore[call-arg]
     Destination(name="d", header_style="spark")  # type: ignore[arg-type]
     Destination(name="d", match_by=7)  # type: ignore[arg-type]
     Destination(name="d", existing="all")  # type: ignore[arg-type]
