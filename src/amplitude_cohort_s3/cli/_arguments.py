@@ -21,6 +21,7 @@ def aware_time(text: str) -> datetime:
         fault = f"invalid time {text!r}; use ISO 8601 with a time zone, e.g. {example}"
         raise argparse.ArgumentTypeError(fault) from None
     if when.tzinfo is None:
-        fault = f"{text!r} has no time zone; add Z for UTC: {text}Z"
+        in_utc = when.isoformat(timespec="seconds" if when.second else "minutes")
+        fault = f"{text!r} has no time zone; for UTC, write {in_utc}Z"
         raise argparse.ArgumentTypeError(fault)
     return when

@@ -7,23 +7,67 @@ from datetime import UTC, datetime
 
 from attrs import asdict
 
-from ..errors import NoSyncYetError
+from ..errors import ConfigurationError, NoSyncYetError
 from ..format.filename import CohortFileName
-from ..history import Finding
+from ..history import Finding, list_streams
 from ..policy import PURPOSES, bucket_policy
+from ..storage.open import open_location
 from ._arguments import add_sync_name, add_sync_names, aware_time
+from ._location import add_location, history_of, setup_of
 from ._output import print_json, print_message, print_result, print_table
 from ._setup import Setup
 from .exit_codes import ExitCode
 
 
+def add_streams(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_streams)
+    parser.add_argument(
+        "location", metavar="LOCATION", help="a folder, s3://bucket or s3://bucket/path"
+    )
+
+
+def _streams(options: argparse.Namespace) -> ExitCode:
+    found = list(list_streams(*open_location(options.location)))
+    if options.json:
+        print_json(
+            [
+                {**asdict(one.stream), **asdict(one, filter=lambda a, _: a.name != "stream")}
+                for one in found
+            ]
+        )
+    elif found:
+        rows = [
+            (
+                one.stream.path or ".",
+                "-" if one.stream.project_id is None else str(one.stream.project_id),
+                one.stream.cohort_id,
+                one.stream.routing_key or "-",
+                f"{one.syncs:,}",
+                f"{one.first:%Y-%m-%d %H:%M}",
+                f"{one.last:%Y-%m-%d %H:%M}",
+                "yes" if one.has_log else "no",
+            )
+            for one in found
+        ]
+        head = ("path", "project", "cohort", "routing key", "syncs", "first", "last", "log")
+        print_table(head, rows, right=(4,))
+    else:
+        print_message(f"{options.location} has no files of cohorts")
+        return ExitCode.FAILED
+    return ExitCode.DONE
+
+
 def add_history(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_history)
     add_sync_name(parser)
+    add_location(parser)
 
 
 def _history(options: argparse.Namespace) -> ExitCode:
-    churn = Setup.read(options.config).history(options.name).churn()
+    history = history_of(options, options.name, setup_of(options))
+    if not history:
+        raise history.no_sync_yet()
+    churn = history.churn()
     if options.json:
         print_json([asdict(sync) for sync in churn])
     else:
@@ -42,13 +86,14 @@ def _history(options: argparse.Namespace) -> ExitCode:
 def add_members(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_members)
     add_sync_name(parser)
+    add_location(parser)
     parser.add_argument(
         "--at", type=aware_time, metavar="TIME", help="as of this time (default: the newest sync)"
     )
 
 
 def _members(options: argparse.Namespace) -> ExitCode:
-    history = Setup.read(options.config).history(options.name)
+    history = history_of(options, options.name, setup_of(options))
     members = history.members_at(options.at or datetime.max.replace(tzinfo=UTC))
     if options.json:
         for row in members:
@@ -63,15 +108,18 @@ def _members(options: argparse.Namespace) -> ExitCode:
 def add_verify(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_verify)
     add_sync_names(parser)
+    add_location(parser)
 
 
 def _verify(options: argparse.Namespace) -> ExitCode:
-    setup = Setup.read(options.config)
+    setup = setup_of(options)
+    if setup is None and not options.names:
+        raise ConfigurationError("verify --from", ("name the cohorts to verify",))
     found = list[tuple[str, Finding]]()
     code = ExitCode.DONE
-    for name in setup.syncs(options.names):
+    for name in options.names if setup is None else setup.syncs(options.names):
         try:
-            findings = setup.history(name).verify()
+            findings = history_of(options, name, setup).verify()
         except NoSyncYetError as error:
             # The other syncs are verified all the same.
             print_message(f"{name}: {error}")

@@ -49,7 +49,10 @@ class Setup:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
-            fault = f"can't be read ({reason}); pass the file's location with --config"
+            fault = (
+                f"can't be read ({reason}); pass the file's location with --config, or write a "
+                f"first one with {COMMAND} init"
+            )
             raise ConfigurationError(str(file), (fault,)) from None
         return cls(Config.from_toml(text, name=str(file), folder=file.parent), file)
 

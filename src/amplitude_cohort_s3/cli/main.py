@@ -15,22 +15,34 @@ from typing import Any, NoReturn
 
 from ..errors import CohortS3Error, ConfigurationError
 from ..format import kernel_state
+from ._init_command import add_init
 from ._output import COMMAND, command_hint, print_message
-from ._read_commands import add_history, add_members, add_parse_name, add_policy, add_verify
+from ._read_commands import (
+    add_history,
+    add_members,
+    add_parse_name,
+    add_policy,
+    add_streams,
+    add_verify,
+)
 from ._setup import CONFIG_FILE
 from ._sync_commands import add_run, add_sync
 from .exit_codes import ExitCode, exit_code
 
 # For each subcommand its help, and the function that adds its arguments to its parser.
 _SUBCOMMANDS = {
+    "init": ("write a first configuration file", add_init),
     "sync": ("sync one cohort now", add_sync),
     "run": ("sync all cohorts that are due", add_run),
+    "streams": ("list the cohorts of a folder or bucket", add_streams),
     "history": ("print size and changes over time", add_history),
     "members": ("print the members as CSV", add_members),
     "verify": ("check that all files agree", add_verify),
     "policy": ("print a bucket policy as JSON", add_policy),
     "parse-name": ("print what file names contain", add_parse_name),
 }
+
+_WITHOUT_CONFIG = {"streams", "parse-name"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,13 +99,16 @@ def _parser() -> argparse.ArgumentParser:
         "help": f"the TOML file with destinations and syncs (default: {CONFIG_FILE})",
     }
     parser.add_argument("--config", default=Path(CONFIG_FILE), **config)
+    parser.add_argument("--json", action="store_true", help="print JSON")
     subparsers = parser.add_subparsers(title="subcommands", required=True, metavar="SUBCOMMAND")
     for name, (text, add_arguments) in _SUBCOMMANDS.items():
         description = f"{text[0].upper()}{text[1:]}."
         subparser = subparsers.add_parser(name, help=text, description=description)
-        subparser.add_argument("--json", action="store_true", help="print JSON")
-        if name != "parse-name":
-            # Without a default, which would replace a file that is named before the subcommand.
+        # Without defaults, which would replace what is named before the subcommand.
+        subparser.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON"
+        )
+        if name not in _WITHOUT_CONFIG:
             subparser.add_argument("--config", default=argparse.SUPPRESS, **config)
         add_arguments(subparser)
     return parser

@@ -6,6 +6,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
+from ._local_staging import STAGING_FOLDER
 from .local import LocalStorage
 from .protocol import Storage
 
@@ -90,6 +91,31 @@ bucket: open 's3://my-bucket' and set Destination.path to the rest
             return LocalStorage(url2pathname(parts.path))
         case _:
             raise _error("the URL must begin with s3:// or file://")
+
+
+def open_location(location: str) -> tuple[Storage, str]:
+    """Return the storage of a location that may have a path, and that path.
+
+    Args:
+        location: As for :func:`open_storage`, or with a path: ``s3://bucket/path``, or a folder
+            below the root of a ``LocalStorage``.
+
+    Raises:
+        ConfigurationError: The argument is not a valid location.
+
+    >>> storage, path = open_location("bucket/cohorts")
+    >>> storage.root.parts[-2:], path
+    (('bucket', 'cohorts'), '')
+    """
+    if location.lower().startswith("s3://"):
+        bucket, _, path = location[len("s3://") :].partition("/")
+        return open_storage(f"s3://{bucket}"), path.strip("/")
+    storage = open_storage(location)
+    if isinstance(storage, LocalStorage):
+        for root in (storage.root, *storage.root.parents):
+            if (root / STAGING_FOLDER).is_dir():  # The root to which something was written.
+                return LocalStorage(root), "/".join(storage.root.relative_to(root).parts)
+    return storage, ""
 
 
 def _error(fault: str) -> ConfigurationError:
