@@ -1,8 +1,7 @@
 """The README and the docs do what they show: every block runs, in order, in an empty folder.
 
-One namespace per page, in a folder with a file `members.csv`; buckets are those of a server of
-moto. A ```text block right behind a ```python block is what that block prints, `...` stands for
-anything. In a ```console block, lines with a prompt run in a shell and the others are what it
+One namespace per page, in an empty folder; buckets are those of a server of moto. A ```text block
+right after a ```python block is what that block prints, and `...` is any text. In a ```console block, lines with a prompt run in a shell and the others are what it
 prints. Blocks of other kinds (```py, ```sh) only show.
 """
 
@@ -26,7 +25,6 @@ BLOCK = re.compile(
     r"|console\n(?P<console>.*?)^```$)",
     re.DOTALL | re.MULTILINE,
 )
-MEMBERS = "amplitude_id,user_id,plan\n300000000001,ann,pro\n300000000002,bob,free\n"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +37,7 @@ def server():
 
 @pytest.fixture
 def folder(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """An empty folder with members, and an empty bucket `my-bucket` in the environment."""
+    """Return an empty folder, with an empty bucket `my-bucket` in the environment."""
     for name, value in {
         "AWS_ENDPOINT_URL": server,
         "AWS_ACCESS_KEY_ID": "key",
@@ -59,7 +57,6 @@ def folder(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         Bucket="my-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "members.csv").write_text(MEMBERS)
     return tmp_path
 
 
