@@ -5,6 +5,7 @@
 
 import ast
 import importlib
+import importlib.metadata
 import inspect
 import pkgutil
 import re
@@ -133,7 +134,11 @@ def test_the_public_names_are_those_of_the_snapshot():
 
 def test_the_package_itself_exports_at_most_50_names():
     assert len(exports(ROOT)) <= MAX_ROOT_NAMES
-    assert dir(amplitude_cohort_s3) == [*exports(ROOT)]
+    assert dir(amplitude_cohort_s3) == ["__version__", *exports(ROOT)]
+
+
+def test_the_package_has_its_version():
+    assert amplitude_cohort_s3.__version__ == importlib.metadata.version("amplitude_cohort_s3")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

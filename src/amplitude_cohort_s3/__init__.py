@@ -4,7 +4,7 @@ Each name is defined in the folder that its import names. Importing the package 
 neither boto3 nor smart_open.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._optional import exports_on_demand
 from .diff import CohortDiff, diff_members
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from .policy import apply_bucket_policy, check_access
     from .sources.amplitude import AmplitudeCohorts
     from .storage import S3Storage
+
+    __version__: str
 
 __all__ = [
     "AmplitudeCohorts",
@@ -95,7 +97,7 @@ __all__ = [
 ]
 
 # boto3 takes 0.3 s to import, and ssl and http.client take up to 0.1 s.
-__getattr__ = exports_on_demand(
+_on_demand = exports_on_demand(
     __name__,
     {
         "apply_bucket_policy": ".policy",
@@ -106,5 +108,13 @@ __getattr__ = exports_on_demand(
 )
 
 
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 -- it takes 20 ms
+
+        return version(__name__)
+    return _on_demand(name)
+
+
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]
