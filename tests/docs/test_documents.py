@@ -1,9 +1,9 @@
 """The README and the docs do what they show: every block runs, in order, in an empty folder.
 
 One namespace per page, in an empty folder; buckets are those of a server of moto. A ```text block
-right after a ```python block is what that block prints, and `...` is any text. In a ```console block,
-lines with a prompt run in a shell and the others are what it prints. Blocks of other kinds (```py,
-```sh) are not run.
+right after a ```python block is what that block prints, and `...` is any text. In a ```console
+block, lines with a prompt run in a shell and the others are what it prints. Blocks of other kinds
+(```py, ```sh) are not run.
 """
 
 import doctest
