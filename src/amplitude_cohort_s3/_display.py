@@ -1,8 +1,12 @@
-"""Counts as text, and values as the tables of notebooks."""
+"""Counts as text, short reprs, and values as the tables of notebooks."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import Enum
 from html import escape
 from typing import cast
+
+import attrs
 
 
 def counted(number: int, singular: str, plural: str | None = None) -> str:
@@ -12,6 +16,38 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
     ('1 row', '1,200 rows', '2 people')
     """
     return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
+
+
+def short_repr(value: attrs.AttrsInstance) -> str:
+    """Return the repr of a value without the fields that have their default.
+
+    A class uses it as its ``__repr__``, together with ``@frozen(repr=False)``.
+
+    >>> from amplitude_cohort_s3 import Destination
+    >>> Destination("warehouse", path="cohorts", existing="stayed")
+    Destination(name='warehouse', path='cohorts', existing='stayed')
+    """
+    shown = list[str]()
+    for field in attrs.fields(type(value)):
+        found = getattr(value, field.name)
+        default = field.default
+        if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+            default = type(found)()
+        if field.repr is False or found == default:
+            continue
+        text = field.repr(found) if callable(field.repr) else _shown(found)
+        shown.append(f"{field.name}={text}")
+    return f"{type(value).__name__}({', '.join(shown)})"
+
+
+def _shown(value: object) -> str:
+    match value:
+        case datetime():
+            return f"<{value.isoformat()}>"
+        case Enum():
+            return repr(value.value)
+        case _:
+            return repr(value)
 
 
 def html_table(

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from attrs import field, fields, frozen
 
 from .._arguments import check_kind
+from .._display import short_repr
 from .._time import to_utc
 from ..errors import ConfigurationError, InvalidFileNameError
 from ..storage.keys import MAX_KEY_BYTES
@@ -31,7 +32,7 @@ class DiffType(StrEnum):
     """Users chosen by the destination: see ``ExistingMeaning``."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class NameStyle:
     """The spelling of a file name: with the parts of a name, it determines the exact text.
 
@@ -59,6 +60,8 @@ class NameStyle:
     zulu: bool = False
     empty_routing_key: bool = False
     extension: Literal[".csv", ".csv.gz"] = ".csv"
+
+    __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
         faults = list[str]()

@@ -8,6 +8,7 @@ from attrs import Factory, evolve, field, frozen
 
 from .._arguments import kind_faults
 from .._bytes import CHUNK_BYTES
+from .._display import short_repr
 from ..errors import ConfigurationError, InvalidCellError
 from .cells import broken_rule, encode_text, to_text, to_texts
 from .columns import ID_COLUMNS, Row, check_present, id_column
@@ -48,7 +49,7 @@ def _property_fault(name: str, earlier: Collection[object]) -> str | None:
     return None if rule is None else f"the property column {name!r} {rule}"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class RowSchema:
     r"""The columns of a sync's files, and the codec of their rows.
 
@@ -82,6 +83,8 @@ class RowSchema:
     )
     key: str = "amplitude_id"
     header_style: Literal["documented", "api"] = "documented"
+
+    __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
         faults, earlier = list[str](), dict[str, None]()

@@ -6,7 +6,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from .._display import html_table
+from .._display import html_table, short_repr
 from ..errors import InvalidFileNameError
 from ..format.filename import CohortFileName, DiffType
 from ..storage.protocol import ObjectInfo
@@ -87,7 +87,7 @@ class SyncState(Enum):
     """It was never published; it may have left the files entering or exiting."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class BucketSync:
     """One sync as a listing shows it.
 
@@ -99,6 +99,8 @@ class BucketSync:
     synced_at: datetime
     files: Mapping[DiffType, ObjectInfo] = field(repr=_diff_types)
 
+    __repr__ = short_repr
+
     def _repr_html_(self) -> str:
         return _html(f"sync of {self.synced_at.isoformat()}", self.files)
 
@@ -108,7 +110,7 @@ class BucketSync:
         return tuple(t for t in DiffType if t not in self.files)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class UnpublishedSync:
     """A sync that is not part of the history.
 
@@ -122,12 +124,14 @@ class UnpublishedSync:
     state: SyncState
     files: Mapping[DiffType, ObjectInfo] = field(repr=_diff_types)
 
+    __repr__ = short_repr
+
     def _repr_html_(self) -> str:
         title = f"sync of {self.synced_at.isoformat()}: {self.state.value}"
         return _html(title, self.files)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class StreamOverview:
     """One stream as the listing of a bucket shows it.
 
@@ -146,6 +150,8 @@ class StreamOverview:
     syncs: int
     files: int
     has_log: bool
+
+    __repr__ = short_repr
 
 
 def overview(listing: Iterable[ObjectInfo]) -> Iterator[StreamOverview]:

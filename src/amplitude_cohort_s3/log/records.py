@@ -140,7 +140,7 @@ class SyncIdentity:
     keys: frozenset[str]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class SyncFacts:
     """The facts that a planned sync and its record share.
 
@@ -172,6 +172,16 @@ class SyncFacts:
     source: Mapping[str, str] = field(factory=dict[str, str])
     amendment: int | None = None
 
+    def __repr__(self) -> str:
+        # Without the digests and handles, which are long.
+        return f"{type(self).__name__}(<{self.summary}>)"
+
+    @property
+    def summary(self) -> str:
+        """The time of the sync and the numbers of members before it and at it."""
+        change = f"{self.members_before:,} -> {self.members:,} members"
+        return f"sync of {self.synced_at.isoformat()}: {change}"
+
     def count_notes(self, key: str, ignored_columns: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Return sentences about rows that were left out and values that are missing.
 
@@ -189,7 +199,7 @@ class SyncFacts:
         )
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class SyncRecord(SyncFacts):
     """One sync as it was decided: everything needed to finish, read and verify it.
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from .._arguments import check_kind
+from .._display import short_repr
 from ..errors import ConfigurationError
 from ..format.filename import CohortFileName, DiffType, NameStyle
 
@@ -21,7 +22,7 @@ _LONGEST_ENCODED = 128
 segment, and the cohort's id is in the name too."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class CohortStream:
     """The identity of a series of syncs, each of which is the difference to the previous one.
 
@@ -43,6 +44,8 @@ class CohortStream:
     cohort_id: str
     path: str = ""
     routing_key: str | None = None
+
+    __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
         check_kind("path", self.path, str, 'pass text, such as "cohorts/vip"')

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from attrs import frozen
 
-from .._display import counted, html_table
+from .._display import counted, html_table, short_repr
 from ..log.stream import CohortStream
 
 OTHER_COPIES = (
@@ -27,7 +27,7 @@ class AffectedFile:
     rows: int
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ForgetPlan:
     """The files that ``forget`` would change. It counts people and does not name them.
 
@@ -43,6 +43,8 @@ class ForgetPlan:
     files: tuple[AffectedFile, ...]
     files_read: int
 
+    __repr__ = short_repr
+
     def __str__(self) -> str:
         """Return the counts, one file per line."""
         return "\n".join([self._title, *_lines(self.files)])
@@ -57,7 +59,7 @@ class ForgetPlan:
         return f"forget {people} in {len(self.files):,} of {counted(self.files_read, 'file')}"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ForgetReceipt:
     """The evidence of what ``forget`` did. It names nobody.
 
@@ -75,6 +77,8 @@ class ForgetReceipt:
     people: int
     files: tuple[AffectedFile, ...]
     number: int | None
+
+    __repr__ = short_repr
 
     def __str__(self) -> str:
         """Return the counts, one file per line, and the copies that were not reached."""

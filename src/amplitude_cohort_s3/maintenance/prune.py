@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from attrs import frozen
 
-from .._display import counted, html_table
+from .._display import counted, html_table, short_repr
 from .._time import to_utc
 from ..errors import ConfigurationError
 from ..format.filename import DiffType
@@ -31,7 +31,7 @@ Keep = Literal["changes", "nothing"]
 """The files of old syncs that are kept: entering and exiting, or none."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class PrunePlan:
     """The files that ``prune`` would delete.
 
@@ -48,6 +48,8 @@ class PrunePlan:
     keep: Keep
     files: tuple[ObjectInfo, ...]
     replays_from: datetime | None
+
+    __repr__ = short_repr
 
     @property
     def size(self) -> int:
@@ -66,7 +68,7 @@ class PrunePlan:
         return f"prune {counted(len(self.files), 'file')} of {counted(self.size, 'byte')}"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class PruneReceipt:
     """The evidence of what ``prune`` did.
 
@@ -80,6 +82,8 @@ class PruneReceipt:
     plan: PrunePlan
     pruned_at: datetime
     number: int | None
+
+    __repr__ = short_repr
 
     def __str__(self) -> str:
         """Return the time and the files."""

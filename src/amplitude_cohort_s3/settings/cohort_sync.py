@@ -7,6 +7,7 @@ from typing import Literal, cast
 from attrs import evolve, field, frozen
 
 from .._arguments import check_kind, kind_faults
+from .._display import short_repr
 from ..errors import ConfigurationError, InvalidFileNameError, InvalidKeyError
 from ..format.filename import DiffType, NameStyle
 from ..format.schema import RowSchema
@@ -35,7 +36,7 @@ def _as_exit_guard(exit_guard: ExitGuard | Literal[False] | None) -> ExitGuard |
     return None if exit_guard is False else exit_guard  # TOML has no None
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class CohortSync:
     """One cohort synced to one destination: Amplitude's "sync".
 
@@ -70,6 +71,8 @@ class CohortSync:
     routing_key: str | None = None
     cadence: Cadence = field(default=Cadence.ONE_TIME, converter=_as_cadence)
     exit_guard: ExitGuard | None = field(default=ExitGuard(), converter=_as_exit_guard)
+
+    __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
         if faults := self._type_faults() or self._value_faults():

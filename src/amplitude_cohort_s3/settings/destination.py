@@ -6,6 +6,7 @@ from typing import Literal, cast
 from attrs import field, frozen
 
 from .._arguments import check_kind
+from .._display import short_repr
 from ..errors import ConfigurationError, InvalidKeyError
 from ..format.columns import ID_COLUMNS, id_column
 from ..format.existing_meaning import ExistingMeaning
@@ -15,7 +16,7 @@ from ._faults import type_faults
 from ._words import member_of, word_faults
 
 
-@frozen
+@frozen(repr=False)
 class UserProperty:
     """A user property, which is a column of each file.
 
@@ -34,6 +35,8 @@ class UserProperty:
     name: str
     source_app: str | None = None
     header: str | None = None
+
+    __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
         faults = type_faults(self, name=str, source_app=str | None, header=str | None)
@@ -80,7 +83,7 @@ MatchBy = Literal["amplitude_id", "user_id"] | UserProperty
 """The column that identifies a member."""
 
 
-@frozen
+@frozen(repr=False)
 class Destination:
     """A place in a bucket to which cohorts are synced: Amplitude's "destination".
 
@@ -123,6 +126,8 @@ class Destination:
     name_style: NameStyle = field(default=NameStyle(), kw_only=True)
     header_style: Literal["documented", "api"] = field(default="documented", kw_only=True)
     compression: Literal["gzip"] | None = field(default=None, kw_only=True)
+
+    __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
         faults = type_faults(

@@ -16,6 +16,7 @@ from attrs import Factory, field, frozen
 
 from .._arguments import check_kind
 from .._bytes import CHUNK_BYTES, read_chunks
+from .._display import short_repr
 from .._optional import load
 from ..errors import (
     CohortS3Error,
@@ -93,7 +94,7 @@ def _shown(location: "str | BinaryIO") -> str:
     return without_secrets(name) if isinstance(name, str) else f"<{type(location).__name__}>"
 
 
-@frozen
+@frozen(repr=False)
 class MemberFile:
     """A file of members: CSV in any dialect that Amplitude writes, or Parquet.
 
@@ -134,6 +135,8 @@ class MemberFile:
         eq=False,
     )
     """The position from which an open file is read; None for a location or if it can't seek."""
+
+    __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
         hint = 'pass the new names by the names in the file: {"id": "amplitude_id"}'

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import frozen
 
 from .._arguments import check_kind
+from .._display import short_repr
 from ..diff.protocol import StageableDiff
 from ..errors import (
     CohortS3Error,
@@ -24,7 +25,7 @@ from .leftovers import discard_old_leftovers
 from .plan import SyncPlan, check_bucket
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class SyncResult:
     """A sync that is published.
 
@@ -37,6 +38,8 @@ class SyncResult:
     record: SyncRecord
     already_done: bool = False
     ignored_columns: tuple[str, ...] = ()
+
+    __repr__ = short_repr
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values, as the command prints it."""

@@ -32,7 +32,7 @@ class Head:
 
     record: SyncRecord
     log: SyncLog = field(repr=False)
-    occupied_times: frozenset[datetime] = frozenset()
+    occupied_times: frozenset[datetime] = field(default=frozenset(), repr=False)
     _open: OpenObject = field(repr=False, alias="open")
 
     def __str__(self) -> str:

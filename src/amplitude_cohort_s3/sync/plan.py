@@ -33,7 +33,7 @@ from .exits import check_exits, check_max_exits
 from .head import Head
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class SyncPlan(SyncFacts):
     """A sync that is decided in every detail but not carried out.
 
@@ -73,10 +73,7 @@ class SyncPlan(SyncFacts):
 
     @property
     def _title(self) -> str:
-        change = f"{self.members_before:,} -> {self.members:,} members"
-        return (
-            f"sync of {self.synced_at.isoformat()}: {change}" + ", already done" * self.already_done
-        )
+        return self.summary + ", already done" * self.already_done
 
     @classmethod
     def of_record(
