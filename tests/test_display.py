@@ -21,6 +21,7 @@ from amplitude_cohort_s3 import (
     RowSchema,
     UserProperty,
     diff_members,
+    read_head,
     read_history,
     sync_cohort,
 )
@@ -231,3 +232,18 @@ def test_a_sync_of_a_bucket_and_a_diff_show_their_files_but_no_user():
     assert "1 → 2 members" in html
     assert '<td>existing</td><td align="right">2</td>' in html
     assert "secret" not in text + html
+
+
+def test_the_repr_of_a_value_is_short():
+    sync = CohortSync(
+        destination=Destination("warehouse", path="cohorts"), project_id=123, cohort_id="a"
+    )
+    assert repr(sync) == (
+        "CohortSync(destination=Destination(name='warehouse', path='cohorts'), project_id=123, "
+        "cohort_id='a')"
+    )
+    storage = MemoryStorage()
+    result = sync_cohort(sync, [("1", "ann")], storage, synced_at=datetime(2026, 1, 1, tzinfo=UTC))
+    record = "SyncRecord(<sync of 2026-01-01T00:00:00+00:00: 0 -> 1 members>)"
+    assert repr(result) == f"SyncResult(record={record})"
+    assert repr(read_head(storage, sync)) == f"Head(record={record})"

@@ -336,5 +336,5 @@ def test_an_error_about_a_url_shows_no_password_and_no_signature(web, path, kind
 )
 def test_a_location_is_shown_without_secrets(location, shown):
     shown = shown or location.partition("?")[0]
-    assert repr(MemberFile(location)) == f"MemberFile(location={shown!r}, columns={{}})"
+    assert repr(MemberFile(location)) == f"MemberFile(location={shown!r})"
     assert MemberFile(location).csv_source(SCHEMA).origin == {"file": shown.rpartition("/")[2]}

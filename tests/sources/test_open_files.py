@@ -128,7 +128,7 @@ def test_an_open_file_as_members_is_refused_with_a_hint():
 
 def test_parameters_of_smart_open_are_for_uris_and_are_not_shown(tmp_path):
     file = MemberFile("s3://bucket/m.csv", transport_params={"client": "secret"})
-    assert repr(file) == "MemberFile(location='s3://bucket/m.csv', columns={})"
+    assert repr(file) == "MemberFile(location='s3://bucket/m.csv')"
     for local in (tmp_path / "m.csv", io.BytesIO(DATA)):
         with pytest.raises(ConfigurationError, match="is a local file"):
             MemberFile(local, transport_params={"client": "secret"})

@@ -148,7 +148,7 @@ class Config:
         ...     members = "actives.csv"
         ... ''', name="syncs.toml")
         >>> config.syncs["actives"].members
-        MemberFile(location='actives.csv', columns={})
+        MemberFile(location='actives.csv')
         """
         try:
             table = tomllib.loads(text)
