@@ -25,7 +25,13 @@ from kernel_build import (
     load_module,
     run_harness,
 )
-from kernel_calls import CanonizeCall, CountFilledCall, JoinCall, PartitionCall
+from kernel_calls import (
+    CanonizeCall,
+    CountFilledCall,
+    CountLineEndsCall,
+    JoinCall,
+    PartitionCall,
+)
 from kernel_cases import edge_calls, random_calls
 
 ROUNDS = int(os.environ.get("KERNEL_ROUNDS", "100"))
@@ -75,6 +81,7 @@ def test_any_bytes_have_the_expected_result_or_none(kernel, data, lines, other, 
         join,
         CanonizeCall(rows=lines, width=width, out_size=data.draw(st.integers(0, 200))),
         CountFilledCall(lines=lines, width=width),
+        CountLineEndsCall(lines),
     ]
     for call in calls:
         assert call.run(kernel) == call.expected(), call
@@ -164,7 +171,9 @@ def test_equal_files_are_one_object(kernel):
     assert everyone is entering is existing
 
 
-@pytest.mark.parametrize("function", ["partition", "join", "canonize", "count_filled"])
+@pytest.mark.parametrize(
+    "function", ["partition", "join", "canonize", "count_filled", "count_line_ends"]
+)
 def test_other_threads_run_during_a_call(kernel, function):
     rows = b"".join(b"%d,a,b\n" % n for n in range(20_000))
     calls = {
@@ -172,6 +181,7 @@ def test_other_threads_run_during_a_call(kernel, function):
         "join": lambda: kernel.join(rows, rows, 3, 0, None, None, 0, 1, 9),
         "canonize": lambda: kernel.canonize(rows, bytearray(2 * len(rows)), 3, None),
         "count_filled": lambda: kernel.count_filled(rows, 3),
+        "count_line_ends": lambda: kernel.count_line_ends(rows),
     }
     other_thread_ran = threading.Event()
     interval = sys.getswitchinterval()

@@ -292,6 +292,24 @@ class IsFloatTextCall:
         return _numbers(_DONE, self.expected())
 
 
+@frozen
+class CountLineEndsCall:
+    text: bytes
+    width: int = field(default=2, init=False)
+
+    def run(self, kernel):
+        return kernel.count_line_ends(self.text)
+
+    def expected(self):
+        return self.text.count(b"\n")
+
+    def encoded(self):
+        return _encoded("l", 2, 0, 0, 0, 0, (self.text, None, None, None))
+
+    def encoded_result(self):
+        return _numbers(_DONE, self.expected())
+
+
 def _ended(lines):
     return b"".join([line + b"\n" for line in lines])
 

@@ -4,6 +4,7 @@ from kernel_calls import (
     NO_CELL,
     CanonizeCall,
     CountFilledCall,
+    CountLineEndsCall,
     IsFloatTextCall,
     JoinCall,
     PartitionCall,
@@ -64,6 +65,7 @@ def random_calls(random):
     yield CanonizeCall(rows=rows, width=width, places=places, out_size=size)
     yield CountFilledCall(lines=random.choice((lines, other)), width=width)
     yield IsFloatTextCall("".join(random.choice("0189+-.eE") for _ in range(4)).encode())
+    yield CountLineEndsCall(random.choice((lines, other, lines * 9)))
 
 
 def _random_join(random, lines, other, width, key):
@@ -100,6 +102,9 @@ def edge_calls():
             yield from _at_the_end(data)
     for text in (b"", b"7", b"7.", b".", b".5", b"+", b"+7", b"7e", b"7e+", b"7e+1", b"7.0", b"e1"):
         yield IsFloatTextCall(text)
+    for count in (0, 1, 254, 255, 256, 1000):
+        yield CountLineEndsCall(b"\n" * count)
+        yield CountLineEndsCall(b"a\n" * count)
     yield from _large_counts()
     yield from _ranges()
 

@@ -10,6 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
 
+_AHEAD = 2
+"""The number of tasks that wait for a thread, so that none waits for a task."""
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -41,7 +44,7 @@ def run_in_threads(
         running = deque[Future[Result]]()
         for task in tasks:
             running.append(pool.submit(run, task))
-            if len(running) == 2 * len(works):
+            if len(running) == len(works) + _AHEAD:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()

@@ -59,7 +59,7 @@ _ASSUMED_ROW_BYTES = 64
 _MOST_THREADS = 4
 """The default limit of threads: with more of them, the thread that reads is the slowest."""
 
-_KEPT_BYTES = 8 << 20
+_KEPT_BYTES = 4 << 20
 """The largest block of memory that is not returned to the system as soon as it is freed."""
 
 _MAX_CONFLICTS = 10_000

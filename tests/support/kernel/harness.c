@@ -174,6 +174,16 @@ static Outcome call_is_float_text(const Call *call, bool writes)
     return DONE;
 }
 
+static Outcome call_count_line_ends(const Call *call, bool writes)
+{
+    size_t count = count_line_ends(call->texts[0]);
+    if (writes) {
+        write_number(DONE);
+        write_number(count);
+    }
+    return DONE;
+}
+
 static Outcome call_function(int function, const Call *call, bool writes)
 {
     switch (function) {
@@ -187,6 +197,8 @@ static Outcome call_function(int function, const Call *call, bool writes)
         return call_count_filled(call, writes);
     case 'i':
         return call_is_float_text(call, writes);
+    case 'l':
+        return call_count_line_ends(call, writes);
     default:
         exit(2);
     }
