@@ -21,6 +21,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from io import FileIO
+from itertools import accumulate, chain
 from pathlib import Path
 
 from attrs import frozen
@@ -311,12 +312,23 @@ class RangeIndex:
         self, batches: list[tuple[Path, int, "array[int]"]]
     ) -> Iterator[tuple[FileSpans, ...]]:
         """Yield the spans of each range, from the offset and the lengths of each batch."""
-        offsets = [offset for _, offset, _ in batches]
-        for number in range(self._count):
-            spans = dict[Path, "array[int]"]()
-            for place, (path, _, lengths) in enumerate(batches):
-                length = lengths[number]
-                if length:
-                    spans.setdefault(path, array("Q")).extend((offsets[place], length))
-                    offsets[place] += length
-            yield tuple(FileSpans(path, found) for path, found in spans.items())
+        paths = dict.fromkeys(path for path, _, _ in batches)
+        # For each file, an iterator over the ranges, of the offset and length in each batch.
+        spans = {
+            path: zip(
+                *(
+                    zip(accumulate(lengths, initial=offset), lengths, strict=False)
+                    for of, offset, lengths in batches
+                    if of == path
+                ),
+                strict=True,
+            )
+            for path in paths
+        }
+        for _ in range(self._count):
+            found = ((path, [s for s in next(of_path) if s[1]]) for path, of_path in spans.items())
+            yield tuple(
+                FileSpans(path, array("Q", chain.from_iterable(some)))
+                for path, some in found
+                if some
+            )
