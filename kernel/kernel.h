@@ -122,4 +122,8 @@ Outcome canonize_rows(Text rows, unsigned width, Text places, unsigned char *out
  * ends in quoted cells. If the outcome is REFUSED, the numbers have no meaning. */
 Outcome add_filled(Text lines, unsigned width, size_t *filled);
 
+/* --- line_ends.c ---------------------------------------------------------------------- */
+
+size_t count_line_ends(Text text);
+
 #endif

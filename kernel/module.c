@@ -289,11 +289,26 @@ static PyObject *count_filled(PyObject *self, PyObject *args)
     return result;
 }
 
+static PyObject *count_line_ends_of(PyObject *self, PyObject *args)
+{
+    Py_buffer text;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*:count_line_ends", &text))
+        return NULL;
+    size_t count;
+    Py_BEGIN_ALLOW_THREADS
+    count = count_line_ends(text_of(&text));
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&text);
+    return PyLong_FromSize_t(count);
+}
+
 static PyMethodDef methods[] = {
     {"partition", partition, METH_VARARGS, NULL},
     {"join", join, METH_VARARGS, NULL},
     {"canonize", canonize, METH_VARARGS, NULL},
     {"count_filled", count_filled, METH_VARARGS, NULL},
+    {"count_line_ends", count_line_ends_of, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

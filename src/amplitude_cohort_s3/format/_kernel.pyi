@@ -99,3 +99,6 @@ def count_filled(lines: Buffer, width: int, /) -> tuple[int, ...] | None:
         lines: The lines; line ends in cells are allowed.
         width: The number of cells of a row: two ids, then the properties.
     """
+
+def count_line_ends(text: Buffer, /) -> int:
+    """Return the number of LF in any bytes."""

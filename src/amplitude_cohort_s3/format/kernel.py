@@ -193,3 +193,8 @@ def canonical_lines(
     out = bytearray(size + size // 4 + 1024)
     written = _kernel.canonize(rows, out, columns, given)
     return None if written is None else memoryview(out)[:written]
+
+
+def count_line_ends(text: Buffer) -> int:
+    """Return the number of LF in any bytes."""
+    return _kernel.count_line_ends(text)
