@@ -183,7 +183,7 @@ static bool can_begin(Text lines, const Columns *columns)
         || (found & HAS_NON_ASCII && !is_utf8(lines)) || lines.size > MAX_COLUMN_BYTES)
         return false;
     size_t offsets = columns->out_size / sizeof(uint32_t);
-    return columns->stride && IN_BOUNDS(columns->stride <= offsets / columns->width)
+    return IN_BOUNDS(columns->stride > 0) && IN_BOUNDS(columns->stride <= offsets / columns->width)
            && IN_BOUNDS(columns->out_size - offsets_size(columns) >= lines.size);
 }
 
