@@ -74,7 +74,8 @@ class ArrowTable(ABC):
         has_views = kernel_state() == "in use" and _major_version(pa) >= _PYARROW_OF_VIEWS
         schema = arrow_schema(columns, views=has_views)
         frames = (pl.from_arrow(batch, rechunk=False) for batch in self._batches(schema))
-        empty = pl.from_arrow(arrow_schema(columns).empty_table())
+        # Schema.empty_table() would import pandas, if it is installed, which takes long.
+        empty = pl.from_arrow(pa.Table.from_batches([], arrow_schema(columns)))
         return pl.concat([empty, *frames], rechunk=False)
 
     def to_duckdb(self, connection: Any = None) -> Any:
@@ -99,6 +100,7 @@ class ValueTable(ArrowTable, Generic[V]):
     _value_columns: Mapping[str, ColumnType] = field(alias="value_columns")
     _row_columns: Callable[[], Sequence[str]] = field(alias="row_columns")
     _row: Callable[[V], TableRow] = field(alias="row")
+    _table_batches: Callable[[Any], Iterator[Any]] | None = field(default=None, alias="batches")
 
     def __iter__(self) -> Iterator[V]:
         return self._values()
@@ -129,6 +131,8 @@ class ValueTable(ArrowTable, Generic[V]):
         return columns
 
     def _batches(self, schema: Any) -> Iterator[Any]:
+        if self._table_batches is not None:
+            return self._table_batches(schema)
         return row_batches(map(self._row, self._values()), schema)
 
 
