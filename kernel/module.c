@@ -289,6 +289,42 @@ static PyObject *count_filled(PyObject *self, PyObject *args)
     return result;
 }
 
+/* --- columns -------------------------------------------------------------------------- */
+
+static PyObject *columns(PyObject *self, PyObject *args)
+{
+    Py_buffer lines, out;
+    int width, as_views;
+    Py_ssize_t stride;
+    PyObject *result = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*w*inp:columns", &lines, &out, &width, &stride, &as_views))
+        return NULL;
+    if (check_columns(width, 0) && check_out(&lines, &out)
+        && (stride > 0 || fail("stride must be positive"))) {
+        Columns made = {.layout = as_views ? VIEWS : OFFSETS,
+                        .width = (unsigned)width,
+                        .stride = (size_t)stride,
+                        .out = out.buf,
+                        .out_size = (size_t)out.len};
+        Outcome outcome = NO_MEMORY;
+        Py_ssize_t size = width * (Py_ssize_t)sizeof *made.sizes;
+        made.sizes = malloc((size_t)size);
+        if (made.sizes) {
+            Py_BEGIN_ALLOW_THREADS
+            outcome = write_columns(text_of(&lines), &made);
+            Py_END_ALLOW_THREADS
+        }
+        result = outcome == DONE
+                     ? Py_BuildValue("ny#", (Py_ssize_t)made.rows, (char *)made.sizes, size)
+                     : none_or_error(outcome);
+        free(made.sizes);
+    }
+    PyBuffer_Release(&lines);
+    PyBuffer_Release(&out);
+    return result;
+}
+
 static PyObject *count_line_ends_of(PyObject *self, PyObject *args)
 {
     Py_buffer text;
@@ -308,6 +344,7 @@ static PyMethodDef methods[] = {
     {"join", join, METH_VARARGS, NULL},
     {"canonize", canonize, METH_VARARGS, NULL},
     {"count_filled", count_filled, METH_VARARGS, NULL},
+    {"columns", columns, METH_VARARGS, NULL},
     {"count_line_ends", count_line_ends_of, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

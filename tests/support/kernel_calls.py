@@ -8,7 +8,8 @@ CSV and a few lines of Python. `run` calls the function of the extension module.
 import re
 from array import array
 from bisect import bisect_right
-from struct import pack
+from itertools import accumulate
+from struct import pack, unpack
 from typing import Any, Protocol
 
 from attrs import field, frozen
@@ -21,6 +22,7 @@ from amplitude_cohort_s3.format.reader import LineReader, RowReader
 
 MAX_CONFLICTS = 1000
 NO_CELL = 255
+MAX_SHORT = 12
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]+[.][0-9]*|[.][0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?")
 _DONE, _REFUSED = 0, 1
 
@@ -268,6 +270,96 @@ class CountFilledCall:
     def encoded_result(self):
         expected = self.expected()
         return _number(_REFUSED) if expected is None else _numbers(_DONE, *expected)
+
+
+@frozen(kw_only=True)
+class ColumnsCall:
+    lines: bytes
+    width: int
+    stride: int
+    as_views: bool
+    missing: int = 0
+    """The number of bytes by which the buffer is too small."""
+
+    @property
+    def _begin(self):
+        return self.width * self.stride * (16 if self.as_views else 4)
+
+    @property
+    def _out_size(self):
+        return max(0, self._begin + len(self.lines) - self.missing)
+
+    def run(self, kernel):
+        out = bytearray(self._out_size)
+        found = kernel.columns(self.lines, out, self.width, self.stride, self.as_views)
+        if found is None:
+            return None
+        rows, sizes = found[0], array("I", found[1])
+        if self.as_views:
+            views = [out[at * 16 : at * 16 + 16] for at in range(self.width * self.stride)]
+            columns = [views[at : at + rows] for at in range(0, len(views), self.stride)]
+            long = bytes(out[self._begin :])
+            return rows, [[_viewed(view, long) for view in of] for of in columns], [*sizes]
+        offsets, begin, columns = memoryview(out)[: self._begin].cast("I"), self._begin, []
+        for column, size in enumerate(sizes):
+            place = column * self.stride
+            columns.append(([*offsets[place : place + rows + 1]], bytes(out[begin : begin + size])))
+            begin += size
+        return rows, columns
+
+    def expected(self):
+        if self.missing or not self.stride:
+            return None
+        rows = canonical_rows(self.lines, self.width)
+        if rows is None or len(rows) >= self.stride:
+            return None
+        columns = [[row[column].encode() for row in rows] for column in range(self.width)]
+        sizes = [[len(cell) for cell in cells] for cells in columns]
+        if self.as_views:
+            return len(rows), columns, [sum(n for n in of if n > MAX_SHORT) for of in sizes]
+        return len(rows), [
+            ([*accumulate(of, initial=0)], b"".join(cells))
+            for of, cells in zip(sizes, columns, strict=True)
+        ]
+
+    def encoded(self):
+        texts = (self.lines, None, None, None)
+        numbers = (self.width, self.stride, self.as_views, 0, self._out_size)
+        return _encoded("t", *numbers, texts)
+
+    def encoded_result(self):
+        expected = self.expected()
+        if expected is None:
+            return _number(_REFUSED)
+        rows, columns, *sizes = expected
+        texts = [
+            b"".join(map(_text, of)) if self.as_views else _numbers(*of[0]) + _text(of[1])
+            for of in columns
+        ]
+        return _numbers(_DONE, rows) + b"".join(texts) + b"".join(_numbers(*of) for of in sizes)
+
+
+def _viewed(view: bytes, long: bytes) -> bytes:
+    """Return the text of a view of Arrow, whose other bytes must be as Arrow defines them."""
+    size, head, buffer, offset = unpack("=I4sII", view)
+    if size <= MAX_SHORT:
+        assert not any(view[4 + size :])
+        return bytes(view[4 : 4 + size])
+    text = long[offset : offset + size]
+    assert (buffer, head, len(text)) == (0, text[:4], size)
+    return text
+
+
+def canonical_rows(data: bytes, width: int) -> list[list[str]] | None:
+    """Return the cells of canonical rows, or None if the kernel must refuse them."""
+    try:
+        records = Block(1, data).records() if data else iter(())
+        rows = [cells for _, cells in records]
+    except MalformedCsvError:
+        return None
+    text = "".join(map(encode_text, rows)).encode()
+    is_canonical = data in (text, text.removesuffix(b"\n"))
+    return rows if is_canonical and all(len(cells) == width for cells in rows) else None
 
 
 @frozen
