@@ -98,6 +98,7 @@ class ValueTable(ArrowTable, Generic[V]):
     _value_columns: Mapping[str, ColumnType] = field(alias="value_columns")
     _row_columns: Callable[[], Sequence[str]] = field(alias="row_columns")
     _row: Callable[[V], TableRow] = field(alias="row")
+    _table_batches: Callable[[Any], Iterator[Any]] | None = field(default=None, alias="batches")
 
     def __iter__(self) -> Iterator[V]:
         return self._values()
@@ -128,6 +129,8 @@ class ValueTable(ArrowTable, Generic[V]):
         return columns
 
     def _batches(self, schema: Any) -> Iterator[Any]:
+        if self._table_batches is not None:
+            return self._table_batches(schema)
         return row_batches(map(self._row, self._values()), schema)
 
 
