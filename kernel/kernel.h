@@ -122,6 +122,24 @@ Outcome canonize_rows(Text rows, unsigned width, Text places, unsigned char *out
  * ends in quoted cells. If the outcome is REFUSED, the numbers have no meaning. */
 Outcome add_filled(Text lines, unsigned width, size_t *filled);
 
+/* --- columns.c ------------------------------------------------------------------------ */
+
+/* Return the number of rows of lines; more if line ends are in cells. */
+size_t count_lines(Text lines);
+
+typedef struct {
+    unsigned width;     /* the number of cells of a row */
+    size_t stride;      /* the room for the offsets of a column: one more than there are rows */
+    unsigned char *out; /* the room for the offsets, and for as many bytes as the lines have */
+    size_t out_size;
+    size_t rows;     /* the number of rows */
+    uint32_t *sizes; /* the number of bytes of each column; the room is the caller's */
+} Columns;
+
+/* Write to `out` the offsets of the texts in each column, in 32 bits, and then the texts of each
+ * column, one after the other. The lines may have line ends and CRs in quoted cells. */
+Outcome write_columns(Text lines, Columns *columns);
+
 /* --- stays.c -------------------------------------------------------------------------- */
 
 /* The change of a user that a line shows, in the order in which those of one sync apply. */

@@ -290,6 +290,53 @@ static PyObject *count_filled(PyObject *self, PyObject *args)
     return result;
 }
 
+/* --- count_lines and columns ---------------------------------------------------------- */
+
+static PyObject *lines_count(PyObject *self, PyObject *args)
+{
+    Py_buffer lines;
+    size_t count;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*:count_lines", &lines))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    count = count_lines(text_of(&lines));
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&lines);
+    return PyLong_FromSize_t(count);
+}
+
+static PyObject *columns(PyObject *self, PyObject *args)
+{
+    Py_buffer lines, out;
+    int width;
+    Py_ssize_t stride;
+    PyObject *result = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*w*in:columns", &lines, &out, &width, &stride))
+        return NULL;
+    if (check_columns(width, 0) && check_out(&lines, &out)
+        && (stride > 0 || fail("stride must be positive"))) {
+        Columns made = {.width = (unsigned)width, .stride = (size_t)stride, .out = out.buf,
+                        .out_size = (size_t)out.len};
+        Outcome outcome = NO_MEMORY;
+        Py_ssize_t size = width * (Py_ssize_t)sizeof *made.sizes;
+        made.sizes = malloc((size_t)size);
+        if (made.sizes) {
+            Py_BEGIN_ALLOW_THREADS
+            outcome = write_columns(text_of(&lines), &made);
+            Py_END_ALLOW_THREADS
+        }
+        result = outcome == DONE
+                     ? Py_BuildValue("ny#", (Py_ssize_t)made.rows, (char *)made.sizes, size)
+                     : none_or_error(outcome);
+        free(made.sizes);
+    }
+    PyBuffer_Release(&lines);
+    PyBuffer_Release(&out);
+    return result;
+}
+
 /* --- stays ---------------------------------------------------------------------------- */
 
 static PyObject *build_stays(const Stays *stays, const StaySide *sides, size_t count)
@@ -389,6 +436,8 @@ static PyMethodDef methods[] = {
     {"join", join, METH_VARARGS, NULL},
     {"canonize", canonize, METH_VARARGS, NULL},
     {"count_filled", count_filled, METH_VARARGS, NULL},
+    {"count_lines", lines_count, METH_VARARGS, NULL},
+    {"columns", columns, METH_VARARGS, NULL},
     {"stays", stays, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

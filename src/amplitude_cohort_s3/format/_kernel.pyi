@@ -100,6 +100,28 @@ def count_filled(lines: Buffer, width: int, /) -> tuple[int, ...] | None:
         width: The number of cells of a row: two ids, then the properties.
     """
 
+def count_lines(lines: Buffer, /) -> int:
+    """Return the number of lines; one without a line end at the end counts too."""
+
+def columns(lines: Buffer, out: Buffer, width: int, stride: int, /) -> tuple[int, bytes] | None:
+    """Write the texts of each column to `out`, in the form in which Arrow keeps them.
+
+    First come the offsets of the texts of each column, in 32 bits, and the end of its last
+    text; then the texts of each column, one after the other, without quotes around them.
+
+    Args:
+        lines: The lines; line ends and CRs in cells are allowed.
+        out: A writable buffer: the offsets, and as many bytes as the lines have. None is
+            returned if it is too small.
+        width: The number of cells of a row.
+        stride: The room for the offsets of one column, as a number of offsets. None is
+            returned if there are more rows.
+
+    Returns:
+        The number of rows, and the number of bytes of each column, as an array of the type
+        ``I``.
+    """
+
 def stays(
     sides: tuple[Buffer, ...],
     numbers: bytes,

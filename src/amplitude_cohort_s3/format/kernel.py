@@ -10,9 +10,10 @@ They must be called only if the kernel is in use.
 
 import os
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from attrs import frozen
 from typing_extensions import Buffer
@@ -23,6 +24,8 @@ SWITCH = "AMPLITUDE_COHORT_S3_KERNEL"
 """The environment variable that disables the kernel if it is ``0``."""
 
 KernelState = Literal["in use", "disabled", "not built"]
+
+BufferT = TypeVar("BufferT", bound=Buffer)
 
 
 def _load() -> tuple[ModuleType | None, KernelState]:
@@ -61,6 +64,9 @@ def kernel_state() -> KernelState:
 _NO_CELL = 255
 _MAX_CELLS = 254
 _HEAD_BYTES = 8
+_MIN_CELLS = 2
+_OFFSET_BYTES = 4
+_ALIGNED = 64 // _OFFSET_BYTES
 
 
 @frozen
@@ -194,6 +200,52 @@ def canonical_lines(
     out = bytearray(size + size // 4 + 1024)
     written = _kernel.canonize(rows, out, columns, given)
     return None if written is None else memoryview(out)[:written]
+
+
+@frozen
+class ColumnTexts:
+    """The texts of the columns of some lines, in one buffer.
+
+    Attributes:
+        rows: The number of rows.
+        offsets: For each column, the place of its offsets in the buffer: one number of 32 bits
+            for the begin of each text, and one for the end of the last text.
+        texts: For each column, the place of its texts, one after the other.
+    """
+
+    rows: int
+    offsets: list[slice]
+    texts: list[slice]
+
+
+def column_texts(
+    lines: Buffer, allocate: Callable[[int], BufferT], *, columns: int
+) -> tuple[BufferT, ColumnTexts] | None:
+    """Write the texts of each column of some lines to a new buffer, or return None.
+
+    Args:
+        lines: The lines. Cells may contain line ends.
+        allocate: A function that returns a writable buffer of a size.
+        columns: The number of cells of a row.
+    """
+    if columns < _MIN_CELLS:
+        return None
+    size = memoryview(lines).nbytes
+    # The offsets of a column begin at a multiple of 64 bytes, which Arrow recommends.
+    stride = (_kernel.count_lines(lines) + 1 + _ALIGNED - 1) // _ALIGNED * _ALIGNED
+    begin = columns * stride * _OFFSET_BYTES
+    out = allocate(begin + size)
+    found = _kernel.columns(lines, out, columns, stride)
+    if found is None:
+        return None
+    rows, sizes = found[0], array("I", found[1])
+    starts = range(0, begin, stride * _OFFSET_BYTES)
+    ends = list(accumulate(sizes, initial=begin))
+    return out, ColumnTexts(
+        rows,
+        [slice(start, start + (rows + 1) * _OFFSET_BYTES) for start in starts],
+        [slice(*pair) for pair in pairwise(ends)],
+    )
 
 
 @frozen

@@ -16,12 +16,12 @@ from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ._copies import HELD_BYTES, Copies
 from ._stay_lines import StayLines, StaySide, stay_lines
+from .line_batches import line_batch
 from .member_rows import KeyedRow
 from .origins import Origin
 from .replay import Replay
 from .stays import ChangeKind, Stay, snapshots_to_show
 from .sync_files import CHANGES
-from .tables import csv_batches
 
 _MAX_STREAMED = 2
 """The largest number of files of changes that are read from the storage while others are."""
@@ -50,14 +50,12 @@ class Intervals(Replay):
         times = pa.array(self._times, table_schema.types[0])
         texts = pa.schema([(name, pa.string()) for name in schema.columns])
         for found in self._stay_lines(schema):
-            batches = csv_batches([schema.header_line, found.lines], texts)
-            cells = pa.Table.from_batches(batches, texts).combine_chunks()
             columns = [
                 times.take(pa.Array.from_buffers(pa.uint32(), len(of), [None, pa.py_buffer(of)]))
                 for of in (found.entered, found.exited)
             ]
-            table = pa.Table.from_arrays([*columns, *cells.columns], schema=table_schema)
-            yield from table.to_batches()
+            cells = line_batch(found.lines, texts)
+            yield pa.record_batch([*columns, *cells.columns], schema=table_schema)
 
     def _stay_lines(self, schema: RowSchema) -> Iterator[StayLines]:
         """Yield the stays of all users as lines, in the order of the key."""

@@ -21,8 +21,9 @@ from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
 from ._external_sort import external_sort
+from .line_batches import csv_batches
 from .member_rows import keyed_rows, smallest_row
-from .tables import ArrowTable, ColumnType, csv_batches
+from .tables import ArrowTable, ColumnType
 
 
 @frozen(kw_only=True)

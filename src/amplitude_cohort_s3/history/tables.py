@@ -1,7 +1,5 @@
 """Results of a history as Arrow tables, for every data frame library."""
 
-import io
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -13,7 +11,6 @@ from attrs import field, frozen
 from .._display import html_columns
 from .._optional import load
 from ..format.columns import ID_COLUMNS
-from ..format.reader import read_table
 from ..sources.arrow import BATCH_ROWS
 
 ColumnType = Literal["text", "timestamp", "integer"]
@@ -21,13 +18,6 @@ ColumnType = Literal["text", "timestamp", "integer"]
 
 TableRow = tuple[str | datetime | int | None, ...]
 """One row of a table."""
-
-BATCH_BYTES = 1 << 20
-"""The approximate number of CSV bytes in a batch."""
-
-_BOM = b"\xef\xbb\xbf"
-
-_QUOTED = re.compile(rb'"[^"]*+"')
 
 V = TypeVar("V")
 
@@ -152,45 +142,3 @@ def row_batches(rows: Iterable[TableRow], schema: Any) -> Iterator[Any]:
         columns = zip(*batch, strict=True)
         arrays = [pa.array(one, kind) for one, kind in zip(columns, schema.types, strict=True)]
         yield pa.record_batch(arrays, schema=schema)
-
-
-def csv_reader(chunks: Iterable[bytes], columns: Iterable[str]) -> Any:
-    """Return canonical CSV as a ``pyarrow.RecordBatchReader`` of text, which reads it once."""
-    pa, schema = load("pyarrow", "arrow"), arrow_schema(dict.fromkeys(columns, "text"))
-    return pa.RecordBatchReader.from_batches(schema, csv_batches(chunks, schema))
-
-
-def csv_batches(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
-    """Yield canonical CSV as record batches, many times faster than row by row.
-
-    Args:
-        chunks: The bytes of a file with a header.
-        schema: A ``pyarrow.Schema`` of text: the columns to return, in their order.
-
-    Raises:
-        MalformedCsvError: The bytes are not such CSV.
-    """
-    pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
-    table = read_table(chunks, canonical=True, block_bytes=BATCH_BYTES)
-    columns = table.reader.header.names
-    convert = csv.ConvertOptions(
-        column_types=schema, include_columns=schema.names, strings_can_be_null=False
-    )
-
-    def parse(data: bytes) -> Any:
-        # One block for pyarrow too, because a row must fit into a block.
-        read = csv.ReadOptions(column_names=columns, block_size=len(data) + 1, use_threads=False)
-        try:
-            return csv.read_csv(io.BytesIO(data), read, convert_options=convert).to_batches()
-        except pa.ArrowInvalid:
-            return None
-
-    for block in table.blocks:
-        # pyarrow would remove a byte order mark, which here is a part of the first cell, and
-        # it would end a row at a CR outside of quotes.
-        is_ours = block.data.startswith(_BOM) or (
-            b"\r" in block.data and b"\r" in _QUOTED.sub(b"", block.data)
-        )
-        batches = None if is_ours else parse(block.data)
-        # Our own reader also names the line and the fault of what pyarrow refuses.
-        yield from row_batches(table.reader.rows(block), schema) if batches is None else batches
