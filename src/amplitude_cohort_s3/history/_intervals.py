@@ -1,8 +1,9 @@
 """The stays of all users of a stream, from its files."""
 
 import heapq
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from array import array
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -26,6 +27,8 @@ from .sync_files import CHANGES
 _MAX_STREAMED = 2
 """The largest number of files of changes that are read from the storage while others are."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @frozen(kw_only=True)
 class Intervals(Replay):
@@ -47,7 +50,7 @@ class Intervals(Replay):
     def _stay_batches(self, table_schema: Any) -> Iterator[Any]:
         """Yield all stays as record batches of a ``pyarrow.Schema``."""
         pa, schema = load("pyarrow", "arrow"), self.schema
-        times = pa.array(self._times, table_schema.types[0])
+        times = _times_array(self._times, table_schema.types[0])
         texts = pa.schema([(name, pa.string()) for name in schema.columns])
         for found in self._stay_lines(schema):
             columns = [
@@ -117,6 +120,18 @@ class Intervals(Replay):
         """Return the size of a file if it is too large for a copy, else 0."""
         size = self.source(self.syncs[number], diff_type).size or 0
         return size if size > HELD_BYTES else 0
+
+
+def _times_array(times: Sequence[datetime | None], kind: Any) -> Any:
+    """Return times as an Arrow array of microseconds."""
+    pa = load("pyarrow", "arrow")
+    # pyarrow.array() would import pandas, if it is installed, which takes longer than a table.
+    known = sum(1 << place for place, when in enumerate(times) if when is not None)
+    since = [timedelta() if when is None else when - _EPOCH for when in times]
+    values = array("q", [one // timedelta(microseconds=1) for one in since])
+    bits = known.to_bytes(len(times) // 8 + 1, "little")
+    buffers = [pa.py_buffer(bits), pa.py_buffer(values)]
+    return pa.Array.from_buffers(kind, len(times), buffers)
 
 
 def _encoded(rows_of: Any, schema: RowSchema) -> Iterator[bytes]:
