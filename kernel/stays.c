@@ -218,8 +218,8 @@ static Outcome merge_all(Merge *merge, size_t count, unsigned width, unsigned ke
 {
     Stays *stays = merge->stays;
     merge->capacity = usual_line_count((Text){NULL, merge->out_size});
-    merge->cursors = calloc(count + 1, sizeof *merge->cursors);
-    merge->heap = calloc(count + 1, sizeof *merge->heap);
+    merge->cursors = calloc(count + !count, sizeof *merge->cursors);
+    merge->heap = calloc(count + !count, sizeof *merge->heap);
     stays->entered = malloc(merge->capacity * sizeof *stays->entered);
     stays->exited = malloc(merge->capacity * sizeof *stays->exited);
     if (!merge->cursors || !merge->heap || !stays->entered || !stays->exited)
@@ -227,7 +227,11 @@ static Outcome merge_all(Merge *merge, size_t count, unsigned width, unsigned ke
     Outcome outcome = open_sides(merge, count, width, key);
     while (outcome == DONE && merge->heap_count)
         outcome = merge_user(merge);
-    return outcome;
+    size_t consumed = 0;
+    for (size_t i = 0; i < count; i++)
+        consumed += merge->sides[i].consumed;
+    /* Without progress, the lines before the cut are not in order. */
+    return outcome == DONE && merge->cut.data && !consumed ? REFUSED : outcome;
 }
 
 Outcome merge_stays(StaySide *sides, size_t count, unsigned width, unsigned key,

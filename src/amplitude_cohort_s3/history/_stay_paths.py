@@ -40,7 +40,9 @@ class KeyedLines:
 
     def split_after(self, key: str | None) -> tuple["KeyedLines", list[str]]:
         """Return the rows up to a key, or all for None; and the other lines."""
-        count = len(self.keys) if key is None else bisect_right(self.keys, key)
+        # The test of the last key ends a round also if a damaged file is not in order.
+        is_whole = key is None or self.keys[-1:] == [key]
+        count = len(self.keys) if is_whole else bisect_right(self.keys, key)
         return KeyedLines(self.keys[:count], self.lines[:count]), self.lines[count:]
 
 
