@@ -1,9 +1,13 @@
-/* Columns: canonical lines become the texts of each column, as Arrow keeps them.
+/* Columns: canonical lines become the texts of each column, in one of two layouts of Arrow.
  *
- * A column of Arrow has the bytes of its texts one after the other, and the offset at which each
- * begins, followed by the end of the last one. The first pass finds the cells and writes the
- * offsets. Then it is known where the texts of each column begin. The second pass copies the
- * cells there, without the quotes around them.
+ * In the layout `string`, a column has the bytes of its texts one after the other, and the offset
+ * at which each begins, followed by the end of the last one. The first pass finds the cells and
+ * writes the offsets. Then it is known where the texts of each column begin. The second pass
+ * copies the cells there, without the quotes around them.
+ *
+ * In the layout `string_view`, a column has a record of 16 bytes for each text: its size, and the
+ * text itself or, if it is longer than 12 bytes, its first 4 bytes, the number of a buffer (0) and
+ * the offset in that. One pass is enough, as the long texts of all columns are in one buffer.
  *
  * The separators are found eight bytes at a time (see lines.h). In texts with quotes, the quotes
  * and CRs are found too, and a quoted cell is read byte by byte. */
@@ -16,6 +20,10 @@
 /* The room in which a short cell is copied at once, whatever its size: it is faster than a loop
  * over its bytes. What is written after the cell is overwritten by the next one. */
 #define WIDE 32
+
+#define OFFSET_BYTES ((size_t)4)
+#define VIEW_BYTES ((size_t)16)
+#define SHORT_BYTES ((size_t)12)
 
 typedef struct {
     Text lines;
@@ -72,69 +80,114 @@ static inline size_t measure_quoted(Text lines, size_t at, size_t *size)
     return 0; /* never closed */
 }
 
-static inline void store_offset(unsigned char *out, size_t place, uint32_t offset)
-{
-    memcpy(out + place * sizeof offset, &offset, sizeof offset);
-}
+/* --- The cells ------------------------------------------------------------------------ */
 
-static inline uint32_t load_offset(const unsigned char *out, size_t place)
-{
-    uint32_t offset;
-    memcpy(&offset, out + place * sizeof offset, sizeof offset);
-    return offset;
-}
+/* A cell of a row. */
+typedef struct {
+    size_t begin; /* the offset of its first byte, which may be a quote */
+    size_t size;  /* the number of bytes of its text, without the quotes around it */
+    bool is_quoted;
+} Cell;
 
-static inline size_t offsets_size(const Columns *columns)
+/* Copy the text of a cell. Return the offset after the cell.
+ *
+ * `room` is the number of bytes from the cell on that may be read, and written at `to`. */
+static inline size_t copy_cell(Text lines, const Cell *cell, unsigned char *to, size_t room)
 {
-    return columns->stride * columns->width * sizeof(uint32_t);
-}
-
-/* Find the cells of all rows, and write the offsets of their ends. */
-static inline bool write_offsets(Marks *marks, Columns *columns)
-{
-    const Text lines = marks->lines;
-    unsigned column = 0;
-    /* After a comma at the end of the text there is one more cell, which is empty. */
-    for (size_t begin = 0; begin < lines.size || column;) {
-        size_t at = next_mark(marks), size = at - begin;
-        if (marks->has_quotes && IN_BOUNDS(at < lines.size) && lines.data[at] == '"') {
-            size_t after = at == begin ? measure_quoted(lines, at, &size) : 0;
-            if (!after)
-                return false;
-            move_to(marks, after);
-            at = next_mark(marks);
-            if (at != after)
-                return false;
-        }
-        bool is_row_end = !IN_BOUNDS(at < lines.size) || lines.data[at] == '\n';
-        if (!is_row_end && lines.data[at] != ',')
-            return false; /* a quote or a CR in a cell without quotes */
-        if (!IN_BOUNDS(column < columns->width) || !IN_BOUNDS(columns->rows + 1 < columns->stride))
-            return false;
-        columns->sizes[column] += (uint32_t)size;
-        store_offset(columns->out, column * columns->stride + columns->rows + 1,
-                     columns->sizes[column]);
-        column++;
-        if (is_row_end) {
-            if (column != columns->width)
-                return false;
-            column = 0;
-            columns->rows++;
-        }
-        begin = at + 1;
+    size_t at = cell->begin;
+    if (!cell->is_quoted) {
+        if (cell->size <= WIDE && IN_BOUNDS(room >= WIDE))
+            memcpy(to, lines.data + at, WIDE);
+        else if (cell->size)
+            memcpy(to, lines.data + at, cell->size);
+        return at + cell->size;
     }
-    return true;
-}
-
-/* Copy the text of a quoted cell. Return the offset after it. */
-static inline size_t copy_quoted(const unsigned char *text, size_t at, unsigned char *to,
-                                 size_t size)
-{
-    for (at++; size; size--, at++) {
-        *to++ = text[at];
-        at += text[at] == '"'; /* it is doubled */
+    at++;
+    for (size_t i = 0; i < cell->size; i++, at++) {
+        to[i] = lines.data[at];
+        at += to[i] == '"'; /* it is doubled */
     }
     return at + 1;
+}
+
+static inline void store_number(unsigned char *to, uint32_t number)
+{
+    memcpy(to, &number, sizeof number);
+}
+
+static inline uint32_t load_number(const unsigned char *from)
+{
+    uint32_t number;
+    memcpy(&number, from, sizeof number);
+    return number;
+}
+
+/* Return the place of the offset or view of a cell. */
+static inline unsigned char *entry(const Columns *columns, unsigned column, size_t row)
+{
+    size_t size = columns->layout == VIEWS ? VIEW_BYTES : OFFSET_BYTES;
+    return columns->out + (column * columns->stride + row) * size;
+}
+
+static inline size_t entries_size(const Columns *columns)
+{
+    return (size_t)(entry(columns, columns->width, 0) - columns->out);
+}
+
+/* --- The layout with views ------------------------------------------------------------ */
+
+/* Return the first bytes of a word, and NUL for the others. */
+static inline uint64_t first_bytes(uint64_t word, size_t count)
+{
+    return count < 8 ? word & (((uint64_t)1 << 8 * count) - 1) : word;
+}
+
+static inline void store_bytes(unsigned char *to, uint64_t word, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        to[i] = (unsigned char)(word >> 8 * i);
+}
+
+/* Write a text of 12 bytes at most into its view. `text` has more bytes after it. */
+static inline void store_short(unsigned char *view, Text text, size_t size)
+{
+    uint64_t head = load_word(text.data, text.size, 0);
+    store_bytes(view + 4, first_bytes(head, size), 8);
+    uint64_t rest = size > 8 ? load_word(text.data, text.size, 8) : 0;
+    store_bytes(view + 12, first_bytes(rest, size > 8 ? size - 8 : 0), 4);
+}
+
+/* Write the view of a cell, and a long text to `texts`. The long texts so far need less room
+ * than their cells, so they end before the offset at which the cell begins. */
+static inline void put_view(Text lines, const Cell *cell, Columns *columns, unsigned column,
+                            unsigned char *texts, size_t *used)
+{
+    unsigned char *view = entry(columns, column, columns->rows), *text = texts + *used;
+    store_number(view, (uint32_t)cell->size);
+    bool is_short = cell->size <= SHORT_BYTES;
+    if (is_short && !cell->is_quoted) {
+        Text rest = {lines.data + cell->begin, lines.size - cell->begin};
+        store_short(view, rest, cell->size);
+        return;
+    }
+    copy_cell(lines, cell, text, lines.size - cell->begin);
+    if (is_short) {
+        store_short(view, (Text){text, cell->size}, cell->size);
+        return;
+    }
+    memcpy(view + 4, text, 4);
+    store_number(view + 8, 0);
+    store_number(view + 12, (uint32_t)*used);
+    *used += cell->size;
+    columns->sizes[column] += (uint32_t)cell->size;
+}
+
+/* --- The layout with offsets ---------------------------------------------------------- */
+
+static inline void put_offset(const Cell *cell, Columns *columns, unsigned column)
+{
+    columns->sizes[column] += (uint32_t)cell->size;
+    store_number(entry(columns, column, columns->rows + 1), columns->sizes[column]);
 }
 
 /* The text of a column that is left to copy. */
@@ -144,27 +197,90 @@ typedef struct {
 } Rest;
 
 /* Copy the cells of all rows to the columns. The first pass has checked them. */
-static inline void copy_cells(Text lines, const Columns *columns, Rest *rests)
+static void copy_cells(Text lines, const Columns *columns, Rest *rests)
 {
     size_t at = 0;
     for (size_t row = 1; row <= columns->rows; row++)
         for (unsigned column = 0; column < columns->width; column++, at++) {
             Rest *rest = &rests[column];
-            uint32_t next = load_offset(columns->out, column * columns->stride + row);
-            size_t size = next - rest->begin, room = rest->end - rest->begin;
-            unsigned char *to = rest->to;
-            rest->to += size;
-            rest->begin = next;
-            if (IN_BOUNDS(at < lines.size) && lines.data[at] == '"') {
-                at = copy_quoted(lines.data, at, to, size);
-                continue;
-            }
-            if (size <= WIDE && IN_BOUNDS(room >= WIDE) && IN_BOUNDS(lines.size - at >= WIDE))
-                memcpy(to, lines.data + at, WIDE);
-            else if (size)
-                memcpy(to, lines.data + at, size);
-            at += size;
+            uint32_t end = load_number(entry(columns, column, row));
+            bool is_quoted = IN_BOUNDS(at < lines.size) && lines.data[at] == '"';
+            Cell cell = {at, end - rest->begin, is_quoted};
+            /* The column has no more bytes left than the lines. */
+            at = copy_cell(lines, &cell, rest->to, rest->end - rest->begin);
+            rest->to += cell.size;
+            rest->begin = end;
         }
+}
+
+static Outcome copy_texts(Text lines, const Columns *columns, unsigned char *texts)
+{
+    Rest *rests = malloc(columns->width * sizeof *rests);
+    if (!rests)
+        return NO_MEMORY;
+    for (unsigned column = 0; column < columns->width; column++) {
+        store_number(entry(columns, column, 0), 0);
+        rests[column] = (Rest){.to = texts, .end = columns->sizes[column]};
+        texts += columns->sizes[column];
+    }
+    copy_cells(lines, columns, rests);
+    free(rests);
+    return DONE;
+}
+
+/* --- All lines ------------------------------------------------------------------------ */
+
+/* Read a cell. Return the offset of the separator after it, or of the end of the text; false if
+ * it is not canonical. */
+static inline bool read_cell(Marks *marks, Cell *cell, size_t *end)
+{
+    const Text lines = marks->lines;
+    size_t at = next_mark(marks);
+    *cell = (Cell){cell->begin, at - cell->begin, false};
+    if (marks->has_quotes && IN_BOUNDS(at < lines.size) && lines.data[at] == '"') {
+        size_t after = at == cell->begin ? measure_quoted(lines, at, &cell->size) : 0;
+        if (!after)
+            return false;
+        move_to(marks, after);
+        at = next_mark(marks);
+        if (at != after)
+            return false;
+        cell->is_quoted = true;
+    }
+    *end = at;
+    return true;
+}
+
+/* Find the cells of all rows, and write their offsets or views. */
+static inline bool write_entries(Marks *marks, Columns *columns, unsigned char *texts)
+{
+    const Text lines = marks->lines;
+    size_t used = 0, end;
+    unsigned column = 0;
+    Cell cell;
+    /* After a comma at the end of the text there is one more cell, which is empty. */
+    for (size_t begin = 0; begin < lines.size || column; begin = end + 1) {
+        cell.begin = begin;
+        if (!read_cell(marks, &cell, &end))
+            return false;
+        bool is_row_end = !IN_BOUNDS(end < lines.size) || lines.data[end] == '\n';
+        if (!is_row_end && lines.data[end] != ',')
+            return false; /* a quote or a CR in a cell without quotes */
+        if (!IN_BOUNDS(column < columns->width) || !IN_BOUNDS(columns->rows + 1 < columns->stride))
+            return false;
+        if (columns->layout == VIEWS)
+            put_view(lines, &cell, columns, column, texts, &used);
+        else
+            put_offset(&cell, columns, column);
+        column++;
+        if (is_row_end) {
+            if (column != columns->width)
+                return false;
+            column = 0;
+            columns->rows++;
+        }
+    }
+    return true;
 }
 
 size_t count_lines(Text lines)
@@ -182,9 +298,9 @@ static bool can_begin(Text lines, const Columns *columns)
     if (found & HAS_NUL || (found & HAS_CR && !(found & HAS_QUOTE))
         || (found & HAS_NON_ASCII && !is_utf8(lines)) || lines.size > MAX_COLUMN_BYTES)
         return false;
-    size_t offsets = columns->out_size / sizeof(uint32_t);
-    return columns->stride && IN_BOUNDS(columns->stride <= offsets / columns->width)
-           && IN_BOUNDS(columns->out_size - offsets_size(columns) >= lines.size);
+    size_t room = columns->out_size / (columns->layout == VIEWS ? VIEW_BYTES : OFFSET_BYTES);
+    return IN_BOUNDS(columns->stride > 0) && IN_BOUNDS(columns->stride <= room / columns->width)
+           && IN_BOUNDS(columns->out_size - entries_size(columns) >= lines.size);
 }
 
 Outcome write_columns(Text lines, Columns *columns)
@@ -193,21 +309,10 @@ Outcome write_columns(Text lines, Columns *columns)
     memset(columns->sizes, 0, columns->width * sizeof *columns->sizes);
     if (!can_begin(lines, columns))
         return REFUSED;
-    for (unsigned column = 0; column < columns->width; column++)
-        store_offset(columns->out, column * columns->stride, 0);
     Marks marks = {.lines = lines, .has_quotes = lines.size && memchr(lines.data, '"', lines.size)};
     move_to(&marks, 0);
-    if (!write_offsets(&marks, columns))
+    unsigned char *texts = columns->out + entries_size(columns);
+    if (!write_entries(&marks, columns, texts))
         return REFUSED;
-    Rest *rests = malloc(columns->width * sizeof *rests);
-    if (!rests)
-        return NO_MEMORY;
-    unsigned char *to = columns->out + offsets_size(columns);
-    for (unsigned column = 0; column < columns->width; column++) {
-        rests[column] = (Rest){.to = to, .end = columns->sizes[column]};
-        to += columns->sizes[column];
-    }
-    copy_cells(lines, columns, rests);
-    free(rests);
-    return DONE;
+    return columns->layout == VIEWS ? DONE : copy_texts(lines, columns, texts);
 }

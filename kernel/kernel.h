@@ -127,17 +127,22 @@ Outcome add_filled(Text lines, unsigned width, size_t *filled);
 /* Return the number of rows of lines; more if line ends are in cells. */
 size_t count_lines(Text lines);
 
+/* The layouts of texts in Arrow: `string` and `string_view`. */
+typedef enum { OFFSETS, VIEWS } Layout;
+
 typedef struct {
+    Layout layout;
     unsigned width;     /* the number of cells of a row */
-    size_t stride;      /* the room for the offsets of a column: one more than there are rows */
-    unsigned char *out; /* the room for the offsets, and for as many bytes as the lines have */
+    size_t stride;      /* the room for the offsets or views of a column: more than its rows */
+    unsigned char *out; /* the room for these, and for as many bytes as the lines have */
     size_t out_size;
     size_t rows;     /* the number of rows */
     uint32_t *sizes; /* the number of bytes of each column; the room is the caller's */
 } Columns;
 
 /* Write to `out` the offsets of the texts in each column, in 32 bits, and then the texts of each
- * column, one after the other. The lines may have line ends and CRs in quoted cells. */
+ * column, one after the other; or the views of the texts, of 16 bytes, and then all texts that do
+ * not fit into their views. The lines may have line ends and CRs in quoted cells. */
 Outcome write_columns(Text lines, Columns *columns);
 
 /* --- stays.c -------------------------------------------------------------------------- */

@@ -309,15 +309,15 @@ static PyObject *lines_count(PyObject *self, PyObject *args)
 static PyObject *columns(PyObject *self, PyObject *args)
 {
     Py_buffer lines, out;
-    int width;
+    int width, as_views;
     Py_ssize_t stride;
     PyObject *result = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*w*in:columns", &lines, &out, &width, &stride))
+    if (!PyArg_ParseTuple(args, "y*w*inp:columns", &lines, &out, &width, &stride, &as_views))
         return NULL;
     if (check_columns(width, 0) && check_out(&lines, &out)
         && (stride > 0 || fail("stride must be positive"))) {
-        Columns made = {.width = (unsigned)width, .stride = (size_t)stride, .out = out.buf,
+        Columns made = {.layout = as_views ? VIEWS : OFFSETS, .width = (unsigned)width, .stride = (size_t)stride, .out = out.buf,
                         .out_size = (size_t)out.len};
         Outcome outcome = NO_MEMORY;
         Py_ssize_t size = width * (Py_ssize_t)sizeof *made.sizes;

@@ -8,6 +8,7 @@ CSV and a few lines of Python. `run` calls the function of the extension module.
 import re
 from array import array
 from bisect import bisect_right
+from itertools import accumulate
 from struct import pack
 from typing import Any, Protocol
 
@@ -268,6 +269,92 @@ class CountFilledCall:
     def encoded_result(self):
         expected = self.expected()
         return _number(_REFUSED) if expected is None else _numbers(_DONE, *expected)
+
+
+@frozen(kw_only=True)
+class ColumnsCall:
+    lines: bytes
+    width: int
+    stride: int
+    missing: int = 0
+    """The number of bytes by which the buffer is too small."""
+
+    @property
+    def _begin(self):
+        return self.width * self.stride * 4
+
+    @property
+    def _out_size(self):
+        return max(0, self._begin + len(self.lines) - self.missing)
+
+    def run(self, kernel):
+        out = bytearray(self._out_size)
+        found = kernel.columns(self.lines, out, self.width, self.stride)
+        if found is None:
+            return None
+        rows, sizes = found[0], array("I", found[1])
+        offsets, begin, columns = memoryview(out)[: self._begin].cast("I"), self._begin, []
+        for column, size in enumerate(sizes):
+            place = column * self.stride
+            columns.append(([*offsets[place : place + rows + 1]], bytes(out[begin : begin + size])))
+            begin += size
+        return rows, columns
+
+    def expected(self):
+        if self.missing or not self.stride:
+            return None
+        rows = canonical_rows(self.lines, self.width)
+        if rows is None or len(rows) >= self.stride:
+            return None
+        columns = [[row[column].encode() for row in rows] for column in range(self.width)]
+        sizes = [[len(cell) for cell in cells] for cells in columns]
+        return len(rows), [
+            ([*accumulate(of, initial=0)], b"".join(cells))
+            for of, cells in zip(sizes, columns, strict=True)
+        ]
+
+    def encoded(self):
+        texts = (self.lines, None, None, None)
+        return _encoded("t", self.width, self.stride, 0, 0, self._out_size, texts)
+
+    def encoded_result(self):
+        expected = self.expected()
+        if expected is None:
+            return _number(_REFUSED)
+        rows, columns = expected
+        texts = [_numbers(*offsets) + _text(text) for offsets, text in columns]
+        return _numbers(_DONE, rows) + b"".join(texts)
+
+
+def canonical_rows(data: bytes, width: int) -> list[list[str]] | None:
+    """Return the cells of canonical rows, or None if the kernel must refuse them."""
+    try:
+        records = Block(1, data).records() if data else iter(())
+        rows = [cells for _, cells in records]
+    except MalformedCsvError:
+        return None
+    text = "".join(map(encode_text, rows)).encode()
+    is_canonical = data in (text, text.removesuffix(b"\n"))
+    return rows if is_canonical and all(len(cells) == width for cells in rows) else None
+
+
+@frozen(kw_only=True)
+class CountLinesCall:
+    lines: bytes
+    width: int = field(default=2, init=False)
+
+    def run(self, kernel):
+        return kernel.count_lines(self.lines)
+
+    def expected(self):
+        lines = self.lines.split(b"\n")
+        return len(lines) - (not lines[-1])
+
+    def encoded(self):
+        return _encoded("n", 2, 0, 0, 0, 0, (self.lines, None, None, None))
+
+    def encoded_result(self):
+        return _numbers(_DONE, self.expected())
 
 
 @frozen

@@ -3,7 +3,9 @@
 from kernel_calls import (
     NO_CELL,
     CanonizeCall,
+    ColumnsCall,
     CountFilledCall,
+    CountLinesCall,
     IsFloatTextCall,
     JoinCall,
     PartitionCall,
@@ -13,6 +15,7 @@ from kernel_calls import (
 PLAIN = [b"", b"1", b"12", b"a", b"a+b", b"ab", b"a+", "é".encode(), "日本".encode()]
 PLAIN += ["😀".encode(), b"x" * 9, b"y" * 30, b"7.0", b"3e+17"]
 QUOTED = [b'"a,b"', b'"a""b"', b'""""', b'","', b'"""",""""']
+IN_QUOTES = [b'"a\nb"', b'"\r"', b'"\r\n"', b'"\n"', b'"a,""b"""', '"é,日本"'.encode()]
 ODD = [b'"x"', b'"a', b'a"b', b'""', b'"a\nb"', b"\r", b"\xff", b"\xc0\x80", b"\xed\xa0\x80"]
 ODD += [b"\xf4\x90\x80\x80", b"\xf0\x8f\xbf\xbf", b"\xe0\x9f\xbf", b"\0", b'"""",', b"\x7f"]
 ODD += [b"\x01", b'"a\rb"', b'"a"x', b"\xf5\x80\x80\x80", b"\xe2\x82", b"\xc3"]
@@ -63,6 +66,8 @@ def random_calls(random):
     size = random.choice((len(rows), 2 * len(rows) + 300, 2 * len(rows) + 300))
     yield CanonizeCall(rows=rows, width=width, places=places, out_size=size)
     yield CountFilledCall(lines=random.choice((lines, other)), width=width)
+    yield _random_columns(random, lines, width)
+    yield CountLinesCall(lines=lines)
     yield IsFloatTextCall("".join(random.choice("0189+-.eE") for _ in range(4)).encode())
 
 
@@ -89,6 +94,16 @@ def _random_join(random, lines, other, width, key):
     )
 
 
+def _random_columns(random, lines, width):
+    cells = [*PLAIN, *QUOTED, *IN_QUOTES]
+    if random.random() < 0.5:
+        rows = range(random.choice((1, 3, 60)))
+        lines = b"\n".join(b",".join(random.choice(cells) for _ in range(width)) for _ in rows)
+    stride = lines.count(b"\n") + random.choice((1, 2, 3, 9))
+    missing = random.choice((0, 0, 0, 1, len(lines) // 2))
+    return ColumnsCall(lines=lines, width=width, stride=stride, missing=missing)
+
+
 def edge_calls():
     """Yield calls whose texts and buffers end where a missing check would read or write on."""
     tails = [b"1,a", b"1,a\n", b"1,", b",", b"1", b"", b"\n", b"1,a,b", b'1,"a,b"', b'1,"', b'1,""']
@@ -101,6 +116,7 @@ def edge_calls():
     for text in (b"", b"7", b"7.", b".", b".5", b"+", b"+7", b"7e", b"7e+", b"7e+1", b"7.0", b"e1"):
         yield IsFloatTextCall(text)
     yield from _large_counts()
+    yield from _columns()
     yield from _ranges()
 
 
@@ -113,8 +129,12 @@ def _at_the_end(data):
                 yield JoinCall(before=data, now=b"", width=2, key=key, **bounds)
                 yield JoinCall(before=b"", now=data, width=2, key=key, **bounds)
                 yield JoinCall(before=b"7,x", now=data, width=2, key=key, **bounds)
+    yield CountLinesCall(lines=data)
     for width in (2, 3):
         yield CountFilledCall(lines=data, width=width)
+        for stride in range(5):
+            for missing in range(3):
+                yield ColumnsCall(lines=data, width=width, stride=stride, missing=missing)
         for places in (None, (1, 0), (0,), (NO_CELL, 1), (2, 1), ()):
             for size in range(len(data) + 6):
                 yield CanonizeCall(rows=data, width=width, places=places, out_size=size)
@@ -139,6 +159,22 @@ def _large_counts():
         heads = tuple(n.to_bytes(4, "big").ljust(8, b"\0") for n in range(1, count + 1))
         yield PartitionCall(lines=b"1,x\n\xf4\x80\x80\x80,y", width=2, key=0, heads=heads)
     yield PartitionCall(lines=b"1,x", width=2, key=0, out_size=2)
+
+
+def _columns():
+    """Yield calls with cells that are copied at once, and with all of one side of 32 bytes."""
+    for size in (*range(7, 10), *range(30, 35), 64, 65):
+        for cell in (b"x" * size, b'"' + b"," * size + b'"', b'"' + b'""' * size + b'"'):
+            for row in (cell + b"," + cell, cell + b",", b"," + cell, b"1," + cell):
+                for data in (row, row + b"\n", (row + b"\n") * 3, row + b"\n1,2"):
+                    stride = data.count(b"\n") + 2
+                    yield ColumnsCall(lines=data, width=2, stride=stride)
+    for cell in IN_QUOTES:
+        yield ColumnsCall(lines=cell + b"," + cell, width=2, stride=9)
+    for width in (2, 300):
+        yield ColumnsCall(lines=b"," * (width - 1), width=width, stride=2)
+        yield ColumnsCall(lines=b"," * width, width=width, stride=2)
+    yield ColumnsCall(lines=b"", width=2, stride=1 << 30, missing=(1 << 33) - 64)
 
 
 def _ranges():

@@ -103,23 +103,27 @@ def count_filled(lines: Buffer, width: int, /) -> tuple[int, ...] | None:
 def count_lines(lines: Buffer, /) -> int:
     """Return the number of lines; one without a line end at the end counts too."""
 
-def columns(lines: Buffer, out: Buffer, width: int, stride: int, /) -> tuple[int, bytes] | None:
-    """Write the texts of each column to `out`, in the form in which Arrow keeps them.
+def columns(
+    lines: Buffer, out: Buffer, width: int, stride: int, as_views: bool, /
+) -> tuple[int, bytes] | None:
+    """Write the texts of each column to `out`, in a layout of Arrow.
 
-    First come the offsets of the texts of each column, in 32 bits, and the end of its last
-    text; then the texts of each column, one after the other, without quotes around them.
+    First come, for each column, the offsets of its texts, in 32 bits, and the end of the last
+    one; then the texts of each column, one after the other. As views, first come 16 bytes for
+    each text of each column; then the texts of more than 12 bytes of all columns.
 
     Args:
         lines: The lines; line ends and CRs in cells are allowed.
-        out: A writable buffer: the offsets, and as many bytes as the lines have. None is
-            returned if it is too small.
+        out: A writable buffer: the offsets or views, and as many bytes as the lines have. None
+            is returned if it is too small.
         width: The number of cells of a row.
-        stride: The room for the offsets of one column, as a number of offsets. None is
-            returned if there are more rows.
+        stride: The room for the offsets or views of one column, as a number of them. None is
+            returned if it is not more than the number of rows.
+        as_views: True for the layout `string_view`, False for `string`.
 
     Returns:
-        The number of rows, and the number of bytes of each column, as an array of the type
-        ``I``.
+        The number of rows, and the number of bytes of the texts of each column, as an array of
+        the type ``I``; of views, only the texts of more than 12 bytes count.
     """
 
 def stays(

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 from typing_extensions import Buffer
@@ -24,8 +24,6 @@ SWITCH = "AMPLITUDE_COHORT_S3_KERNEL"
 """The environment variable that disables the kernel if it is ``0``."""
 
 KernelState = Literal["in use", "disabled", "not built"]
-
-BufferT = TypeVar("BufferT", bound=Buffer)
 
 
 def _load() -> tuple[ModuleType | None, KernelState]:
@@ -66,7 +64,7 @@ _MAX_CELLS = 254
 _HEAD_BYTES = 8
 _MIN_CELLS = 2
 _OFFSET_BYTES = 4
-_ALIGNED = 64 // _OFFSET_BYTES
+_VIEW_BYTES = 16
 
 
 @frozen
@@ -204,48 +202,52 @@ def canonical_lines(
 
 @frozen
 class ColumnTexts:
-    """The texts of the columns of some lines, in one buffer.
+    """The texts of the columns of some lines, in one of two layouts of Arrow.
 
     Attributes:
         rows: The number of rows.
-        offsets: For each column, the place of its offsets in the buffer: one number of 32 bits
-            for the begin of each text, and one for the end of the last text.
-        texts: For each column, the place of its texts, one after the other.
+        buffers: The buffers of each column. In the layout ``string``, these are the offsets of
+            its texts with the end of the last one, in 32 bits, and the texts. In the layout
+            ``string_view``, they are the views of the texts and, if any of them has more than
+            12 bytes, a buffer with all such texts of all columns.
     """
 
     rows: int
-    offsets: list[slice]
-    texts: list[slice]
+    buffers: list[tuple[memoryview, ...]]
 
 
 def column_texts(
-    lines: Buffer, allocate: Callable[[int], BufferT], *, columns: int
-) -> tuple[BufferT, ColumnTexts] | None:
-    """Write the texts of each column of some lines to a new buffer, or return None.
+    lines: Buffer, allocate: Callable[[int], Buffer], *, columns: int, as_views: bool
+) -> ColumnTexts | None:
+    """Return the texts of each column of some lines, or None.
 
     Args:
         lines: The lines. Cells may contain line ends.
         allocate: A function that returns a writable buffer of a size.
         columns: The number of cells of a row.
+        as_views: True for the layout ``string_view``, False for ``string``.
     """
     if columns < _MIN_CELLS:
         return None
     size = memoryview(lines).nbytes
-    # The offsets of a column begin at a multiple of 64 bytes, which Arrow recommends.
-    stride = (_kernel.count_lines(lines) + 1 + _ALIGNED - 1) // _ALIGNED * _ALIGNED
-    begin = columns * stride * _OFFSET_BYTES
-    out = allocate(begin + size)
-    found = _kernel.columns(lines, out, columns, stride)
+    entry_bytes = _VIEW_BYTES if as_views else _OFFSET_BYTES
+    stride = _kernel.count_lines(lines) + 1
+    begin = columns * stride * entry_bytes
+    out = memoryview(allocate(begin + size))
+    found = _kernel.columns(lines, out, columns, stride, as_views)
     if found is None:
         return None
     rows, sizes = found[0], array("I", found[1])
-    starts = range(0, begin, stride * _OFFSET_BYTES)
-    ends = list(accumulate(sizes, initial=begin))
-    return out, ColumnTexts(
-        rows,
-        [slice(start, start + (rows + 1) * _OFFSET_BYTES) for start in starts],
-        [slice(*pair) for pair in pairwise(ends)],
-    )
+    used = (rows if as_views else rows + 1) * entry_bytes
+    entries = [out[at : at + used] for at in range(0, begin, stride * entry_bytes)]
+    if as_views:
+        long = out[begin : begin + sum(sizes)]
+        return ColumnTexts(
+            rows, [(of, long) if n else (of,) for of, n in zip(entries, sizes, strict=True)]
+        )
+    ends = accumulate(sizes, initial=begin)
+    texts = [out[a:b] for a, b in pairwise(ends)]
+    return ColumnTexts(rows, [*zip(entries, texts, strict=True)])
 
 
 @frozen

@@ -51,7 +51,7 @@ class Intervals(Replay):
         """Yield all stays as record batches of a ``pyarrow.Schema``."""
         pa, schema = load("pyarrow", "arrow"), self.schema
         times = _times_array(self._times, table_schema.types[0])
-        texts = pa.schema([(name, pa.string()) for name in schema.columns])
+        texts = pa.schema(zip(schema.columns, table_schema.types[2:], strict=True))
         for found in self._stay_lines(schema):
             columns = [
                 times.take(pa.Array.from_buffers(pa.uint32(), len(of), [None, pa.py_buffer(of)]))

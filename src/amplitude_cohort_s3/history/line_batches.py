@@ -74,32 +74,35 @@ def line_batch(lines: bytes, schema: Any) -> Any:
 
 def _text_batch(lines: bytes, columns: Sequence[str], schema: Any) -> Any:
     """Return lines as a record batch, or None if our own reader must read them."""
+    batch = None
     if kernel_state() == "in use":
         batch = _kernel_batch(lines, columns, schema)
-        if batch is not None:
-            return batch
-    return _parsed_batch(lines, columns, schema)
+    return _parsed_batch(lines, columns, schema) if batch is None else batch
 
 
 def _kernel_batch(lines: bytes, columns: Sequence[str], schema: Any) -> Any:
+    """Return lines as a record batch that the kernel has made, or None if it refuses them."""
     pa = load("pyarrow", "arrow")
-    found = column_texts(lines, pa.allocate_buffer, columns=len(columns))
+    as_views = pa.string() not in schema.types
+    found = column_texts(lines, pa.allocate_buffer, columns=len(columns), as_views=as_views)
     if found is None:
         return None
-    buffer, texts = found
+    used = [found.buffers[columns.index(name)] for name in schema.names]
+    # Each column gets copies, since a part would keep the memory of the other columns in use.
+    # The long texts of views are one part for all columns.
+    parts = {id(part): part for buffers in used for part in buffers}
+    copies = {place: _copied(pa, part) for place, part in parts.items()}
+    arrays = [
+        pa.Array.from_buffers(kind, found.rows, [None, *(copies[id(part)] for part in buffers)])
+        for kind, buffers in zip(schema.types, used, strict=True)
+    ]
+    return pa.record_batch(arrays, schema=schema)
 
-    def part(of: slice) -> Any:
-        return buffer.slice(of.start, of.stop - of.start)
 
-    return pa.record_batch(
-        [
-            pa.Array.from_buffers(
-                pa.string(), texts.rows, [None, part(texts.offsets[n]), part(texts.texts[n])]
-            )
-            for n in map(columns.index, schema.names)
-        ],
-        schema=schema,
-    )
+def _copied(pa: Any, part: memoryview) -> Any:
+    buffer = pa.allocate_buffer(part.nbytes)
+    memoryview(buffer)[:] = part
+    return buffer
 
 
 def _parsed_batch(lines: bytes, columns: Sequence[str], schema: Any) -> Any:
@@ -113,11 +116,12 @@ def _parsed_batch(lines: bytes, columns: Sequence[str], schema: Any) -> Any:
     # One block for pyarrow too, because a row must fit into a block.
     read = csv.ReadOptions(column_names=columns, block_size=len(lines) + 1, use_threads=False)
     convert = csv.ConvertOptions(
-        column_types=schema, include_columns=schema.names, strings_can_be_null=False
+        column_types=dict.fromkeys(schema.names, pa.string()),
+        include_columns=schema.names,
+        strings_can_be_null=False,
     )
     try:
-        table = csv.read_csv(io.BytesIO(lines), read, convert_options=convert)
+        table = csv.read_csv(io.BytesIO(lines), read, convert_options=convert).cast(schema)
     except pa.ArrowInvalid:
         return None
-    (batch,) = table.to_batches()
-    return batch
+    return next(iter(table.to_batches()), None)

@@ -11,6 +11,7 @@ from attrs import field, frozen
 from .._display import html_columns
 from .._optional import load
 from ..format.columns import ID_COLUMNS
+from ..format.kernel import kernel_state
 from ..sources.arrow import BATCH_ROWS
 
 ColumnType = Literal["text", "timestamp", "integer"]
@@ -18,6 +19,9 @@ ColumnType = Literal["text", "timestamp", "integer"]
 
 TableRow = tuple[str | datetime | int | None, ...]
 """One row of a table."""
+
+_PYARROW_OF_VIEWS = 19
+"""The first version of pyarrow that can make views from buffers."""
 
 V = TypeVar("V")
 
@@ -64,7 +68,14 @@ class ArrowTable(ABC):
 
     def to_polars(self) -> Any:
         """Return all rows as a ``polars.DataFrame``."""
-        return load("polars").from_arrow(self.to_arrow())
+        pl = load("polars")
+        pa, columns = load("pyarrow", "arrow"), self._columns()
+        # Polars keeps texts as views, and takes these without a copy.
+        has_views = kernel_state() == "in use" and _major_version(pa) >= _PYARROW_OF_VIEWS
+        schema = arrow_schema(columns, views=has_views)
+        frames = (pl.from_arrow(batch, rechunk=False) for batch in self._batches(schema))
+        empty = pl.from_arrow(arrow_schema(columns).empty_table())
+        return pl.concat([empty, *frames], rechunk=False)
 
     def to_duckdb(self, connection: Any = None) -> Any:
         """Return the rows as a relation of DuckDB, which reads them again for each query.
@@ -124,15 +135,24 @@ class ValueTable(ArrowTable, Generic[V]):
         return row_batches(map(self._row, self._values()), schema)
 
 
-def arrow_schema(columns: Mapping[str, ColumnType]) -> Any:
-    """Return the columns as a ``pyarrow.Schema``."""
+def arrow_schema(columns: Mapping[str, ColumnType], *, views: bool = False) -> Any:
+    """Return the columns as a ``pyarrow.Schema``.
+
+    Args:
+        columns: The type of each column, by its name.
+        views: True for texts in the layout ``string_view``, False for ``string``.
+    """
     pa = load("pyarrow", "arrow")
     types = {
-        "text": pa.string(),
+        "text": pa.string_view() if views else pa.string(),
         "timestamp": pa.timestamp("us", tz="UTC"),
         "integer": pa.int64(),
     }
     return pa.schema([(name, types[kind]) for name, kind in columns.items()])
+
+
+def _major_version(module: Any) -> int:
+    return int(module.__version__.split(".")[0])
 
 
 def row_batches(rows: Iterable[TableRow], schema: Any) -> Iterator[Any]:

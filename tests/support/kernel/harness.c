@@ -164,6 +164,44 @@ static Outcome call_count_filled(const Call *call, bool writes)
     return outcome;
 }
 
+static Outcome call_columns(const Call *call, bool writes)
+{
+    Columns columns = {.width = call->width,
+                       .stride = call->key,
+                       .out = make_out(call->out_size),
+                       .out_size = call->out_size,
+                       .sizes = __real_malloc(call->width * sizeof(uint32_t))};
+    Outcome outcome = write_columns(call->texts[0], &columns);
+    if (writes)
+        write_number(outcome);
+    if (writes && outcome == DONE) {
+        const unsigned char *text = columns.out + columns.stride * call->width * 4;
+        write_number(columns.rows);
+        for (unsigned column = 0; column < call->width; column++) {
+            for (size_t row = 0; row <= columns.rows; row++) {
+                uint32_t offset;
+                memcpy(&offset, columns.out + (column * columns.stride + row) * 4, 4);
+                write_number(offset);
+            }
+            write_text((Text){text, columns.sizes[column]});
+            text += columns.sizes[column];
+        }
+    }
+    __real_free(columns.out);
+    __real_free(columns.sizes);
+    return outcome;
+}
+
+static Outcome call_count_lines(const Call *call, bool writes)
+{
+    size_t count = count_lines(call->texts[0]);
+    if (writes) {
+        write_number(DONE);
+        write_number(count);
+    }
+    return DONE;
+}
+
 static Outcome call_is_float_text(const Call *call, bool writes)
 {
     bool found = is_float_text(call->texts[0]);
@@ -185,6 +223,10 @@ static Outcome call_function(int function, const Call *call, bool writes)
         return call_canonize(call, writes);
     case 'f':
         return call_count_filled(call, writes);
+    case 't':
+        return call_columns(call, writes);
+    case 'n':
+        return call_count_lines(call, writes);
     case 'i':
         return call_is_float_text(call, writes);
     default:
