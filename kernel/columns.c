@@ -9,8 +9,8 @@
  * text itself or, if it is longer than 12 bytes, its first 4 bytes, the number of a buffer (0) and
  * the offset in that. One pass is enough, as the long texts of all columns are in one buffer.
  *
- * The separators are found eight bytes at a time (see lines.h). In texts with quotes, the quotes
- * and CRs are found too, and a quoted cell is read byte by byte. */
+ * The separators are found 64 bytes at a time (see lines.h), and a quoted cell is read byte by
+ * byte. The quotes and CRs are counted: they must all be in quoted cells. */
 
 #include "lines.h"
 
@@ -27,57 +27,40 @@
 
 typedef struct {
     Text lines;
-    size_t word;    /* the offset of the word that is searched */
-    uint64_t marks; /* the marks of this word that are left */
-    bool has_quotes;
-} Marks;
+    size_t block;       /* the offset of the block that is searched */
+    uint64_t marks;     /* the separators of this block that are left */
+    size_t quotes, crs; /* how many of them are not in a quoted cell that was read */
+} Reading;
 
-static inline uint64_t mark_word(const Marks *marks)
+static inline size_t count_byte(Text text, unsigned char byte)
 {
-    uint64_t word = load_word(marks->lines.data, marks->lines.size, marks->word);
-    uint64_t found = mark_separators(word);
-    return marks->has_quotes ? found | mark_bytes(word, '"') | mark_bytes(word, '\r') : found;
+    size_t count = 0;
+    for (size_t i = 0; i < text.size; i++)
+        count += text.data[i] == byte;
+    return count;
 }
 
 /* Continue at an offset. */
-static inline void move_to(Marks *marks, size_t at)
+static inline void move_to(Reading *reading, size_t at)
 {
-    marks->word = at - at % 8;
-    marks->marks = mark_word(marks) & ~(uint64_t)0 << 8 * (at % 8);
+    reading->block = at - at % BLOCK;
+    reading->marks = mark_separators(reading->lines.data, reading->lines.size, reading->block)
+                     & ~(uint64_t)0 << at % BLOCK;
 }
 
-/* Return the offset of the next mark; the end of the text if there is none. */
-static inline size_t next_mark(Marks *marks)
+/* Return the offset of the next separator; the end of the text if there is none. */
+static inline size_t next_separator(Reading *reading)
 {
-    while (!marks->marks) {
-        marks->word += 8;
-        if (!IN_BOUNDS(marks->word < marks->lines.size))
-            return marks->lines.size;
-        marks->marks = mark_word(marks);
+    const Text lines = reading->lines;
+    while (!reading->marks) {
+        reading->block += BLOCK;
+        if (!IN_BOUNDS(reading->block < lines.size))
+            return lines.size;
+        reading->marks = mark_separators(lines.data, lines.size, reading->block);
     }
-    size_t at = marks->word + lowest_byte(marks->marks);
-    marks->marks &= marks->marks - 1;
+    size_t at = reading->block + lowest_bit(reading->marks);
+    reading->marks &= reading->marks - 1;
     return at;
-}
-
-/* Return the offset after a quoted cell, and the size of its text; 0 if it is not canonical. */
-static inline size_t measure_quoted(Text lines, size_t at, size_t *size)
-{
-    size_t doubled = 0, begin = ++at;
-    bool needs_quotes = false;
-    for (; IN_BOUNDS(at < lines.size); at++) {
-        unsigned char c = lines.data[at];
-        needs_quotes |= c == ',' || c == '\n' || c == '\r';
-        if (c != '"')
-            continue;
-        if (!IN_BOUNDS(at + 1 < lines.size) || lines.data[at + 1] != '"') {
-            *size = at - begin - doubled;
-            return needs_quotes || doubled ? at + 1 : 0;
-        }
-        at++;
-        doubled++;
-    }
-    return 0; /* never closed */
 }
 
 /* --- The cells ------------------------------------------------------------------------ */
@@ -88,6 +71,31 @@ typedef struct {
     size_t size;  /* the number of bytes of its text, without the quotes around it */
     bool is_quoted;
 } Cell;
+
+/* Read a quoted cell. Return the offset after it; 0 if it is not canonical. */
+static size_t read_quoted(Reading *reading, Cell *cell)
+{
+    const Text lines = reading->lines;
+    size_t at = cell->begin + 1, doubled = 0, crs = 0;
+    bool needs_quotes = false;
+    for (; IN_BOUNDS(at < lines.size); at++) {
+        unsigned char c = lines.data[at];
+        needs_quotes |= c == ',' || c == '\n' || c == '\r';
+        crs += c == '\r';
+        if (c != '"')
+            continue;
+        if (!IN_BOUNDS(at + 1 < lines.size) || lines.data[at + 1] != '"')
+            break;
+        at++;
+        doubled++;
+    }
+    if (at >= lines.size || !(needs_quotes || doubled))
+        return 0; /* never closed, or quoted without need */
+    reading->quotes -= 2 * doubled + 2;
+    reading->crs -= crs;
+    *cell = (Cell){cell->begin, at - cell->begin - 1 - doubled, true};
+    return at + 1;
+}
 
 /* Copy the text of a cell. Return the offset after the cell.
  *
@@ -151,9 +159,9 @@ static inline void store_bytes(unsigned char *to, uint64_t word, unsigned count)
 /* Write a text of 12 bytes at most into its view. `text` has more bytes after it. */
 static inline void store_short(unsigned char *view, Text text, size_t size)
 {
-    uint64_t head = load_word(text.data, text.size, 0);
+    uint64_t head = first_word(text.data, text.size);
     store_bytes(view + 4, first_bytes(head, size), 8);
-    uint64_t rest = size > 8 ? load_word(text.data, text.size, 8) : 0;
+    uint64_t rest = size > 8 ? first_word(text.data + 8, text.size - 8) : 0;
     store_bytes(view + 12, first_bytes(rest, size > 8 ? size - 8 : 0), 4);
 }
 
@@ -230,89 +238,74 @@ static Outcome copy_texts(Text lines, const Columns *columns, unsigned char *tex
 
 /* --- All lines ------------------------------------------------------------------------ */
 
-/* Read a cell. Return the offset of the separator after it, or of the end of the text; false if
- * it is not canonical. */
-static inline bool read_cell(Marks *marks, Cell *cell, size_t *end)
+/* Read a cell, and find the separator after it or the end of the text. */
+static inline bool read_cell(Reading *reading, Cell *cell, size_t *end)
 {
-    const Text lines = marks->lines;
-    size_t at = next_mark(marks);
-    *cell = (Cell){cell->begin, at - cell->begin, false};
-    if (marks->has_quotes && IN_BOUNDS(at < lines.size) && lines.data[at] == '"') {
-        size_t after = at == cell->begin ? measure_quoted(lines, at, &cell->size) : 0;
+    const Text lines = reading->lines;
+    if (reading->quotes && IN_BOUNDS(cell->begin < lines.size)
+        && lines.data[cell->begin] == '"') {
+        size_t after = read_quoted(reading, cell);
         if (!after)
             return false;
-        move_to(marks, after);
-        at = next_mark(marks);
-        if (at != after)
-            return false;
-        cell->is_quoted = true;
+        move_to(reading, after);
+        *end = next_separator(reading);
+        return *end == after;
     }
-    *end = at;
+    *end = next_separator(reading);
+    *cell = (Cell){cell->begin, *end - cell->begin, false};
     return true;
 }
 
 /* Find the cells of all rows, and write their offsets or views. */
-static inline bool write_entries(Marks *marks, Columns *columns, unsigned char *texts)
+static inline bool write_entries(Reading *reading, Columns *columns, unsigned char *texts)
 {
-    const Text lines = marks->lines;
+    const Text lines = reading->lines;
     size_t used = 0, end;
     unsigned column = 0;
-    Cell cell;
     /* After a comma at the end of the text there is one more cell, which is empty. */
     for (size_t begin = 0; begin < lines.size || column; begin = end + 1) {
-        cell.begin = begin;
-        if (!read_cell(marks, &cell, &end))
-            return false;
-        bool is_row_end = !IN_BOUNDS(end < lines.size) || lines.data[end] == '\n';
-        if (!is_row_end && lines.data[end] != ',')
-            return false; /* a quote or a CR in a cell without quotes */
-        if (!IN_BOUNDS(column < columns->width) || !IN_BOUNDS(columns->rows + 1 < columns->stride))
+        Cell cell = {.begin = begin};
+        if (!read_cell(reading, &cell, &end) || !IN_BOUNDS(column < columns->width)
+            || !IN_BOUNDS(columns->rows + 1 < columns->stride))
             return false;
         if (columns->layout == VIEWS)
             put_view(lines, &cell, columns, column, texts, &used);
         else
             put_offset(&cell, columns, column);
         column++;
-        if (is_row_end) {
-            if (column != columns->width)
-                return false;
-            column = 0;
-            columns->rows++;
-        }
+        if (IN_BOUNDS(end < lines.size) && lines.data[end] == ',')
+            continue;
+        if (column != columns->width)
+            return false;
+        column = 0;
+        columns->rows++;
     }
-    return true;
+    return !reading->quotes && !reading->crs; /* none is in a cell without quotes */
 }
 
-size_t count_lines(Text lines)
+/* Return whether there is room for the columns. */
+static bool have_room(Text lines, const Columns *columns)
 {
-    size_t count = lines.size && lines.data[lines.size - 1] != '\n';
-    for (size_t i = 0; i < lines.size; i++)
-        count += lines.data[i] == '\n';
-    return count;
-}
-
-/* Return whether the lines may be split, and whether there is room for the columns. */
-static bool can_begin(Text lines, const Columns *columns)
-{
-    unsigned found = find_specials(lines);
-    if (found & HAS_NUL || (found & HAS_CR && !(found & HAS_QUOTE))
-        || (found & HAS_NON_ASCII && !is_utf8(lines)) || lines.size > MAX_COLUMN_BYTES)
-        return false;
     size_t room = columns->out_size / (columns->layout == VIEWS ? VIEW_BYTES : OFFSET_BYTES);
-    return IN_BOUNDS(columns->stride > 0) && IN_BOUNDS(columns->stride <= room / columns->width)
+    return lines.size <= MAX_COLUMN_BYTES && IN_BOUNDS(columns->stride > 0)
+           && IN_BOUNDS(columns->stride <= room / columns->width)
            && IN_BOUNDS(columns->out_size - entries_size(columns) >= lines.size);
 }
 
 Outcome write_columns(Text lines, Columns *columns)
 {
+    unsigned found = find_specials(lines);
     columns->rows = 0;
     memset(columns->sizes, 0, columns->width * sizeof *columns->sizes);
-    if (!can_begin(lines, columns))
+    if (found & HAS_NUL || (found & HAS_NON_ASCII && !is_utf8(lines))
+        || !have_room(lines, columns))
         return REFUSED;
-    Marks marks = {.lines = lines, .has_quotes = lines.size && memchr(lines.data, '"', lines.size)};
-    move_to(&marks, 0);
+    Reading reading = {.lines = lines,
+                       .quotes = found & HAS_QUOTE ? count_byte(lines, '"') : 0,
+                       .crs = found & HAS_CR ? count_byte(lines, '\r') : 0};
+    move_to(&reading, 0);
     unsigned char *texts = columns->out + entries_size(columns);
-    if (!write_entries(&marks, columns, texts))
+    if (!write_entries(&reading, columns, texts))
         return REFUSED;
     return columns->layout == VIEWS ? DONE : copy_texts(lines, columns, texts);
 }

@@ -124,9 +124,6 @@ Outcome add_filled(Text lines, unsigned width, size_t *filled);
 
 /* --- columns.c ------------------------------------------------------------------------ */
 
-/* Return the number of rows of lines; more if line ends are in cells. */
-size_t count_lines(Text lines);
-
 /* The layouts of texts in Arrow: `string` and `string_view`. */
 typedef enum { OFFSETS, VIEWS } Layout;
 
@@ -144,6 +141,10 @@ typedef struct {
  * column, one after the other; or the views of the texts, of 16 bytes, and then all texts that do
  * not fit into their views. The lines may have line ends and CRs in quoted cells. */
 Outcome write_columns(Text lines, Columns *columns);
+
+/* --- line_ends.c ---------------------------------------------------------------------- */
+
+size_t count_line_ends(Text text);
 
 /* --- stays.c -------------------------------------------------------------------------- */
 

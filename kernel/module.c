@@ -290,21 +290,7 @@ static PyObject *count_filled(PyObject *self, PyObject *args)
     return result;
 }
 
-/* --- count_lines and columns ---------------------------------------------------------- */
-
-static PyObject *lines_count(PyObject *self, PyObject *args)
-{
-    Py_buffer lines;
-    size_t count;
-    (void)self;
-    if (!PyArg_ParseTuple(args, "y*:count_lines", &lines))
-        return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    count = count_lines(text_of(&lines));
-    Py_END_ALLOW_THREADS
-    PyBuffer_Release(&lines);
-    return PyLong_FromSize_t(count);
-}
+/* --- columns -------------------------------------------------------------------------- */
 
 static PyObject *columns(PyObject *self, PyObject *args)
 {
@@ -317,7 +303,10 @@ static PyObject *columns(PyObject *self, PyObject *args)
         return NULL;
     if (check_columns(width, 0) && check_out(&lines, &out)
         && (stride > 0 || fail("stride must be positive"))) {
-        Columns made = {.layout = as_views ? VIEWS : OFFSETS, .width = (unsigned)width, .stride = (size_t)stride, .out = out.buf,
+        Columns made = {.layout = as_views ? VIEWS : OFFSETS,
+                        .width = (unsigned)width,
+                        .stride = (size_t)stride,
+                        .out = out.buf,
                         .out_size = (size_t)out.len};
         Outcome outcome = NO_MEMORY;
         Py_ssize_t size = width * (Py_ssize_t)sizeof *made.sizes;
@@ -335,6 +324,20 @@ static PyObject *columns(PyObject *self, PyObject *args)
     PyBuffer_Release(&lines);
     PyBuffer_Release(&out);
     return result;
+}
+
+static PyObject *count_line_ends_of(PyObject *self, PyObject *args)
+{
+    Py_buffer text;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*:count_line_ends", &text))
+        return NULL;
+    size_t count;
+    Py_BEGIN_ALLOW_THREADS
+    count = count_line_ends(text_of(&text));
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&text);
+    return PyLong_FromSize_t(count);
 }
 
 /* --- stays ---------------------------------------------------------------------------- */
@@ -436,8 +439,8 @@ static PyMethodDef methods[] = {
     {"join", join, METH_VARARGS, NULL},
     {"canonize", canonize, METH_VARARGS, NULL},
     {"count_filled", count_filled, METH_VARARGS, NULL},
-    {"count_lines", lines_count, METH_VARARGS, NULL},
     {"columns", columns, METH_VARARGS, NULL},
+    {"count_line_ends", count_line_ends_of, METH_VARARGS, NULL},
     {"stays", stays, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

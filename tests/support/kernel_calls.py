@@ -9,7 +9,7 @@ import re
 from array import array
 from bisect import bisect_right
 from itertools import accumulate
-from struct import pack
+from struct import pack, unpack
 from typing import Any, Protocol
 
 from attrs import field, frozen
@@ -23,6 +23,7 @@ from amplitude_cohort_s3.history.stays import RowMerge, stays_of
 
 MAX_CONFLICTS = 1000
 NO_CELL = 255
+MAX_SHORT = 12
 _FLOAT = re.compile(rb"[+-]?(?:[0-9]+[.][0-9]*|[.][0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+)?")
 _DONE, _REFUSED = 0, 1
 
@@ -277,12 +278,13 @@ class ColumnsCall:
     lines: bytes
     width: int
     stride: int
+    as_views: bool
     missing: int = 0
     """The number of bytes by which the buffer is too small."""
 
     @property
     def _begin(self):
-        return self.width * self.stride * 4
+        return self.width * self.stride * (16 if self.as_views else 4)
 
     @property
     def _out_size(self):
@@ -290,10 +292,15 @@ class ColumnsCall:
 
     def run(self, kernel):
         out = bytearray(self._out_size)
-        found = kernel.columns(self.lines, out, self.width, self.stride)
+        found = kernel.columns(self.lines, out, self.width, self.stride, self.as_views)
         if found is None:
             return None
         rows, sizes = found[0], array("I", found[1])
+        if self.as_views:
+            views = [out[at * 16 : at * 16 + 16] for at in range(self.width * self.stride)]
+            columns = [views[at : at + rows] for at in range(0, len(views), self.stride)]
+            long = bytes(out[self._begin :])
+            return rows, [[_viewed(view, long) for view in of] for of in columns], [*sizes]
         offsets, begin, columns = memoryview(out)[: self._begin].cast("I"), self._begin, []
         for column, size in enumerate(sizes):
             place = column * self.stride
@@ -309,6 +316,8 @@ class ColumnsCall:
             return None
         columns = [[row[column].encode() for row in rows] for column in range(self.width)]
         sizes = [[len(cell) for cell in cells] for cells in columns]
+        if self.as_views:
+            return len(rows), columns, [sum(n for n in of if n > MAX_SHORT) for of in sizes]
         return len(rows), [
             ([*accumulate(of, initial=0)], b"".join(cells))
             for of, cells in zip(sizes, columns, strict=True)
@@ -316,15 +325,30 @@ class ColumnsCall:
 
     def encoded(self):
         texts = (self.lines, None, None, None)
-        return _encoded("t", self.width, self.stride, 0, 0, self._out_size, texts)
+        numbers = (self.width, self.stride, self.as_views, 0, self._out_size)
+        return _encoded("t", *numbers, texts)
 
     def encoded_result(self):
         expected = self.expected()
         if expected is None:
             return _number(_REFUSED)
-        rows, columns = expected
-        texts = [_numbers(*offsets) + _text(text) for offsets, text in columns]
-        return _numbers(_DONE, rows) + b"".join(texts)
+        rows, columns, *sizes = expected
+        texts = [
+            b"".join(map(_text, of)) if self.as_views else _numbers(*of[0]) + _text(of[1])
+            for of in columns
+        ]
+        return _numbers(_DONE, rows) + b"".join(texts) + b"".join(_numbers(*of) for of in sizes)
+
+
+def _viewed(view: bytes, long: bytes) -> bytes:
+    """Return the text of a view of Arrow, whose other bytes must be as Arrow defines them."""
+    size, head, buffer, offset = unpack("=I4sII", view)
+    if size <= MAX_SHORT:
+        assert not any(view[4 + size :])
+        return bytes(view[4 : 4 + size])
+    text = long[offset : offset + size]
+    assert (buffer, head, len(text)) == (0, text[:4], size)
+    return text
 
 
 def canonical_rows(data: bytes, width: int) -> list[list[str]] | None:
@@ -337,25 +361,6 @@ def canonical_rows(data: bytes, width: int) -> list[list[str]] | None:
     text = "".join(map(encode_text, rows)).encode()
     is_canonical = data in (text, text.removesuffix(b"\n"))
     return rows if is_canonical and all(len(cells) == width for cells in rows) else None
-
-
-@frozen(kw_only=True)
-class CountLinesCall:
-    lines: bytes
-    width: int = field(default=2, init=False)
-
-    def run(self, kernel):
-        return kernel.count_lines(self.lines)
-
-    def expected(self):
-        lines = self.lines.split(b"\n")
-        return len(lines) - (not lines[-1])
-
-    def encoded(self):
-        return _encoded("n", 2, 0, 0, 0, 0, (self.lines, None, None, None))
-
-    def encoded_result(self):
-        return _numbers(_DONE, self.expected())
 
 
 @frozen

@@ -1,11 +1,11 @@
 """Calls of the kernel to try: random ones, and those at the edge of each buffer."""
 
+from attrs import evolve
 from kernel_calls import (
     NO_CELL,
     CanonizeCall,
     ColumnsCall,
     CountFilledCall,
-    CountLinesCall,
     IsFloatTextCall,
     JoinCall,
     PartitionCall,
@@ -68,7 +68,6 @@ def random_calls(random):
     yield CanonizeCall(rows=rows, width=width, places=places, out_size=size)
     yield CountFilledCall(lines=random.choice((lines, other)), width=width)
     yield _random_columns(random, lines, width)
-    yield CountLinesCall(lines=lines)
     yield _random_stays(random, width, key)
     yield IsFloatTextCall("".join(random.choice("0189+-.eE") for _ in range(4)).encode())
 
@@ -145,7 +144,8 @@ def _random_columns(random, lines, width):
         lines = b"\n".join(b",".join(random.choice(cells) for _ in range(width)) for _ in rows)
     stride = lines.count(b"\n") + random.choice((1, 2, 3, 9))
     missing = random.choice((0, 0, 0, 1, len(lines) // 2))
-    return ColumnsCall(lines=lines, width=width, stride=stride, missing=missing)
+    as_views = random.random() < 0.5
+    return ColumnsCall(lines=lines, width=width, stride=stride, as_views=as_views, missing=missing)
 
 
 def edge_calls():
@@ -174,12 +174,14 @@ def _at_the_end(data):
                 yield JoinCall(before=data, now=b"", width=2, key=key, **bounds)
                 yield JoinCall(before=b"", now=data, width=2, key=key, **bounds)
                 yield JoinCall(before=b"7,x", now=data, width=2, key=key, **bounds)
-    yield CountLinesCall(lines=data)
     for width in (2, 3):
         yield CountFilledCall(lines=data, width=width)
         for stride in range(5):
             for missing in range(3):
-                yield ColumnsCall(lines=data, width=width, stride=stride, missing=missing)
+                for views in (False, True):
+                    yield ColumnsCall(
+                        lines=data, width=width, stride=stride, as_views=views, missing=missing
+                    )
         for places in (None, (1, 0), (0,), (NO_CELL, 1), (2, 1), ()):
             for size in range(len(data) + 6):
                 yield CanonizeCall(rows=data, width=width, places=places, out_size=size)
@@ -207,19 +209,25 @@ def _large_counts():
 
 
 def _columns():
-    """Yield calls with cells that are copied at once, and with all of one side of 32 bytes."""
-    for size in (*range(7, 10), *range(30, 35), 64, 65):
+    """Yield calls with cells at the limits of short texts, and of copies of a fixed size."""
+    for size in (*range(7, 14), *range(30, 35), 64, 65):
         for cell in (b"x" * size, b'"' + b"," * size + b'"', b'"' + b'""' * size + b'"'):
             for row in (cell + b"," + cell, cell + b",", b"," + cell, b"1," + cell):
                 for data in (row, row + b"\n", (row + b"\n") * 3, row + b"\n1,2"):
-                    stride = data.count(b"\n") + 2
-                    yield ColumnsCall(lines=data, width=2, stride=stride)
+                    yield from _both_layouts(data, 2)
     for cell in IN_QUOTES:
-        yield ColumnsCall(lines=cell + b"," + cell, width=2, stride=9)
+        yield from _both_layouts(cell + b"," + cell, 2)
     for width in (2, 300):
-        yield ColumnsCall(lines=b"," * (width - 1), width=width, stride=2)
-        yield ColumnsCall(lines=b"," * width, width=width, stride=2)
-    yield ColumnsCall(lines=b"", width=2, stride=1 << 30, missing=(1 << 33) - 64)
+        yield from _both_layouts(b"," * (width - 1), width)
+        yield from _both_layouts(b"," * width, width)
+    too_large = ColumnsCall(lines=b"", width=2, stride=1 << 31, as_views=True)
+    yield evolve(too_large, missing=2 * 16 << 31)
+
+
+def _both_layouts(data, width):
+    stride = data.count(b"\n") + 2
+    for as_views in (False, True):
+        yield ColumnsCall(lines=data, width=width, stride=stride, as_views=as_views)
 
 
 def _ranges():

@@ -10,7 +10,6 @@
 5. The counts and digests are reported.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -34,7 +33,7 @@ from ..sources.protocol import CsvSource
 from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_float_ids, first_without_key
-from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
+from ._join import Job, RangeJoin, RangeOutput, RangeResult
 from ._native import LineShape, NativeJoin
 from ._partition import (
     Limits,
@@ -46,6 +45,7 @@ from ._partition import (
     partition,
 )
 from ._spill import RangeIndex, append
+from ._threads import usable_processors
 from .progress import Progress
 from .protocol import DiffFile, DiffReport, Duplicates
 
@@ -143,9 +143,11 @@ class PartitionEngine:
         output = _Output(folder, schema, existing)
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
-            with closing(limits.run(_joins(existing, schema, scratch, limits), jobs)) as results:
-                for result in results:
-                    output.add(result)
+            results = limits.run(_joins(existing, schema, limits), jobs)
+            # The files are written and hashed in another thread, while this one reads.
+            with closing(results), closing(limits.run([output.add], results)) as written:
+                for _ in written:
+                    pass
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
@@ -158,13 +160,11 @@ class PartitionEngine:
         native = None
         if kernel_state() == "in use":
             native = LineShape(len(schema.columns), schema.key_index)
-        workers = self.workers
-        if workers is None:
-            workers = 1 if native is None else min(_MOST_THREADS, os.cpu_count() or 1)
+        workers = self.workers or min(_MOST_THREADS, usable_processors())
         limits = Limits(
-            workers=workers,
+            workers=1 if native is None else workers,
             range_bytes=self.range_bytes,
-            batch_bytes=-(-self.batch_bytes // workers),
+            batch_bytes=self.batch_bytes,
             native=native,
         )
         sample = next(in_batches(blocks, limits.batch_bytes), list[Block]())
@@ -206,15 +206,11 @@ def _jobs(
 
 
 def _joins(
-    existing: ExistingMeaning, schema: RowSchema, scratch: Path, limits: Limits
+    existing: ExistingMeaning, schema: RowSchema, limits: Limits
 ) -> Sequence[Callable[[Job], RangeResult]]:
     """Return the join of each worker."""
     join = RangeJoin(existing, len(schema.columns), schema.key_index)
-    if limits.native is not None:
-        return [NativeJoin(join)] * limits.workers
-    if limits.workers == 1:
-        return [join]
-    return [RangeJoinToFile(join, scratch / f"joined.{n}") for n in range(limits.workers)]
+    return [join if limits.native is None else NativeJoin(join)] * limits.workers
 
 
 def _ignored_columns(
@@ -281,10 +277,9 @@ class _OutputFile:
 
     def add(self, output: RangeOutput, *, is_hashed: bool = False) -> None:
         """Append the rows of a range; ``is_hashed`` if ``content`` covers them already."""
-        data = output.read()
-        append(self.path, data)
+        append(self.path, output.data)
         if not is_hashed:
-            self.content.update(data)
+            self.content.update(output.data)
         self.rows += output.rows
 
 
@@ -315,7 +310,7 @@ class _Output:
         entering.add(result.entering, is_hashed=entering.content is existing.content)
         self._files[DiffType.EXITING].add(result.exiting)
         if result.members is not None:
-            self._members.update(result.members.read())
+            self._members.update(result.members.data)
         self._before += result.members_before
         self._now += result.members_now
         self._collapsed += result.collapsed

@@ -100,9 +100,6 @@ def count_filled(lines: Buffer, width: int, /) -> tuple[int, ...] | None:
         width: The number of cells of a row: two ids, then the properties.
     """
 
-def count_lines(lines: Buffer, /) -> int:
-    """Return the number of lines; one without a line end at the end counts too."""
-
 def columns(
     lines: Buffer, out: Buffer, width: int, stride: int, as_views: bool, /
 ) -> tuple[int, bytes] | None:
@@ -125,6 +122,9 @@ def columns(
         The number of rows, and the number of bytes of the texts of each column, as an array of
         the type ``I``; of views, only the texts of more than 12 bytes count.
     """
+
+def count_line_ends(text: Buffer, /) -> int:
+    """Return the number of LF in any bytes."""
 
 def stays(
     sides: tuple[Buffer, ...],

@@ -231,7 +231,7 @@ def column_texts(
         return None
     size = memoryview(lines).nbytes
     entry_bytes = _VIEW_BYTES if as_views else _OFFSET_BYTES
-    stride = _kernel.count_lines(lines) + 1
+    stride = count_line_ends(lines) + 2  # The last line may lack its line end.
     begin = columns * stride * entry_bytes
     out = memoryview(allocate(begin + size))
     found = _kernel.columns(lines, out, columns, stride, as_views)
@@ -248,6 +248,11 @@ def column_texts(
     ends = accumulate(sizes, initial=begin)
     texts = [out[a:b] for a, b in pairwise(ends)]
     return ColumnTexts(rows, [*zip(entries, texts, strict=True)])
+
+
+def count_line_ends(text: Buffer) -> int:
+    """Return the number of LF in any bytes."""
+    return _kernel.count_line_ends(text)
 
 
 @frozen

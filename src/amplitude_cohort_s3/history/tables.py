@@ -74,7 +74,7 @@ class ArrowTable(ABC):
         has_views = kernel_state() == "in use" and _major_version(pa) >= _PYARROW_OF_VIEWS
         schema = arrow_schema(columns, views=has_views)
         frames = (pl.from_arrow(batch, rechunk=False) for batch in self._batches(schema))
-        # Schema.empty_table() would import pandas, if it is installed.
+        # Schema.empty_table() would import pandas, if it is installed, which takes long.
         empty = pl.from_arrow(pa.Table.from_batches([], arrow_schema(columns)))
         return pl.concat([empty, *frames], rechunk=False)
 

@@ -164,9 +164,55 @@ static Outcome call_count_filled(const Call *call, bool writes)
     return outcome;
 }
 
+static uint32_t number_at(const unsigned char *bytes)
+{
+    uint32_t number;
+    memcpy(&number, bytes, sizeof number);
+    return number;
+}
+
+/* Write the text of a view. */
+static void write_view(const unsigned char *view, const unsigned char *texts)
+{
+    uint32_t size = number_at(view);
+    if (size <= 12) {
+        for (uint32_t i = size; i < 12; i++)
+            if (view[4 + i])
+                exit(5);
+        write_text((Text){view + 4, size});
+        return;
+    }
+    const unsigned char *text = texts + number_at(view + 12);
+    if (number_at(view + 8) || memcmp(view + 4, text, 4))
+        exit(5);
+    write_text((Text){text, size});
+}
+
+static void write_column_texts(const Columns *columns)
+{
+    size_t entry = columns->layout == VIEWS ? 16 : 4;
+    const unsigned char *texts = columns->out + columns->stride * columns->width * entry;
+    const unsigned char *text = texts;
+    write_number(columns->rows);
+    for (unsigned column = 0; column < columns->width; column++) {
+        const unsigned char *entries = columns->out + column * columns->stride * entry;
+        for (size_t row = 0; row < columns->rows + (columns->layout == OFFSETS); row++)
+            if (columns->layout == VIEWS)
+                write_view(entries + row * entry, texts);
+            else
+                write_number(number_at(entries + row * entry));
+        if (columns->layout == OFFSETS)
+            write_text((Text){text, columns->sizes[column]});
+        text += columns->sizes[column];
+    }
+    for (unsigned column = 0; columns->layout == VIEWS && column < columns->width; column++)
+        write_number(columns->sizes[column]);
+}
+
 static Outcome call_columns(const Call *call, bool writes)
 {
-    Columns columns = {.width = call->width,
+    Columns columns = {.layout = (Layout)call->meaning,
+                       .width = call->width,
                        .stride = call->key,
                        .out = make_out(call->out_size),
                        .out_size = call->out_size,
@@ -174,32 +220,11 @@ static Outcome call_columns(const Call *call, bool writes)
     Outcome outcome = write_columns(call->texts[0], &columns);
     if (writes)
         write_number(outcome);
-    if (writes && outcome == DONE) {
-        const unsigned char *text = columns.out + columns.stride * call->width * 4;
-        write_number(columns.rows);
-        for (unsigned column = 0; column < call->width; column++) {
-            for (size_t row = 0; row <= columns.rows; row++) {
-                uint32_t offset;
-                memcpy(&offset, columns.out + (column * columns.stride + row) * 4, 4);
-                write_number(offset);
-            }
-            write_text((Text){text, columns.sizes[column]});
-            text += columns.sizes[column];
-        }
-    }
+    if (writes && outcome == DONE)
+        write_column_texts(&columns);
     __real_free(columns.out);
     __real_free(columns.sizes);
     return outcome;
-}
-
-static Outcome call_count_lines(const Call *call, bool writes)
-{
-    size_t count = count_lines(call->texts[0]);
-    if (writes) {
-        write_number(DONE);
-        write_number(count);
-    }
-    return DONE;
 }
 
 /* The first three texts are sides. The last one has 5 bytes for each: a number and a kind. */
@@ -257,8 +282,6 @@ static Outcome call_function(int function, const Call *call, bool writes)
         return call_count_filled(call, writes);
     case 't':
         return call_columns(call, writes);
-    case 'n':
-        return call_count_lines(call, writes);
     case 's':
         return call_stays(call, writes);
     case 'i':
