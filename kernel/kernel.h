@@ -146,4 +146,29 @@ Outcome write_columns(Text lines, Columns *columns);
 
 size_t count_line_ends(Text text);
 
+/* --- stays.c -------------------------------------------------------------------------- */
+
+/* The change of a user that a line shows, in the order in which those of one sync apply. */
+typedef enum { EXITED, ENTERED, PRESENT } ChangeKind;
+
+typedef struct {
+    Text lines; /* one for each key, in the order of the keys */
+    uint32_t number; /* of the sync */
+    ChangeKind kind;
+    bool has_more;   /* the side has more lines after these */
+    size_t consumed; /* the number of bytes that were merged */
+} StaySide;
+
+typedef struct {
+    size_t count, size; /* the number of stays, and of the bytes of their lines */
+    uint32_t *entered, *exited; /* 1 more than the numbers of the syncs, or 0 */
+} Stays;
+
+/* Merge the lines of sides, which are in the order of the syncs and kinds, into stays, as far as
+ * all sides go. A line for each stay is written to `out`, which is large enough if it has room
+ * for all lines with their line ends. `stays` must be freed by the caller in any case. */
+Outcome merge_stays(StaySide *sides, size_t count, unsigned width, unsigned key,
+                    unsigned char *out, size_t out_size, Stays *stays);
+void free_stays(Stays *stays);
+
 #endif

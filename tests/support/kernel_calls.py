@@ -19,6 +19,7 @@ from amplitude_cohort_s3.format._header import read_header
 from amplitude_cohort_s3.format.cells import encode_text
 from amplitude_cohort_s3.format.csv_blocks import Block, split_record
 from amplitude_cohort_s3.format.reader import LineReader, RowReader
+from amplitude_cohort_s3.history.stays import RowMerge, stays_of
 
 MAX_CONFLICTS = 1000
 NO_CELL = 255
@@ -382,6 +383,106 @@ class IsFloatTextCall:
 
     def encoded_result(self):
         return _numbers(_DONE, self.expected())
+
+
+@frozen(kw_only=True)
+class StaysCall:
+    """Sides are tuples of lines, the number of the sync, the kind, and True if there are more."""
+
+    sides: tuple[tuple[bytes, int, int, bool], ...]
+    width: int
+    key: int
+    out_size: int | None = None
+
+    @property
+    def _out_size(self):
+        enough = sum(len(lines) + 1 for lines, *_ in self.sides)
+        return enough if self.out_size is None else self.out_size
+
+    def run(self, kernel):
+        out = bytearray(self._out_size)
+        numbers = array("I", [number for _, number, _, _ in self.sides])
+        kinds = bytes(kind + 4 * more for _, _, kind, more in self.sides)
+        texts = tuple(lines for lines, *_ in self.sides)
+        found = kernel.stays(texts, numbers.tobytes(), kinds, out, self.width, self.key)
+        if found is None:
+            return None
+        size, entered, exited, consumed = found
+        return bytes(out[:size]), [*array("I", entered)], [*array("I", exited)], consumed
+
+    def expected(self):
+        if any(text_fault(lines) for lines, *_ in self.sides):
+            return None
+        last_keys = [self._last_key(lines) for lines, _, _, more in self.sides if more]
+        if None in last_keys:
+            return None
+        cut = min(last_keys, default=None)
+        sides = [self._read(lines, cut) for lines, *_ in self.sides]
+        if None in sides or (cut is not None and not any(end for _, end in sides)):
+            return None
+        changes = [
+            (key, place, number, kind, line)
+            for place, ((_, number, kind, _), (rows, _)) in enumerate(
+                zip(self.sides, sides, strict=True)
+            )
+            for key, line in rows
+        ]
+        ordered = [(key, number, kind, (line,)) for key, _, number, kind, line in sorted(changes)]
+        stays = list(stays_of(ordered, RowMerge(())))
+        text = _ended(stay.row[0] for stay in stays)
+        if len(text) > self._out_size:
+            return None
+        entered, exited = (
+            [0 if number is None else number + 1 for number in numbers]
+            for numbers in ([stay.entered for stay in stays], [stay.exited for stay in stays])
+        )
+        return text, entered, exited, tuple(end for _, end in sides)
+
+    def _last_key(self, lines):
+        last = lines.removesuffix(b"\n").rsplit(b"\n", 1)[-1]
+        rows = keyed_lines(last, self.width, self.key)
+        return rows[0][0] if rows else None
+
+    def _read(self, lines, cut):
+        """Return the rows up to a key, and the place after them; None if they are refused."""
+        rows, end = [], 0
+        for line in lines.splitlines(keepends=True):
+            found = keyed_lines(line, self.width, self.key)
+            if not found or line == b"\n":
+                return None
+            ((key, text),) = found
+            if cut is not None and key > cut:
+                break
+            if key and rows and rows[-1][0] >= key:
+                return None
+            rows += [(key, text)] if key else []
+            end += len(line)
+        return rows, end
+
+    def encoded(self):
+        texts = [lines for lines, *_ in self.sides] + [None] * (3 - len(self.sides))
+        changes = [pack("<IB", number, kind + 4 * more) for _, number, kind, more in self.sides]
+        texts = (*texts, b"".join(changes))
+        return _encoded("s", self.width, self.key, 0, 0, self._out_size, texts)
+
+    def encoded_result(self):
+        expected = self.expected()
+        if expected is None:
+            return _number(_REFUSED)
+        text, entered, exited, consumed = expected
+        stays = [_numbers(*pair) for pair in zip(entered, exited, strict=True)]
+        return b"".join(
+            [_number(_DONE), _text(text), _number(len(stays)), *stays, _numbers(*consumed)]
+        )
+
+
+def text_fault(data: bytes) -> bool:
+    """Return True if no lines can have these bytes."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return True
+    return b"\r" in data or b"\0" in data
 
 
 def _ended(lines):

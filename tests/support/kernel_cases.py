@@ -9,6 +9,7 @@ from kernel_calls import (
     IsFloatTextCall,
     JoinCall,
     PartitionCall,
+    StaysCall,
     keyed_lines,
 )
 
@@ -67,7 +68,50 @@ def random_calls(random):
     yield CanonizeCall(rows=rows, width=width, places=places, out_size=size)
     yield CountFilledCall(lines=random.choice((lines, other)), width=width)
     yield _random_columns(random, lines, width)
+    yield _random_stays(random, width, key)
     yield IsFloatTextCall("".join(random.choice("0189+-.eE") for _ in range(4)).encode())
+
+
+def _random_stays(random, width, key):
+    """Return a call with sides that share keys; mostly in order, and mostly canonical."""
+    keys = sorted({cell for cell in PLAIN if random.random() < 0.7} | {b"%d" % n for n in range(9)})
+    changes = sorted((random.randrange(3), random.randrange(3)) for _ in range(random.randrange(4)))
+    sides, is_plain = [], random.random() < 0.8
+    for number, kind in changes:
+        chosen = [cell for cell in keys if random.random() < 0.5]
+        if random.random() < 0.05:
+            random.shuffle(chosen)
+        rows = []
+        for cell in chosen:
+            is_odd = not is_plain and random.random() < 0.1
+            cells = [_random_cell(random, is_plain=not is_odd) for _ in range(width)]
+            cells[key] = cell
+            rows.append(b",".join(cells))
+        text = b"\n".join(rows) + (b"\n" if rows and random.random() < 0.8 else b"")
+        sides.append((text, number, kind, bool(rows) and random.random() < 0.4))
+    size = random.choice((None, None, None, random.randrange(200)))
+    return StaysCall(sides=tuple(sides), width=width, key=key, out_size=size)
+
+
+def _stays():
+    """Yield calls of stays whose texts and buffers end where a missing check would go on."""
+    for lines in (b"", b"\n", b"1", b"1,a", b"1,a\n", b"1,a\n\n", b",a\n", b"1,a\n1,b", b"2,a\n1,b"):
+        for kind in range(3):
+            for more in (False, True):
+                side = (lines, 7, kind, more)
+                for sides in ((side,), (side, (b"1,x\n3,y\n", 8, 0, False))):
+                    for size in (None, 0, 3, 4, 5):
+                        yield StaysCall(sides=sides, width=2, key=0, out_size=size)
+                    yield StaysCall(sides=sides, width=2, key=1)
+    yield StaysCall(sides=(), width=2, key=0)
+    rows = b"".join(b"%d,\n" % n for n in range(1000, 1900))
+    for count in (1, 2, 3):
+        for first in range(3):
+            sides = tuple((rows[n * 60 :], n, (first + n) % 3, n == 1) for n in range(count))
+            yield StaysCall(sides=sides, width=2, key=0)
+            yield StaysCall(sides=sides, width=2, key=0, out_size=len(rows) - 1)
+    yield StaysCall(sides=tuple((b"1,%d" % n, n, 1, False) for n in range(3)), width=2, key=0)
+    yield StaysCall(sides=tuple((b"%d,a" % n, n, 1, False) for n in (3, 2, 1)), width=2, key=0)
 
 
 def _random_join(random, lines, other, width, key):
@@ -115,6 +159,7 @@ def edge_calls():
             yield from _at_the_end(data)
     for text in (b"", b"7", b"7.", b".", b".5", b"+", b"+7", b"7e", b"7e+", b"7e+1", b"7.0", b"e1"):
         yield IsFloatTextCall(text)
+    yield from _stays()
     yield from _large_counts()
     yield from _columns()
     yield from _ranges()

@@ -125,3 +125,31 @@ def columns(
 
 def count_line_ends(text: Buffer, /) -> int:
     """Return the number of LF in any bytes."""
+
+def stays(
+    sides: tuple[Buffer, ...],
+    numbers: bytes,
+    kinds: bytes,
+    out: Buffer,
+    width: int,
+    key: int,
+    /,
+) -> tuple[int, bytes, bytes, tuple[int, ...]] | None:
+    """Merge the lines of sides into stays, as far as all sides go.
+
+    Args:
+        sides: The lines of each side, with one line for each key, in the order of the keys; the
+            sides in the order of the syncs and kinds.
+        numbers: The number of the sync of each side, as an array of the type ``I``.
+        kinds: For each side 0 if the users of its lines exited, 1 if they entered, 2 if they were
+            present; and 4 more if the side has more lines than these.
+        out: A writable buffer for a line for each stay. None is returned if it is too small; all
+            lines with their line ends are never too much for it.
+        width: The number of cells of a row.
+        key: The position of the key.
+
+    Returns:
+        The number of bytes that were written; for each stay 1 more than the number of the sync at
+        which the user entered, and the same for the exit, or 0, as arrays of the type ``I``; and
+        for each side the number of bytes that were merged.
+    """

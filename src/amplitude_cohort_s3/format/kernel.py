@@ -10,7 +10,7 @@ They must be called only if the kernel is in use.
 
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
@@ -253,3 +253,50 @@ def column_texts(
 def count_line_ends(text: Buffer) -> int:
     """Return the number of LF in any bytes."""
     return _kernel.count_line_ends(text)
+
+
+@frozen
+class MergedStays:
+    """Stays in the order of the key.
+
+    Attributes:
+        lines: The line of each stay.
+        entered: The number of the sync at which the user entered plus 1, or 0.
+        exited: The number of the sync at which the user exited plus 1, or 0.
+        consumed: The number of bytes of each side that were merged.
+    """
+
+    lines: bytes
+    entered: "array[int]"
+    exited: "array[int]"
+    consumed: tuple[int, ...]
+
+
+def merge_stays(
+    sides: Sequence[Buffer],
+    has_more: Sequence[bool],
+    changes: Sequence[tuple[int, int]],
+    *,
+    columns: int,
+    key: int,
+) -> MergedStays | None:
+    """Merge the lines of sides into stays, as far as all of them go, or return None.
+
+    Args:
+        sides: The lines of each side, with one line for each key, in order.
+        has_more: True for each side that has more lines than these.
+        changes: For each side, the number of its sync, and the kind of change of its rows: 0
+            if users exited, 1 if they entered, 2 if they were present.
+        columns: The number of cells of a row.
+        key: The position of the key.
+    """
+    numbers = array("I", [number for number, _ in changes])
+    kinds = bytes(kind | more << 2 for (_, kind), more in zip(changes, has_more, strict=True))
+    # Each line is written once at most, and the last one of a side may lack its line end.
+    out = bytearray(sum(memoryview(side).nbytes + 1 for side in sides))
+    found = _kernel.stays(tuple(sides), numbers.tobytes(), kinds, out, columns, key)
+    if found is None:
+        return None
+    size, entered, exited, consumed = found
+    lines = bytes(memoryview(out)[:size])
+    return MergedStays(lines, array("I", entered), array("I", exited), consumed)

@@ -16,11 +16,11 @@ from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
 from ._event_batches import cells_schema, event_batches, file_batches
+from ._intervals import Intervals
 from ._plot import plot_history
 from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
-from .replay import Replay
 from .stays import Stay
 from .sync_files import CHANGES
 from .tables import TableRow, ValueTable, row_batches
@@ -31,7 +31,7 @@ MAX_ROWS = 10
 
 
 @frozen(kw_only=True)
-class CohortHistory(Replay, Sequence[BucketSync]):
+class CohortHistory(Intervals, Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are
@@ -159,10 +159,11 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         """
         return ValueTable(
             kind=Stay,
-            values=self._named_stays,
+            values=self._stays,
             value_columns={"entered": "timestamp", "exited": "timestamp"},
             row_columns=partial(getattr, self, "columns"),
             row=_stay_row,
+            batches=self._stay_batches,
         )
 
     def member_history(self, key: str) -> list[Stay]:

@@ -227,6 +227,38 @@ static Outcome call_columns(const Call *call, bool writes)
     return outcome;
 }
 
+/* The first three texts are sides. The last one has 5 bytes for each: a number and a kind. */
+static Outcome call_stays(const Call *call, bool writes)
+{
+    StaySide sides[3];
+    size_t count = call->texts[3].size / 5;
+    for (size_t i = 0; i < count; i++) {
+        const unsigned char *change = call->texts[3].data + 5 * i;
+        uint32_t number = change[0] | (uint32_t)change[1] << 8 | (uint32_t)change[2] << 16
+                          | (uint32_t)change[3] << 24;
+        sides[i] = (StaySide){call->texts[i], number, (ChangeKind)(change[4] & 3), change[4] > 3, 0};
+    }
+    unsigned char *out = make_out(call->out_size);
+    Stays stays;
+    Outcome outcome = merge_stays(sides, count, call->width, call->key, out, call->out_size,
+                                  &stays);
+    if (writes)
+        write_number(outcome);
+    if (writes && outcome == DONE) {
+        write_text((Text){out, stays.size});
+        write_number(stays.count);
+        for (size_t i = 0; i < stays.count; i++) {
+            write_number(stays.entered[i]);
+            write_number(stays.exited[i]);
+        }
+        for (size_t i = 0; i < count; i++)
+            write_number(sides[i].consumed);
+    }
+    free_stays(&stays);
+    __real_free(out);
+    return outcome;
+}
+
 static Outcome call_is_float_text(const Call *call, bool writes)
 {
     bool found = is_float_text(call->texts[0]);
@@ -250,6 +282,8 @@ static Outcome call_function(int function, const Call *call, bool writes)
         return call_count_filled(call, writes);
     case 't':
         return call_columns(call, writes);
+    case 's':
+        return call_stays(call, writes);
     case 'i':
         return call_is_float_text(call, writes);
     default:
