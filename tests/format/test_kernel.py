@@ -27,6 +27,7 @@ from kernel_build import (
 )
 from kernel_calls import (
     CanonizeCall,
+    ColumnsCall,
     CountFilledCall,
     CountLineEndsCall,
     JoinCall,
@@ -82,6 +83,12 @@ def test_any_bytes_have_the_expected_result_or_none(kernel, data, lines, other, 
         CanonizeCall(rows=lines, width=width, out_size=data.draw(st.integers(0, 200))),
         CountFilledCall(lines=lines, width=width),
         CountLineEndsCall(lines),
+        ColumnsCall(
+            lines=lines,
+            width=width,
+            stride=data.draw(st.integers(1, 30)),
+            as_views=data.draw(st.booleans()),
+        ),
     ]
     for call in calls:
         assert call.run(kernel) == call.expected(), call
@@ -96,6 +103,8 @@ def test_each_result_at_the_edge_of_a_buffer(kernel, record_property):
 
 def is_possible(call):
     """Return whether the module allows the arguments of a call."""
+    if isinstance(call, ColumnsCall):
+        return call.stride > 0
     is_partition = isinstance(call, PartitionCall)
     return not is_partition or (call.out_size is None and len(call.heads) < (1 << 16) - 1)
 
@@ -126,6 +135,10 @@ OUT = bytearray(10)
         ("canonize", (OUT, OUT, 2, None)),
         ("count_filled", (b"", 1)),
         ("count_filled", (b"", 1 << 30)),
+        ("columns", (b"", OUT, 1, 1, False)),
+        ("columns", (b"", OUT, 2, 0, False)),
+        ("columns", (b"", OUT, 2, -1, True)),
+        ("columns", (OUT, OUT, 2, 1, True)),
     ],
 )
 def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
@@ -142,6 +155,8 @@ def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
         ("partition", (memoryview(b"1,a")[::2], OUT, 2, 0, b"", b"")),
         ("canonize", (b"", bytes(9), 2, None)),
         ("count_filled", (None, 2)),
+        ("columns", (b"", bytes(9), 2, 1, False)),
+        ("columns", ("", OUT, 2, 1, True)),
     ],
 )
 def test_only_buffers_of_consecutive_bytes_are_read_and_written(kernel, function, arguments):
@@ -172,7 +187,7 @@ def test_equal_files_are_one_object(kernel):
 
 
 @pytest.mark.parametrize(
-    "function", ["partition", "join", "canonize", "count_filled", "count_line_ends"]
+    "function", ["partition", "join", "canonize", "count_filled", "count_line_ends", "columns"]
 )
 def test_other_threads_run_during_a_call(kernel, function):
     rows = b"".join(b"%d,a,b\n" % n for n in range(20_000))
@@ -182,6 +197,7 @@ def test_other_threads_run_during_a_call(kernel, function):
         "canonize": lambda: kernel.canonize(rows, bytearray(2 * len(rows)), 3, None),
         "count_filled": lambda: kernel.count_filled(rows, 3),
         "count_line_ends": lambda: kernel.count_line_ends(rows),
+        "columns": lambda: kernel.columns(rows, bytearray(4 * len(rows)), 3, 20_001, 0),
     }
     other_thread_ran = threading.Event()
     interval = sys.getswitchinterval()
@@ -232,6 +248,7 @@ def test_a_failing_allocation_of_python_is_a_memory_error(kernel):
         lambda: kernel.join(rows, b"1,a,x\n3,c,\n3,d,\n", 3, 0, None, None, 0, 2, 9),
         lambda: kernel.canonize(rows, OUT_100, 3, None),
         lambda: kernel.count_filled(rows, 3),
+        lambda: kernel.columns(rows, OUT_100, 3, 4, 0),
     ]
     failures = 0
     for call in calls:

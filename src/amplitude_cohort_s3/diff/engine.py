@@ -90,7 +90,7 @@ class PartitionEngine:
 
     workers: int | None = None
     range_bytes: int = 512 << 10
-    batch_bytes: int = 4 << 20
+    batch_bytes: int = 3 << 20
 
     def __attrs_post_init__(self) -> None:
         sizes = {
