@@ -26,7 +26,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ..format.kernel import PartitionedLines
+from ..format.kernel import PartitionedLines, kernel_state, read_spans
 from ..format.reader import Lines, cells_at
 from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
@@ -88,13 +88,17 @@ class FileSpans:
         for i in range(0, len(self.spans), 2):
             yield FileSpans(self.path, self.spans[i : i + 2])
 
-    def read(self) -> Iterator[bytes]:
-        """Yield the bytes of each span."""
-        spans = iter(self.spans)
+    def text(self) -> bytes:
+        """Return the records of all spans, separated by line ends."""
         with self.path.open("rb", buffering=0) as file:
+            found = read_spans(file, self.spans) if kernel_state() == "in use" else None
+            if found is not None:
+                return found
+            texts, spans = list[bytes](), iter(self.spans)
             for offset, length in zip(spans, spans, strict=True):
                 file.seek(offset)
-                yield file.read(length)
+                texts.append(file.read(length))
+        return b"\n".join(texts)
 
 
 @frozen
@@ -154,7 +158,7 @@ class RangeRows:
 
 
 def _read(files: Iterable[FileSpans]) -> bytes:
-    return b"\n".join([text for spans in files for text in spans.read()])
+    return b"\n".join([spans.text() for spans in files])
 
 
 @frozen

@@ -72,4 +72,3 @@ class Copies:
             data = self._file.read(min(_READ_BYTES, end - begin))
             begin += len(data)
             yield data
-
