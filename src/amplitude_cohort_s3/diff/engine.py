@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -47,7 +48,7 @@ from ._partition import (
 )
 from ._spill import RangeIndex, append
 from .progress import Progress
-from .protocol import DiffFile, DiffReport, Duplicates
+from .protocol import DiffFile, DiffReport, Duplicates, Grown
 
 _ASSUMED_BYTES = 512 << 20
 """The assumed size of a source of unknown size. A larger source has ranges that are too
@@ -112,6 +113,7 @@ class PartitionEngine:
         duplicates: Duplicates,
         folder: Path,
         progress: Progress | None,
+        grown: Grown = lambda *_: None,
     ) -> DiffReport:
         """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`."""
         scratch = folder / "scratch"
@@ -140,7 +142,7 @@ class PartitionEngine:
         if index.skipped and schema.key == "amplitude_id":
             lines = first_without_key(source.reopen(), schema)
             raise EmptyKeyError(schema.key, index.skipped, lines, current.unit, current.file)
-        output = _Output(folder, schema, existing)
+        output = _Output(folder, schema, existing, grown)
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
             with closing(limits.run(_joins(existing, schema, scratch, limits), jobs)) as results:
@@ -273,8 +275,9 @@ def _check_keys(
 class _OutputFile:
     """One of the three files while it is written."""
 
-    def __init__(self, path: Path, header: bytes) -> None:
+    def __init__(self, path: Path, header: bytes, grown: Grown, diff_type: DiffType) -> None:
         self.path = path
+        self._grown = partial(grown, diff_type, path)
         self.content = Hashed()
         self.rows = 0
         self.add(RangeOutput(0, header))
@@ -286,13 +289,17 @@ class _OutputFile:
         if not is_hashed:
             self.content.update(data)
         self.rows += output.rows
+        self._grown(self.content.size)
 
 
 class _Output:
     """The three files while they are written, range by range, and the counts."""
 
-    def __init__(self, folder: Path, schema: RowSchema, existing: ExistingMeaning) -> None:
-        self._files = {t: _OutputFile(folder / f"{t}.csv", schema.header_line) for t in DiffType}
+    def __init__(
+        self, folder: Path, schema: RowSchema, existing: ExistingMeaning, grown: Grown
+    ) -> None:
+        header = schema.header_line
+        self._files = {t: _OutputFile(folder / f"{t}.csv", header, grown, t) for t in DiffType}
         self._files[DiffType.ENTERING].content = self._files[DiffType.EXISTING].content
         # If ``existing`` has just the members, its digest is that of the members.
         self._members = self._files[DiffType.EXISTING].content

@@ -3,7 +3,7 @@
 ``engine`` has the default engine; ``testing.DiffEngineContract`` tests the protocol.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
@@ -23,6 +23,10 @@ from .progress import Progress
 Duplicates = Literal["refuse", "keep_smallest"]
 """The treatment of different rows with one key: raise ``DuplicateKeyError``, or keep the row
 with the smaller bytes. (Not the first row: the result must not depend on the order.)"""
+
+Grown = Callable[[DiffType, Path, int], None]
+"""A function that is called while one of the three files is written, with its path, and the
+number of bytes that it has by now and that will not change."""
 
 
 @frozen(kw_only=True)

@@ -6,8 +6,10 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 
+from .._bytes import read_chunks
 from ..errors import (
     InvalidKeyError,
     ObjectExistsError,
@@ -30,6 +32,7 @@ from ._local_files import (
 from ._local_names import encode_segment
 from ._local_root import Root, root_path
 from ._local_staging import STAGING_FOLDER, TRIES, StagingArea
+from ._local_work import WorkArea, WorkFolder
 from .keys import check_key
 from .protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
 
@@ -66,6 +69,7 @@ class LocalStorage(ComposeByReading):
         self._root = Root(self.root)
         self._folders = FlushedFolders(self.root, self._root.check)
         self._staging = StagingArea(self.root, self._folders)
+        self._work = WorkArea(self.root, self._folders)
 
     def __repr__(self) -> str:
         return f"LocalStorage({str(self.root)!r})"
@@ -130,14 +134,34 @@ class LocalStorage(ComposeByReading):
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
-        # Fail now if the key can't become a file: after the record it would be too late.
-        path = self._path(key)
-        with translated(path, key):
-            self._make_folder(path.parent)
-            is_symlink(path)
+        path = self._usable_path(key)
         temporary, content = self._staging.write(key, path, chunks, private=True)
         handle = {"file": temporary.name}
         return StagedObject(key=key, size=content.size, sha256=content.sha256, handle=handle)
+
+    def work_folder(self, key: str, /) -> WorkFolder:
+        self._path(key)
+        return self._work.open(key)
+
+    def stage_file(
+        self,
+        key: str,
+        path: str | os.PathLike[str],
+        /,
+        *,
+        sha256: str,
+        content_type: str = "text/csv",
+    ) -> StagedObject:
+        source = Path(path)
+        target = self._usable_path(key)
+        # A file made elsewhere may have another group, access list or label.
+        if self._work.contains(source):
+            taken = self._staging.take_over(key, target, source)
+            if taken is not None:
+                temporary, size = taken
+                handle = {"file": temporary.name}
+                return StagedObject(key=key, size=size, sha256=sha256, handle=handle)
+        return self.stage(key, read_chunks(source.open("rb")), content_type=content_type)
 
     @property
     def expires_staged(self) -> bool:
@@ -145,7 +169,7 @@ class LocalStorage(ComposeByReading):
 
     def list_staged(self, prefix: str = "", /) -> Iterator[StagedInfo]:
         self._root.check()
-        return self._staging.list_staged(prefix)
+        return chain(self._staging.list_staged(prefix), self._work.list_staged(prefix))
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
         # Look at the staged file first. A publisher removes it after making the link, so the
@@ -177,6 +201,9 @@ class LocalStorage(ComposeByReading):
         return _info(staged.key, path, path.lstat())
 
     def discard(self, staged: StagedObject, /) -> None:
+        if "folder" in staged.handle:
+            self._work.discard(staged)
+            return
         temporary = self._staging.path_of(staged)
         with translated(temporary, staged.key, source=temporary):
             temporary.unlink(missing_ok=True)
@@ -217,6 +244,17 @@ class LocalStorage(ComposeByReading):
             with translated(path, key):
                 if is_symlink(path):
                     raise InvalidKeyError(key, "it leads through a symbolic link")
+        return path
+
+    def _usable_path(self, key: str) -> Path:
+        """Return the path of a key. Raise now if it can't become a file.
+
+        After the record is written, it would be too late.
+        """
+        path = self._path(key)
+        with translated(path, key):
+            self._make_folder(path.parent)
+            is_symlink(path)
         return path
 
     def _has_bytes(self, key: str, data: bytes) -> bool:
