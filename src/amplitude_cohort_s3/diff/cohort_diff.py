@@ -185,12 +185,10 @@ def compute_diff(
     open_folder: Callable[[ExitStack], Path],
     grown: Grown | None = None,
 ) -> CohortDiff:
-    """Compute the diff in a folder that the caller chooses: see :func:`diff_members`.
+    """Compute the diff in a folder of the caller's choice: see :func:`diff_members`.
 
-    Args:
-        open_folder: A function that makes the folder, and adds its removal to the exit stack,
-            which is closed with the diff.
-        grown: A function that is called while the files grow, if the engine supports that.
+    ``open_folder`` makes the folder, and adds its removal to an exit stack, which is closed with
+    the diff. ``grown`` is called while the files grow, if the engine supports that.
     """
     check_kind("schema", schema, RowSchema, "pass a RowSchema, such as sync.schema")
     check_kind("existing", existing, ExistingMeaning, "pass one, such as ExistingMeaning.MEMBERS")

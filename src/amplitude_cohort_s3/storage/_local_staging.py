@@ -86,9 +86,7 @@ class StagingArea:
         check_not_linked(folder)
         longest = MAX_KEY_BYTES + len("/") + _NAME_LENGTH
         # No key begins with the name of the staging folder: that is where work folders are.
-        found = walk(
-            folder, folder_key, prefix, b"", hidden=STAGING_FOLDER, max_bytes=longest
-        )
+        found = walk(folder, folder_key, prefix, b"", hidden=STAGING_FOLDER, max_bytes=longest)
         for staged_key, path in found:
             key, _, name = staged_key.rpartition("/")
             if key.startswith(prefix) and _STAGED_NAME.fullmatch(name):

@@ -29,7 +29,8 @@ from ..storage.protocol import Storage
 from .commit import SyncResult
 from .commit_protocol import finish, predict
 from .head import read_state
-from .prepare import begin_at
+from .prepare import prepare_start
+from .start import begin_at
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
 """The members, as ``sync_cohort`` takes them; or a function that returns them, which is called
@@ -235,8 +236,17 @@ def run_due(
         source = _resolved_members(members)  # It may take long, so the sync begins after it.
         begun = to_utc(present(), "now")
         start = begin_at(sync, location, synced_at=None, max_exits=None, now=begun, dry_run=False)
-        with start.diff(source, work_dir=work_dir, progress=progress) as diff:
-            result = start.commit(start.plan(diff), diff)
+        preparing = prepare_start(
+            start,
+            source,
+            duplicates="refuse",
+            engine=None,
+            work_dir=work_dir,
+            progress=progress,
+            commits=True,
+        )
+        with preparing as prepared:
+            result = prepared.commit()
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
         return JobResult(sync=sync, outcome=done, result=result)
 

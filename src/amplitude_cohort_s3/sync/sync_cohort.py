@@ -12,7 +12,8 @@ from ..sources.protocol import MemberSource
 from ..storage.protocol import Storage
 from .commit import SyncResult
 from .plan import SyncPlan
-from .prepare import prepare_sync
+from .prepare import prepare_start
+from .start import begin_sync
 
 
 @overload
@@ -108,18 +109,22 @@ def sync_cohort(
     >>> result.record.members
     2
     """
-    with prepare_sync(
+    start = begin_sync(
         sync,
-        members,
         storage,
         synced_at=synced_at,
         max_exits=max_exits,
+        log=log,
+        dry_run=dry_run,
+        clock=clock,
+    )
+    with prepare_start(
+        start,
+        members,
         duplicates=duplicates,
         engine=engine,
         work_dir=work_dir,
-        log=log,
         progress=progress,
-        dry_run=dry_run,
-        clock=clock,
+        commits=not dry_run,
     ) as prepared:
         return prepared.plan if dry_run else prepared.commit()
