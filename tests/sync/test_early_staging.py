@@ -43,6 +43,8 @@ class Watched(MemoryStorage):
     Attributes:
         begun: The kind of each file whose staging has begun.
         received: The number of bytes that have been read of each.
+        gate: An event before which no byte is read, or None.
+        refuse: The exception that ends the staging of a file, or None.
         broken: The exception that ends the reading of a visible file midway, or None.
     """
 
@@ -52,6 +54,7 @@ class Watched(MemoryStorage):
         self.received = {}
         self.broken = None
         self.refuse = None
+        self.gate = None
 
     def stage(self, key, chunks, /, *, content_type="text/csv"):
         kind = key.removesuffix(".gz").removesuffix(".csv").rpartition("_")[2]
@@ -59,6 +62,8 @@ class Watched(MemoryStorage):
         self.received[kind] = 0
 
         def counted():
+            if self.gate is not None:
+                self.gate.wait()
             for chunk in chunks:
                 self.received[kind] += len(chunk)
                 yield chunk
@@ -218,11 +223,13 @@ def prepared_early(storage):
 
 
 def test_a_file_that_is_changed_while_it_is_staged_is_not_published(storage):
+    storage.gate = threading.Event()
     with prepared_early(storage) as prepared:
-        # The last bytes are read when the sync is committed.
+        assert storage.begun == ["existing"]
         with prepared.diff.existing.path.open("r+b") as file:
             file.seek(-3, os.SEEK_END)
             file.write(b"X")
+        storage.gate.set()
         with pytest.raises(UnusableDiffError, match="'existing' was changed"):
             prepared.commit()
     assert len(data_files(storage)) == 3

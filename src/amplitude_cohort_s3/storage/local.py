@@ -161,7 +161,7 @@ class LocalStorage(ComposeByReading):
                 temporary, size = taken
                 handle = {"file": temporary.name}
                 return StagedObject(key=key, size=size, sha256=sha256, handle=handle)
-        return self.stage(key, read_chunks(source.open("rb")), content_type=content_type)
+        return self.stage(key, _chunks_of(source), content_type=content_type)
 
     @property
     def expires_staged(self) -> bool:
@@ -293,6 +293,11 @@ class LocalStorage(ComposeByReading):
         except FileNotFoundError:
             raise no_such_names() from None
         self._root.check()
+
+
+def _chunks_of(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file, which is opened when the first are needed."""
+    yield from read_chunks(path.open("rb"))
 
 
 def _info(key: str, path: Path, status: os.stat_result) -> ObjectInfo:
