@@ -26,7 +26,7 @@ from ..storage.protocol import StagedObject, Storage
 EARLY_BYTES = 8 << 20
 """The size from which a file is staged while it grows: that of a part of an upload to S3."""
 
-_FLUSHED_BYTES = 32 << 20
+_FLUSHED_BYTES = 8 << 20
 """The growth after which the new bytes of a file are written to the disk."""
 
 
