@@ -43,12 +43,12 @@ class DiffFile(FileContent):
         """Open a stream of the bytes, which the caller closes.
 
         Raises:
-            UnusableDiffError: The diff is closed.
+            UnusableDiffError: The diff is closed, or its files are gone.
         """
         try:
             return self.path.open("rb")
         except FileNotFoundError:
-            rule = f"it is closed, and its file {self.path.stem!r} is removed"
+            rule = f"it is closed, or clean_up removed its file {self.path.stem!r}"
             hint = "Read the files, and call commit, inside the with block"
             raise UnusableDiffError(rule, hint) from None
 
@@ -56,7 +56,7 @@ class DiffFile(FileContent):
         """Yield the bytes in chunks of a MiB.
 
         Raises:
-            UnusableDiffError: The diff is closed.
+            UnusableDiffError: The diff is closed, or its files are gone.
         """
         yield from read_chunks(self.open())
 

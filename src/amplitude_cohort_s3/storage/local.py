@@ -32,7 +32,7 @@ from ._local_files import (
 from ._local_names import encode_segment
 from ._local_root import Root, root_path
 from ._local_staging import STAGING_FOLDER, TRIES, StagingArea
-from ._local_work import WorkArea, WorkFolder
+from ._local_work import WorkArea
 from .keys import check_key
 from .protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
 
@@ -45,6 +45,8 @@ class LocalStorage(ComposeByReading):
     system creates a link atomically and never overwrites a file with it. Finally the
     folder is flushed, so that a power cut can't undo the link. The file system must
     support hard links.
+
+    A file that was made in a folder of ``work_folder`` is not copied when it is staged.
 
     Only the account that writes can read a staged file. A published file has the permissions
     of the umask.
@@ -139,7 +141,7 @@ class LocalStorage(ComposeByReading):
         handle = {"file": temporary.name}
         return StagedObject(key=key, size=content.size, sha256=content.sha256, handle=handle)
 
-    def work_folder(self, key: str, /) -> WorkFolder:
+    def work_folder(self, key: str, /) -> contextlib.AbstractContextManager[Path]:
         self._path(key)
         return self._work.open(key)
 

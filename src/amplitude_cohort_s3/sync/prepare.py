@@ -1,4 +1,8 @@
-"""Preparing a sync: everything that happens before the first write."""
+"""Preparing a sync: everything that happens before the decision.
+
+Temporary files aside, nothing is written, unless the caller will commit: then the staging of large
+files begins, which is revoked if the plan is refused.
+"""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager

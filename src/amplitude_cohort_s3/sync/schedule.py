@@ -191,7 +191,8 @@ def run_due(
             read again for each sync.
         dry_run: True to report only what is due, and write nothing.
         log: The storage of the log, if it is not ``storage``.
-        work_dir: The folder for temporary files. Default: the system's.
+        work_dir: The folder for temporary files. Default: a hidden folder of the storage if it
+            can take over files, otherwise the system's.
         progress: A callback for the number of rows read so far, from 0 for each sync.
 
     Raises:
