@@ -115,7 +115,10 @@ class PartitionEngine:
         progress: Progress | None,
         grown: Grown = lambda *_: None,
     ) -> DiffReport:
-        """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`."""
+        """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`.
+
+        ``grown`` is called whenever one of them has grown.
+        """
         scratch = folder / "scratch"
         with as_disk_full_error(folder):
             scratch.mkdir()
