@@ -3,7 +3,15 @@
 from .cohort_diff import CohortDiff, diff_members
 from .engine import PartitionEngine
 from .progress import Progress
-from .protocol import DiffEngine, DiffFile, DiffReport, DiffSummary, Duplicates, Grown, StageableDiff
+from .protocol import (
+    DiffEngine,
+    DiffFile,
+    DiffReport,
+    DiffSummary,
+    Duplicates,
+    Grown,
+    StageableDiff,
+)
 
 __all__ = [
     "CohortDiff",

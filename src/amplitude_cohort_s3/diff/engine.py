@@ -10,24 +10,20 @@
 5. The counts and digests are reported.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from .._arguments import kind_faults
-from .._bytes import Hashed, read_chunks
+from .._bytes import read_chunks
 from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError, InvalidCellError
 from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
-from ..format.filename import DiffType
-from ..format.filled import add_counts
 from ..format.kernel import kernel_state
 from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
@@ -35,8 +31,9 @@ from ..sources.protocol import CsvSource
 from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_float_ids, first_without_key
-from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
+from ._join import Job, RangeJoin, RangeResult
 from ._native import LineShape, NativeJoin
+from ._output import Output
 from ._partition import (
     Limits,
     choose_boundaries,
@@ -47,8 +44,9 @@ from ._partition import (
     partition,
 )
 from ._spill import RangeIndex, append
+from ._threads import usable_processors
 from .progress import Progress
-from .protocol import DiffFile, DiffReport, Duplicates, Grown
+from .protocol import DiffReport, Duplicates, Grown
 
 _ASSUMED_BYTES = 512 << 20
 """The assumed size of a source of unknown size. A larger source has ranges that are too
@@ -58,10 +56,10 @@ _ASSUMED_ROW_BYTES = 64
 """The assumed size of a row of a source of which only the number of rows is known."""
 
 _MOST_THREADS = 4
-"""The default limit of threads: with more, this thread, which reads and writes, is the slowest."""
+"""The default limit of threads: with more of them, the thread that reads is the slowest."""
 
-_MAX_CONFLICTS = 10_000
-"""The largest number of keys with different rows whose lines are looked for."""
+_KEPT_BYTES = 8 << 20
+"""The largest block of memory that is not returned to the system as soon as it is freed."""
 
 
 @frozen(kw_only=True)
@@ -75,13 +73,12 @@ class PartitionEngine:
 
     Attributes:
         workers: The number of threads that share the work, if the native kernel is in use:
-            see ``kernel_state``. Without it, the number of processes, of which more than 1
-            pay off from a few million rows on. The result is the same. Default: with the
-            kernel, the number of processors, but at most 4; without it, 1.
+            see ``kernel_state``. Default: the number of processors that the process may use,
+            but at most 4. Without the kernel, one thread does all the work, whatever the
+            number is, because threads would not run Python code at the same time.
         range_bytes: The approximate size of the current rows that are joined at a time.
-            Each worker takes about 20 times as much memory.
-        batch_bytes: The largest size of rows that are read before they are written to
-            their ranges; the workers share it.
+            Each thread takes about 20 times as much memory.
+        batch_bytes: The largest size of rows that a thread writes to their ranges at a time.
 
     >>> PartitionEngine(workers=2).workers
     2
@@ -119,6 +116,7 @@ class PartitionEngine:
 
         ``grown`` is called whenever one of them has grown.
         """
+        _keep_freed_memory()
         scratch = folder / "scratch"
         with as_disk_full_error(folder):
             scratch.mkdir()
@@ -145,12 +143,14 @@ class PartitionEngine:
         if index.skipped and schema.key == "amplitude_id":
             lines = first_without_key(source.reopen(), schema)
             raise EmptyKeyError(schema.key, index.skipped, lines, current.unit, current.file)
-        output = _Output(folder, schema, existing, grown)
+        output = Output(folder, schema, existing, grown)
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
-            with closing(limits.run(_joins(existing, schema, scratch, limits), jobs)) as results:
-                for result in results:
-                    output.add(result)
+            results = limits.run(_joins(existing, schema, limits), jobs)
+            # The files are written and hashed in another thread, while this one reads.
+            with closing(results), closing(limits.run([output.add], results)) as written:
+                for _ in written:
+                    pass
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
@@ -163,13 +163,11 @@ class PartitionEngine:
         native = None
         if kernel_state() == "in use":
             native = LineShape(len(schema.columns), schema.key_index)
-        workers = self.workers
-        if workers is None:
-            workers = 1 if native is None else min(_MOST_THREADS, os.cpu_count() or 1)
+        workers = self.workers or min(_MOST_THREADS, usable_processors())
         limits = Limits(
-            workers=workers,
+            workers=1 if native is None else workers,
             range_bytes=self.range_bytes,
-            batch_bytes=-(-self.batch_bytes // workers),
+            batch_bytes=self.batch_bytes,
             native=native,
         )
         sample = next(in_batches(blocks, limits.batch_bytes), list[Block]())
@@ -210,16 +208,22 @@ def _jobs(
     return jobs_with_partitioned_previous(ranges, limits)
 
 
+def _keep_freed_memory() -> None:
+    """Have the C library keep freed memory for the next allocation.
+
+    The diff allocates and frees many blocks of about a MiB. By default, glibc returns each of
+    them to the system, which then has to clear new pages: a fifth of the whole CPU time. Its
+    limits grow when a larger block is freed. This one is never written, so it costs nothing.
+    """
+    bytes(_KEPT_BYTES)
+
+
 def _joins(
-    existing: ExistingMeaning, schema: RowSchema, scratch: Path, limits: Limits
+    existing: ExistingMeaning, schema: RowSchema, limits: Limits
 ) -> Sequence[Callable[[Job], RangeResult]]:
     """Return the join of each worker."""
     join = RangeJoin(existing, len(schema.columns), schema.key_index)
-    if limits.native is not None:
-        return [NativeJoin(join)] * limits.workers
-    if limits.workers == 1:
-        return [join]
-    return [RangeJoinToFile(join, scratch / f"joined.{n}") for n in range(limits.workers)]
+    return [join if limits.native is None else NativeJoin(join)] * limits.workers
 
 
 def _ignored_columns(
@@ -257,7 +261,7 @@ class _RereadableSource:
 
 
 def _check_keys(
-    output: "_Output", source: _RereadableSource, schema: RowSchema, duplicates: Duplicates
+    output: Output, source: _RereadableSource, schema: RowSchema, duplicates: Duplicates
 ) -> None:
     """Raise if ids of the current rows were once floats, or if different rows have one key.
 
@@ -273,85 +277,3 @@ def _check_keys(
         again = source.reopen()
         lines = first_conflicts(again, schema, {*output.conflicting_keys})
         raise DuplicateKeyError(schema.key, output.conflicts, lines, again.unit, again.file)
-
-
-class _OutputFile:
-    """One of the three files while it is written."""
-
-    def __init__(self, path: Path, header: bytes, grown: Grown, diff_type: DiffType) -> None:
-        self.path = path
-        self._grown = partial(grown, diff_type, path)
-        self.content = Hashed()
-        self.rows = 0
-        self.add(RangeOutput(0, header))
-
-    def add(self, output: RangeOutput, *, is_hashed: bool = False) -> None:
-        """Append the rows of a range; ``is_hashed`` if ``content`` covers them already."""
-        data = output.read()
-        append(self.path, data)
-        if not is_hashed:
-            self.content.update(data)
-        self.rows += output.rows
-        self._grown(self.content.size)
-
-
-class _Output:
-    """The three files while they are written, range by range, and the counts."""
-
-    def __init__(
-        self, folder: Path, schema: RowSchema, existing: ExistingMeaning, grown: Grown
-    ) -> None:
-        header = schema.header_line
-        self._files = {t: _OutputFile(folder / f"{t}.csv", header, grown, t) for t in DiffType}
-        self._files[DiffType.ENTERING].content = self._files[DiffType.EXISTING].content
-        # If ``existing`` has just the members, its digest is that of the members.
-        self._members = self._files[DiffType.EXISTING].content
-        if not existing.contains_entering:
-            self._members = Hashed()
-            self._members.update(schema.header_line)
-        self._before = self._now = self._collapsed = self.conflicts = 0
-        self.conflicting_keys = list[str]()
-        self.has_float_ids = False
-        self._properties = schema.properties
-        self._filled = [0] * len(schema.properties)
-
-    def add(self, result: RangeResult) -> None:
-        """Append the rows of a range to the files, and add its counts."""
-        entering, existing = self._files[DiffType.ENTERING], self._files[DiffType.EXISTING]
-        # As long as both files have the same bytes, as at a first sync, these are hashed once.
-        if entering.content is existing.content and result.entering is not result.existing:
-            entering.content = existing.content.copy()
-        existing.add(result.existing)
-        entering.add(result.entering, is_hashed=entering.content is existing.content)
-        self._files[DiffType.EXITING].add(result.exiting)
-        if result.members is not None:
-            self._members.update(result.members.read())
-        self._before += result.members_before
-        self._now += result.members_now
-        self._collapsed += result.collapsed
-        self.conflicts += result.conflicts
-        self.has_float_ids |= result.has_float_ids
-        self._filled = add_counts(self._filled, result.filled)
-        free = max(0, _MAX_CONFLICTS - len(self.conflicting_keys))
-        self.conflicting_keys += result.conflicting_keys[:free]
-
-    def report(self, *, skipped: int, ignored: tuple[str, ...]) -> DiffReport:
-        """Return the report of the engine."""
-        return DiffReport(
-            files={
-                diff_type: DiffFile(
-                    path=file.path,
-                    rows=file.rows,
-                    size=file.content.size,
-                    sha256=file.content.sha256,
-                )
-                for diff_type, file in self._files.items()
-            },
-            members_before=self._before,
-            members_now=self._now,
-            members_sha256=self._members.sha256,
-            skipped=skipped,
-            collapsed=self._collapsed,
-            filled=dict(zip(self._properties, self._filled, strict=True)),
-            ignored_columns=ignored,
-        )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from threading import Condition, Lock
+from threading import Condition
 
 from attrs import frozen
 
@@ -141,7 +141,6 @@ class EarlyStaging:
         self._storage = storage
         self._keys = keys
         self._underway = dict[DiffType, _Underway]()
-        self._lock = Lock()
         self._threads = ThreadPoolExecutor(len(DiffType), "stage")
 
     def grown(self, diff_type: DiffType, path: Path, size: int) -> None:

@@ -235,19 +235,9 @@ def run_due(
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
         source = _resolved_members(members)  # It may take long, so the sync begins after it.
-        begun = to_utc(present(), "now")
-        start = begin_at(sync, location, synced_at=None, max_exits=None, now=begun, dry_run=False)
-        preparing = prepare_start(
-            start,
-            source,
-            duplicates="refuse",
-            engine=None,
-            work_dir=work_dir,
-            progress=progress,
-            commits=True,
+        result = _sync_now(
+            sync, source, location, to_utc(present(), "now"), work_dir=work_dir, progress=progress
         )
-        with preparing as prepared:
-            result = prepared.commit()
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
         return JobResult(sync=sync, outcome=done, result=result)
 
@@ -259,6 +249,28 @@ def run_due(
         except Exception as error:  # noqa: BLE001 -- a source may raise anything; the other jobs go on
             results.append(JobResult(sync=sync, outcome=JobOutcome.FAILED, error=error))
     return RunReport(tuple(results))
+
+
+def _sync_now(
+    sync: CohortSync,
+    members: MemberSource | str | PathLike[str],
+    location: StreamLocation,
+    now: datetime,
+    *,
+    work_dir: str | PathLike[str] | None,
+    progress: Progress | None,
+) -> SyncResult:
+    start = begin_at(sync, location, synced_at=None, max_exits=None, now=now, dry_run=False)
+    with prepare_start(
+        start,
+        members,
+        duplicates="refuse",
+        engine=None,
+        work_dir=work_dir,
+        progress=progress,
+        commits=True,
+    ) as prepared:
+        return prepared.commit()
 
 
 def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:
