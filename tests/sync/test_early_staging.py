@@ -3,7 +3,6 @@
 import gzip
 import os
 import threading
-from itertools import count
 
 import attrs
 import pytest
@@ -274,18 +273,3 @@ class TestEarlyCut(CutMatrix):
         # More than the header, so that the previous file is opened before anything is staged.
         monkeypatch.setattr(early_staging, "EARLY_BYTES", 24)
         return MemoryStorage
-
-
-class TestEarlyLocalCut(CutMatrix):
-    @pytest.fixture
-    def new_storage(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(early_staging, "EARLY_BYTES", 24)
-        monkeypatch.setattr("os.fsync", lambda _: None)
-        numbers = count()
-        return lambda: WithoutFiles(tmp_path / str(next(numbers)))
-
-
-class WithoutFiles(LocalStorage):
-    """A local storage without the capability to take over files, as one of somebody else."""
-
-    work_folder = stage_file = None

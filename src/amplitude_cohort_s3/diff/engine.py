@@ -11,6 +11,7 @@
 """
 
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
@@ -149,8 +150,7 @@ class PartitionEngine:
             results = limits.run(_joins(existing, schema, limits), jobs)
             # The files are written and hashed in another thread, while this one reads.
             with closing(results), closing(limits.run([output.add], results)) as written:
-                for _ in written:
-                    pass
+                deque(written, maxlen=0)
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
