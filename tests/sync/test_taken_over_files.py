@@ -1,5 +1,6 @@
 """A local storage takes over the files of a diff: what is checked, and what is cleaned up."""
 
+import hashlib
 import os
 import signal
 import stat
@@ -155,6 +156,13 @@ def test_a_file_that_was_changed_after_the_diff_is_not_published(storage, change
     assert hidden_files(storage) == []
 
 
+def test_a_finished_file_has_a_time_that_no_later_change_can_have(storage):
+    """Not the time of its last change, which a later change within one tick would also have."""
+    with prepared(storage) as sync:
+        for file in sync.diff.report.files.values():
+            assert file.path.stat().st_mtime_ns == 0
+
+
 def test_a_file_that_was_only_touched_is_published(storage):
     """It is read again, and has the digest of the plan."""
     with prepared(storage) as sync:
@@ -174,6 +182,19 @@ def test_a_diff_can_be_staged_and_committed_more_than_once(storage):
         storage.publish(staged[1])
         assert sync.commit().already_done
     assert contents(storage)["k"] == contents(storage)[sync.plan.files[EXISTING].key]
+
+
+def test_a_published_file_stays_as_it_is_if_it_is_staged_again(storage):
+    digest = hashlib.sha256(b"data").hexdigest()
+    with storage.work_folder("k") as folder:
+        path = folder / "file"
+        path.write_bytes(b"data")
+        storage.publish(storage.stage_file("k", path, sha256=digest))
+        before = (storage.root / "k").stat()
+        storage.publish(storage.stage_file("l", path, sha256=digest))
+        after = (storage.root / "k").stat()
+        assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+        assert not (storage.root / "l").samefile(storage.root / "k")
 
 
 class WrongDigest:
