@@ -23,16 +23,22 @@ class _OutputFile:
         self.path = path
         self._grown = partial(grown, diff_type, path)
         self.content = Hashed()
+        self.content.update(header)
+        self._written = 0
         self.rows = 0
-        self.add(RangeOutput(0, header))
+        self.write(header)
 
-    def add(self, output: RangeOutput, *, is_hashed: bool = False) -> None:
-        """Append the rows of a range; ``is_hashed`` if ``content`` covers them already."""
-        append(self.path, output.data)
+    def write(self, data: bytes) -> None:
+        """Append bytes to the file."""
+        append(self.path, data)
+        self._written += len(data)
+        self._grown(self._written)
+
+    def count(self, output: RangeOutput, *, is_hashed: bool = False) -> None:
+        """Count and hash the rows of a range; ``is_hashed`` if ``content`` covers them already."""
         if not is_hashed:
             self.content.update(output.data)
         self.rows += output.rows
-        self._grown(self.content.size)
 
 
 class Output:
@@ -55,15 +61,22 @@ class Output:
         self._properties = schema.properties
         self._filled = [0] * len(schema.properties)
 
-    def add(self, result: RangeResult) -> None:
-        """Append the rows of a range to the files, and add its counts."""
+    def write(self, result: RangeResult) -> RangeResult:
+        """Append the rows of a range to the files, and return them."""
+        self._files[DiffType.EXISTING].write(result.existing.data)
+        self._files[DiffType.ENTERING].write(result.entering.data)
+        self._files[DiffType.EXITING].write(result.exiting.data)
+        return result
+
+    def count(self, result: RangeResult) -> None:
+        """Add the digests and the counts of a range; another thread may write it."""
         entering, existing = self._files[DiffType.ENTERING], self._files[DiffType.EXISTING]
         # As long as both files have the same bytes, as at a first sync, these are hashed once.
         if entering.content is existing.content and result.entering is not result.existing:
             entering.content = existing.content.copy()
-        existing.add(result.existing)
-        entering.add(result.entering, is_hashed=entering.content is existing.content)
-        self._files[DiffType.EXITING].add(result.exiting)
+        existing.count(result.existing)
+        entering.count(result.entering, is_hashed=entering.content is existing.content)
+        self._files[DiffType.EXITING].count(result.exiting)
         if result.members is not None:
             self._members.update(result.members.data)
         self._before += result.members_before

@@ -11,7 +11,6 @@
 """
 
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
@@ -148,9 +147,12 @@ class PartitionEngine:
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
             results = limits.run(_joins(existing, schema, limits), jobs)
-            # The files are written and hashed in another thread, while this one reads.
-            with closing(results), closing(limits.run([output.add], results)) as written:
-                deque(written, maxlen=0)
+            # While this thread reads, one writes the files and one computes their digests.
+            written = limits.run([output.write], results)
+            counted = limits.run([output.count], written)
+            with closing(results), closing(written), closing(counted):
+                for _ in counted:
+                    pass
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
