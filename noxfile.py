@@ -82,6 +82,7 @@ _NEED_MORE = {
     "tests/history/test_archives.py",
     "tests/history/test_changing_bucket.py",
     "tests/history/test_foreign_files.py",
+    "tests/history/test_line_batches.py",
     "tests/history/test_plot.py",
     "tests/history/test_tables.py",
     "tests/history/test_windows.py",

@@ -232,6 +232,8 @@ def _columns():
                     yield from _both_layouts(data, 2)
     for cell in IN_QUOTES:
         yield from _both_layouts(cell + b"," + cell, 2)
+    for data in (b'a"b,', b'a"b"c,', b'"a,"""",\r'):
+        yield from _both_layouts(data, 2)
     for width in (2, 300):
         yield from _both_layouts(b"," * (width - 1), width)
         yield from _both_layouts(b"," * width, width)
