@@ -1,6 +1,6 @@
 """The history of a stream: its members at any time, and their changes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import accumulate, islice
@@ -19,8 +19,8 @@ from ._plot import plot_history
 from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
-from .replay import Replay
-from .stays import Stay
+from .member_search import MemberSearch
+from .stays import NumberedStay, Stay
 from .sync_files import CHANGES
 from .tables import TableRow, ValueTable
 from .verification import verify
@@ -30,7 +30,7 @@ MAX_ROWS = 10
 
 
 @frozen(kw_only=True)
-class CohortHistory(Replay, Sequence[BucketSync]):
+class CohortHistory(MemberSearch, Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are
@@ -154,11 +154,15 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             UnknownMembersError: As in ``intervals``.
         """
         check_kind("key", key, str, "pass it as text, as in the files")
-        return list(self._named_stays(key))
-
-    def _named_stays(self, key: str | None = None) -> Iterator[Stay]:
         schema = self.schema
-        for stay in self._all_stays(schema, key):
+        return list(self._named(self._stays_of_member(schema, key), schema))
+
+    def _named_stays(self) -> Iterator[Stay]:
+        schema = self.schema
+        yield from self._named(self._all_stays(schema), schema)
+
+    def _named(self, stays: Iterable[NumberedStay], schema: RowSchema) -> Iterator[Stay]:
+        for stay in stays:
             yield Stay(
                 entered=self._time(stay.entered),
                 exited=self._time(stay.exited),
