@@ -1,7 +1,6 @@
 """A search in a sorted file gives the row that reading it would give, or it gives up."""
 
 import io
-from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
