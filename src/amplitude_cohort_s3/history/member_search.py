@@ -17,7 +17,7 @@ from .member_rows import smallest_row
 from .members import needed_files
 from .origins import Origin
 from .replay import Replay
-from .stays import Change, ChangeKind, NumberedStay, snapshots_to_show, stays_of
+from .stays import Change, ChangeKind, Stay, snapshots_to_show, stays_of
 from .sync_files import CHANGES
 
 _SMALL_BYTES = 1 << 20
@@ -34,8 +34,18 @@ class MemberSearch(Replay):
     compressed ones, and those of a storage whose streams can't seek.
     """
 
-    def _stays_of_member(self, schema: RowSchema, key: str) -> Iterator[NumberedStay]:
+    def _stays_of_member(self, key: str) -> Iterator[Stay]:
         """Yield the stays of the user with a key, in order."""
+        schema, times = self.schema, [sync.synced_at for sync in self.syncs]
+        for stay in stays_of(self._changes_of(key, schema), self._row_merge(schema)):
+            yield Stay(
+                entered=None if stay.entered is None else times[stay.entered],
+                exited=None if stay.exited is None else times[stay.exited],
+                row=stay.row,
+                columns=schema.columns,
+            )
+
+    def _changes_of(self, key: str, schema: RowSchema) -> list[Change]:
         numbers = range(len(self.syncs))
         self._check_known(numbers)
         wanted = key.encode()
@@ -48,7 +58,7 @@ class MemberSearch(Replay):
             for diff_type, kind in CHANGES.items():
                 for row in self._changed_row(number, diff_type, schema, wanted):
                     found.append((wanted, number, kind, row))
-        return stays_of(sorted(found), self._row_merge(schema))
+        return sorted(found)
 
     def _row_at(self, number: int, schema: RowSchema, wanted: bytes) -> Iterator[Row]:
         """Yield the row of the user at a sync whose own files show its members."""
