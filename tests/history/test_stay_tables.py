@@ -78,19 +78,7 @@ def _small_rounds(request, monkeypatch):
         monkeypatch.setattr(_stay_lines, "kernel_state", lambda: "disabled")
 
 
-TEXTS = [
-    "",
-    "x",
-    "a,b",
-    'say "x"',
-    "two\nlines",
-    "cr\rhere",
-    "é日本😀",
-    " x ",
-    "\ufeffx",
-    '"',
-    "\t",
-]
+TEXTS = ["", "x", "a,b", 'say "x"', "two\nlines", "cr\rhere", "é日本😀", " x ", "\ufeffx", '"', "\t"]
 KEYS = ["1", "10", "2", "a", "ab", "é", "日本", "😀", "\ufeff1", "z z", *map(str, range(30, 60))]
 ODD_KEYS = ["a,b", 'q"q', "l\nl"]
 

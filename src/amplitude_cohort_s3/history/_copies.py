@@ -72,3 +72,4 @@ class Copies:
             data = self._file.read(min(_READ_BYTES, end - begin))
             begin += len(data)
             yield data
+

@@ -8,7 +8,7 @@ from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .._optional import load
 from ..errors import ObjectChangedError
