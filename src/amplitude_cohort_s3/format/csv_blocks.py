@@ -43,7 +43,7 @@ _QUOTED_CELL = re.compile(r'"((?:[^"]++|"")*+)"|([^",\r]*)')
 # A record ends at the first line end that is not in quotes. One match reads a whole record,
 # because a loop over its lines would take long for a cell of millions of line ends.
 _RECORD = re.compile(r'[^"\n]*+(?:"[^"]*+"[^"\n]*+)*+\n?')
-_RECORD_BYTES = re.compile(_RECORD.pattern.encode())
+RECORD_BYTES = re.compile(_RECORD.pattern.encode())
 
 _LONE_CR = "it has a CR that is not followed by LF, outside of quotes"
 _LONE_CR_HINT = "Save the file with LF or CRLF line ends"
@@ -314,7 +314,7 @@ def _end_of_records(data: bytes, begin: int, stop: int, *, quoted: bool) -> int:
 
 def _end_of_first_record(data: bytes, begin: int) -> int:
     """Return the offset after the first line end that is not in a quoted cell, or the end."""
-    match = _RECORD_BYTES.match(data, begin)
+    match = RECORD_BYTES.match(data, begin)
     return len(data) if match is None or match.end() == begin else match.end()
 
 
