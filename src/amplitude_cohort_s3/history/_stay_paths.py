@@ -38,12 +38,22 @@ class KeyedLines:
     keys: list[str]
     lines: list[str]
 
-    def split_after(self, key: str | None) -> tuple["KeyedLines", list[str]]:
-        """Return the rows up to a key, or all for None; and the other lines."""
+    def without_keyless(self) -> "KeyedLines":
+        """Return the rows that have a key, since the others are not members."""
+        if "" not in self.keys[:1]:
+            return self
+        return self.split_after("")[1]
+
+    def split_after(self, key: str | None) -> tuple["KeyedLines", "KeyedLines"]:
+        """Return the rows up to a key, or all for None; and the other rows."""
+        count = len(self.keys)
         # The test of the last key ends a round also if a damaged file is not in order.
-        is_whole = key is None or self.keys[-1:] == [key]
-        count = len(self.keys) if is_whole else bisect_right(self.keys, key)
-        return KeyedLines(self.keys[:count], self.lines[:count]), self.lines[count:]
+        if key is not None and self.keys[-1:] != [key]:
+            count = bisect_right(self.keys, key)
+        return (
+            KeyedLines(self.keys[:count], self.lines[:count]),
+            KeyedLines(self.keys[count:], self.lines[count:]),
+        )
 
 
 def stays_of_round(
