@@ -30,7 +30,7 @@ ROUND_BYTES = 4 << 20
 MIN_PIECE_BYTES = 8 << 10
 """The least bytes of a file that are read for a round, unless there are very many files."""
 
-_MAX_PIECES_BYTES = 32 << 20
+_MAX_PIECES_BYTES = 8 << 20
 
 
 @frozen(kw_only=True)
