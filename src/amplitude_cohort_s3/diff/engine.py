@@ -57,7 +57,10 @@ _ASSUMED_ROW_BYTES = 64
 """The assumed size of a row of a source of which only the number of rows is known."""
 
 _MOST_THREADS = 4
-"""The default limit of threads: with more, this thread, which reads and writes, is the slowest."""
+"""The default limit of threads: with more of them, the thread that reads is the slowest."""
+
+_KEPT_BYTES = 8 << 20
+"""The largest block of memory that is not returned to the system as soon as it is freed."""
 
 _MAX_CONFLICTS = 10_000
 """The largest number of keys with different rows whose lines are looked for."""
@@ -74,13 +77,12 @@ class PartitionEngine:
 
     Attributes:
         workers: The number of threads that share the work, if the native kernel is in use:
-            see ``kernel_state``. Without it, the number of processes, of which more than 1
-            pay off from a few million rows on. The result is the same. Default: with the
-            kernel, the number of processors, but at most 4; without it, 1.
+            see ``kernel_state``. Default: the number of processors that the process may use,
+            but at most 4. Without the kernel, one thread does all the work, whatever the
+            number is, because threads would not run Python code at the same time.
         range_bytes: The approximate size of the current rows that are joined at a time.
-            Each worker takes about 20 times as much memory.
-        batch_bytes: The largest size of rows that are read before they are written to
-            their ranges; the workers share it.
+            Each thread takes about 20 times as much memory.
+        batch_bytes: The largest size of rows that a thread writes to their ranges at a time.
 
     >>> PartitionEngine(workers=2).workers
     2
@@ -114,6 +116,7 @@ class PartitionEngine:
         progress: Progress | None,
     ) -> DiffReport:
         """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`."""
+        _keep_freed_memory()
         scratch = folder / "scratch"
         with as_disk_full_error(folder):
             scratch.mkdir()
@@ -203,6 +206,16 @@ def _jobs(
     if previous.canonical:
         return jobs_with_sorted_previous(table.blocks, reader, ranges, limits)
     return jobs_with_partitioned_previous(ranges, limits)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep freed memory for the next allocation.
+
+    The diff allocates and frees many blocks of about a MiB. By default, glibc returns each of
+    them to the system, which then has to clear new pages: a fifth of the whole CPU time. Its
+    limits grow when a larger block is freed. This one is never written, so it costs nothing.
+    """
+    bytes(_KEPT_BYTES)
 
 
 def _joins(
