@@ -27,7 +27,7 @@ _READ_BYTES = 8 << 10
 class Copies:
     r"""A temporary file with the bytes of other files. It is removed when it is closed.
 
-    >>> source = CsvSource(chunks=lambda: iter([b"amplitude_id\\n", b"1\\n"]))
+    >>> source = CsvSource(chunks=lambda: iter([b"amplitude_id\n", b"1\n"]))
     >>> with Copies() as copies:
     ...     copy = copies.copy(source)
     ...     b"".join(copy.chunks()), copy.size
