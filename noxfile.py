@@ -84,6 +84,7 @@ _NEED_MORE = {
     "tests/history/test_foreign_files.py",
     "tests/history/test_line_batches.py",
     "tests/history/test_plot.py",
+    "tests/history/test_stay_tables.py",
     "tests/history/test_tables.py",
     "tests/history/test_windows.py",
     "tests/log/test_record_schema.py",

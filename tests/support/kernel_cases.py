@@ -97,17 +97,8 @@ def _random_stays(random, width, key):
 
 def _stays():
     """Yield calls of stays whose texts and buffers end where a missing check would go on."""
-    for lines in (
-        b"",
-        b"\n",
-        b"1",
-        b"1,a",
-        b"1,a\n",
-        b"1,a\n\n",
-        b",a\n",
-        b"1,a\n1,b",
-        b"2,a\n1,b",
-    ):
+    texts = [b"", b"\n", b"1", b"1,a", b"1,a\n", b"1,a\n\n", b",a\n", b"1,a\n1,b", b"2,a\n1,b"]
+    for lines in texts:
         for kind in range(3):
             for more in (False, True):
                 side = (lines, 7, kind, more)

@@ -148,7 +148,7 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
 
         Each iteration reads the newest snapshot and the changes, however long the history
         is. It reads more snapshots if a property was dropped or files are
-        missing. Without a log it compares all snapshots, because a missing sync shows only
+        missing. Most files of changes are copied into ``work_dir`` first. Without a log it compares all snapshots, because a missing sync shows only
         there. The data frame has the columns ``entered`` and ``exited``, null if unknown
         or open, then the history's.
 
