@@ -51,16 +51,16 @@ static bool fail(const char *message)
 
 static bool check_columns(int width, int key)
 {
-    if (width < 2 || width > UINT16_MAX)
+    if (!IN_BOUNDS(width >= 2) || !IN_BOUNDS(width <= UINT16_MAX))
         return fail("width must be from 2 to 65,535");
-    if (key < 0 || key >= width)
+    if (!IN_BOUNDS(key >= 0) || !IN_BOUNDS(key < width))
         return fail("key must be the position of a column");
     return true;
 }
 
 static bool check_out(const Py_buffer *in, const Py_buffer *out)
 {
-    return !overlap(in, out) || fail("out must not overlap the text");
+    return IN_BOUNDS(!overlap(in, out)) || fail("out must not overlap the text");
 }
 
 /* Return None for REFUSED; else raise, as only the lack of memory is left. */
@@ -75,7 +75,7 @@ static PyObject *none_or_error(Outcome outcome)
 static uint64_t *read_heads(Text bytes)
 {
     size_t count = bytes.size / 8;
-    if (bytes.size % 8 || count > MAX_HEADS) {
+    if (!IN_BOUNDS(bytes.size % 8 == 0) || !IN_BOUNDS(count <= MAX_HEADS)) {
         fail("heads must be at most 65,534 texts of 8 bytes");
         return NULL;
     }
@@ -102,7 +102,7 @@ static PyObject *partition_buffers(const Py_buffer *lines, const Py_buffer *out,
 {
     if (!check_columns(width, key) || !check_out(lines, out))
         return NULL;
-    if (out->len < lines->len) {
+    if (!IN_BOUNDS(out->len >= lines->len)) {
         fail("out must be as large as the text");
         return NULL;
     }
@@ -163,7 +163,7 @@ static PyObject *conflicting_keys(const Joined *joined, Py_ssize_t limit)
 {
     PyObject *keys = PyList_New(0);
     size_t place = 0;
-    while (keys && PyList_Size(keys) < limit) {
+    while (keys && IN_BOUNDS(PyList_Size(keys) < limit)) {
         Text key = next_conflict(joined, &place);
         if (!key.data)
             break;
@@ -237,7 +237,7 @@ static PyObject *join(PyObject *self, PyObject *args)
                           &begin.size, &end.data, &end.size, &is_sorted, &meaning,
                           &max_conflicts))
         return NULL;
-    if (meaning < MEMBERS || meaning > PREVIOUS)
+    if (!IN_BOUNDS(meaning >= MEMBERS) || !IN_BOUNDS(meaning <= PREVIOUS))
         fail("meaning must be 0, 1 or 2");
     else if (check_columns(width, key)) {
         Join task = {text_of(&before),  text_of(&now),   (unsigned)width, (unsigned)key,

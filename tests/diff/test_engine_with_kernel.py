@@ -167,14 +167,16 @@ def outcome(engine, sides, arguments, folder):
         shutil.rmtree(folder)
 
 
+# In parts, for several processes.
+@pytest.mark.parametrize("part", range(3))
 @settings(
-    max_examples=int(os.environ.get("KERNEL_ROUNDS", "150")),
+    max_examples=int(os.environ.get("KERNEL_ROUNDS", "150")) // 3,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     deadline=None,
 )
 @given(seed=st.integers(0, 1 << 40))
-def test_the_kernel_changes_neither_results_nor_errors(kernel, tmp_path_factory, seed):
-    sides, arguments, sizes, workers = random_case(seed)
+def test_the_kernel_changes_neither_results_nor_errors(kernel, tmp_path_factory, part, seed):
+    sides, arguments, sizes, workers = random_case(f"{part} {seed}")
     folder = tmp_path_factory.getbasetemp() / "diff"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel_module, "_STATE", "disabled")

@@ -292,6 +292,19 @@ class IsFloatTextCall:
         return _numbers(_DONE, self.expected())
 
 
+@frozen
+class Refused:
+    """A call of the harness that must be refused, as its text is too large."""
+
+    call: Call
+
+    def encoded(self):
+        return self.call.encoded()
+
+    def encoded_result(self):
+        return _number(_REFUSED)
+
+
 def _ended(lines):
     return b"".join([line + b"\n" for line in lines])
 

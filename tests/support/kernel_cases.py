@@ -1,5 +1,8 @@
 """Calls of the kernel to try: random ones, and those at the edge of each buffer."""
 
+from random import Random
+
+from kernel_build import MAX_TEXT_BYTES
 from kernel_calls import (
     NO_CELL,
     CanonizeCall,
@@ -7,6 +10,7 @@ from kernel_calls import (
     IsFloatTextCall,
     JoinCall,
     PartitionCall,
+    Refused,
     keyed_lines,
 )
 
@@ -161,3 +165,19 @@ def _ranges():
                 yield JoinCall(width=2, key=0, **sides)
                 yield JoinCall(width=2, key=1, **sides)
                 yield JoinCall(width=2, key=0, is_sorted=True, **sides)
+
+
+def harness_calls(rounds):
+    """Return the calls that the harness makes: all at the edges, and some random ones."""
+    random = Random(2)
+    randoms = [call for _ in range(rounds) for call in random_calls(random)]
+    return [*edge_calls(), *_calls_at_the_limit(), *randoms]
+
+
+def _calls_at_the_limit():
+    """Yield calls with the largest text of the harness, and with a larger one."""
+    largest = b"1,".ljust(MAX_TEXT_BYTES, b"x")
+    for lines, kind in ((largest, lambda call: call), (largest + b"x", Refused)):
+        yield kind(PartitionCall(lines=lines, width=2, key=0))
+        yield kind(JoinCall(before=lines, now=b"", width=2, key=0))
+        yield kind(JoinCall(before=b"", now=lines, width=2, key=0))
