@@ -157,7 +157,7 @@ def package(session: nox.Session, kind: str) -> None:
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     if f"-{kind}" not in wheel.name:
         session.error(f"the kernel was not compiled: this is the wheel {wheel.name}")
-    if wheel.name.endswith("linux_x86_64.whl"):
+    if "-linux_" in wheel.name:
         # The name that the package index takes, after a check of what the kernel links to.
         session.run("auditwheel", "repair", "--wheel-dir", str(dist), str(wheel), silent=True)
         wheel.unlink()
@@ -186,7 +186,8 @@ def _check_version(session: nox.Session, state: str) -> None:
 def kernel(session: nox.Session) -> None:
     """Test the native kernel at length, under sanitizers, on other processors and as mutants.
 
-    On Debian this needs gcc, gcc-aarch64-linux-gnu, gcc-s390x-linux-gnu and qemu-user.
+    On Debian this needs gcc, gcc-aarch64-linux-gnu, gcc-s390x-linux-gnu, qemu-user, clang and
+    libclang-rt-dev.
     ``-- 30000`` tries as many random calls and diffs instead of 1,000, and no mutants.
     """
     rounds = session.posargs[0] if session.posargs else "1000"
@@ -224,7 +225,7 @@ _MACHINES = {
 def without_compiler(session: nox.Session) -> None:
     """Install the package on machines without what the kernel needs, and run a sync."""
     session.install(".", env={"AMPLITUDE_COHORT_S3_KERNEL": "0"})
-    again = ("--no-deps", "--no-cache", "--force-reinstall", ".")
+    again = ("--no-deps", "--force-reinstall", ".")
     for environment in _MACHINES.values():
         session.install(*again, env=environment)
         _check_version(session, "not built")

@@ -99,9 +99,10 @@ static Outcome partition(Text lines, unsigned width, unsigned key, const Ranges 
     Outcome outcome = place_lines(lines, width, key, ranges, placed, result);
     if (outcome != DONE)
         return outcome;
-    uint32_t *begins = malloc(2 * count * sizeof *begins), *ends = begins + count, offset = 0;
+    uint32_t *begins = malloc(2 * count * sizeof *begins), offset = 0;
     if (!begins)
         return NO_MEMORY;
+    uint32_t *ends = begins + count;
     for (size_t i = 0; i < count; i++) {
         if (result->lengths[i])
             result->lengths[i]--; /* its last line has no LF */
