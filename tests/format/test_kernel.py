@@ -12,7 +12,13 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_calls import CanonizeCall, CountFilledCall, JoinCall, PartitionCall
+from kernel_calls import (
+    CanonizeCall,
+    ColumnsCall,
+    CountFilledCall,
+    JoinCall,
+    PartitionCall,
+)
 from kernel_cases import edge_calls, random_calls
 
 # Bytes that mean something to the kernel, whole characters and parts of them.
@@ -52,6 +58,12 @@ def test_any_bytes_have_the_expected_result_or_none(kernel, data, lines, other, 
         join,
         CanonizeCall(rows=lines, width=width, out_size=data.draw(st.integers(0, 200))),
         CountFilledCall(lines=lines, width=width),
+        ColumnsCall(
+            lines=lines,
+            width=width,
+            stride=data.draw(st.integers(1, 30)),
+            as_views=data.draw(st.booleans()),
+        ),
     ]
     for call in calls:
         assert call.run(kernel) == call.expected(), call
@@ -66,6 +78,8 @@ def test_each_result_at_the_edge_of_a_buffer(kernel, record_property):
 
 def is_possible(call):
     """Return whether the module allows the arguments of a call."""
+    if isinstance(call, ColumnsCall):
+        return call.stride > 0
     is_partition = isinstance(call, PartitionCall)
     return not is_partition or (call.out_size is None and len(call.heads) < (1 << 16) - 1)
 
@@ -97,6 +111,10 @@ OUT = bytearray(10)
         ("canonize", (OUT, OUT, 2, None)),
         ("count_filled", (b"", 1)),
         ("count_filled", (b"", 1 << 30)),
+        ("columns", (b"", OUT, 1, 1, False)),
+        ("columns", (b"", OUT, 2, 0, False)),
+        ("columns", (b"", OUT, 2, -1, True)),
+        ("columns", (OUT, OUT, 2, 1, True)),
     ],
 )
 def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
@@ -118,6 +136,8 @@ def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
         ("canonize", (b"", bytes(9), 2, None)),
         ("canonize", (b"", OUT, 2, bytearray(b"\0"))),
         ("count_filled", (None, 2)),
+        ("columns", (b"", bytes(9), 2, 1, False)),
+        ("columns", ("", OUT, 2, 1, True)),
     ],
 )
 def test_only_buffers_of_consecutive_bytes_are_read_and_written(kernel, function, arguments):
@@ -158,6 +178,7 @@ def test_a_failing_allocation_of_python_is_a_memory_error(kernel):
         lambda: kernel.join(rows, b"1,a,x\n3,c,\n3,d,\n", 3, 0, None, None, 0, 2, 9),
         lambda: kernel.canonize(rows, OUT_100, 3, None),
         lambda: kernel.count_filled(rows, 3),
+        lambda: kernel.columns(rows, OUT_100, 3, 4, 0),
     ]
     failures = 0
     for call in calls:

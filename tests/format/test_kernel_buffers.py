@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 import pytest
 
-FUNCTIONS = ("partition", "join", "canonize", "count_filled")
+FUNCTIONS = ("partition", "join", "canonize", "count_filled", "columns", "views", "stays")
 
 TOKENS = (
     b",",
@@ -31,14 +31,22 @@ TOKENS = (
     b",,,,,,,,",
 )
 
+NUMBERS = array("I", [1, 2]).tobytes()
+"""The numbers of two syncs, for the stays."""
+
 
 def calls(kernel, rows, size):
     """Return a call of each function for three columns."""
+    stride = rows.count(b"\n") + 1
+    entries = 3 * 16 * stride
     return {
         "partition": lambda: kernel.partition(rows, bytearray(size), 3, 0, b"a", b"aaaaaaaa"),
         "join": lambda: kernel.join(rows, rows, 3, 0, None, "b", 0, 2, 9),
         "canonize": lambda: kernel.canonize(rows, bytearray(2 * size), 3, b"\2\xff\0"),
         "count_filled": lambda: kernel.count_filled(rows, 3),
+        "columns": lambda: kernel.columns(rows, bytearray(entries + size), 3, stride, 0),
+        "views": lambda: kernel.columns(rows, bytearray(entries + size), 3, stride, 1),
+        "stays": lambda: kernel.stays((rows, rows), NUMBERS, b"\0\1", bytearray(2 * size), 3, 0),
     }
 
 
@@ -82,6 +90,8 @@ def running(change):
 def test_a_text_that_another_thread_overwrites_harms_nothing(kernel, function, key):
     # One key differs in its first byte, so the others differ after their heads only.
     rows = b"z,,\n" + b"".join(key % (n * 7919 % 3000) + b',"x,y",\n' for n in range(3000))
+    if function == "stays":
+        rows = b"".join(sorted(rows.splitlines(keepends=True)))
     text = bytearray(rows)
 
     def overwrite(source):
