@@ -112,7 +112,7 @@ static inline size_t copy_cell(Text lines, const Cell *cell, unsigned char *to, 
     }
     at++;
     /* The second condition fails only if another thread changes the text. */
-    for (size_t i = 0; i < cell->size && at < lines.size; i++, at++) {
+    for (size_t i = 0; i < cell->size && IN_BOUNDS(at < lines.size); i++, at++) {
         to[i] = lines.data[at];
         at += to[i] == '"'; /* it is doubled */
     }
@@ -215,9 +215,10 @@ static bool copy_cells(Text lines, const Columns *columns, Rest *rests)
             Rest *rest = &rests[column];
             uint32_t size = load_number(entry(columns, column, row)) - rest->begin;
             size_t room = rest->end - rest->begin;
-            if (at > lines.size || size > lines.size - at || size > room)
+            if (!IN_BOUNDS(at <= lines.size) || !IN_BOUNDS(size <= lines.size - at)
+                || size > room)
                 return false;
-            if (room > lines.size - at)
+            if (!IN_BOUNDS(room <= lines.size - at))
                 room = lines.size - at;
             bool is_quoted = IN_BOUNDS(at < lines.size) && lines.data[at] == '"';
             Cell cell = {at, size, is_quoted};

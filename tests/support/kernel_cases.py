@@ -168,6 +168,7 @@ def edge_calls():
     tails += [b'1,"a', b'1,"a,', b'1,"a""', b'1,"a",', b'"a,b",', b'"a,b",1', b"1,a\r", b"\r"]
     tails += [b"1,\xc3", b"1,\xe2\x82", b"1,\xf0\x9f\x98", b"1,2345678901234", b"\r\n", b"1,a\r\n"]
     tails += [b'","', b'1,","', b'",",","', b'"a,b"', b'1,"a"b', b"\n\n\n", b"12345678", b"1234567"]
+    tails += [b'a"b,']
     for tail in tails:
         for data in (tail, b"7,x\n" + tail):
             yield from _at_the_end(data)
