@@ -340,7 +340,7 @@ static void swap_bytes(void)
 /* Change the texts at one allocation after the other. Return the exit code. */
 static int change_at_allocations(int function, const Call *call)
 {
-    const char *const swaps[] = {"a\"" "1," "x\n", "1\"" "a\n" ",x", "\"," "\n1"}; /* pairs */
+    const char *const swaps[] = {"a\"1,x\n", "1\"a\n,x", "\",\n1"}; /* pairs of bytes */
     changed_call = call;
     change_texts = swap_bytes;
     for (unsigned i = 0; i < 3; i++)
