@@ -10,6 +10,7 @@ They must be called only if the kernel is in use.
 
 import os
 from array import array
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
@@ -59,6 +60,7 @@ def kernel_state() -> KernelState:
 
 _NO_CELL = 255
 _MAX_CELLS = 254
+_MAX_COLUMNS = (1 << 16) - 1
 _HEAD_BYTES = 8
 
 
@@ -193,3 +195,45 @@ def canonical_lines(
     out = bytearray(size + size // 4 + 1024)
     written = _kernel.canonize(rows, out, columns, given)
     return None if written is None else memoryview(out)[:written]
+
+
+@frozen
+class CheckedLines:
+    """The facts about lines that should be canonical and in the order of the key.
+
+    Attributes:
+        rows: The number of rows.
+        is_canonical: True if they are in canonical form.
+        ascends: True if each key is greater than the one before it.
+        filled: The number of rows with a value for each property.
+        last: The last key, in UTF-8.
+    """
+
+    rows: int
+    is_canonical: bool
+    ascends: bool
+    filled: tuple[int, ...]
+    last: bytes
+
+
+def check_lines(lines: Buffer, *, columns: int, key: int, after: bytes) -> CheckedLines | None:
+    """Return the facts about canonical lines that follow a key, or None."""
+    found = None if columns > _MAX_COLUMNS else _kernel.check(lines, columns, key, after)
+    if found is None:
+        return None
+    rows, ascends, filled, last = found
+    return CheckedLines(rows, True, ascends, filled, last)
+
+
+def take_keys(lines: bytes, *, columns: int, key: int) -> bytes | None:
+    """Return the keys of lines, each ended by LF, or None."""
+    if columns > _MAX_COLUMNS:
+        return None
+    out = bytearray(len(lines))
+    size = _kernel.keys(lines, out, columns, key)
+    return None if size is None else bytes(memoryview(out)[:size])
+
+
+def count_sides(texts: Sequence[Buffer]) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """Merge texts of ascending keys until one has no key left: see ``_kernel.sides``."""
+    return _kernel.sides(*texts)
