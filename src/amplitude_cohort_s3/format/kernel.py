@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 from typing_extensions import Buffer
 
 from .existing_meaning import ExistingMeaning
@@ -57,6 +57,9 @@ def kernel_state() -> KernelState:
     """
     return _STATE
 
+
+HAS_KERNEL = _STATE == "in use"
+"""True if the functions below may be called."""
 
 _NO_CELL = 255
 _MAX_CELLS = 254
@@ -206,14 +209,24 @@ class CheckedLines:
         is_canonical: True if they are in canonical form.
         ascends: True if each key is greater than the one before it.
         filled: The number of rows with a value for each property.
-        last: The last key, in UTF-8.
+        last: The last key, in UTF-8; empty if there is no row.
     """
 
     rows: int
-    is_canonical: bool
-    ascends: bool
-    filled: tuple[int, ...]
-    last: bytes
+    is_canonical: bool = True
+    ascends: bool = True
+    filled: tuple[int, ...] = field(kw_only=True)
+    last: bytes = b""
+
+    def followed_by(self, more: "CheckedLines") -> "CheckedLines":
+        """Return the facts about these lines and about more, which were checked after them."""
+        return CheckedLines(
+            self.rows + more.rows,
+            self.is_canonical and more.is_canonical,
+            self.ascends and more.ascends,
+            filled=tuple([a + b for a, b in zip(self.filled, more.filled, strict=True)]),
+            last=more.last,
+        )
 
 
 def check_lines(lines: Buffer, *, columns: int, key: int, after: bytes) -> CheckedLines | None:
@@ -222,7 +235,7 @@ def check_lines(lines: Buffer, *, columns: int, key: int, after: bytes) -> Check
     if found is None:
         return None
     rows, ascends, filled, last = found
-    return CheckedLines(rows, True, ascends, filled, last)
+    return CheckedLines(rows, True, ascends, filled=filled, last=last)
 
 
 def take_keys(lines: bytes, *, columns: int, key: int) -> bytes | None:

@@ -13,8 +13,8 @@ from itertools import islice
 
 from attrs import define, field
 
+from ..format.kernel import HAS_KERNEL, take_keys
 from ..format.kernel import count_sides as count_texts
-from ..format.kernel import kernel_state, take_keys
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 
@@ -22,8 +22,6 @@ KeyBlock = list[str] | bytes
 """Some keys in the order of their bytes: a list, or a text in which LF ends each key."""
 
 _BATCH_KEYS = 2048
-
-HAS_KERNEL = kernel_state() == "in use"
 
 
 def file_keys(source: CsvSource, schema: RowSchema) -> Iterator[KeyBlock]:

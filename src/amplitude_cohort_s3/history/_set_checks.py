@@ -3,16 +3,17 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .._bytes import Hashed
-from ..format.columns import Row
+from ..format.csv_blocks import Block
 from ..format.digests import members_digest, row_digest
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.filled import CountedCsv
+from ..format.reader import read_table
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
+from ._file_checks import check_table
 from ._key_blocks import KeyBlock, Sides, count_sides, file_keys, in_blocks
 from .findings import FindingKind
 from .members import Members, needed_files
@@ -145,23 +146,25 @@ def _member_sides(replay: Replay, sync: BucketSync) -> Mapping[DiffType, Iterato
 
 def member_faults(record: SyncRecord, members: Members) -> Iterator[str]:
     """Yield the values of a record that are not those of the members."""
+    schema = record.schema
     is_composed = any(file.parts for file in record.files.values())
-    total = 0
+    content = Hashed(members.csv_source(schema).chunks())
+    table, total = read_table(iter(content), canonical=True), 0
 
-    def rows() -> Iterator[Row]:
+    def blocks() -> Iterator[Block]:
         nonlocal total
-        for row in members:
+        reader = schema.line_reader(table)
+        for block in table.blocks:
             if is_composed:
-                total += row_digest(row)
-            yield row
+                total += sum(map(row_digest, reader.rows(block)))
+            yield block
 
-    counted = CountedCsv(record.schema, rows())
-    content = Hashed(counted).read()
+    checked = check_table(evolve(table, blocks=blocks()), schema)
     # After ``forget``, the digest of a composed sync is that of the whole.
-    of_parts = {members_digest(record.schema, total)} if is_composed else set[str]()
+    of_parts = {members_digest(schema, total)} if is_composed else set[str]()
     if record.members_sha256 not in {content.sha256, *of_parts}:
         yield "members_sha256: it is not the digest of the members"
-    yield from filled_faults(record, counted.filled)
+    yield from filled_faults(record, dict(zip(schema.properties, checked.filled, strict=True)))
 
 
 def filled_faults(record: SyncRecord, filled: Mapping[str, int]) -> Iterator[str]:
