@@ -25,7 +25,15 @@ from kernel_build import (
     load_module,
     run_harness,
 )
-from kernel_calls import CanonizeCall, CountFilledCall, JoinCall, PartitionCall
+from kernel_calls import (
+    CanonizeCall,
+    CheckCall,
+    CountFilledCall,
+    JoinCall,
+    KeysCall,
+    PartitionCall,
+    SidesCall,
+)
 from kernel_cases import edge_calls, random_calls
 
 ROUNDS = int(os.environ.get("KERNEL_ROUNDS", "100"))
@@ -75,6 +83,9 @@ def test_any_bytes_have_the_expected_result_or_none(kernel, data, lines, other, 
         join,
         CanonizeCall(rows=lines, width=width, out_size=data.draw(st.integers(0, 200))),
         CountFilledCall(lines=lines, width=width),
+        CheckCall(lines=lines, width=width, key=key, after=other),
+        KeysCall(lines=lines, width=width, key=key, out_size=data.draw(st.integers(0, 60))),
+        SidesCall((lines, other, lines[: len(other)])),
     ]
     for call in calls:
         assert call.run(kernel) == call.expected(), call
@@ -119,6 +130,11 @@ OUT = bytearray(10)
         ("canonize", (OUT, OUT, 2, None)),
         ("count_filled", (b"", 1)),
         ("count_filled", (b"", 1 << 30)),
+        ("check", (b"", 1, 0, b"")),
+        ("check", (b"", 2, 2, b"")),
+        ("keys", (b"", OUT, 2, -1)),
+        ("keys", (OUT, OUT, 2, 0)),
+        ("sides", (b"1\n",) * 9),
     ],
 )
 def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
@@ -135,6 +151,11 @@ def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
         ("partition", (memoryview(b"1,a")[::2], OUT, 2, 0, b"", b"")),
         ("canonize", (b"", bytes(9), 2, None)),
         ("count_filled", (None, 2)),
+        ("check", ("1,a", 2, 0, b"")),
+        ("check", (b"1,a", 2, 0, None)),
+        ("keys", (b"1,a", bytes(9), 2, 0)),
+        ("sides", (b"1\n", "1\n")),
+        ("sides", (b"1\n", memoryview(OUT)[::2])),
     ],
 )
 def test_only_buffers_of_consecutive_bytes_are_read_and_written(kernel, function, arguments):
@@ -158,13 +179,22 @@ def test_no_more_conflicting_keys_are_returned_than_asked_for(kernel):
     assert result[3:5] == (20, ["10", "11", "12"])
 
 
+def test_eight_sides_are_merged_until_one_has_no_key_left(kernel):
+    texts = [b"".join(b"%d\n" % n for n in range(side, 9)) for side in range(8)]
+    counts, rests = kernel.sides(*texts)
+    assert list(counts) == [*(((1 << n) - 1, 1) for n in range(1, 8)), (255, 2)]
+    assert rests == tuple(map(len, texts))
+
+
 def test_equal_files_are_one_object(kernel):
     joined = kernel.join(b"", b"1,a\n2,b\n", 2, 0, None, None, 0, 0, 9)
     everyone, entering, existing = joined[5], joined[6], joined[8]
     assert everyone is entering is existing
 
 
-@pytest.mark.parametrize("function", ["partition", "join", "canonize", "count_filled"])
+@pytest.mark.parametrize(
+    "function", ["partition", "join", "canonize", "count_filled", "check", "keys", "sides"]
+)
 def test_other_threads_run_during_a_call(kernel, function):
     rows = b"".join(b"%d,a,b\n" % n for n in range(20_000))
     calls = {
@@ -172,6 +202,9 @@ def test_other_threads_run_during_a_call(kernel, function):
         "join": lambda: kernel.join(rows, rows, 3, 0, None, None, 0, 1, 9),
         "canonize": lambda: kernel.canonize(rows, bytearray(2 * len(rows)), 3, None),
         "count_filled": lambda: kernel.count_filled(rows, 3),
+        "check": lambda: kernel.check(rows, 3, 0, b""),
+        "keys": lambda: kernel.keys(rows, bytearray(len(rows)), 3, 0),
+        "sides": lambda: kernel.sides(rows, rows),
     }
     other_thread_ran = threading.Event()
     interval = sys.getswitchinterval()
@@ -222,6 +255,9 @@ def test_a_failing_allocation_of_python_is_a_memory_error(kernel):
         lambda: kernel.join(rows, b"1,a,x\n3,c,\n3,d,\n", 3, 0, None, None, 0, 2, 9),
         lambda: kernel.canonize(rows, OUT_100, 3, None),
         lambda: kernel.count_filled(rows, 3),
+        lambda: kernel.check(rows, 3, 0, b""),
+        lambda: kernel.keys(rows, OUT_100, 3, 0),
+        lambda: kernel.sides(rows, rows[3:]),
     ]
     failures = 0
     for call in calls:

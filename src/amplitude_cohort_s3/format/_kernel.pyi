@@ -100,9 +100,9 @@ def count_filled(lines: Buffer, width: int, /) -> tuple[int, ...] | None:
         width: The number of cells of a row: two ids, then the properties.
     """
 
-def check(lines: Buffer, width: int, key: int, after: bytes, /) -> (
-    tuple[int, bool, tuple[int, ...], bytes] | None
-):
+def check(
+    lines: Buffer, width: int, key: int, after: bytes, /
+) -> tuple[int, bool, tuple[int, ...], bytes] | None:
     """Check lines that should be in the order of the key. None if the last one lacks its LF.
 
     Args:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from attrs import field, frozen
+from attrs import frozen
 from typing_extensions import Buffer
 
 from .existing_meaning import ExistingMeaning
@@ -200,31 +200,31 @@ def canonical_lines(
     return None if written is None else memoryview(out)[:written]
 
 
-@frozen
+@frozen(kw_only=True)
 class CheckedLines:
     """The facts about lines that should be canonical and in the order of the key.
 
     Attributes:
         rows: The number of rows.
+        filled: The number of rows with a value for each property.
         is_canonical: True if they are in canonical form.
         ascends: True if each key is greater than the one before it.
-        filled: The number of rows with a value for each property.
         last: The last key, in UTF-8; empty if there is no row.
     """
 
     rows: int
+    filled: tuple[int, ...]
     is_canonical: bool = True
     ascends: bool = True
-    filled: tuple[int, ...] = field(kw_only=True)
     last: bytes = b""
 
     def followed_by(self, more: "CheckedLines") -> "CheckedLines":
         """Return the facts about these lines and about more, which were checked after them."""
         return CheckedLines(
-            self.rows + more.rows,
-            self.is_canonical and more.is_canonical,
-            self.ascends and more.ascends,
+            rows=self.rows + more.rows,
             filled=tuple([a + b for a, b in zip(self.filled, more.filled, strict=True)]),
+            is_canonical=self.is_canonical and more.is_canonical,
+            ascends=self.ascends and more.ascends,
             last=more.last,
         )
 
@@ -235,7 +235,7 @@ def check_lines(lines: Buffer, *, columns: int, key: int, after: bytes) -> Check
     if found is None:
         return None
     rows, ascends, filled, last = found
-    return CheckedLines(rows, True, ascends, filled=filled, last=last)
+    return CheckedLines(rows=rows, filled=filled, ascends=ascends, last=last)
 
 
 def take_keys(lines: bytes, *, columns: int, key: int) -> bytes | None:

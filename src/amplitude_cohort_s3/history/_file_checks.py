@@ -87,7 +87,7 @@ def read_canonical(source: CsvSource, schema: RowSchema) -> FileFacts:
         checked = check_table(table, schema)
     else:
         rows = sum(map(len, table.batches))
-        checked = CheckedLines(rows, filled=(0,) * len(schema.properties))
+        checked = CheckedLines(rows=rows, filled=(0,) * len(schema.properties))
     faults = {
         "its header is not that of the record": begin.is_as_expected,
         "it is not in canonical form": checked.is_canonical,
@@ -107,7 +107,7 @@ def read_canonical(source: CsvSource, schema: RowSchema) -> FileFacts:
 def check_table(table: Table, schema: RowSchema) -> CheckedLines:
     """Check all rows of a table with the columns of a schema: see ``CheckedLines``."""
     reader = schema.line_reader(table)
-    checked = CheckedLines(0, filled=(0,) * len(schema.properties))
+    checked = CheckedLines(rows=0, filled=(0,) * len(schema.properties))
     for block in table.blocks:
         found = None
         if HAS_KERNEL and reader.places is None:
@@ -126,7 +126,7 @@ def _check_block(block: Block, reader: LineReader, columns: int, after: bytes) -
     keys = lines.key_list()
     data = "\n".join([*lines.lines, ""]).encode()
     return CheckedLines(
-        len(keys),
+        rows=len(keys),
         is_canonical=data == block.data,
         # The first key must be greater than "", so a row without a key is a fault too.
         ascends=all(map(lt, [after.decode(), *keys], keys)),

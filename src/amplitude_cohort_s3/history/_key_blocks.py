@@ -49,9 +49,9 @@ def in_blocks(keys: Iterable[bytes]) -> Iterator[KeyBlock]:
 
 
 def as_list(block: KeyBlock) -> list[str]:
-    """Return the keys of a block.
+    r"""Return the keys of a block.
 
-    >>> as_list(b"1\\n2\\n"), as_list(["3"])
+    >>> as_list(b"1\n2\n"), as_list(["3"])
     (['1', '2'], ['3'])
     """
     return block if isinstance(block, list) else block.decode().split("\n")[:-1]
@@ -82,7 +82,7 @@ def count_sides(*sides: Iterable[KeyBlock]) -> Iterator[Mapping[Sides, int]]:
     [{1: 1, 3: 1}]
     """
     running = [_Side(iter(blocks)) for blocks in sides]
-    while any([side.fill() for side in running]):
+    while [side for side in running if side.fill()]:
         counts = _count_natively(running) if HAS_KERNEL else None
         yield _count_lists(running) if counts is None else counts
 
@@ -118,10 +118,10 @@ class _Side:
 def _count_natively(sides: Sequence[_Side]) -> Mapping[Sides, int] | None:
     texts = list[bytes]()
     for side in sides:
-        side.rest = text = _as_text(side.rest)
-        if isinstance(text, list) and text:
+        side.rest = _as_text(side.rest)
+        if not isinstance(side.rest, bytes):
             return None
-        texts.append(text or b"")
+        texts.append(side.rest)
     counts, rests = count_texts(texts)
     for side, text, rest in zip(sides, texts, rests, strict=True):
         side.rest = text[rest:]

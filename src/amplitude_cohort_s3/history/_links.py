@@ -4,7 +4,8 @@ A sync of which all files are lost leaves no trace in a listing. But the changes
 contradict the members around it if another sync was between them.
 """
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from ..errors import CompressionError, MalformedCsvError, MissingColumnsError
 from ..format.filename import DiffType
@@ -65,5 +66,5 @@ def contradicted_link(
     return None
 
 
-def _has_only(allowed: Set[Sides], *sides: Iterable[bytes]) -> bool:
+def _has_only(allowed: AbstractSet[Sides], *sides: Iterable[bytes]) -> bool:
     return all(found.keys() <= allowed for found in count_sides(*map(in_blocks, sides)))

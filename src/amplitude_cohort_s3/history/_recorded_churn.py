@@ -95,7 +95,7 @@ def _returned(newer: Replay, replay: Replay, records: Sequence[SyncRecord]) -> l
 
 
 def _add_returned(files: Iterable[_Keys], returned: list[int]) -> None:
-    """Add the users in ``entering`` who are in an earlier ``exiting``, in the order of the syncs."""
+    """Add the users in ``entering`` who are in an earlier ``exiting``; the syncs are in order."""
     gone = set[str]()
     for number, diff_type, keys in files:
         if diff_type is DiffType.EXITING:

@@ -49,7 +49,9 @@ def compare_sets(
         comparable: True if the members before it are known.
     """
     needed = needed_files(replay.record(sync))
-    past = _member_sides(replay, before) if comparable and before is not None else {}
+    past: Mapping[DiffType, Iterator[KeyBlock]] = {}
+    if comparable and before is not None:
+        past = _member_sides(replay, before)
     files = {t: sorted_keys(replay, sync, t) for t in DiffType if t in sync.files}
     members = members_before = 0
     faults = Counter[FindingKind]()
@@ -73,7 +75,7 @@ def compare_sets(
                 exited=exited,
                 is_member=is_member,
             )
-            faults.update({kind: count for kind in kinds})
+            faults.update(dict.fromkeys(kinds, count))
     return SetFacts(
         members=members,
         members_before=members_before,
