@@ -65,6 +65,14 @@ def _as_text(block: KeyBlock) -> KeyBlock:
     return text.encode() if text.count("\n") == len(block) else block
 
 
+def count_until(keys: Sequence[str], limit: str) -> int:
+    """Return how many keys, which are in order, are not greater than a limit.
+
+    It is all of them if the last one is not, so that a loop ends for a damaged file, too.
+    """
+    return len(keys) if not keys or keys[-1] <= limit else bisect_right(keys, limit)
+
+
 Sides = int
 """The sides that have a key: a bit for each, the lowest one for the first side."""
 
@@ -110,7 +118,7 @@ class _Side:
     def take_until(self, limit: str) -> list[str]:
         """Remove and return the keys up to a limit."""
         keys = as_list(self.rest)
-        count = bisect_right(keys, limit)
+        count = count_until(keys, limit)
         self.rest = keys[count:]
         return keys[:count]
 
