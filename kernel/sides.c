@@ -40,7 +40,7 @@ static inline bool next_key(SideScan *side)
     const unsigned char *end = memchr(rest.data, '\n', rest.size);
     size_t size = end ? (size_t)(end - rest.data) : rest.size;
     side->key = (Text){rest.data, size};
-    side->head = reverse_bytes(load_word(rest.data, size, 0));
+    side->head = reverse_bytes(first_word(rest.data, size));
     side->next += size + (end != NULL);
     return true;
 }

@@ -28,6 +28,7 @@ from kernel_build import (
 from kernel_calls import (
     CanonizeCall,
     CheckCall,
+    ColumnsCall,
     CountFilledCall,
     JoinCall,
     KeysCall,
@@ -86,6 +87,12 @@ def test_any_bytes_have_the_expected_result_or_none(kernel, data, lines, other, 
         CheckCall(lines=lines, width=width, key=key, after=other),
         KeysCall(lines=lines, width=width, key=key, out_size=data.draw(st.integers(0, 60))),
         SidesCall((lines, other, lines[: len(other)])),
+        ColumnsCall(
+            lines=lines,
+            width=width,
+            stride=data.draw(st.integers(1, 30)),
+            as_views=data.draw(st.booleans()),
+        ),
     ]
     for call in calls:
         assert call.run(kernel) == call.expected(), call
@@ -100,6 +107,8 @@ def test_each_result_at_the_edge_of_a_buffer(kernel, record_property):
 
 def is_possible(call):
     """Return whether the module allows the arguments of a call."""
+    if isinstance(call, ColumnsCall):
+        return call.stride > 0
     is_partition = isinstance(call, PartitionCall)
     return not is_partition or (call.out_size is None and len(call.heads) < (1 << 16) - 1)
 
@@ -135,6 +144,10 @@ OUT = bytearray(10)
         ("keys", (b"", OUT, 2, -1)),
         ("keys", (OUT, OUT, 2, 0)),
         ("sides", (b"1\n",) * 9),
+        ("columns", (b"", OUT, 1, 1, False)),
+        ("columns", (b"", OUT, 2, 0, False)),
+        ("columns", (b"", OUT, 2, -1, True)),
+        ("columns", (OUT, OUT, 2, 1, True)),
     ],
 )
 def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
@@ -156,6 +169,8 @@ def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
         ("keys", (b"1,a", bytes(9), 2, 0)),
         ("sides", (b"1\n", "1\n")),
         ("sides", (b"1\n", memoryview(OUT)[::2])),
+        ("columns", (b"", bytes(9), 2, 1, False)),
+        ("columns", ("", OUT, 2, 1, True)),
     ],
 )
 def test_only_buffers_of_consecutive_bytes_are_read_and_written(kernel, function, arguments):
@@ -193,7 +208,8 @@ def test_equal_files_are_one_object(kernel):
 
 
 @pytest.mark.parametrize(
-    "function", ["partition", "join", "canonize", "count_filled", "check", "keys", "sides"]
+    "function",
+    ["partition", "join", "canonize", "count_filled", "columns", "check", "keys", "sides"],
 )
 def test_other_threads_run_during_a_call(kernel, function):
     rows = b"".join(b"%d,a,b\n" % n for n in range(20_000))
@@ -205,6 +221,7 @@ def test_other_threads_run_during_a_call(kernel, function):
         "check": lambda: kernel.check(rows, 3, 0, b""),
         "keys": lambda: kernel.keys(rows, bytearray(len(rows)), 3, 0),
         "sides": lambda: kernel.sides(rows, rows),
+        "columns": lambda: kernel.columns(rows, bytearray(4 * len(rows)), 3, 20_001, 0),
     }
     other_thread_ran = threading.Event()
     interval = sys.getswitchinterval()
@@ -258,6 +275,7 @@ def test_a_failing_allocation_of_python_is_a_memory_error(kernel):
         lambda: kernel.check(rows, 3, 0, b""),
         lambda: kernel.keys(rows, OUT_100, 3, 0),
         lambda: kernel.sides(rows, rows[3:]),
+        lambda: kernel.columns(rows, OUT_100, 3, 4, 0),
     ]
     failures = 0
     for call in calls:

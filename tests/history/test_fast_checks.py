@@ -5,7 +5,6 @@ Each is tested with the kernel, if it is built, and without it.
 
 import random
 from collections import Counter
-from functools import partial
 from itertools import islice
 
 import pytest
@@ -18,13 +17,11 @@ from slow_checks import compare_sets_slowly, sides_by_key
 
 from amplitude_cohort_s3 import RowSchema, read_history
 from amplitude_cohort_s3.errors import CohortS3Error
-from amplitude_cohort_s3.format import csv_blocks
 from amplitude_cohort_s3.format.kernel import kernel_state
 from amplitude_cohort_s3.format.reader import read_table
 from amplitude_cohort_s3.history import _file_checks, _key_blocks
 from amplitude_cohort_s3.history._file_checks import check_table
 from amplitude_cohort_s3.history._key_blocks import as_list, count_sides, file_keys
-from amplitude_cohort_s3.history._member_lines import member_chunks
 from amplitude_cohort_s3.history._set_checks import compare_sets
 from amplitude_cohort_s3.sources import CsvSource
 
@@ -174,27 +171,3 @@ def test_the_files_of_recorded_syncs(seed, meaning, native):
     found = compare_sets(history, history[5], history[2], comparable=True)
     assert found == compare_sets_slowly(history, history[5], history[2], comparable=True)
     assert sum(found.faults.values()) > 5
-
-
-# --- Members ---------------------------------------------------------------------------------
-
-USERS = st.dictionaries(st.text("ab1,", min_size=1, max_size=3), CELLS, max_size=8)
-
-
-@given(entering=USERS, exiting=USERS, existing=USERS, size=st.integers(1, 40))
-def test_members_that_follow_from_several_files(entering, exiting, existing, size):
-    schema = RowSchema(key="user_id")
-    sources, lines = {}, {}
-    for diff_type, rows in zip(DiffType, (entering, exiting, existing), strict=True):
-        data = b"".join(schema.encode((cell, key) for key, cell in sorted(rows.items())))
-        chunks = [data[at : at + size] for at in range(0, len(data), size)]
-        sources[diff_type] = CsvSource(chunks=partial(iter, chunks), canonical=True)
-        if diff_type is not DiffType.EXITING:
-            for key, cell in rows.items():
-                line = next(RowSchema().encode([(cell, key)])).partition(b"\n")[2]
-                lines[key] = min(line, lines.get(key, line))
-    expected = b"".join(line for key, line in sorted(lines.items()) if key not in exiting)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(csv_blocks, "BLOCK_BYTES", size)
-        found = b"".join(member_chunks(sources, schema))
-    assert found == schema.header_line + expected
