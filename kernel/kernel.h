@@ -183,4 +183,37 @@ Outcome merge_stays(StaySide *sides, size_t count, unsigned width, unsigned key,
                     unsigned char *out, size_t out_size, Stays *stays);
 void free_stays(Stays *stays);
 
+/* --- check.c -------------------------------------------------------------------------- */
+
+typedef struct {
+    size_t rows;
+    bool ascends; /* each key is greater than the one before it */
+    Text last;    /* the last key; `after` if there is no line */
+} Checked;
+
+/* Check whether the keys of lines ascend, the first one from `after` on, and add the numbers of
+ * values to `filled`. The last line must have its line end. */
+Outcome check_lines(Text lines, unsigned width, unsigned key, Text after, size_t *filled,
+                    Checked *checked);
+
+/* --- sides.c -------------------------------------------------------------------------- */
+
+/* Write the key of each line to `out`, each ended by LF. */
+Outcome take_keys(Text lines, unsigned width, unsigned key, unsigned char *out, size_t out_size,
+                  size_t *written);
+
+#define MAX_SIDES 8u
+
+typedef struct {
+    size_t counts[1u << MAX_SIDES]; /* the number of keys that exactly some sides have; the index
+                                     * has a bit for each of these sides */
+    unsigned found[1u << MAX_SIDES]; /* the indexes of these, in the order of their first keys */
+    unsigned found_count;
+    size_t rests[MAX_SIDES]; /* the offset of the keys that are left, for each side */
+} SideCounts;
+
+/* Merge sides until one of them has no key left. The keys of a side must ascend. A side without
+ * text has ended, and does not count. */
+void count_sides(const Text *texts, unsigned count, SideCounts *result);
+
 #endif

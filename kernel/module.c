@@ -71,6 +71,17 @@ static PyObject *none_or_error(Outcome outcome)
     return outcome == REFUSED ? Py_NewRef(Py_None) : PyErr_NoMemory();
 }
 
+static PyObject *numbers(const size_t *values, size_t count)
+{
+    PyObject *tuple = PyTuple_New((Py_ssize_t)count);
+    for (size_t i = 0; tuple && i < count; i++) {
+        PyObject *value = PyLong_FromSize_t(values[i]);
+        if (!value || PyTuple_SetItem(tuple, (Py_ssize_t)i, value) < 0)
+            Py_CLEAR(tuple); /* SetItem has taken the value in any case */
+    }
+    return tuple;
+}
+
 /* --- partition ------------------------------------------------------------------------ */
 
 /* Return the heads as numbers, to be freed by the caller; NULL with an error. */
@@ -152,13 +163,7 @@ static PyObject *partition(PyObject *self, PyObject *args)
 /* Return the counts as a tuple of the properties: without the two columns of ids. */
 static PyObject *filled_properties(const size_t *filled, unsigned width)
 {
-    PyObject *counts = PyTuple_New((Py_ssize_t)width - 2);
-    for (unsigned column = 2; counts && column < width; column++) {
-        PyObject *count = PyLong_FromSize_t(filled[column]);
-        if (!count || PyTuple_SetItem(counts, (Py_ssize_t)column - 2, count) < 0)
-            Py_CLEAR(counts); /* SetItem has taken the count in any case */
-    }
-    return counts;
+    return numbers(filled + 2, width - 2);
 }
 
 static PyObject *conflicting_keys(const Joined *joined, Py_ssize_t limit)
@@ -497,6 +502,120 @@ static PyObject *read_spans_of(PyObject *self, PyObject *args)
     return result;
 }
 
+/* --- check_lines, take_keys and count_sides ------------------------------------------- */
+
+static PyObject *check_buffer(Text lines, unsigned width, unsigned key, Text after)
+{
+    Checked checked;
+    Outcome outcome = NO_MEMORY;
+    PyObject *counts = NULL, *result = NULL;
+    size_t *filled = calloc((size_t)width, sizeof *filled);
+    if (filled) {
+        Py_BEGIN_ALLOW_THREADS
+        outcome = check_lines(lines, width, key, after, filled, &checked);
+        Py_END_ALLOW_THREADS
+    }
+    if (outcome != DONE)
+        result = none_or_error(outcome);
+    else if ((counts = filled_properties(filled, width)))
+        result = Py_BuildValue("nOOy#", (Py_ssize_t)checked.rows,
+                               checked.ascends ? Py_True : Py_False, counts,
+                               checked.last.size ? (const char *)checked.last.data : "",
+                               (Py_ssize_t)checked.last.size);
+    Py_XDECREF(counts);
+    free(filled);
+    return result;
+}
+
+static PyObject *check(PyObject *self, PyObject *args)
+{
+    Py_buffer lines, after;
+    int width, key;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*iiy*:check", &lines, &width, &key, &after))
+        return NULL;
+    PyObject *result = NULL;
+    if (check_columns(width, key))
+        result = check_buffer(text_of(&lines), (unsigned)width, (unsigned)key, text_of(&after));
+    PyBuffer_Release(&lines);
+    PyBuffer_Release(&after);
+    return result;
+}
+
+static PyObject *keys(PyObject *self, PyObject *args)
+{
+    Py_buffer lines, out;
+    int width, key;
+    PyObject *result = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*w*ii:keys", &lines, &out, &width, &key))
+        return NULL;
+    if (check_columns(width, key) && check_out(&lines, &out)) {
+        size_t written = 0;
+        Outcome outcome;
+        Py_BEGIN_ALLOW_THREADS
+        outcome = take_keys(text_of(&lines), (unsigned)width, (unsigned)key, out.buf,
+                            (size_t)out.len, &written);
+        Py_END_ALLOW_THREADS
+        result = outcome == DONE ? PyLong_FromSize_t(written) : none_or_error(outcome);
+    }
+    PyBuffer_Release(&lines);
+    PyBuffer_Release(&out);
+    return result;
+}
+
+/* Return a tuple of the combinations of sides, each with its number of keys. */
+static PyObject *side_counts(const SideCounts *counted)
+{
+    PyObject *tuple = PyTuple_New((Py_ssize_t)counted->found_count);
+    for (unsigned i = 0; tuple && i < counted->found_count; i++) {
+        unsigned on = counted->found[i];
+        PyObject *pair = Py_BuildValue("In", on, (Py_ssize_t)counted->counts[on]);
+        if (!pair || PyTuple_SetItem(tuple, (Py_ssize_t)i, pair) < 0)
+            Py_CLEAR(tuple); /* SetItem has taken the pair in any case */
+    }
+    return tuple;
+}
+
+static PyObject *count_buffers(const Py_buffer *buffers, unsigned count)
+{
+    Text texts[MAX_SIDES];
+    SideCounts counted;
+    for (unsigned n = 0; n < count; n++)
+        texts[n] = text_of(&buffers[n]);
+    Py_BEGIN_ALLOW_THREADS
+    count_sides(texts, count, &counted);
+    Py_END_ALLOW_THREADS
+    PyObject *found = side_counts(&counted);
+    PyObject *rests = found ? numbers(counted.rests, count) : NULL;
+    PyObject *result = rests ? PyTuple_Pack(2, found, rests) : NULL;
+    Py_XDECREF(found);
+    Py_XDECREF(rests);
+    return result;
+}
+
+static PyObject *sides(PyObject *self, PyObject *texts)
+{
+    Py_buffer buffers[MAX_SIDES];
+    unsigned count = 0;
+    PyObject *result = NULL;
+    (void)self;
+    Py_ssize_t size = PyTuple_Size(texts);
+    if (size > (Py_ssize_t)MAX_SIDES)
+        fail("there must be at most 8 sides");
+    else {
+        while (count < size
+               && !PyObject_GetBuffer(PyTuple_GetItem(texts, (Py_ssize_t)count), &buffers[count],
+                                      PyBUF_SIMPLE))
+            count++;
+        if (count == size)
+            result = count_buffers(buffers, count);
+    }
+    while (count)
+        PyBuffer_Release(&buffers[--count]);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"partition", partition, METH_VARARGS, NULL},
     {"join", join, METH_VARARGS, NULL},
@@ -506,6 +625,9 @@ static PyMethodDef methods[] = {
     {"count_line_ends", count_line_ends_of, METH_VARARGS, NULL},
     {"read_spans", read_spans_of, METH_VARARGS, NULL},
     {"stays", stays, METH_VARARGS, NULL},
+    {"check", check, METH_VARARGS, NULL},
+    {"keys", keys, METH_VARARGS, NULL},
+    {"sides", sides, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

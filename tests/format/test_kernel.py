@@ -14,11 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kernel_calls import (
     CanonizeCall,
+    CheckCall,
     ColumnsCall,
     CountFilledCall,
     CountLineEndsCall,
     JoinCall,
+    KeysCall,
     PartitionCall,
+    SidesCall,
     StaysCall,
 )
 from kernel_cases import edge_calls, random_calls
@@ -61,6 +64,9 @@ def test_any_bytes_have_the_expected_result_or_none(kernel, data, lines, other, 
         CanonizeCall(rows=lines, width=width, out_size=data.draw(st.integers(0, 200))),
         CountFilledCall(lines=lines, width=width),
         CountLineEndsCall(lines),
+        CheckCall(lines=lines, width=width, key=key, after=other),
+        KeysCall(lines=lines, width=width, key=key, out_size=data.draw(st.integers(0, 60))),
+        SidesCall((lines, other, lines[: len(other)])),
         ColumnsCall(
             lines=lines,
             width=width,
@@ -122,6 +128,11 @@ OUT = bytearray(10)
         ("canonize", (OUT, OUT, 2, None)),
         ("count_filled", (b"", 1)),
         ("count_filled", (b"", 1 << 30)),
+        ("check", (b"", 1, 0, b"")),
+        ("check", (b"", 2, 2, b"")),
+        ("keys", (b"", OUT, 2, -1)),
+        ("keys", (OUT, OUT, 2, 0)),
+        ("sides", (b"1\n",) * 9),
         ("columns", (b"", OUT, 1, 1, False)),
         ("columns", (b"", OUT, 2, 0, False)),
         ("columns", (b"", OUT, 2, -1, True)),
@@ -154,6 +165,11 @@ def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
         ("canonize", (b"", bytes(9), 2, None)),
         ("canonize", (b"", OUT, 2, bytearray(b"\0"))),
         ("count_filled", (None, 2)),
+        ("check", ("1,a", 2, 0, b"")),
+        ("check", (b"1,a", 2, 0, None)),
+        ("keys", (b"1,a", bytes(9), 2, 0)),
+        ("sides", (b"1\n", "1\n")),
+        ("sides", (b"1\n", memoryview(OUT)[::2])),
         ("columns", (b"", bytes(9), 2, 1, False)),
         ("columns", ("", OUT, 2, 1, True)),
         ("stays", ([b"1,a"], bytes(4), b"\1", OUT, 2, 0)),
@@ -182,6 +198,13 @@ def test_no_more_conflicting_keys_are_returned_than_asked_for(kernel):
     assert result[3:5] == (20, ["10", "11", "12"])
 
 
+def test_eight_sides_are_merged_until_one_has_no_key_left(kernel):
+    texts = [b"".join(b"%d\n" % n for n in range(side, 9)) for side in range(8)]
+    counts, rests = kernel.sides(*texts)
+    assert list(counts) == [*(((1 << n) - 1, 1) for n in range(1, 8)), (255, 2)]
+    assert rests == tuple(map(len, texts))
+
+
 def test_equal_files_are_one_object(kernel):
     joined = kernel.join(b"", b"1,a\n2,b\n", 2, 0, None, None, 0, 0, 9)
     everyone, entering, existing = joined[5], joined[6], joined[8]
@@ -199,6 +222,9 @@ def test_a_failing_allocation_of_python_is_a_memory_error(kernel):
         lambda: kernel.join(rows, b"1,a,x\n3,c,\n3,d,\n", 3, 0, None, None, 0, 2, 9),
         lambda: kernel.canonize(rows, OUT_100, 3, None),
         lambda: kernel.count_filled(rows, 3),
+        lambda: kernel.check(rows, 3, 0, b""),
+        lambda: kernel.keys(rows, OUT_100, 3, 0),
+        lambda: kernel.sides(rows, rows[3:]),
         lambda: kernel.columns(rows, OUT_100, 3, 4, 0),
         lambda: kernel.stays((b"1,a,x\n", b"1,b,y\n"), bytes(8), b"\0\1", OUT_100, 3, 0),
     ]

@@ -15,7 +15,10 @@ from contextlib import contextmanager
 
 import pytest
 
-FUNCTIONS = ("partition", "join", "canonize", "count_filled", "columns", "views", "stays")
+FUNCTIONS = (
+    *("partition", "join", "canonize", "count_filled", "columns", "views", "stays"),
+    *("check", "keys", "sides"),
+)
 
 TOKENS = (
     b",",
@@ -47,6 +50,9 @@ def calls(kernel, rows, size):
         "columns": lambda: kernel.columns(rows, bytearray(entries + size), 3, stride, 0),
         "views": lambda: kernel.columns(rows, bytearray(entries + size), 3, stride, 1),
         "stays": lambda: kernel.stays((rows, rows), NUMBERS, b"\0\1", bytearray(2 * size), 3, 0),
+        "check": lambda: kernel.check(rows, 3, 0, b""),
+        "keys": lambda: kernel.keys(rows, bytearray(size), 3, 0),
+        "sides": lambda: kernel.sides(rows, rows),
     }
 
 

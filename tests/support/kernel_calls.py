@@ -8,7 +8,7 @@ CSV and a few lines of Python. `run` calls the function of the extension module.
 import re
 from array import array
 from bisect import bisect_right
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from struct import pack, unpack
 from typing import Any, Protocol
 
@@ -361,6 +361,102 @@ def canonical_rows(data: bytes, width: int) -> list[list[str]] | None:
     text = "".join(map(encode_text, rows)).encode()
     is_canonical = data in (text, text.removesuffix(b"\n"))
     return rows if is_canonical and all(len(cells) == width for cells in rows) else None
+
+
+@frozen(kw_only=True)
+class CheckCall:
+    lines: bytes
+    width: int
+    key: int
+    after: bytes = b""
+
+    def run(self, kernel):
+        return kernel.check(self.lines, self.width, self.key, self.after)
+
+    def expected(self):
+        rows = keyed_lines(self.lines, self.width, self.key)
+        if rows is None or (self.lines and not self.lines.endswith(b"\n")):
+            return None
+        keys = [self.after, *(key for key, _ in rows)]
+        ascends = all(before < key for before, key in pairwise(keys))
+        return len(rows), ascends, _filled(self.lines, self.width), keys[-1]
+
+    def encoded(self):
+        texts = (self.lines, self.after, None, None)
+        return _encoded("o", self.width, self.key, 0, 0, 0, texts)
+
+    def encoded_result(self):
+        expected = self.expected()
+        if expected is None:
+            return _number(_REFUSED)
+        rows, ascends, filled, last = expected
+        return _numbers(_DONE, rows, ascends, *filled) + _text(last)
+
+
+@frozen(kw_only=True)
+class KeysCall:
+    lines: bytes
+    width: int
+    key: int
+    out_size: int
+
+    def run(self, kernel):
+        out = bytearray(self.out_size)
+        size = kernel.keys(self.lines, out, self.width, self.key)
+        return None if size is None else bytes(out[:size])
+
+    def expected(self):
+        rows = keyed_lines(self.lines, self.width, self.key)
+        text = None if rows is None else _ended(key for key, _ in rows)
+        return None if text is None or len(text) > self.out_size else text
+
+    def encoded(self):
+        texts = (self.lines, None, None, None)
+        return _encoded("k", self.width, self.key, 0, 0, self.out_size, texts)
+
+    def encoded_result(self):
+        expected = self.expected()
+        return _number(_REFUSED) if expected is None else _number(_DONE) + _text(expected)
+
+
+@frozen
+class SidesCall:
+    """The harness passes at most four texts."""
+
+    texts: tuple[bytes, ...]
+
+    def run(self, kernel):
+        return kernel.sides(*self.texts)
+
+    def expected(self):
+        keys = [_ended_keys(text) for text in self.texts]
+        taken, counts = [0] * len(keys), dict[int, int]()
+        sides = [side for side, of in enumerate(keys) if of]
+        while sides and all(taken[side] < len(keys[side]) for side in sides):
+            first = {side: keys[side][taken[side]].removesuffix(b"\n") for side in sides}
+            least = min(first.values())
+            on = [side for side in sides if first[side] == least]
+            for side in on:
+                taken[side] += 1
+            number = sum(1 << side for side in on)
+            counts[number] = counts.get(number, 0) + 1
+        rests = (sum(map(len, of[:count])) for of, count in zip(keys, taken, strict=True))
+        return tuple(counts.items()), tuple(rests)
+
+    def encoded(self):
+        texts = [*self.texts, None, None, None, None][:4]
+        return _encoded("u", len(self.texts), 0, 0, 0, 0, texts)
+
+    def encoded_result(self):
+        counts, rests = self.expected()
+        pairs = [number for pair in counts for number in pair]
+        return _numbers(_DONE, len(counts), *pairs, *rests)
+
+
+def _ended_keys(text):
+    """Return the keys of a text with their line ends."""
+    *ended, last = text.split(b"\n")
+    return [key + b"\n" for key in ended] + ([last] if last else [])
 
 
 @frozen

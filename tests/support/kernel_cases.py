@@ -7,13 +7,16 @@ from kernel_build import MAX_TEXT_BYTES
 from kernel_calls import (
     NO_CELL,
     CanonizeCall,
+    CheckCall,
     ColumnsCall,
     CountFilledCall,
     CountLineEndsCall,
     IsFloatTextCall,
     JoinCall,
+    KeysCall,
     PartitionCall,
     Refused,
+    SidesCall,
     StaysCall,
     keyed_lines,
 )
@@ -76,6 +79,7 @@ def random_calls(random):
     yield _random_stays(random, width, key)
     yield IsFloatTextCall("".join(random.choice("0189+-.eE") for _ in range(4)).encode())
     yield CountLineEndsCall(random.choice((lines, other, lines * 9)))
+    yield from _random_checks(random, lines, width, key)
 
 
 def _random_stays(random, width, key):
@@ -119,6 +123,24 @@ def _stays():
             yield StaysCall(sides=sides, width=2, key=0, out_size=len(rows) - 1)
     yield StaysCall(sides=tuple((b"1,%d" % n, n, 1, False) for n in range(3)), width=2, key=0)
     yield StaysCall(sides=tuple((b"%d,a" % n, n, 1, False) for n in (3, 2, 1)), width=2, key=0)
+
+
+def _random_checks(random, lines, width, key):
+    rows = keyed_lines(lines, width, key)
+    if rows and random.random() < 0.7:
+        lines = b"".join(line + b"\n" for _, line in sorted(dict(rows).items()))
+    after = random.choice((b"", b"", *PLAIN))
+    yield CheckCall(lines=lines, width=width, key=key, after=after)
+    size = random.choice((len(lines), len(lines), len(lines) // 2))
+    yield KeysCall(lines=lines, width=width, key=key, out_size=size)
+    yield SidesCall(tuple(_random_side(random) for _ in range(random.randrange(5))))
+
+
+def _random_side(random):
+    keys = {b"%d" % random.randrange(30) for _ in range(random.choice((0, 1, 5, 20)))}
+    keys.update(random.sample(PLAIN, 2) if keys else ())
+    text = b"".join(key + b"\n" for key in sorted(keys))
+    return text if random.random() < 0.7 else text.removesuffix(b"\n")
 
 
 def _random_join(random, lines, other, width, key):
@@ -185,6 +207,14 @@ def _at_the_end(data):
                 yield JoinCall(before=data, now=b"", width=2, key=key, **bounds)
                 yield JoinCall(before=b"", now=data, width=2, key=key, **bounds)
                 yield JoinCall(before=b"7,x", now=data, width=2, key=key, **bounds)
+    for key in (0, 1):
+        for after in (b"", b"1", b"7", b"70", b"a" * 9):
+            yield CheckCall(lines=data, width=2, key=key, after=after)
+        for size in range(len(data) + 2):
+            yield KeysCall(lines=data, width=2, key=key, out_size=size)
+    for others in ((), (b"7",), (b"7\n", b""), (b"1,a\n1,a,\n", data), (b"\n", b"", data)):
+        yield SidesCall((data, *others))
+        yield SidesCall((*others, data))
     for width in (2, 3):
         yield CountFilledCall(lines=data, width=width)
         for stride in range(5):
@@ -206,11 +236,14 @@ def _large_counts():
         yield JoinCall(before=data, now=data, width=2, key=0)
         yield JoinCall(before=data, now=b"", width=2, key=0)
         yield JoinCall(before=b"", now=data, width=2, key=0, meaning=1)
+    yield CheckCall(lines=short, width=2, key=1)
+    yield SidesCall((short, short[3:], b"%d,\n" % 7, b"z"))
     for cells in (254, 255, 300, 1000):
         row = b",".join(b"%d" % n for n in range(cells))
         for width in (2, 254, 255, 300, cells):
             yield CanonizeCall(rows=row, width=width, out_size=10_000)
             yield CountFilledCall(lines=row, width=width)
+            yield CheckCall(lines=row + b"\n", width=width, key=width - 1)
             yield PartitionCall(lines=row, width=width, key=width - 1)
     yield CanonizeCall(rows=b"1,2", width=2, places=(254,), out_size=99)
     for count in ((1 << 16) - 2, (1 << 16) - 1):
@@ -247,6 +280,10 @@ def _ranges():
     """Yield calls with keys of which one is the begin of another, and of a boundary."""
     keys = [b"", b"a", b"ab", b"abcdefgh", b"abcdefghi", b"abcdefghij", b"b", "ü".encode() * 9]
     rows = b"".join(key + b",x\n" for key in keys)
+    texts = [b"".join(key + b"\n" for key in chosen) for chosen in (keys, keys[::2], keys[1:])]
+    yield SidesCall((*texts,))
+    yield SidesCall((*reversed(texts), texts[0]))
+    yield CheckCall(lines=rows, width=2, key=0)
     for prefix in (b"", b"a", b"abcdefgh", b"abcdefghijk"):
         yield PartitionCall(
             lines=rows, width=2, key=0, prefix=prefix, heads=(b"abcdefgh", b"b".ljust(8, b"\0"))

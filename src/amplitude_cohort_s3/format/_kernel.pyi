@@ -164,3 +164,41 @@ def read_spans(file: int, spans: bytes, /) -> bytes | None:
     Returns:
         The text, or None if the file can't be read, or is too short.
     """
+
+def check(
+    lines: Buffer, width: int, key: int, after: bytes, /
+) -> tuple[int, bool, tuple[int, ...], bytes] | None:
+    """Check lines that should be in the order of the key. None if the last one lacks its LF.
+
+    Args:
+        lines: The lines.
+        width: The number of cells of a row: two ids, then the properties.
+        key: The position of the key.
+        after: The key of the line before these; empty if they are the first.
+
+    Returns:
+        The number of rows; True if each key is greater than the one before it; the number of
+        rows with a value for each property; and the last key, or ``after`` without any line.
+    """
+
+def keys(lines: Buffer, out: Buffer, width: int, key: int, /) -> int | None:
+    """Write the key of each line to `out`, each ended by LF; return the number of bytes.
+
+    Args:
+        lines: The lines.
+        out: A writable buffer. None is returned if it is too small.
+        width: The number of cells of a row.
+        key: The position of the key.
+    """
+
+def sides(*texts: Buffer) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """Merge texts of ascending keys, each ended by LF, until one of them has no key left.
+
+    Args:
+        texts: A text for each side, at most 8. A side without text does not count.
+
+    Returns:
+        For each combination of sides that occurs, in the order of their first keys: a number
+        with a bit for each of these sides, from the lowest bit on, and the number of keys that
+        exactly these sides have. And the offset of the rest of each text.
+    """

@@ -59,7 +59,11 @@ def kernel_state() -> KernelState:
     return _STATE
 
 
+HAS_KERNEL = _STATE == "in use"
+"""True if the functions below may be called."""
+
 _NO_CELL = 255
+_MAX_COLUMNS = (1 << 16) - 1
 _MAX_CELLS = 254
 _HEAD_BYTES = 8
 _MIN_CELLS = 2
@@ -313,3 +317,55 @@ def read_spans(file: BinaryIO, spans: "array[int]") -> bytes | None:
         The text, or None if the file can't be read here.
     """
     return _kernel.read_spans(file.fileno(), spans.tobytes())
+
+
+@frozen(kw_only=True)
+class CheckedLines:
+    """The facts about lines that should be canonical and in the order of the key.
+
+    Attributes:
+        rows: The number of rows.
+        filled: The number of rows with a value for each property.
+        is_canonical: True if they are in canonical form.
+        ascends: True if each key is greater than the one before it.
+        last: The last key, in UTF-8; empty if there is no row.
+    """
+
+    rows: int
+    filled: tuple[int, ...]
+    is_canonical: bool = True
+    ascends: bool = True
+    last: bytes = b""
+
+    def followed_by(self, more: "CheckedLines") -> "CheckedLines":
+        """Return the facts about these lines and about more, which were checked after them."""
+        return CheckedLines(
+            rows=self.rows + more.rows,
+            filled=tuple([a + b for a, b in zip(self.filled, more.filled, strict=True)]),
+            is_canonical=self.is_canonical and more.is_canonical,
+            ascends=self.ascends and more.ascends,
+            last=more.last,
+        )
+
+
+def check_lines(lines: Buffer, *, columns: int, key: int, after: bytes) -> CheckedLines | None:
+    """Return the facts about canonical lines that follow a key, or None."""
+    found = None if columns > _MAX_COLUMNS else _kernel.check(lines, columns, key, after)
+    if found is None:
+        return None
+    rows, ascends, filled, last = found
+    return CheckedLines(rows=rows, filled=filled, ascends=ascends, last=last)
+
+
+def take_keys(lines: bytes, *, columns: int, key: int) -> bytes | None:
+    """Return the keys of lines, each ended by LF, or None."""
+    if columns > _MAX_COLUMNS:
+        return None
+    out = bytearray(len(lines))
+    size = _kernel.keys(lines, out, columns, key)
+    return None if size is None else bytes(memoryview(out)[:size])
+
+
+def count_sides(texts: Sequence[Buffer]) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """Merge texts of ascending keys until one has no key left: see ``_kernel.sides``."""
+    return _kernel.sides(*texts)

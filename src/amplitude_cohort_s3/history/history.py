@@ -17,6 +17,7 @@ from ..log.listing import BucketSync
 from ._event_batches import cells_schema, event_batches, file_batches
 from ._intervals import Intervals
 from ._plot import plot_history
+from ._recorded_churn import recorded_churn
 from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
@@ -186,10 +187,19 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
     def churn(self) -> ChurnTable:
         """Return the numbers of members, and of users who entered, exited and returned, by sync.
 
+        If each sync has a record of its own and no file of changes is missing, the numbers of
+        members, entries and exits are those of the records, and the small files are read only
+        for the users who returned. ``verify`` compares the records with the files. Otherwise
+        the users are counted in the files, as ``intervals`` reads them.
+
         Raises:
             MalformedCsvError: A file is not valid CSV of a cohort.
             UnknownMembersError: As in ``intervals``.
         """
+        self._check_known(range(len(self.syncs)))
+        return ChurnTable(recorded_churn(self) or self._counted_churn())
+
+    def _counted_churn(self) -> Iterator[Churn]:
         entered, exited, returned = ([0] * len(self.syncs) for _ in range(3))
         before = 0
         for stay in self._all_stays(self.schema):
@@ -201,12 +211,9 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
             if stay.exited is not None:
                 exited[stay.exited] += 1
         sizes = accumulate((i - o for i, o in zip(entered, exited, strict=True)), initial=before)
-        return ChurnTable(
-            Churn(synced_at=sync.synced_at, members=m, entered=i, exited=o, returned=r)
-            for sync, m, i, o, r in zip(
-                self.syncs, islice(sizes, 1, None), entered, exited, returned, strict=True
-            )
-        )
+        counts = zip(islice(sizes, 1, None), entered, exited, returned, strict=True)
+        for sync, (m, i, o, r) in zip(self.syncs, counts, strict=True):
+            yield Churn(synced_at=sync.synced_at, members=m, entered=i, exited=o, returned=r)
 
     def verify(self) -> tuple[Finding, ...]:
         """Read all files and return the faults of the history; empty if there are none.

@@ -282,6 +282,58 @@ static Outcome call_count_line_ends(const Call *call, bool writes)
     return DONE;
 }
 
+static Outcome call_check(const Call *call, bool writes)
+{
+    size_t *filled = __real_malloc(call->width * sizeof *filled);
+    Checked checked;
+    memset(filled, 0, call->width * sizeof *filled);
+    Outcome outcome = check_lines(call->texts[0], call->width, call->key, call->texts[1], filled,
+                                  &checked);
+    if (writes)
+        write_number(outcome);
+    if (writes && outcome == DONE) {
+        write_number(checked.rows);
+        write_number(checked.ascends);
+        for (unsigned i = 2; i < call->width; i++)
+            write_number(filled[i]);
+        write_text(checked.last);
+    }
+    __real_free(filled);
+    return outcome;
+}
+
+static Outcome call_take_keys(const Call *call, bool writes)
+{
+    unsigned char *out = make_out(call->out_size);
+    size_t written = 0;
+    Outcome outcome = take_keys(call->texts[0], call->width, call->key, out, call->out_size,
+                                &written);
+    if (writes)
+        write_number(outcome);
+    if (writes && outcome == DONE)
+        write_text((Text){out, written});
+    __real_free(out);
+    return outcome;
+}
+
+/* The width is the number of sides. */
+static Outcome call_count_sides(const Call *call, bool writes)
+{
+    SideCounts counted;
+    count_sides(call->texts, call->width, &counted);
+    if (writes) {
+        write_number(DONE);
+        write_number(counted.found_count);
+        for (unsigned i = 0; i < counted.found_count; i++) {
+            write_number(counted.found[i]);
+            write_number(counted.counts[counted.found[i]]);
+        }
+        for (unsigned side = 0; side < call->width; side++)
+            write_number(counted.rests[side]);
+    }
+    return DONE;
+}
+
 static Outcome call_function(int function, const Call *call, bool writes)
 {
     switch (function) {
@@ -301,6 +353,12 @@ static Outcome call_function(int function, const Call *call, bool writes)
         return call_is_float_text(call, writes);
     case 'l':
         return call_count_line_ends(call, writes);
+    case 'o':
+        return call_check(call, writes);
+    case 'k':
+        return call_take_keys(call, writes);
+    case 'u':
+        return call_count_sides(call, writes);
     default:
         exit(2);
     }
