@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any, Self
@@ -153,8 +153,9 @@ class Comparison:
         runs: int,
         variants: Iterable[str] = VARIANTS,
         digest: Callable[[Candidate], Any] | None = None,
+        is_same_library: bool = False,
     ) -> None:
-        """Run the candidates and compare their answers.
+        """Run the candidates, and print their answers and medians.
 
         Args:
             measure: What is measured, for the output.
@@ -164,43 +165,56 @@ class Comparison:
             variants: The variants of ``ours``.
             digest: A function that returns the answer of a candidate that has just run, if
                 the process of the candidate does not.
+            is_same_library: True if ``theirs`` is this library with another input. It then
+                runs in each variant, and its answer may be another one.
 
         Raises:
             DifferentAnswersError: Two answers differ.
         """
+        self._measure, self._digest = measure, digest
+        shared: list[Run] = []
         self.ours: dict[str, list[Run]] = {variant: [] for variant in variants}
-        self.theirs: list[Run] = []
-        answers: dict[str, Any] = {}
-
-        def one(candidate: Candidate, variant: str, label: str, runs: list[Run]) -> None:
-            done = run(candidate, variant)
-            runs.append(done)
-            answer = done.answer if digest is None else digest(candidate)
-            if answers.setdefault(label, answer) != answer:
-                message = f"{measure}: {label} gave another answer than before"
-                raise DifferentAnswersError(message)
-
+        self.theirs = {variant: [] if is_same_library else shared for variant in self.ours}
         for _ in range(runs):
-            one(theirs, VARIANTS[0], theirs.name, self.theirs)
-            for variant, found in self.ours.items():
-                one(ours, variant, f"{ours.name} {variant}", found)
-        for label, answer in answers.items():
-            print(f"{measure} | {label} | answer: {json.dumps(answer)}")
-            if answer != answers[theirs.name]:
-                message = f"{measure}: the answers of {label} and {theirs.name} differ"
-                raise DifferentAnswersError(message)
-        for label, found in (
-            (theirs.name, self.theirs),
-            *((f"{ours.name} {variant}", runs) for variant, runs in self.ours.items()),
-        ):
-            cpu, wall, mb = (median(found, what) for what in ("cpu", "wall", "mb"))
-            print(f"{measure} | {label} | CPU {cpu:.3f} s, wall {wall:.3f} s, peak {mb:.0f} MB")
+            if not is_same_library:
+                shared.append(self._run(theirs, VARIANTS[0]))
+            for variant in self.ours:
+                if is_same_library:
+                    self.theirs[variant].append(self._run(theirs, variant))
+                self.ours[variant].append(self._run(ours, variant))
+        found = {f"{ours.name}, {variant}": of_ours for variant, of_ours in self.ours.items()}
+        if is_same_library:
+            self._show(found)
+            self._show({f"{ours.name}, plain, {v}": runs for v, runs in self.theirs.items()})
+        else:
+            self._show({theirs.name: shared} | found)
+
+    def _run(self, candidate: Candidate, variant: str) -> Run:
+        done = run(candidate, variant)
+        return done if self._digest is None else replace(done, answer=self._digest(candidate))
+
+    def _show(self, found: dict[str, list[Run]]) -> None:
+        """Print answers and medians.
+
+        Raises:
+            DifferentAnswersError: Two answers differ.
+        """
+        answers = [one.answer for runs in found.values() for one in runs]
+        for label, runs in found.items():
+            print(f"{self._measure} | {label} | answer: {json.dumps(runs[0].answer)}")
+        if any(answer != answers[0] for answer in answers):
+            message = f"{self._measure}: the answers differ"
+            raise DifferentAnswersError(message)
+        for label, runs in found.items():
+            cpu, wall, mb = (median(runs, what) for what in ("cpu", "wall", "mb"))
+            print(f"{self._measure} | {label} | CPU {cpu:.3f} s, wall {wall:.3f} s, {mb:.0f} MB")
 
     def ratios(self, what: str) -> dict[str, float]:
-        """Return the median ratio of ours to theirs, by variant."""
+        """Return the median of the ratios of ours to theirs within each turn, by variant."""
         return {
             variant: statistics.median(
-                getattr(a, what) / getattr(b, what) for a, b in zip(runs, self.theirs, strict=True)
+                getattr(a, what) / getattr(b, what)
+                for a, b in zip(runs, self.theirs[variant], strict=True)
             )
             for variant, runs in self.ours.items()
         }
@@ -238,8 +252,8 @@ class Row:
         cells = [self.measure]
         for variant, target in zip(("with kernel", "pure Python"), self.targets, strict=True):
             value = self.measured.get(variant)
-            cells.append("–" if value is None else self._cell(value))
-            cells.append("–" if target is None else f"≤ {target} {self.unit}".rstrip())
+            cells.append("-" if value is None else self._cell(value))
+            cells.append("-" if target is None else f"≤ {target} {self.unit}".rstrip())
         return f"| {' | '.join(cells)} |"
 
     def _cell(self, value: float) -> str:
@@ -257,11 +271,13 @@ class Setting:
         folder: Where the data are.
         small: If True, all sizes are a hundredth or less, and each candidate runs once.
         runs: The number of turns.
+        is_temporary: True if the data are not kept.
     """
 
     folder: Path
     small: bool
     runs: int
+    is_temporary: bool
 
 
 Part = Callable[[Setting], Iterator[Row]]
@@ -298,7 +314,8 @@ def main(
         parser.error("the table contains all parts in full size")
     chosen = [parts[arguments.only]] if arguments.only else parts.values()
     with _folder_for(arguments.folder) as folder:
-        setting = Setting(folder, arguments.small, 1 if arguments.small else arguments.runs)
+        runs = 1 if arguments.small else arguments.runs
+        setting = Setting(folder, arguments.small, runs, arguments.folder is None)
         try:
             rows = [row for part in chosen for row in part(setting)]
         except DifferentAnswersError as error:

@@ -4,7 +4,7 @@ A member has a 12-digit id, a user id like an e-mail address, and two properties
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 
-COLUMNS = ("amplitude_id", "user_id", "country", "plan")
+COLUMNS = ("amplitudeID", "userID", "country", "plan")
 COUNTRIES = ("DE", "US", "FR", "GB", "JP", "BR", "IN", "CA")
 PLANS = ("free", "pro", "team", "enterprise")
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -39,10 +39,10 @@ def members(ids: Any) -> Any:
     import polars as pl
 
     # The factor has no divisor in common with 10, so no two members share a user id.
-    mixed = pl.col("amplitude_id") * 9_999_991 % 10**12
-    return pl.DataFrame({"amplitude_id": ids}).select(
-        pl.col("amplitude_id").cast(pl.String),
-        pl.format("user{}@example.com", mixed.cast(pl.String).str.zfill(12)).alias("user_id"),
+    mixed = pl.col("amplitudeID") * 9_999_991 % 10**12
+    return pl.DataFrame({"amplitudeID": ids}).select(
+        pl.col("amplitudeID").cast(pl.String),
+        pl.format("user{}@example.com", mixed.cast(pl.String).str.zfill(12)).alias("userID"),
         pl.lit(pl.Series(COUNTRIES)).gather(mixed % 8).alias("country"),
         pl.lit(pl.Series(PLANS)).gather(mixed // 8 % 4).alias("plan"),
     )
@@ -60,7 +60,7 @@ def write_members(
         style: Options of ``polars.DataFrame.write_csv``.
     """
     with path.open("wb") as file:
-        for begin in range(0, len(ids), ROWS_AT_ONCE):
+        for begin in range(0, max(len(ids), 1), ROWS_AT_ONCE):
             rows = members(ids[begin : begin + ROWS_AT_ONCE])
             rows = rows if edit is None else edit(rows)
             rows.write_csv(file, include_header=not begin, **style)
@@ -73,6 +73,14 @@ def drawn_ids(count: int) -> Any:
     rng = np.random.default_rng(7)
     drawn = np.unique(rng.integers(10**11, 10**12, count + count // 10 + 10, dtype=np.uint64))
     return rng.permutation(drawn)[:count]
+
+
+def digest_of_rows(paths: Iterable[Path]) -> list[Any]:
+    """Return the number of rows in some CSV files and a digest of them, whatever their order."""
+    import polars as pl
+
+    rows = pl.concat(pl.read_csv(path, infer_schema=False) for path in paths)
+    return [len(rows), f"{rows.hash_rows(seed=7).sum():016x}"]
 
 
 def write_bucket(folder: Path, *, rows: int, syncs: int, changed: float) -> Path:
