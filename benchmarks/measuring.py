@@ -72,9 +72,13 @@ class Watch:
 
 
 def cpu_seconds() -> float:
-    """Return the CPU time of this process and of its children that have ended."""
+    """Return the CPU time of this process and of all that it started, such as a virtual machine."""
+    import psutil
+
     usages = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    ended = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    living = (child.cpu_times() for child in psutil.Process().children(recursive=True))
+    return ended + sum(t.user + t.system + t.children_user + t.children_system for t in living)
 
 
 def peak_megabytes() -> float:
@@ -199,12 +203,12 @@ class Comparison:
         Raises:
             DifferentAnswersError: Two answers differ.
         """
-        answers = [one.answer for runs in found.values() for one in runs]
         for label, runs in found.items():
             print(f"{self._measure} | {label} | answer: {json.dumps(runs[0].answer)}")
-        if any(answer != answers[0] for answer in answers):
-            message = f"{self._measure}: the answers differ"
-            raise DifferentAnswersError(message)
+        for of_turn in zip(*found.values(), strict=True):
+            if any(one.answer != of_turn[0].answer for one in of_turn):
+                message = f"{self._measure}: the answers differ"
+                raise DifferentAnswersError(message)
         for label, runs in found.items():
             cpu, wall, mb = (median(runs, what) for what in ("cpu", "wall", "mb"))
             print(f"{self._measure} | {label} | CPU {cpu:.3f} s, wall {wall:.3f} s, {mb:.0f} MB")

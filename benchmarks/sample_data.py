@@ -24,10 +24,10 @@ START = datetime(2026, 11, 1, tzinfo=UTC)
 ROWS_AT_ONCE = 500_000
 
 
-def cohort(match_by: str = "amplitude_id") -> CohortSync:
+def cohort(match_by: str = "amplitude_id", path: str = "") -> CohortSync:
     """Return the sync of the cohort that all benchmarks use."""
     return CohortSync(
-        destination=Destination(name="bench", match_by=match_by),
+        destination=Destination(name="bench", path=path, match_by=match_by),
         project_id=1,
         cohort_id="bench",
         user_properties=[UserProperty("country"), UserProperty("plan")],

@@ -98,7 +98,7 @@ def diff_of_foreign_file(_: Watch, previous: str, current: str, out: str) -> Non
 
 def encode_tuples(watch: Watch, rows: int, out: str) -> None:
     """Write tuples with the encoding of a source of rows."""
-    from amplitude_cohort_s3.sources import as_csv
+    from amplitude_cohort_s3.sources.rows import as_csv
 
     tuples = members(drawn_ids(rows)).rows()
     schema = RowSchema(properties=("country", "plan"))
