@@ -10,6 +10,7 @@ library run with the native kernel and without it.
 import argparse
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from typing import Any, Self
@@ -324,10 +327,24 @@ def main(
             rows = [row for part in chosen for row in part(setting)]
         except DifferentAnswersError as error:
             sys.exit(str(error))
-    text = "\n".join([f"# {title}", "", *HEAD, *map(str, rows), ""])
+    turns = f"Medians of {setting.runs} turns." if setting.runs > 1 else "One run each."
+    lines = [f"# {title}", "", f"{turns} {machine()}.", "", *HEAD, *map(str, rows), ""]
+    text = "\n".join(lines)
     print(text)
     if arguments.table:
         arguments.table.write_text(text, encoding="utf-8")
+
+
+def machine() -> str:
+    """Return a description of this machine and of the libraries that are compared."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    libraries = ("polars", "pyarrow", "pandas", "duckdb", "boto3", "pyspark")
+    installed = {name: version(name) for name in libraries if find_spec(name) is not None}
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB of memory, {platform.machine()}, "
+        f"Python {platform.python_version()}, "
+        + ", ".join(f"{name} {number}" for name, number in installed.items())
+    )
 
 
 @contextmanager
