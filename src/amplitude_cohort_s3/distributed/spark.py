@@ -135,9 +135,9 @@ def _check_arguments(sync: CohortSync, staging: str, part_bytes: int) -> None:
 
 def _task_count(spark: Any, sizes: dict[DiffType, FileSize], part_bytes: int) -> int:
     """Return the number of tasks that write: more than the parts need, to share the work."""
-    parts = sum(size.part_count(part_bytes) for size in sizes.values() if size.rows)
-    shares = sum(size.bytes for size in sizes.values()) // LEAST_SHARE
-    return max(1, parts, min(shares, int(spark.conf.get("spark.sql.shuffle.partitions"))))
+    total = sum(size.bytes for size in sizes.values())
+    parallel = int(spark.conf.get("spark.sql.shuffle.partitions"))
+    return max(1, -(-total // part_bytes), min(total // LEAST_SHARE, parallel))
 
 
 def _evaluate(current: Any, schema: RowSchema) -> EvaluatedMembers:
