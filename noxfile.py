@@ -223,7 +223,8 @@ def mutants(session: nox.Session) -> None:
 
     ``-- disk`` selects the rules that contain a word.
     """
-    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["tests"])
+    # Not an editable installation, which would come before the changed copy on the path.
+    session.install(".[testing]", *PROJECT["dependency-groups"]["tests"])
     session.run("python", "tests/mutants.py", *session.posargs)
 
 

@@ -122,4 +122,53 @@ Outcome canonize_rows(Text rows, unsigned width, Text places, unsigned char *out
  * ends in quoted cells. If the outcome is REFUSED, the numbers have no meaning. */
 Outcome add_filled(Text lines, unsigned width, size_t *filled);
 
+/* --- columns.c ------------------------------------------------------------------------ */
+
+/* The layouts of texts in Arrow: `string` and `string_view`. */
+typedef enum { OFFSETS, VIEWS } Layout;
+
+typedef struct {
+    Layout layout;
+    unsigned width;     /* the number of cells of a row */
+    size_t stride;      /* the room for the offsets or views of a column: more than its rows */
+    unsigned char *out; /* the room for these, and for as many bytes as the lines have */
+    size_t out_size;
+    size_t rows;     /* the number of rows */
+    uint32_t *sizes; /* the number of bytes of each column; the room is the caller's */
+} Columns;
+
+/* Write to `out` the offsets of the texts in each column, in 32 bits, and then the texts of each
+ * column, one after the other; or the views of the texts, of 16 bytes, and then all texts that do
+ * not fit into their views. The lines may have line ends and CRs in quoted cells. */
+Outcome write_columns(Text lines, Columns *columns);
+
+/* --- line_ends.c ---------------------------------------------------------------------- */
+
+size_t count_line_ends(Text text);
+
+/* --- stays.c -------------------------------------------------------------------------- */
+
+/* The change of a user that a line shows, in the order in which those of one sync apply. */
+typedef enum { EXITED, ENTERED, PRESENT } ChangeKind;
+
+typedef struct {
+    Text lines; /* one for each key, in the order of the keys */
+    uint32_t number; /* of the sync */
+    ChangeKind kind;
+    bool has_more;   /* the side has more lines after these */
+    size_t consumed; /* the number of bytes that were merged */
+} StaySide;
+
+typedef struct {
+    size_t count, size; /* the number of stays, and of the bytes of their lines */
+    uint32_t *entered, *exited; /* 1 more than the numbers of the syncs, or 0 */
+} Stays;
+
+/* Merge the lines of sides, which are in the order of the syncs and kinds, into stays, as far as
+ * all sides go. A line for each stay is written to `out`, which is large enough if it has room
+ * for all lines with their line ends. `stays` must be freed by the caller in any case. */
+Outcome merge_stays(StaySide *sides, size_t count, unsigned width, unsigned key,
+                    unsigned char *out, size_t out_size, Stays *stays);
+void free_stays(Stays *stays);
+
 #endif

@@ -11,6 +11,7 @@
 #include <Python.h>
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernel.h"
 
@@ -289,11 +290,158 @@ static PyObject *count_filled(PyObject *self, PyObject *args)
     return result;
 }
 
+/* --- columns -------------------------------------------------------------------------- */
+
+static PyObject *columns(PyObject *self, PyObject *args)
+{
+    Py_buffer lines, out;
+    int width, as_views;
+    Py_ssize_t stride;
+    PyObject *result = NULL;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*w*inp:columns", &lines, &out, &width, &stride, &as_views))
+        return NULL;
+    if (check_columns(width, 0) && check_out(&lines, &out)
+        && (stride > 0 || fail("stride must be positive"))) {
+        Columns made = {.layout = as_views ? VIEWS : OFFSETS,
+                        .width = (unsigned)width,
+                        .stride = (size_t)stride,
+                        .out = out.buf,
+                        .out_size = (size_t)out.len};
+        Outcome outcome = NO_MEMORY;
+        Py_ssize_t size = width * (Py_ssize_t)sizeof *made.sizes;
+        made.sizes = malloc((size_t)size);
+        if (made.sizes) {
+            Py_BEGIN_ALLOW_THREADS
+            outcome = write_columns(text_of(&lines), &made);
+            Py_END_ALLOW_THREADS
+        }
+        result = outcome == DONE
+                     ? Py_BuildValue("ny#", (Py_ssize_t)made.rows, (char *)made.sizes, size)
+                     : none_or_error(outcome);
+        free(made.sizes);
+    }
+    PyBuffer_Release(&lines);
+    PyBuffer_Release(&out);
+    return result;
+}
+
+static PyObject *count_line_ends_of(PyObject *self, PyObject *args)
+{
+    Py_buffer text;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "y*:count_line_ends", &text))
+        return NULL;
+    size_t count;
+    Py_BEGIN_ALLOW_THREADS
+    count = count_line_ends(text_of(&text));
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&text);
+    return PyLong_FromSize_t(count);
+}
+
+/* --- stays ---------------------------------------------------------------------------- */
+
+static PyObject *build_stays(const Stays *stays, const StaySide *sides, size_t count)
+{
+    PyObject *consumed = PyTuple_New((Py_ssize_t)count);
+    for (size_t i = 0; consumed && i < count; i++) {
+        PyObject *size = PyLong_FromSize_t(sides[i].consumed);
+        if (!size || PyTuple_SetItem(consumed, (Py_ssize_t)i, size) < 0)
+            Py_CLEAR(consumed);
+    }
+    if (!consumed)
+        return NULL;
+    Py_ssize_t bytes = (Py_ssize_t)(stays->count * sizeof *stays->entered);
+    return Py_BuildValue("ny#y#N", (Py_ssize_t)stays->size, (char *)stays->entered, bytes,
+                         (char *)stays->exited, bytes, consumed);
+}
+
+static PyObject *stays_of_sides(StaySide *sides, size_t count, int width, int key,
+                                const Py_buffer *out)
+{
+    Stays found;
+    Outcome outcome;
+    Py_BEGIN_ALLOW_THREADS
+    outcome = merge_stays(sides, count, (unsigned)width, (unsigned)key, out->buf,
+                          (size_t)out->len, &found);
+    Py_END_ALLOW_THREADS
+    PyObject *result = outcome == DONE ? build_stays(&found, sides, count)
+                                       : none_or_error(outcome);
+    free_stays(&found);
+    return result;
+}
+
+/* Set the numbers and kinds of the sides: a number of 32 bits, and the kind with 4 for more. */
+static bool read_changes(StaySide *sides, size_t count, Text numbers, Text kinds)
+{
+    if (numbers.size != count * sizeof sides->number || kinds.size != count)
+        return fail("each side must have a number and a kind");
+    for (size_t i = 0; i < count; i++) {
+        if ((kinds.data[i] & 3) > PRESENT || kinds.data[i] > 7)
+            return fail("a kind must be 0, 1 or 2, or 4 more");
+        memcpy(&sides[i].number, numbers.data + i * sizeof sides->number, sizeof sides->number);
+        sides[i].kind = (ChangeKind)(kinds.data[i] & 3);
+        sides[i].has_more = kinds.data[i] > 3;
+    }
+    return true;
+}
+
+static PyObject *stays_of_tuple(PyObject *texts, const Py_buffer *numbers, const Py_buffer *kinds,
+                                int width, int key, const Py_buffer *out)
+{
+    size_t count = (size_t)PyTuple_Size(texts), opened = 0;
+    StaySide *sides = calloc(count + 1, sizeof *sides);
+    Py_buffer *buffers = calloc(count + 1, sizeof *buffers);
+    bool is_valid = sides && buffers;
+    PyObject *result = NULL;
+    if (!is_valid)
+        PyErr_NoMemory();
+    for (; is_valid && opened < count; opened += is_valid) {
+        PyObject *text = PyTuple_GetItem(texts, (Py_ssize_t)opened);
+        is_valid = PyObject_GetBuffer(text, &buffers[opened], PyBUF_SIMPLE) == 0;
+        if (is_valid)
+            sides[opened].lines = text_of(&buffers[opened]);
+    }
+    for (size_t i = 0; is_valid && i < count; i++)
+        is_valid = check_out(&buffers[i], out);
+    if (is_valid && check_columns(width, key)
+        && read_changes(sides, count, text_of(numbers), text_of(kinds)))
+        result = stays_of_sides(sides, count, width, key, out);
+    while (opened)
+        PyBuffer_Release(&buffers[--opened]);
+    free(buffers);
+    free(sides);
+    return result;
+}
+
+static PyObject *stays(PyObject *self, PyObject *args)
+{
+    PyObject *texts;
+    Py_buffer numbers, kinds, out;
+    int width, key;
+    (void)self;
+    if (!PyArg_ParseTuple(args, "Oy*y*w*ii:stays", &texts, &numbers, &kinds, &out, &width, &key))
+        return NULL;
+    PyObject *result = NULL;
+    if (PyTuple_Check(texts))
+        result = stays_of_tuple(texts, &numbers, &kinds, width, key, &out);
+    else
+        PyErr_SetString(PyExc_TypeError, "sides must be a tuple");
+    PyBuffer_Release(&numbers);
+    PyBuffer_Release(&kinds);
+    PyBuffer_Release(&out);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"partition", partition, METH_VARARGS, NULL},
     {"join", join, METH_VARARGS, NULL},
     {"canonize", canonize, METH_VARARGS, NULL},
     {"count_filled", count_filled, METH_VARARGS, NULL},
+    {"columns", columns, METH_VARARGS, NULL},
+    {"count_line_ends", count_line_ends_of, METH_VARARGS, NULL},
+    {"stays", stays, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

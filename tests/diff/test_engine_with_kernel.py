@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amplitude_cohort_s3.diff import engine as engine_module
-from amplitude_cohort_s3.diff._threads import run_in_threads
+from amplitude_cohort_s3.diff._threads import run_in_threads, usable_processors
 from amplitude_cohort_s3.diff.engine import PartitionEngine
 from amplitude_cohort_s3.errors import CohortS3Error
 from amplitude_cohort_s3.format import kernel as kernel_module
@@ -236,6 +236,17 @@ def test_no_two_threads_use_the_same_work_at_a_time():
     assert list(run_in_threads(works, range(100))) == list(range(100))
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux can limit it")
+def test_only_the_processors_of_the_process_count():
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert usable_processors() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert usable_processors() == len(allowed)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_error_of_a_task_is_raised_in_its_place(threads):
     def work(task):
@@ -265,11 +276,11 @@ def test_no_thread_works_after_the_results_are_closed():
 
 @pytest.mark.parametrize(
     ("state", "processors", "workers"),
-    [("in use", 16, 4), ("in use", 2, 2), ("in use", None, 1), ("disabled", 16, 1)],
+    [("in use", 16, 4), ("in use", 2, 2), ("in use", 1, 1), ("disabled", 16, 1)],
 )
 def test_the_default_number_of_workers(state, processors, workers, monkeypatch, tmp_path):
     monkeypatch.setattr(engine_module, "kernel_state", lambda: state)
-    monkeypatch.setattr(engine_module.os, "cpu_count", lambda: processors)
+    monkeypatch.setattr(engine_module, "usable_processors", lambda: processors)
     limits = []
     monkeypatch.setattr(engine_module, "partition", lambda *a, **_: limits.append(a[3]) or 1 / 0)
     rows = b"".join(b"%d,u\n" % n for n in range(900_000))

@@ -25,7 +25,13 @@ from kernel_build import (
     load_module,
     run_harness,
 )
-from kernel_calls import CanonizeCall, CountFilledCall, JoinCall, PartitionCall
+from kernel_calls import (
+    CanonizeCall,
+    ColumnsCall,
+    CountFilledCall,
+    JoinCall,
+    PartitionCall,
+)
 from kernel_cases import edge_calls, random_calls
 
 ROUNDS = int(os.environ.get("KERNEL_ROUNDS", "100"))
@@ -75,6 +81,12 @@ def test_any_bytes_have_the_expected_result_or_none(kernel, data, lines, other, 
         join,
         CanonizeCall(rows=lines, width=width, out_size=data.draw(st.integers(0, 200))),
         CountFilledCall(lines=lines, width=width),
+        ColumnsCall(
+            lines=lines,
+            width=width,
+            stride=data.draw(st.integers(1, 30)),
+            as_views=data.draw(st.booleans()),
+        ),
     ]
     for call in calls:
         assert call.run(kernel) == call.expected(), call
@@ -89,6 +101,8 @@ def test_each_result_at_the_edge_of_a_buffer(kernel, record_property):
 
 def is_possible(call):
     """Return whether the module allows the arguments of a call."""
+    if isinstance(call, ColumnsCall):
+        return call.stride > 0
     is_partition = isinstance(call, PartitionCall)
     return not is_partition or (call.out_size is None and len(call.heads) < (1 << 16) - 1)
 
@@ -119,6 +133,10 @@ OUT = bytearray(10)
         ("canonize", (OUT, OUT, 2, None)),
         ("count_filled", (b"", 1)),
         ("count_filled", (b"", 1 << 30)),
+        ("columns", (b"", OUT, 1, 1, False)),
+        ("columns", (b"", OUT, 2, 0, False)),
+        ("columns", (b"", OUT, 2, -1, True)),
+        ("columns", (OUT, OUT, 2, 1, True)),
     ],
 )
 def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
@@ -135,6 +153,8 @@ def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
         ("partition", (memoryview(b"1,a")[::2], OUT, 2, 0, b"", b"")),
         ("canonize", (b"", bytes(9), 2, None)),
         ("count_filled", (None, 2)),
+        ("columns", (b"", bytes(9), 2, 1, False)),
+        ("columns", ("", OUT, 2, 1, True)),
     ],
 )
 def test_only_buffers_of_consecutive_bytes_are_read_and_written(kernel, function, arguments):
@@ -164,7 +184,7 @@ def test_equal_files_are_one_object(kernel):
     assert everyone is entering is existing
 
 
-@pytest.mark.parametrize("function", ["partition", "join", "canonize", "count_filled"])
+@pytest.mark.parametrize("function", ["partition", "join", "canonize", "count_filled", "columns"])
 def test_other_threads_run_during_a_call(kernel, function):
     rows = b"".join(b"%d,a,b\n" % n for n in range(20_000))
     calls = {
@@ -172,6 +192,7 @@ def test_other_threads_run_during_a_call(kernel, function):
         "join": lambda: kernel.join(rows, rows, 3, 0, None, None, 0, 1, 9),
         "canonize": lambda: kernel.canonize(rows, bytearray(2 * len(rows)), 3, None),
         "count_filled": lambda: kernel.count_filled(rows, 3),
+        "columns": lambda: kernel.columns(rows, bytearray(4 * len(rows)), 3, 20_001, 0),
     }
     other_thread_ran = threading.Event()
     interval = sys.getswitchinterval()
@@ -222,6 +243,7 @@ def test_a_failing_allocation_of_python_is_a_memory_error(kernel):
         lambda: kernel.join(rows, b"1,a,x\n3,c,\n3,d,\n", 3, 0, None, None, 0, 2, 9),
         lambda: kernel.canonize(rows, OUT_100, 3, None),
         lambda: kernel.count_filled(rows, 3),
+        lambda: kernel.columns(rows, OUT_100, 3, 4, 0),
     ]
     failures = 0
     for call in calls:

@@ -27,7 +27,8 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.format.reader import RowReader
-from amplitude_cohort_s3.history.tables import BATCH_BYTES, ValueTable
+from amplitude_cohort_s3.history.line_batches import BATCH_BYTES
+from amplitude_cohort_s3.history.tables import ValueTable
 from amplitude_cohort_s3.sources.protocol import CsvSource
 
 pa = pytest.importorskip("pyarrow")

@@ -1,18 +1,22 @@
 """Calls of the kernel to try: random ones, and those at the edge of each buffer."""
 
+from attrs import evolve
 from kernel_calls import (
     NO_CELL,
     CanonizeCall,
+    ColumnsCall,
     CountFilledCall,
     IsFloatTextCall,
     JoinCall,
     PartitionCall,
+    StaysCall,
     keyed_lines,
 )
 
 PLAIN = [b"", b"1", b"12", b"a", b"a+b", b"ab", b"a+", "é".encode(), "日本".encode()]
 PLAIN += ["😀".encode(), b"x" * 9, b"y" * 30, b"7.0", b"3e+17"]
 QUOTED = [b'"a,b"', b'"a""b"', b'""""', b'","', b'"""",""""']
+IN_QUOTES = [b'"a\nb"', b'"\r"', b'"\r\n"', b'"\n"', b'"a,""b"""', '"é,日本"'.encode()]
 ODD = [b'"x"', b'"a', b'a"b', b'""', b'"a\nb"', b"\r", b"\xff", b"\xc0\x80", b"\xed\xa0\x80"]
 ODD += [b"\xf4\x90\x80\x80", b"\xf0\x8f\xbf\xbf", b"\xe0\x9f\xbf", b"\0", b'"""",', b"\x7f"]
 ODD += [b"\x01", b'"a\rb"', b'"a"x', b"\xf5\x80\x80\x80", b"\xe2\x82", b"\xc3"]
@@ -63,7 +67,51 @@ def random_calls(random):
     size = random.choice((len(rows), 2 * len(rows) + 300, 2 * len(rows) + 300))
     yield CanonizeCall(rows=rows, width=width, places=places, out_size=size)
     yield CountFilledCall(lines=random.choice((lines, other)), width=width)
+    yield _random_columns(random, lines, width)
+    yield _random_stays(random, width, key)
     yield IsFloatTextCall("".join(random.choice("0189+-.eE") for _ in range(4)).encode())
+
+
+def _random_stays(random, width, key):
+    """Return a call with sides that share keys; mostly in order, and mostly canonical."""
+    keys = sorted({cell for cell in PLAIN if random.random() < 0.7} | {b"%d" % n for n in range(9)})
+    changes = sorted((random.randrange(3), random.randrange(3)) for _ in range(random.randrange(4)))
+    sides, is_plain = [], random.random() < 0.8
+    for number, kind in changes:
+        chosen = [cell for cell in keys if random.random() < 0.5]
+        if random.random() < 0.05:
+            random.shuffle(chosen)
+        rows = []
+        for cell in chosen:
+            is_odd = not is_plain and random.random() < 0.1
+            cells = [_random_cell(random, is_plain=not is_odd) for _ in range(width)]
+            cells[key] = cell
+            rows.append(b",".join(cells))
+        text = b"\n".join(rows) + (b"\n" if rows and random.random() < 0.8 else b"")
+        sides.append((text, number, kind, bool(rows) and random.random() < 0.4))
+    size = random.choice((None, None, None, random.randrange(200)))
+    return StaysCall(sides=tuple(sides), width=width, key=key, out_size=size)
+
+
+def _stays():
+    """Yield calls of stays whose texts and buffers end where a missing check would go on."""
+    for lines in (b"", b"\n", b"1", b"1,a", b"1,a\n", b"1,a\n\n", b",a\n", b"1,a\n1,b", b"2,a\n1,b"):
+        for kind in range(3):
+            for more in (False, True):
+                side = (lines, 7, kind, more)
+                for sides in ((side,), (side, (b"1,x\n3,y\n", 8, 0, False))):
+                    for size in (None, 0, 3, 4, 5):
+                        yield StaysCall(sides=sides, width=2, key=0, out_size=size)
+                    yield StaysCall(sides=sides, width=2, key=1)
+    yield StaysCall(sides=(), width=2, key=0)
+    rows = b"".join(b"%d,\n" % n for n in range(1000, 1900))
+    for count in (1, 2, 3):
+        for first in range(3):
+            sides = tuple((rows[n * 60 :], n, (first + n) % 3, n == 1) for n in range(count))
+            yield StaysCall(sides=sides, width=2, key=0)
+            yield StaysCall(sides=sides, width=2, key=0, out_size=len(rows) - 1)
+    yield StaysCall(sides=tuple((b"1,%d" % n, n, 1, False) for n in range(3)), width=2, key=0)
+    yield StaysCall(sides=tuple((b"%d,a" % n, n, 1, False) for n in (3, 2, 1)), width=2, key=0)
 
 
 def _random_join(random, lines, other, width, key):
@@ -89,6 +137,17 @@ def _random_join(random, lines, other, width, key):
     )
 
 
+def _random_columns(random, lines, width):
+    cells = [*PLAIN, *QUOTED, *IN_QUOTES]
+    if random.random() < 0.5:
+        rows = range(random.choice((1, 3, 60)))
+        lines = b"\n".join(b",".join(random.choice(cells) for _ in range(width)) for _ in rows)
+    stride = lines.count(b"\n") + random.choice((1, 2, 3, 9))
+    missing = random.choice((0, 0, 0, 1, len(lines) // 2))
+    as_views = random.random() < 0.5
+    return ColumnsCall(lines=lines, width=width, stride=stride, as_views=as_views, missing=missing)
+
+
 def edge_calls():
     """Yield calls whose texts and buffers end where a missing check would read or write on."""
     tails = [b"1,a", b"1,a\n", b"1,", b",", b"1", b"", b"\n", b"1,a,b", b'1,"a,b"', b'1,"', b'1,""']
@@ -100,7 +159,9 @@ def edge_calls():
             yield from _at_the_end(data)
     for text in (b"", b"7", b"7.", b".", b".5", b"+", b"+7", b"7e", b"7e+", b"7e+1", b"7.0", b"e1"):
         yield IsFloatTextCall(text)
+    yield from _stays()
     yield from _large_counts()
+    yield from _columns()
     yield from _ranges()
 
 
@@ -115,6 +176,12 @@ def _at_the_end(data):
                 yield JoinCall(before=b"7,x", now=data, width=2, key=key, **bounds)
     for width in (2, 3):
         yield CountFilledCall(lines=data, width=width)
+        for stride in range(5):
+            for missing in range(3):
+                for views in (False, True):
+                    yield ColumnsCall(
+                        lines=data, width=width, stride=stride, as_views=views, missing=missing
+                    )
         for places in (None, (1, 0), (0,), (NO_CELL, 1), (2, 1), ()):
             for size in range(len(data) + 6):
                 yield CanonizeCall(rows=data, width=width, places=places, out_size=size)
@@ -139,6 +206,28 @@ def _large_counts():
         heads = tuple(n.to_bytes(4, "big").ljust(8, b"\0") for n in range(1, count + 1))
         yield PartitionCall(lines=b"1,x\n\xf4\x80\x80\x80,y", width=2, key=0, heads=heads)
     yield PartitionCall(lines=b"1,x", width=2, key=0, out_size=2)
+
+
+def _columns():
+    """Yield calls with cells at the limits of short texts, and of copies of a fixed size."""
+    for size in (*range(7, 14), *range(30, 35), 64, 65):
+        for cell in (b"x" * size, b'"' + b"," * size + b'"', b'"' + b'""' * size + b'"'):
+            for row in (cell + b"," + cell, cell + b",", b"," + cell, b"1," + cell):
+                for data in (row, row + b"\n", (row + b"\n") * 3, row + b"\n1,2"):
+                    yield from _both_layouts(data, 2)
+    for cell in IN_QUOTES:
+        yield from _both_layouts(cell + b"," + cell, 2)
+    for width in (2, 300):
+        yield from _both_layouts(b"," * (width - 1), width)
+        yield from _both_layouts(b"," * width, width)
+    too_large = ColumnsCall(lines=b"", width=2, stride=1 << 31, as_views=True)
+    yield evolve(too_large, missing=2 * 16 << 31)
+
+
+def _both_layouts(data, width):
+    stride = data.count(b"\n") + 2
+    for as_views in (False, True):
+        yield ColumnsCall(lines=data, width=width, stride=stride, as_views=as_views)
 
 
 def _ranges():

@@ -19,7 +19,6 @@ from ._join import Job, SortedPrevious
 from ._native import LineShape, NativePartition
 from ._spill import SEPARATOR, BatchLayout, RangeIndex, RangeRows, SpillFile
 from ._threads import run_in_threads
-from ._workers import run_tasks
 
 _MAX_RANGES = 2048
 
@@ -38,10 +37,10 @@ Result = TypeVar("Result")
 
 @frozen(kw_only=True)
 class Limits:
-    """Limits of processes and memory.
+    """Limits of threads and memory.
 
     Attributes:
-        workers: The number of threads with the kernel, and else of processes.
+        workers: The number of threads that share the work.
         range_bytes: The intended size of a range.
         batch_bytes: The largest batch of rows that is read before it is written.
         native: The shape of the lines, if the kernel is used.
@@ -60,9 +59,12 @@ class Limits:
     def run(
         self, works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]
     ) -> Generator[Result]:
-        """Yield the results of the workers in the order of the tasks."""
-        run = run_tasks if self.native is None else run_in_threads
-        yield from run(works, tasks)
+        """Yield the results in the order of the tasks.
+
+        With one worker, everything is done in the calling thread. With more of them, each
+        work is done in a thread of its own, while the calling thread reads the tasks.
+        """
+        yield from map(works[0], tasks) if self.workers == 1 else run_in_threads(works, tasks)
 
     def batch_bytes_for(self, boundaries: Boundaries) -> int:
         """Return the size of a batch for some ranges: small, so that it fits in the cache."""
@@ -142,7 +144,7 @@ def partition(
         reader: The reader of the file.
         boundaries: The boundaries of the ranges.
         limits: The limits.
-        path: The spill file without its suffix; each process writes one.
+        path: The spill file without its suffix; each thread writes one.
         progress: A callback for the number of rows so far.
     """
     native = limits.native

@@ -3,6 +3,7 @@
 They share the work only if it is done without the GIL, as the kernel does it.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,12 +22,9 @@ def run_in_threads(
     Close the iterator to stop early: it then waits until no thread works any more.
 
     Args:
-        works: The work of each thread. A single one is done in this thread.
-        tasks: The tasks, which are read a few ahead of the results, in this thread.
+        works: The work of each thread.
+        tasks: The tasks, which are read a few ahead of the results, in the calling thread.
     """
-    if len(works) == 1:
-        yield from map(works[0], tasks)
-        return
     free = SimpleQueue[Callable[[Task], Result]]()
     for work in works:
         free.put(work)
@@ -49,3 +47,10 @@ def run_in_threads(
             yield running.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def usable_processors() -> int:
+    """Return the number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

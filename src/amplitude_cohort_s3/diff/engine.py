@@ -10,7 +10,6 @@
 5. The counts and digests are reported.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -34,7 +33,7 @@ from ..sources.protocol import CsvSource
 from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_float_ids, first_without_key
-from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
+from ._join import Job, RangeJoin, RangeOutput, RangeResult
 from ._native import LineShape, NativeJoin
 from ._partition import (
     Limits,
@@ -46,6 +45,7 @@ from ._partition import (
     partition,
 )
 from ._spill import RangeIndex, append
+from ._threads import usable_processors
 from .progress import Progress
 from .protocol import DiffFile, DiffReport, Duplicates
 
@@ -57,7 +57,10 @@ _ASSUMED_ROW_BYTES = 64
 """The assumed size of a row of a source of which only the number of rows is known."""
 
 _MOST_THREADS = 4
-"""The default limit of threads: with more, this thread, which reads and writes, is the slowest."""
+"""The default limit of threads: with more of them, the thread that reads is the slowest."""
+
+_KEPT_BYTES = 8 << 20
+"""The largest block of memory that is not returned to the system as soon as it is freed."""
 
 _MAX_CONFLICTS = 10_000
 """The largest number of keys with different rows whose lines are looked for."""
@@ -74,13 +77,12 @@ class PartitionEngine:
 
     Attributes:
         workers: The number of threads that share the work, if the native kernel is in use:
-            see ``kernel_state``. Without it, the number of processes, of which more than 1
-            pay off from a few million rows on. The result is the same. Default: with the
-            kernel, the number of processors, but at most 4; without it, 1.
+            see ``kernel_state``. Default: the number of processors that the process may use,
+            but at most 4. Without the kernel, one thread does all the work, whatever the
+            number is, because threads would not run Python code at the same time.
         range_bytes: The approximate size of the current rows that are joined at a time.
-            Each worker takes about 20 times as much memory.
-        batch_bytes: The largest size of rows that are read before they are written to
-            their ranges; the workers share it.
+            Each thread takes about 20 times as much memory.
+        batch_bytes: The largest size of rows that a thread writes to their ranges at a time.
 
     >>> PartitionEngine(workers=2).workers
     2
@@ -114,6 +116,7 @@ class PartitionEngine:
         progress: Progress | None,
     ) -> DiffReport:
         """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`."""
+        _keep_freed_memory()
         scratch = folder / "scratch"
         with as_disk_full_error(folder):
             scratch.mkdir()
@@ -143,9 +146,11 @@ class PartitionEngine:
         output = _Output(folder, schema, existing)
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
-            with closing(limits.run(_joins(existing, schema, scratch, limits), jobs)) as results:
-                for result in results:
-                    output.add(result)
+            results = limits.run(_joins(existing, schema, limits), jobs)
+            # The files are written and hashed in another thread, while this one reads.
+            with closing(results), closing(limits.run([output.add], results)) as written:
+                for _ in written:
+                    pass
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
@@ -158,13 +163,11 @@ class PartitionEngine:
         native = None
         if kernel_state() == "in use":
             native = LineShape(len(schema.columns), schema.key_index)
-        workers = self.workers
-        if workers is None:
-            workers = 1 if native is None else min(_MOST_THREADS, os.cpu_count() or 1)
+        workers = self.workers or min(_MOST_THREADS, usable_processors())
         limits = Limits(
-            workers=workers,
+            workers=1 if native is None else workers,
             range_bytes=self.range_bytes,
-            batch_bytes=-(-self.batch_bytes // workers),
+            batch_bytes=self.batch_bytes,
             native=native,
         )
         sample = next(in_batches(blocks, limits.batch_bytes), list[Block]())
@@ -205,16 +208,22 @@ def _jobs(
     return jobs_with_partitioned_previous(ranges, limits)
 
 
+def _keep_freed_memory() -> None:
+    """Have the C library keep freed memory for the next allocation.
+
+    The diff allocates and frees many blocks of about a MiB. By default, glibc returns each of
+    them to the system, which then has to clear new pages: a fifth of the whole CPU time. Its
+    limits grow when a larger block is freed. This one is never written, so it costs nothing.
+    """
+    bytes(_KEPT_BYTES)
+
+
 def _joins(
-    existing: ExistingMeaning, schema: RowSchema, scratch: Path, limits: Limits
+    existing: ExistingMeaning, schema: RowSchema, limits: Limits
 ) -> Sequence[Callable[[Job], RangeResult]]:
     """Return the join of each worker."""
     join = RangeJoin(existing, len(schema.columns), schema.key_index)
-    if limits.native is not None:
-        return [NativeJoin(join)] * limits.workers
-    if limits.workers == 1:
-        return [join]
-    return [RangeJoinToFile(join, scratch / f"joined.{n}") for n in range(limits.workers)]
+    return [join if limits.native is None else NativeJoin(join)] * limits.workers
 
 
 def _ignored_columns(
@@ -281,10 +290,9 @@ class _OutputFile:
 
     def add(self, output: RangeOutput, *, is_hashed: bool = False) -> None:
         """Append the rows of a range; ``is_hashed`` if ``content`` covers them already."""
-        data = output.read()
-        append(self.path, data)
+        append(self.path, output.data)
         if not is_hashed:
-            self.content.update(data)
+            self.content.update(output.data)
         self.rows += output.rows
 
 
@@ -315,7 +323,7 @@ class _Output:
         entering.add(result.entering, is_hashed=entering.content is existing.content)
         self._files[DiffType.EXITING].add(result.exiting)
         if result.members is not None:
-            self._members.update(result.members.read())
+            self._members.update(result.members.data)
         self._before += result.members_before
         self._now += result.members_now
         self._collapsed += result.collapsed

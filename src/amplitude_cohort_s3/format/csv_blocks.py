@@ -8,11 +8,9 @@ file with CR line ends into a header without rows. Bytes that break these rules,
 or are not UTF-8 raise ``MalformedCsvError``, with the line.
 """
 
-import pickle
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
-from typing import Any, SupportsIndex
 
 from attrs import field, frozen
 
@@ -20,6 +18,7 @@ from .._arguments import check_kind
 from .._bytes import CHUNK_BYTES
 from ..errors import MalformedCsvError
 from ._other_formats import HEAD_BYTES, other_format
+from .kernel import count_line_ends, kernel_state
 
 BLOCK_BYTES = 64 << 10
 """The size of a block: large enough that the work per block does not count, and small
@@ -61,14 +60,7 @@ class Block:
 
     first_line: int
     data: bytes
-    marks: bytes | None = field(init=False, eq=False, repr=False)
-    """Its quotes, commas, CRs and LFs, without the text between them. They are found once,
-    to count the lines and to recognize plain rows. None for a block with a very long row."""
-
-    def __attrs_post_init__(self) -> None:
-        is_small = len(self.data) <= _MAX_MARKED_BYTES
-        marks = self.data.translate(None, _ALL_BUT_MARKS) if is_small else None
-        object.__setattr__(self, "marks", marks)
+    _marks: bytes | None = field(default=None, init=False, eq=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -76,13 +68,22 @@ class Block:
         return len(self.data)
 
     @property
+    def marks(self) -> bytes | None:
+        """Its quotes, commas, CRs and LFs, without the text between them.
+
+        They are found once, to count the lines and to recognize plain rows. None for a block
+        with a very long row.
+        """
+        if self._marks is None and len(self.data) <= _MAX_MARKED_BYTES:
+            object.__setattr__(self, "_marks", self.data.translate(None, _ALL_BUT_MARKS))
+        return self._marks
+
+    @property
     def line_ends(self) -> int:
         """The number of line ends."""
+        if kernel_state() == "in use":
+            return count_line_ends(self.data)
         return (self.data if self.marks is None else self.marks).count(b"\n")
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        # The pipe to a worker can then take the bytes without a copy.
-        return Block, (self.first_line, pickle.PickleBuffer(self.data))
 
     def plain_lines(self, width: int) -> list[str] | None:
         r"""Return the lines if each is a row, and each comma separates two cells.

@@ -10,6 +10,8 @@ They must be called only if the kernel is in use.
 
 import os
 from array import array
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
@@ -60,6 +62,9 @@ def kernel_state() -> KernelState:
 _NO_CELL = 255
 _MAX_CELLS = 254
 _HEAD_BYTES = 8
+_MIN_CELLS = 2
+_OFFSET_BYTES = 4
+_VIEW_BYTES = 16
 
 
 @frozen
@@ -193,3 +198,105 @@ def canonical_lines(
     out = bytearray(size + size // 4 + 1024)
     written = _kernel.canonize(rows, out, columns, given)
     return None if written is None else memoryview(out)[:written]
+
+
+@frozen
+class ColumnTexts:
+    """The texts of the columns of some lines, in one of two layouts of Arrow.
+
+    Attributes:
+        rows: The number of rows.
+        buffers: The buffers of each column. In the layout ``string``, these are the offsets of
+            its texts with the end of the last one, in 32 bits, and the texts. In the layout
+            ``string_view``, they are the views of the texts and, if any of them has more than
+            12 bytes, a buffer with all such texts of all columns.
+    """
+
+    rows: int
+    buffers: list[tuple[memoryview, ...]]
+
+
+def column_texts(
+    lines: Buffer, allocate: Callable[[int], Buffer], *, columns: int, as_views: bool
+) -> ColumnTexts | None:
+    """Return the texts of each column of some lines, or None.
+
+    Args:
+        lines: The lines. Cells may contain line ends.
+        allocate: A function that returns a writable buffer of a size.
+        columns: The number of cells of a row.
+        as_views: True for the layout ``string_view``, False for ``string``.
+    """
+    if columns < _MIN_CELLS:
+        return None
+    size = memoryview(lines).nbytes
+    entry_bytes = _VIEW_BYTES if as_views else _OFFSET_BYTES
+    stride = count_line_ends(lines) + 2  # The last line may lack its line end.
+    begin = columns * stride * entry_bytes
+    out = memoryview(allocate(begin + size))
+    found = _kernel.columns(lines, out, columns, stride, as_views)
+    if found is None:
+        return None
+    rows, sizes = found[0], array("I", found[1])
+    used = (rows if as_views else rows + 1) * entry_bytes
+    entries = [out[at : at + used] for at in range(0, begin, stride * entry_bytes)]
+    if as_views:
+        long = out[begin : begin + sum(sizes)]
+        return ColumnTexts(
+            rows, [(of, long) if n else (of,) for of, n in zip(entries, sizes, strict=True)]
+        )
+    ends = accumulate(sizes, initial=begin)
+    texts = [out[a:b] for a, b in pairwise(ends)]
+    return ColumnTexts(rows, [*zip(entries, texts, strict=True)])
+
+
+def count_line_ends(text: Buffer) -> int:
+    """Return the number of LF in any bytes."""
+    return _kernel.count_line_ends(text)
+
+
+@frozen
+class MergedStays:
+    """Stays in the order of the key.
+
+    Attributes:
+        lines: The line of each stay.
+        entered: The number of the sync at which the user entered plus 1, or 0.
+        exited: The number of the sync at which the user exited plus 1, or 0.
+        consumed: The number of bytes of each side that were merged.
+    """
+
+    lines: bytes
+    entered: "array[int]"
+    exited: "array[int]"
+    consumed: tuple[int, ...]
+
+
+def merge_stays(
+    sides: Sequence[Buffer],
+    has_more: Sequence[bool],
+    changes: Sequence[tuple[int, int]],
+    *,
+    columns: int,
+    key: int,
+) -> MergedStays | None:
+    """Merge the lines of sides into stays, as far as all of them go, or return None.
+
+    Args:
+        sides: The lines of each side, with one line for each key, in order.
+        has_more: True for each side that has more lines than these.
+        changes: For each side, the number of its sync, and the kind of change of its rows: 0
+            if users exited, 1 if they entered, 2 if they were present.
+        columns: The number of cells of a row.
+        key: The position of the key.
+    """
+    numbers = array("I", [number for number, _ in changes])
+    kinds = bytes(kind | more << 2 for (_, kind), more in zip(changes, has_more, strict=True))
+    # Each line is written once at most, and the last one of a side may lack its line end.
+    out = bytearray(sum(memoryview(side).nbytes + 1 for side in sides))
+    found = _kernel.stays(tuple(sides), numbers.tobytes(), kinds, out, columns, key)
+    if found is None:
+        return None
+    size, entered, exited, consumed = found
+    lines = bytes(memoryview(out)[:size])
+    return MergedStays(lines, array("I", entered), array("I", exited), consumed)

@@ -15,14 +15,15 @@ from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
+from ._event_batches import cells_schema, event_batches, file_batches
+from ._intervals import Intervals
 from ._plot import plot_history
 from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
-from .replay import Replay
 from .stays import Stay
 from .sync_files import CHANGES
-from .tables import TableRow, ValueTable
+from .tables import TableRow, ValueTable, row_batches
 from .verification import verify
 
 MAX_ROWS = 10
@@ -30,7 +31,7 @@ MAX_ROWS = 10
 
 
 @frozen(kw_only=True)
-class CohortHistory(Replay, Sequence[BucketSync]):
+class CohortHistory(Intervals, Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are
@@ -100,6 +101,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             value_columns={"synced_at": "timestamp", "diff_type": "text"},
             row_columns=self._event_columns,
             row=_event_row,
+            batches=self._event_batches,
         )
 
     def _events(self) -> Iterator[MembershipEvent]:
@@ -109,6 +111,26 @@ class CohortHistory(Replay, Sequence[BucketSync]):
                 derived, rows = self._changed_rows(number, diff_type, schema, trusted)
                 for _, row in rows:
                     yield MembershipEvent(sync.synced_at, diff_type, row, derived, schema.columns)
+
+    def _event_batches(self, table_schema: Any) -> Iterator[Any]:
+        """Yield all events as record batches of a ``pyarrow.Schema``."""
+        schema, trusted = self._event_schema(), self._on_schedule
+        texts = cells_schema(table_schema)
+        for number, sync in enumerate(self.syncs):
+            record = self.record(sync)
+            for diff_type in CHANGES:
+                if (
+                    record is not None
+                    and not record.adopted
+                    and record.schema.key == self.match_by
+                    and self._is_listed(number, diff_type, trusted)
+                ):
+                    source = self.source(sync, diff_type)
+                    cells = file_batches(source, record.schema.columns, texts)
+                else:
+                    _, rows = self._changed_rows(number, diff_type, schema, trusted)
+                    cells = row_batches((row for _, row in rows), texts)
+                yield from event_batches(sync.synced_at, diff_type, cells, table_schema)
 
     def _event_columns(self) -> tuple[str, ...]:
         return self._event_schema().columns
@@ -137,10 +159,11 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         """
         return ValueTable(
             kind=Stay,
-            values=self._named_stays,
+            values=self._stays,
             value_columns={"entered": "timestamp", "exited": "timestamp"},
             row_columns=partial(getattr, self, "columns"),
             row=_stay_row,
+            batches=self._stay_batches,
         )
 
     def member_history(self, key: str) -> list[Stay]:

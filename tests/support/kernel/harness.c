@@ -164,6 +164,101 @@ static Outcome call_count_filled(const Call *call, bool writes)
     return outcome;
 }
 
+static uint32_t number_at(const unsigned char *bytes)
+{
+    uint32_t number;
+    memcpy(&number, bytes, sizeof number);
+    return number;
+}
+
+/* Write the text of a view. */
+static void write_view(const unsigned char *view, const unsigned char *texts)
+{
+    uint32_t size = number_at(view);
+    if (size <= 12) {
+        for (uint32_t i = size; i < 12; i++)
+            if (view[4 + i])
+                exit(5);
+        write_text((Text){view + 4, size});
+        return;
+    }
+    const unsigned char *text = texts + number_at(view + 12);
+    if (number_at(view + 8) || memcmp(view + 4, text, 4))
+        exit(5);
+    write_text((Text){text, size});
+}
+
+static void write_column_texts(const Columns *columns)
+{
+    size_t entry = columns->layout == VIEWS ? 16 : 4;
+    const unsigned char *texts = columns->out + columns->stride * columns->width * entry;
+    const unsigned char *text = texts;
+    write_number(columns->rows);
+    for (unsigned column = 0; column < columns->width; column++) {
+        const unsigned char *entries = columns->out + column * columns->stride * entry;
+        for (size_t row = 0; row < columns->rows + (columns->layout == OFFSETS); row++)
+            if (columns->layout == VIEWS)
+                write_view(entries + row * entry, texts);
+            else
+                write_number(number_at(entries + row * entry));
+        if (columns->layout == OFFSETS)
+            write_text((Text){text, columns->sizes[column]});
+        text += columns->sizes[column];
+    }
+    for (unsigned column = 0; columns->layout == VIEWS && column < columns->width; column++)
+        write_number(columns->sizes[column]);
+}
+
+static Outcome call_columns(const Call *call, bool writes)
+{
+    Columns columns = {.layout = (Layout)call->meaning,
+                       .width = call->width,
+                       .stride = call->key,
+                       .out = make_out(call->out_size),
+                       .out_size = call->out_size,
+                       .sizes = __real_malloc(call->width * sizeof(uint32_t))};
+    Outcome outcome = write_columns(call->texts[0], &columns);
+    if (writes)
+        write_number(outcome);
+    if (writes && outcome == DONE)
+        write_column_texts(&columns);
+    __real_free(columns.out);
+    __real_free(columns.sizes);
+    return outcome;
+}
+
+/* The first three texts are sides. The last one has 5 bytes for each: a number and a kind. */
+static Outcome call_stays(const Call *call, bool writes)
+{
+    StaySide sides[3];
+    size_t count = call->texts[3].size / 5;
+    for (size_t i = 0; i < count; i++) {
+        const unsigned char *change = call->texts[3].data + 5 * i;
+        uint32_t number = change[0] | (uint32_t)change[1] << 8 | (uint32_t)change[2] << 16
+                          | (uint32_t)change[3] << 24;
+        sides[i] = (StaySide){call->texts[i], number, (ChangeKind)(change[4] & 3), change[4] > 3, 0};
+    }
+    unsigned char *out = make_out(call->out_size);
+    Stays stays;
+    Outcome outcome = merge_stays(sides, count, call->width, call->key, out, call->out_size,
+                                  &stays);
+    if (writes)
+        write_number(outcome);
+    if (writes && outcome == DONE) {
+        write_text((Text){out, stays.size});
+        write_number(stays.count);
+        for (size_t i = 0; i < stays.count; i++) {
+            write_number(stays.entered[i]);
+            write_number(stays.exited[i]);
+        }
+        for (size_t i = 0; i < count; i++)
+            write_number(sides[i].consumed);
+    }
+    free_stays(&stays);
+    __real_free(out);
+    return outcome;
+}
+
 static Outcome call_is_float_text(const Call *call, bool writes)
 {
     bool found = is_float_text(call->texts[0]);
@@ -185,6 +280,10 @@ static Outcome call_function(int function, const Call *call, bool writes)
         return call_canonize(call, writes);
     case 'f':
         return call_count_filled(call, writes);
+    case 't':
+        return call_columns(call, writes);
+    case 's':
+        return call_stays(call, writes);
     case 'i':
         return call_is_float_text(call, writes);
     default:
