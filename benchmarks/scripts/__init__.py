@@ -1,0 +1,1 @@
+"""What a competent user would write without this library; the documentation links here."""
