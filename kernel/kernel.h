@@ -116,6 +116,14 @@ bool is_float_text(Text text);
 Outcome canonize_rows(Text rows, unsigned width, Text places, unsigned char *out,
                       size_t out_size, size_t *written);
 
+/* --- spans.c -------------------------------------------------------------------------- */
+
+/* Read parts of a file, each with an offset and a size, and write them to `out`, with an LF
+ * between two. `out_size` must be their size with these LFs. REFUSED if the file can't be read
+ * or is too short. */
+Outcome read_spans(int file, const uint64_t *spans, size_t count, unsigned char *out,
+                   size_t out_size);
+
 /* --- filled.c ------------------------------------------------------------------------- */
 
 /* Add to `filled` the number of rows that have a value in each column. The lines may have line

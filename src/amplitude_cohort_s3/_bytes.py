@@ -15,6 +15,29 @@ def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
+def even_parts(source: Iterable[bytes], size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield parts of one size, each as a chunk with the offsets of its beginning and end.
+
+    A part is not copied. The last one is shorter, perhaps empty.
+
+    >>> [data[begin:end] for data, begin, end in even_parts([b"abc", b"de"], 2)]
+    [b'ab', b'cd', b'e']
+    """
+    gathered = list[bytes]()
+    ready = 0
+    for chunk in source:
+        gathered.append(chunk)
+        ready += len(chunk)
+        if ready >= size:
+            data = b"".join(gathered)
+            end = ready - ready % size
+            for begin in range(0, end, size):
+                yield data, begin, begin + size
+            gathered, ready = [data[end:]], ready - end
+    data = b"".join(gathered)
+    yield data, 0, len(data)
+
+
 class Hashed:
     """The chunks of a byte stream, counted and hashed while they are iterated.
 

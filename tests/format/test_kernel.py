@@ -32,6 +32,7 @@ from kernel_calls import (
     CountLineEndsCall,
     JoinCall,
     PartitionCall,
+    StaysCall,
 )
 from kernel_cases import edge_calls, random_calls
 
@@ -89,6 +90,14 @@ def test_any_bytes_have_the_expected_result_or_none(kernel, data, lines, other, 
             stride=data.draw(st.integers(1, 30)),
             as_views=data.draw(st.booleans()),
         ),
+        StaysCall(
+            sides=tuple(
+                (of, data.draw(st.integers(0, 9)), data.draw(st.integers(0, 2)), more)
+                for of, more in ((lines, data.draw(st.booleans())), (other, False))
+            ),
+            width=width,
+            key=key,
+        ),
     ]
     for call in calls:
         assert call.run(kernel) == call.expected(), call
@@ -139,6 +148,13 @@ OUT = bytearray(10)
         ("columns", (b"", OUT, 2, 0, False)),
         ("columns", (b"", OUT, 2, -1, True)),
         ("columns", (OUT, OUT, 2, 1, True)),
+        ("stays", ((b"1,a",), bytes(4), b"\1", OUT, 1, 0)),
+        ("stays", ((b"1,a",), bytes(4), b"\1", OUT, 2, 2)),
+        ("stays", ((b"1,a",), bytes(4), b"\3", OUT, 2, 0)),
+        ("stays", ((b"1,a",), bytes(4), b"\x08", OUT, 2, 0)),
+        ("stays", ((b"1,a",), bytes(3), b"\1", OUT, 2, 0)),
+        ("stays", ((b"1,a",), bytes(4), b"", OUT, 2, 0)),
+        ("stays", ((b"1,a", OUT), bytes(8), b"\0\1", OUT, 2, 0)),
     ],
 )
 def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
@@ -157,6 +173,9 @@ def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
         ("count_filled", (None, 2)),
         ("columns", (b"", bytes(9), 2, 1, False)),
         ("columns", ("", OUT, 2, 1, True)),
+        ("stays", ([b"1,a"], bytes(4), b"\1", OUT, 2, 0)),
+        ("stays", ((b"1,a", "2,b"), bytes(8), b"\1\2", OUT, 2, 0)),
+        ("stays", ((b"1,a",), bytes(4), b"\1", bytes(9), 2, 0)),
     ],
 )
 def test_only_buffers_of_consecutive_bytes_are_read_and_written(kernel, function, arguments):
@@ -186,18 +205,22 @@ def test_equal_files_are_one_object(kernel):
     assert everyone is entering is existing
 
 
-@pytest.mark.parametrize(
-    "function", ["partition", "join", "canonize", "count_filled", "count_line_ends", "columns"]
-)
+FUNCTIONS = ["partition", "join", "canonize", "count_filled", "columns", "stays"]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_other_threads_run_during_a_call(kernel, function):
     rows = b"".join(b"%d,a,b\n" % n for n in range(20_000))
+    ordered, numbers = b"".join(sorted(rows.splitlines(keepends=True))), bytes(8)
     calls = {
         "partition": lambda: kernel.partition(rows, bytearray(len(rows)), 3, 0, b"", b""),
         "join": lambda: kernel.join(rows, rows, 3, 0, None, None, 0, 1, 9),
         "canonize": lambda: kernel.canonize(rows, bytearray(2 * len(rows)), 3, None),
         "count_filled": lambda: kernel.count_filled(rows, 3),
-        "count_line_ends": lambda: kernel.count_line_ends(rows),
         "columns": lambda: kernel.columns(rows, bytearray(4 * len(rows)), 3, 20_001, 0),
+        "stays": lambda: kernel.stays(
+            (ordered, ordered), numbers, b"\1\2", bytearray(3 * len(rows)), 3, 0
+        ),
     }
     other_thread_ran = threading.Event()
     interval = sys.getswitchinterval()
@@ -249,6 +272,7 @@ def test_a_failing_allocation_of_python_is_a_memory_error(kernel):
         lambda: kernel.canonize(rows, OUT_100, 3, None),
         lambda: kernel.count_filled(rows, 3),
         lambda: kernel.columns(rows, OUT_100, 3, 4, 0),
+        lambda: kernel.stays((b"1,a,x\n", b"1,b,y\n"), bytes(8), b"\0\1", OUT_100, 3, 0),
     ]
     failures = 0
     for call in calls:

@@ -1,5 +1,7 @@
 """Answers as data frames, against the real pyarrow, pandas, Polars and DuckDB."""
 
+import re
+import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -77,6 +79,44 @@ def test_every_library_reads_text_unchanged_again_and_again(
 def test_any_text_is_read_unchanged(rows: list[tuple[str, ...]]):
     members = members_of(rows)
     assert rows_of(members.to_arrow()) == rows == list(members)
+
+
+@given(st.lists(st.tuples(CELL, CELL, CELL, CELL)))
+def test_polars_reads_any_text_unchanged_too(rows: list[tuple[str, ...]]):
+    assert members_of(rows).to_polars().rows() == rows
+
+
+def test_a_batch_that_is_not_canonical_is_beside_others():
+    """A writer that was not careful may quote every cell; here it did so in the middle."""
+    wide = "x" * (BATCH_BYTES // 2)
+    rows = [(str(n), wide, "short", "") for n in range(9)]
+    data = b"".join(SCHEMA.encode(rows)).replace(b"short", b'"short"', 5)
+    source = CsvSource(chunks=lambda: iter([data]), canonical=True)
+    members = Members(schema=SCHEMA, sources={DiffType.EXISTING: source})
+    assert members.to_polars().rows() == rows_of(members.to_arrow()) == rows
+
+
+def test_a_column_that_is_kept_does_not_keep_the_others():
+    rows = [(str(n), "x" * 1000, "", "") for n in range(5000)]
+    before = pa.total_allocated_bytes()
+    column = members_of(rows).to_arrow().column("amplitude_id")
+    assert column.nbytes <= pa.total_allocated_bytes() - before < 200_000
+
+
+def test_a_table_is_made_without_pandas():
+    code = """
+import sys
+from datetime import UTC, datetime
+from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, read_history, sync_cohort
+storage = MemoryStorage()
+sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+sync_cohort(sync, [("1", "ann")], storage)
+history = read_history(storage, sync.stream)
+for table in (history.members_at(datetime.now(UTC)), history.events(), history.intervals()):
+    assert len(table.to_arrow()) == len(table.to_polars()) == 1
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_column_is_text_and_nothing_is_null():
@@ -259,6 +299,64 @@ def test_events_stays_and_churn_can_be_iterated_again_and_are_data_frames():
     assert (len(churn), churn.to_list()[-1]) == (len(TIMES), churn[-1])
     for text in (repr(events), repr(stays), repr(history)):
         assert "u1" not in text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_table_of_events_has_the_rows_of_the_events(seed, keep_log, meaning):
+    storage, sync = build(random_cohorts(seed), meaning, keep_log=keep_log)
+    lost = read_history(storage, sync.stream)[4]
+    for read in (False, True):
+        if read:
+            storage.delete(lost.files[DiffType.ENTERING].key)
+        events = read_history(storage, sync.stream).events()
+        expected = [(e.synced_at, e.diff_type.value, *e.row) for e in events]
+        assert any(e.derived for e in events) == read
+        assert rows_of(events.to_arrow()) == events.to_polars().rows() == expected
+
+
+def test_a_property_that_a_sync_lacks_is_empty_in_its_events():
+    storage, day = MemoryStorage(), datetime(2026, 11, 1, tzinfo=UTC)
+    for number, names in enumerate([("plan",), ("city", "plan"), (), ("city",)]):
+        sync = CohortSync(
+            destination=Destination(name="d"),
+            project_id=1,
+            cohort_id="a",
+            user_properties=tuple(map(UserProperty, names)),
+        )
+        rows = [(str(n), f"u{n}", *names) for n in range(number, number + 3)]
+        sync_cohort(sync, rows, storage, synced_at=day + timedelta(number), max_exits=3)
+    events = read_history(storage, sync.stream).events()
+    expected = [(e.synced_at, e.diff_type.value, *e.row) for e in events]
+    assert expected[0] == (day, "entering", "0", "u0", "plan", "")
+    assert rows_of(events.to_arrow()) == events.to_polars().rows() == expected
+
+
+def test_tables_of_a_recorded_history_are_read_by_the_block(
+    meaning: ExistingMeaning, monkeypatch: pytest.MonkeyPatch
+):
+    storage, sync = build(random_cohorts(1), meaning, keep_log=True)
+    history = read_history(storage, sync.stream)
+    members = history.members_at(TIMES[-1])
+    expected = list(members), len(list(history.events()))
+
+    def slow(*_: object) -> None:
+        pytest.fail("a canonical file was read row by row")
+
+    monkeypatch.setattr(RowReader, "rows", slow)
+    monkeypatch.setattr(RowReader, "numbered", slow)
+    assert (members.to_polars().rows(), len(history.events().to_polars())) == expected
+
+
+def test_a_damaged_file_of_changes_is_noticed_and_named():
+    storage, sync = build(random_cohorts(2), ExistingMeaning.MEMBERS, keep_log=True)
+    key = read_history(storage, sync.stream)[3].files[DiffType.EXITING].key
+    data = storage.open(key).read()
+    storage.delete(key)
+    storage.create(key, data + b"9,x,\n")
+    events = read_history(storage, sync.stream).events()
+    for read in (events.to_arrow, events.to_polars, events.to_list):
+        with pytest.raises(errors.ObjectChangedError, match=re.escape(key)):
+            read()
 
 
 # --- Without the extra ---------------------------------------------------------------

@@ -97,17 +97,8 @@ def _random_stays(random, width, key):
 
 def _stays():
     """Yield calls of stays whose texts and buffers end where a missing check would go on."""
-    for lines in (
-        b"",
-        b"\n",
-        b"1",
-        b"1,a",
-        b"1,a\n",
-        b"1,a\n\n",
-        b",a\n",
-        b"1,a\n1,b",
-        b"2,a\n1,b",
-    ):
+    texts = [b"", b"\n", b"1", b"1,a", b"1,a\n", b"1,a\n\n", b",a\n", b"1,a\n1,b", b"2,a\n1,b"]
+    for lines in texts:
         for kind in range(3):
             for more in (False, True):
                 side = (lines, 7, kind, more)
@@ -232,6 +223,8 @@ def _columns():
                     yield from _both_layouts(data, 2)
     for cell in IN_QUOTES:
         yield from _both_layouts(cell + b"," + cell, 2)
+    for data in (b'a"b,', b'a"b"c,', b'"a,"""",\r'):
+        yield from _both_layouts(data, 2)
     for width in (2, 300):
         yield from _both_layouts(b"," * (width - 1), width)
         yield from _both_layouts(b"," * width, width)

@@ -22,11 +22,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from io import FileIO
+from itertools import accumulate, chain
 from pathlib import Path
 
 from attrs import frozen
 
-from ..format.kernel import PartitionedLines
+from ..format.kernel import PartitionedLines, kernel_state, read_spans
 from ..format.reader import Lines, cells_at
 from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
@@ -102,13 +103,17 @@ class FileSpans:
         for i in range(0, len(self.spans), 2):
             yield FileSpans(self.path, self.spans[i : i + 2])
 
-    def read(self) -> Iterator[bytes]:
-        """Yield the bytes of each span."""
-        spans = iter(self.spans)
+    def text(self) -> bytes:
+        """Return the records of all spans, separated by line ends."""
         with self.path.open("rb", buffering=0) as file:
+            found = read_spans(file, self.spans) if kernel_state() == "in use" else None
+            if found is not None:
+                return found
+            texts, spans = list[bytes](), iter(self.spans)
             for offset, length in zip(spans, spans, strict=True):
                 file.seek(offset)
-                yield file.read(length)
+                texts.append(file.read(length))
+        return b"\n".join(texts)
 
 
 @frozen
@@ -180,7 +185,7 @@ def _by_file(files: Iterable[FileSpans]) -> tuple[FileSpans, ...]:
 
 
 def _read(files: Iterable[FileSpans]) -> bytes:
-    return b"\n".join([text for spans in files for text in spans.read()])
+    return b"\n".join([spans.text() for spans in files])
 
 
 @frozen
@@ -338,12 +343,23 @@ class RangeIndex:
         self, batches: list[tuple[Path, int, "array[int]"]]
     ) -> Iterator[tuple[FileSpans, ...]]:
         """Yield the spans of each range, from the offset and the lengths of each batch."""
-        offsets = [offset for _, offset, _ in batches]
-        for number in range(self._count):
-            spans = dict[Path, "array[int]"]()
-            for place, (path, _, lengths) in enumerate(batches):
-                length = lengths[number]
-                if length:
-                    spans.setdefault(path, array("Q")).extend((offsets[place], length))
-                    offsets[place] += length
-            yield tuple(FileSpans(path, found) for path, found in spans.items())
+        paths = dict.fromkeys(path for path, _, _ in batches)
+        # For each file, an iterator over the ranges, of the offset and length in each batch.
+        spans = {
+            path: zip(
+                *(
+                    zip(accumulate(lengths, initial=offset), lengths, strict=False)
+                    for of, offset, lengths in batches
+                    if of == path
+                ),
+                strict=True,
+            )
+            for path in paths
+        }
+        for _ in range(self._count):
+            found = ((path, [s for s in next(of_path) if s[1]]) for path, of_path in spans.items())
+            yield tuple(
+                FileSpans(path, array("Q", chain.from_iterable(some)))
+                for path, some in found
+                if some
+            )

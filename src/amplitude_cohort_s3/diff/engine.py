@@ -19,13 +19,11 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from .._arguments import kind_faults
-from .._bytes import Hashed, read_chunks
+from .._bytes import read_chunks
 from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError, InvalidCellError
 from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
-from ..format.filename import DiffType
-from ..format.filled import add_counts
 from ..format.kernel import kernel_state
 from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
@@ -33,9 +31,10 @@ from ..sources.protocol import CsvSource
 from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_float_ids, first_without_key
-from ._join import Job, RangeJoin, RangeOutput, RangeResult
+from ._join import Job, RangeJoin, RangeResult
 from ._memory import keep_freed_memory
 from ._native import LineShape, NativeJoin
+from ._output import Output
 from ._partition import (
     Limits,
     choose_boundaries,
@@ -49,7 +48,7 @@ from ._partition import (
 from ._spill import RangeIndex, append, appending
 from ._threads import usable_processors
 from .progress import Progress
-from .protocol import DiffFile, DiffReport, Duplicates
+from .protocol import DiffReport, Duplicates, Grown
 
 _ASSUMED_BYTES = 512 << 20
 """The assumed size of a source of unknown size. A larger source has ranges that are too
@@ -60,9 +59,6 @@ _ASSUMED_ROW_BYTES = 64
 
 _MOST_THREADS = 4
 """The default limit of threads: with more of them, the thread that reads is the slowest."""
-
-_MAX_CONFLICTS = 10_000
-"""The largest number of keys with different rows whose lines are looked for."""
 
 
 @frozen(kw_only=True)
@@ -113,8 +109,12 @@ class PartitionEngine:
         duplicates: Duplicates,
         folder: Path,
         progress: Progress | None,
+        grown: Grown = lambda *_: None,
     ) -> DiffReport:
-        """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`."""
+        """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`.
+
+        ``grown`` is called whenever one of them has grown.
+        """
         keep_freed_memory()
         scratch = folder / "scratch"
         with as_disk_full_error(folder):
@@ -142,13 +142,15 @@ class PartitionEngine:
         if index.skipped and schema.key == "amplitude_id":
             lines = first_without_key(source.reopen(), schema)
             raise EmptyKeyError(schema.key, index.skipped, lines, current.unit, current.file)
-        output = _Output(folder, schema, existing)
+        output = Output(folder, schema, existing, grown)
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
             results = limits.run(_joins(existing, schema, limits), jobs)
-            # The files are written and hashed in another thread, while this one reads.
-            with closing(results), closing(limits.run([output.add], results)) as written:
-                for _ in written:
+            # While this thread reads, one writes the files and one computes their digests.
+            written = limits.run([output.write], results)
+            counted = limits.run([output.count], written)
+            with closing(results), closing(written), closing(counted):
+                for _ in counted:
                     pass
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
@@ -253,7 +255,7 @@ class _RereadableSource:
 
 
 def _check_keys(
-    output: "_Output", source: _RereadableSource, schema: RowSchema, duplicates: Duplicates
+    output: Output, source: _RereadableSource, schema: RowSchema, duplicates: Duplicates
 ) -> None:
     """Raise if ids of the current rows were once floats, or if different rows have one key.
 
@@ -269,79 +271,3 @@ def _check_keys(
         again = source.reopen()
         lines = first_conflicts(again, schema, {*output.conflicting_keys})
         raise DuplicateKeyError(schema.key, output.conflicts, lines, again.unit, again.file)
-
-
-class _OutputFile:
-    """One of the three files while it is written."""
-
-    def __init__(self, path: Path, header: bytes) -> None:
-        self.path = path
-        self.content = Hashed()
-        self.rows = 0
-        self.add(RangeOutput(0, header))
-
-    def add(self, output: RangeOutput, *, is_hashed: bool = False) -> None:
-        """Append the rows of a range; ``is_hashed`` if ``content`` covers them already."""
-        append(self.path, output.data)
-        if not is_hashed:
-            self.content.update(output.data)
-        self.rows += output.rows
-
-
-class _Output:
-    """The three files while they are written, range by range, and the counts."""
-
-    def __init__(self, folder: Path, schema: RowSchema, existing: ExistingMeaning) -> None:
-        self._files = {t: _OutputFile(folder / f"{t}.csv", schema.header_line) for t in DiffType}
-        self._files[DiffType.ENTERING].content = self._files[DiffType.EXISTING].content
-        # If ``existing`` has just the members, its digest is that of the members.
-        self._members = self._files[DiffType.EXISTING].content
-        if not existing.contains_entering:
-            self._members = Hashed()
-            self._members.update(schema.header_line)
-        self._before = self._now = self._collapsed = self.conflicts = 0
-        self.conflicting_keys = list[str]()
-        self.has_float_ids = False
-        self._properties = schema.properties
-        self._filled = [0] * len(schema.properties)
-
-    def add(self, result: RangeResult) -> None:
-        """Append the rows of a range to the files, and add its counts."""
-        entering, existing = self._files[DiffType.ENTERING], self._files[DiffType.EXISTING]
-        # As long as both files have the same bytes, as at a first sync, these are hashed once.
-        if entering.content is existing.content and result.entering is not result.existing:
-            entering.content = existing.content.copy()
-        existing.add(result.existing)
-        entering.add(result.entering, is_hashed=entering.content is existing.content)
-        self._files[DiffType.EXITING].add(result.exiting)
-        if result.members is not None:
-            self._members.update(result.members.data)
-        self._before += result.members_before
-        self._now += result.members_now
-        self._collapsed += result.collapsed
-        self.conflicts += result.conflicts
-        self.has_float_ids |= result.has_float_ids
-        self._filled = add_counts(self._filled, result.filled)
-        free = max(0, _MAX_CONFLICTS - len(self.conflicting_keys))
-        self.conflicting_keys += result.conflicting_keys[:free]
-
-    def report(self, *, skipped: int, ignored: tuple[str, ...]) -> DiffReport:
-        """Return the report of the engine."""
-        return DiffReport(
-            files={
-                diff_type: DiffFile(
-                    path=file.path,
-                    rows=file.rows,
-                    size=file.content.size,
-                    sha256=file.content.sha256,
-                )
-                for diff_type, file in self._files.items()
-            },
-            members_before=self._before,
-            members_now=self._now,
-            members_sha256=self._members.sha256,
-            skipped=skipped,
-            collapsed=self._collapsed,
-            filled=dict(zip(self._properties, self._filled, strict=True)),
-            ignored_columns=ignored,
-        )

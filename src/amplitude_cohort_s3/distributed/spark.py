@@ -20,7 +20,7 @@ from ..storage.protocol import Storage, SupportsDelete
 from ..sync.commit import SyncResult
 from ..sync.exits import check_exits
 from ..sync.plan import keys_of
-from ..sync.prepare import SyncStart, begin_sync
+from ..sync.start import SyncStart, begin_sync
 from ._read import previous_members
 from ._tasks import OpenStorage, errors_from_notes
 from ._text_frames import FileSize, as_text, frame_names, size_of

@@ -153,3 +153,14 @@ def stays(
         which the user entered, and the same for the exit, or 0, as arrays of the type ``I``; and
         for each side the number of bytes that were merged.
     """
+
+def read_spans(file: int, spans: bytes, /) -> bytes | None:
+    """Read parts of a file with one call, and return them with an LF between two.
+
+    Args:
+        file: The descriptor of an open file. Its position is not used.
+        spans: An offset and a size for each part, as numbers of 8 bytes.
+
+    Returns:
+        The text, or None if the file can't be read, or is too short.
+    """

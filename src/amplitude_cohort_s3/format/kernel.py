@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from attrs import frozen
 from typing_extensions import Buffer
@@ -300,3 +300,16 @@ def merge_stays(
     size, entered, exited, consumed = found
     lines = bytes(memoryview(out)[:size])
     return MergedStays(lines, array("I", entered), array("I", exited), consumed)
+
+
+def read_spans(file: BinaryIO, spans: "array[int]") -> bytes | None:
+    """Read parts of a file without its position, and return them with LF between two.
+
+    Args:
+        file: A file that is open for reading.
+        spans: An offset and a size for each part, alternating, of the type ``Q``.
+
+    Returns:
+        The text, or None if the file can't be read here.
+    """
+    return _kernel.read_spans(file.fileno(), spans.tobytes())

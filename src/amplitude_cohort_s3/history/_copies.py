@@ -7,7 +7,7 @@ the files are read one after the other into one temporary file, and all of them 
 import tempfile
 from collections.abc import Iterator
 from functools import partial
-from os import PathLike
+from os import PathLike, fspath
 from types import TracebackType
 from typing import Self
 
@@ -19,13 +19,15 @@ from ..storage.temporary import temporary_errors
 HELD_BYTES = 32 << 20
 """The number of bytes that are held in memory before they are written to a temporary file."""
 
-_READ_BYTES = 64 << 10
+# Hundreds of copies are read side by side, so the size bounds the memory. It is also that of
+# the buffer of a file.
+_READ_BYTES = 8 << 10
 
 
 class Copies:
-    """A temporary file with the bytes of other files. It is removed when it is closed.
+    r"""A temporary file with the bytes of other files. It is removed when it is closed.
 
-    >>> source = CsvSource(chunks=lambda: iter([b"amplitude_id\\n", b"1\\n"]))
+    >>> source = CsvSource(chunks=lambda: iter([b"amplitude_id\n", b"1\n"]))
     >>> with Copies() as copies:
     ...     copy = copies.copy(source)
     ...     b"".join(copy.chunks()), copy.size
@@ -34,7 +36,8 @@ class Copies:
 
     def __init__(self, work_dir: str | PathLike[str] | None = None) -> None:
         self._work_dir = work_dir
-        self._file = tempfile.SpooledTemporaryFile(HELD_BYTES, dir=work_dir)  # noqa: SIM115
+        folder = None if work_dir is None else fspath(work_dir)
+        self._file = tempfile.SpooledTemporaryFile(HELD_BYTES, dir=folder)  # noqa: SIM115
         self._end = 0
 
     def __enter__(self) -> Self:
@@ -72,4 +75,3 @@ class Copies:
             data = self._file.read(min(_READ_BYTES, end - begin))
             begin += len(data)
             yield data
-

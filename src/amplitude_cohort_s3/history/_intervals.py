@@ -2,13 +2,13 @@
 
 import heapq
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from .._optional import load
 from ..errors import ObjectChangedError
@@ -26,6 +26,8 @@ from .sync_files import CHANGES
 
 _MAX_STREAMED = 2
 """The largest number of files of changes that are read from the storage while others are."""
+
+_KeyedRows = Callable[[], Iterator[KeyedRow]]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,7 +53,7 @@ class Intervals(Replay):
         """Yield all stays as record batches of a ``pyarrow.Schema``."""
         pa, schema = load("pyarrow", "arrow"), self.schema
         times = _times_array(self._times, table_schema.types[0])
-        texts = pa.schema(zip(schema.columns, table_schema.types[2:], strict=True))
+        texts = pa.schema(list(table_schema)[2:])
         for found in self._stay_lines(schema):
             columns = [
                 times.take(pa.Array.from_buffers(pa.uint32(), len(of), [None, pa.py_buffer(of)]))
@@ -134,11 +136,11 @@ def _times_array(times: Sequence[datetime | None], kind: Any) -> Any:
     return pa.Array.from_buffers(kind, len(times), buffers)
 
 
-def _encoded(rows_of: Any, schema: RowSchema) -> Iterator[bytes]:
+def _encoded(rows_of: _KeyedRows, schema: RowSchema) -> Iterator[bytes]:
     return schema.encode(map(itemgetter(1), rows_of()))
 
 
-def _copied(source: CsvSource, copies: Copies, check: Any) -> CsvSource:
+def _copied(source: CsvSource, copies: Copies, check: _KeyedRows) -> CsvSource:
     try:
         return copies.copy(source)
     except ObjectChangedError:

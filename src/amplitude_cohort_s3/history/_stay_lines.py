@@ -27,7 +27,10 @@ from .stays import ChangeKind, RowMerge
 ROUND_BYTES = 4 << 20
 """The approximate number of bytes that are merged in one round."""
 
-_MIN_PIECE_BYTES = 8 << 10
+MIN_PIECE_BYTES = 8 << 10
+"""The least bytes of a file that are read for a round, unless there are very many files."""
+
+_MAX_PIECES_BYTES = 8 << 20
 
 
 @frozen(kw_only=True)
@@ -80,17 +83,13 @@ def stay_lines(
         ObjectChangedError, MalformedCsvError, MissingColumnsError: A file can't be read.
     """
     total = sum(side.size for side in sides) or 1
+    least = min(MIN_PIECE_BYTES, _MAX_PIECES_BYTES // (len(sides) or 1))
     pieces = [
-        _Piece.begin(side, schema, max(_MIN_PIECE_BYTES, ROUND_BYTES * side.size // total))
-        for side in sides
+        _Piece.begin(side, schema, max(least, ROUND_BYTES * side.size // total)) for side in sides
     ]
     merger = _Merger.of(sides, schema, merge)
-    while True:
-        for piece in pieces:
-            piece.fill()
+    while sum(piece.fill() for piece in pieces):
         found = merger.native_round(pieces) or merger.round(pieces)
-        if found is None:
-            return
         if found.entered:
             yield found
 
@@ -117,24 +116,27 @@ class _Piece:
 
     @classmethod
     def begin(cls, side: StaySide, schema: RowSchema, share: int) -> "_Piece":
-        return cls(side, _canonical_blocks(side, schema, min(share, BLOCK_BYTES)), share)
+        """Return the piece at the beginning of a side."""
+        blocks = _canonical_blocks(side, schema, max(1, min(share, BLOCK_BYTES)))
+        return cls(side, blocks, share)
 
-    def fill(self) -> None:
-        """Read until the share is there, or the end of the file."""
-        while self.has_more and self.size < self.share:
+    def fill(self) -> bool:
+        """Read more than the share, or all of a smaller file; return False at the end."""
+        while self.has_more and self.size <= self.share:
             block = next(self.blocks, None)
             if block is None:
                 self.has_more = False
             else:
                 self.pending.append(block)
                 self.size += block.size
+        return self.size > 0
 
     def text(self) -> bytes:
         """Return all bytes that have been read and not merged."""
         return b"".join([block.data for block in self.pending])
 
     def keep(self, rest: bytes) -> None:
-        """Drop the rows before the last ones."""
+        """Drop the rows before some last ones."""
         if not rest:
             self.pending, self.size = [], 0
         elif len(rest) != self.size:
@@ -196,8 +198,8 @@ class _Merger:
         return cls(sides, schema, merge, schema.line_reader(table), is_native)
 
     def native_round(self, pieces: Sequence[_Piece]) -> StayLines | None:
-        """Merge a round with the kernel; return None if it is not in use, or at the end."""
-        if not self.is_native or not any(piece.size for piece in pieces):
+        """Merge a round with the kernel, or return None."""
+        if not self.is_native:
             return None
         texts = [piece.text() for piece in pieces]
         found = merge_stays(
@@ -213,10 +215,8 @@ class _Merger:
             piece.keep(text[end:])
         return StayLines(found.lines, found.entered, found.exited)
 
-    def round(self, pieces: Sequence[_Piece]) -> StayLines | None:
-        """Merge a round; return None at the end."""
-        if not any(piece.size for piece in pieces):
-            return None
+    def round(self, pieces: Sequence[_Piece]) -> StayLines:
+        """Merge a round in Python."""
         read = [self._read(piece) for piece in pieces]
         ends = [
             of.keys[-1] if of.keys else ""
@@ -228,7 +228,7 @@ class _Merger:
         for piece, rows in zip(pieces, read, strict=True):
             before, rest = rows.split_after(cut)
             merged.append(before)
-            piece.keep(text_of(rest))
+            piece.keep(text_of(rest.lines))
         return StayLines(*stays_of_round(merged, self.sides, self.merge))
 
     def _read(self, piece: _Piece) -> KeyedLines:
@@ -238,7 +238,4 @@ class _Merger:
                 found = self.reader.lines(block)
                 keys += found.key_list()
                 lines += found.lines
-        if "" in keys[:1]:  # A row without a key is not a member.
-            count = bisect_right(keys, "")
-            return KeyedLines(keys[count:], lines[count:])
-        return KeyedLines(keys, lines)
+        return KeyedLines(keys, lines).without_keyless()

@@ -38,12 +38,22 @@ class KeyedLines:
     keys: list[str]
     lines: list[str]
 
-    def split_after(self, key: str | None) -> tuple["KeyedLines", list[str]]:
-        """Return the rows up to a key, or all for None; and the other lines."""
+    def without_keyless(self) -> "KeyedLines":
+        """Return the rows that have a key, since the others are not members."""
+        if "" not in self.keys[:1]:
+            return self
+        return self.split_after("")[1]
+
+    def split_after(self, key: str | None) -> tuple["KeyedLines", "KeyedLines"]:
+        """Return the rows up to a key, or all for None; and the other rows."""
+        count = len(self.keys)
         # The test of the last key ends a round also if a damaged file is not in order.
-        is_whole = key is None or self.keys[-1:] == [key]
-        count = len(self.keys) if is_whole else bisect_right(self.keys, key)
-        return KeyedLines(self.keys[:count], self.lines[:count]), self.lines[count:]
+        if key is not None and self.keys[-1:] != [key]:
+            count = bisect_right(self.keys, key)
+        return (
+            KeyedLines(self.keys[:count], self.lines[:count]),
+            KeyedLines(self.keys[count:], self.lines[count:]),
+        )
 
 
 def stays_of_round(
@@ -56,7 +66,7 @@ def stays_of_round(
         sides: The sides, in the order of the numbers and the kinds.
         merge: Combines the rows of one stay.
     """
-    begin = _Path(sides, keeps_rows=bool(merge.has_cells))
+    begin = _Path(sides, merge)
     path_of = dict[str, _Path]()
     for side, of_side in enumerate(rows):
         if path_of:
@@ -100,22 +110,22 @@ class _Path(dict[int, "_Path"]):
 
     Attributes:
         stays: For each stay, 1 more than the numbers of the syncs at which it began and ended,
-            or 0; and the sides of its rows: only the last one, unless all are needed.
+            or 0; and the sides of its rows, from the last one that shows all cells on.
     """
 
-    __slots__ = ("_ended", "_entered", "_keeps_rows", "_rows", "_sides", "stays")
+    __slots__ = ("_ended", "_entered", "_merge", "_rows", "_sides", "stays")
 
     def __init__(
         self,
         sides: Sequence[Side],
+        merge: RowMerge,
         *,
-        keeps_rows: bool,
         ended: tuple[tuple[int, int, tuple[int, ...]], ...] = (),
         entered: int = 0,
         rows: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
-        self._sides, self._keeps_rows = sides, keeps_rows
+        self._sides, self._merge = sides, merge
         self._ended, self._entered, self._rows = ended, entered, rows
         # Without rows, the user is not a member.
         self.stays = (*ended, (entered, 0, rows)) if rows else ended
@@ -123,7 +133,8 @@ class _Path(dict[int, "_Path"]):
     def __missing__(self, place: int) -> "_Path":
         """Return this path with one more side."""
         side = self._sides[place]
-        rows = (*self._rows, place) if self._keeps_rows else (place,)
+        shows_all = self._merge.shows_all(side.number, side.kind)
+        rows = (place,) if shows_all else (*self._rows, place)
         now, ended, entered = side.number + 1, self._ended, self._entered
         if side.kind == ChangeKind.EXITED:
             # An exit without an entry: the user was a member before the first known sync.
@@ -133,6 +144,6 @@ class _Path(dict[int, "_Path"]):
         elif not self._rows:
             entered = now if side.kind == ChangeKind.ENTERED or ended else 0
         path = self[place] = _Path(
-            self._sides, keeps_rows=self._keeps_rows, ended=ended, entered=entered, rows=rows
+            self._sides, self._merge, ended=ended, entered=entered, rows=rows
         )
         return path

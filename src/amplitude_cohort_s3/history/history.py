@@ -1,7 +1,6 @@
 """The history of a stream: its members at any time, and their changes."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from functools import partial
 from itertools import accumulate, islice
 from typing import Any, overload
@@ -21,6 +20,7 @@ from ._plot import plot_history
 from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
+from .member_search import MemberSearch
 from .stays import Stay
 from .sync_files import CHANGES
 from .tables import TableRow, ValueTable, row_batches
@@ -31,7 +31,7 @@ MAX_ROWS = 10
 
 
 @frozen(kw_only=True)
-class CohortHistory(Intervals, Sequence[BucketSync]):
+class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are
@@ -148,7 +148,7 @@ class CohortHistory(Intervals, Sequence[BucketSync]):
 
         Each iteration reads the newest snapshot and the changes, however long the history
         is. It reads more snapshots if a property was dropped or files are
-        missing. Without a log it compares all snapshots, because a missing sync shows only
+        missing. Most files of changes are copied into ``work_dir`` first. Without a log it compares all snapshots, because a missing sync shows only
         there. The data frame has the columns ``entered`` and ``exited``, null if unknown
         or open, then the history's.
 
@@ -169,6 +169,10 @@ class CohortHistory(Intervals, Sequence[BucketSync]):
     def member_history(self, key: str) -> list[Stay]:
         """Return the stays of one user; the list is empty if no user ever had the key.
 
+        Large files that the library wrote are not read, but searched: a few reads find the
+        user in the order of the keys. Of such a file the size is compared with the record
+        and the digest is not; :meth:`verify` compares it. Other files are read whole.
+
         Args:
             key: The user's cell in the column that members are matched by.
 
@@ -177,20 +181,7 @@ class CohortHistory(Intervals, Sequence[BucketSync]):
             UnknownMembersError: As in ``intervals``.
         """
         check_kind("key", key, str, "pass it as text, as in the files")
-        return list(self._named_stays(key))
-
-    def _named_stays(self, key: str | None = None) -> Iterator[Stay]:
-        schema = self.schema
-        for stay in self._all_stays(schema, key):
-            yield Stay(
-                entered=self._time(stay.entered),
-                exited=self._time(stay.exited),
-                row=stay.row,
-                columns=schema.columns,
-            )
-
-    def _time(self, number: int | None) -> datetime | None:
-        return None if number is None else self.syncs[number].synced_at
+        return list(self._stays_of_member(key))
 
     def churn(self) -> ChurnTable:
         """Return the numbers of members, and of users who entered, exited and returned, by sync.

@@ -4,10 +4,11 @@ from .adopt import adopt
 from .commit import SyncResult, commit
 from .head import Head, read_head
 from .plan import SyncPlan, plan_sync
-from .prepare import PreparedSync, SyncStart, begin_sync, prepare_sync
+from .prepare import PreparedSync, prepare_sync
 from .rebuild import rebuild_history
 from .recover import RecoveryReport, recover
 from .schedule import JobOutcome, JobResult, RunReport, run_due
+from .start import SyncStart, begin_sync
 from .sync_cohort import sync_cohort
 
 __all__ = [
