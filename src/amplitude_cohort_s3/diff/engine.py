@@ -45,7 +45,7 @@ from ._partition import (
     partition,
     without_small_ones,
 )
-from ._spill import RangeIndex, append, appending
+from ._spill import RangeIndex, appending
 from ._threads import usable_processors
 from .progress import Progress
 from .protocol import DiffReport, Duplicates, Grown
