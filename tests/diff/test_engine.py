@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amplitude_cohort_s3.diff import engine as engine_module
 from amplitude_cohort_s3.diff._boundaries import Boundaries
+from amplitude_cohort_s3.diff._partition import without_small_ones
 from amplitude_cohort_s3.diff.cohort_diff import diff_members
 from amplitude_cohort_s3.diff.engine import PartitionEngine
 from amplitude_cohort_s3.errors import (
@@ -26,6 +28,7 @@ from amplitude_cohort_s3.errors import (
     EmptyKeyError,
 )
 from amplitude_cohort_s3.format.existing_meaning import ExistingMeaning
+from amplitude_cohort_s3.format.filename import DiffType
 from amplitude_cohort_s3.format.schema import RowSchema
 from amplitude_cohort_s3.sources.protocol import CsvSource
 from amplitude_cohort_s3.testing.engine_cases import canonical_bytes, csv_source, sample_rows
@@ -152,6 +155,30 @@ def test_two_different_keys_are_split_into_two_ranges(keys, count):
     if len(distinct) > 1 and count > 1:
         assert distinct[0] < ranges.splitters[0]
         assert ranges.splitters[-1] <= distinct[-1]
+
+
+@pytest.mark.usefixtures("each_implementation")
+@pytest.mark.parametrize("canonical", [True, False])
+def test_the_small_ranges_of_a_small_source_of_unknown_size_are_joined_together(
+    canonical, monkeypatch
+):
+    joins = []
+    monkeypatch.setattr(
+        engine_module,
+        "without_small_ones",
+        lambda *a: joins.extend(without_small_ones(*a)) or joins,
+    )
+    rows = sample_rows(9000)
+    data = canonical_bytes(rows, ordered=False)
+    chunks = [data[begin : begin + 10_000] for begin in range(0, len(data), 10_000)]
+    current = CsvSource(chunks=lambda: iter(chunks))
+    engine = PartitionEngine(range_bytes=20_000, batch_bytes=50_000)
+    previous = csv_source(canonical_bytes(rows[900:]), canonical=canonical)
+    _, report = files_of(engine, previous, current)
+    assert report.files[DiffType.ENTERING].rows == 900
+    assert len(data) / 20_000 < len(joins) < 3 * len(data) / 20_000
+    assert [(a.end, b.begin) for a, b in itertools.pairwise(joins) if a.end != b.begin] == []
+    assert (joins[0].begin, joins[-1].end) == (None, None)
 
 
 @pytest.mark.usefixtures("each_implementation")

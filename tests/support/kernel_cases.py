@@ -292,6 +292,7 @@ def _ranges():
         yield PartitionCall(lines=line, width=2, key=1, prefix=b"a+bcdefgh", heads=(b"x" * 8,))
         yield JoinCall(before=b"y,a+b", now=line, width=2, key=1, begin=b"a+bcdefghi")
         yield JoinCall(before=line, now=line, width=2, key=1, end=b"a+b")
+    yield JoinCall(before=b"y,abcdefghijklm", now=b"x,abcdefghijk", width=2, key=1)
     later = rows.replace(b"x", b"y") + rows
     for meaning in range(3):
         for first, second in ((rows, later), (later, rows)):

@@ -182,6 +182,11 @@ class KeyRange:
     current: RangeRows
     previous: RangeRows = field(factory=RangeRows)
 
+    @property
+    def size(self) -> int:
+        """The number of bytes of the larger side."""
+        return max(self.current.size, self.previous.size)
+
     def job(
         self,
         previous: SortedPrevious | RangeRows,
@@ -223,6 +228,25 @@ def initial_key_ranges(
     """Yield the key ranges with the rows that were partitioned into them."""
     for (begin, end), now, before in zip(boundaries.bounds(), current, previous, strict=True):
         yield KeyRange(begin, end, now, before)
+
+
+def without_small_ones(ranges: Iterable[KeyRange], limits: Limits) -> Iterator[KeyRange]:
+    """Yield the same ranges, but put together those that have few rows.
+
+    There are many of them if the rows are fewer than was estimated, as for a source of
+    unknown size. Each join takes a while, however few rows it has.
+    """
+    last: KeyRange | None = None
+    for range_ in ranges:
+        if last is not None and last.size + range_.size <= limits.range_bytes:
+            current, previous = last.current + range_.current, last.previous + range_.previous
+            last = KeyRange(last.begin, range_.end, current, previous)
+            continue
+        if last is not None:
+            yield last
+        last = range_
+    if last is not None:
+        yield last
 
 
 def _sample_keys(rows: RangeRows, count: int) -> list[str]:

@@ -19,7 +19,8 @@ records can be split at line ends, which is fast. There are two forms:
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from io import FileIO
 from itertools import accumulate, chain
 from pathlib import Path
@@ -40,8 +41,9 @@ _MAX_KNOWN_PREFIXES = 1 << 17
 """Bounds the memory for the prefixes that are known to :class:`_RangeLists`, to about 15 MB."""
 
 
-def append(path: Path, data: bytes | memoryview) -> None:
-    """Append bytes to a file, and create it if necessary.
+@contextmanager
+def appending(path: Path) -> Generator[Callable[[bytes | memoryview], None]]:
+    """Open a file, which is created if necessary; yield a function that appends bytes to it.
 
     The file has no buffer, because a buffer would be written again when the file is
     closed after the disk was full.
@@ -49,10 +51,23 @@ def append(path: Path, data: bytes | memoryview) -> None:
     Raises:
         DiskFullError: The bytes do not fit on the disk.
     """
-    view = memoryview(data)
-    with as_disk_full_error(path.parent), FileIO(path, "ab") as file:
-        while view:
-            view = view[file.write(view) :]
+    with as_disk_full_error(path.parent):
+        file = FileIO(path, "ab")
+
+    def append_to_file(data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        with as_disk_full_error(path.parent):
+            while view:
+                view = view[file.write(view) :]
+
+    with file:
+        yield append_to_file
+
+
+def append(path: Path, data: bytes | memoryview) -> None:
+    """Append bytes to a file: see :func:`appending`."""
+    with appending(path) as append_to_file:
+        append_to_file(data)
 
 
 def keyed_records(keys: Iterable[str], lines: Iterable[str]) -> list[str]:
@@ -130,6 +145,11 @@ class RangeRows:
         """The number of bytes."""
         return sum(spans.size for spans in (*self.plain, *self.keyed))
 
+    def __add__(self, other: "RangeRows") -> "RangeRows":
+        """Return the rows of both."""
+        plain, keyed = self.plain + other.plain, self.keyed + other.keyed
+        return RangeRows(_by_file(plain), _by_file(keyed), self.key)
+
     def load(self, *, keyed: bool) -> list[str]:
         """Return all rows as keyed records with their line ends, or as plain records.
 
@@ -155,6 +175,13 @@ class RangeRows:
             yield from (RangeRows(plain=(span,), key=self.key) for span in spans)
         for spans in self.keyed:
             yield from (RangeRows(keyed=(span,)) for span in spans)
+
+
+def _by_file(files: Iterable[FileSpans]) -> tuple[FileSpans, ...]:
+    spans = dict[Path, "array[int]"]()
+    for file in files:
+        spans.setdefault(file.path, array("Q")).extend(file.spans)
+    return tuple(FileSpans(path, found) for path, found in spans.items())
 
 
 def _read(files: Iterable[FileSpans]) -> bytes:

@@ -32,6 +32,7 @@ from ..storage.temporary import as_disk_full_error
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_float_ids, first_without_key
 from ._join import Job, RangeJoin, RangeResult
+from ._memory import keep_freed_memory
 from ._native import LineShape, NativeJoin
 from ._output import Output
 from ._partition import (
@@ -42,24 +43,22 @@ from ._partition import (
     jobs_with_partitioned_previous,
     jobs_with_sorted_previous,
     partition,
+    without_small_ones,
 )
-from ._spill import RangeIndex, append
+from ._spill import RangeIndex, appending
 from ._threads import usable_processors
 from .progress import Progress
 from .protocol import DiffReport, Duplicates, Grown
 
 _ASSUMED_BYTES = 512 << 20
 """The assumed size of a source of unknown size. A larger source has ranges that are too
-large, which are partitioned again; a smaller one has small ranges, which cost little."""
+large, which are partitioned again; the small ranges of a smaller one are put together."""
 
 _ASSUMED_ROW_BYTES = 64
 """The assumed size of a row of a source of which only the number of rows is known."""
 
 _MOST_THREADS = 4
 """The default limit of threads: with more of them, the thread that reads is the slowest."""
-
-_KEPT_BYTES = 4 << 20
-"""The largest block of memory that is not returned to the system as soon as it is freed."""
 
 
 @frozen(kw_only=True)
@@ -116,7 +115,7 @@ class PartitionEngine:
 
         ``grown`` is called whenever one of them has grown.
         """
-        _keep_freed_memory()
+        keep_freed_memory()
         scratch = folder / "scratch"
         with as_disk_full_error(folder):
             scratch.mkdir()
@@ -197,7 +196,7 @@ def _jobs(
         index = partition(table.blocks, reader, boundaries, limits, path=scratch / "previous")
     ranges = (
         part
-        for range_ in initial_key_ranges(boundaries, current, index)
+        for range_ in without_small_ones(initial_key_ranges(boundaries, current, index), limits)
         for part in range_.split(scratch, limits)
     )
     if previous.canonical:
@@ -213,16 +212,6 @@ def _write(results: Iterator[RangeResult], output: Output, limits: Limits) -> No
     ):
         for _ in counted:
             pass
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next allocation.
-
-    The diff allocates and frees many blocks of about a MiB. By default, glibc returns each of
-    them to the system, which then has to clear new pages: a fifth of the whole CPU time. Its
-    limits grow when a larger block is freed. This one is never written, so it costs nothing.
-    """
-    bytes(_KEPT_BYTES)
 
 
 def _joins(
@@ -253,10 +242,13 @@ class _RereadableSource:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes, and keep them in a file if the source can be read only once."""
-        for chunk in self._source.chunks():
-            if not self._source.repeatable:
-                append(self._path, chunk)
-            yield chunk
+        if self._source.repeatable:
+            yield from self._source.chunks()
+            return
+        with appending(self._path) as append_to_copy:
+            for chunk in self._source.chunks():
+                append_to_copy(chunk)
+                yield chunk
 
     def reopen(self) -> CsvSource:
         """Return a source with the same bytes."""

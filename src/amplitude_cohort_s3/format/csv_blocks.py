@@ -69,11 +69,7 @@ class Block:
 
     @property
     def marks(self) -> bytes | None:
-        """Its quotes, commas, CRs and LFs, without the text between them.
-
-        They are found once, to count the lines and to recognize plain rows. None for a block
-        with a very long row.
-        """
+        """Its quotes, commas, CRs and LFs, found once; None for a block with a very long row."""
         if self._marks is None and len(self.data) <= _MAX_MARKED_BYTES:
             object.__setattr__(self, "_marks", self.data.translate(None, _ALL_BUT_MARKS))
         return self._marks
