@@ -111,7 +111,8 @@ static inline size_t copy_cell(Text lines, const Cell *cell, unsigned char *to, 
         return at + cell->size;
     }
     at++;
-    for (size_t i = 0; i < cell->size; i++, at++) {
+    /* The second condition fails only if another thread changes the text. */
+    for (size_t i = 0; i < cell->size && IN_BOUNDS(at < lines.size); i++, at++) {
         to[i] = lines.data[at];
         at += to[i] == '"'; /* it is doubled */
     }
@@ -204,21 +205,28 @@ typedef struct {
     uint32_t begin, end; /* the offsets of the next cell, and of the end of the column */
 } Rest;
 
-/* Copy the cells of all rows to the columns. The first pass has checked them. */
-static void copy_cells(Text lines, const Columns *columns, Rest *rests)
+/* Copy the cells of all rows to the columns. The first pass has checked them, so this fails only
+ * if another thread changes the text or the offsets. */
+static bool copy_cells(Text lines, const Columns *columns, Rest *rests)
 {
     size_t at = 0;
     for (size_t row = 1; row <= columns->rows; row++)
         for (unsigned column = 0; column < columns->width; column++, at++) {
             Rest *rest = &rests[column];
-            uint32_t end = load_number(entry(columns, column, row));
+            uint32_t size = load_number(entry(columns, column, row)) - rest->begin;
+            size_t room = rest->end - rest->begin;
+            if (!IN_BOUNDS(at <= lines.size) || !IN_BOUNDS(size <= lines.size - at)
+                || size > room)
+                return false;
+            if (!IN_BOUNDS(room <= lines.size - at))
+                room = lines.size - at;
             bool is_quoted = IN_BOUNDS(at < lines.size) && lines.data[at] == '"';
-            Cell cell = {at, end - rest->begin, is_quoted};
-            /* The column has no more bytes left than the lines. */
-            at = copy_cell(lines, &cell, rest->to, rest->end - rest->begin);
-            rest->to += cell.size;
-            rest->begin = end;
+            Cell cell = {at, size, is_quoted};
+            at = copy_cell(lines, &cell, rest->to, room);
+            rest->to += size;
+            rest->begin += size;
         }
+    return true;
 }
 
 static Outcome copy_texts(Text lines, const Columns *columns, unsigned char *texts)
@@ -231,9 +239,9 @@ static Outcome copy_texts(Text lines, const Columns *columns, unsigned char *tex
         rests[column] = (Rest){.to = texts, .end = columns->sizes[column]};
         texts += columns->sizes[column];
     }
-    copy_cells(lines, columns, rests);
+    bool is_copied = copy_cells(lines, columns, rests);
     free(rests);
-    return DONE;
+    return is_copied ? DONE : REFUSED;
 }
 
 /* --- All lines ------------------------------------------------------------------------ */

@@ -69,9 +69,8 @@ static inline int compare_keys(const Line *a, const Line *b)
     return compare_bytes(a->text + a->key, a->key_size, b->text + b->key, b->key_size);
 }
 
-static int compare_lines(const void *x, const void *y)
+static int compare_lines(const Line *a, const Line *b)
 {
-    const Line *a = x, *b = y;
     int order = compare_keys(a, b);
     return order ? order : compare_bytes(a->text, a->size, b->text, b->size);
 }
@@ -149,7 +148,34 @@ static void sort_by_digit(const Item *from, Item *to, size_t count, unsigned shi
         to[begins[from[i].head >> shift & (DIGITS - 1)]++] = from[i];
 }
 
-static Outcome sort_by_head(Side *side, uint64_t varying)
+/* Merge sort. It stays in its buffers and ends even if the answers of the comparison contradict
+ * each other, as they may if another thread changes the text. Not every qsort does. */
+static void sort_lines(Line *lines, Line *spare, size_t count)
+{
+    size_t half = count / 2, left = 0, right = half;
+    if (count < 2)
+        return;
+    sort_lines(lines, spare, half);
+    sort_lines(lines + half, spare, count - half);
+    memcpy(spare, lines, half * sizeof(Line));
+    for (size_t to = 0; IN_BOUNDS(left < half); to++) {
+        bool from_right = IN_BOUNDS(right < count)
+                          && compare_lines(&lines[right], &spare[left]) < 0;
+        lines[to] = from_right ? lines[right++] : spare[left++];
+    }
+}
+
+static void sort_equal_heads(Line *lines, Line *spare, size_t count)
+{
+    for (size_t i = 0, end; i < count; i = end) {
+        for (end = i + 1; IN_BOUNDS(end < count) && lines[end].head == lines[i].head;)
+            end++;
+        if (end - i > 1)
+            sort_lines(lines + i, spare, end - i);
+    }
+}
+
+static Outcome sort_side(Side *side, uint64_t varying)
 {
     size_t count = side->count;
     Packing packing = packing_of(varying);
@@ -170,23 +196,13 @@ static Outcome sort_by_head(Side *side, uint64_t varying)
         Line *unsorted = side->lines;
         side->lines = sorted;
         sorted = unsorted;
+        sort_equal_heads(side->lines, unsorted, count);
         outcome = DONE;
     }
     free(from);
     free(to);
     free(sorted);
     return outcome;
-}
-
-static void sort_equal_heads(Side *side)
-{
-    Line *lines = side->lines;
-    for (size_t i = 0, end; i < side->count; i = end) {
-        for (end = i + 1; IN_BOUNDS(end < side->count) && lines[end].head == lines[i].head;)
-            end++;
-        if (end - i > 1)
-            qsort(lines + i, end - i, sizeof(Line), compare_lines);
-    }
 }
 
 /* Keep the first and therefore smallest line of each key. */
@@ -229,11 +245,8 @@ static Outcome order_side(Side *side, size_t shared, Text text, bool must_ascend
     bool ascends = set_heads(side, shared, text, &varying);
     if (!ascends && must_ascend)
         return REFUSED;
-    if (!ascends) {
-        if (sort_by_head(side, varying) != DONE)
-            return NO_MEMORY;
-        sort_equal_heads(side);
-    }
+    if (!ascends && sort_side(side, varying) != DONE)
+        return NO_MEMORY;
     trim(side, join);
     side->arrived = side->count;
     if (!ascends)

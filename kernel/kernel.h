@@ -1,8 +1,10 @@
 /* The inner loops of the library in C: what `module.c` offers to Python.
  *
  * Everything here works on memory that the caller owns, keeps no state, and calls nothing but
- * malloc, realloc, free, qsort and the mem functions. So it needs no lock, and it can be
- * tested without Python.
+ * malloc, calloc, realloc, free and the mem functions. So it needs no lock, and it can be
+ * tested without Python. If another thread changes a text during a call, the result has no
+ * meaning, but nothing outside of the buffers is read or written: no size or offset depends on
+ * reading a byte twice.
  *
  * Text means UTF-8 bytes. Lines are rows in canonical form (see the explanation of the file
  * format): cells separated by commas, quoted only if necessary, each line ended by LF; the LF
@@ -30,8 +32,10 @@ typedef struct {
     size_t size;
 } Text;
 
-/* The largest text, because offsets in it are kept in 32 bits. */
+/* The largest text, because offsets in it are kept in 32 bits. The tests set a smaller limit. */
+#ifndef MAX_TEXT_BYTES
 #define MAX_TEXT_BYTES ((size_t)UINT32_MAX - 1)
+#endif
 
 /* --- partition.c ---------------------------------------------------------------------- */
 

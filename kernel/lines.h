@@ -179,7 +179,7 @@ static inline bool is_utf8(Text text)
 /* Begin a scan; return false if the text has bytes that lines can't have, or is too large. */
 static inline bool begin_scan(Scan *scan, Text text, unsigned width, unsigned key)
 {
-    if (text.size > MAX_TEXT_BYTES)
+    if (!IN_BOUNDS(text.size <= MAX_TEXT_BYTES))
         return false;
     unsigned found = find_specials(text);
     if (found & (HAS_CR | HAS_NUL) || (found & HAS_NON_ASCII && !is_utf8(text)))

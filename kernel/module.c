@@ -1,5 +1,12 @@
 /* The Python module: arguments in, results out. The work is done without the GIL.
  *
+ * Texts and `out` are buffers, which Python neither frees nor resizes during a call, but which
+ * other threads can change. The short arguments are bytes, which nothing changes.
+ *
+ * There is no state, so the module has no slots and could be imported in any interpreter. But
+ * by the defaults of Python, an interpreter with a GIL of its own refuses it, and so does the
+ * build for a Python without a GIL, as that has no limited API. Both use the Python code.
+ *
  * A function returns None for bytes that it leaves to the Python code: see `kernel.h`. An
  * argument that no caller has a reason to pass, such as a key that is not a column, is a
  * ValueError. The stubs in `_kernel.pyi` describe the functions. */
@@ -21,6 +28,17 @@ static Text text_of(const Py_buffer *buffer)
     return (Text){buffer->buf, (size_t)buffer->len};
 }
 
+/* An argument that is bytes, str or None, with its size. */
+typedef struct {
+    const char *data;
+    Py_ssize_t size;
+} Short;
+
+static Text short_text(Short bytes)
+{
+    return (Text){(const unsigned char *)bytes.data, (size_t)bytes.size};
+}
+
 static bool overlap(const Py_buffer *a, const Py_buffer *b)
 {
     uintptr_t a_begin = (uintptr_t)a->buf, b_begin = (uintptr_t)b->buf;
@@ -35,16 +53,16 @@ static bool fail(const char *message)
 
 static bool check_columns(int width, int key)
 {
-    if (width < 2 || width > UINT16_MAX)
+    if (!IN_BOUNDS(width >= 2) || !IN_BOUNDS(width <= UINT16_MAX))
         return fail("width must be from 2 to 65,535");
-    if (key < 0 || key >= width)
+    if (!IN_BOUNDS(key >= 0) || !IN_BOUNDS(key < width))
         return fail("key must be the position of a column");
     return true;
 }
 
 static bool check_out(const Py_buffer *in, const Py_buffer *out)
 {
-    return !overlap(in, out) || fail("out must not overlap the text");
+    return IN_BOUNDS(!overlap(in, out)) || fail("out must not overlap the text");
 }
 
 /* Return None for REFUSED; else raise, as only the lack of memory is left. */
@@ -59,7 +77,7 @@ static PyObject *none_or_error(Outcome outcome)
 static uint64_t *read_heads(Text bytes)
 {
     size_t count = bytes.size / 8;
-    if (bytes.size % 8 || count > MAX_HEADS) {
+    if (!IN_BOUNDS(bytes.size % 8 == 0) || !IN_BOUNDS(count <= MAX_HEADS)) {
         fail("heads must be at most 65,534 texts of 8 bytes");
         return NULL;
     }
@@ -82,16 +100,16 @@ static uint64_t *read_heads(Text bytes)
 }
 
 static PyObject *partition_buffers(const Py_buffer *lines, const Py_buffer *out, int width,
-                                   int key, const Py_buffer *prefix, const Py_buffer *heads)
+                                   int key, Short prefix, Short heads)
 {
     if (!check_columns(width, key) || !check_out(lines, out))
         return NULL;
-    if (out->len < lines->len) {
+    if (!IN_BOUNDS(out->len >= lines->len)) {
         fail("out must be as large as the text");
         return NULL;
     }
-    Ranges ranges = {.prefix = text_of(prefix), .head_count = (size_t)heads->len / 8};
-    uint64_t *numbers = read_heads(text_of(heads));
+    Ranges ranges = {.prefix = short_text(prefix), .head_count = (size_t)heads.size / 8};
+    uint64_t *numbers = read_heads(short_text(heads));
     if (!numbers)
         return NULL;
     ranges.heads = numbers;
@@ -116,17 +134,16 @@ static PyObject *partition_buffers(const Py_buffer *lines, const Py_buffer *out,
 
 static PyObject *partition(PyObject *self, PyObject *args)
 {
-    Py_buffer lines, out, prefix, heads;
+    Py_buffer lines, out;
+    Short prefix, heads;
     int width, key;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*w*iiy*y*:partition", &lines, &out, &width, &key, &prefix,
-                          &heads))
+    if (!PyArg_ParseTuple(args, "y*w*iiy#y#:partition", &lines, &out, &width, &key, &prefix.data,
+                          &prefix.size, &heads.data, &heads.size))
         return NULL;
-    PyObject *result = partition_buffers(&lines, &out, width, key, &prefix, &heads);
+    PyObject *result = partition_buffers(&lines, &out, width, key, prefix, heads);
     PyBuffer_Release(&lines);
     PyBuffer_Release(&out);
-    PyBuffer_Release(&prefix);
-    PyBuffer_Release(&heads);
     return result;
 }
 
@@ -148,7 +165,7 @@ static PyObject *conflicting_keys(const Joined *joined, Py_ssize_t limit)
 {
     PyObject *keys = PyList_New(0);
     size_t place = 0;
-    while (keys && PyList_Size(keys) < limit) {
+    while (keys && IN_BOUNDS(PyList_Size(keys) < limit)) {
         Text key = next_conflict(joined, &place);
         if (!key.data)
             break;
@@ -212,19 +229,21 @@ static PyObject *make_result(const Joined *joined, const Join *join, Py_ssize_t 
 
 static PyObject *join(PyObject *self, PyObject *args)
 {
-    Py_buffer before, now, begin, end;
+    Py_buffer before, now;
+    Short begin, end;
     int width, key, is_sorted, meaning;
     Py_ssize_t max_conflicts;
     PyObject *result = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*y*iiz*z*pin:join", &before, &now, &width, &key, &begin, &end,
-                          &is_sorted, &meaning, &max_conflicts))
+    if (!PyArg_ParseTuple(args, "y*y*iiz#z#pin:join", &before, &now, &width, &key, &begin.data,
+                          &begin.size, &end.data, &end.size, &is_sorted, &meaning,
+                          &max_conflicts))
         return NULL;
-    if (meaning < MEMBERS || meaning > PREVIOUS)
+    if (!IN_BOUNDS(meaning >= MEMBERS) || !IN_BOUNDS(meaning <= PREVIOUS))
         fail("meaning must be 0, 1 or 2");
     else if (check_columns(width, key)) {
-        Join task = {text_of(&before), text_of(&now),  (unsigned)width,    (unsigned)key,
-                     text_of(&begin),  text_of(&end), is_sorted != 0, (Meaning)meaning};
+        Join task = {text_of(&before),  text_of(&now),   (unsigned)width, (unsigned)key,
+                     short_text(begin), short_text(end), is_sorted != 0,  (Meaning)meaning};
         Joined joined;
         Outcome outcome;
         Py_BEGIN_ALLOW_THREADS
@@ -236,8 +255,6 @@ static PyObject *join(PyObject *self, PyObject *args)
     }
     PyBuffer_Release(&before);
     PyBuffer_Release(&now);
-    PyBuffer_Release(&begin);
-    PyBuffer_Release(&end);
     return result;
 }
 
@@ -245,24 +262,25 @@ static PyObject *join(PyObject *self, PyObject *args)
 
 static PyObject *canonize(PyObject *self, PyObject *args)
 {
-    Py_buffer rows, out, places;
+    Py_buffer rows, out;
+    Short places;
     int width;
     PyObject *result = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*w*iz*:canonize", &rows, &out, &width, &places))
+    if (!PyArg_ParseTuple(args, "y*w*iz#:canonize", &rows, &out, &width, &places.data,
+                          &places.size))
         return NULL;
     if (check_columns(width, 0) && check_out(&rows, &out)) {
         size_t written = 0;
         Outcome outcome;
         Py_BEGIN_ALLOW_THREADS
-        outcome = canonize_rows(text_of(&rows), (unsigned)width, text_of(&places), out.buf,
+        outcome = canonize_rows(text_of(&rows), (unsigned)width, short_text(places), out.buf,
                                 (size_t)out.len, &written);
         Py_END_ALLOW_THREADS
         result = outcome == DONE ? PyLong_FromSize_t(written) : none_or_error(outcome);
     }
     PyBuffer_Release(&rows);
     PyBuffer_Release(&out);
-    PyBuffer_Release(&places);
     return result;
 }
 

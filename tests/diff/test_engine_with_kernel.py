@@ -38,13 +38,18 @@ class TestKernelWithThreads(DiffEngineContract):
 
 
 @pytest.mark.usefixtures("with_kernel")
-class TestKernelWithTinyRanges(DiffEngineContract):
+class TestKernelWithOneRowAtATime(DiffEngineContract):
+    """Ranges of one or two rows, in all tests but those with thousands of rows."""
+
     @pytest.fixture
     def engine(self):
         return PartitionEngine(workers=1, range_bytes=20, batch_bytes=100)
 
     test_the_form_of_the_csv_does_not_change_the_result = None
     test_sides_of_any_size = None
+    test_a_changed_property_is_neither_entering_nor_exiting = None
+    test_current_rows_in_the_order_of_the_key = None
+    test_keys_with_a_long_common_prefix = None
 
 
 # --- The same results, for random members ---------------------------------------------------
@@ -162,14 +167,16 @@ def outcome(engine, sides, arguments, folder):
         shutil.rmtree(folder)
 
 
+# In parts, for several processes.
+@pytest.mark.parametrize("part", range(3))
 @settings(
-    max_examples=int(os.environ.get("KERNEL_ROUNDS", "150")),
+    max_examples=int(os.environ.get("KERNEL_ROUNDS", "150")) // 3,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     deadline=None,
 )
 @given(seed=st.integers(0, 1 << 40))
-def test_the_kernel_changes_neither_results_nor_errors(kernel, tmp_path_factory, seed):
-    sides, arguments, sizes, workers = random_case(seed)
+def test_the_kernel_changes_neither_results_nor_errors(kernel, tmp_path_factory, part, seed):
+    sides, arguments, sizes, workers = random_case(f"{part} {seed}")
     folder = tmp_path_factory.getbasetemp() / "diff"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel_module, "_STATE", "disabled")

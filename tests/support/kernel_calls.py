@@ -403,6 +403,19 @@ class CountLineEndsCall:
         return _numbers(_DONE, self.expected())
 
 
+@frozen
+class Refused:
+    """A call of the harness that must be refused, as its text is too large."""
+
+    call: Call
+
+    def encoded(self):
+        return self.call.encoded()
+
+    def encoded_result(self):
+        return _number(_REFUSED)
+
+
 @frozen(kw_only=True)
 class StaysCall:
     """Sides are tuples of lines, the number of the sync, the kind, and True if there are more."""

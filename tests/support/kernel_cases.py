@@ -1,6 +1,9 @@
 """Calls of the kernel to try: random ones, and those at the edge of each buffer."""
 
+from random import Random
+
 from attrs import evolve
+from kernel_build import MAX_TEXT_BYTES
 from kernel_calls import (
     NO_CELL,
     CanonizeCall,
@@ -10,6 +13,7 @@ from kernel_calls import (
     IsFloatTextCall,
     JoinCall,
     PartitionCall,
+    Refused,
     StaysCall,
     keyed_lines,
 )
@@ -157,6 +161,7 @@ def edge_calls():
     tails += [b'1,"a', b'1,"a,', b'1,"a""', b'1,"a",', b'"a,b",', b'"a,b",1', b"1,a\r", b"\r"]
     tails += [b"1,\xc3", b"1,\xe2\x82", b"1,\xf0\x9f\x98", b"1,2345678901234", b"\r\n", b"1,a\r\n"]
     tails += [b'","', b'1,","', b'",",","', b'"a,b"', b'1,"a"b', b"\n\n\n", b"12345678", b"1234567"]
+    tails += [b'a"b,']
     for tail in tails:
         for data in (tail, b"7,x\n" + tail):
             yield from _at_the_end(data)
@@ -259,3 +264,19 @@ def _ranges():
                 yield JoinCall(width=2, key=0, **sides)
                 yield JoinCall(width=2, key=1, **sides)
                 yield JoinCall(width=2, key=0, is_sorted=True, **sides)
+
+
+def harness_calls(rounds):
+    """Return the calls that the harness makes: all at the edges, and some random ones."""
+    random = Random(2)
+    randoms = [call for _ in range(rounds) for call in random_calls(random)]
+    return [*edge_calls(), *_calls_at_the_limit(), *randoms]
+
+
+def _calls_at_the_limit():
+    """Yield calls with the largest text of the harness, and with a larger one."""
+    largest = b"1,".ljust(MAX_TEXT_BYTES, b"x")
+    for lines, kind in ((largest, lambda call: call), (largest + b"x", Refused)):
+        yield kind(PartitionCall(lines=lines, width=2, key=0))
+        yield kind(JoinCall(before=lines, now=b"", width=2, key=0))
+        yield kind(JoinCall(before=b"", now=lines, width=2, key=0))

@@ -29,6 +29,7 @@ from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ..storage.temporary import as_disk_full_error
+from ._append import appending
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_float_ids, first_without_key
 from ._join import Job, RangeJoin, RangeResult
@@ -45,7 +46,7 @@ from ._partition import (
     partition,
     without_small_ones,
 )
-from ._spill import RangeIndex, appending
+from ._spill import RangeIndex
 from ._threads import usable_processors
 from .progress import Progress
 from .protocol import DiffReport, Duplicates, Grown
@@ -145,13 +146,8 @@ class PartitionEngine:
         output = Output(folder, schema, existing, grown)
         with previous.reading():
             jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
-            results = limits.run(_joins(existing, schema, limits), jobs)
-            # While this thread reads, one writes the files and one computes their digests.
-            written = limits.run([output.write], results)
-            counted = limits.run([output.count], written)
-            with closing(results), closing(written), closing(counted):
-                for _ in counted:
-                    pass
+            with closing(limits.run(_joins(existing, schema, limits), jobs)) as results:
+                _write(results, output, limits)
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
@@ -207,6 +203,16 @@ def _jobs(
     if previous.canonical:
         return jobs_with_sorted_previous(table.blocks, reader, ranges, limits)
     return jobs_with_partitioned_previous(ranges, limits)
+
+
+def _write(results: Iterator[RangeResult], output: Output, limits: Limits) -> None:
+    """Write the results; one thread writes the files, and one computes their digests."""
+    with (
+        closing(limits.run([output.write], results)) as written,
+        closing(limits.run([output.count], written)) as counted,
+    ):
+        for _ in counted:
+            pass
 
 
 def _joins(

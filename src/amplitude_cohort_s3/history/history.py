@@ -147,10 +147,10 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         """Return every stay of every user in the order of the key; a user may have several.
 
         Each iteration reads the newest snapshot and the changes, however long the history
-        is. It reads more snapshots if a property was dropped or files are
-        missing. Most files of changes are copied into ``work_dir`` first. Without a log it compares all snapshots, because a missing sync shows only
-        there. The data frame has the columns ``entered`` and ``exited``, null if unknown
-        or open, then the history's.
+        is. It reads more snapshots if a property was dropped or files are missing. Most files
+        of changes are copied into ``work_dir`` first. Without a log it compares all snapshots,
+        because a missing sync shows only there. The data frame has the columns ``entered`` and
+        ``exited``, null if unknown or open, then the history's.
 
         Raises:
             MalformedCsvError: A file is not valid CSV of a cohort; during the iteration.

@@ -4,7 +4,9 @@
  * 0xffffffff stands for no text. Each text is copied into a block of exactly its size, so that
  * AddressSanitizer notices a read beyond it. A result begins with the outcome. Each call is
  * also repeated with each of its allocations failing in turn: it must then report the lack of
- * memory. The program ends with 3 if it does not, and with 4 if memory is left in use.
+ * memory. The program ends with 3 if it does not, and with 4 if memory is left in use. And it is
+ * repeated with other texts from each of its allocations on, as if another thread changed them:
+ * it must then stay in its buffers.
  */
 
 #include <stdio.h>
@@ -13,7 +15,8 @@
 
 #include "kernel.h"
 
-extern long allocations_before_failure, blocks_in_use;
+extern long allocations_before_failure, allocations_before_change, blocks_in_use;
+extern void (*change_texts)(void);
 void *__real_malloc(size_t size);
 void __real_free(void *memory);
 
@@ -314,6 +317,60 @@ static uint64_t *make_heads(Text bytes)
     return heads;
 }
 
+/* Make one allocation after the other fail. Return the exit code. */
+static int fail_allocations(int function, const Call *call)
+{
+    for (long n = 0;; n++) {
+        allocations_before_failure = n;
+        Outcome outcome = call_function(function, call, false);
+        bool has_failed = allocations_before_failure < 0;
+        allocations_before_failure = -1;
+        if (blocks_in_use)
+            return 4;
+        if (!has_failed)
+            return 0;
+        if (outcome != NO_MEMORY)
+            return 3;
+    }
+}
+
+static const Call *changed_call;
+static const char *swapped_bytes;
+
+/* Swap some bytes for others in all texts; the second time, they are as before. */
+static void swap_bytes(void)
+{
+    for (int i = 0; i < 4; i++)
+        for (size_t at = 0; at < changed_call->texts[i].size; at++) {
+            unsigned char *byte = (unsigned char *)changed_call->texts[i].data + at;
+            const char *found = *byte ? strchr(swapped_bytes, *byte) : NULL;
+            if (found)
+                *byte = (unsigned char)swapped_bytes[(found - swapped_bytes) ^ 1];
+        }
+}
+
+/* Change the texts at one allocation after the other. Return the exit code. */
+static int change_at_allocations(int function, const Call *call)
+{
+    const char *const swaps[] = {"a\"1,x\n", "1\"a\n,x", "\",\n1"}; /* pairs of bytes */
+    changed_call = call;
+    change_texts = swap_bytes;
+    for (unsigned i = 0; i < 3; i++)
+        for (long n = 0;; n++) {
+            swapped_bytes = swaps[i];
+            allocations_before_change = n;
+            call_function(function, call, false);
+            bool has_changed = allocations_before_change < 0;
+            allocations_before_change = -1;
+            if (blocks_in_use)
+                return 4;
+            if (!has_changed)
+                break;
+            swap_bytes();
+        }
+    return 0;
+}
+
 int main(void)
 {
     for (int function; (function = getchar()) != EOF;) {
@@ -327,18 +384,11 @@ int main(void)
             call.texts[i] = read_text();
         call.heads = make_heads(function == 'p' ? call.texts[2] : (Text){0});
         call_function(function, &call, true);
-        for (long n = 0;; n++) {
-            allocations_before_failure = n;
-            Outcome outcome = call_function(function, &call, false);
-            bool has_failed = allocations_before_failure < 0;
-            allocations_before_failure = -1;
-            if (blocks_in_use)
-                return 4;
-            if (!has_failed)
-                break;
-            if (outcome != NO_MEMORY)
-                return 3;
-        }
+        int code = fail_allocations(function, &call);
+        if (!code)
+            code = change_at_allocations(function, &call);
+        if (code)
+            return code;
         for (int i = 0; i < 4; i++)
             drop(call.texts[i]);
         __real_free(call.heads);
