@@ -8,8 +8,8 @@ from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.filled import add_counts
 from ..format.schema import RowSchema
+from ._append import append
 from ._join import RangeOutput, RangeResult
-from ._spill import append
 from .protocol import DiffFile, DiffReport, Grown
 
 _MAX_CONFLICTS = 10_000

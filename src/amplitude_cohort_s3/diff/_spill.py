@@ -19,9 +19,7 @@ records can be split at line ends, which is fast. There are two forms:
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from io import FileIO
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, chain
 from pathlib import Path
 
@@ -29,7 +27,7 @@ from attrs import frozen
 
 from ..format.kernel import PartitionedLines, kernel_state, read_spans
 from ..format.reader import Lines, cells_at
-from ..storage.temporary import as_disk_full_error
+from ._append import append
 from ._boundaries import Boundaries
 
 # No cell contains a NUL, so these can't occur in a row. NUL is the smallest character, so
@@ -39,35 +37,6 @@ LINE_END = "\0n"
 
 _MAX_KNOWN_PREFIXES = 1 << 17
 """Bounds the memory for the prefixes that are known to :class:`_RangeLists`, to about 15 MB."""
-
-
-@contextmanager
-def appending(path: Path) -> Generator[Callable[[bytes | memoryview], None]]:
-    """Open a file, which is created if necessary; yield a function that appends bytes to it.
-
-    The file has no buffer, because a buffer would be written again when the file is
-    closed after the disk was full.
-
-    Raises:
-        DiskFullError: The bytes do not fit on the disk.
-    """
-    with as_disk_full_error(path.parent):
-        file = FileIO(path, "ab")
-
-    def append_to_file(data: bytes | memoryview) -> None:
-        view = memoryview(data)
-        with as_disk_full_error(path.parent):
-            while view:
-                view = view[file.write(view) :]
-
-    with file:
-        yield append_to_file
-
-
-def append(path: Path, data: bytes | memoryview) -> None:
-    """Append bytes to a file: see :func:`appending`."""
-    with appending(path) as append_to_file:
-        append_to_file(data)
 
 
 def keyed_records(keys: Iterable[str], lines: Iterable[str]) -> list[str]:

@@ -29,6 +29,7 @@ from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ..storage.temporary import as_disk_full_error
+from ._append import appending
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_float_ids, first_without_key
 from ._join import Job, RangeJoin, RangeResult
@@ -45,7 +46,7 @@ from ._partition import (
     partition,
     without_small_ones,
 )
-from ._spill import RangeIndex, appending
+from ._spill import RangeIndex
 from ._threads import usable_processors
 from .progress import Progress
 from .protocol import DiffReport, Duplicates, Grown
