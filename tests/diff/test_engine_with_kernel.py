@@ -267,6 +267,29 @@ def test_an_error_of_a_task_is_raised_in_its_place(threads):
         next(results)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("fails", [1, None])
+def test_an_error_of_the_tasks_is_raised_after_those_before_it(threads, fails):
+    gate = threading.Event()
+
+    def tasks():
+        yield from range(2)
+        gate.set()
+        raise LookupError("no more tasks")
+
+    def work(task):
+        gate.wait(20)
+        if task == fails:
+            raise ZeroDivisionError
+        return task
+
+    results = run_in_threads([work] * threads, tasks())
+    found = []
+    with pytest.raises(LookupError if fails is None else ZeroDivisionError):
+        found.extend(results)
+    assert found == list(range(2 if fails is None else fails))
+
+
 def test_no_thread_works_after_the_results_are_closed():
     running = []
 

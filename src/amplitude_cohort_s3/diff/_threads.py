@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 def run_in_threads(
     works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]
 ) -> Iterator[Result]:
-    """Yield the results in the order of the tasks.
+    """Yield the results in the order of the tasks, and raise an error in its place among them.
 
     Close the iterator to stop early: it then waits until no thread works any more.
 
@@ -42,14 +42,31 @@ def run_in_threads(
     pool = ThreadPoolExecutor(len(works), thread_name_prefix="cohort-diff")
     try:
         running = deque[Future[Result]]()
-        for task in tasks:
-            running.append(pool.submit(run, task))
+        for future in _submitted(pool, run, tasks):
+            running.append(future)
             if len(running) == len(works) + _AHEAD:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _submitted(
+    pool: ThreadPoolExecutor, run: Callable[[Task], Result], tasks: Iterable[Task]
+) -> Iterator[Future[Result]]:
+    """Let a pool run tasks, and yield their futures.
+
+    An error of the tasks themselves is the last future. The tasks before it are not done yet, and
+    if one of them fails too, its error comes first, however many threads there are.
+    """
+    try:
+        for task in tasks:
+            yield pool.submit(run, task)
+    except Exception as error:  # noqa: BLE001 -- raised by the future
+        failed = Future[Result]()
+        failed.set_exception(error)
+        yield failed
 
 
 def usable_processors() -> int:
