@@ -195,14 +195,14 @@ def test_an_error_of_the_store_is_raised_when_the_sync_is_committed(storage):
 
 
 def test_an_interrupt_at_the_end_of_the_upload_keeps_nothing(storage, monkeypatch):
-    real = early_staging.Future.result
+    real = early_staging.Answer.result
 
-    def interrupted(future, timeout=None):
-        result = real(future, timeout)
-        monkeypatch.setattr(early_staging.Future, "result", real)
+    def interrupted(answer):
+        result = real(answer)
+        monkeypatch.setattr(early_staging.Answer, "result", real)
         raise KeyboardInterrupt(result)
 
-    monkeypatch.setattr(early_staging.Future, "result", interrupted)
+    monkeypatch.setattr(early_staging.Answer, "result", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sync_later(storage)
     assert len(data_files(storage)) == 3

@@ -6,9 +6,11 @@ They share the work only if it is done without the GIL, as the kernel does it.
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
+
+from .._threads import Answer, Threads
 
 _AHEAD = 2
 """The number of tasks that wait for a thread, so that none waits for a task."""
@@ -39,34 +41,33 @@ def run_in_threads(
         finally:
             free.put(work)
 
-    pool = ThreadPoolExecutor(len(works), thread_name_prefix="cohort-diff")
+    threads = Threads(len(works), "cohort-diff")
     try:
-        running = deque[Future[Result]]()
-        for future in _submitted(pool, run, tasks):
-            running.append(future)
+        running = deque[Answer[Result]]()
+        for answer in _submitted(threads, run, tasks):
+            running.append(answer)
             if len(running) == len(works) + _AHEAD:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        threads.stop()
+        threads.close(cancel=True)
 
 
 def _submitted(
-    pool: ThreadPoolExecutor, run: Callable[[Task], Result], tasks: Iterable[Task]
-) -> Iterator[Future[Result]]:
-    """Let a pool run tasks, and yield their futures.
+    threads: Threads, run: Callable[[Task], Result], tasks: Iterable[Task]
+) -> Iterator[Answer[Result]]:
+    """Let threads run tasks, and yield their answers.
 
-    An error of the tasks themselves is the last future. The tasks before it are not done yet, and
+    An error of the tasks themselves is the last answer. The tasks before it are not done yet, and
     if one of them fails too, its error comes first, however many threads there are.
     """
     try:
         for task in tasks:
-            yield pool.submit(run, task)
-    except Exception as error:  # noqa: BLE001 -- raised by the future
-        failed = Future[Result]()
-        failed.set_exception(error)
-        yield failed
+            yield threads.submit(partial(run, task))
+    except Exception as error:  # noqa: BLE001 -- raised by the answer
+        yield Answer.failed(error)
 
 
 def usable_processors() -> int:

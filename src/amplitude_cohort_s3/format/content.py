@@ -3,13 +3,14 @@
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import chain, islice
 from typing import Self
 
 from attrs import frozen
 
 from .._bytes import Hashed
+from .._threads import Answer, Threads
 from ..errors import ObjectChangedError
 
 _MAX_PENDING = 4
@@ -109,15 +110,19 @@ def _seen(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[
     second = next(remaining, None)
     if second is None:
         return
-    with ThreadPoolExecutor(1, "cohort-digest") as pool:
-        pending = deque[Future[None]]()
+    thread = Threads(1, "cohort-digest")
+    try:
+        pending = deque[Answer[None]]()
         for chunk in chain([second], remaining):
-            pending.append(pool.submit(update, chunk))
+            pending.append(thread.submit(partial(update, chunk)))
             if len(pending) > _MAX_PENDING:
                 pending.popleft().result()
             yield chunk
         for one in pending:
             one.result()
+    finally:
+        thread.stop()
+        thread.close(cancel=True)
 
 
 class _PartsCheck:

@@ -7,14 +7,15 @@ large file begins while the file grows, and ends when the sync is committed.
 
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from threading import Condition
+from queue import SimpleQueue
 
 from attrs import frozen
 
 from .._bytes import CHUNK_BYTES
+from .._threads import Answer, Threads
 from ..diff.cohort_diff import CohortDiff, checked, stage_chunks
 from ..diff.protocol import DiffSummary
 from ..errors import CohortS3Error
@@ -67,26 +68,22 @@ class _GrowingFile:
         self._path = path
         self._size = 0
         self._is_complete = False
-        self.is_abandoned = False
-        self._changed = Condition()
+        self._is_abandoned = False
+        # Each is a size, and whether it is the last. No lock: see ``_threads``.
+        self._sizes = SimpleQueue[tuple[int, bool]]()
 
     def grow(self, size: int) -> None:
         """Let the reader read up to a size."""
-        with self._changed:
-            self._size = size
-            self._changed.notify_all()
+        self._sizes.put((size, False))
 
     def complete(self, size: int) -> None:
         """Let the reader read to the end, which is at this size."""
-        with self._changed:
-            self._size, self._is_complete = size, True
-            self._changed.notify_all()
+        self._sizes.put((size, True))
 
     def abandon(self) -> None:
         """Let the reader fail, unless it has read everything."""
-        with self._changed:
-            self.is_abandoned = True
-            self._changed.notify_all()
+        self._is_abandoned = True
+        self._sizes.put((0, True))
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they appear, and wait for the end.
@@ -106,15 +103,11 @@ class _GrowingFile:
 
     def _wait(self, position: int) -> int:
         """Return the size up to which the file can be read, which is ``position`` at its end."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: (
-                    self.is_abandoned or self._is_complete or self._size - position >= CHUNK_BYTES
-                )
-            )
-            if self.is_abandoned:
-                raise _AbandonedError
-            return self._size
+        while not self._is_complete and self._size - position < CHUNK_BYTES:
+            self._size, self._is_complete = self._sizes.get()
+        if self._is_abandoned:
+            raise _AbandonedError
+        return self._size
 
 
 @frozen
@@ -122,7 +115,7 @@ class _Underway:
     """A file that is being staged."""
 
     file: _GrowingFile
-    staged: Future[tuple[StagedObject, str | None]]
+    staged: Answer[tuple[StagedObject, str | None]]
 
 
 class EarlyStaging:
@@ -141,7 +134,7 @@ class EarlyStaging:
         self._storage = storage
         self._keys = keys
         self._underway = dict[DiffType, _Underway]()
-        self._threads = ThreadPoolExecutor(len(DiffType), "stage")
+        self._threads = Threads(len(DiffType), "stage")
 
     def grown(self, diff_type: DiffType, path: Path, size: int) -> None:
         """Let the staging of a file go on, or begin it if the file is large by now."""
@@ -151,8 +144,8 @@ class EarlyStaging:
                 return
             file = _GrowingFile(path)
             key = self._keys[diff_type]
-            future = self._threads.submit(stage_chunks, self._storage, key, file.chunks())
-            underway = self._underway[diff_type] = _Underway(file, future)
+            staged = self._threads.submit(partial(stage_chunks, self._storage, key, file.chunks()))
+            underway = self._underway[diff_type] = _Underway(file, staged)
         underway.file.grow(size)
 
     def stage(
@@ -174,11 +167,11 @@ class EarlyStaging:
         """Stop what is underway, and wait until nothing of it is left."""
         for underway in self._underway.values():
             underway.file.abandon()
-        self._threads.shutdown()
+        self._threads.close()
         for underway in self._underway.values():
             # The file may have been complete when its sync was interrupted. If discarding fails
             # too, this is a leftover like that of a dead writer.
-            if underway.staged.exception() is None:
+            if underway.staged.error() is None:
                 with suppress(CohortS3Error, OSError):
                     self._storage.discard(underway.staged.result()[0])
         self._underway.clear()

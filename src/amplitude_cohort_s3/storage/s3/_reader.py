@@ -273,8 +273,10 @@ class ObjectReader(io.RawIOBase):
         self._arrived = None
         if not self._ahead or self._ahead[0].begin != self._position:
             return b""
-        fetch = self._ahead.popleft()
-        if fetch.succeeds():
+        fetch = self._ahead[0]
+        succeeds = fetch.succeeds()  # If this is interrupted, close() cancels the fetch.
+        self._ahead.popleft()
+        if succeeds:
             self._release_body()
             self._arrived = fetch
             return fetch.take(limit)
