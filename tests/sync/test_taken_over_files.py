@@ -24,6 +24,7 @@ from amplitude_cohort_s3 import (
     recover,
 )
 from amplitude_cohort_s3.diff import PartitionEngine
+from amplitude_cohort_s3.diff._output import Output
 from amplitude_cohort_s3.errors import MassExitError, StagedGoneError, UnusableDiffError
 from amplitude_cohort_s3.maintenance import clean_up
 from amplitude_cohort_s3.storage.local import STAGING_FOLDER
@@ -156,6 +157,24 @@ def test_a_file_that_was_changed_after_the_diff_is_not_published(storage, change
     assert hidden_files(storage) == []
 
 
+@pytest.mark.parametrize("change", [cut, append])
+def test_a_file_that_got_another_size_during_the_diff_is_not_published(
+    storage, change, monkeypatch
+):
+    report = Output.report
+
+    def changed(output, **counts):
+        found = report(output, **counts)
+        change(found.files[DiffType.EXISTING].path)
+        return found
+
+    monkeypatch.setattr(Output, "report", changed)
+    with prepared(storage) as sync, pytest.raises(UnusableDiffError, match="'existing' was"):
+        sync.commit()
+    assert contents(storage) == {}
+    assert hidden_files(storage) == []
+
+
 def test_a_finished_file_has_a_time_that_no_later_change_can_have(storage):
     """Not the time of its last change, which a later change within one tick would also have."""
     with prepared(storage) as sync:
@@ -282,6 +301,7 @@ DIES = """
 import os, signal, sys
 from amplitude_cohort_s3 import LocalStorage
 from amplitude_cohort_s3.diff import PartitionEngine
+from amplitude_cohort_s3.diff._output import Output
 from syncs import AT, HOUR, OLD, run_sync
 import amplitude_cohort_s3.diff.engine as engine
 

@@ -19,21 +19,25 @@ class SealedFile:
 
     Attributes:
         path: The path of the file.
+        size: The number of bytes that were written.
         status: The facts that change with the bytes of the file, or with the file itself.
     """
 
     path: Path
+    size: int
     status: tuple[int, ...]
 
     @classmethod
-    def of(cls, path: Path) -> Self:
-        """Seal a finished file."""
+    def of(cls, path: Path, size: int) -> Self:
+        """Seal a finished file to which ``size`` bytes were written."""
         os.utime(path, ns=(_SEAL, _SEAL))
-        return cls(path, _status_of(path))
+        return cls(path, size, _status_of(path))
 
     def is_unchanged(self) -> bool:
-        """Return whether the path still leads to this file, and nobody has written to it."""
+        """Return whether the path leads to what was written, and nobody has changed it since."""
         try:
+            if self.path.lstat().st_size != self.size:
+                return False
             return _status_of(self.path) == self.status
         except OSError:
             return False

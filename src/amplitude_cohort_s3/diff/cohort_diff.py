@@ -224,7 +224,7 @@ def compute_diff(
                 report, ignored_columns=tuple(sorted({*report.ignored_columns, *now.ignored}))
             ),
             origin=now.origin,
-            sealed={diff_type: SealedFile.of(file.path) for diff_type, file in files.items()},
+            sealed={t: SealedFile.of(file.path, file.size) for t, file in files.items()},
             closing=closing.pop_all(),
         )
 
