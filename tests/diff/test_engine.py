@@ -11,6 +11,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 from amplitude_cohort_s3.diff import engine as engine_module
 from amplitude_cohort_s3.diff._boundaries import Boundaries
 from amplitude_cohort_s3.diff._partition import without_small_ones
-from amplitude_cohort_s3.diff.cohort_diff import diff_members
+from amplitude_cohort_s3.diff.cohort_diff import compute_diff, diff_members, system_folder
 from amplitude_cohort_s3.diff.engine import PartitionEngine
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
@@ -245,6 +247,48 @@ def test_an_error_of_a_source_leaves_no_files_and_threads(tmp_path, workers, err
 
 
 @pytest.mark.usefixtures("each_implementation")
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("canonical", [True, False])
+def test_sources_are_closed_while_the_error_of_the_diff_is_handled(tmp_path, repeatable, canonical):
+    """Its traceback would keep them open, with their connections and threads."""
+    opened = []
+
+    def source(rows):
+        data = canonical_bytes(rows)
+
+        def chunks():
+            opened.append(1)
+            try:
+                for begin in range(0, len(data), 70_000):
+                    yield data[begin : begin + 70_000]
+            finally:
+                opened.pop()
+
+        return CsvSource(chunks=chunks, canonical=canonical, repeatable=repeatable)
+
+    def refuse(*_):
+        raise LookupError
+
+    files = len([*Path("/dev/fd").iterdir()])
+    engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=70_000)
+    sides = source(sample_rows(20_000)), source(sample_rows(20_000))
+    for options in ({"progress": refuse}, {"grown": refuse}):
+        with pytest.raises(LookupError) as caught:
+            compute_diff(
+                *sides,
+                schema=SCHEMA,
+                existing=ExistingMeaning.MEMBERS,
+                duplicates="refuse",
+                engine=engine,
+                open_folder=partial(system_folder, tmp_path),
+                **{"progress": None, **options},
+            )
+        assert caught.value.__traceback__ is not None
+        assert opened == []
+        assert len([*Path("/dev/fd").iterdir()]) == files
+
+
+@pytest.mark.usefixtures("each_implementation")
 def test_closing_leaves_no_files(tmp_path):
     with diff_members((), sample_rows(5), schema=SCHEMA, work_dir=tmp_path):
         (folder,) = tmp_path.iterdir()
@@ -279,7 +323,7 @@ def test_an_interrupt_leaves_no_files(tmp_path, workers):
     work_dir.mkdir()
     script = textwrap.dedent(f"""
         import sys, itertools
-        from amplitude_cohort_s3.diff.cohort_diff import diff_members
+        from amplitude_cohort_s3.diff.cohort_diff import compute_diff, diff_members, system_folder
         from amplitude_cohort_s3.sources.protocol import CsvSource
         from amplitude_cohort_s3.diff.engine import PartitionEngine
         from amplitude_cohort_s3.format.schema import RowSchema

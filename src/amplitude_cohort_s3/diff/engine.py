@@ -11,8 +11,8 @@
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 
@@ -126,8 +126,8 @@ class PartitionEngine:
                 progress(rows, current.rows)
 
         source = _RereadableSource(current, scratch / "source")
-        with current.reading():
-            table = read_table(source.chunks(), canonical=current.canonical)
+        with current.reading(), closing(source.chunks()) as chunks:
+            table = read_table(chunks, canonical=current.canonical)
             reader = schema.line_reader(table)
             limits, boundaries, blocks = self._choose_boundaries(
                 current, schema, reader, table.blocks
@@ -144,8 +144,8 @@ class PartitionEngine:
             lines = first_without_key(source.reopen(), schema)
             raise EmptyKeyError(schema.key, index.skipped, lines, current.unit, current.file)
         output = Output(folder, schema, existing, grown)
-        with previous.reading():
-            jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
+        with previous.reading(), _closed_at_end(previous) as before:
+            jobs = _jobs(before, schema, boundaries, index, scratch, limits)
             with closing(limits.run(_joins(existing, schema, limits), jobs)) as results:
                 _write(results, output, limits)
         _check_keys(output, source, schema, duplicates)
@@ -179,6 +179,20 @@ class PartitionEngine:
             total = _ASSUMED_BYTES if rows is None else _ASSUMED_ROW_BYTES * rows
         boundaries = choose_boundaries(reader, sample, total, limits)
         return limits, boundaries, chain(sample, following, blocks)
+
+
+@contextmanager
+def _closed_at_end(source: CsvSource) -> Generator[CsvSource]:
+    """Yield the same source. What it opens is closed at the end, although an error keeps it."""
+    with ExitStack() as opened:
+
+        def chunks() -> Iterator[bytes]:
+            found = source.chunks()
+            if isinstance(found, Generator):
+                opened.callback(found.close)
+            return found
+
+        yield evolve(source, chunks=chunks)
 
 
 def _jobs(
@@ -241,7 +255,7 @@ class _RereadableSource:
         self._source = source
         self._path = path
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes]:
         """Yield the bytes, and keep them in a file if the source can be read only once."""
         if self._source.repeatable:
             yield from self._source.chunks()
