@@ -130,7 +130,9 @@ class DifferentAnswersError(Exception):
 def run(candidate: Candidate, variant: str = VARIANTS[0]) -> Run:
     """Run a candidate of the running script in a new process."""
     arguments = json.dumps([candidate.name, candidate.options], default=str)
-    environment = {name: value for name, value in os.environ.items() if name != KERNEL}
+    # With the bytecode of an installed package: otherwise each run would compile the modules.
+    changed = {KERNEL, "PYTHONDONTWRITEBYTECODE"}
+    environment = {name: value for name, value in os.environ.items() if name not in changed}
     if variant == "pure Python":
         environment[KERNEL] = "0"
     command = [sys.executable, sys.argv[0], "--one", arguments]
