@@ -12,7 +12,7 @@ from .start import SyncStart, begin_sync
 from .sync_cohort import sync_cohort
 
 if TYPE_CHECKING:
-    from .adopt import adopt
+    from .adoption import adopt
     from .rebuild import rebuild_history
     from .schedule import JobOutcome, JobResult, RunReport, run_due
 
@@ -45,7 +45,7 @@ __getattr__ = exports_on_demand(
         "JobOutcome": ".schedule",
         "JobResult": ".schedule",
         "RunReport": ".schedule",
-        "adopt": ".adopt",
+        "adopt": ".adoption",
         "rebuild_history": ".rebuild",
         "run_due": ".schedule",
     },
