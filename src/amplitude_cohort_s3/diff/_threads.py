@@ -10,7 +10,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
-from .._threads import Answer, Threads
+from ..storage.threads import Answer, Threads
 
 _AHEAD = 2
 """The number of tasks that wait for a thread, so that none waits for a task."""

@@ -10,8 +10,8 @@ from typing import Self
 from attrs import frozen
 
 from .._bytes import Hashed
-from .._threads import Answer, Threads
 from ..errors import ObjectChangedError
+from ..storage.threads import Answer, Threads
 
 _MAX_PENDING = 4
 """The number of chunks that may wait to be hashed."""

@@ -15,7 +15,6 @@ from queue import SimpleQueue
 from attrs import frozen
 
 from .._bytes import CHUNK_BYTES
-from .._threads import Answer, Threads
 from ..diff.cohort_diff import CohortDiff, checked, stage_chunks
 from ..diff.protocol import DiffSummary
 from ..errors import CohortS3Error
@@ -23,6 +22,7 @@ from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..storage.protocol import StagedObject, Storage
+from ..storage.threads import Answer, Threads
 
 EARLY_BYTES = 8 << 20
 """The size from which a file is staged while it grows: that of a part of an upload to S3."""
@@ -69,7 +69,7 @@ class _GrowingFile:
         self._size = 0
         self._is_complete = False
         self._is_abandoned = False
-        # Each is a size, and whether it is the last. No lock: see ``_threads``.
+        # Each is a size, and whether it is the last. No lock: see ``storage.threads``.
         self._sizes = SimpleQueue[tuple[int, bool]]()
 
     def grow(self, size: int) -> None:

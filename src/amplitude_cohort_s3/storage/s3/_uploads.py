@@ -7,10 +7,10 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from ..._bytes import Hashed
-from ..._threads import Answer, Threads
 from ...errors import CohortS3Error, ObjectTooLargeError
 from ..limits import MAX_PARTS
 from ..protocol import ObjectInfo, StagedObject
+from ..threads import Answer, Threads
 from ._bucket import Bucket
 from ._parts import PlannedPart, UploadedPart, split_into_parts, upload_handle
 

@@ -10,7 +10,7 @@ import weakref
 
 import pytest
 
-from amplitude_cohort_s3._threads import Threads
+from amplitude_cohort_s3.storage.threads import Threads
 
 INTERRUPTED_RUNS = """
 import random, signal, threading, time
