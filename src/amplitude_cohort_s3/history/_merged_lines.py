@@ -131,7 +131,10 @@ class _File:
 
     def take(self, end: str) -> _Part:
         """Return the rows up to a key, which do not belong to the rest then."""
-        rest = self.rest
-        place = bisect_right(range(rest.end), end, rest.begin, key=rest.key)
+        rest, place = self.rest, self.rest.end
+        # The test of the last key lets each step take a row also if a damaged file is not in
+        # order, so that the steps end.
+        if rest and self.last_key > end:
+            place = bisect_right(range(rest.end), end, rest.begin, key=rest.key)
         self.rest = _Part(rest.rows, place, rest.end)
         return _Part(rest.rows, rest.begin, place)

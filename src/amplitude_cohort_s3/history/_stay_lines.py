@@ -17,7 +17,7 @@ from attrs import Factory, define, frozen
 
 from ..errors import ObjectChangedError
 from ..format.csv_blocks import BLOCK_BYTES, Block
-from ..format.kernel import kernel_state, merge_stays
+from ..format.kernel import HAS_KERNEL, merge_stays
 from ..format.reader import LineReader, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
@@ -194,7 +194,7 @@ class _Merger:
     @classmethod
     def of(cls, sides: Sequence[StaySide], schema: RowSchema, merge: RowMerge) -> "_Merger":
         table = read_table([schema.header_line], canonical=True)
-        is_native = kernel_state() == "in use" and not merge.has_cells
+        is_native = HAS_KERNEL and not merge.has_cells
         return cls(sides, schema, merge, schema.line_reader(table), is_native)
 
     def native_round(self, pieces: Sequence[_Piece]) -> StayLines | None:
