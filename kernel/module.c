@@ -19,7 +19,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
 
 #include "kernel.h"
 
@@ -314,7 +313,7 @@ static PyObject *count_filled(PyObject *self, PyObject *args)
     return result;
 }
 
-/* --- columns -------------------------------------------------------------------------- */
+/* --- columns and count_line_ends ------------------------------------------------------ */
 
 static PyObject *columns(PyObject *self, PyObject *args)
 {
@@ -456,6 +455,8 @@ static PyObject *stays(PyObject *self, PyObject *args)
     return result;
 }
 
+/* --- read_spans ----------------------------------------------------------------------- */
+
 /* Return the size of the text of all spans; SIZE_MAX if it is too large. */
 static size_t spans_size(const uint64_t *spans, size_t count)
 {
@@ -502,7 +503,7 @@ static PyObject *read_spans_of(PyObject *self, PyObject *args)
     return result;
 }
 
-/* --- check_lines, take_keys and count_sides ------------------------------------------- */
+/* --- check, keys and sides ------------------------------------------------------------ */
 
 static PyObject *check_buffer(Text lines, unsigned width, unsigned key, Text after)
 {
