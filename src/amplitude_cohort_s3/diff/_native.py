@@ -7,6 +7,7 @@ code themselves. Each object is used by one thread at a time.
 
 from attrs import frozen
 
+from .._bytes import common_length
 from ..format.kernel import (
     PartitionedLines,
     canonical_lines,
@@ -52,15 +53,11 @@ class _Splitters:
         """Return the splitters, or None if they differ in more than the last 8 bytes."""
         texts = [splitter.encode() for splitter in splitters]
         # The splitters ascend, so all share what the first and the last one share.
-        prefix = _common_prefix(texts[0], texts[-1]) if texts else b""
+        prefix = texts[0][: common_length(texts[0], texts[-1])] if texts else b""
         rests = [text[len(prefix) :] for text in texts]
         if any(len(rest) > _HEAD_BYTES for rest in rests):
             return None
         return cls(prefix, b"".join(rest.ljust(_HEAD_BYTES, b"\0") for rest in rests))
-
-
-def _common_prefix(a: bytes, b: bytes) -> bytes:
-    return a[: next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))]
 
 
 class NativePartition:

@@ -3,7 +3,7 @@
 import heapq
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from .._optional import load
+from .._time import epoch_microseconds
 from ..errors import ObjectChangedError
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
@@ -19,6 +20,7 @@ from ._copies import HELD_BYTES, Copies
 from ._stay_lines import StayLines, StaySide, stay_lines
 from .line_batches import line_batch
 from .member_rows import KeyedRow
+from .members import are_sorted
 from .origins import Origin
 from .replay import Replay
 from .stays import ChangeKind, Stay, snapshots_to_show
@@ -28,8 +30,6 @@ _MAX_STREAMED = 2
 """The largest number of files of changes that are read from the storage while others are."""
 
 _KeyedRows = Callable[[], Iterator[KeyedRow]]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @frozen(kw_only=True)
@@ -113,10 +113,8 @@ class Intervals(Replay):
 
     def _is_sorted(self, number: int, diff_type: DiffType) -> bool:
         """Return True if a file lists the changes, with one row for each key, in order."""
-        if not self._is_listed(number, diff_type):
-            return False
         record = self.record(self.syncs[number])
-        return record is not None and not record.adopted and record.schema.key == self.match_by
+        return self._is_listed(number, diff_type) and are_sorted(record, self.match_by)
 
     def _size(self, number: int, diff_type: DiffType) -> int:
         """Return the size of a file if it is too large for a copy, else 0."""
@@ -129,8 +127,7 @@ def _times_array(times: Sequence[datetime | None], kind: Any) -> Any:
     pa = load("pyarrow", "arrow")
     # pyarrow.array() would import pandas, if it is installed, which takes longer than a table.
     known = sum(1 << place for place, when in enumerate(times) if when is not None)
-    since = [timedelta() if when is None else when - _EPOCH for when in times]
-    values = array("q", [one // timedelta(microseconds=1) for one in since])
+    values = array("q", [0 if when is None else epoch_microseconds(when) for when in times])
     bits = known.to_bytes(len(times) // 8 + 1, "little")
     buffers = [pa.py_buffer(bits), pa.py_buffer(values)]
     return pa.Array.from_buffers(kind, len(times), buffers)

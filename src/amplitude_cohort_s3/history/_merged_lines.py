@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from attrs import define, field
 
+from ..format.cells import encode_lines
 from ..format.filename import DiffType
 from ..format.reader import Lines
 from ..format.schema import RowSchema
@@ -46,7 +47,7 @@ def merged_lines(sources: Mapping[DiffType, CsvSource], schema: RowSchema) -> It
                 changes[key] = _smaller(line, changes.get(key))
         lines = parts[-1].changed(changes | removed)
         if lines:
-            yield ("\n".join(lines) + "\n").encode()
+            yield encode_lines(lines)
 
 
 def _smaller(line: str, other: str | None) -> str:

@@ -15,6 +15,7 @@ from ..log.records import SyncRecord
 from ..storage.temporary import as_disk_full_error, temporary_folder
 from ._key_blocks import as_list, file_keys
 from .events import Churn
+from .members import are_sorted
 from .replay import Replay
 from .sync_files import CHANGES
 
@@ -57,8 +58,7 @@ def recorded_churn(replay: Replay) -> list[Churn] | None:
 
 def _are_complete(replay: Replay) -> bool:
     for sync in replay.syncs:
-        record = replay.record(sync)
-        if record is None or record.adopted or record.schema.key != replay.match_by:
+        if not are_sorted(replay.record(sync), replay.match_by):
             return False
         if not CHANGES.keys() <= sync.files.keys() or replay.has_gap_before(sync):
             return False

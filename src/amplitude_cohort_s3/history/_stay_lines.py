@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from attrs import Factory, define, frozen
 
 from ..errors import ObjectChangedError
+from ..format.cells import encode_lines
 from ..format.csv_blocks import BLOCK_BYTES, Block
 from ..format.kernel import HAS_KERNEL, merge_stays
 from ..format.reader import LineReader, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
-from ._stay_paths import KeyedLines, stays_of_round, text_of
+from ._stay_paths import KeyedLines, stays_of_round
 from .stays import ChangeKind, RowMerge
 
 ROUND_BYTES = 4 << 20
@@ -167,7 +168,7 @@ def _ended(block: Block) -> Block:
 
 
 def _encoded(block: Block, reader: LineReader) -> Block:
-    return Block(block.first_line, text_of(reader.lines(block).lines))
+    return Block(block.first_line, encode_lines(reader.lines(block).lines))
 
 
 # --- The merge of a round ----------------------------------------------------------------
@@ -228,7 +229,7 @@ class _Merger:
         for piece, rows in zip(pieces, read, strict=True):
             before, rest = rows.split_after(cut)
             merged.append(before)
-            piece.keep(text_of(rest.lines))
+            piece.keep(encode_lines(rest.lines))
         return StayLines(*stays_of_round(merged, self.sides, self.merge))
 
     def _read(self, piece: _Piece) -> KeyedLines:

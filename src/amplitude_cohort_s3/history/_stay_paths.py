@@ -10,7 +10,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from ..format.cells import encode_text
+from ..format.cells import encode_lines, encode_text
 from ..format.columns import Row
 from ..format.csv_blocks import split_record
 from ._key_blocks import count_until
@@ -85,12 +85,7 @@ def stays_of_round(
             else:
                 found = [(sides[side], line_of[side][key]) for side in of_stay]
                 lines.append(_newest_line(found, merge))
-    return text_of(lines), entered, exited
-
-
-def text_of(lines: Sequence[str]) -> bytes:
-    """Return lines as they are in a file."""
-    return ("\n".join(lines) + "\n").encode() if lines else b""
+    return encode_lines(lines), entered, exited
 
 
 def _newest_line(found: Sequence[tuple[Side, str]], merge: RowMerge) -> str:
