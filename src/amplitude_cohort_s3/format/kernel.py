@@ -288,7 +288,7 @@ def read_spans(file: BinaryIO, spans: "array[int]") -> bytes | None:
         spans: An offset and a size for each part, alternating, of the type ``Q``.
 
     Returns:
-        The text, or None if the file can't be read here.
+        The text. None if the file can't be read here or is too short, and for 4 GiB.
     """
     return _kernel.read_spans(file.fileno(), spans.tobytes())
 
