@@ -2,7 +2,7 @@
 
 The kernel reads canonical lines. It leaves a few of them, and everything that breaks a rule, to
 the Python code: see ``format.kernel``. The classes here then return None, or use the Python
-code themselves. Each object is used by one thread at a time.
+code themselves.
 """
 
 from attrs import frozen
@@ -61,7 +61,7 @@ class _Splitters:
 
 
 class NativePartition:
-    """Sorts lines into key ranges."""
+    """Sorts lines into key ranges. One thread at a time uses it, because it has a buffer."""
 
     def __init__(self, shape: LineShape, boundaries: Boundaries) -> None:
         self._shape = shape
