@@ -12,12 +12,11 @@ from attrs import frozen
 
 from .._optional import load
 from .._time import epoch_microseconds
-from ..errors import ObjectChangedError
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ._copies import HELD_BYTES, Copies
-from ._stay_lines import StayLines, StaySide, stay_lines
+from ._stay_lines import StayLines, StaySide, first_fault_of, stay_lines
 from .line_batches import line_batch
 from .member_rows import KeyedRow
 from .members import are_sorted
@@ -87,14 +86,14 @@ class Intervals(Replay):
     def _change_sides(self, schema: RowSchema, copies: Copies) -> Iterator[StaySide]:
         """Yield the changes of each sync; most files are copied first."""
         places = [(n, diff_type) for n in range(len(self.syncs)) for diff_type in CHANGES]
-        large = [place for place in places if self._is_sorted(*place) and self._size(*place)]
-        streamed = heapq.nlargest(_MAX_STREAMED, large, key=lambda place: self._size(*place))
+        files = {(n, t): self.source(self.syncs[n], t) for n, t in places if self._is_sorted(n, t)}
+        sizes = {place: source.size or 0 for place, source in files.items()}
+        large = [place for place, size in sizes.items() if size > HELD_BYTES]
+        streamed = heapq.nlargest(_MAX_STREAMED, large, key=sizes.__getitem__)
         for number, diff_type in places:
-            sync = self.syncs[number]
             check = partial(self._rows_of_changes, number, diff_type, schema)
-            if self._is_sorted(number, diff_type):
-                source = self.source(sync, diff_type)
-            else:
+            source = files.get((number, diff_type))
+            if source is None:
                 source = CsvSource(chunks=partial(_encoded, check, schema), canonical=True)
             if (number, diff_type) not in streamed:
                 source = _copied(source, copies, check)
@@ -116,11 +115,6 @@ class Intervals(Replay):
         record = self.record(self.syncs[number])
         return self._is_listed(number, diff_type) and are_sorted(record, self.match_by)
 
-    def _size(self, number: int, diff_type: DiffType) -> int:
-        """Return the size of a file if it is too large for a copy, else 0."""
-        size = self.source(self.syncs[number], diff_type).size or 0
-        return size if size > HELD_BYTES else 0
-
 
 def _times_array(times: Sequence[datetime | None], kind: Any) -> Any:
     """Return times as an Arrow array of microseconds."""
@@ -138,10 +132,5 @@ def _encoded(rows_of: _KeyedRows, schema: RowSchema) -> Iterator[bytes]:
 
 
 def _copied(source: CsvSource, copies: Copies, check: _KeyedRows) -> CsvSource:
-    try:
+    with first_fault_of(check):
         return copies.copy(source)
-    except ObjectChangedError:
-        # A row that is not valid counts as the fault if it comes before the end of the file.
-        for _ in check():
-            pass
-        raise

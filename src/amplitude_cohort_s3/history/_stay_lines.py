@@ -11,7 +11,8 @@ Python: see :mod:`._stay_paths`.
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from attrs import Factory, define, frozen
 
@@ -149,16 +150,27 @@ class _Piece:
 def _canonical_blocks(side: StaySide, schema: RowSchema, size: int) -> Iterator[Block]:
     """Yield the blocks of a side as canonical lines in the columns of a schema."""
     source = side.source
+    with first_fault_of(side.check), source.reading():
+        table = read_table(source.chunks(), canonical=source.canonical, block_bytes=size)
+        reader = schema.line_reader(table, fill=True)
+        is_whole = reader.places is None and source.canonical
+        for block in table.blocks:
+            yield _ended(block) if is_whole else _encoded(block, reader)
+
+
+@contextmanager
+def first_fault_of(check: Callable[[], Iterable[object]]) -> Generator[None]:
+    """Read a file row by row if its bytes are found to be others than those of its record.
+
+    A row that is not valid counts as the fault if it comes before the end of the file.
+
+    Args:
+        check: A function that reads the file row by row.
+    """
     try:
-        with source.reading():
-            table = read_table(source.chunks(), canonical=source.canonical, block_bytes=size)
-            reader = schema.line_reader(table, fill=True)
-            is_whole = reader.places is None and source.canonical
-            for block in table.blocks:
-                yield _ended(block) if is_whole else _encoded(block, reader)
+        yield
     except ObjectChangedError:
-        # A row that is not valid counts as the fault if it comes before the end of the file.
-        deque(side.check(), maxlen=0)
+        deque(check(), maxlen=0)
         raise
 
 
