@@ -22,6 +22,7 @@ from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
 from .member_search import MemberSearch
+from .members import are_sorted
 from .stays import Stay
 from .sync_files import CHANGES
 from .tables import TableRow, ValueTable, row_batches
@@ -120,12 +121,8 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         for number, sync in enumerate(self.syncs):
             record = self.record(sync)
             for diff_type in CHANGES:
-                if (
-                    record is not None
-                    and not record.adopted
-                    and record.schema.key == self.match_by
-                    and self._is_listed(number, diff_type, trusted)
-                ):
+                is_listed = self._is_listed(number, diff_type, trusted)
+                if is_listed and are_sorted(record, self.match_by):
                     source = self.source(sync, diff_type)
                     cells = file_batches(source, record.schema.columns, texts)
                 else:
