@@ -14,13 +14,14 @@ from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
-from ._event_batches import cells_schema, event_batches, file_batches
+from ._event_batches import cells_schema, event_batches
 from ._intervals import Intervals
 from ._plot import plot_history
 from ._recorded_churn import recorded_churn
 from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
+from .line_batches import file_batches
 from .member_search import MemberSearch
 from .stays import Stay
 from .sync_files import CHANGES
@@ -126,8 +127,7 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
                     and record.schema.key == self.match_by
                     and self._is_listed(number, diff_type, trusted)
                 ):
-                    source = self.source(sync, diff_type)
-                    cells = file_batches(source, record.schema.columns, texts)
+                    cells = file_batches(self.source(sync, diff_type), texts, [self.match_by])
                 else:
                     _, rows = self._changed_rows(number, diff_type, schema, trusted)
                     cells = row_batches((row for _, row in rows), texts)
