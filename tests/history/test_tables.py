@@ -29,6 +29,7 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
+from amplitude_cohort_s3.format.csv_blocks import BLOCK_BYTES
 from amplitude_cohort_s3.format.reader import RowReader
 from amplitude_cohort_s3.history import line_batches, tables
 from amplitude_cohort_s3.history import members as members_module
@@ -420,6 +421,31 @@ def test_a_table_reads_a_file_that_should_be_canonical_as_an_iteration_does(
         rows = partial(rows_of_table, found)
         expected = answer(lambda: [(e.synced_at, e.diff_type.value, *e.row) for e in events])
         assert answer(rows) == expected
+
+
+@pytest.mark.parametrize("diff_type", list(DiffType))
+def test_a_table_of_a_file_with_a_changed_byte_raises_the_error_of_an_iteration(
+    diff_type: DiffType,
+):
+    storage, sync = build(random_cohorts(2), ExistingMeaning.MEMBERS, keep_log=True)
+    rows = [(str(n), "u" * 40, "") for n in range(10_000)]
+    for number in range(2):
+        when = TIMES[-1] + timedelta(hours=number + 1)
+        members = rows[number * 5000 :]
+        sync_cohort(sync, members, storage, synced_at=when, max_exits=10_000)
+    newest = read_history(storage, sync.stream)[-2 if diff_type is DiffType.ENTERING else -1]
+    key = newest.files[diff_type].key
+    data = storage.open(key).read()
+    assert len(data) > 2 * BLOCK_BYTES
+    storage.delete(key)
+    storage.create(key, data[:1000] + b"\xff" + data[1001:])
+    history = read_history(storage, sync.stream)
+    is_existing = diff_type is DiffType.EXISTING
+    asked = history.members_at(newest.synced_at) if is_existing else history.events()
+    for read in (asked.to_list, asked.to_arrow, asked.to_polars):
+        with pytest.raises(errors.MalformedCsvError, match="it is not UTF-8") as caught:
+            read()
+        assert caught.value.file == key
 
 
 def rows_of_table(read: Callable[[], Any]) -> list[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import accumulate, islice
+from operator import itemgetter
 from typing import Any, overload
 
 from attrs import frozen
@@ -10,6 +11,7 @@ from attrs import frozen
 from .._arguments import check_kind
 from .._display import counted, html_table
 from ..errors import CohortS3Error
+from ..format.columns import Row
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
@@ -121,17 +123,24 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         for number, sync in enumerate(self.syncs):
             record = self.record(sync)
             for diff_type in CHANGES:
+                rows_of = partial(self._event_rows, number, diff_type, schema, trusted)
                 if (
                     record is not None
                     and not record.adopted
                     and record.schema.key == self.match_by
                     and self._is_listed(number, diff_type, trusted)
                 ):
-                    cells = file_batches(self.source(sync, diff_type), texts, [self.match_by])
+                    source = self.source(sync, diff_type)
+                    cells = file_batches(source, texts, [self.match_by], rows_of)
                 else:
-                    _, rows = self._changed_rows(number, diff_type, schema, trusted)
-                    cells = row_batches((row for _, row in rows), texts)
+                    cells = row_batches(rows_of(), texts)
                 yield from event_batches(sync.synced_at, diff_type, cells, table_schema)
+
+    def _event_rows(
+        self, number: int, diff_type: DiffType, schema: RowSchema, trusted: frozenset[int]
+    ) -> Iterator[Row]:
+        _, rows = self._changed_rows(number, diff_type, schema, trusted)
+        return map(itemgetter(1), rows)
 
     def _event_columns(self) -> tuple[str, ...]:
         return self._event_schema().columns

@@ -8,11 +8,13 @@ not canonical is left to our own reader, which also names the line and the fault
 import io
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import pack
 from typing import Any
 
 from .._optional import load
+from ..errors import ObjectChangedError
 from ..format.cells import encode_text
 from ..format.columns import check_present
 from ..format.kernel import column_texts, kernel_state
@@ -34,14 +36,31 @@ def csv_reader(chunks: Iterable[bytes], columns: Iterable[str]) -> Any:
     return pa.RecordBatchReader.from_batches(schema, csv_batches(chunks, schema))
 
 
-def file_batches(source: CsvSource, schema: Any, required: Iterable[str]) -> Iterator[Any]:
-    """Yield the rows of a canonical file as record batches: see :func:`csv_batches`.
+def file_batches(
+    source: CsvSource,
+    schema: Any,
+    required: Iterable[str],
+    check: Callable[[], Iterable[object]],
+) -> Iterator[Any]:
+    """Yield the rows of a canonical file as record batches.
+
+    Args:
+        source: The file.
+        schema: A ``pyarrow.Schema`` of text: see :func:`csv_batches`.
+        required: The columns that the file must have.
+        check: A function that reads the file row by row, to find the first fault in it.
 
     Raises:
         MalformedCsvError, MissingColumnsError: The file can't be read. The error names it.
+        ObjectChangedError: The bytes of the file differ from the record.
     """
-    with source.reading():
-        yield from csv_batches(source.chunks(), schema, required)
+    try:
+        with source.reading():
+            yield from csv_batches(source.chunks(), schema, required)
+    except ObjectChangedError:
+        # A row that is not valid counts as the fault if it comes before the end of the file.
+        deque(check(), maxlen=0)
+        raise
 
 
 def csv_batches(

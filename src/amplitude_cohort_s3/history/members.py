@@ -80,7 +80,7 @@ class Members(ArrowTable):
 
     def _batches(self, schema: Any) -> Iterator[Any]:
         required = (self.schema.key, *self.schema.properties)
-        return file_batches(self.csv_source(self.schema), schema, required)
+        return file_batches(self.csv_source(self.schema), schema, required, self.__iter__)
 
     def csv_source(self, schema: RowSchema) -> CsvSource:  # noqa: ARG002 -- no other columns are known
         """Return the members as canonical CSV, in the columns of their own schema."""
