@@ -130,7 +130,9 @@ class DifferentAnswersError(Exception):
 def run(candidate: Candidate, variant: str = VARIANTS[0]) -> Run:
     """Run a candidate of the running script in a new process."""
     arguments = json.dumps([candidate.name, candidate.options], default=str)
-    environment = {name: value for name, value in os.environ.items() if name != KERNEL}
+    # With the bytecode of an installed package: otherwise each run would compile the modules.
+    changed = {KERNEL, "PYTHONDONTWRITEBYTECODE"}
+    environment = {name: value for name, value in os.environ.items() if name not in changed}
     if variant == "pure Python":
         environment[KERNEL] = "0"
     command = [sys.executable, sys.argv[0], "--one", arguments]
@@ -306,7 +308,9 @@ def main(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--small", action="store_true", help="small sizes, one run: for CI")
-    parser.add_argument("--only", choices=parts, help="one part of the benchmark")
+    parser.add_argument(
+        "--only", choices=parts, action="append", help="one part of the benchmark; can be repeated"
+    )
     parser.add_argument("--runs", type=int, default=3, help="the number of turns")
     parser.add_argument(
         "--folder", type=Path, help="where the data go; they stay there and are used again"
@@ -317,18 +321,20 @@ def main(
     if arguments.one:
         _run_here(json.loads(arguments.one), {one.__name__: one for one in candidates})
         return
-    if arguments.table and (arguments.small or arguments.only):
-        parser.error("the table contains all parts in full size")
-    chosen = [parts[arguments.only]] if arguments.only else parts.values()
+    if arguments.table and arguments.small:
+        parser.error("the table contains parts in full size")
+    chosen = [name for name in parts if name in (arguments.only or parts)]
     with _folder_for(arguments.folder) as folder:
         runs = 1 if arguments.small else arguments.runs
         setting = Setting(folder, arguments.small, runs, arguments.folder is None)
         try:
-            rows = [row for part in chosen for row in part(setting)]
+            rows = [row for name in chosen for row in parts[name](setting)]
         except DifferentAnswersError as error:
             sys.exit(str(error))
     turns = f"Medians of {setting.runs} turns." if setting.runs > 1 else "One run each."
-    lines = [f"# {title}", "", f"{turns} {machine()}.", "", *HEAD, *map(str, rows), ""]
+    left_out = ", ".join(f"`{name}`" for name in parts if name not in chosen)
+    note = f" Parts that were left out: {left_out}." if left_out else ""
+    lines = [f"# {title}", "", f"{turns} {machine()}.{note}", "", *HEAD, *map(str, rows), ""]
     text = "\n".join(lines)
     print(text)
     if arguments.table:

@@ -679,7 +679,7 @@ MUTANTS = (
     Mutant(
         "a link in place of a staged file is refused",
         "storage/_local_staging.py",
-        "        self._check_not_linked(path)\n        return path\n",
+        "        check_not_linked(path)\n        return path\n",
         "        return path\n",
         STORAGE,
     ),
