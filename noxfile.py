@@ -174,7 +174,8 @@ def package(session: nox.Session, kind: str) -> None:
         shutil.rmtree("src")
         # The tests of the diff and of the file format search long, and tell nothing new here.
         units = [test for test in _UNITS if not test.startswith(("tests/diff", "tests/format"))]
-        units += ["tests/diff/test_engine_with_kernel.py", "tests/format/test_kernel.py"]
+        units += ["tests/diff/test_engine_with_kernel.py"]
+        units += ["tests/format/test_kernel.py", "tests/format/test_kernel_spans.py"]
         session.run("pytest", "-n2", *units, env={"HYPOTHESIS_PROFILE": "dev"})
 
 

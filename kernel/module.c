@@ -19,7 +19,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
 
 #include "kernel.h"
 
@@ -314,7 +313,7 @@ static PyObject *count_filled(PyObject *self, PyObject *args)
     return result;
 }
 
-/* --- columns -------------------------------------------------------------------------- */
+/* --- columns and count_line_ends ------------------------------------------------------ */
 
 static PyObject *columns(PyObject *self, PyObject *args)
 {
@@ -456,16 +455,34 @@ static PyObject *stays(PyObject *self, PyObject *args)
     return result;
 }
 
-/* Return the size of the text of all spans; SIZE_MAX if it is too large. */
+/* --- read_spans ----------------------------------------------------------------------- */
+
+/* Return the size of the text of all spans, or a size above the limit. */
 static size_t spans_size(const uint64_t *spans, size_t count)
 {
     uint64_t total = count ? count - 1 : 0;
-    for (size_t i = 0; i < count; i++) {
-        if (spans[2 * i] > INT64_MAX || spans[2 * i + 1] > MAX_TEXT_BYTES)
-            return SIZE_MAX;
-        total += spans[2 * i + 1];
-    }
-    return total > MAX_TEXT_BYTES ? SIZE_MAX : (size_t)total;
+    for (size_t i = 0; i < count && total <= MAX_TEXT_BYTES; i++)
+        total += spans[2 * i + 1] <= MAX_TEXT_BYTES ? spans[2 * i + 1] : UINT32_MAX;
+    return (size_t)total;
+}
+
+static PyObject *text_of_spans(int file, const uint64_t *spans, size_t count)
+{
+    size_t size = spans_size(spans, count);
+    if (size > MAX_TEXT_BYTES)
+        return Py_NewRef(Py_None);
+    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
+    char *out = result ? PyBytes_AsString(result) : NULL;
+    if (!out)
+        return NULL;
+    Outcome outcome;
+    Py_BEGIN_ALLOW_THREADS
+    outcome = read_spans(file, spans, count, (unsigned char *)out, size);
+    Py_END_ALLOW_THREADS
+    if (outcome == DONE)
+        return result;
+    Py_DECREF(result);
+    return none_or_error(outcome);
 }
 
 static PyObject *read_spans_of(PyObject *self, PyObject *args)
@@ -476,33 +493,20 @@ static PyObject *read_spans_of(PyObject *self, PyObject *args)
     (void)self;
     if (!PyArg_ParseTuple(args, "iy#:read_spans", &file, &bytes, &length))
         return NULL;
-    size_t count = (size_t)length / 16;
+    if (length % 16) {
+        fail("spans must be pairs of an offset and a size");
+        return NULL;
+    }
     uint64_t *spans = malloc((size_t)length + 1); /* aligned, and never 0 bytes */
     if (!spans)
         return PyErr_NoMemory();
     memcpy(spans, bytes, (size_t)length);
-    size_t size = length % 16 ? SIZE_MAX : spans_size(spans, count);
-    PyObject *result = NULL;
-    if (size == SIZE_MAX)
-        fail("spans must be pairs of an offset and a size below 4 GiB");
-    else
-        result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-    char *out = result ? PyBytes_AsString(result) : NULL;
-    if (out) {
-        Outcome outcome;
-        Py_BEGIN_ALLOW_THREADS
-        outcome = read_spans(file, spans, count, (unsigned char *)out, size);
-        Py_END_ALLOW_THREADS
-        if (outcome != DONE) {
-            Py_DECREF(result);
-            result = Py_NewRef(Py_None);
-        }
-    }
+    PyObject *result = text_of_spans(file, spans, (size_t)length / 16);
     free(spans);
     return result;
 }
 
-/* --- check_lines, take_keys and count_sides ------------------------------------------- */
+/* --- check, keys and sides ------------------------------------------------------------ */
 
 static PyObject *check_buffer(Text lines, unsigned width, unsigned key, Text after)
 {

@@ -42,11 +42,13 @@ Outcome read_spans(int file, const uint64_t *spans, size_t count, unsigned char 
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
         uint64_t offset = spans[2 * i], size = spans[2 * i + 1];
-        size_t line_end = i > 0;
-        if (IN_BOUNDS(size > out_size - at || out_size - at - size < line_end))
-            return REFUSED;
-        if (line_end)
+        if (i) {
+            if (!IN_BOUNDS(at < out_size))
+                return REFUSED;
             out[at++] = '\n';
+        }
+        if (!IN_BOUNDS(size <= out_size - at))
+            return REFUSED;
         if (!read_span(file, offset, out + at, (size_t)size))
             return REFUSED;
         at += (size_t)size;

@@ -1,7 +1,7 @@
-"""Byte streams in chunks, and their size and digest."""
+"""Byte streams in chunks, with their size and digest; and the common beginning of texts."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, Self
 
 CHUNK_BYTES = 1 << 20
@@ -36,6 +36,16 @@ def even_parts(source: Iterable[bytes], size: int) -> Iterator[tuple[bytes, int,
             gathered, ready = [data[end:]], ready - end
     data = b"".join(gathered)
     yield data, 0, len(data)
+
+
+def common_length(a: Sequence[object], b: Sequence[object]) -> int:
+    """Return the length of the common beginning of two texts.
+
+    >>> common_length("amplitude", "amplify"), common_length(b"1", b"12")
+    (5, 1)
+    """
+    differ = (place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    return next(differ, min(len(a), len(b)))
 
 
 class Hashed:

@@ -282,11 +282,11 @@ def test_no_thread_works_after_the_results_are_closed():
 
 
 @pytest.mark.parametrize(
-    ("state", "processors", "workers"),
-    [("in use", 16, 4), ("in use", 2, 2), ("in use", 1, 1), ("disabled", 16, 1)],
+    ("has_kernel", "processors", "workers"),
+    [(True, 16, 4), (True, 2, 2), (True, 1, 1), (False, 16, 1)],
 )
-def test_the_default_number_of_workers(state, processors, workers, monkeypatch, tmp_path):
-    monkeypatch.setattr(engine_module, "kernel_state", lambda: state)
+def test_the_default_number_of_workers(has_kernel, processors, workers, monkeypatch, tmp_path):
+    monkeypatch.setattr(engine_module, "HAS_KERNEL", has_kernel)
     monkeypatch.setattr(engine_module, "usable_processors", lambda: processors)
     limits = []
     monkeypatch.setattr(engine_module, "partition", lambda *a, **_: limits.append(a[3]) or 1 / 0)

@@ -21,6 +21,7 @@ from kernel_calls import (
     JoinCall,
     KeysCall,
     PartitionCall,
+    ReadSpansCall,
     SidesCall,
     StaysCall,
 )
@@ -97,6 +98,8 @@ def is_possible(call):
     """Return whether the module allows the arguments of a call."""
     if isinstance(call, ColumnsCall):
         return call.stride > 0
+    if isinstance(call, ReadSpansCall):
+        return call.out_size == ReadSpansCall.of(call.file, *call.spans).out_size
     is_partition = isinstance(call, PartitionCall)
     return not is_partition or (call.out_size is None and len(call.heads) < (1 << 16) - 1)
 

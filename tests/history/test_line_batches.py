@@ -45,7 +45,7 @@ def test_lines_that_only_our_own_reader_reads_are_one_batch_too(layout):
 @pytest.fixture(params=["kernel", "Python"])
 def _kernel(request, monkeypatch):
     if request.param == "Python":
-        monkeypatch.setattr(line_batches, "kernel_state", lambda: "disabled")
+        monkeypatch.setattr(line_batches, "HAS_KERNEL", False)
 
 
 @layouts

@@ -61,6 +61,20 @@ def test_two_rows_of_one_user_count_as_the_one_with_the_smaller_bytes():
 
 
 @pytest.mark.parametrize("damaged", list(DiffType))
+def test_a_file_that_is_not_in_order_is_read_to_its_end(damaged, monkeypatch):
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 20)
+
+    def chunks():
+        yield b"".join(SCHEMA.encode([(key, "x", "y") for key in ("5", "9", "2") * 100]))
+        raise errors.ObjectChangedError("the file")
+
+    sources = {t: canonical({"7": ("x", "y")}, SCHEMA) for t in DiffType}
+    sources[damaged] = CsvSource(chunks=chunks, canonical=True, file="the file")
+    with pytest.raises(errors.ObjectChangedError):
+        Members(schema=SCHEMA, sources=sources).to_list()
+
+
+@pytest.mark.parametrize("damaged", list(DiffType))
 def test_each_file_is_read_to_its_end_and_named_in_an_error(damaged):
     rows = {str(n): ("x", "y") for n in range(10, 30)}
     sources = {t: canonical(rows, SCHEMA) for t in DiffType}

@@ -79,7 +79,7 @@ def _small_rounds(request, monkeypatch):
     monkeypatch.setattr(_stay_lines, "MIN_PIECE_BYTES", 20)
     monkeypatch.setattr(_copies, "HELD_BYTES", 100)
     if request.param == "Python":
-        monkeypatch.setattr(_stay_lines, "kernel_state", lambda: "disabled")
+        monkeypatch.setattr(_stay_lines, "HAS_KERNEL", False)
 
 
 TEXTS = ["", "x", "a,b", 'say "x"', "two\nlines", "cr\rhere", "é日本😀", " x ", "\ufeffx", '"']

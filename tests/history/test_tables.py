@@ -394,8 +394,8 @@ def test_a_table_reads_a_file_that_should_be_canonical_as_an_iteration_does(
     monkeypatch: pytest.MonkeyPatch,
 ):
     if not native:
-        monkeypatch.setattr(line_batches, "kernel_state", lambda: "disabled")
-        monkeypatch.setattr(tables, "kernel_state", lambda: "disabled")
+        monkeypatch.setattr(line_batches, "HAS_KERNEL", False)
+        monkeypatch.setattr(tables, "HAS_KERNEL", False)
     storage, sync = build(random_cohorts(2), ExistingMeaning.MEMBERS, keep_log=True)
     history = read_history(storage, sync.stream)
     newest = history[-1]

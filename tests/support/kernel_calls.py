@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_right
 from itertools import accumulate, pairwise
 from struct import pack, unpack
+from tempfile import TemporaryFile
 from typing import Any, Protocol
 
 from attrs import field, frozen
@@ -497,6 +498,41 @@ class CountLineEndsCall:
 
     def encoded_result(self):
         return _numbers(_DONE, self.expected())
+
+
+@frozen(kw_only=True)
+class ReadSpansCall:
+    """The module has no `out_size`: it makes room for all spans."""
+
+    file: bytes
+    spans: tuple[tuple[int, int], ...]
+    out_size: int
+
+    @classmethod
+    def of(cls, file, *spans, missing=0):
+        """Return a call with just the room for the text, or with less."""
+        size = sum(size for _, size in spans) + max(0, len(spans) - 1)
+        return cls(file=file, spans=spans, out_size=max(0, size - missing))
+
+    def run(self, kernel):
+        numbers = array("Q", [number for span in self.spans for number in span])
+        with TemporaryFile(buffering=0) as file:
+            file.write(self.file)
+            return kernel.read_spans(file.fileno(), numbers.tobytes())
+
+    def expected(self):
+        parts = [self.file[offset : offset + size] for offset, size in self.spans]
+        text = b"\n".join(parts)
+        is_whole = [len(part) for part in parts] == [size for _, size in self.spans]
+        return text if is_whole and len(text) == self.out_size else None
+
+    def encoded(self):
+        spans = b"".join(pack(">QQ", *span) for span in self.spans)
+        return _encoded("r", 2, 0, 0, 0, self.out_size, (self.file, spans, None, None))
+
+    def encoded_result(self):
+        expected = self.expected()
+        return _number(_REFUSED) if expected is None else _number(_DONE) + _text(expected)
 
 
 @frozen

@@ -15,6 +15,7 @@ from kernel_calls import (
     JoinCall,
     KeysCall,
     PartitionCall,
+    ReadSpansCall,
     Refused,
     SidesCall,
     StaysCall,
@@ -196,6 +197,7 @@ def edge_calls():
     yield from _large_counts()
     yield from _columns()
     yield from _ranges()
+    yield from _spans()
 
 
 def _at_the_end(data):
@@ -301,6 +303,18 @@ def _ranges():
                 yield JoinCall(width=2, key=0, **sides)
                 yield JoinCall(width=2, key=1, **sides)
                 yield JoinCall(width=2, key=0, is_sorted=True, **sides)
+
+
+def _spans():
+    """Yield reads of a file: with too little room, beyond its end, and of odd sizes."""
+    file = b"0123456789"
+    for spans in ([], [(0, 0)], [(3, 4)], [(0, 10), (0, 0)], [(8, 2), (0, 3)], [(10, 0)] * 3):
+        for missing in range(4):
+            yield ReadSpansCall.of(file, *spans, missing=missing)
+    for offset, size in ((0, 11), (10, 1), (99, 0), (1 << 62, 1), ((1 << 64) - 1, 1)):
+        yield ReadSpansCall.of(file, (0, 2), (offset, size))
+    for size in (1 << 32, (1 << 64) - 1):
+        yield ReadSpansCall(file=file, spans=((0, size),), out_size=9)
 
 
 def harness_calls(rounds):

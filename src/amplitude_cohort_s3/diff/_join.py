@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from ..errors import MalformedCsvError
-from ..format.cells import is_float_id
+from ..format.cells import encode_lines, is_float_id
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filled import count_filled
@@ -270,4 +270,4 @@ def _load_previous(job: Job, *, keyed: bool) -> list[str]:
 
 def _encode(records: list[str], *, keyed: bool) -> RangeOutput:
     lines = [record.split(SEPARATOR, 1)[1] for record in records] if keyed else records
-    return RangeOutput(len(records), ("\n".join(lines) + "\n").encode() if records else b"")
+    return RangeOutput(len(records), encode_lines(lines))

@@ -54,7 +54,7 @@ class Output:
         self._members = self._files[DiffType.EXISTING].content
         if not existing.contains_entering:
             self._members = Hashed()
-            self._members.update(schema.header_line)
+            self._members.update(header)
         self._before = self._now = self._collapsed = self.conflicts = 0
         self.conflicting_keys = list[str]()
         self.has_float_ids = False

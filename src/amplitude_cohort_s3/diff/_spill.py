@@ -25,7 +25,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from ..format.kernel import PartitionedLines, kernel_state, read_spans
+from ..format.kernel import HAS_KERNEL, PartitionedLines, read_spans
 from ..format.reader import Lines, cells_at
 from ._append import append
 from ._boundaries import Boundaries
@@ -75,7 +75,7 @@ class FileSpans:
     def text(self) -> bytes:
         """Return the records of all spans, separated by line ends."""
         with self.path.open("rb", buffering=0) as file:
-            found = read_spans(file, self.spans) if kernel_state() == "in use" else None
+            found = read_spans(file, self.spans) if HAS_KERNEL else None
             if found is not None:
                 return found
             texts, spans = list[bytes](), iter(self.spans)

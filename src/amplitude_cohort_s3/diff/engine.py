@@ -24,7 +24,7 @@ from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError, Inval
 from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
-from ..format.kernel import kernel_state
+from ..format.kernel import HAS_KERNEL
 from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
@@ -157,9 +157,7 @@ class PartitionEngine:
         self, current: CsvSource, schema: RowSchema, reader: LineReader, blocks: Iterator[Block]
     ) -> tuple[Limits, Boundaries, Iterator[Block]]:
         """Choose the ranges from the first blocks. Return all blocks, including these."""
-        native = None
-        if kernel_state() == "in use":
-            native = LineShape(len(schema.columns), schema.key_index)
+        native = LineShape(len(schema.columns), schema.key_index) if HAS_KERNEL else None
         workers = self.workers or min(_MOST_THREADS, usable_processors())
         limits = Limits(
             workers=1 if native is None else workers,

@@ -159,10 +159,10 @@ def read_spans(file: int, spans: bytes, /) -> bytes | None:
 
     Args:
         file: The descriptor of an open file. Its position is not used.
-        spans: An offset and a size for each part, as numbers of 8 bytes.
+        spans: An offset and a size for each part, as an array of the type ``Q``.
 
     Returns:
-        The text, or None if the file can't be read, or is too short.
+        The text. None if the file can't be read or is too short, and for 4 GiB.
     """
 
 def check(

@@ -18,7 +18,7 @@ from .._arguments import check_kind
 from .._bytes import CHUNK_BYTES, even_parts
 from ..errors import MalformedCsvError
 from ._other_formats import HEAD_BYTES, other_format
-from .kernel import count_line_ends, kernel_state
+from .kernel import HAS_KERNEL, count_line_ends
 
 BLOCK_BYTES = 64 << 10
 """The size of a block: large enough that the work per block does not count, and small
@@ -77,7 +77,7 @@ class Block:
     @property
     def line_ends(self) -> int:
         """The number of line ends."""
-        if kernel_state() == "in use":
+        if HAS_KERNEL:
             return count_line_ends(self.data)
         return (self.data if self.marks is None else self.marks).count(b"\n")
 

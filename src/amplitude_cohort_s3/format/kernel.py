@@ -65,38 +65,9 @@ HAS_KERNEL = _STATE == "in use"
 _NO_CELL = 255
 _MAX_COLUMNS = (1 << 16) - 1
 _MAX_CELLS = 254
-_HEAD_BYTES = 8
 _MIN_CELLS = 2
 _OFFSET_BYTES = 4
 _VIEW_BYTES = 16
-
-
-@frozen
-class KernelBoundaries:
-    """The boundaries of key ranges in the form of the kernel.
-
-    Attributes:
-        prefix: The bytes that all boundaries share.
-        heads: The other bytes of each boundary, filled up with NUL.
-    """
-
-    prefix: bytes
-    heads: bytes
-
-    @classmethod
-    def from_splitters(cls, splitters: tuple[str, ...]) -> "KernelBoundaries | None":
-        """Return the boundaries, or None if they differ in more than the last 8 bytes."""
-        texts = [splitter.encode() for splitter in splitters]
-        # The boundaries ascend, so all share what the first and the last one share.
-        prefix = _common_prefix(texts[0], texts[-1]) if texts else b""
-        rests = [text[len(prefix) :] for text in texts]
-        if any(len(rest) > _HEAD_BYTES for rest in rests):
-            return None
-        return cls(prefix, b"".join(rest.ljust(_HEAD_BYTES, b"\0") for rest in rests))
-
-
-def _common_prefix(a: bytes, b: bytes) -> bytes:
-    return a[: next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))]
 
 
 @frozen
@@ -115,10 +86,13 @@ class PartitionedLines:
 
 
 def partition_lines(
-    lines: Buffer, out: bytearray, *, columns: int, key: int, boundaries: KernelBoundaries
+    lines: Buffer, out: bytearray, *, columns: int, key: int, prefix: bytes, heads: bytes
 ) -> PartitionedLines | None:
-    """Write the lines of each key range to ``out``, or return None."""
-    found = _kernel.partition(lines, out, columns, key, boundaries.prefix, boundaries.heads)
+    """Write the lines of each key range to ``out``, or return None.
+
+    The splitters of the ranges are ``prefix`` and 8 bytes of ``heads``, filled up with NUL.
+    """
+    found = _kernel.partition(lines, out, columns, key, prefix, heads)
     if found is None:
         return None
     rows, skipped, lengths = found
@@ -314,7 +288,7 @@ def read_spans(file: BinaryIO, spans: "array[int]") -> bytes | None:
         spans: An offset and a size for each part, alternating, of the type ``Q``.
 
     Returns:
-        The text, or None if the file can't be read here.
+        The text. None if the file can't be read here or is too short, and for 4 GiB.
     """
     return _kernel.read_spans(file.fileno(), spans.tobytes())
 

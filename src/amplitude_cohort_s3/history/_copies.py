@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from functools import partial
 from os import PathLike, fspath
-from types import TracebackType
 from typing import Self
 
 from attrs import evolve
@@ -43,12 +42,7 @@ class Copies:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._file.close()
 
     def copy(self, source: CsvSource) -> CsvSource:

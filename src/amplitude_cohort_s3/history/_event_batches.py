@@ -2,14 +2,13 @@
 
 from array import array
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from .._optional import load
+from .._time import epoch_microseconds
 from ..format.filename import DiffType
 from .line_batches import repeated_text
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _VALUE_COLUMNS = 2
 """The time and the type of an event come before the cells of its row."""
@@ -33,11 +32,9 @@ def event_batches(
     """
     pa = load("pyarrow", "arrow")
     time_kind, type_kind = schema.types[:_VALUE_COLUMNS]
-    microseconds = (synced_at - _EPOCH) // timedelta(microseconds=1)
+    microseconds = array("q", [epoch_microseconds(synced_at)])
     for batch in cells:
         rows = batch.num_rows
-        times = pa.Array.from_buffers(
-            time_kind, rows, [None, pa.py_buffer(array("q", [microseconds]) * rows)]
-        )
+        times = pa.Array.from_buffers(time_kind, rows, [None, pa.py_buffer(microseconds * rows)])
         types = repeated_text(diff_type.value, rows, type_kind)
         yield pa.record_batch([times, types, *batch.columns], schema=schema)

@@ -18,6 +18,7 @@ from ..errors import (
     MalformedCsvError,
     RetryableError,
 )
+from ..format.cells import encode_lines
 from ..format.columns import ID_COLUMNS
 from ..format.content import ContentPart
 from ..format.csv_blocks import Block
@@ -124,7 +125,7 @@ def _check_block(block: Block, reader: LineReader, columns: int, after: bytes) -
     """Check the rows of a block that follow a key; the kernel's ``check_lines`` does the same."""
     lines = reader.lines(block)
     keys = lines.key_list()
-    data = "\n".join([*lines.lines, ""]).encode()
+    data = encode_lines(lines.lines)
     return CheckedLines(
         rows=len(keys),
         is_canonical=data == block.data,

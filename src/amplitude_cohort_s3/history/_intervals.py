@@ -3,7 +3,7 @@
 import heapq
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -11,14 +11,15 @@ from typing import Any
 from attrs import frozen
 
 from .._optional import load
-from ..errors import ObjectChangedError
+from .._time import epoch_microseconds
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ._copies import HELD_BYTES, Copies
-from ._stay_lines import StayLines, StaySide, stay_lines
+from ._stay_lines import StayLines, StaySide, first_fault_of, stay_lines
 from .line_batches import line_batch
 from .member_rows import KeyedRow
+from .members import are_sorted
 from .origins import Origin
 from .replay import Replay
 from .stays import ChangeKind, Stay, snapshots_to_show
@@ -28,8 +29,6 @@ _MAX_STREAMED = 2
 """The largest number of files of changes that are read from the storage while others are."""
 
 _KeyedRows = Callable[[], Iterator[KeyedRow]]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @frozen(kw_only=True)
@@ -87,14 +86,14 @@ class Intervals(Replay):
     def _change_sides(self, schema: RowSchema, copies: Copies) -> Iterator[StaySide]:
         """Yield the changes of each sync; most files are copied first."""
         places = [(n, diff_type) for n in range(len(self.syncs)) for diff_type in CHANGES]
-        large = [place for place in places if self._is_sorted(*place) and self._size(*place)]
-        streamed = heapq.nlargest(_MAX_STREAMED, large, key=lambda place: self._size(*place))
+        files = {(n, t): self.source(self.syncs[n], t) for n, t in places if self._is_sorted(n, t)}
+        sizes = {place: source.size or 0 for place, source in files.items()}
+        large = [place for place, size in sizes.items() if size > HELD_BYTES]
+        streamed = heapq.nlargest(_MAX_STREAMED, large, key=sizes.__getitem__)
         for number, diff_type in places:
-            sync = self.syncs[number]
             check = partial(self._rows_of_changes, number, diff_type, schema)
-            if self._is_sorted(number, diff_type):
-                source = self.source(sync, diff_type)
-            else:
+            source = files.get((number, diff_type))
+            if source is None:
                 source = CsvSource(chunks=partial(_encoded, check, schema), canonical=True)
             if (number, diff_type) not in streamed:
                 source = _copied(source, copies, check)
@@ -113,15 +112,8 @@ class Intervals(Replay):
 
     def _is_sorted(self, number: int, diff_type: DiffType) -> bool:
         """Return True if a file lists the changes, with one row for each key, in order."""
-        if not self._is_listed(number, diff_type):
-            return False
         record = self.record(self.syncs[number])
-        return record is not None and not record.adopted and record.schema.key == self.match_by
-
-    def _size(self, number: int, diff_type: DiffType) -> int:
-        """Return the size of a file if it is too large for a copy, else 0."""
-        size = self.source(self.syncs[number], diff_type).size or 0
-        return size if size > HELD_BYTES else 0
+        return self._is_listed(number, diff_type) and are_sorted(record, self.match_by)
 
 
 def _times_array(times: Sequence[datetime | None], kind: Any) -> Any:
@@ -129,8 +121,7 @@ def _times_array(times: Sequence[datetime | None], kind: Any) -> Any:
     pa = load("pyarrow", "arrow")
     # pyarrow.array() would import pandas, if it is installed, which takes longer than a table.
     known = sum(1 << place for place, when in enumerate(times) if when is not None)
-    since = [timedelta() if when is None else when - _EPOCH for when in times]
-    values = array("q", [one // timedelta(microseconds=1) for one in since])
+    values = array("q", [0 if when is None else epoch_microseconds(when) for when in times])
     bits = known.to_bytes(len(times) // 8 + 1, "little")
     buffers = [pa.py_buffer(bits), pa.py_buffer(values)]
     return pa.Array.from_buffers(kind, len(times), buffers)
@@ -141,10 +132,5 @@ def _encoded(rows_of: _KeyedRows, schema: RowSchema) -> Iterator[bytes]:
 
 
 def _copied(source: CsvSource, copies: Copies, check: _KeyedRows) -> CsvSource:
-    try:
+    with first_fault_of(check):
         return copies.copy(source)
-    except ObjectChangedError:
-        # A row that is not valid counts as the fault if it comes before the end of the file.
-        for _ in check():
-            pass
-        raise

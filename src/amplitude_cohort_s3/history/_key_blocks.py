@@ -13,6 +13,7 @@ from itertools import islice
 
 from attrs import define, field
 
+from ..format.cells import encode_lines
 from ..format.kernel import HAS_KERNEL, take_keys
 from ..format.kernel import count_sides as count_texts
 from ..format.schema import RowSchema
@@ -61,8 +62,8 @@ def _as_text(block: KeyBlock) -> KeyBlock:
     """Return a block as a text, unless a key has a line end."""
     if isinstance(block, bytes):
         return block
-    text = "".join([f"{key}\n" for key in block])
-    return text.encode() if text.count("\n") == len(block) else block
+    text = encode_lines(block)
+    return text if text.count(b"\n") == len(block) else block
 
 
 def count_until(keys: Sequence[str], limit: str) -> int:

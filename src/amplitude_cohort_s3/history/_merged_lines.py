@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from attrs import define, field
 
+from ..format.cells import encode_lines
 from ..format.filename import DiffType
 from ..format.reader import Lines
 from ..format.schema import RowSchema
@@ -46,7 +47,7 @@ def merged_lines(sources: Mapping[DiffType, CsvSource], schema: RowSchema) -> It
                 changes[key] = _smaller(line, changes.get(key))
         lines = parts[-1].changed(changes | removed)
         if lines:
-            yield ("\n".join(lines) + "\n").encode()
+            yield encode_lines(lines)
 
 
 def _smaller(line: str, other: str | None) -> str:
@@ -131,7 +132,10 @@ class _File:
 
     def take(self, end: str) -> _Part:
         """Return the rows up to a key, which do not belong to the rest then."""
-        rest = self.rest
-        place = bisect_right(range(rest.end), end, rest.begin, key=rest.key)
+        rest, place = self.rest, self.rest.end
+        # The test of the last key lets each step take a row also if a damaged file is not in
+        # order, so that the steps end.
+        if rest and self.last_key > end:
+            place = bisect_right(range(rest.end), end, rest.begin, key=rest.key)
         self.rest = _Part(rest.rows, place, rest.end)
         return _Part(rest.rows, rest.begin, place)

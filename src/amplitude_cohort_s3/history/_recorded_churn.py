@@ -13,8 +13,10 @@ from pathlib import Path
 from ..format.filename import DiffType
 from ..log.records import SyncRecord
 from ..storage.temporary import as_disk_full_error, temporary_folder
+from ._external_sort import read_pickled
 from ._key_blocks import as_list, file_keys
 from .events import Churn
+from .members import are_sorted
 from .replay import Replay
 from .sync_files import CHANGES
 
@@ -57,8 +59,7 @@ def recorded_churn(replay: Replay) -> list[Churn] | None:
 
 def _are_complete(replay: Replay) -> bool:
     for sync in replay.syncs:
-        record = replay.record(sync)
-        if record is None or record.adopted or record.schema.key != replay.match_by:
+        if not are_sorted(replay.record(sync), replay.match_by):
             return False
         if not CHANGES.keys() <= sync.files.keys() or replay.has_gap_before(sync):
             return False
@@ -88,7 +89,7 @@ def _returned(newer: Replay, replay: Replay, records: Sequence[SyncRecord]) -> l
     folder = temporary_folder("cohort-churn-", replay.work_dir)
     try:
         for share in _divide(files, min(-(-held // MAX_HELD), _MAX_SHARES), folder):
-            _add_returned(_read(share), returned)
+            _add_returned(read_pickled(share), returned)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return returned
@@ -132,13 +133,3 @@ def _in_batches(files: Iterable[_Keys]) -> Iterator[_Keys]:
             gathered = None
     if gathered is not None:
         yield gathered
-
-
-def _read(path: Path) -> Iterator[_Keys]:
-    # Unpickling is safe: this process wrote the file, in a folder that only its user can read.
-    with path.open("rb") as file:
-        while True:
-            try:
-                yield pickle.load(file)  # noqa: S301
-            except EOFError:
-                return

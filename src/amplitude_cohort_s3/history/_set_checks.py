@@ -16,7 +16,7 @@ from ..log.records import SyncRecord
 from ._file_checks import check_table
 from ._key_blocks import KeyBlock, Sides, count_sides, file_keys, in_blocks
 from .findings import FindingKind
-from .members import Members, needed_files
+from .members import Members, are_sorted, needed_files
 from .replay import Replay
 
 
@@ -129,7 +129,7 @@ def _allowed_meanings(of_entering: set[bool], of_exiting: set[bool]) -> frozense
 def sorted_keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterator[KeyBlock]:
     """Yield the keys of one file in order, without rows that have no key."""
     source, record = replay.source(sync, diff_type), replay.record(sync)
-    if record is not None and source.canonical and record.schema.key == replay.match_by:
+    if are_sorted(record, replay.match_by):
         return file_keys(source, record.schema)  # The order of these rows has been checked.
     return in_blocks(key for key, _ in replay.member_rows(sync, diff_type))
 

@@ -26,6 +26,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
+from .._bytes import common_length
 from ..errors import MalformedCsvError
 from ..format.csv_blocks import MAX_ROW_BYTES, split_record
 from ..format.schema import RowSchema
@@ -300,8 +301,7 @@ def _guess(begin: int, end: int, keys: list[bytes], key: bytes, symbols: Iterabl
     in the keys.
     """
     digits = sorted(symbols)
-    differ = (place for place, (a, b) in enumerate(zip(*keys, strict=False)) if a != b)
-    common = next(differ, min(map(len, keys)))
+    common = common_length(*keys)
     low, wanted, high = (_number(one[common:], digits) for one in (keys[0], key, keys[1]))
     if not low <= wanted <= high or low == high:
         return (begin + end) // 2

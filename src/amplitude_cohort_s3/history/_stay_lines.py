@@ -11,17 +11,19 @@ Python: see :mod:`._stay_paths`.
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from attrs import Factory, define, frozen
 
 from ..errors import ObjectChangedError
+from ..format.cells import encode_lines
 from ..format.csv_blocks import BLOCK_BYTES, Block
-from ..format.kernel import kernel_state, merge_stays
+from ..format.kernel import HAS_KERNEL, merge_stays
 from ..format.reader import LineReader, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
-from ._stay_paths import KeyedLines, stays_of_round, text_of
+from ._stay_paths import KeyedLines, stays_of_round
 from .stays import ChangeKind, RowMerge
 
 ROUND_BYTES = 4 << 20
@@ -148,16 +150,27 @@ class _Piece:
 def _canonical_blocks(side: StaySide, schema: RowSchema, size: int) -> Iterator[Block]:
     """Yield the blocks of a side as canonical lines in the columns of a schema."""
     source = side.source
+    with first_fault_of(side.check), source.reading():
+        table = read_table(source.chunks(), canonical=source.canonical, block_bytes=size)
+        reader = schema.line_reader(table, fill=True)
+        is_whole = reader.places is None and source.canonical
+        for block in table.blocks:
+            yield _ended(block) if is_whole else _encoded(block, reader)
+
+
+@contextmanager
+def first_fault_of(check: Callable[[], Iterable[object]]) -> Generator[None]:
+    """Read a file row by row if its bytes are found to be others than those of its record.
+
+    A row that is not valid counts as the fault if it comes before the end of the file.
+
+    Args:
+        check: A function that reads the file row by row.
+    """
     try:
-        with source.reading():
-            table = read_table(source.chunks(), canonical=source.canonical, block_bytes=size)
-            reader = schema.line_reader(table, fill=True)
-            is_whole = reader.places is None and source.canonical
-            for block in table.blocks:
-                yield _ended(block) if is_whole else _encoded(block, reader)
+        yield
     except ObjectChangedError:
-        # A row that is not valid counts as the fault if it comes before the end of the file.
-        deque(side.check(), maxlen=0)
+        deque(check(), maxlen=0)
         raise
 
 
@@ -167,7 +180,7 @@ def _ended(block: Block) -> Block:
 
 
 def _encoded(block: Block, reader: LineReader) -> Block:
-    return Block(block.first_line, text_of(reader.lines(block).lines))
+    return Block(block.first_line, encode_lines(reader.lines(block).lines))
 
 
 # --- The merge of a round ----------------------------------------------------------------
@@ -194,7 +207,7 @@ class _Merger:
     @classmethod
     def of(cls, sides: Sequence[StaySide], schema: RowSchema, merge: RowMerge) -> "_Merger":
         table = read_table([schema.header_line], canonical=True)
-        is_native = kernel_state() == "in use" and not merge.has_cells
+        is_native = HAS_KERNEL and not merge.has_cells
         return cls(sides, schema, merge, schema.line_reader(table), is_native)
 
     def native_round(self, pieces: Sequence[_Piece]) -> StayLines | None:
@@ -228,7 +241,7 @@ class _Merger:
         for piece, rows in zip(pieces, read, strict=True):
             before, rest = rows.split_after(cut)
             merged.append(before)
-            piece.keep(text_of(rest.lines))
+            piece.keep(encode_lines(rest.lines))
         return StayLines(*stays_of_round(merged, self.sides, self.merge))
 
     def _read(self, piece: _Piece) -> KeyedLines:

@@ -5,15 +5,15 @@ differ, so the stays that follow from a path are computed once, and each row cos
 """
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Protocol
 
 from attrs import frozen
 
-from ..format.cells import encode_text
+from ..format.cells import encode_lines, encode_text
 from ..format.columns import Row
 from ..format.csv_blocks import split_record
+from ._key_blocks import count_until
 from .stays import ChangeKind, RowMerge
 
 
@@ -47,10 +47,7 @@ class KeyedLines:
 
     def split_after(self, key: str | None) -> tuple["KeyedLines", "KeyedLines"]:
         """Return the rows up to a key, or all for None; and the other rows."""
-        count = len(self.keys)
-        # The test of the last key ends a round also if a damaged file is not in order.
-        if key is not None and self.keys[-1:] != [key]:
-            count = bisect_right(self.keys, key)
+        count = len(self.keys) if key is None else count_until(self.keys, key)
         return (
             KeyedLines(self.keys[:count], self.lines[:count]),
             KeyedLines(self.keys[count:], self.lines[count:]),
@@ -89,12 +86,7 @@ def stays_of_round(
             else:
                 found = [(sides[side], line_of[side][key]) for side in of_stay]
                 lines.append(_newest_line(found, merge))
-    return text_of(lines), entered, exited
-
-
-def text_of(lines: Sequence[str]) -> bytes:
-    """Return lines as they are in a file."""
-    return ("\n".join(lines) + "\n").encode() if lines else b""
+    return encode_lines(lines), entered, exited
 
 
 def _newest_line(found: Sequence[tuple[Side, str]], merge: RowMerge) -> str:

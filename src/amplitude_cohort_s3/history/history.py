@@ -25,6 +25,7 @@ from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
 from .line_batches import file_batches
 from .member_search import MemberSearch
+from .members import are_sorted
 from .stays import Stay
 from .sync_files import CHANGES
 from .tables import TableRow, ValueTable, row_batches
@@ -124,12 +125,8 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
             record = self.record(sync)
             for diff_type in CHANGES:
                 rows_of = partial(self._event_rows, number, diff_type, schema, trusted)
-                if (
-                    record is not None
-                    and not record.adopted
-                    and record.schema.key == self.match_by
-                    and self._is_listed(number, diff_type, trusted)
-                ):
+                is_listed = self._is_listed(number, diff_type, trusted)
+                if is_listed and are_sorted(record, self.match_by):
                     source = self.source(sync, diff_type)
                     cells = file_batches(source, texts, [self.match_by], rows_of)
                 else:

@@ -17,7 +17,7 @@ from .._optional import load
 from ..errors import ObjectChangedError
 from ..format.cells import encode_text
 from ..format.columns import check_present
-from ..format.kernel import column_texts, kernel_state
+from ..format.kernel import HAS_KERNEL, column_texts
 from ..format.reader import read_table
 from ..sources.protocol import CsvSource
 from .tables import arrow_schema, row_batches
@@ -145,9 +145,7 @@ def line_batch(lines: bytes, schema: Any) -> Any:
 
 def _text_batch(lines: bytes, columns: Sequence[str], schema: Any) -> Any:
     """Return lines as a record batch, or None if our own reader must read them."""
-    batch = None
-    if kernel_state() == "in use":
-        batch = _kernel_batch(lines, columns, schema)
+    batch = _kernel_batch(lines, columns, schema) if HAS_KERNEL else None
     return _parsed_batch(lines, columns, schema) if batch is None else batch
 
 

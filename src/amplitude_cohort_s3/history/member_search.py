@@ -14,7 +14,7 @@ from ..log.listing import BucketSync
 from ..log.records import RecordedFile, SyncRecord
 from ._sorted_file import find_row
 from .member_rows import smallest_row
-from .members import needed_files
+from .members import are_sorted, needed_files
 from .origins import Origin
 from .replay import Replay
 from .stays import Change, ChangeKind, Stay, snapshots_to_show, stays_of
@@ -120,7 +120,7 @@ class MemberSearch(Replay):
             ObjectNotFoundError: There is no such file any more.
         """
         file = record.files[diff_type]
-        is_sorted = record.schema.key == self.match_by and not record.adopted and not file.parts
+        is_sorted = are_sorted(record, self.match_by) and not file.parts
         if not is_sorted or diff_type not in sync.files:
             return None
         with self._open(file.key) as stream:

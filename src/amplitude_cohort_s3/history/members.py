@@ -5,7 +5,7 @@ from functools import partial
 from itertools import chain, groupby
 from operator import itemgetter
 from os import PathLike
-from typing import Any
+from typing import Any, TypeGuard
 
 from attrs import field, frozen
 
@@ -126,6 +126,15 @@ def needed_files(record: SyncRecord | None) -> tuple[DiffType, ...]:
     if record is None or record.adopted:
         return tuple(DiffType)
     return record.existing.member_files
+
+
+def are_sorted(record: SyncRecord | None, key: str) -> TypeGuard[SyncRecord]:
+    """Return whether the files of a sync are known to be canonical, and in the order of a key.
+
+    Then they have one row for each key, unless somebody has changed them, which is noticed
+    while they are read.
+    """
+    return record is not None and not record.adopted and record.schema.key == key
 
 
 def object_source(key: str, open_object: OpenObject) -> CsvSource:

@@ -11,7 +11,7 @@ from attrs import field, frozen
 from .._display import html_columns
 from .._optional import load
 from ..format.columns import ID_COLUMNS
-from ..format.kernel import kernel_state
+from ..format.kernel import HAS_KERNEL
 from ..sources.arrow import BATCH_ROWS
 
 ColumnType = Literal["text", "timestamp", "integer"]
@@ -71,7 +71,7 @@ class ArrowTable(ABC):
         pl = load("polars")
         pa, columns = load("pyarrow", "arrow"), self._columns()
         # Polars keeps texts as views, and takes these without a copy.
-        has_views = kernel_state() == "in use" and _major_version(pa) >= _PYARROW_OF_VIEWS
+        has_views = HAS_KERNEL and _major_version(pa) >= _PYARROW_OF_VIEWS
         schema = arrow_schema(columns, views=has_views)
         frames = (pl.from_arrow(batch, rechunk=False) for batch in self._batches(schema))
         # Schema.empty_table() would import pandas, if it is installed, which takes long.

@@ -9,6 +9,8 @@
  * it must then stay in its buffers.
  */
 
+#define _POSIX_C_SOURCE 200809L
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,6 +80,18 @@ typedef struct {
     Text texts[4];
     uint64_t *heads; /* big-endian texts of 8 bytes, from the last text of a partition */
 } Call;
+
+/* Return the numbers of 8 bytes in a text. */
+static uint64_t *read_big_endian(Text bytes)
+{
+    uint64_t *numbers = __real_malloc(bytes.size);
+    for (size_t i = 0; i < bytes.size / 8; i++) {
+        numbers[i] = 0;
+        for (size_t byte = 0; byte < 8; byte++)
+            numbers[i] = numbers[i] << 8 | bytes.data[8 * i + byte];
+    }
+    return numbers;
+}
 
 /* Each of these returns the outcome, and writes the results of a call that is done. */
 
@@ -334,6 +348,27 @@ static Outcome call_count_sides(const Call *call, bool writes)
     return DONE;
 }
 
+/* The first text is the file; the second one has 16 bytes for each span, big-endian. */
+static Outcome call_read_spans(const Call *call, bool writes)
+{
+    FILE *file = tmpfile();
+    size_t size = call->texts[0].size;
+    if (!file || fwrite(call->texts[0].data, 1, size, file) != size || fflush(file))
+        exit(2);
+    unsigned char *out = make_out(call->out_size);
+    uint64_t *spans = read_big_endian(call->texts[1]);
+    Outcome outcome = read_spans(fileno(file), spans, call->texts[1].size / 16, out,
+                                 call->out_size);
+    if (writes)
+        write_number(outcome);
+    if (writes && outcome == DONE)
+        write_text((Text){out, call->out_size});
+    __real_free(spans);
+    __real_free(out);
+    fclose(file);
+    return outcome;
+}
+
 static Outcome call_function(int function, const Call *call, bool writes)
 {
     switch (function) {
@@ -359,20 +394,11 @@ static Outcome call_function(int function, const Call *call, bool writes)
         return call_take_keys(call, writes);
     case 'u':
         return call_count_sides(call, writes);
+    case 'r':
+        return call_read_spans(call, writes);
     default:
         exit(2);
     }
-}
-
-static uint64_t *make_heads(Text bytes)
-{
-    uint64_t *heads = __real_malloc(bytes.size);
-    for (size_t i = 0; i < bytes.size / 8; i++) {
-        heads[i] = 0;
-        for (size_t byte = 0; byte < 8; byte++)
-            heads[i] = heads[i] << 8 | bytes.data[8 * i + byte];
-    }
-    return heads;
 }
 
 /* Make one allocation after the other fail. Return the exit code. */
@@ -440,7 +466,7 @@ int main(void)
         call.out_size = read_number();
         for (int i = 0; i < 4; i++)
             call.texts[i] = read_text();
-        call.heads = make_heads(function == 'p' ? call.texts[2] : (Text){0});
+        call.heads = read_big_endian(function == 'p' ? call.texts[2] : (Text){0});
         call_function(function, &call, true);
         int code = fail_allocations(function, &call);
         if (!code)
