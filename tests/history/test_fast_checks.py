@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from random_history import TIMES, build, random_cohorts
 from slow_checks import compare_sets_slowly, sides_by_key
 
-from amplitude_cohort_s3 import RowSchema, read_history
+from amplitude_cohort_s3 import ExistingMeaning, RowSchema, read_history
 from amplitude_cohort_s3.errors import CohortS3Error
 from amplitude_cohort_s3.format.kernel import kernel_state
 from amplitude_cohort_s3.format.reader import read_table
@@ -46,8 +46,8 @@ KEYS = st.text("ab1\n,é😀", min_size=1, max_size=4)
 
 @st.composite
 def sides_in_blocks(draw):
-    """Return two to six sides, and the same in blocks of both kinds, some of them empty."""
-    sides = draw(st.lists(st.sets(KEYS, max_size=12), min_size=2, max_size=6))
+    """Return one to six sides, and the same in blocks of both kinds, some of them empty."""
+    sides = draw(st.lists(st.sets(KEYS, max_size=12), min_size=1, max_size=6))
     in_order, in_blocks = [], []
     for side in sides:
         keys = iter(sorted(side))
@@ -171,3 +171,13 @@ def test_the_files_of_recorded_syncs(seed, meaning, native):
     found = compare_sets(history, history[5], history[2], comparable=True)
     assert found == compare_sets_slowly(history, history[5], history[2], comparable=True)
     assert sum(found.faults.values()) > 5
+
+
+def test_the_members_are_counted_if_the_files_of_changes_are_lost(native):
+    storage, sync = build(random_cohorts(1), ExistingMeaning.MEMBERS, keep_log=True)
+    newest = read_history(storage, sync.stream)[-1]
+    for diff_type in (DiffType.ENTERING, DiffType.EXITING):
+        storage.delete(newest.files[diff_type].key)
+    history = read_history(storage, sync.stream)
+    found = compare_sets(history, history[-1], history[-2], comparable=False)
+    assert found.members == len(list(history.members_at(TIMES[-1])))

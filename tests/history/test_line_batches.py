@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from odd_texts import CELL, ODD_ROWS, SCHEMA
 
 from amplitude_cohort_s3.errors import MalformedCsvError, MissingColumnsError
+from amplitude_cohort_s3.history import line_batches
 from amplitude_cohort_s3.history.line_batches import csv_batches, line_batch
 
 pa = pytest.importorskip("pyarrow")
@@ -41,8 +42,15 @@ def test_lines_that_only_our_own_reader_reads_are_one_batch_too(layout):
     assert [tuple(row.values()) for row in batch.to_pylist()] == rows
 
 
+@pytest.fixture(params=["kernel", "Python"])
+def _kernel(request, monkeypatch):
+    if request.param == "Python":
+        monkeypatch.setattr(line_batches, "HAS_KERNEL", False)
+
+
 @layouts
-@pytest.mark.parametrize("lines", [b"1,a,b\n", b"1,a,b,c,d\n", b"1,a,b,\xff\n"])
+@pytest.mark.usefixtures("_kernel")
+@pytest.mark.parametrize("lines", [b"1,a,b\n", b"1,a,b,c,d\n", b"1,a,b,\xff\n", b"1,a,b,\0\n"])
 def test_other_bytes_are_an_error(layout, lines):
     with pytest.raises(MalformedCsvError):
         line_batch(lines, layout)
@@ -55,3 +63,21 @@ def test_columns_are_found_by_their_names():
     assert found == [(row[3], row[0]) for row in ODD_ROWS]
     with pytest.raises(MissingColumnsError):
         list(csv_batches([b"amplitudeID,userID\n1,a\n"], layout))
+
+
+@layouts
+@pytest.mark.usefixtures("_kernel")
+def test_a_column_that_is_not_required_and_is_missing_is_empty(layout):
+    data = b'note,amplitudeID\nx,1\n"y\n",2\n'
+    batches = list(csv_batches([data], layout, ["amplitude_id"]))
+    assert [batch.schema for batch in batches] == [layout]
+    found = [tuple(row.values()) for batch in batches for row in batch.to_pylist()]
+    assert found == [("1", "", "", "x"), ("2", "", "", "y\n")]
+
+
+@layouts
+@pytest.mark.usefixtures("_kernel")
+def test_a_block_that_only_our_own_reader_reads_has_the_columns_that_are_asked_for(layout):
+    data = b'note,city,amplitudeID,plan,userID\n"n",c,1,p,u\n'
+    (batch,) = csv_batches([data], layout)
+    assert batch.to_pylist() == [{"amplitude_id": "1", "user_id": "u", "plan": "p", "note": "n"}]

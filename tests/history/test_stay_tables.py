@@ -21,14 +21,16 @@ from amplitude_cohort_s3 import (
     DiffType,
     ExistingMeaning,
     MemoryStorage,
+    RowSchema,
     UserProperty,
     read_history,
     sync_cohort,
 )
 from amplitude_cohort_s3.history import Stay, _copies, _stay_lines
 from amplitude_cohort_s3.history.origins import Origin
-from amplitude_cohort_s3.history.stays import ChangeKind, snapshots_to_show, stays_of
+from amplitude_cohort_s3.history.stays import ChangeKind, RowMerge, snapshots_to_show, stays_of
 from amplitude_cohort_s3.history.sync_files import CHANGES
+from amplitude_cohort_s3.sources import CsvSource
 
 DAY = timedelta(days=1)
 
@@ -261,3 +263,14 @@ def test_a_foreign_file_of_one_sync(meaning):
         storage.create(key_of(START, diff_type), f"amplitudeID,userID\n{rows}".encode())
     (stay,) = assert_same_stays(read_history(storage, STREAM))
     assert (stay.entered, stay.exited, stay.row) == (START, None, ("1", "a"))
+
+
+@pytest.mark.parametrize("rows", [b",x\n1,u\n2,v\n", b"1,u\n,x\n2,v\n", b"1,u\n2,v\n,x\n"])
+def test_rows_without_a_key_are_not_members_wherever_a_damaged_file_has_them(rows):
+    schema = RowSchema()
+    source = CsvSource(chunks=lambda: iter([schema.header_line + rows]), canonical=True)
+    side = _stay_lines.StaySide(
+        number=0, kind=ChangeKind.ENTERED, source=source, size=len(rows), check=list
+    )
+    found = list(_stay_lines.stay_lines([side], schema, RowMerge.of([], schema.columns)))
+    assert b"".join(one.lines for one in found) == b"1,u\n2,v\n"

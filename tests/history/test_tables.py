@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -28,7 +29,10 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
+from amplitude_cohort_s3.format.csv_blocks import BLOCK_BYTES
 from amplitude_cohort_s3.format.reader import RowReader
+from amplitude_cohort_s3.history import line_batches, tables
+from amplitude_cohort_s3.history import members as members_module
 from amplitude_cohort_s3.history.line_batches import BATCH_BYTES
 from amplitude_cohort_s3.history.tables import ValueTable
 from amplitude_cohort_s3.sources.protocol import CsvSource
@@ -357,6 +361,96 @@ def test_a_damaged_file_of_changes_is_noticed_and_named():
     for read in (events.to_arrow, events.to_polars, events.to_list):
         with pytest.raises(errors.ObjectChangedError, match=re.escape(key)):
             read()
+
+
+FIRST, LAST = b"amplitudeID,userID,plan", b"9,x,y\n"
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["kernel", "Python"])
+@pytest.mark.parametrize("diff_type", list(DiffType))
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (FIRST, b"amplitudeID,userXD,plan"),
+        (FIRST, b"amplitudeID,userID,city"),
+        (FIRST, b"amplitudeID,userID,"),
+        (FIRST, b"amplitudeID,amplitude_id,plan"),
+        (FIRST, b"amplitudeID,userID,user_id"),
+        (FIRST, b"plan,amplitudeID,userID"),
+        (FIRST, b"plan,userID,other"),
+        (FIRST, b"a,b,c"),
+        (LAST, b"9,\0,y\n"),
+        (LAST, b"9,\xff,y\n"),
+        (LAST, b"9,x\n"),
+        (LAST, b'9,"x\n'),
+        (LAST, b"9,x\ry,z\n"),
+    ],
+)
+def test_a_table_reads_a_file_that_should_be_canonical_as_an_iteration_does(
+    part: bytes,
+    other: bytes,
+    diff_type: DiffType,
+    native: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+):
+    if not native:
+        monkeypatch.setattr(line_batches, "HAS_KERNEL", False)
+        monkeypatch.setattr(tables, "HAS_KERNEL", False)
+    storage, sync = build(random_cohorts(2), ExistingMeaning.MEMBERS, keep_log=True)
+    history = read_history(storage, sync.stream)
+    newest = history[-1]
+    key = newest.files[diff_type].key
+    data = storage.open(key).read() + LAST
+    storage.delete(key)
+    storage.create(key, data.replace(part, other))
+    # The bytes are read as if they were those of the record: a large file is also read long
+    # before its digest can be compared.
+    monkeypatch.setattr(members_module, "verified", lambda chunks, *_: chunks)
+
+    def answer(read: Callable[[], list[tuple[Any, ...]]]) -> object:
+        try:
+            return read()
+        except errors.CohortS3Error as error:
+            return type(error), str(error)
+
+    members, events = history.members_at(newest), history.events()
+    for found in (members.to_arrow, members.to_polars):
+        rows = partial(rows_of_table, found)
+        assert answer(rows) == answer(lambda: list(members))
+    for found in (events.to_arrow, events.to_polars):
+        rows = partial(rows_of_table, found)
+        expected = answer(lambda: [(e.synced_at, e.diff_type.value, *e.row) for e in events])
+        assert answer(rows) == expected
+
+
+@pytest.mark.parametrize("diff_type", list(DiffType))
+def test_a_table_of_a_file_with_a_changed_byte_raises_the_error_of_an_iteration(
+    diff_type: DiffType,
+):
+    storage, sync = build(random_cohorts(2), ExistingMeaning.MEMBERS, keep_log=True)
+    rows = [(str(n), "u" * 40, "") for n in range(10_000)]
+    for number in range(2):
+        when = TIMES[-1] + timedelta(hours=number + 1)
+        members = rows[number * 5000 :]
+        sync_cohort(sync, members, storage, synced_at=when, max_exits=10_000)
+    newest = read_history(storage, sync.stream)[-2 if diff_type is DiffType.ENTERING else -1]
+    key = newest.files[diff_type].key
+    data = storage.open(key).read()
+    assert len(data) > 2 * BLOCK_BYTES
+    storage.delete(key)
+    storage.create(key, data[:1000] + b"\xff" + data[1001:])
+    history = read_history(storage, sync.stream)
+    is_existing = diff_type is DiffType.EXISTING
+    asked = history.members_at(newest.synced_at) if is_existing else history.events()
+    for read in (asked.to_list, asked.to_arrow, asked.to_polars):
+        with pytest.raises(errors.MalformedCsvError, match="it is not UTF-8") as caught:
+            read()
+        assert caught.value.file == key
+
+
+def rows_of_table(read: Callable[[], Any]) -> list[tuple[Any, ...]]:
+    table = read()
+    return table.rows() if isinstance(table, pl.DataFrame) else rows_of(table)
 
 
 # --- Without the extra ---------------------------------------------------------------

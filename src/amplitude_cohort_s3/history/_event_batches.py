@@ -3,14 +3,12 @@
 from array import array
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from struct import pack
 from typing import Any
 
 from .._optional import load
 from .._time import epoch_microseconds
 from ..format.filename import DiffType
-from ..sources.protocol import CsvSource
-from .line_batches import csv_batches
+from .line_batches import repeated_text
 
 _VALUE_COLUMNS = 2
 """The time and the type of an event come before the cells of its row."""
@@ -38,40 +36,5 @@ def event_batches(
     for batch in cells:
         rows = batch.num_rows
         times = pa.Array.from_buffers(time_kind, rows, [None, pa.py_buffer(microseconds * rows)])
-        types = _repeated(pa, diff_type.value, rows, type_kind)
+        types = repeated_text(diff_type.value, rows, type_kind)
         yield pa.record_batch([times, types, *batch.columns], schema=schema)
-
-
-def _repeated(pa: Any, text: str, rows: int, kind: Any) -> Any:
-    """Return an array that repeats a text of at most 12 bytes.
-
-    ``pyarrow.repeat`` would import pandas, if it is installed, which takes longer than a table.
-    """
-    data = text.encode()
-    if kind == pa.string():
-        offsets = array("i", [len(data) * row for row in range(rows + 1)])
-        buffers = [pa.py_buffer(offsets), pa.py_buffer(data * rows)]
-    else:
-        buffers = [pa.py_buffer(pack("=i12s", len(data), data) * rows)]
-    return pa.Array.from_buffers(kind, rows, [None, *buffers])
-
-
-def file_batches(source: CsvSource, columns: Iterable[str], schema: Any) -> Iterator[Any]:
-    """Yield the rows of a canonical file as record batches of a ``pyarrow.Schema``.
-
-    Args:
-        source: The file.
-        columns: Its columns.
-        schema: The columns to return; one that the file lacks is empty.
-    """
-    pa, present = load("pyarrow", "arrow"), set(columns)
-    found = pa.schema([field for field in schema if field.name in present])
-    with source.reading():
-        for batch in csv_batches(source.chunks(), found):
-            arrays = [
-                batch.column(one.name)
-                if one.name in present
-                else _repeated(pa, "", batch.num_rows, one.type)
-                for one in schema
-            ]
-            yield pa.record_batch(arrays, schema=schema)

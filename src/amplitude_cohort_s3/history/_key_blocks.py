@@ -85,7 +85,7 @@ def count_sides(*sides: Iterable[KeyBlock]) -> Iterator[Mapping[Sides, int]]:
     They come in the order of the first key on each combination of sides.
 
     Args:
-        sides: The keys of two sides or more, each in ascending order, each key once.
+        sides: The keys of each side, in ascending order, each key once.
 
     >>> [*count_sides([["1", "2"]], [["2"]])]
     [{1: 1, 3: 1}]
@@ -144,7 +144,8 @@ def _count_lists(sides: Sequence[_Side]) -> Mapping[Sides, int]:
     the other sides, who are few, are looked at one by one.
     """
     limit = min(as_list(side.rest)[-1] for side in sides if side.rest)
-    lists = [side.take_until(limit) for side in sides]
+    # An empty list makes two of one side.
+    lists = [*(side.take_until(limit) for side in sides), list[str]()]
     keys = {1 << n: set(of_side) for n, of_side in enumerate(lists)}
     first, second, *others = sorted(keys, key=lambda bit: -len(keys[bit]))
     both = len(keys[first] & keys[second])

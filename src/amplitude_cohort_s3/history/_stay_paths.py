@@ -40,9 +40,10 @@ class KeyedLines:
 
     def without_keyless(self) -> "KeyedLines":
         """Return the rows that have a key, since the others are not members."""
-        if "" not in self.keys[:1]:
+        if "" not in self.keys:
             return self
-        return self.split_after("")[1]
+        rows = [row for row in zip(self.keys, self.lines, strict=True) if row[0]]
+        return KeyedLines([key for key, _ in rows], [line for _, line in rows])
 
     def split_after(self, key: str | None) -> tuple["KeyedLines", "KeyedLines"]:
         """Return the rows up to a key, or all for None; and the other rows."""

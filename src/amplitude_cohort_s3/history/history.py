@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import accumulate, islice
+from operator import itemgetter
 from typing import Any, overload
 
 from attrs import frozen
@@ -10,17 +11,19 @@ from attrs import frozen
 from .._arguments import check_kind
 from .._display import counted, html_table
 from ..errors import CohortS3Error
+from ..format.columns import Row
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
-from ._event_batches import cells_schema, event_batches, file_batches
+from ._event_batches import cells_schema, event_batches
 from ._intervals import Intervals
 from ._plot import plot_history
 from ._recorded_churn import recorded_churn
 from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
+from .line_batches import file_batches
 from .member_search import MemberSearch
 from .members import are_sorted
 from .stays import Stay
@@ -121,14 +124,20 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         for number, sync in enumerate(self.syncs):
             record = self.record(sync)
             for diff_type in CHANGES:
+                rows_of = partial(self._event_rows, number, diff_type, schema, trusted)
                 is_listed = self._is_listed(number, diff_type, trusted)
                 if is_listed and are_sorted(record, self.match_by):
                     source = self.source(sync, diff_type)
-                    cells = file_batches(source, record.schema.columns, texts)
+                    cells = file_batches(source, texts, [self.match_by], rows_of)
                 else:
-                    _, rows = self._changed_rows(number, diff_type, schema, trusted)
-                    cells = row_batches((row for _, row in rows), texts)
+                    cells = row_batches(rows_of(), texts)
                 yield from event_batches(sync.synced_at, diff_type, cells, table_schema)
+
+    def _event_rows(
+        self, number: int, diff_type: DiffType, schema: RowSchema, trusted: frozenset[int]
+    ) -> Iterator[Row]:
+        _, rows = self._changed_rows(number, diff_type, schema, trusted)
+        return map(itemgetter(1), rows)
 
     def _event_columns(self) -> tuple[str, ...]:
         return self._event_schema().columns

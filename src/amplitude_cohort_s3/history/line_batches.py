@@ -7,14 +7,19 @@ not canonical is left to our own reader, which also names the line and the fault
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from struct import pack
 from typing import Any
 
 from .._optional import load
+from ..errors import ObjectChangedError
 from ..format.cells import encode_text
 from ..format.columns import check_present
 from ..format.kernel import HAS_KERNEL, column_texts
 from ..format.reader import read_table
+from ..sources.protocol import CsvSource
 from .tables import arrow_schema, row_batches
 
 BATCH_BYTES = 1 << 20
@@ -31,26 +36,92 @@ def csv_reader(chunks: Iterable[bytes], columns: Iterable[str]) -> Any:
     return pa.RecordBatchReader.from_batches(schema, csv_batches(chunks, schema))
 
 
-def csv_batches(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
+def file_batches(
+    source: CsvSource,
+    schema: Any,
+    required: Iterable[str],
+    check: Callable[[], Iterable[object]],
+) -> Iterator[Any]:
+    """Yield the rows of a canonical file as record batches.
+
+    Args:
+        source: The file.
+        schema: A ``pyarrow.Schema`` of text: see :func:`csv_batches`.
+        required: The columns that the file must have.
+        check: A function that reads the file row by row, to find the first fault in it.
+
+    Raises:
+        MalformedCsvError, MissingColumnsError: The file can't be read. The error names it.
+        ObjectChangedError: The bytes of the file differ from the record.
+    """
+    try:
+        with source.reading():
+            yield from csv_batches(source.chunks(), schema, required)
+    except ObjectChangedError:
+        # A row that is not valid counts as the fault if it comes before the end of the file.
+        deque(check(), maxlen=0)
+        raise
+
+
+def csv_batches(
+    chunks: Iterable[bytes], schema: Any, required: Iterable[str] | None = None
+) -> Iterator[Any]:
     """Yield canonical CSV as record batches.
 
     Args:
         chunks: The bytes of a file with a header.
         schema: A ``pyarrow.Schema`` of text: the columns to return, in their order.
+        required: The columns that the file must have; others that it lacks are empty.
+            Default: all.
 
     Raises:
         MalformedCsvError: The bytes are not such CSV.
         MissingColumnsError: The file lacks a column.
     """
-    table = read_table(chunks, canonical=True, block_bytes=BATCH_BYTES)
-    columns = table.reader.header.names
-    check_present(schema.names, columns)
+    pa, table = (
+        load("pyarrow", "arrow"),
+        read_table(chunks, canonical=True, block_bytes=BATCH_BYTES),
+    )
+    header = table.reader.header
+    check_present(schema.names if required is None else required, table.columns)
+    present = pa.schema([one for one in schema if one.name in table.columns])
+    places = tuple(header.names.index(name) for name in present.names)
     for block in table.blocks:
-        batch = _text_batch(block.data, columns, schema)
+        # Only our own reader compares the cells of an id column that is repeated.
+        batch = None if header.repeated_ids else _text_batch(block.data, header.names, present)
         if batch is None:
-            yield from row_batches(table.reader.rows(block), schema)
+            batches = row_batches(table.reader.select_rows(block, places), present)
         else:
-            yield batch
+            batches = iter([batch])
+        yield from (_filled(one, schema) for one in batches)
+
+
+def _filled(batch: Any, schema: Any) -> Any:
+    """Return a record batch in the columns of a schema; those that it lacks are empty."""
+    if batch.num_columns == len(schema):
+        return batch
+    pa, present = load("pyarrow", "arrow"), batch.schema.names
+    arrays = [
+        batch.column(one.name)
+        if one.name in present
+        else repeated_text("", batch.num_rows, one.type)
+        for one in schema
+    ]
+    return pa.record_batch(arrays, schema=schema)
+
+
+def repeated_text(text: str, rows: int, kind: Any) -> Any:
+    """Return an Arrow array that repeats a text of at most 12 bytes.
+
+    ``pyarrow.repeat`` would import pandas, if it is installed, which takes longer than a table.
+    """
+    pa, data = load("pyarrow", "arrow"), text.encode()
+    if kind == pa.string():
+        offsets = array("i", [len(data) * row for row in range(rows + 1)])
+        buffers = [pa.py_buffer(offsets), pa.py_buffer(data * rows)]
+    else:
+        buffers = [pa.py_buffer(pack("=i12s", len(data), data) * rows)]
+    return pa.Array.from_buffers(kind, rows, [None, *buffers])
 
 
 def line_batch(lines: bytes, schema: Any) -> Any:
@@ -105,10 +176,10 @@ def _copied(pa: Any, part: memoryview) -> Any:
 
 def _parsed_batch(lines: bytes, columns: Sequence[str], schema: Any) -> Any:
     """Return lines as a record batch of pyarrow's CSV reader, or None if it refuses them."""
-    # pyarrow would remove a byte order mark, which here is a part of the first cell, and it
-    # would end a row at a CR outside of quotes.
+    # pyarrow would remove a byte order mark, which here is a part of the first cell, end a row
+    # at a CR outside of quotes, and accept a NUL.
     has_cr = b"\r" in lines and b"\r" in _QUOTED.sub(b"", lines)
-    if has_cr or lines.startswith(_BOM):
+    if has_cr or b"\0" in lines or lines.startswith(_BOM):
         return None
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
     # One block for pyarrow too, because a row must fit into a block.

@@ -21,7 +21,7 @@ from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
 from ._external_sort import external_sort
 from ._merged_lines import merged_lines
-from .line_batches import csv_batches
+from .line_batches import file_batches
 from .member_rows import keyed_rows, smallest_row
 from .tables import ArrowTable, ColumnType
 
@@ -79,7 +79,8 @@ class Members(ArrowTable):
         return dict.fromkeys(self.schema.columns, "text")
 
     def _batches(self, schema: Any) -> Iterator[Any]:
-        return csv_batches(self.csv_source(self.schema).chunks(), schema)
+        required = (self.schema.key, *self.schema.properties)
+        return file_batches(self.csv_source(self.schema), schema, required, self.__iter__)
 
     def csv_source(self, schema: RowSchema) -> CsvSource:  # noqa: ARG002 -- no other columns are known
         """Return the members as canonical CSV, in the columns of their own schema."""
