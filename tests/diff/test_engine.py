@@ -119,9 +119,9 @@ def test_without_the_kernel_one_thread_does_all_the_work(without_kernel, tmp_pat
     header = canonical_bytes([])
     current = CsvSource(chunks=lambda: itertools.chain([header], chunks()))
     engine = PartitionEngine(workers=4, range_bytes=2000, batch_bytes=6000)
-    before = threading.active_count()
+    before = threading.active_count()  # Those of earlier tests may end in the meantime.
     files_of(engine, (), current)
-    assert threads == {before}
+    assert max(threads) <= before
 
 
 @pytest.mark.usefixtures("each_implementation")
