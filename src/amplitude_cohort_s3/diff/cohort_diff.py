@@ -216,7 +216,7 @@ def compute_diff(
             **following,
         )
         check_kind("the result of the engine", report, DiffReport, "return a DiffReport")
-        files = report.files if following else {}
+        files: Mapping[DiffType, DiffFile] = report.files if following else {}
         return CohortDiff(
             schema=schema,
             existing_meaning=existing,

@@ -49,7 +49,7 @@ from ._partition import (
 from ._spill import RangeIndex
 from ._threads import usable_processors
 from .progress import Progress
-from .protocol import DiffReport, Duplicates, Grown
+from .protocol import DiffReport, Duplicates, Grown, ignore_growth
 
 _ASSUMED_BYTES = 512 << 20
 """The assumed size of a source of unknown size. A larger source has ranges that are too
@@ -110,7 +110,7 @@ class PartitionEngine:
         duplicates: Duplicates,
         folder: Path,
         progress: Progress | None,
-        grown: Grown = lambda *_: None,
+        grown: Grown = ignore_growth,
     ) -> DiffReport:
         """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`.
 
@@ -186,8 +186,9 @@ def _closed_at_end(source: CsvSource) -> Generator[CsvSource]:
 
         def chunks() -> Iterator[bytes]:
             found = source.chunks()
-            if isinstance(found, Generator):
-                opened.callback(found.close)
+            close: Callable[[], None] | None = getattr(found, "close", None)
+            if close is not None:  # It is a generator.
+                opened.callback(close)
             return found
 
         yield evolve(source, chunks=chunks)

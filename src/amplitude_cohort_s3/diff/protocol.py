@@ -29,6 +29,10 @@ Grown = Callable[[DiffType, Path, int], None]
 number of bytes that it has by now and that will not change."""
 
 
+def ignore_growth(_type: DiffType, _path: Path, _size: int) -> None:
+    """Do nothing: the files of the diff are not followed."""
+
+
 @frozen(kw_only=True)
 class DiffFile(FileContent):
     """One of the three files before it is stored: canonical bytes on the local disk.

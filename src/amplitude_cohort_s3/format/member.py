@@ -186,11 +186,14 @@ def cells_of(
     names: tuple[Any, ...] | None = None
     shape = shape_of((), columns, ())
     try:
-        if kinds == {dict} and len(fields := set(map(tuple, members))) == 1:
-            shape = shape_of(*fields, columns, required)
-            if shape.is_complete and not shape.repeated:
-                ignored |= shape.ignored
-                return list(map(shape.pick, map(tuple, map(dict.values, members))))
+        if kinds == {dict}:
+            mappings = cast("Sequence[dict[Any, Any]]", members)
+            fields: set[tuple[Any, ...]] = set(map(tuple, mappings))
+            if len(fields) == 1:
+                shape = shape_of(*fields, columns, required)
+                if shape.is_complete and not shape.repeated:
+                    ignored |= shape.ignored
+                    return [shape.pick(tuple(one.values())) for one in mappings]
         for member in members:
             if type(member) is not kind:
                 kind = cast("Any", type(member))

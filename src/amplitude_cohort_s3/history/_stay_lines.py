@@ -112,7 +112,7 @@ class _Piece:
     side: StaySide
     blocks: Iterator[Block]
     share: int
-    pending: list[Block] = Factory(list)
+    pending: list[Block] = Factory(list[Block])
     size: int = 0
     has_more: bool = True
 
