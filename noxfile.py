@@ -195,10 +195,10 @@ def kernel(session: nox.Session) -> None:
     """
     rounds = session.posargs[0] if session.posargs else "1000"
     session.install("-e", ".[testing]", "pytest-xdist")
-    tests = [path.as_posix() for path in Path("tests").rglob("test_*kernel*.py")]
-    pytest = ("pytest", "-n2", "--dist=worksteal", *sorted(tests))
+    tests = sorted(path.as_posix() for path in Path("tests").rglob("test_*kernel*.py"))
+    pytest = ("pytest", "-n2", "--dist=worksteal")
     thorough = {"HYPOTHESIS_PROFILE": "ci", "KERNEL_ROUNDS": rounds, "KERNEL_TARGETS": "all"}
-    session.run(*pytest, env=thorough)
+    session.run(*pytest, *tests, env=thorough)
     folder = Path(session.create_tmp()).absolute()
     build = ("python", "tests/support/kernel_build.py", str(folder))
     sanitizer = session.run("cc", "-print-file-name=libasan.so", silent=True, external=True)
@@ -210,8 +210,8 @@ def kernel(session: nox.Session) -> None:
         "KERNEL_ROUNDS": str(int(rounds) // 5),
     }
     # The harness has sanitizers of its own, and compilers do not run under another one.
-    harness = "--ignore=tests/format/test_kernel_harness.py"
-    session.run(*pytest, harness, env=thorough | sanitized)
+    tests.remove("tests/format/test_kernel_harness.py")
+    session.run(*pytest, *tests, env=thorough | sanitized)
     if not session.posargs:
         session.run("python", "tests/kernel_mutants.py")
 
