@@ -29,7 +29,8 @@ def quickstart(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests on the first Python, with more examples in CI; on the others the unit tests.
 
-    What has two implementations is tested with the native kernel, and then without it.
+    What has two implementations is tested with the native kernel and without it; on the first
+    Python, the session ``lowest`` tests it without.
     """
     groups = PROJECT["dependency-groups"]
     thorough = session.python == PRIMARY
@@ -43,7 +44,7 @@ def tests(session: nox.Session) -> None:
         *session.posargs,
         env={"HYPOTHESIS_PROFILE": "ci" if thorough and os.environ.get("CI") else "dev"},
     )
-    if not session.posargs:
+    if not thorough and not session.posargs:
         pure = {"HYPOTHESIS_PROFILE": "dev", "AMPLITUDE_COHORT_S3_KERNEL": "0"}
         session.run(*pytest, *_TWICE, *_ONCE, env=pure)
 
@@ -70,7 +71,7 @@ _ONCE = [
 
 @nox.session(python=PRIMARY)
 def lowest(session: nox.Session) -> None:
-    """Run the unit tests with the oldest allowed versions of the dependencies."""
+    """Run the unit tests with the oldest versions of the dependencies, in pure Python."""
     project = PROJECT["project"]
     bounds = [*project["dependencies"], *project["optional-dependencies"]["testing"]]
     oldest = [bound.replace(">=", "==") for bound in bounds]
@@ -80,7 +81,7 @@ def lowest(session: nox.Session) -> None:
         "-n2",
         *_UNITS,
         "tests/sync/test_cut_matrix.py",
-        env={"HYPOTHESIS_PROFILE": "dev"},
+        env={"HYPOTHESIS_PROFILE": "dev", "AMPLITUDE_COHORT_S3_KERNEL": "0"},
     )
 
 
@@ -187,11 +188,11 @@ def _check_version(session: nox.Session, state: str) -> None:
 
 @nox.session(python=PRIMARY, default=False)
 def kernel(session: nox.Session) -> None:
-    """Test the native kernel at length, under sanitizers, on other processors and as mutants.
+    """Test the native kernel at length, under sanitizers and on other processors.
 
     On Debian this needs gcc, gcc-aarch64-linux-gnu, gcc-s390x-linux-gnu, qemu-user, clang and
     libclang-rt-dev.
-    ``-- 30000`` tries as many random calls and diffs instead of 1,000, and no mutants.
+    ``-- 30000`` tries as many random calls and diffs instead of 1,000.
     """
     rounds = session.posargs[0] if session.posargs else "1000"
     session.install("-e", ".[testing]", "pytest-xdist")
@@ -212,8 +213,13 @@ def kernel(session: nox.Session) -> None:
     # The harness has sanitizers of its own, and compilers do not run under another one.
     tests.remove("tests/format/test_kernel_harness.py")
     session.run(*pytest, *tests, env=thorough | sanitized)
-    if not session.posargs:
-        session.run("python", "tests/kernel_mutants.py")
+
+
+@nox.session(python=PRIMARY, default=False)
+def kernel_mutants(session: nox.Session) -> None:
+    """Remove one bounds check of the kernel at a time, and show which call notices it."""
+    session.install("-e", ".[testing]")
+    session.run("python", "tests/kernel_mutants.py", *session.posargs)
 
 
 # Machines that cannot build the kernel.
