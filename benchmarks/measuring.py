@@ -1,4 +1,4 @@
-"""What all benchmarks share: runs in turns, answers that are compared, and the table.
+"""Run the candidates of a benchmark in turns, compare their answers, and print the table.
 
 A benchmark has candidates: functions that do the same, one with this library and others as a
 competent user of another library would write them. Each run is a process of its own. What is
@@ -29,7 +29,7 @@ from amplitude_cohort_s3.format import kernel_state
 
 KERNEL = "AMPLITUDE_COHORT_S3_KERNEL"
 VARIANTS = ("with kernel", "pure Python") if kernel_state() == "in use" else ("pure Python",)
-"""How the candidates of this library run."""
+"""The implementations of this library that are measured."""
 
 Function = Callable[..., Any]
 """A candidate. It is called with a :class:`Watch` and its options, and returns its answer."""
@@ -106,7 +106,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of a candidate took.
+    """The time and memory that one run of a candidate took.
 
     Attributes:
         cpu: Seconds, of the process and its children.
@@ -274,7 +274,7 @@ HEAD = ("| measure | with kernel | target | pure Python | target |", "|---|--:|-
 
 @dataclass(frozen=True)
 class Setting:
-    """How a benchmark runs.
+    """The settings of a benchmark.
 
     Attributes:
         folder: Where the data are.

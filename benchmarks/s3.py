@@ -153,7 +153,7 @@ def server_in(folder: Path) -> Iterator[dict[str, str]]:
         try:
             server = stack.enter_context(servers.radosgw(folder))
         except servers.MissingServerError as missing:
-            print(f"{missing}; with moto instead, which is no measure of anything")
+            print(f"{missing}; using moto instead, whose times mean nothing")
             server = stack.enter_context(servers.moto(folder))
         command = [sys.executable, str(Path(__file__).with_name("slow_link.py"))]
         command.append(str(urlsplit(server.url).port))

@@ -164,7 +164,7 @@ CANDIDATES = (
 
 
 class Data:
-    """The files with so many members a side, which are made when they are needed."""
+    """The input files of a benchmark; each is made when it is first needed."""
 
     def __init__(self, setting: Setting, rows: int) -> None:
         self.rows = rows // 100 if setting.small else rows

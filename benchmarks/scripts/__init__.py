@@ -1,1 +1,4 @@
-"""What a competent user would write without this library; the documentation links here."""
+"""Scripts that a competent user would write without this library.
+
+The documentation links to them.
+"""

@@ -12,6 +12,7 @@ from foreign_history import STREAM, DiffType, key_of
 from foreign_history import random_history as foreign_random_history
 from hypothesis import given
 from hypothesis import strategies as st
+from implementations import use_kernel
 from random_history import TIMES, build, random_cohorts
 from slow_checks import compare_sets_slowly, sides_by_key
 
@@ -19,7 +20,6 @@ from amplitude_cohort_s3 import ExistingMeaning, RowSchema, read_history
 from amplitude_cohort_s3.errors import CohortS3Error
 from amplitude_cohort_s3.format.kernel import kernel_state
 from amplitude_cohort_s3.format.reader import read_table
-from amplitude_cohort_s3.history import _file_checks, _key_blocks
 from amplitude_cohort_s3.history._file_checks import check_table
 from amplitude_cohort_s3.history._key_blocks import as_list, count_sides, file_keys
 from amplitude_cohort_s3.history._set_checks import compare_sets
@@ -30,13 +30,8 @@ NATIVE = [True, False] if kernel_state() == "in use" else [False]
 
 @pytest.fixture(params=NATIVE, ids=lambda native: "kernel" if native else "python")
 def native(request, monkeypatch):
-    use(monkeypatch, native=request.param)
+    use_kernel(monkeypatch, is_used=request.param)
     return request.param
-
-
-def use(monkeypatch, *, native):
-    for module in (_key_blocks, _file_checks):
-        monkeypatch.setattr(module, "HAS_KERNEL", native)
 
 
 # --- Sides -----------------------------------------------------------------------------------
@@ -67,7 +62,7 @@ def test_users_are_counted_by_their_sides(native, sides):
     in_order, in_blocks = sides
     found = Counter()
     with pytest.MonkeyPatch.context() as patch:
-        use(patch, native=native)
+        use_kernel(patch, is_used=native)
         for counts in count_sides(*in_blocks):
             found.update(counts)
     expected = Counter(sum(1 << side for side in on) for on in sides_by_key(*in_order))
@@ -126,7 +121,7 @@ def facts_of(data, schema, block_bytes, *, native):
     """Return the facts about a file and its keys, or the error about it."""
     source = CsvSource(chunks=lambda: iter([data]), canonical=True)
     with pytest.MonkeyPatch.context() as patch:
-        use(patch, native=native)
+        use_kernel(patch, is_used=native)
         try:
             table = read_table([data], canonical=True, block_bytes=block_bytes)
             found = check_table(table, schema)

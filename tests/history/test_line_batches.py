@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from implementations import use_kernel
 from odd_texts import CELL, ODD_ROWS, SCHEMA
 
 from amplitude_cohort_s3.errors import MalformedCsvError, MissingColumnsError
-from amplitude_cohort_s3.history import line_batches
 from amplitude_cohort_s3.history.line_batches import csv_batches, line_batch
 
 pa = pytest.importorskip("pyarrow")
@@ -45,7 +45,7 @@ def test_lines_that_only_our_own_reader_reads_are_one_batch_too(layout):
 @pytest.fixture(params=["kernel", "Python"])
 def _kernel(request, monkeypatch):
     if request.param == "Python":
-        monkeypatch.setattr(line_batches, "HAS_KERNEL", False)
+        use_kernel(monkeypatch, is_used=False)
 
 
 @layouts

@@ -12,6 +12,7 @@ from foreign_history import STREAM, key_of
 from foreign_history import random_history as foreign_history
 from hypothesis import given
 from hypothesis import strategies as st
+from implementations import use_kernel
 from random_history import START, build, random_cohorts
 
 from amplitude_cohort_s3 import (
@@ -79,7 +80,7 @@ def _small_rounds(request, monkeypatch):
     monkeypatch.setattr(_stay_lines, "MIN_PIECE_BYTES", 20)
     monkeypatch.setattr(_copies, "HELD_BYTES", 100)
     if request.param == "Python":
-        monkeypatch.setattr(_stay_lines, "HAS_KERNEL", False)
+        use_kernel(monkeypatch, is_used=False)
 
 
 TEXTS = ["", "x", "a,b", 'say "x"', "two\nlines", "cr\rhere", "é日本😀", " x ", "\ufeffx", '"']

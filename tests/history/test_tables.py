@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from implementations import use_kernel
 from odd_texts import CELL, ODD_ROWS, SCHEMA, members_of, rows_of
 from random_history import TIMES, build, random_cohorts
 
@@ -31,7 +32,6 @@ from amplitude_cohort_s3 import (
 )
 from amplitude_cohort_s3.format.csv_blocks import BLOCK_BYTES
 from amplitude_cohort_s3.format.reader import RowReader
-from amplitude_cohort_s3.history import line_batches, tables
 from amplitude_cohort_s3.history import members as members_module
 from amplitude_cohort_s3.history.line_batches import BATCH_BYTES
 from amplitude_cohort_s3.history.tables import ValueTable
@@ -394,8 +394,7 @@ def test_a_table_reads_a_file_that_should_be_canonical_as_an_iteration_does(
     monkeypatch: pytest.MonkeyPatch,
 ):
     if not native:
-        monkeypatch.setattr(line_batches, "HAS_KERNEL", False)
-        monkeypatch.setattr(tables, "HAS_KERNEL", False)
+        use_kernel(monkeypatch, is_used=False)
     storage, sync = build(random_cohorts(2), ExistingMeaning.MEMBERS, keep_log=True)
     history = read_history(storage, sync.stream)
     newest = history[-1]

@@ -256,7 +256,7 @@ def test_compressed_files_are_compressed_while_they_grow(tmp_path, local):
 
 
 def test_two_logs_and_another_storage_get_the_same_files(storage):
-    """What was staged for one storage is not mistaken for that of another."""
+    """A file that was staged in one storage does not count as staged in another."""
     other = Watched()
     with prepared_early(storage) as prepared:
         staged = prepared.diff.stage(EXISTING, other, "k")

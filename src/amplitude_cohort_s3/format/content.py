@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from typing import Self
@@ -96,6 +97,22 @@ def verified(
         return
     if not any(found == (other.size, other.sha256) for other in others()):
         raise ObjectChangedError(key)
+
+
+@contextmanager
+def first_fault_of(check: Callable[[], Iterable[object]]) -> Generator[None]:
+    """Look for an earlier fault in a file if its bytes differ from its record.
+
+    A row that is not valid counts as the fault if it comes before the end of the file.
+
+    Args:
+        check: A function that reads the file row by row.
+    """
+    try:
+        yield
+    except ObjectChangedError:
+        deque(check(), maxlen=0)
+        raise
 
 
 def _seen(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:

@@ -12,11 +12,12 @@ from attrs import frozen
 
 from .._optional import load
 from .._time import epoch_microseconds
+from ..format.content import first_fault_of
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ._copies import HELD_BYTES, Copies
-from ._stay_lines import StayLines, StaySide, first_fault_of, stay_lines
+from ._stay_lines import StayLines, StaySide, stay_lines
 from .line_batches import line_batch
 from .member_rows import KeyedRow
 from .members import are_sorted

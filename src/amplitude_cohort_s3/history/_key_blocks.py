@@ -67,9 +67,10 @@ def _as_text(block: KeyBlock) -> KeyBlock:
 
 
 def count_until(keys: Sequence[str], limit: str) -> int:
-    """Return how many keys, which are in order, are not greater than a limit.
+    """Count the keys that are not greater than a limit, in a sequence in ascending order.
 
-    It is all of them if the last one is not, so that a loop ends for a damaged file, too.
+    If the last key is not greater, all are counted, even if a damaged file is out of order, so
+    that a loop over blocks always ends.
     """
     return len(keys) if not keys or keys[-1] <= limit else bisect_right(keys, limit)
 

@@ -10,14 +10,12 @@ Python: see :mod:`._stay_paths`.
 """
 
 from array import array
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import Factory, define, frozen
 
-from ..errors import ObjectChangedError
 from ..format.cells import encode_lines
+from ..format.content import first_fault_of
 from ..format.csv_blocks import BLOCK_BYTES, Block
 from ..format.kernel import HAS_KERNEL, merge_stays
 from ..format.reader import LineReader, read_table
@@ -156,22 +154,6 @@ def _canonical_blocks(side: StaySide, schema: RowSchema, size: int) -> Iterator[
         is_whole = reader.places is None and source.canonical
         for block in table.blocks:
             yield _ended(block) if is_whole else _encoded(block, reader)
-
-
-@contextmanager
-def first_fault_of(check: Callable[[], Iterable[object]]) -> Generator[None]:
-    """Read a file row by row if its bytes are found to be others than those of its record.
-
-    A row that is not valid counts as the fault if it comes before the end of the file.
-
-    Args:
-        check: A function that reads the file row by row.
-    """
-    try:
-        yield
-    except ObjectChangedError:
-        deque(check(), maxlen=0)
-        raise
 
 
 def _ended(block: Block) -> Block:

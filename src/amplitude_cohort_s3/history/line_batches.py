@@ -8,15 +8,14 @@ not canonical is left to our own reader, which also names the line and the fault
 import io
 import re
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import pack
 from typing import Any
 
 from .._optional import load
-from ..errors import ObjectChangedError
 from ..format.cells import encode_text
 from ..format.columns import check_present
+from ..format.content import first_fault_of
 from ..format.kernel import HAS_KERNEL, column_texts
 from ..format.reader import read_table
 from ..sources.protocol import CsvSource
@@ -54,13 +53,8 @@ def file_batches(
         MalformedCsvError, MissingColumnsError: The file can't be read. The error names it.
         ObjectChangedError: The bytes of the file differ from the record.
     """
-    try:
-        with source.reading():
-            yield from csv_batches(source.chunks(), schema, required)
-    except ObjectChangedError:
-        # A row that is not valid counts as the fault if it comes before the end of the file.
-        deque(check(), maxlen=0)
-        raise
+    with first_fault_of(check), source.reading():
+        yield from csv_batches(source.chunks(), schema, required)
 
 
 def csv_batches(
@@ -78,10 +72,8 @@ def csv_batches(
         MalformedCsvError: The bytes are not such CSV.
         MissingColumnsError: The file lacks a column.
     """
-    pa, table = (
-        load("pyarrow", "arrow"),
-        read_table(chunks, canonical=True, block_bytes=BATCH_BYTES),
-    )
+    pa = load("pyarrow", "arrow")
+    table = read_table(chunks, canonical=True, block_bytes=BATCH_BYTES)
     header = table.reader.header
     check_present(schema.names if required is None else required, table.columns)
     present = pa.schema([one for one in schema if one.name in table.columns])

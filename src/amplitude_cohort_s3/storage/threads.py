@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 
 class Answer(Generic[Result]):
-    """What a function returns or raises in another thread."""
+    """The result of a function that another thread calls, or the error that it raises."""
 
     def __init__(self, function: Callable[[], Result]) -> None:
         self._function = function

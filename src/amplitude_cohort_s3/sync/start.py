@@ -194,7 +194,7 @@ def diff_of_start(
 
 
 def early_staging_of(start: SyncStart) -> EarlyStaging | None:
-    """Return what stages the files of a sync while they grow; None if that must not be.
+    """Return the staging of the files of a sync while they grow, or None if it is not useful.
 
     Nothing is staged for a repeated run or a time that is occupied. A storage that takes over
     files has nothing to do before they are finished.

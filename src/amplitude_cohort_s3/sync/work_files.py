@@ -45,7 +45,7 @@ def diff_for_sync(
         current: The members now.
         storage: The storage of the data if it can take over files, or None.
         key: The key of the file ``existing``.
-        early: What stages the files while they grow, or None.
+        early: Stages the files while they grow; None to stage them later.
         options: The other arguments of ``diff_members``.
     """
     grown: Grown | None = None

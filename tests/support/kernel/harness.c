@@ -276,24 +276,23 @@ static Outcome call_stays(const Call *call, bool writes)
     return outcome;
 }
 
-static Outcome call_is_float_text(const Call *call, bool writes)
+static Outcome done_with(size_t number, bool writes)
 {
-    bool found = is_float_text(call->texts[0]);
     if (writes) {
         write_number(DONE);
-        write_number(found);
+        write_number(number);
     }
     return DONE;
 }
 
+static Outcome call_is_float_text(const Call *call, bool writes)
+{
+    return done_with(is_float_text(call->texts[0]), writes);
+}
+
 static Outcome call_count_line_ends(const Call *call, bool writes)
 {
-    size_t count = count_line_ends(call->texts[0]);
-    if (writes) {
-        write_number(DONE);
-        write_number(count);
-    }
-    return DONE;
+    return done_with(count_line_ends(call->texts[0]), writes);
 }
 
 static Outcome call_check(const Call *call, bool writes)
