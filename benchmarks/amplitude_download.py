@@ -1,27 +1,18 @@
-"""What a download from Amplitude's API costs, at the largest cohort that it gives.
+"""Downloads from Amplitude's API, compared with a script of the standard library.
 
-Run it with ``nox -s bench``. A fake of the API on this machine serves 2,000,000 users; each
-contestant is a process of its own: the download alone, a whole first sync into a folder, and
-the script that one would write instead (the answer into memory, ``gzip``, ``csv``, a set of
-ids). CPU, wall and peak memory; CPU also as a ratio to the script, median of three rounds.
+    python benchmarks/amplitude_download.py [--small] [--runs 3] [--table FILE]
+
+A fake of the API on this machine serves 2,000,000 users, the largest cohort that it gives. The
+script is ``scripts/urllib_download.py``: it holds everything in memory, and writes nothing. The
+measurement begins after the imports; the ratio is of CPU.
 """
 
-import argparse
-import base64
-import csv
-import gzip
 import hashlib
-import io
-import json
-import re
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from measuring import Candidate, Comparison, Row, Setting, Watch, main
 
 from amplitude_cohort_s3 import (
     AmplitudeCohorts,
@@ -34,10 +25,11 @@ from amplitude_cohort_s3 import (
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
 
 COHORT = "26umsb5"
+KEYS = ("fake-api-key", "fake-secret-key")
 
 
 class Users:
-    """Made while they are read."""
+    """Users that are made while they are read."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -47,95 +39,56 @@ class Users:
             yield str(300_000_000_000 + n), hashlib.sha1(b"%d" % n).hexdigest()  # noqa: S324
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="a hundredth of the size, for CI")
-    parser.add_argument("--as", dest="contestant", choices=sorted(CONTESTANTS))
-    parser.add_argument("--base-url")
-    arguments = parser.parse_args()
-    if arguments.contestant:
-        measure(CONTESTANTS[arguments.contestant], arguments.base_url)
-        return
-    count, rounds_wanted = (20_000, 1) if arguments.small else (2_000_000, 3)
+# --- The candidates: each runs in a process of its own ---------------------------------------
+
+
+def download(watch: Watch, base_url: str) -> Any:
+    """Download the cohort as CSV."""
+    source = AmplitudeCohorts(*KEYS, base_url=base_url).members(COHORT).csv_source(RowSchema())
+    with watch:
+        # Each row has one line end, and so has the header.
+        lines = sum(chunk.count(b"\n") for chunk in source.chunks())
+    return lines - 1
+
+
+def first_sync(watch: Watch, base_url: str) -> Any:
+    """Download the cohort, and sync it into an empty folder."""
+    job = CohortSync(destination=Destination(name="here"), project_id=123, cohort_id=COHORT)
+    cohorts = AmplitudeCohorts(*KEYS, base_url=base_url)
+    with tempfile.TemporaryDirectory() as folder, watch:
+        result = sync_cohort(job, cohorts.members(COHORT), LocalStorage(folder))
+    return result.record.members
+
+
+def script(watch: Watch, base_url: str) -> Any:
+    """Download the ids with the script."""
+    from scripts import urllib_download
+
+    with watch:
+        ids = urllib_download.download_ids(base_url, COHORT, *KEYS)
+    return len(ids)
+
+
+CANDIDATES = (download, first_sync, script)
+
+
+# --- The parts -------------------------------------------------------------------------------
+
+
+def downloads(setting: Setting) -> Iterable[Row]:
+    """Compare a download alone, and a whole first sync, with the script."""
+    count = 20_000 if setting.small else 2_000_000
     with FakeAmplitude() as fake:
         fake.polls, fake.url_seconds = 0, 3600
         fake.set_cohort(COHORT, Users(count), size=count)
-        rounds = [run_all(fake.base_url) for _ in range(rounds_wanted)]
-    print(f"{count:,} users, median of {len(rounds)} rounds")
-    print("                CPU s   to script   wall s   peak MB")
-    for name in CONTESTANTS:
-        cpu, wall, peak = (
-            statistics.median(one[name][what] for one in rounds) for what in ("cpu", "wall", "peak")
-        )
-        ratio = statistics.median(one[name]["cpu"] / one["script"]["cpu"] for one in rounds)
-        print(f"{name:12} {cpu:8.2f}   {ratio:8.2f}x  {wall:7.2f}   {peak:7.0f}")
-
-
-def run_all(base_url: str) -> dict[str, dict[str, float]]:
-    """One round: each contestant once."""
-    found: dict[str, dict[str, float]] = {}
-    for name in CONTESTANTS:
-        command = [sys.executable, __file__, "--as", name, "--base-url", base_url]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found[name] = json.loads(done.stdout)
-    return found
-
-
-def measure(contestant: Callable[[str], None], base_url: str) -> None:
-    """Run one candidate and print its figures."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    contestant(base_url)
-    print(
-        json.dumps(
-            {
-                "cpu": time.process_time() - cpu,
-                "wall": time.perf_counter() - wall,
-                "peak": peak_kilobytes() / 1024,
-            }
-        )
-    )
-
-
-def peak_kilobytes() -> int:
-    """Of this process; ``ru_maxrss`` is that of its parent, which serves, if that is more."""
-    status = Path("/proc/self/status").read_text(encoding="utf-8")
-    return int(re.search(r"VmHWM:\s+(\d+)", status)[1])
-
-
-def connect(base_url: str) -> AmplitudeCohorts:
-    return AmplitudeCohorts("fake-api-key", "fake-secret-key", base_url=base_url)
-
-
-def download(base_url: str) -> None:
-    for _ in connect(base_url).members(COHORT).csv_source(RowSchema()).chunks():
-        pass
-
-
-def sync(base_url: str) -> None:
-    job = CohortSync(destination=Destination(name="here"), project_id=123, cohort_id=COHORT)
-    with tempfile.TemporaryDirectory() as folder:
-        sync_cohort(job, connect(base_url).members(COHORT), LocalStorage(folder))
-
-
-def script(base_url: str) -> None:
-    pair = base64.b64encode(b"fake-api-key:fake-secret-key").decode()
-
-    def get(path: str) -> bytes:
-        request = urllib.request.Request(base_url + path)  # noqa: S310
-        request.add_unredirected_header("Authorization", f"Basic {pair}")
-        with urllib.request.urlopen(request) as response:  # noqa: S310
-            return response.read()
-
-    export = json.loads(get(f"/api/5/cohorts/request/{COHORT}"))["request_id"]
-    while json.loads(get(f"/api/5/cohorts/request-status/{export}"))["async_status"][4] != "C":
-        time.sleep(1)
-    text = gzip.decompress(get(f"/api/5/cohorts/request/{export}/file")).decode()
-    ids = {row["amplitude_id"] for row in csv.DictReader(io.StringIO(text))}
-    assert ids  # noqa: S101
-
-
-CONTESTANTS = {"download": download, "sync": sync, "script": script}
+        options = {"base_url": fake.base_url}
+        for name, what in {"download": "download", "first_sync": "download and first sync"}.items():
+            measure = f"{what} of {count:,} users"
+            ours, theirs = Candidate(name, options), Candidate("script", options)
+            compared = Comparison(measure, ours, theirs, runs=setting.runs)
+            yield Row(f"{measure} / the standard library, CPU", compared.ratios("cpu"))
+            yield Row(f"{measure}, peak memory", compared.medians("mb"), unit="MB")
 
 
 if __name__ == "__main__":
-    main()
+    main("Downloads from Amplitude", __doc__, {"downloads": downloads}, CANDIDATES)

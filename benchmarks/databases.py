@@ -1,283 +1,183 @@
-"""Applying a history to databases, against the scripts that one would write instead.
+"""Applying a history to databases, compared with scripts of psycopg and DuckDB.
 
-    python benchmarks/databases.py [--small] [--runs 3]
+    python benchmarks/databases.py [--small] [--only PART] [--runs 3] [--folder DIR] [--table FILE]
 
-A cohort of 1,000,000 members is loaded, then 100,000 enter and 50,000 exit. PostgreSQL: a
-script of psycopg that does the same by ``COPY``; DuckDB: SQL over the files. Neither checks
-anything. Each measurement is a process of its own; the candidates take turns, and the
-ratio is that of the medians. Then the peak memory, at this size and at three times it;
-DuckDB runs in our process, with a memory limit of 24 MB.
+A cohort of 1,000,000 members is loaded into an empty database; then 100,000 enter and 50,000
+exit. The scripts in ``scripts/`` do the same with ``COPY`` and with SQL over the files, and check
+nothing. The measurement begins after the imports; the ratio is of wall time, because the
+database works in a process of its own. ``memory`` shows the peak memory at this size and at
+three times it; DuckDB, which runs in our process, has a memory limit of 24 MB.
 """
 
-import argparse
-import json
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
-from amplitude_cohort_s3 import (
-    CohortHistory,
-    CohortSync,
-    Destination,
-    DiffType,
-    LocalStorage,
-    UserProperty,
-    read_history,
-    sync_cohort,
-)
+from attrs import evolve
+from measuring import VARIANTS, Candidate, Comparison, Row, Setting, Watch, main, run
+from sample_data import START, cohort, drawn_ids, write_members
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "sql"))
+from amplitude_cohort_s3 import LocalStorage, read_history, sync_cohort
 
-SYNC = CohortSync(
-    destination=Destination(name="bench", path="cohorts"),
-    project_id=123,
-    cohort_id="26umsb5",
-    user_properties=(UserProperty("country"), UserProperty("plan")),
-)
-START = datetime(2026, 1, 1, tzinfo=UTC)
-TIMES = (START, START + timedelta(days=1))
-STREAM = "cohorts/123_26umsb5"
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "sql"))
+
+SYNCS = ("first load", "changes")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="a hundredth of the size, for CI")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--one", nargs=3, metavar=("CANDIDATE", "BUCKET", "URL"))
-    arguments = parser.parse_args()
-    if arguments.one:
-        candidate, bucket, url = arguments.one
-        run_one(CANDIDATES[candidate], bucket, url)
-        return
-    size = 10_000 if arguments.small else 1_000_000
-    runs = 1 if arguments.small else arguments.runs
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        bucket = write_bucket(folder / "bucket", size)
-        new_url = databases_in(folder, stack)
-        for ours, theirs in PAIRS:
-            compare(ours, theirs, bucket, new_url, runs)
-        for members in (size, 3 * size):
-            larger = bucket if members == size else write_bucket(folder / "larger", members)
-            for name in ("postgresql", "sqlite", "duckdb, 24 MB"):
-                peak = measure(name, larger, new_url(name))["peak"]
-                print(f"{name}: {members:,} members, peak memory {peak:.0f} MB")
+# --- The candidates: each runs in a process of its own ---------------------------------------
 
 
-def write_bucket(folder: Path, members: int) -> str:
-    storage = LocalStorage(folder)
-    for when, first, last in zip(
-        TIMES, (0, members // 20), (members, members * 11 // 10), strict=True
-    ):
-        sync_cohort(SYNC, rows(range(first, last)), storage, synced_at=when)
-    return str(folder)
-
-
-def rows(users: range) -> Iterator[tuple[str, ...]]:
-    for n in users:
-        mixed = n * 2654435761 % 10**9
-        country, plan = ("DE", "US", "FR")[mixed % 3], ("free", "pro")[mixed // 3 % 2]
-        yield str(300_000_000_000 + n), f"user{mixed}@example.com", country, plan
-
-
-def databases_in(folder: Path, stack: ExitStack) -> Callable[[str], str]:
-    """Return the URL of a new, empty database for a candidate."""
-    import databases
+def apply_with_library(
+    watch: Watch, *, kind: str, bucket: str, place: str, number: int, in_little_memory: bool
+) -> Any:
+    """Apply the first sync or the second one, which needs the first."""
     import sqlalchemy as sa
-
-    server = stack.enter_context(databases.postgresql())
-    made = iter(range(10**6))
-
-    def new_url(candidate: str) -> str:
-        name = f"bench{next(made)}"
-        if not candidate.startswith("postgresql"):
-            kind = "sqlite" if candidate.startswith("sqlite") else "duckdb"
-            return f"{kind}:///{folder}/{name}.{kind}"
-        admin = sa.create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
-        with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
-            connection.exec_driver_sql("CHECKPOINT")
-        admin.dispose()
-        return server.url(name)
-
-    return new_url
-
-
-def compare(ours: str, theirs: str, bucket: str, new_url: Callable[[str], str], runs: int) -> None:
-    measured: dict[str, list[list[float]]] = {ours: [], theirs: []}
-    for _ in range(runs):
-        for name, walls in measured.items():
-            walls.append(measure(name, bucket, new_url(name))["walls"])
-    for number, what in enumerate(("first load", "changes")):
-        medians = [statistics.median(run[number] for run in measured[n]) for n in (ours, theirs)]
-        print(
-            f"{ours}, {what}: {medians[0]:.2f} s, {theirs}: {medians[1]:.2f} s, "
-            f"ratio {medians[0] / medians[1]:.2f}"
-        )
-
-
-def measure(candidate: str, bucket: str, url: str) -> dict:
-    command = [sys.executable, __file__, "--one", candidate, bucket, url]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
-
-
-def run_one(apply_sync: Callable[[CohortHistory, int, str], int], bucket: str, url: str) -> None:
-    history = read_history(LocalStorage(bucket), SYNC.stream)
-    for module in ("duckdb", "psycopg", "amplitude_cohort_s3.sql.apply_history"):
-        import_module(module)  # not what is measured
-    walls = []
-    for number in range(len(history)):
-        begun = time.perf_counter()
-        members = apply_sync(history, number, url)
-        walls.append(time.perf_counter() - begun)
-        expected = history.record(history[number]).members
-        if members != expected:
-            sys.exit(f"{members} members, not {expected}")
-    # Not getrusage: its peak counts the process that started this one, too.
-    status = Path("/proc/self/status").read_text()
-    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    print(json.dumps({"walls": walls, "peak": peak}))
-
-
-# --- The candidates --------------------------------------------------------------------
-
-
-def ours(history: CohortHistory, number: int, url: str, **options: object) -> int:
-    import sqlalchemy as sa
-    from attrs import evolve
 
     from amplitude_cohort_s3.sql import apply
 
-    engine = sa.create_engine(url, **options)
-    report = apply(evolve(history, syncs=history.syncs[: number + 1]), engine)
+    history = read_history(LocalStorage(bucket), cohort().stream)
+    url = new_database(kind, place)
+    limits = {"config": {"memory_limit": "24MB", "threads": "1"}} if in_little_memory else {}
+    engine = sa.create_engine(url, connect_args=limits)
+
+    def one(index: int) -> None:
+        apply(evolve(history, syncs=history.syncs[: index + 1]), engine)
+
+    for earlier in range(number):
+        one(earlier)
+    with watch:
+        one(number)
     engine.dispose()
-    return report.applied[0].members
+    return contents(url)
 
 
-def ours_in_little_memory(history: CohortHistory, number: int, url: str) -> int:
-    config = {"memory_limit": "24MB", "threads": "1"}
-    return ours(history, number, url, connect_args={"config": config})
+def apply_with_script(watch: Watch, kind: str, bucket: str, place: str, number: int) -> Any:
+    """Do the same with the script for the database."""
+    script = import_module(f"scripts.{'psycopg' if kind == 'postgresql' else kind}_apply")
+    history = read_history(LocalStorage(bucket), cohort().stream)
+    url = new_database(kind, place)
+    target = url.replace("+psycopg", "").removeprefix("duckdb:///")
+
+    def one(index: int) -> None:
+        files = {
+            diff_type.value: Path(unquote(info.url.removeprefix("file://")))
+            for diff_type, info in history[index].files.items()
+        }
+        script.apply_sync(target, files, history[index].synced_at, is_first=index == 0)
+
+    for earlier in range(number):
+        one(earlier)
+    with watch:
+        one(number)
+    return contents(url)
 
 
-def psycopg_script(history: CohortHistory, number: int, url: str) -> int:
-    import psycopg
+def new_database(kind: str, place: str) -> str:
+    """Return the URL of a new, empty database, after the imports that it needs.
 
-    sync = history[number]
-    with psycopg.connect(url.replace("+psycopg", "")) as connection, connection.cursor() as cursor:
-        if number == 0:
-            cursor.execute(
-                "CREATE TABLE cohort_membership (stream text NOT NULL, member_key text NOT NULL,"
-                " amplitude_id text NOT NULL, user_id text NOT NULL, properties jsonb NOT NULL,"
-                " entered timestamptz, exited timestamptz)"
-            )
-            cursor.execute(
-                "CREATE UNIQUE INDEX cohort_membership_open ON cohort_membership"
-                " (stream, member_key) WHERE exited IS NULL"
-            )
-            cursor.execute(
-                "CREATE TABLE cohort_sync (stream text, synced_at timestamptz, members bigint,"
-                " PRIMARY KEY (stream, synced_at))"
-            )
-        for diff_type in (DiffType.EXITING, DiffType.ENTERING):
-            name = diff_type.value
-            cursor.execute(
-                f"CREATE TEMPORARY TABLE {name} (amplitude_id text, user_id text, country text,"
-                " plan text) ON COMMIT DROP"
-            )
-            command = (
-                f"COPY {name} FROM STDIN WITH (FORMAT csv, HEADER,"
-                " FORCE_NOT_NULL (amplitude_id, user_id, country, plan))"
-            )
-            path = file_path(history, number, diff_type)
-            with path.open("rb") as file, cursor.copy(command) as copy:
-                while chunk := file.read(1 << 20):
-                    copy.write(chunk)
-        cursor.execute(
-            "UPDATE cohort_membership m SET exited = %s, user_id = e.user_id,"
-            " properties = jsonb_build_object('country', e.country, 'plan', e.plan)"
-            " FROM exiting e WHERE m.stream = %s AND m.member_key = e.amplitude_id"
-            " AND m.exited IS NULL",
-            (sync.synced_at, STREAM),
-        )
-        cursor.execute(
-            "INSERT INTO cohort_membership SELECT %s, amplitude_id, amplitude_id, user_id,"
-            " jsonb_build_object('country', country, 'plan', plan), %s, NULL FROM entering",
-            (STREAM, sync.synced_at),
-        )
-        cursor.execute(
-            "INSERT INTO cohort_sync SELECT %s, %s, count(*) FROM cohort_membership"
-            " WHERE stream = %s AND exited IS NULL RETURNING members",
-            (STREAM, sync.synced_at, STREAM),
-        )
-        return cursor.fetchone()[0]
+    Args:
+        kind: ``postgresql``, ``duckdb`` or ``sqlite``.
+        place: The URL of the server, or a folder.
+    """
+    import sqlalchemy as sa
+
+    name = f"bench{uuid.uuid4().hex}"
+    if kind != "postgresql":
+        url = f"{kind}:///{place}/{name}.{kind}"
+        sa.create_engine(url).dialect.import_dbapi()
+        return url
+    admin = sa.create_engine(f"{place}/postgres", isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        connection.exec_driver_sql("CHECKPOINT")
+    admin.dispose()
+    return f"{place}/{name}"
 
 
-def duckdb_script(history: CohortHistory, number: int, url: str) -> int:
-    import duckdb
+def contents(url: str) -> list[Any]:
+    """Return the number of stays, of those that ended, and the first and the last user."""
+    import sqlalchemy as sa
 
-    def rows_of(diff_type: DiffType) -> str:
-        path = file_path(history, number, diff_type)
-        return (
-            f"(SELECT *, json_object('country', country, 'plan', plan) AS properties FROM"
-            f" read_csv('{path}', all_varchar = true, header = true, auto_detect = false,"
-            " columns = {'amplitude_id': 'VARCHAR', 'user_id': 'VARCHAR', 'country': 'VARCHAR',"
-            " 'plan': 'VARCHAR'}, force_not_null = ['amplitude_id', 'user_id', 'country', 'plan']))"
-        )
-
-    when = f"TIMESTAMPTZ '{history[number].synced_at.isoformat()}'"
-    with duckdb.connect(url.removeprefix("duckdb:///")) as connection:
-        connection.execute("BEGIN")
-        if number == 0:
-            connection.execute(
-                "CREATE TABLE cohort_membership (stream text NOT NULL, member_key text NOT NULL,"
-                " amplitude_id text NOT NULL, user_id text NOT NULL, properties JSON NOT NULL,"
-                " entered timestamptz, exited timestamptz)"
-            )
-            connection.execute(
-                "CREATE TABLE cohort_sync (stream text, synced_at timestamptz, members bigint,"
-                " PRIMARY KEY (stream, synced_at))"
-            )
-        connection.execute(
-            f"UPDATE cohort_membership m SET exited = {when}, user_id = e.user_id,"
-            f" properties = e.properties FROM {rows_of(DiffType.EXITING)} e"
-            f" WHERE m.stream = '{STREAM}' AND m.member_key = e.amplitude_id AND m.exited IS NULL"
-        )
-        connection.execute(
-            f"INSERT INTO cohort_membership SELECT '{STREAM}', amplitude_id, amplitude_id,"
-            f" user_id, properties, {when}, NULL FROM {rows_of(DiffType.ENTERING)}"
-        )
-        count = (
-            "INSERT INTO cohort_sync SELECT $1, $2, count(*) FROM cohort_membership"
-            " WHERE stream = $1 AND exited IS NULL RETURNING members"
-        )
-        members = connection.execute(count, [STREAM, history[number].synced_at]).fetchone()[0]
-        connection.execute("COMMIT")
-        return members
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        query = "SELECT count(*), count(exited), min(member_key), max(member_key)"
+        found = connection.exec_driver_sql(f"{query} FROM cohort_membership").one()
+    engine.dispose()
+    return list(found)
 
 
-def file_path(history: CohortHistory, number: int, diff_type: DiffType) -> Path:
-    return Path(unquote(history[number].files[diff_type].url.removeprefix("file://")))
+CANDIDATES = (apply_with_library, apply_with_script)
 
 
-CANDIDATES = {
-    "postgresql": ours,
-    "postgresql by a script": psycopg_script,
-    "duckdb": ours,
-    "duckdb by a script": duckdb_script,
-    "duckdb, 24 MB": ours_in_little_memory,
-    "sqlite": ours,
-}
-PAIRS = (("postgresql", "postgresql by a script"), ("duckdb", "duckdb by a script"))
+# --- The parts -------------------------------------------------------------------------------
+
+
+def bucket_of(setting: Setting, factor: int = 1) -> Path:
+    """Return a bucket with two syncs, which is made unless it exists."""
+    rows = factor * (10_000 if setting.small else 1_000_000)
+    bucket = setting.folder / f"databases-{rows}"
+    if not bucket.exists():
+        unfinished, file = bucket.with_suffix(".unfinished"), bucket.with_suffix(".csv")
+        ids = drawn_ids(rows + rows // 10)
+        for number, members in enumerate((ids[:rows], ids[rows // 20 :])):
+            write_members(file, members)
+            when = START + timedelta(days=number)
+            sync_cohort(cohort(), file, LocalStorage(unfinished), synced_at=when)
+        file.unlink()
+        unfinished.rename(bucket)
+    return bucket
+
+
+@contextmanager
+def place_of(kind: str, setting: Setting) -> Iterator[str]:
+    """Start the server, if the database has one, and return where databases are made."""
+    if kind != "postgresql":
+        yield str(setting.folder)
+        return
+    import databases
+
+    with databases.postgresql() as server:
+        yield server.url("").rstrip("/")
+
+
+def against_script(setting: Setting) -> Iterator[Row]:
+    """Compare PostgreSQL and DuckDB with the scripts."""
+    for kind in ("postgresql", "duckdb"):
+        with place_of(kind, setting) as place:
+            for number, what in enumerate(SYNCS):
+                options = {"kind": kind, "bucket": bucket_of(setting), "place": place}
+                options |= {"number": number}
+                measure = f"{kind}, {what}"
+                compared = Comparison(
+                    measure,
+                    Candidate("apply_with_library", options | {"in_little_memory": False}),
+                    Candidate("apply_with_script", options),
+                    runs=setting.runs,
+                )
+                yield Row(f"{measure} / a script, wall", compared.ratios("wall"))
+
+
+def memory(setting: Setting) -> Iterator[Row]:
+    """Measure the peak memory."""
+    for kind in ("postgresql", "sqlite", "duckdb"):
+        with place_of(kind, setting) as place:
+            for factor in (1, 3):
+                options = {"kind": kind, "bucket": bucket_of(setting, factor), "place": place}
+                options |= {"number": 1, "in_little_memory": kind == "duckdb"}
+                candidate = Candidate("apply_with_library", options)
+                peaks = {variant: run(candidate, variant).mb for variant in VARIANTS}
+                size = f"{factor} x {10_000 if setting.small else 1_000_000:,} members"
+                yield Row(f"{kind}, {size}, peak memory", peaks, unit="MB")
+
+
+PARTS = {"scripts": against_script, "memory": memory}
 
 
 if __name__ == "__main__":
-    main()
+    main("Databases", __doc__, PARTS, CANDIDATES)

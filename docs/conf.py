@@ -19,7 +19,7 @@ extensions = [
     "autodoc_fixes",
     "reference",
 ]
-exclude_patterns = ["_build", "README.md", "explanation/bench_table.md"]
+exclude_patterns = ["_build", "README.md", "explanation/benchmarks/*"]
 nitpicky = True
 # Types of other packages: their sites are not asked, so that a build needs no network.
 nitpick_ignore_regex = [

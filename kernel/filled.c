@@ -1,7 +1,7 @@
 /* The number of rows that have a value in each column.
  *
  * A cell is empty if a separator directly follows another one, or the begin of the text. Most
- * texts have no quotes; there, the separators are found eight bytes at a time (see lines.h).
+ * texts have no quotes; there, the separators are found 64 bytes at a time (see lines.h).
  * With quotes, each byte is read, as those in quotes separate nothing. A quoted cell is never
  * empty. */
 
@@ -29,10 +29,10 @@ static inline bool count_cell(Count *count, size_t at, bool is_line_end)
 
 static bool count_unquoted(Count *count, Text lines)
 {
-    for (size_t word = 0; IN_BOUNDS(word < lines.size); word += 8) {
-        uint64_t marks = mark_separators(load_word(lines.data, lines.size, word));
+    for (size_t block = 0; IN_BOUNDS(block < lines.size); block += BLOCK) {
+        uint64_t marks = mark_separators(lines.data, lines.size, block);
         for (; marks; marks &= marks - 1) {
-            size_t at = word + lowest_byte(marks);
+            size_t at = block + lowest_bit(marks);
             if (!count_cell(count, at, lines.data[at] == '\n'))
                 return false;
         }

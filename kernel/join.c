@@ -4,9 +4,9 @@
  * 2. Each side is sorted by key, if it is not in order already. Keys are compared by their
  *    first eight bytes as one number, the head. The keys of a range often begin with the same
  *    bytes, such as a prefix of all ids, so the head is taken after the bytes that all keys of
- *    both sides share. The sort goes over the bytes of the head, from the last to the first,
- *    and leaves out those that are equal in all keys (a radix sort). Then the few lines with
- *    equal heads are sorted by their whole key and bytes.
+ *    both sides share. The sort goes over the bits of the head that differ, from the last to
+ *    the first, 11 at a time (a radix sort). Then the few lines with equal heads are sorted by
+ *    their whole key and bytes. Lines outside of the bounds are then at the ends, and dropped.
  * 3. Of the lines of one key, the smallest stays. The key has a conflict if they differ.
  * 4. One pass over both sides adds each line to the lists of the files that it belongs to.
  *    The lists refer to the lines; the caller has them written when it knows their size. */
@@ -21,42 +21,42 @@ static bool is_within(const Line *line, const Join *join)
            && (!end.data || compare_bytes(key, line->key_size, end.data, end.size) < 0);
 }
 
-/* Read the lines of one side; if `bounded`, only those within the bounds of the range. */
-static Outcome read_side(Side *side, Text text, const Join *join, bool bounded)
+static Outcome read_side(Side *side, Text text, const Join *join)
 {
     size_t capacity = usual_line_count(text);
     Scan scan;
-    Line line = {0};
     NextLine next;
     if (!begin_scan(&scan, text, join->width, join->key))
         return REFUSED;
     if (!(side->lines = malloc(capacity * sizeof(Line))))
         return NO_MEMORY;
-    while ((next = next_line(&scan, &line)) == LINE_READ) {
-        if (bounded && !is_within(&line, join))
+    while ((next = next_line(&scan, &side->lines[side->count])) == LINE_READ) {
+        if (IN_BOUNDS(++side->count < capacity))
             continue;
-        if (!IN_BOUNDS(side->count < capacity)) {
-            Line *more = grow(side->lines, &capacity, sizeof(Line));
-            if (!more)
-                return NO_MEMORY;
-            side->lines = more;
-        }
-        side->lines[side->count++] = line;
+        Line *more = grow(side->lines, &capacity, sizeof(Line));
+        if (!more)
+            return NO_MEMORY;
+        side->lines = more;
     }
-    side->arrived = side->count;
     return next == LINE_REFUSED ? REFUSED : DONE;
 }
 
 /* --- The order ------------------------------------------------------------------------ */
 
 /* Return how many of the first bytes of a model's key are those of all keys of a side. */
-static size_t shared_bytes(const Side *side, const Line *model, size_t shared)
+static size_t shared_bytes(const Side *side, Text text, const Line *model, size_t shared)
 {
+    const unsigned char *end = text.data + text.size;
+    uint64_t first = first_word(model->text + model->key, model->key_size);
     for (size_t i = 0; i < side->count; i++) {
         const Line *line = &side->lines[i];
+        const unsigned char *key = line->text + line->key;
         if (!IN_BOUNDS(line->key_size >= shared))
             shared = line->key_size;
-        while (shared && memcmp(line->text + line->key, model->text + model->key, shared) != 0)
+        uint64_t differing = first_word(key, (size_t)(end - key)) ^ first;
+        if (differing && lowest_bit(differing) / 8 < shared)
+            shared = lowest_bit(differing) / 8;
+        while (shared > 8 && memcmp(key, model->text + model->key, shared) != 0)
             shared--;
     }
     return shared;
@@ -69,9 +69,8 @@ static inline int compare_keys(const Line *a, const Line *b)
     return compare_bytes(a->text + a->key, a->key_size, b->text + b->key, b->key_size);
 }
 
-static int compare_lines(const void *x, const void *y)
+static int compare_lines(const Line *a, const Line *b)
 {
-    const Line *a = x, *b = y;
     int order = compare_keys(a, b);
     return order ? order : compare_bytes(a->text, a->size, b->text, b->size);
 }
@@ -96,34 +95,98 @@ typedef struct {
     size_t place;
 } Item;
 
-/* Sort items by one byte of their heads; equal ones stay in their order. */
-static void sort_by_byte(const Item *from, Item *to, size_t count, unsigned shift)
+/* The bits of the heads that differ are packed together, so that fewer rounds are needed: of
+ * digits, only four bits of each byte differ. All bits between the first and the last one
+ * that differ in a byte are kept, in their order. */
+typedef struct {
+    unsigned shifts[8], sizes[8], size;
+} Packing;
+
+static Packing packing_of(uint64_t varying)
 {
-    size_t begins[256] = {0}, sum = 0;
+    Packing packing = {.size = 0};
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned byte = varying >> (56 - 8 * i) & 0xff, first = 0, size = 8;
+        while (size && !(byte >> (size - 1)))
+            size--;
+        while (size && !(byte >> first & 1)) {
+            first++;
+            size--;
+        }
+        packing.shifts[i] = 56 - 8 * i + first;
+        packing.sizes[i] = size;
+        packing.size += size;
+    }
+    return packing;
+}
+
+static inline uint64_t pack(const Packing *packing, uint64_t head)
+{
+    uint64_t packed = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned size = packing->sizes[i];
+        packed = packed << size | (head >> packing->shifts[i] & ((1u << size) - 1));
+    }
+    return packed;
+}
+
+#define DIGIT_BITS 11
+#define DIGITS (1u << DIGIT_BITS)
+
+/* Sort items by a digit of their heads; equal ones stay in their order. */
+static void sort_by_digit(const Item *from, Item *to, size_t count, unsigned shift)
+{
+    uint32_t begins[DIGITS] = {0}, sum = 0;
     for (size_t i = 0; i < count; i++)
-        begins[from[i].head >> shift & 0xff]++;
-    for (unsigned byte = 0; byte < 256; byte++) {
-        size_t found = begins[byte];
-        begins[byte] = sum;
+        begins[from[i].head >> shift & (DIGITS - 1)]++;
+    for (unsigned digit = 0; digit < DIGITS; digit++) {
+        uint32_t found = begins[digit];
+        begins[digit] = sum;
         sum += found;
     }
     for (size_t i = 0; i < count; i++)
-        to[begins[from[i].head >> shift & 0xff]++] = from[i];
+        to[begins[from[i].head >> shift & (DIGITS - 1)]++] = from[i];
 }
 
-static Outcome sort_by_head(Side *side, uint64_t varying)
+/* Merge sort. It stays in its buffers and ends even if the answers of the comparison contradict
+ * each other, as they may if another thread changes the text. Not every qsort does. */
+static void sort_lines(Line *lines, Line *spare, size_t count)
+{
+    size_t half = count / 2, left = 0, right = half;
+    if (count < 2)
+        return;
+    sort_lines(lines, spare, half);
+    sort_lines(lines + half, spare, count - half);
+    memcpy(spare, lines, half * sizeof(Line));
+    for (size_t to = 0; IN_BOUNDS(left < half); to++) {
+        bool from_right = IN_BOUNDS(right < count)
+                          && compare_lines(&lines[right], &spare[left]) < 0;
+        lines[to] = from_right ? lines[right++] : spare[left++];
+    }
+}
+
+static void sort_equal_heads(Line *lines, Line *spare, size_t count)
+{
+    for (size_t i = 0, end; i < count; i = end) {
+        for (end = i + 1; IN_BOUNDS(end < count) && lines[end].head == lines[i].head;)
+            end++;
+        if (end - i > 1)
+            sort_lines(lines + i, spare, end - i);
+    }
+}
+
+static Outcome sort_side(Side *side, uint64_t varying)
 {
     size_t count = side->count;
+    Packing packing = packing_of(varying);
     Item *from = malloc(count * sizeof(Item)), *to = malloc(count * sizeof(Item));
     Line *sorted = malloc(count * sizeof(Line));
     Outcome outcome = NO_MEMORY;
     if (from && to && sorted) {
         for (size_t i = 0; i < count; i++)
-            from[i] = (Item){side->lines[i].head, i};
-        for (unsigned shift = 0; shift < 64; shift += 8) {
-            if (!(varying >> shift & 0xff))
-                continue;
-            sort_by_byte(from, to, count, shift);
+            from[i] = (Item){pack(&packing, side->lines[i].head), i};
+        for (unsigned shift = 0; shift < packing.size; shift += DIGIT_BITS) {
+            sort_by_digit(from, to, count, shift);
             Item *swapped = from;
             from = to;
             to = swapped;
@@ -133,23 +196,13 @@ static Outcome sort_by_head(Side *side, uint64_t varying)
         Line *unsorted = side->lines;
         side->lines = sorted;
         sorted = unsorted;
+        sort_equal_heads(side->lines, unsorted, count);
         outcome = DONE;
     }
     free(from);
     free(to);
     free(sorted);
     return outcome;
-}
-
-static void sort_equal_heads(Side *side)
-{
-    Line *lines = side->lines;
-    for (size_t i = 0, end; i < side->count; i = end) {
-        for (end = i + 1; IN_BOUNDS(end < side->count) && lines[end].head == lines[i].head;)
-            end++;
-        if (end - i > 1)
-            qsort(lines + i, end - i, sizeof(Line), compare_lines);
-    }
 }
 
 /* Keep the first and therefore smallest line of each key. */
@@ -161,24 +214,43 @@ static void keep_first_of_each_key(Side *side)
         bool differ = false;
         for (end = i + 1; IN_BOUNDS(end < side->count) && !compare_keys(&lines[i], &lines[end]);)
             differ |= compare_lines(&lines[i], &lines[end++]) != 0;
-        lines[i].has_conflict = differ;
-        side->conflicts += differ;
-        lines[kept++] = lines[i];
+        if (kept != i)
+            lines[kept] = lines[i];
+        if (differ) {
+            lines[kept].has_conflict = true;
+            side->conflicts++;
+        }
+        kept++;
     }
     side->count = kept;
 }
 
-static Outcome order_side(Side *side, size_t shared, Text text, bool must_ascend)
+/* Remove the lines outside of the bounds, which are at the ends of an ordered side. */
+static void trim(Side *side, const Join *join)
+{
+    size_t first = 0, end = side->count;
+    while (IN_BOUNDS(first < end) && !is_within(&side->lines[first], join))
+        first++;
+    while (IN_BOUNDS(end > first) && !is_within(&side->lines[end - 1], join))
+        end--;
+    side->count = end - first;
+    if (first)
+        memmove(side->lines, side->lines + first, side->count * sizeof(Line));
+}
+
+static Outcome order_side(Side *side, size_t shared, Text text, bool must_ascend,
+                          const Join *join)
 {
     uint64_t varying;
-    if (set_heads(side, shared, text, &varying))
-        return DONE;
-    if (must_ascend)
+    bool ascends = set_heads(side, shared, text, &varying);
+    if (!ascends && must_ascend)
         return REFUSED;
-    if (sort_by_head(side, varying) != DONE)
+    if (!ascends && sort_side(side, varying) != DONE)
         return NO_MEMORY;
-    sort_equal_heads(side);
-    keep_first_of_each_key(side);
+    trim(side, join);
+    side->arrived = side->count;
+    if (!ascends)
+        keep_first_of_each_key(side);
     return DONE;
 }
 
@@ -297,35 +369,23 @@ static Outcome make_results(const Join *join, Joined *joined)
     return joined->filled ? DONE : NO_MEMORY;
 }
 
-/* Remove the previous lines outside of the bounds, which are at the ends of an ordered side. */
-static void trim(Side *side, const Join *join)
-{
-    size_t first = 0, end = side->count;
-    while (IN_BOUNDS(first < end) && !is_within(&side->lines[first], join))
-        first++;
-    while (IN_BOUNDS(end > first) && !is_within(&side->lines[end - 1], join))
-        end--;
-    side->count = end - first;
-    memmove(side->lines, side->lines + first, side->count * sizeof(Line));
-}
-
 Outcome join_range(const Join *join, Joined *joined)
 {
     Side *before = &joined->before, *now = &joined->now;
+    bool is_sorted = join->before_is_sorted;
     Outcome outcome;
     *joined = (Joined){0};
-    if ((outcome = read_side(before, join->before, join, false)) != DONE
-        || (outcome = read_side(now, join->now, join, true)) != DONE)
+    if ((outcome = read_side(before, join->before, join)) != DONE
+        || (outcome = read_side(now, join->now, join)) != DONE)
         return outcome;
     if (before->count + now->count) {
         const Line *model = before->count ? before->lines : now->lines;
-        size_t shared = shared_bytes(before, model, model->key_size);
-        shared = shared_bytes(now, model, shared);
-        if ((outcome = order_side(before, shared, join->before, join->before_is_sorted)) != DONE
-            || (outcome = order_side(now, shared, join->now, false)) != DONE)
+        size_t shared = shared_bytes(before, join->before, model, model->key_size);
+        shared = shared_bytes(now, join->now, model, shared);
+        if ((outcome = order_side(before, shared, join->before, is_sorted, join)) != DONE
+            || (outcome = order_side(now, shared, join->now, false, join)) != DONE)
             return outcome;
     }
-    trim(before, join);
     if ((outcome = make_results(join, joined)) != DONE)
         return outcome;
     merge(join, joined);

@@ -1,8 +1,10 @@
 /* The inner loops of the library in C: what `module.c` offers to Python.
  *
  * Everything here works on memory that the caller owns, keeps no state, and calls nothing but
- * malloc, realloc, free, qsort and the mem functions. So it needs no lock, and it can be
- * tested without Python.
+ * malloc, calloc, realloc, free and the mem functions. So it needs no lock, and it can be
+ * tested without Python. If another thread changes a text during a call, the result has no
+ * meaning, but nothing outside of the buffers is read or written: no size or offset depends on
+ * reading a byte twice.
  *
  * Text means UTF-8 bytes. Lines are rows in canonical form (see the explanation of the file
  * format): cells separated by commas, quoted only if necessary, each line ended by LF; the LF
@@ -30,8 +32,10 @@ typedef struct {
     size_t size;
 } Text;
 
-/* The largest text, because offsets in it are kept in 32 bits. */
+/* The largest text, because offsets in it are kept in 32 bits. The tests set a smaller limit. */
+#ifndef MAX_TEXT_BYTES
 #define MAX_TEXT_BYTES ((size_t)UINT32_MAX - 1)
+#endif
 
 /* --- partition.c ---------------------------------------------------------------------- */
 
@@ -116,10 +120,100 @@ bool is_float_text(Text text);
 Outcome canonize_rows(Text rows, unsigned width, Text places, unsigned char *out,
                       size_t out_size, size_t *written);
 
+/* --- spans.c -------------------------------------------------------------------------- */
+
+/* Read parts of a file, each with an offset and a size, and write them to `out`, with an LF
+ * between two. `out_size` must be their size with these LFs. REFUSED if the file can't be read
+ * or is too short. */
+Outcome read_spans(int file, const uint64_t *spans, size_t count, unsigned char *out,
+                   size_t out_size);
+
 /* --- filled.c ------------------------------------------------------------------------- */
 
 /* Add to `filled` the number of rows that have a value in each column. The lines may have line
  * ends in quoted cells. If the outcome is REFUSED, the numbers have no meaning. */
 Outcome add_filled(Text lines, unsigned width, size_t *filled);
+
+/* --- columns.c ------------------------------------------------------------------------ */
+
+/* The layouts of texts in Arrow: `string` and `string_view`. */
+typedef enum { OFFSETS, VIEWS } Layout;
+
+typedef struct {
+    Layout layout;
+    unsigned width;     /* the number of cells of a row */
+    size_t stride;      /* the room for the offsets or views of a column: more than its rows */
+    unsigned char *out; /* the room for these, and for as many bytes as the lines have */
+    size_t out_size;
+    size_t rows;     /* the number of rows */
+    uint32_t *sizes; /* the number of bytes of each column; the room is the caller's */
+} Columns;
+
+/* Write to `out` the offsets of the texts in each column, in 32 bits, and then the texts of each
+ * column, one after the other; or the views of the texts, of 16 bytes, and then all texts that do
+ * not fit into their views. The lines may have line ends and CRs in quoted cells. */
+Outcome write_columns(Text lines, Columns *columns);
+
+/* --- line_ends.c ---------------------------------------------------------------------- */
+
+size_t count_line_ends(Text text);
+
+/* --- stays.c -------------------------------------------------------------------------- */
+
+/* The change of a user that a line shows, in the order in which those of one sync apply. */
+typedef enum { EXITED, ENTERED, PRESENT } ChangeKind;
+
+typedef struct {
+    Text lines; /* one for each key, in the order of the keys */
+    uint32_t number; /* of the sync */
+    ChangeKind kind;
+    bool has_more;   /* the side has more lines after these */
+    size_t consumed; /* the number of bytes that were merged */
+} StaySide;
+
+typedef struct {
+    size_t count, size; /* the number of stays, and of the bytes of their lines */
+    uint32_t *entered, *exited; /* 1 more than the numbers of the syncs, or 0 */
+} Stays;
+
+/* Merge the lines of sides, which are in the order of the syncs and kinds, into stays, as far as
+ * all sides go. A line for each stay is written to `out`, which is large enough if it has room
+ * for all lines with their line ends. `stays` must be freed by the caller in any case. */
+Outcome merge_stays(StaySide *sides, size_t count, unsigned width, unsigned key,
+                    unsigned char *out, size_t out_size, Stays *stays);
+void free_stays(Stays *stays);
+
+/* --- check.c -------------------------------------------------------------------------- */
+
+typedef struct {
+    size_t rows;
+    bool ascends; /* each key is greater than the one before it */
+    Text last;    /* the last key; `after` if there is no line */
+} Checked;
+
+/* Check whether the keys of lines ascend, the first one from `after` on, and add the numbers of
+ * values to `filled`. The last line must have its line end. */
+Outcome check_lines(Text lines, unsigned width, unsigned key, Text after, size_t *filled,
+                    Checked *checked);
+
+/* --- sides.c -------------------------------------------------------------------------- */
+
+/* Write the key of each line to `out`, each ended by LF. */
+Outcome take_keys(Text lines, unsigned width, unsigned key, unsigned char *out, size_t out_size,
+                  size_t *written);
+
+#define MAX_SIDES 8u
+
+typedef struct {
+    size_t counts[1u << MAX_SIDES]; /* the number of keys that exactly some sides have; the index
+                                     * has a bit for each of these sides */
+    unsigned found[1u << MAX_SIDES]; /* the indexes of these, in the order of their first keys */
+    unsigned found_count;
+    size_t rests[MAX_SIDES]; /* the offset of the keys that are left, for each side */
+} SideCounts;
+
+/* Merge sides until one of them has no key left. The keys of a side must ascend. A side without
+ * text has ended, and does not count. */
+void count_sides(const Text *texts, unsigned count, SideCounts *result);
 
 #endif

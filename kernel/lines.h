@@ -1,12 +1,15 @@
 /* The scan of canonical lines: from one line to the next, with the place of the key.
  *
  * Most lines have no quotes. Of these, only the commas and line ends matter, and they are
- * found eight bytes at a time. A word of eight bytes is compared with eight commas and with
- * eight line ends at once, by arithmetic that sets the highest bit of each equal byte. Then
- * the lowest bit of the word that is set gives the place of the next separator, and clearing
- * it moves on. Words are put together from bytes, so their order in memory does not depend on
- * the processor; compilers turn this into one load. A line that has quotes is read again, one
- * byte at a time. */
+ * found 64 bytes at a time. A block of 64 bytes becomes a number with a bit for each byte, which
+ * is set for a separator. Then the lowest bit that is set gives the place of the next
+ * separator, and clearing it moves on. A line that has quotes is read again, one byte at a
+ * time.
+ *
+ * Every x86 processor with 64 bits compares 16 bytes with one instruction (SSE2). The code for
+ * other processors compares eight: arithmetic on a word sets the highest bit of each equal
+ * byte. Words are put together from bytes, so their order in memory does not depend on the
+ * processor; compilers turn this into one load. */
 
 #ifndef LINES_H
 #define LINES_H
@@ -15,6 +18,10 @@
 #include <string.h>
 
 #include "kernel.h"
+
+#if defined(__SSE2__) && !defined(KERNEL_PORTABLE)
+#include <emmintrin.h>
+#endif
 
 struct Line {
     uint64_t head; /* 8 bytes of the key, after those that all keys share: see join.c */
@@ -32,24 +39,28 @@ typedef struct {
     const unsigned char *text;
     size_t size;
     size_t line;    /* the offset of the next line */
-    size_t word;    /* the offset of the word that is searched */
-    uint64_t marks; /* the separators of this word that are left */
+    size_t block;   /* the offset of the block that is searched */
+    uint64_t marks; /* the separators of this block that are left */
     unsigned width, key;
     bool has_quotes; /* somewhere in the text */
 } Scan;
 
-/* Return the eight bytes at an offset, the first one lowest; NUL for those after the end. */
-static inline uint64_t load_word(const unsigned char *text, size_t size, size_t offset)
+/* Return eight bytes, the first one lowest. */
+static inline uint64_t load_word(const unsigned char *p)
+{
+    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24
+           | (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48
+           | (uint64_t)p[7] << 56;
+}
+
+/* Return the first eight bytes of a text, the first one lowest; NUL for those after its end. */
+static inline uint64_t first_word(const unsigned char *text, size_t size)
 {
     uint64_t word = 0;
-    if (IN_BOUNDS(offset + 8 <= size)) {
-        const unsigned char *p = text + offset;
-        return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24
-               | (uint64_t)p[4] << 32 | (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48
-               | (uint64_t)p[7] << 56;
-    }
-    for (unsigned i = 0; i < 8 && IN_BOUNDS(offset + i < size); i++)
-        word |= (uint64_t)text[offset + i] << 8 * i;
+    if (IN_BOUNDS(size >= 8))
+        return load_word(text);
+    for (unsigned i = 0; i < 8 && IN_BOUNDS(i < size); i++)
+        word |= (uint64_t)text[i] << 8 * i;
     return word;
 }
 
@@ -60,20 +71,40 @@ static inline uint64_t reverse_bytes(uint64_t x)
     return x << 32 | x >> 32;
 }
 
-/* Return the number of the lowest byte that is not zero. */
-static inline unsigned lowest_byte(uint64_t word)
+/* Return the place of the lowest bit that is set. */
+static inline unsigned lowest_bit(uint64_t bits)
 {
 #if defined(__GNUC__) && !defined(KERNEL_PORTABLE)
-    return (unsigned)__builtin_ctzll(word) >> 3;
+    return (unsigned)__builtin_ctzll(bits);
 #else
-    unsigned byte = 0;
-    while (!(word & 0xff)) {
-        word >>= 8;
-        byte++;
-    }
-    return byte;
+    unsigned place = 0;
+    for (unsigned half = 32; half; half /= 2)
+        if (!(bits & (((uint64_t)1 << half) - 1))) {
+            bits >>= half;
+            place += half;
+        }
+    return place;
 #endif
 }
+
+#define BLOCK 64
+
+#if defined(__SSE2__) && !defined(KERNEL_PORTABLE)
+
+static inline uint64_t mark_block(const unsigned char *block)
+{
+    const __m128i commas = _mm_set1_epi8(','), line_ends = _mm_set1_epi8('\n');
+    uint64_t marks = 0;
+    for (unsigned i = 0; i < BLOCK; i += 16) {
+        __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(block + i));
+        __m128i found =
+            _mm_or_si128(_mm_cmpeq_epi8(bytes, commas), _mm_cmpeq_epi8(bytes, line_ends));
+        marks |= (uint64_t)(unsigned)_mm_movemask_epi8(found) << i;
+    }
+    return marks;
+}
+
+#else
 
 /* Return the word with the highest bit of each byte that equals `byte`, and no other bit. The
  * shorter formula of the C folklore also marks some bytes that differ. */
@@ -84,9 +115,29 @@ static inline uint64_t mark_bytes(uint64_t word, unsigned char byte)
     return ~(((x & low) + low) | x | low);
 }
 
-static inline uint64_t mark_separators(uint64_t word)
+static inline uint64_t mark_block(const unsigned char *block)
 {
-    return mark_bytes(word, ',') | mark_bytes(word, '\n');
+    uint64_t marks = 0;
+    for (unsigned i = 0; i < BLOCK; i += 8) {
+        uint64_t word = load_word(block + i);
+        uint64_t found = mark_bytes(word, ',') | mark_bytes(word, '\n');
+        /* The product moves the lowest bit of byte n to bit 56 + n. */
+        marks |= ((found >> 7) * 0x0102040810204080ULL >> 56) << i;
+    }
+    return marks;
+}
+
+#endif
+
+/* Return the separators of the block at an offset, of which the text may have only a part. */
+static inline uint64_t mark_separators(const unsigned char *text, size_t size, size_t offset)
+{
+    unsigned char part[BLOCK] = {0};
+    if (IN_BOUNDS(offset + BLOCK <= size))
+        return mark_block(text + offset);
+    for (unsigned i = 0; i < BLOCK && IN_BOUNDS(offset + i < size); i++)
+        part[i] = text[offset + i];
+    return mark_block(part);
 }
 
 enum { HAS_QUOTE = 1, HAS_CR = 2, HAS_NUL = 4, HAS_NON_ASCII = 128 };
@@ -128,14 +179,14 @@ static inline bool is_utf8(Text text)
 /* Begin a scan; return false if the text has bytes that lines can't have, or is too large. */
 static inline bool begin_scan(Scan *scan, Text text, unsigned width, unsigned key)
 {
-    if (text.size > MAX_TEXT_BYTES)
+    if (!IN_BOUNDS(text.size <= MAX_TEXT_BYTES))
         return false;
     unsigned found = find_specials(text);
     if (found & (HAS_CR | HAS_NUL) || (found & HAS_NON_ASCII && !is_utf8(text)))
         return false;
     *scan = (Scan){.text = text.data,
                    .size = text.size,
-                   .marks = mark_separators(load_word(text.data, text.size, 0)),
+                   .marks = mark_separators(text.data, text.size, 0),
                    .width = width,
                    .key = key,
                    .has_quotes = found & HAS_QUOTE};
@@ -186,7 +237,7 @@ static inline bool read_quoted_line(const Scan *scan, Line *line)
 
 typedef enum { LINE_READ, LINE_REFUSED, NO_LINE } NextLine;
 
-/* Read the next line. All fields of `line` are set but `head` and `has_conflict`. */
+/* Read the next line. All fields of `line` are set but `head`. */
 static inline NextLine next_line(Scan *scan, Line *line)
 {
     size_t begin = scan->line, at, cell = begin, key = begin, key_end = 0;
@@ -196,17 +247,17 @@ static inline NextLine next_line(Scan *scan, Line *line)
         return NO_LINE;
     for (;;) {
         while (!scan->marks) {
-            scan->word += 8;
-            if (!IN_BOUNDS(scan->word < scan->size))
+            scan->block += BLOCK;
+            if (!IN_BOUNDS(scan->block < scan->size))
                 break;
-            scan->marks = mark_separators(load_word(scan->text, scan->size, scan->word));
+            scan->marks = mark_separators(scan->text, scan->size, scan->block);
         }
         if (!scan->marks) {
             at = scan->size; /* the last line has no line end */
             scan->line = at;
             break;
         }
-        at = scan->word + lowest_byte(scan->marks);
+        at = scan->block + lowest_bit(scan->marks);
         scan->marks &= scan->marks - 1;
         if (scan->text[at] == '\n') {
             scan->line = at + 1;
@@ -223,6 +274,7 @@ static inline NextLine next_line(Scan *scan, Line *line)
     line->text = scan->text + begin;
     line->size = (uint32_t)(at - begin);
     line->has_empty_cell = has_empty_cell;
+    line->has_conflict = false;
     if (scan->has_quotes && memchr(line->text, '"', line->size))
         return read_quoted_line(scan, line) ? LINE_READ : LINE_REFUSED;
     if (commas + 1 != scan->width)
@@ -239,7 +291,7 @@ static inline uint64_t key_head(const Line *line, size_t offset, const unsigned 
 {
     const unsigned char *key = line->text + line->key + offset;
     size_t size = line->key_size - offset;
-    uint64_t word = load_word(key, (size_t)(end - key), 0);
+    uint64_t word = first_word(key, (size_t)(end - key));
     if (size < 8)
         word &= size ? ~(uint64_t)0 >> (64 - 8 * size) : 0;
     return reverse_bytes(word);

@@ -80,16 +80,15 @@ static Outcome place_lines(Text lines, unsigned width, unsigned key, const Range
 static void copy_lines(Text lines, const Placed *placed, const uint32_t *begins, uint32_t *ends,
                        unsigned char *out)
 {
-    const unsigned char *line = lines.data;
-    for (size_t i = 0; i < placed->count; i++) {
+    for (size_t i = 0, at = 0; i < placed->count; i++) {
         uint16_t range = placed->places[i];
         if (range != NO_RANGE) {
             if (ends[range] != begins[range])
                 out[ends[range]++] = '\n';
-            memcpy(out + ends[range], line, placed->sizes[i]);
+            memcpy(out + ends[range], lines.data + at, placed->sizes[i]);
             ends[range] += placed->sizes[i];
         }
-        line += placed->sizes[i] + 1;
+        at += (size_t)placed->sizes[i] + 1;
     }
 }
 
@@ -100,9 +99,10 @@ static Outcome partition(Text lines, unsigned width, unsigned key, const Ranges 
     Outcome outcome = place_lines(lines, width, key, ranges, placed, result);
     if (outcome != DONE)
         return outcome;
-    uint32_t *begins = malloc(2 * count * sizeof *begins), *ends = begins + count, offset = 0;
+    uint32_t *begins = malloc(2 * count * sizeof *begins), offset = 0;
     if (!begins)
         return NO_MEMORY;
+    uint32_t *ends = begins + count;
     for (size_t i = 0; i < count; i++) {
         if (result->lengths[i])
             result->lengths[i]--; /* its last line has no LF */

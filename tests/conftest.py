@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from kernel_build import kernel_under_test
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
@@ -26,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="s3://BUCKET/PREFIX",
         help="also run the storage contract below this prefix of a bucket of your own",
     )
+
+
+@pytest.fixture(scope="session")
+def kernel(tmp_path_factory):
+    """The native kernel as an extension module."""
+    return kernel_under_test(tmp_path_factory.mktemp("kernel"))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -4,13 +4,15 @@
 `nox -s kernel` runs this program. The checks are the conditions that `kernel/*.[ch]` marks with
 `IN_BOUNDS`. Each mutant is a copy of the sources in which one of them is taken to be true. The
 calls of `support/kernel_cases.py` are run with it under AddressSanitizer: a result must differ,
-or the program must end with an error or not at all. The program prints the mutants, and ends
-with an error if one is not noticed. `python tests/kernel_mutants.py join` tries only those of
-the files and lines that contain a word.
+or the program must end with an error or not at all. A mutant of `module.c` must fail a test of
+its arguments. The program prints the mutants, and ends with an error if one is not noticed.
+`python tests/kernel_mutants.py join` tries only those of the files and lines that contain a
+word.
 """
 
-import random
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,13 +24,41 @@ from attrs import frozen
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from kernel_build import CORE, SOURCES, build_harness, run_harness
-from kernel_cases import edge_calls, random_calls
+from kernel_build import (
+    CORE,
+    HARNESS,
+    SOURCES,
+    build_module,
+    compile_for_harness,
+    link_harness,
+    run_harness,
+)
+from kernel_cases import harness_calls
 
-SECONDS = 60
-"""The limit for a mutant, which may search for a line end forever."""
+CPU_SECONDS = 5
+"""The limit for a mutant, which may search for a line end forever: many times what is needed."""
 
-ROUNDS = 300
+
+@frozen
+class Known:
+    """A call of the harness whose result was computed once for all mutants."""
+
+    sent: bytes
+    result: bytes
+
+    def encoded(self) -> bytes:
+        return self.sent
+
+    def encoded_result(self) -> bytes:
+        return self.result
+
+
+CALLS = [Known(call.encoded(), call.encoded_result()) for call in harness_calls(300)]
+
+ARGUMENT_TESTS = "arguments or buffers or conflicting_keys"
+"""A selection of the tests of the module."""
+
+FLAGS = "-w -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
 
 
 @frozen
@@ -74,39 +104,49 @@ def _closing(text: str, begin: int) -> int:
     raise AssertionError
 
 
-def is_noticed(mutant: Mutant, folder: Path) -> bool:
-    """Build a mutant and run all calls with it."""
-    sources = folder / f"{mutant.file}-{mutant.line}-{abs(hash(mutant.source))}"
-    sources.mkdir()
-    for path in SOURCES.glob("*.[ch]"):
-        (sources / path.name).write_bytes(path.read_bytes())
-    (sources / mutant.file).write_text(mutant.source, encoding="utf-8")
-    flags = "-w -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
-    core = [sources / path.name for path in CORE]
-    build_harness(sources / "harness", flags, core=core)
+def is_noticed(mutant: Mutant, folder: Path, objects: dict[str, Path]) -> bool:
+    """Build a mutant and run what must notice it."""
+    copy = folder / f"{mutant.file}-{mutant.line}-{abs(hash(mutant.source))}"
+    shutil.copytree(SOURCES, copy)
+    (copy / mutant.file).write_text(mutant.source, encoding="utf-8")
     try:
-        run_harness([sources / "harness"], CALLS, timeout=SECONDS)
-    except (AssertionError, subprocess.TimeoutExpired):
+        if mutant.file == "module.c":
+            _test_arguments(build_module(copy, "-w -O1", sources=copy))
+        else:
+            changed = CORE if mutant.file.endswith(".h") else [Path(mutant.file)]
+            sources = [copy / path.name for path in changed]
+            own = compile_for_harness(copy, sources, FLAGS, headers=copy)
+            link_harness(copy / "harness", (objects | own).values(), FLAGS)
+            _run_calls(copy / "harness")
+    except AssertionError:
         return True
     return False
 
 
-def all_calls() -> list:
-    """Return the calls at the edge of each buffer, and random ones."""
-    source = random.Random(1)
-    return [*edge_calls(), *(call for _ in range(ROUNDS) for call in random_calls(source))]
+def _run_calls(harness: Path) -> None:
+    run_harness(["prlimit", f"--cpu={CPU_SECONDS}", harness], CALLS)
 
 
-CALLS = all_calls()
+def _test_arguments(module: Path) -> None:
+    tests = ("tests/format/test_kernel.py", "-q", "-x", "-k", ARGUMENT_TESTS)
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "KERNEL_UNDER_TEST": str(module)}
+    ended = subprocess.run(command, env=environment, capture_output=True, check=False)
+    if ended.returncode:
+        raise AssertionError(ended.stdout)
 
 
 def main(word: str) -> None:
     """Try all mutants whose text contains a word."""
     chosen = [mutant for mutant in mutants() if word in str(mutant)]
-    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(2) as pool:
-        build_harness(Path(name, "harness"))
-        run_harness([Path(name, "harness")], CALLS)
-        noticed = pool.map(is_noticed, chosen, [Path(name)] * len(chosen))
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
+        folder = Path(name)
+        # Without a mutant, nothing must be noticed.
+        objects = compile_for_harness(folder, [*CORE, *HARNESS.glob("*.c")], FLAGS)
+        link_harness(folder / "harness", objects.values(), FLAGS)
+        _run_calls(folder / "harness")
+        _test_arguments(build_module(folder))
+        noticed = pool.map(lambda mutant: is_noticed(mutant, folder, objects), chosen)
         missed = 0
         for mutant, found in zip(chosen, noticed, strict=True):
             print(f"{'noticed' if found else 'MISSED '}  {mutant}", flush=True)

@@ -114,7 +114,6 @@ EXAMPLES = [
     errors.LogLimitError("its last number is used", "Set another path in the Destination"),
     errors.TablesError("cohorts/123_26umsb5", AT, "members: 1,000 expected, 998 found"),
     errors.DatabaseRefusedError("cohorts/123_26umsb5", AT, "psycopg.DiskFull", "53100"),
-    errors.WorkerDiedError(-9),
 ]
 """One example of every class; each is in the docstring of its class."""
 
@@ -152,7 +151,6 @@ VARIANTS = [
     errors.UnloggedSyncsError(LOG, (KEY, f"{KEY}.gz")),
     errors.NoSyncYetError(AT, None),
     errors.NoSyncYetError(AT, None, has_lists=True),
-    errors.WorkerDiedError(1),
 ]
 """Further messages, one for each branch of a template."""
 
@@ -231,7 +229,7 @@ def test_the_library_has_these_families():
         errors.TablesError,
         errors.DatabaseRefusedError,
     }
-    assert tops == FAMILIES | alone | {errors.WorkerDiedError}
+    assert tops == FAMILIES | alone
 
 
 @each_class

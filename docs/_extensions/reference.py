@@ -217,7 +217,9 @@ def is_described_by_autodoc(value: object) -> bool:
 
 def constant(folder: str, name: str) -> str:
     """Return the description of a constant or a type alias: its source and the text below it."""
-    for path in sorted(Path(module_of(folder).__path__[0]).glob("*.py")):
+    # An editable installation with the kernel has a second folder, with the kernel alone.
+    folders = map(Path, module_of(folder).__path__)
+    for path in sorted(path for found in folders for path in found.glob("*.py")):
         for statement, below in pairwise(ast.parse(path.read_text(encoding="utf-8")).body):
             match statement, below:
                 case (

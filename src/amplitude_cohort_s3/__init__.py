@@ -10,17 +10,8 @@ from ._optional import exports_on_demand
 from .diff import CohortDiff, diff_members
 from .errors import CohortS3Error
 from .format import CohortFileName, DiffType, ExistingMeaning, Member, NameStyle, RowSchema
-from .history import (
-    CohortHistory,
-    Finding,
-    Members,
-    detect_existing_meaning,
-    list_streams,
-    read_history,
-)
+from .history import Members
 from .log import CohortStream, SyncRecord
-from .maintenance import forget, plan_forget, plan_prune, prune
-from .policy import BucketPolicy, bucket_policy
 from .settings import Cadence, CohortSync, Destination, ExitGuard, UserProperty
 from .sources import CsvSource, MemberFile
 from .storage import LocalStorage, MemoryStorage, ObjectInfo, Storage, open_storage
@@ -29,18 +20,25 @@ from .sync import (
     PreparedSync,
     SyncPlan,
     SyncResult,
-    adopt,
     prepare_sync,
     read_head,
     recover,
-    run_due,
     sync_cohort,
 )
 
 if TYPE_CHECKING:
-    from .policy import apply_bucket_policy, check_access
+    from .history import (
+        CohortHistory,
+        Finding,
+        detect_existing_meaning,
+        list_streams,
+        read_history,
+    )
+    from .maintenance import forget, plan_forget, plan_prune, prune
+    from .policy import BucketPolicy, apply_bucket_policy, bucket_policy, check_access
     from .sources.amplitude import AmplitudeCohorts
     from .storage import S3Storage
+    from .sync import adopt, run_due
 
     __version__: str
 
@@ -96,14 +94,28 @@ __all__ = [
     "sync_cohort",
 ]
 
-# boto3 takes 0.3 s to import, and ssl and http.client take up to 0.1 s.
+# A sync does not need them. boto3 takes 0.3 s to import, ssl and http.client up to 0.1 s, and
+# the other modules together 0.1 s.
 _on_demand = exports_on_demand(
     __name__,
     {
-        "apply_bucket_policy": ".policy",
-        "check_access": ".policy",
         "AmplitudeCohorts": ".sources.amplitude",
+        "BucketPolicy": ".policy",
+        "CohortHistory": ".history",
+        "Finding": ".history",
         "S3Storage": ".storage",
+        "adopt": ".sync",
+        "apply_bucket_policy": ".policy",
+        "bucket_policy": ".policy",
+        "check_access": ".policy",
+        "detect_existing_meaning": ".history",
+        "forget": ".maintenance",
+        "list_streams": ".history",
+        "plan_forget": ".maintenance",
+        "plan_prune": ".maintenance",
+        "prune": ".maintenance",
+        "read_history": ".history",
+        "run_due": ".sync",
     },
 )
 

@@ -1,7 +1,7 @@
-"""Byte streams in chunks, and their size and digest."""
+"""Byte streams in chunks, with their size and digest; and the common beginning of texts."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, Self
 
 CHUNK_BYTES = 1 << 20
@@ -13,6 +13,39 @@ def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
     with stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk
+
+
+def even_parts(source: Iterable[bytes], size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield parts of one size, each as a chunk with the offsets of its beginning and end.
+
+    A part is not copied. The last one is shorter, perhaps empty.
+
+    >>> [data[begin:end] for data, begin, end in even_parts([b"abc", b"de"], 2)]
+    [b'ab', b'cd', b'e']
+    """
+    gathered = list[bytes]()
+    ready = 0
+    for chunk in source:
+        gathered.append(chunk)
+        ready += len(chunk)
+        if ready >= size:
+            data = b"".join(gathered)
+            end = ready - ready % size
+            for begin in range(0, end, size):
+                yield data, begin, begin + size
+            gathered, ready = [data[end:]], ready - end
+    data = b"".join(gathered)
+    yield data, 0, len(data)
+
+
+def common_length(a: Sequence[object], b: Sequence[object]) -> int:
+    """Return the length of the common beginning of two texts.
+
+    >>> common_length("amplitude", "amplify"), common_length(b"1", b"12")
+    (5, 1)
+    """
+    differ = (place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+    return next(differ, min(len(a), len(b)))
 
 
 class Hashed:

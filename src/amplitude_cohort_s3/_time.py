@@ -1,9 +1,11 @@
 """Conversion of aware datetimes to UTC, and the calendar day of a moment."""
 
-from datetime import UTC, date, datetime, timezone, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
 from ._arguments import check_kind
 from .errors import ConfigurationError, NaiveDatetimeError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_utc(when: datetime, argument: str) -> datetime:
@@ -31,6 +33,15 @@ def to_utc(when: datetime, argument: str) -> datetime:
         return utc
     fields = (utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond)
     return datetime(*fields, tzinfo=UTC)
+
+
+def epoch_microseconds(when: datetime) -> int:
+    """Return the number of microseconds from the beginning of 1970 to a moment.
+
+    >>> epoch_microseconds(datetime(1970, 1, 1, 0, 0, 2, tzinfo=UTC))
+    2000000
+    """
+    return (when - _EPOCH) // timedelta(microseconds=1)
 
 
 def days_of(now: datetime, *others: datetime) -> list[date]:

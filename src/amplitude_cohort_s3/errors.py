@@ -69,7 +69,6 @@
             LogLimitError (ValueError)
         TablesError (ValueError)
         DatabaseRefusedError (OSError)
-        WorkerDiedError (OSError)
 
 Every class has one cause. The classes in brackets are families: catch them, they are never
 raised themselves. Each raised class also derives from the builtin in parentheses, so
@@ -1392,28 +1391,6 @@ class DatabaseRefusedError(CohortS3Error, OSError):
             f"the database refused to apply the sync of {self.synced_at.isoformat()} to the tables "
             f"of {self.stream!r}: {self.kind}{code}. Nothing was changed. Look for the code in the "
             "documentation or the log of the database; its message may quote rows and is not shown"
-        )
-
-
-# --- Processes -----------------------------------------------------------------------
-
-
-@define(slots=False)
-class WorkerDiedError(CohortS3Error, OSError):
-    """A worker process of a diff that ended before its work was done.
-
-    Example: ``a worker process ended with the exit code -9, the signal 9 (often a lack of memory).
-    Run it again with fewer workers``
-    """
-
-    exit_code: int
-
-    def __str__(self) -> str:
-        signal = f", the signal {-self.exit_code}" if self.exit_code < 0 else ""
-        memory = " (often a lack of memory)" if self.exit_code == -9 else ""  # noqa: PLR2004 -- SIGKILL
-        return (
-            f"a worker process ended with the exit code {self.exit_code}{signal}{memory}. "
-            "Run it again with fewer workers"
         )
 
 

@@ -1,25 +1,20 @@
 """Fixtures that choose between the two implementations of the engine: the kernel and Python."""
 
 import pytest
-from kernel_build import kernel_under_test
+from implementations import use_kernel
 
 from amplitude_cohort_s3.format import kernel as kernel_module
-
-
-@pytest.fixture(scope="session")
-def kernel(tmp_path_factory):
-    return kernel_under_test(tmp_path_factory.mktemp("kernel"))
 
 
 @pytest.fixture
 def with_kernel(kernel, monkeypatch):
     monkeypatch.setattr(kernel_module, "_kernel", kernel)
-    monkeypatch.setattr(kernel_module, "_STATE", "in use")
+    use_kernel(monkeypatch, is_used=True)
 
 
 @pytest.fixture
 def without_kernel(monkeypatch):
-    monkeypatch.setattr(kernel_module, "_STATE", "disabled")
+    use_kernel(monkeypatch, is_used=False)
     monkeypatch.setenv(kernel_module.SWITCH, "0")  # for processes that the test starts
 
 

@@ -1,34 +1,36 @@
 """The default engine in Python: the contract with ranges of several sizes.
 
-Workers and cleaning up are tested with the kernel too.
+Threads and cleaning up are tested with the kernel too.
 """
 
 import errno
-import os
+import itertools
 import resource
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
-import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amplitude_cohort_s3.diff import engine as engine_module
 from amplitude_cohort_s3.diff._boundaries import Boundaries
-from amplitude_cohort_s3.diff._workers import run_tasks
-from amplitude_cohort_s3.diff.cohort_diff import diff_members
+from amplitude_cohort_s3.diff._partition import without_small_ones
+from amplitude_cohort_s3.diff.cohort_diff import compute_diff, diff_members, system_folder
 from amplitude_cohort_s3.diff.engine import PartitionEngine
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     DiskFullError,
     DuplicateKeyError,
     EmptyKeyError,
-    WorkerDiedError,
 )
 from amplitude_cohort_s3.format.existing_meaning import ExistingMeaning
+from amplitude_cohort_s3.format.filename import DiffType
 from amplitude_cohort_s3.format.schema import RowSchema
 from amplitude_cohort_s3.sources.protocol import CsvSource
 from amplitude_cohort_s3.testing.engine_cases import canonical_bytes, csv_source, sample_rows
@@ -77,14 +79,14 @@ def files_of(engine, previous, current, existing=ExistingMeaning.MEMBERS):
         return {t: file.path.read_bytes() for t, file in diff.report.files.items()}, diff.report
 
 
-# --- Workers -------------------------------------------------------------------------
+# --- Threads -------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("each_implementation")
 @pytest.mark.parametrize(
     ("canonical", "existing"), list(zip([True, False, True], ExistingMeaning, strict=True))
 )
-def test_workers_do_not_change_the_result(canonical, existing):
+def test_threads_do_not_change_the_result(canonical, existing):
     previous = csv_source(canonical_bytes(sample_rows(9000)), canonical=canonical)
     current = csv_source(canonical_bytes(sample_rows(9900)[900:], ordered=False))
     alone, report = files_of(TINY, previous, current, existing)
@@ -95,7 +97,7 @@ def test_workers_do_not_change_the_result(canonical, existing):
 
 
 @pytest.mark.usefixtures("each_implementation")
-def test_an_error_in_a_worker_is_raised_in_the_caller():
+def test_an_error_in_a_thread_is_raised_in_the_caller():
     rows = [*sample_rows(9000), ("1", "other", "", "")]
     engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=200_000)
     with pytest.raises(DuplicateKeyError):
@@ -106,64 +108,41 @@ def test_an_error_in_a_worker_is_raised_in_the_caller():
         )
 
 
-SCRIPT = """
-import {module}
-from amplitude_cohort_s3.diff.cohort_diff import diff_members
-from amplitude_cohort_s3.diff.engine import PartitionEngine
-from amplitude_cohort_s3.format.schema import RowSchema
+def test_without_the_kernel_one_thread_does_all_the_work(without_kernel, tmp_path):
+    threads = set()
 
-def run():
-    rows = [(str(i), "") for i in range(20_000)]
-    engine = PartitionEngine(workers=2, range_bytes=50_000, batch_bytes=100_000)
-    with diff_members(rows, rows[1:], schema=RowSchema(), engine=engine) as diff:
-        print(diff.exiting.rows, flush=True)
+    def chunks():
+        for begin in range(0, 9000, 100):
+            threads.add(threading.active_count())
+            yield canonical_bytes(sample_rows(9000)[begin : begin + 100])[len(header) :]
 
-print("main", flush=True)
-runner = {start}
-runner.start()
-runner.join()
-"""
+    header = canonical_bytes([])
+    current = CsvSource(chunks=lambda: itertools.chain([header], chunks()))
+    engine = PartitionEngine(workers=4, range_bytes=2000, batch_bytes=6000)
+    before = threading.active_count()  # Those of earlier tests may end in the meantime.
+    files_of(engine, (), current)
+    assert max(threads) <= before
 
 
 @pytest.mark.usefixtures("each_implementation")
-@pytest.mark.parametrize("given", ["file", "stdin"])
-@pytest.mark.parametrize(
-    ("module", "start"),
-    [
-        ("threading", "threading.Thread(target=run)"),
-        # The standard library's pools can't start processes from such a process.
-        (
-            "multiprocessing",
-            "multiprocessing.get_context('fork').Process(target=run, daemon=True)",
-        ),
-    ],
-    ids=["thread", "daemon"],
-)
-def test_workers_need_no_main_guard_no_main_file_and_no_main_thread(tmp_path, given, module, start):
-    """The caller may be a script, a notebook, a server or a task queue."""
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT.format(module=module, start=start))
-    with script.open() as file:
-        done = subprocess.run(
-            [sys.executable, *([script] if given == "file" else ["-"])],
-            stdin=None if given == "file" else file,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=True,
-        )
-    assert done.stdout.split() == ["main", "1"]
+def test_sources_are_read_in_the_thread_of_the_caller():
+    """A cursor of sqlite3, for example, must be used in the thread that made it."""
+    readers = set()
 
+    def source(rows, *, canonical):
+        def chunks():
+            data = canonical_bytes(rows)
+            for begin in range(0, len(data), 10_000):
+                readers.add(threading.get_ident())
+                yield data[begin : begin + 10_000]
 
-class Exits:
-    def __call__(self, task):
-        os._exit(3)
+        return CsvSource(chunks=chunks, canonical=canonical)
 
-
-def test_a_worker_that_dies_is_an_error_with_its_exit_code():
-    with pytest.raises(WorkerDiedError) as caught:
-        list(run_tasks([Exits(), Exits()], range(3)))
-    assert caught.value.exit_code == 3
+    engine = PartitionEngine(workers=3, range_bytes=20_000, batch_bytes=50_000)
+    rows = sample_rows(9900)
+    for canonical in (True, False):
+        files_of(engine, source(rows[900:], canonical=canonical), source(rows, canonical=False))
+    assert readers == {threading.get_ident()}
 
 
 # --- Ranges --------------------------------------------------------------------------
@@ -178,6 +157,30 @@ def test_two_different_keys_are_split_into_two_ranges(keys, count):
     if len(distinct) > 1 and count > 1:
         assert distinct[0] < ranges.splitters[0]
         assert ranges.splitters[-1] <= distinct[-1]
+
+
+@pytest.mark.usefixtures("each_implementation")
+@pytest.mark.parametrize("canonical", [True, False])
+def test_the_small_ranges_of_a_small_source_of_unknown_size_are_joined_together(
+    canonical, monkeypatch
+):
+    joins = []
+    monkeypatch.setattr(
+        engine_module,
+        "without_small_ones",
+        lambda *a: joins.extend(without_small_ones(*a)) or joins,
+    )
+    rows = sample_rows(9000)
+    data = canonical_bytes(rows, ordered=False)
+    chunks = [data[begin : begin + 10_000] for begin in range(0, len(data), 10_000)]
+    current = CsvSource(chunks=lambda: iter(chunks))
+    engine = PartitionEngine(range_bytes=20_000, batch_bytes=50_000)
+    previous = csv_source(canonical_bytes(rows[900:]), canonical=canonical)
+    _, report = files_of(engine, previous, current)
+    assert report.files[DiffType.ENTERING].rows == 900
+    assert len(data) / 20_000 < len(joins) < 3 * len(data) / 20_000
+    assert [(a.end, b.begin) for a, b in itertools.pairwise(joins) if a.end != b.begin] == []
+    assert (joins[0].begin, joins[-1].end) == (None, None)
 
 
 @pytest.mark.usefixtures("each_implementation")
@@ -244,6 +247,48 @@ def test_an_error_of_a_source_leaves_no_files_and_threads(tmp_path, workers, err
 
 
 @pytest.mark.usefixtures("each_implementation")
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("canonical", [True, False])
+def test_sources_are_closed_while_the_error_of_the_diff_is_handled(tmp_path, repeatable, canonical):
+    """Its traceback would keep them open, with their connections and threads."""
+    opened = []
+
+    def source(rows):
+        data = canonical_bytes(rows)
+
+        def chunks():
+            opened.append(1)
+            try:
+                for begin in range(0, len(data), 70_000):
+                    yield data[begin : begin + 70_000]
+            finally:
+                opened.pop()
+
+        return CsvSource(chunks=chunks, canonical=canonical, repeatable=repeatable)
+
+    def refuse(*_):
+        raise LookupError
+
+    files = len([*Path("/dev/fd").iterdir()])
+    engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=70_000)
+    sides = source(sample_rows(20_000)), source(sample_rows(20_000))
+    for options in ({"progress": refuse}, {"grown": refuse}):
+        with pytest.raises(LookupError) as caught:
+            compute_diff(
+                *sides,
+                schema=SCHEMA,
+                existing=ExistingMeaning.MEMBERS,
+                duplicates="refuse",
+                engine=engine,
+                open_folder=partial(system_folder, tmp_path),
+                **{"progress": None, **options},
+            )
+        assert caught.value.__traceback__ is not None
+        assert opened == []
+        assert len([*Path("/dev/fd").iterdir()]) == files
+
+
+@pytest.mark.usefixtures("each_implementation")
 def test_closing_leaves_no_files(tmp_path):
     with diff_members((), sample_rows(5), schema=SCHEMA, work_dir=tmp_path):
         (folder,) = tmp_path.iterdir()
@@ -273,12 +318,12 @@ def test_a_full_disk_is_an_error_and_leaves_no_files(tmp_path, limit, workers):
 
 @pytest.mark.usefixtures("each_implementation")
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupt_leaves_no_files_and_processes(tmp_path, workers):
+def test_an_interrupt_leaves_no_files(tmp_path, workers):
     work_dir = tmp_path / "work"
     work_dir.mkdir()
     script = textwrap.dedent(f"""
         import sys, itertools
-        from amplitude_cohort_s3.diff.cohort_diff import diff_members
+        from amplitude_cohort_s3.diff.cohort_diff import compute_diff, diff_members, system_folder
         from amplitude_cohort_s3.sources.protocol import CsvSource
         from amplitude_cohort_s3.diff.engine import PartitionEngine
         from amplitude_cohort_s3.format.schema import RowSchema
@@ -295,15 +340,10 @@ def test_an_interrupt_leaves_no_files_and_processes(tmp_path, workers):
         [sys.executable, "-c", script, work_dir],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,
     )
     assert process.stdout.readline() == b"running\n"
     assert list(work_dir.iterdir())
-    os.killpg(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert b"KeyboardInterrupt" in errors
     assert list(work_dir.iterdir()) == []
-    # The workers have ended too: no process is left in the group.
-    time.sleep(0.1)
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from amplitude_cohort_s3.diff import engine as engine_module
-from amplitude_cohort_s3.diff._threads import run_in_threads
+from amplitude_cohort_s3.diff._threads import run_in_threads, usable_processors
 from amplitude_cohort_s3.diff.engine import PartitionEngine
 from amplitude_cohort_s3.errors import CohortS3Error
 from amplitude_cohort_s3.format import kernel as kernel_module
@@ -38,13 +38,18 @@ class TestKernelWithThreads(DiffEngineContract):
 
 
 @pytest.mark.usefixtures("with_kernel")
-class TestKernelWithTinyRanges(DiffEngineContract):
+class TestKernelWithOneRowAtATime(DiffEngineContract):
+    """Ranges of one or two rows, in all tests but those with thousands of rows."""
+
     @pytest.fixture
     def engine(self):
         return PartitionEngine(workers=1, range_bytes=20, batch_bytes=100)
 
     test_the_form_of_the_csv_does_not_change_the_result = None
     test_sides_of_any_size = None
+    test_a_changed_property_is_neither_entering_nor_exiting = None
+    test_current_rows_in_the_order_of_the_key = None
+    test_keys_with_a_long_common_prefix = None
 
 
 # --- The same results, for random members ---------------------------------------------------
@@ -162,14 +167,16 @@ def outcome(engine, sides, arguments, folder):
         shutil.rmtree(folder)
 
 
+# In parts, for several processes.
+@pytest.mark.parametrize("part", range(3))
 @settings(
-    max_examples=int(os.environ.get("KERNEL_ROUNDS", "150")),
+    max_examples=int(os.environ.get("KERNEL_ROUNDS", "150")) // 3,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     deadline=None,
 )
 @given(seed=st.integers(0, 1 << 40))
-def test_the_kernel_changes_neither_results_nor_errors(kernel, tmp_path_factory, seed):
-    sides, arguments, sizes, workers = random_case(seed)
+def test_the_kernel_changes_neither_results_nor_errors(kernel, tmp_path_factory, part, seed):
+    sides, arguments, sizes, workers = random_case(f"{part} {seed}")
     folder = tmp_path_factory.getbasetemp() / "diff"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel_module, "_STATE", "disabled")
@@ -236,6 +243,17 @@ def test_no_two_threads_use_the_same_work_at_a_time():
     assert list(run_in_threads(works, range(100))) == list(range(100))
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux can limit it")
+def test_only_the_processors_of_the_process_count():
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert usable_processors() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert usable_processors() == len(allowed)
+
+
 @pytest.mark.parametrize("threads", [1, 3])
 def test_an_error_of_a_task_is_raised_in_its_place(threads):
     def work(task):
@@ -247,6 +265,29 @@ def test_an_error_of_a_task_is_raised_in_its_place(threads):
     assert [next(results) for _ in range(5)] == list(range(5))
     with pytest.raises(LookupError, match="5"):
         next(results)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("fails", [1, None])
+def test_an_error_of_the_tasks_is_raised_after_those_before_it(threads, fails):
+    gate = threading.Event()
+
+    def tasks():
+        yield from range(2)
+        gate.set()
+        raise LookupError("no more tasks")
+
+    def work(task):
+        gate.wait(20)
+        if task == fails:
+            raise ZeroDivisionError
+        return task
+
+    results = run_in_threads([work] * threads, tasks())
+    found = []
+    with pytest.raises(LookupError if fails is None else ZeroDivisionError):
+        found.extend(results)
+    assert found == list(range(2 if fails is None else fails))
 
 
 def test_no_thread_works_after_the_results_are_closed():
@@ -264,12 +305,12 @@ def test_no_thread_works_after_the_results_are_closed():
 
 
 @pytest.mark.parametrize(
-    ("state", "processors", "workers"),
-    [("in use", 16, 4), ("in use", 2, 2), ("in use", None, 1), ("disabled", 16, 1)],
+    ("has_kernel", "processors", "workers"),
+    [(True, 16, 4), (True, 2, 2), (True, 1, 1), (False, 16, 1)],
 )
-def test_the_default_number_of_workers(state, processors, workers, monkeypatch, tmp_path):
-    monkeypatch.setattr(engine_module, "kernel_state", lambda: state)
-    monkeypatch.setattr(engine_module.os, "cpu_count", lambda: processors)
+def test_the_default_number_of_workers(has_kernel, processors, workers, monkeypatch, tmp_path):
+    monkeypatch.setattr(engine_module, "HAS_KERNEL", has_kernel)
+    monkeypatch.setattr(engine_module, "usable_processors", lambda: processors)
     limits = []
     monkeypatch.setattr(engine_module, "partition", lambda *a, **_: limits.append(a[3]) or 1 / 0)
     rows = b"".join(b"%d,u\n" % n for n in range(900_000))

@@ -91,7 +91,7 @@ def test_a_large_file_of_an_old_mac_is_not_refused_for_the_size_of_its_row(monke
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_every_engine_process_refuses_a_lone_cr(workers):
+def test_every_thread_of_the_engine_refuses_a_lone_cr(workers):
     rows = b"".join(b"%d,u%d\n" % (n, n) for n in range(60_000))
     data = HEAD + rows + b"x,y\r\nz,\rz\n"
     engine = PartitionEngine(workers=workers, batch_bytes=1 << 16)

@@ -4,34 +4,28 @@ The installed kernel is tested, or a build of the sources if the package was ins
 it. `kernel_calls` computes what each call must return.
 """
 
-import ctypes
 import mmap
 import os
-import random
 import subprocess
 import sys
-import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_build import (
-    CORE,
-    HAS_COMPILER,
-    SOURCES,
-    build_harness,
-    build_module,
-    kernel_under_test,
-    load_module,
-    run_harness,
+from kernel_calls import (
+    CanonizeCall,
+    CheckCall,
+    ColumnsCall,
+    CountFilledCall,
+    CountLineEndsCall,
+    JoinCall,
+    KeysCall,
+    PartitionCall,
+    ReadSpansCall,
+    SidesCall,
+    StaysCall,
 )
-from kernel_calls import CanonizeCall, CountFilledCall, JoinCall, PartitionCall
 from kernel_cases import edge_calls, random_calls
-
-ROUNDS = int(os.environ.get("KERNEL_ROUNDS", "100"))
-"""The number of random calls of each function that the harness makes."""
-
-needs_compiler = pytest.mark.skipif(not HAS_COMPILER, reason="no C compiler is installed")
 
 # Bytes that mean something to the kernel, whole characters and parts of them.
 TOKENS = [b",", b"\n", b'"', b"\r", b"\0", b"\xc3", b"\xa9", b"\xf0\x9f\x98\x80", b"\xed\xa0"]
@@ -41,11 +35,6 @@ hostile_bytes = st.one_of(
     st.lists(st.sampled_from(TOKENS), max_size=40).map(b"".join), st.binary(max_size=60)
 )
 widths = st.integers(2, 4)
-
-
-@pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
-    return kernel_under_test(tmp_path_factory.mktemp("kernel"))
 
 
 @given(source=st.randoms(use_true_random=False))
@@ -75,6 +64,24 @@ def test_any_bytes_have_the_expected_result_or_none(kernel, data, lines, other, 
         join,
         CanonizeCall(rows=lines, width=width, out_size=data.draw(st.integers(0, 200))),
         CountFilledCall(lines=lines, width=width),
+        CountLineEndsCall(lines),
+        CheckCall(lines=lines, width=width, key=key, after=other),
+        KeysCall(lines=lines, width=width, key=key, out_size=data.draw(st.integers(0, 60))),
+        SidesCall((lines, other, lines[: len(other)])),
+        ColumnsCall(
+            lines=lines,
+            width=width,
+            stride=data.draw(st.integers(1, 30)),
+            as_views=data.draw(st.booleans()),
+        ),
+        StaysCall(
+            sides=tuple(
+                (of, data.draw(st.integers(0, 9)), data.draw(st.integers(0, 2)), more)
+                for of, more in ((lines, data.draw(st.booleans())), (other, False))
+            ),
+            width=width,
+            key=key,
+        ),
     ]
     for call in calls:
         assert call.run(kernel) == call.expected(), call
@@ -89,11 +96,16 @@ def test_each_result_at_the_edge_of_a_buffer(kernel, record_property):
 
 def is_possible(call):
     """Return whether the module allows the arguments of a call."""
+    if isinstance(call, ColumnsCall):
+        return call.stride > 0
+    if isinstance(call, ReadSpansCall):
+        return call.out_size == ReadSpansCall.of(call.file, *call.spans).out_size
     is_partition = isinstance(call, PartitionCall)
     return not is_partition or (call.out_size is None and len(call.heads) < (1 << 16) - 1)
 
 
 HEADS = b"a".ljust(8, b"\0")
+TOO_MANY_HEADS = b"".join(n.to_bytes(8, "big") for n in range(1, 1 << 16))
 OUT = bytearray(10)
 
 
@@ -107,7 +119,7 @@ OUT = bytearray(10)
         ("partition", (b"1,a", OUT, 2, -1, b"", b"")),
         ("partition", (b"1,a", OUT, 2, 0, b"", b"1234567")),
         ("partition", (b"1,a", OUT, 2, 0, b"", HEADS + HEADS)),
-        ("partition", (b"1,a", OUT, 2, 0, b"", bytes(8 * ((1 << 16) - 1)))),
+        ("partition", (b"1,a", OUT, 2, 0, b"", TOO_MANY_HEADS)),
         ("partition", (b"1,a", bytearray(2), 2, 0, b"", b"")),
         ("partition", (OUT, OUT, 2, 0, b"", b"")),
         ("partition", (memoryview(OUT)[5:], memoryview(OUT)[:6], 2, 0, b"", b"")),
@@ -119,6 +131,22 @@ OUT = bytearray(10)
         ("canonize", (OUT, OUT, 2, None)),
         ("count_filled", (b"", 1)),
         ("count_filled", (b"", 1 << 30)),
+        ("check", (b"", 1, 0, b"")),
+        ("check", (b"", 2, 2, b"")),
+        ("keys", (b"", OUT, 2, -1)),
+        ("keys", (OUT, OUT, 2, 0)),
+        ("sides", (b"1\n",) * 9),
+        ("columns", (b"", OUT, 1, 1, False)),
+        ("columns", (b"", OUT, 2, 0, False)),
+        ("columns", (b"", OUT, 2, -1, True)),
+        ("columns", (OUT, OUT, 2, 1, True)),
+        ("stays", ((b"1,a",), bytes(4), b"\1", OUT, 1, 0)),
+        ("stays", ((b"1,a",), bytes(4), b"\1", OUT, 2, 2)),
+        ("stays", ((b"1,a",), bytes(4), b"\3", OUT, 2, 0)),
+        ("stays", ((b"1,a",), bytes(4), b"\x08", OUT, 2, 0)),
+        ("stays", ((b"1,a",), bytes(3), b"\1", OUT, 2, 0)),
+        ("stays", ((b"1,a",), bytes(4), b"", OUT, 2, 0)),
+        ("stays", ((b"1,a", OUT), bytes(8), b"\0\1", OUT, 2, 0)),
     ],
 )
 def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
@@ -133,8 +161,23 @@ def test_arguments_without_a_meaning_are_refused(kernel, function, arguments):
         ("partition", (b"1,a", bytes(9), 2, 0, b"", b"")),
         ("partition", (b"1,a", memoryview(OUT)[::2], 2, 0, b"", b"")),
         ("partition", (memoryview(b"1,a")[::2], OUT, 2, 0, b"", b"")),
+        ("partition", (b"1,a", OUT, 2, 0, bytearray(1), b"")),
+        ("partition", (b"1,a", OUT, 2, 0, b"", bytearray(8))),
+        ("join", (b"", b"", 2, 0, bytearray(b"1"), None, False, 0, 9)),
+        ("join", (b"", b"", 2, 0, None, bytearray(b"1"), False, 0, 9)),
         ("canonize", (b"", bytes(9), 2, None)),
+        ("canonize", (b"", OUT, 2, bytearray(b"\0"))),
         ("count_filled", (None, 2)),
+        ("check", ("1,a", 2, 0, b"")),
+        ("check", (b"1,a", 2, 0, None)),
+        ("keys", (b"1,a", bytes(9), 2, 0)),
+        ("sides", (b"1\n", "1\n")),
+        ("sides", (b"1\n", memoryview(OUT)[::2])),
+        ("columns", (b"", bytes(9), 2, 1, False)),
+        ("columns", ("", OUT, 2, 1, True)),
+        ("stays", ([b"1,a"], bytes(4), b"\1", OUT, 2, 0)),
+        ("stays", ((b"1,a", "2,b"), bytes(8), b"\1\2", OUT, 2, 0)),
+        ("stays", ((b"1,a",), bytes(4), b"\1", bytes(9), 2, 0)),
     ],
 )
 def test_only_buffers_of_consecutive_bytes_are_read_and_written(kernel, function, arguments):
@@ -158,60 +201,20 @@ def test_no_more_conflicting_keys_are_returned_than_asked_for(kernel):
     assert result[3:5] == (20, ["10", "11", "12"])
 
 
+def test_eight_sides_are_merged_until_one_has_no_key_left(kernel):
+    texts = [b"".join(b"%d\n" % n for n in range(side, 9)) for side in range(8)]
+    counts, rests = kernel.sides(*texts)
+    assert list(counts) == [*(((1 << n) - 1, 1) for n in range(1, 8)), (255, 2)]
+    assert rests == tuple(map(len, texts))
+
+
 def test_equal_files_are_one_object(kernel):
     joined = kernel.join(b"", b"1,a\n2,b\n", 2, 0, None, None, 0, 0, 9)
     everyone, entering, existing = joined[5], joined[6], joined[8]
     assert everyone is entering is existing
 
 
-@pytest.mark.parametrize("function", ["partition", "join", "canonize", "count_filled"])
-def test_other_threads_run_during_a_call(kernel, function):
-    rows = b"".join(b"%d,a,b\n" % n for n in range(20_000))
-    calls = {
-        "partition": lambda: kernel.partition(rows, bytearray(len(rows)), 3, 0, b"", b""),
-        "join": lambda: kernel.join(rows, rows, 3, 0, None, None, 0, 1, 9),
-        "canonize": lambda: kernel.canonize(rows, bytearray(2 * len(rows)), 3, None),
-        "count_filled": lambda: kernel.count_filled(rows, 3),
-    }
-    other_thread_ran = threading.Event()
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1000)  # Only a call that releases the GIL lets the other thread run.
-    try:
-        threading.Thread(target=other_thread_ran.set).start()
-        for _ in range(100):
-            calls[function]()
-    finally:
-        sys.setswitchinterval(interval)
-    assert other_thread_ran.is_set()
-
-
 # --- Memory ------------------------------------------------------------------------------
-
-
-@needs_compiler
-def test_a_failing_allocation_is_a_memory_error_and_loses_no_memory(tmp_path):
-    path = build_module(tmp_path, failing_allocations=True)
-    kernel, library = load_module(path), ctypes.CDLL(str(path))
-    before_failure = ctypes.c_long.in_dll(library, "allocations_before_failure")
-    blocks_in_use = ctypes.c_long.in_dll(library, "blocks_in_use")
-    source, failures = random.Random(1), 0
-    for call in [call for _ in range(30) for call in random_calls(source)]:
-        for n in range(100):
-            before_failure.value = n
-            try:
-                result = call.run(kernel)
-            except MemoryError:
-                failures += 1
-                result = None
-            has_failed = before_failure.value < 0
-            before_failure.value = -1
-            assert blocks_in_use.value == 0, call
-            if not has_failed:
-                assert result == call.expected(), call
-                break
-        else:
-            raise AssertionError(call)
-    assert failures > 100
 
 
 def test_a_failing_allocation_of_python_is_a_memory_error(kernel):
@@ -222,6 +225,11 @@ def test_a_failing_allocation_of_python_is_a_memory_error(kernel):
         lambda: kernel.join(rows, b"1,a,x\n3,c,\n3,d,\n", 3, 0, None, None, 0, 2, 9),
         lambda: kernel.canonize(rows, OUT_100, 3, None),
         lambda: kernel.count_filled(rows, 3),
+        lambda: kernel.check(rows, 3, 0, b""),
+        lambda: kernel.keys(rows, OUT_100, 3, 0),
+        lambda: kernel.sides(rows, rows[3:]),
+        lambda: kernel.columns(rows, OUT_100, 3, 4, 0),
+        lambda: kernel.stays((b"1,a,x\n", b"1,b,y\n"), bytes(8), b"\0\1", OUT_100, 3, 0),
     ]
     failures = 0
     for call in calls:
@@ -242,53 +250,6 @@ def test_a_failing_allocation_of_python_is_a_memory_error(kernel):
 OUT_100 = bytearray(100)
 
 
-# --- Without Python: the harness -----------------------------------------------------------
-
-
-def harness_calls():
-    source = random.Random(2)
-    return [*edge_calls(), *(call for _ in range(ROUNDS) for call in random_calls(source))]
-
-
-@needs_compiler
-def test_the_harness_under_sanitizers(tmp_path, record_property):
-    build_harness(tmp_path / "harness")
-    calls = harness_calls()
-    run_harness([tmp_path / "harness"], calls)
-    record_property("cases", len(calls))
-
-
-@pytest.mark.parametrize(
-    ("name", "is_big_endian"), [("aarch64", False), ("s390x", True)], ids=["arm", "big-endian"]
-)
-def test_the_harness_on_another_processor(name, is_big_endian, tmp_path, record_property):
-    needed = [f"{name}-linux-gnu-gcc", f"qemu-{name}"]
-    require_programs(*needed)
-    build_harness(tmp_path / "harness", "-O3", compiler=needed[0])
-    header = (tmp_path / "harness").read_bytes()[:6]
-    assert header == b"\x7fELF\x02" + (b"\x02" if is_big_endian else b"\x01")
-    calls = harness_calls()
-    run_harness([needed[1], "-L", f"/usr/{name}-linux-gnu", tmp_path / "harness"], calls)
-    record_property("cases", len(calls))
-
-
-@needs_compiler
-def test_the_harness_without_extensions_of_the_compiler(tmp_path):
-    build_harness(tmp_path / "harness", "-O1 -DKERNEL_PORTABLE -fsanitize=address,undefined")
-    run_harness([tmp_path / "harness"], edge_calls())
-
-
-def require_programs(*names):
-    missing = [name for name in names if subprocess.call(["which", name], **QUIET)]
-    if missing and "KERNEL_TARGETS" in os.environ:
-        pytest.fail(f"not installed: {', '.join(missing)}")
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
-
-
-QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-
-
 # --- The state -----------------------------------------------------------------------------
 
 
@@ -306,9 +267,3 @@ def test_the_state_of_the_kernel(code, variable, state):
     command = [sys.executable, "-c", f"{code}print(kernel_state())"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert ended.stdout == f"{state}\n"
-
-
-def test_the_build_compiles_every_source():
-    text = SOURCES.with_name("CMakeLists.txt").read_text(encoding="utf-8")
-    for path in [*CORE, SOURCES / "module.c"]:
-        assert f"kernel/{path.name}" in text

@@ -1,14 +1,18 @@
 """Answers as data frames, against the real pyarrow, pandas, Polars and DuckDB."""
 
+import re
+import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from implementations import use_kernel
 from odd_texts import CELL, ODD_ROWS, SCHEMA, members_of, rows_of
 from random_history import TIMES, build, random_cohorts
 
@@ -26,8 +30,11 @@ from amplitude_cohort_s3 import (
     read_history,
     sync_cohort,
 )
+from amplitude_cohort_s3.format.csv_blocks import BLOCK_BYTES
 from amplitude_cohort_s3.format.reader import RowReader
-from amplitude_cohort_s3.history.tables import BATCH_BYTES, ValueTable
+from amplitude_cohort_s3.history import members as members_module
+from amplitude_cohort_s3.history.line_batches import BATCH_BYTES
+from amplitude_cohort_s3.history.tables import ValueTable
 from amplitude_cohort_s3.sources.protocol import CsvSource
 
 pa = pytest.importorskip("pyarrow")
@@ -76,6 +83,44 @@ def test_every_library_reads_text_unchanged_again_and_again(
 def test_any_text_is_read_unchanged(rows: list[tuple[str, ...]]):
     members = members_of(rows)
     assert rows_of(members.to_arrow()) == rows == list(members)
+
+
+@given(st.lists(st.tuples(CELL, CELL, CELL, CELL)))
+def test_polars_reads_any_text_unchanged_too(rows: list[tuple[str, ...]]):
+    assert members_of(rows).to_polars().rows() == rows
+
+
+def test_a_batch_that_is_not_canonical_is_beside_others():
+    """A writer that was not careful may quote every cell; here it did so in the middle."""
+    wide = "x" * (BATCH_BYTES // 2)
+    rows = [(str(n), wide, "short", "") for n in range(9)]
+    data = b"".join(SCHEMA.encode(rows)).replace(b"short", b'"short"', 5)
+    source = CsvSource(chunks=lambda: iter([data]), canonical=True)
+    members = Members(schema=SCHEMA, sources={DiffType.EXISTING: source})
+    assert members.to_polars().rows() == rows_of(members.to_arrow()) == rows
+
+
+def test_a_column_that_is_kept_does_not_keep_the_others():
+    rows = [(str(n), "x" * 1000, "", "") for n in range(5000)]
+    before = pa.total_allocated_bytes()
+    column = members_of(rows).to_arrow().column("amplitude_id")
+    assert column.nbytes <= pa.total_allocated_bytes() - before < 200_000
+
+
+def test_a_table_is_made_without_pandas():
+    code = """
+import sys
+from datetime import UTC, datetime
+from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, read_history, sync_cohort
+storage = MemoryStorage()
+sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+sync_cohort(sync, [("1", "ann")], storage)
+history = read_history(storage, sync.stream)
+for table in (history.members_at(datetime.now(UTC)), history.events(), history.intervals()):
+    assert len(table.to_arrow()) == len(table.to_polars()) == 1
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_column_is_text_and_nothing_is_null():
@@ -258,6 +303,153 @@ def test_events_stays_and_churn_can_be_iterated_again_and_are_data_frames():
     assert (len(churn), churn.to_list()[-1]) == (len(TIMES), churn[-1])
     for text in (repr(events), repr(stays), repr(history)):
         assert "u1" not in text
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_table_of_events_has_the_rows_of_the_events(seed, keep_log, meaning):
+    storage, sync = build(random_cohorts(seed), meaning, keep_log=keep_log)
+    lost = read_history(storage, sync.stream)[4]
+    for read in (False, True):
+        if read:
+            storage.delete(lost.files[DiffType.ENTERING].key)
+        events = read_history(storage, sync.stream).events()
+        expected = [(e.synced_at, e.diff_type.value, *e.row) for e in events]
+        assert any(e.derived for e in events) == read
+        assert rows_of(events.to_arrow()) == events.to_polars().rows() == expected
+
+
+def test_a_property_that_a_sync_lacks_is_empty_in_its_events():
+    storage, day = MemoryStorage(), datetime(2026, 11, 1, tzinfo=UTC)
+    for number, names in enumerate([("plan",), ("city", "plan"), (), ("city",)]):
+        sync = CohortSync(
+            destination=Destination(name="d"),
+            project_id=1,
+            cohort_id="a",
+            user_properties=tuple(map(UserProperty, names)),
+        )
+        rows = [(str(n), f"u{n}", *names) for n in range(number, number + 3)]
+        sync_cohort(sync, rows, storage, synced_at=day + timedelta(number), max_exits=3)
+    events = read_history(storage, sync.stream).events()
+    expected = [(e.synced_at, e.diff_type.value, *e.row) for e in events]
+    assert expected[0] == (day, "entering", "0", "u0", "plan", "")
+    assert rows_of(events.to_arrow()) == events.to_polars().rows() == expected
+
+
+def test_tables_of_a_recorded_history_are_read_by_the_block(
+    meaning: ExistingMeaning, monkeypatch: pytest.MonkeyPatch
+):
+    storage, sync = build(random_cohorts(1), meaning, keep_log=True)
+    history = read_history(storage, sync.stream)
+    members = history.members_at(TIMES[-1])
+    expected = list(members), len(list(history.events()))
+
+    def slow(*_: object) -> None:
+        pytest.fail("a canonical file was read row by row")
+
+    monkeypatch.setattr(RowReader, "rows", slow)
+    monkeypatch.setattr(RowReader, "numbered", slow)
+    assert (members.to_polars().rows(), len(history.events().to_polars())) == expected
+
+
+def test_a_damaged_file_of_changes_is_noticed_and_named():
+    storage, sync = build(random_cohorts(2), ExistingMeaning.MEMBERS, keep_log=True)
+    key = read_history(storage, sync.stream)[3].files[DiffType.EXITING].key
+    data = storage.open(key).read()
+    storage.delete(key)
+    storage.create(key, data + b"9,x,\n")
+    events = read_history(storage, sync.stream).events()
+    for read in (events.to_arrow, events.to_polars, events.to_list):
+        with pytest.raises(errors.ObjectChangedError, match=re.escape(key)):
+            read()
+
+
+FIRST, LAST = b"amplitudeID,userID,plan", b"9,x,y\n"
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["kernel", "Python"])
+@pytest.mark.parametrize("diff_type", list(DiffType))
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        (FIRST, b"amplitudeID,userXD,plan"),
+        (FIRST, b"amplitudeID,userID,city"),
+        (FIRST, b"amplitudeID,userID,"),
+        (FIRST, b"amplitudeID,amplitude_id,plan"),
+        (FIRST, b"amplitudeID,userID,user_id"),
+        (FIRST, b"plan,amplitudeID,userID"),
+        (FIRST, b"plan,userID,other"),
+        (FIRST, b"a,b,c"),
+        (LAST, b"9,\0,y\n"),
+        (LAST, b"9,\xff,y\n"),
+        (LAST, b"9,x\n"),
+        (LAST, b'9,"x\n'),
+        (LAST, b"9,x\ry,z\n"),
+    ],
+)
+def test_a_table_reads_a_file_that_should_be_canonical_as_an_iteration_does(
+    part: bytes,
+    other: bytes,
+    diff_type: DiffType,
+    native: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+):
+    if not native:
+        use_kernel(monkeypatch, is_used=False)
+    storage, sync = build(random_cohorts(2), ExistingMeaning.MEMBERS, keep_log=True)
+    history = read_history(storage, sync.stream)
+    newest = history[-1]
+    key = newest.files[diff_type].key
+    data = storage.open(key).read() + LAST
+    storage.delete(key)
+    storage.create(key, data.replace(part, other))
+    # The bytes are read as if they were those of the record: a large file is also read long
+    # before its digest can be compared.
+    monkeypatch.setattr(members_module, "verified", lambda chunks, *_: chunks)
+
+    def answer(read: Callable[[], list[tuple[Any, ...]]]) -> object:
+        try:
+            return read()
+        except errors.CohortS3Error as error:
+            return type(error), str(error)
+
+    members, events = history.members_at(newest), history.events()
+    for found in (members.to_arrow, members.to_polars):
+        rows = partial(rows_of_table, found)
+        assert answer(rows) == answer(lambda: list(members))
+    for found in (events.to_arrow, events.to_polars):
+        rows = partial(rows_of_table, found)
+        expected = answer(lambda: [(e.synced_at, e.diff_type.value, *e.row) for e in events])
+        assert answer(rows) == expected
+
+
+@pytest.mark.parametrize("diff_type", list(DiffType))
+def test_a_table_of_a_file_with_a_changed_byte_raises_the_error_of_an_iteration(
+    diff_type: DiffType,
+):
+    storage, sync = build(random_cohorts(2), ExistingMeaning.MEMBERS, keep_log=True)
+    rows = [(str(n), "u" * 40, "") for n in range(10_000)]
+    for number in range(2):
+        when = TIMES[-1] + timedelta(hours=number + 1)
+        members = rows[number * 5000 :]
+        sync_cohort(sync, members, storage, synced_at=when, max_exits=10_000)
+    newest = read_history(storage, sync.stream)[-2 if diff_type is DiffType.ENTERING else -1]
+    key = newest.files[diff_type].key
+    data = storage.open(key).read()
+    assert len(data) > 2 * BLOCK_BYTES
+    storage.delete(key)
+    storage.create(key, data[:1000] + b"\xff" + data[1001:])
+    history = read_history(storage, sync.stream)
+    is_existing = diff_type is DiffType.EXISTING
+    asked = history.members_at(newest.synced_at) if is_existing else history.events()
+    for read in (asked.to_list, asked.to_arrow, asked.to_polars):
+        with pytest.raises(errors.MalformedCsvError, match="it is not UTF-8") as caught:
+            read()
+        assert caught.value.file == key
+
+
+def rows_of_table(read: Callable[[], Any]) -> list[tuple[Any, ...]]:
+    table = read()
+    return table.rows() if isinstance(table, pl.DataFrame) else rows_of(table)
 
 
 # --- Without the extra ---------------------------------------------------------------

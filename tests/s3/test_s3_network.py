@@ -294,9 +294,7 @@ class Network:
 def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """botocore sleeps up to a second before each retry."""
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
-    monkeypatch.setattr(
-        "amplitude_cohort_s3.storage.s3._reader.time", SimpleNamespace(sleep=lambda _: None)
-    )
+    monkeypatch.setattr("amplitude_cohort_s3.storage.s3._reader._PAUSES", (0, 0, 0, 0))
 
 
 @pytest.mark.usefixtures("without_backoff")

@@ -189,7 +189,7 @@ def test_an_error_about_a_file_that_is_not_csv_says_what_to_do(data, rule, cure,
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_in_a_worker_process_names_the_file(workers, tmp_path):
+def test_an_error_in_a_thread_of_the_engine_names_the_file(workers, tmp_path):
     path = tmp_path / "m.csv"
     rows = b"".join(b"%d,ann\n" % n for n in range(50_000))
     path.write_bytes(b"amplitude_id,user_id\n" + rows + b"1,2,3\n")

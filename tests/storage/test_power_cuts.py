@@ -1,5 +1,6 @@
 """LocalStorage: a power cut at any moment of a sync, a recovery, a forget or a prune."""
 
+import hashlib
 import os
 from contextlib import closing
 
@@ -163,6 +164,22 @@ def test_after_a_power_cut_a_published_file_has_no_staged_name(disks, method):
     staged = disks.states_of(lambda s: kept.append(s.stage("p/k", [b"x"])), DiskState())[-1]
     published = disks.states_of(lambda s: getattr(s, method)(*kept), staged)[-1]
     for cut in published.power_cuts():
+        storage = disks.storage(cut)
+        assert list(storage.list_staged()) == []
+        assert bytes_of(storage) == {"p/k": b"x"}
+
+
+def test_after_a_power_cut_a_published_file_has_no_temporary_name(disks):
+    """The work folder would hold the same rows, also if `prune` has removed the file since."""
+
+    def publish(storage):
+        with storage.work_folder("p/k") as folder:
+            path = folder / "file"
+            path.write_bytes(b"x")
+            digest = hashlib.sha256(b"x").hexdigest()
+            storage.publish(storage.stage_file("p/k", path, sha256=digest))
+
+    for cut in disks.states_of(publish, DiskState())[-1].power_cuts():
         storage = disks.storage(cut)
         assert list(storage.list_staged()) == []
         assert bytes_of(storage) == {"p/k": b"x"}

@@ -9,7 +9,12 @@ import pytest
 from syncs import staged_objects
 
 from amplitude_cohort_s3 import LocalStorage, MemoryStorage, Storage
-from amplitude_cohort_s3.storage import SupportsCompose, SupportsDelete, SupportsReplace
+from amplitude_cohort_s3.storage import (
+    SupportsCompose,
+    SupportsDelete,
+    SupportsReplace,
+    SupportsStageFile,
+)
 from amplitude_cohort_s3.testing.storage_contract import StorageContract
 
 
@@ -69,6 +74,11 @@ class TestThirdPartyStorage(StorageContract):
 @pytest.mark.parametrize("protocol", [Storage, SupportsCompose, SupportsDelete, SupportsReplace])
 def test_built_in_storages_satisfy_the_protocols(storage, protocol):
     assert isinstance(storage, protocol)
+
+
+def test_a_local_storage_can_take_over_files():
+    assert isinstance(LocalStorage("folder"), SupportsStageFile)
+    assert not isinstance(MemoryStorage(), SupportsStageFile)
 
 
 def test_memory_storage_can_be_listed_while_threads_write():

@@ -24,16 +24,18 @@ HAS_COMPILER = shutil.which("cc") is not None
 STRICT = "-std=c11 -Wall -Wextra -Wshadow -Werror"
 SANITIZED = "-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
 _WRAPPED = [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc", "free")]
+MAX_TEXT_BYTES = 50_000
+"""The largest text of the harness. That of the extension module is nearly 4 GiB."""
 
 
-def build_module(folder, flags="-O2", *, failing_allocations=False):
+def build_module(folder, flags="-O2", *, compiler="cc", sources=SOURCES, failing_allocations=False):
     """Build the extension module, and return its path."""
     path = folder / f"_kernel{importlib.machinery.EXTENSION_SUFFIXES[-1]}"
     include = f"-I{sysconfig.get_path('include')}"
     extra = [HARNESS / "failing_allocations.c", *_WRAPPED] if failing_allocations else []
     output = ["-shared", "-fPIC", include, "-o", path]
     flags = shlex.split(f"{STRICT} {flags}")
-    _compile("cc", [*flags, *output, *CORE, SOURCES / "module.c", *extra])
+    _compile(compiler, [*flags, *output, *sorted(sources.glob("*.c")), *extra])
     return path
 
 
@@ -58,10 +60,28 @@ def kernel_under_test(folder):
     return _kernel
 
 
-def build_harness(path, flags=SANITIZED, *, compiler="cc", core=CORE):
-    """Build the harness with the kernel, or with other sources of its core."""
-    flags = [*shlex.split(f"{STRICT} {flags}"), f"-I{SOURCES}"]
-    _compile(compiler, [*flags, "-o", path, *core, *sorted(HARNESS.glob("*.c")), *_WRAPPED])
+def build_harness(path, flags=SANITIZED, *, compiler="cc"):
+    """Build the harness with the kernel."""
+    sources = [*CORE, *HARNESS.glob("*.c")]
+    _compile(compiler, [*_harness_flags(flags), "-o", path, *sources, *_WRAPPED])
+
+
+def compile_for_harness(folder, sources, flags=SANITIZED, *, headers=SOURCES):
+    """Compile some sources of the harness or the kernel, and return the objects by their names."""
+    sources = list(sources)
+    options = [f"-I{headers}", *_harness_flags(flags)]
+    _compile("cc", [*options, "-c", *(path.absolute() for path in sources)], folder)
+    return {path.name: folder / f"{path.stem}.o" for path in sources}
+
+
+def link_harness(path, objects, flags=SANITIZED):
+    """Make the harness from all objects."""
+    _compile("cc", [*shlex.split(flags), "-o", path, *objects, *_WRAPPED])
+
+
+def _harness_flags(flags):
+    limit = f"-DMAX_TEXT_BYTES={MAX_TEXT_BYTES}"
+    return [*shlex.split(f"{STRICT} {flags}"), limit, f"-I{SOURCES}"]
 
 
 def run_harness(command, calls, *, timeout=600):
@@ -85,8 +105,8 @@ def run_harness(command, calls, *, timeout=600):
     assert at == len(ended.stdout)
 
 
-def _compile(compiler, arguments):
-    subprocess.run([compiler, *map(str, arguments)], check=True)
+def _compile(compiler, arguments, folder=None):
+    subprocess.run([compiler, *map(str, arguments)], check=True, cwd=folder)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from amplitude_cohort_s3 import DiffType, Members, RowSchema
-from amplitude_cohort_s3.history.tables import BATCH_BYTES
+from amplitude_cohort_s3.history.line_batches import BATCH_BYTES
 from amplitude_cohort_s3.sources.protocol import CsvSource
 
 CELL = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))

@@ -48,7 +48,13 @@ from amplitude_cohort_s3.log import BucketSync, Outcome
 from amplitude_cohort_s3.maintenance import ForgetReceipt, PruneReceipt
 from amplitude_cohort_s3.sources.amplitude import AmplitudeCohort, DownloadUsage
 from amplitude_cohort_s3.sources.protocol import SupportsUnchanged
-from amplitude_cohort_s3.storage import StagedObject, StagedState, SupportsDelete, SupportsReplace
+from amplitude_cohort_s3.storage import (
+    StagedObject,
+    StagedState,
+    SupportsDelete,
+    SupportsReplace,
+    SupportsStageFile,
+)
 from amplitude_cohort_s3.sync import PreparedSync, RecoveryReport, commit, plan_sync
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
@@ -194,6 +200,8 @@ def storages(staged: StagedObject) -> None:
     deleting: list[SupportsDelete] = [MemoryStorage(), LocalStorage("folder")]
     deleting[0].delete("k")
     replacing: list[SupportsReplace] = [MemoryStorage(), LocalStorage("folder")]
+    taking: SupportsStageFile = LocalStorage("folder")
+    taking.work_folder("k").__enter__().joinpath("file")
     replacing[0].replace(staged)
     storage = everywhere[0]
     assert_type(storage.list_objects("a/", start_after="a/b"), Iterator[ObjectInfo])

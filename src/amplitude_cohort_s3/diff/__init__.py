@@ -3,7 +3,15 @@
 from .cohort_diff import CohortDiff, diff_members
 from .engine import PartitionEngine
 from .progress import Progress
-from .protocol import DiffEngine, DiffFile, DiffReport, DiffSummary, Duplicates, StageableDiff
+from .protocol import (
+    DiffEngine,
+    DiffFile,
+    DiffReport,
+    DiffSummary,
+    Duplicates,
+    Grown,
+    StageableDiff,
+)
 
 __all__ = [
     "CohortDiff",
@@ -12,6 +20,7 @@ __all__ = [
     "DiffReport",
     "DiffSummary",
     "Duplicates",
+    "Grown",
     "PartitionEngine",
     "Progress",
     "StageableDiff",

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from attrs import frozen
 
+from .._bytes import common_length
+
 _MAX_CACHED_PREFIXES = 1500
 """A lookup among more prefixes misses the processor's cache and takes twice as long."""
 
@@ -59,4 +61,4 @@ class Boundaries:
 
 def _distinguishing_length(a: str, b: str) -> int:
     """Return the number of characters that distinguish two texts."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a)) + 1
+    return common_length(a, b) + 1

@@ -1,14 +1,12 @@
 """The join of one key range: its rows are loaded, matched and written as parts of the files."""
 
-from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
-from pathlib import Path
 
-from attrs import define, evolve, field, frozen
+from attrs import frozen
 
 from ..errors import MalformedCsvError
-from ..format.cells import is_float_id
+from ..format.cells import encode_lines, is_float_id
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filled import count_filled
@@ -22,7 +20,7 @@ from ._match import (
     is_ascending,
     match_records,
 )
-from ._spill import SEPARATOR, FileSpans, RangeRows, append, keyed_records, keys_of
+from ._spill import SEPARATOR, RangeRows, keyed_records, keys_of
 
 MAX_CONFLICTS = 1000
 """The largest number of keys with different rows that the result of a range names."""
@@ -78,7 +76,7 @@ class SortedPrevious:
 
 @frozen
 class Job:
-    """The join of one key range, to be done by any process.
+    """The join of one key range, which does not depend on that of any other.
 
     Attributes:
         previous: The previous rows.
@@ -111,15 +109,11 @@ class RangeOutput:
 
     Attributes:
         rows: The number of rows.
-        data: Their canonical bytes, or the place of these in a file.
+        data: Their canonical bytes.
     """
 
     rows: int
-    data: bytes | FileSpans
-
-    def read(self) -> bytes:
-        """Return the bytes."""
-        return self.data if isinstance(self.data, bytes) else b"".join(self.data.read())
+    data: bytes
 
 
 @frozen(kw_only=True)
@@ -196,7 +190,7 @@ class RangeJoin:
             collapsed=records.current_rows - members.rows,
             conflicts=len(match.conflicts),
             conflicting_keys=match.conflicts[:MAX_CONFLICTS],
-            filled=count_filled(members.read(), members.rows, self.columns),
+            filled=count_filled(members.data, members.rows, self.columns),
             has_float_ids=self._has_float_ids(match, keyed=keyed),
         )
 
@@ -215,41 +209,6 @@ class RangeJoin:
         if not ("." in text or "e" in text or "E" in text):
             return False
         return any(map(is_float_id, ids))
-
-
-@define
-class RangeJoinToFile:
-    """Joins key ranges in a worker process, and writes the rows to a file.
-
-    Only the places of the rows are sent back, so that no worker has to wait until the
-    main process has read the results of the others.
-
-    Attributes:
-        join: The join in memory.
-        path: The file that this worker writes.
-    """
-
-    join: RangeJoin
-    path: Path
-    _size: int = field(default=0, init=False)
-
-    def __call__(self, job: Job) -> RangeResult:
-        """Join one range."""
-        result = self.join(job)
-        return evolve(
-            result,
-            entering=self._write(result.entering),
-            exiting=self._write(result.exiting),
-            existing=self._write(result.existing),
-            members=None if result.members is None else self._write(result.members),
-        )
-
-    def _write(self, output: RangeOutput) -> RangeOutput:
-        data = output.read()
-        append(self.path, data)
-        spans = FileSpans(self.path, array("Q", (self._size, len(data))))
-        self._size += len(data)
-        return RangeOutput(output.rows, spans)
 
 
 def _load(job: Job, *, keyed: bool) -> RangeRecords:
@@ -311,4 +270,4 @@ def _load_previous(job: Job, *, keyed: bool) -> list[str]:
 
 def _encode(records: list[str], *, keyed: bool) -> RangeOutput:
     lines = [record.split(SEPARATOR, 1)[1] for record in records] if keyed else records
-    return RangeOutput(len(records), ("\n".join(lines) + "\n").encode() if records else b"")
+    return RangeOutput(len(records), encode_lines(lines))

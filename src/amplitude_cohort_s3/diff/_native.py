@@ -2,13 +2,13 @@
 
 The kernel reads canonical lines. It leaves a few of them, and everything that breaks a rule, to
 the Python code: see ``format.kernel``. The classes here then return None, or use the Python
-code themselves. Each object is used by one thread at a time.
+code themselves.
 """
 
 from attrs import frozen
 
+from .._bytes import common_length
 from ..format.kernel import (
-    KernelBoundaries,
     PartitionedLines,
     canonical_lines,
     join_range,
@@ -18,6 +18,9 @@ from ..format.reader import LineReader
 from ._boundaries import Boundaries
 from ._join import MAX_CONFLICTS, Job, RangeJoin, RangeOutput, RangeResult, SortedPrevious
 from ._spill import RangeRows
+
+_HEAD_BYTES = 8
+"""The size of the part of each splitter that the kernel compares."""
 
 
 @frozen
@@ -33,12 +36,36 @@ class LineShape:
     key: int
 
 
+@frozen
+class _Splitters:
+    """The splitters of key ranges in the form of the kernel.
+
+    Attributes:
+        prefix: The bytes that all splitters share.
+        heads: The other bytes of each splitter, filled up with NUL.
+    """
+
+    prefix: bytes
+    heads: bytes
+
+    @classmethod
+    def of(cls, splitters: tuple[str, ...]) -> "_Splitters | None":
+        """Return the splitters, or None if they differ in more than the last 8 bytes."""
+        texts = [splitter.encode() for splitter in splitters]
+        # The splitters ascend, so all share what the first and the last one share.
+        prefix = texts[0][: common_length(texts[0], texts[-1])] if texts else b""
+        rests = [text[len(prefix) :] for text in texts]
+        if any(len(rest) > _HEAD_BYTES for rest in rests):
+            return None
+        return cls(prefix, b"".join(rest.ljust(_HEAD_BYTES, b"\0") for rest in rests))
+
+
 class NativePartition:
-    """Sorts lines into key ranges."""
+    """Sorts lines into key ranges. One thread at a time uses it, because it has a buffer."""
 
     def __init__(self, shape: LineShape, boundaries: Boundaries) -> None:
         self._shape = shape
-        self._boundaries = KernelBoundaries.from_splitters(boundaries.splitters)
+        self._splitters = _Splitters.of(boundaries.splitters)
         self._out = bytearray()
 
     def lines(self, text: bytes | memoryview) -> tuple[memoryview, PartitionedLines] | None:
@@ -46,13 +73,17 @@ class NativePartition:
 
         The lines are valid until the next call.
         """
-        if self._boundaries is None:
+        if self._splitters is None:
             return None
         if len(self._out) < len(text):
             self._out = bytearray(len(text))
-        shape = self._shape
         found = partition_lines(
-            text, self._out, columns=shape.columns, key=shape.key, boundaries=self._boundaries
+            text,
+            self._out,
+            columns=self._shape.columns,
+            key=self._shape.key,
+            prefix=self._splitters.prefix,
+            heads=self._splitters.heads,
         )
         if found is None:
             return None

@@ -19,7 +19,6 @@ from ._join import Job, SortedPrevious
 from ._native import LineShape, NativePartition
 from ._spill import SEPARATOR, BatchLayout, RangeIndex, RangeRows, SpillFile
 from ._threads import run_in_threads
-from ._workers import run_tasks
 
 _MAX_RANGES = 2048
 
@@ -38,10 +37,10 @@ Result = TypeVar("Result")
 
 @frozen(kw_only=True)
 class Limits:
-    """Limits of processes and memory.
+    """Limits of threads and memory.
 
     Attributes:
-        workers: The number of threads with the kernel, and else of processes.
+        workers: The number of threads that share the work.
         range_bytes: The intended size of a range.
         batch_bytes: The largest batch of rows that is read before it is written.
         native: The shape of the lines, if the kernel is used.
@@ -60,9 +59,12 @@ class Limits:
     def run(
         self, works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]
     ) -> Generator[Result]:
-        """Yield the results of the workers in the order of the tasks."""
-        run = run_tasks if self.native is None else run_in_threads
-        yield from run(works, tasks)
+        """Yield the results in the order of the tasks.
+
+        With one worker, everything is done in the calling thread. With more of them, each
+        work is done in a thread of its own, while the calling thread reads the tasks.
+        """
+        yield from map(works[0], tasks) if self.workers == 1 else run_in_threads(works, tasks)
 
     def batch_bytes_for(self, boundaries: Boundaries) -> int:
         """Return the size of a batch for some ranges: small, so that it fits in the cache."""
@@ -142,7 +144,7 @@ def partition(
         reader: The reader of the file.
         boundaries: The boundaries of the ranges.
         limits: The limits.
-        path: The spill file without its suffix; each process writes one.
+        path: The spill file without its suffix; each thread writes one.
         progress: A callback for the number of rows so far.
     """
     native = limits.native
@@ -179,6 +181,11 @@ class KeyRange:
     end: str | None
     current: RangeRows
     previous: RangeRows = field(factory=RangeRows)
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the larger side."""
+        return max(self.current.size, self.previous.size)
 
     def job(
         self,
@@ -221,6 +228,25 @@ def initial_key_ranges(
     """Yield the key ranges with the rows that were partitioned into them."""
     for (begin, end), now, before in zip(boundaries.bounds(), current, previous, strict=True):
         yield KeyRange(begin, end, now, before)
+
+
+def without_small_ones(ranges: Iterable[KeyRange], limits: Limits) -> Iterator[KeyRange]:
+    """Yield the same ranges, but put together those that have few rows.
+
+    There are many of them if the rows are fewer than was estimated, as for a source of
+    unknown size. Each join takes a while, however few rows it has.
+    """
+    last: KeyRange | None = None
+    for range_ in ranges:
+        if last is not None and last.size + range_.size <= limits.range_bytes:
+            current, previous = last.current + range_.current, last.previous + range_.previous
+            last = KeyRange(last.begin, range_.end, current, previous)
+            continue
+        if last is not None:
+            yield last
+        last = range_
+    if last is not None:
+        yield last
 
 
 def _sample_keys(rows: RangeRows, count: int) -> list[str]:

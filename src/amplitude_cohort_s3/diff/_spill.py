@@ -20,14 +20,14 @@ records can be split at line ends, which is fast. There are two forms:
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from io import FileIO
+from itertools import accumulate, chain
 from pathlib import Path
 
 from attrs import frozen
 
-from ..format.kernel import PartitionedLines
+from ..format.kernel import HAS_KERNEL, PartitionedLines, read_spans
 from ..format.reader import Lines, cells_at
-from ..storage.temporary import as_disk_full_error
+from ._append import append
 from ._boundaries import Boundaries
 
 # No cell contains a NUL, so these can't occur in a row. NUL is the smallest character, so
@@ -37,21 +37,6 @@ LINE_END = "\0n"
 
 _MAX_KNOWN_PREFIXES = 1 << 17
 """Bounds the memory for the prefixes that are known to :class:`_RangeLists`, to about 15 MB."""
-
-
-def append(path: Path, data: bytes | memoryview) -> None:
-    """Append bytes to a file, and create it if necessary.
-
-    The file has no buffer, because a buffer would be written again when the file is
-    closed after the disk was full.
-
-    Raises:
-        DiskFullError: The bytes do not fit on the disk.
-    """
-    view = memoryview(data)
-    with as_disk_full_error(path.parent), FileIO(path, "ab") as file:
-        while view:
-            view = view[file.write(view) :]
 
 
 def keyed_records(keys: Iterable[str], lines: Iterable[str]) -> list[str]:
@@ -87,13 +72,17 @@ class FileSpans:
         for i in range(0, len(self.spans), 2):
             yield FileSpans(self.path, self.spans[i : i + 2])
 
-    def read(self) -> Iterator[bytes]:
-        """Yield the bytes of each span."""
-        spans = iter(self.spans)
+    def text(self) -> bytes:
+        """Return the records of all spans, separated by line ends."""
         with self.path.open("rb", buffering=0) as file:
+            found = read_spans(file, self.spans) if HAS_KERNEL else None
+            if found is not None:
+                return found
+            texts, spans = list[bytes](), iter(self.spans)
             for offset, length in zip(spans, spans, strict=True):
                 file.seek(offset)
-                yield file.read(length)
+                texts.append(file.read(length))
+        return b"\n".join(texts)
 
 
 @frozen
@@ -125,6 +114,11 @@ class RangeRows:
         """The number of bytes."""
         return sum(spans.size for spans in (*self.plain, *self.keyed))
 
+    def __add__(self, other: "RangeRows") -> "RangeRows":
+        """Return the rows of both."""
+        plain, keyed = self.plain + other.plain, self.keyed + other.keyed
+        return RangeRows(_by_file(plain), _by_file(keyed), self.key)
+
     def load(self, *, keyed: bool) -> list[str]:
         """Return all rows as keyed records with their line ends, or as plain records.
 
@@ -152,8 +146,15 @@ class RangeRows:
             yield from (RangeRows(keyed=(span,)) for span in spans)
 
 
+def _by_file(files: Iterable[FileSpans]) -> tuple[FileSpans, ...]:
+    spans = dict[Path, "array[int]"]()
+    for file in files:
+        spans.setdefault(file.path, array("Q")).extend(file.spans)
+    return tuple(FileSpans(path, found) for path, found in spans.items())
+
+
 def _read(files: Iterable[FileSpans]) -> bytes:
-    return b"\n".join([text for spans in files for text in spans.read()])
+    return b"\n".join([spans.text() for spans in files])
 
 
 @frozen
@@ -311,12 +312,23 @@ class RangeIndex:
         self, batches: list[tuple[Path, int, "array[int]"]]
     ) -> Iterator[tuple[FileSpans, ...]]:
         """Yield the spans of each range, from the offset and the lengths of each batch."""
-        offsets = [offset for _, offset, _ in batches]
-        for number in range(self._count):
-            spans = dict[Path, "array[int]"]()
-            for place, (path, _, lengths) in enumerate(batches):
-                length = lengths[number]
-                if length:
-                    spans.setdefault(path, array("Q")).extend((offsets[place], length))
-                    offsets[place] += length
-            yield tuple(FileSpans(path, found) for path, found in spans.items())
+        paths = dict.fromkeys(path for path, _, _ in batches)
+        # For each file, an iterator over the ranges, of the offset and length in each batch.
+        spans = {
+            path: zip(
+                *(
+                    zip(accumulate(lengths, initial=offset), lengths, strict=False)
+                    for of, offset, lengths in batches
+                    if of == path
+                ),
+                strict=True,
+            )
+            for path in paths
+        }
+        for _ in range(self._count):
+            found = ((path, [s for s in next(of_path) if s[1]]) for path, of_path in spans.items())
+            yield tuple(
+                FileSpans(path, array("Q", chain.from_iterable(some)))
+                for path, some in found
+                if some
+            )

@@ -1,11 +1,12 @@
 """The difference of two sets of members: users who entered, users who exited, members."""
 
 import shutil
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from attrs import define, evolve, field
 
@@ -14,17 +15,19 @@ from .._bytes import Hashed
 from .._display import html_table
 from ..errors import ArgumentTypeError, ConfigurationError, UnusableDiffError
 from ..format.columns import Row
-from ..format.compression import stage_csv
+from ..format.compression import content_type_of, stage_csv
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..sources.protocol import MemberSource
 from ..sources.rows import as_csv
+from ..storage.file_staging import SupportsStageFile
 from ..storage.protocol import StagedObject, Storage
 from ..storage.temporary import temporary_folder
+from ._sealed import SealedFile
 from .engine import PartitionEngine
 from .progress import Progress, TqdmProgress
-from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates
+from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates, Grown
 
 
 @define(kw_only=True, eq=False, repr=False)
@@ -44,7 +47,8 @@ class CohortDiff:
     existing_meaning: ExistingMeaning
     report: DiffReport = field(repr=False)
     origin: Mapping[str, str] = field(factory=dict[str, str])
-    _folder: Path = field(repr=False, alias="folder")
+    _sealed: Mapping[DiffType, SealedFile] = field(repr=False, alias="sealed")
+    _closing: ExitStack = field(repr=False, alias="closing")
 
     def __repr__(self) -> str:
         return f"CohortDiff(<{self.report.describe(self.schema.key)}>)"
@@ -84,23 +88,23 @@ class CohortDiff:
             UnusableDiffError: The diff is closed, or the file was changed since.
         """
         file = self.report.files[diff_type]
-        if key.endswith(".gz"):
-            hashed = Hashed(file.chunks())
-            staged = stage_csv(storage, key, hashed)
-            sha256: str | None = hashed.sha256
-        else:
-            staged = stage_csv(storage, key, file.chunks())
-            sha256 = staged.sha256  # The storage computes it anyway.
-        if sha256 != file.sha256:
-            storage.discard(staged)
-            raise UnusableDiffError(
-                f"its file {diff_type.value!r} was changed on the disk", "Compute the diff again"
+        sealed = self._sealed.get(diff_type)
+        if (
+            isinstance(storage, SupportsStageFile)
+            and not key.endswith(".gz")
+            and sealed is not None
+            and sealed.is_unchanged()
+        ):
+            content_type = content_type_of(key)
+            staged = storage.stage_file(
+                key, file.path, sha256=file.sha256, content_type=content_type
             )
-        return staged
+            return checked(file, diff_type, storage, staged, staged.sha256)
+        return checked(file, diff_type, storage, *stage_chunks(storage, key, file.chunks()))
 
     def close(self) -> None:
         """Remove the files. A second call does nothing."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._closing.close()
 
     def __enter__(self) -> Self:
         return self
@@ -157,6 +161,35 @@ def diff_members(
     ...     diff.entering.rows, list(diff.rows(DiffType.EXITING))
     (1, [('1', 'ann')])
     """
+    return compute_diff(
+        previous,
+        current,
+        schema=schema,
+        existing=existing,
+        duplicates=duplicates,
+        engine=engine,
+        progress=progress,
+        open_folder=partial(system_folder, work_dir),
+    )
+
+
+def compute_diff(
+    previous: MemberSource,
+    current: MemberSource,
+    *,
+    schema: RowSchema,
+    existing: ExistingMeaning,
+    duplicates: Duplicates,
+    engine: DiffEngine | None,
+    progress: Progress | Literal[True] | None,
+    open_folder: Callable[[ExitStack], Path],
+    grown: Grown | None = None,
+) -> CohortDiff:
+    """Compute the diff in a folder of the caller's choice: see :func:`diff_members`.
+
+    ``open_folder`` makes the folder, and adds its removal to an exit stack, which is closed with
+    the diff. ``grown`` is called while the files grow, if the engine supports that.
+    """
     check_kind("schema", schema, RowSchema, "pass a RowSchema, such as sync.schema")
     check_kind("existing", existing, ExistingMeaning, "pass one, such as ExistingMeaning.MEMBERS")
     check_kind("engine", engine, DiffEngine | None, "pass one, such as PartitionEngine(workers=2)")
@@ -167,36 +200,67 @@ def diff_members(
         raise ConfigurationError("diff_members", (fault,))
     before = as_csv(previous, schema, fill=True)
     now = as_csv(current, schema, fill=False)
-    with _as_callback(progress) as callback, _kept_if_successful(work_dir) as folder:
-        report = (engine or PartitionEngine()).diff(
+    engine = engine or PartitionEngine()
+    # An engine of somebody else takes no such function, and its digests need a check.
+    is_ours = type(engine).diff is PartitionEngine.diff
+    following: dict[str, Any] = {"grown": grown} if is_ours and grown is not None else {}
+    with _as_callback(progress) as callback, ExitStack() as closing:
+        report = engine.diff(
             before,
             now,
             schema=schema,
             existing=existing,
             duplicates=duplicates,
-            folder=folder,
+            folder=open_folder(closing),
             progress=callback,
+            **following,
         )
         check_kind("the result of the engine", report, DiffReport, "return a DiffReport")
-    ignored = {*report.ignored_columns, *now.ignored}
-    return CohortDiff(
-        schema=schema,
-        existing_meaning=existing,
-        report=evolve(report, ignored_columns=tuple(sorted(ignored))),
-        origin=now.origin,
-        folder=folder,
-    )
+        files: Mapping[DiffType, DiffFile] = report.files if following else {}
+        return CohortDiff(
+            schema=schema,
+            existing_meaning=existing,
+            report=evolve(
+                report, ignored_columns=tuple(sorted({*report.ignored_columns, *now.ignored}))
+            ),
+            origin=now.origin,
+            sealed={t: SealedFile.of(file.path, file.size) for t, file in files.items()},
+            closing=closing.pop_all(),
+        )
 
 
-@contextmanager
-def _kept_if_successful(work_dir: str | PathLike[str] | None) -> Generator[Path]:
-    """Make a folder for temporary files; remove it if an error is raised within the block."""
+def system_folder(work_dir: str | PathLike[str] | None, closing: ExitStack) -> Path:
+    """Make a folder below ``work_dir``, by default in the system's folder."""
     folder = temporary_folder("cohort-diff-", work_dir)
-    try:
-        yield folder
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    closing.callback(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def stage_chunks(
+    storage: Storage, key: str, chunks: Iterable[bytes]
+) -> tuple[StagedObject, str | None]:
+    """Stage the bytes of a file, and return their digest before compression."""
+    if not key.endswith(".gz"):
+        staged = stage_csv(storage, key, chunks)
+        return staged, staged.sha256  # The storage computes it anyway.
+    hashed = Hashed(chunks)
+    return stage_csv(storage, key, hashed), hashed.sha256
+
+
+def checked(
+    file: DiffFile, diff_type: DiffType, storage: Storage, staged: StagedObject, sha256: str | None
+) -> StagedObject:
+    """Return what was staged, or discard it if its digest is not that of the file.
+
+    Raises:
+        UnusableDiffError: The digests differ.
+    """
+    if sha256 == file.sha256:
+        return staged
+    storage.discard(staged)
+    raise UnusableDiffError(
+        f"its file {diff_type.value!r} was changed on the disk", "Compute the diff again"
+    )
 
 
 def _as_callback(

@@ -10,32 +10,32 @@
 5. The counts and digests are reported.
 """
 
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from .._arguments import kind_faults
-from .._bytes import Hashed, read_chunks
+from .._bytes import read_chunks
 from ..errors import ConfigurationError, DuplicateKeyError, EmptyKeyError, InvalidCellError
 from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE
 from ..format.csv_blocks import Block
 from ..format.existing_meaning import ExistingMeaning
-from ..format.filename import DiffType
-from ..format.filled import add_counts
-from ..format.kernel import kernel_state
+from ..format.kernel import HAS_KERNEL
 from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ..storage.temporary import as_disk_full_error
+from ._append import appending
 from ._boundaries import Boundaries
 from ._error_rows import first_conflicts, first_float_ids, first_without_key
-from ._join import Job, RangeJoin, RangeJoinToFile, RangeOutput, RangeResult
+from ._join import Job, RangeJoin, RangeResult
+from ._memory import keep_freed_memory
 from ._native import LineShape, NativeJoin
+from ._output import Output
 from ._partition import (
     Limits,
     choose_boundaries,
@@ -44,23 +44,22 @@ from ._partition import (
     jobs_with_partitioned_previous,
     jobs_with_sorted_previous,
     partition,
+    without_small_ones,
 )
-from ._spill import RangeIndex, append
+from ._spill import RangeIndex
+from ._threads import usable_processors
 from .progress import Progress
-from .protocol import DiffFile, DiffReport, Duplicates
+from .protocol import DiffReport, Duplicates, Grown, ignore_growth
 
 _ASSUMED_BYTES = 512 << 20
 """The assumed size of a source of unknown size. A larger source has ranges that are too
-large, which are partitioned again; a smaller one has small ranges, which cost little."""
+large, which are partitioned again; the small ranges of a smaller one are put together."""
 
 _ASSUMED_ROW_BYTES = 64
 """The assumed size of a row of a source of which only the number of rows is known."""
 
 _MOST_THREADS = 4
-"""The default limit of threads: with more, this thread, which reads and writes, is the slowest."""
-
-_MAX_CONFLICTS = 10_000
-"""The largest number of keys with different rows whose lines are looked for."""
+"""The default limit of threads: with more of them, the thread that reads is the slowest."""
 
 
 @frozen(kw_only=True)
@@ -74,13 +73,12 @@ class PartitionEngine:
 
     Attributes:
         workers: The number of threads that share the work, if the native kernel is in use:
-            see ``kernel_state``. Without it, the number of processes, of which more than 1
-            pay off from a few million rows on. The result is the same. Default: with the
-            kernel, the number of processors, but at most 4; without it, 1.
+            see ``kernel_state``. Default: the number of processors that the process may use,
+            but at most 4. Without the kernel, one thread does all the work, whatever the
+            number is, because threads would not run Python code at the same time.
         range_bytes: The approximate size of the current rows that are joined at a time.
-            Each worker takes about 20 times as much memory.
-        batch_bytes: The largest size of rows that are read before they are written to
-            their ranges; the workers share it.
+            Each thread takes about 20 times as much memory.
+        batch_bytes: The largest size of rows that a thread writes to their ranges at a time.
 
     >>> PartitionEngine(workers=2).workers
     2
@@ -88,7 +86,7 @@ class PartitionEngine:
 
     workers: int | None = None
     range_bytes: int = 512 << 10
-    batch_bytes: int = 4 << 20
+    batch_bytes: int = 3 << 20
 
     def __attrs_post_init__(self) -> None:
         sizes = {
@@ -112,8 +110,13 @@ class PartitionEngine:
         duplicates: Duplicates,
         folder: Path,
         progress: Progress | None,
+        grown: Grown = ignore_growth,
     ) -> DiffReport:
-        """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`."""
+        """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`.
+
+        ``grown`` is called whenever one of them has grown.
+        """
+        keep_freed_memory()
         scratch = folder / "scratch"
         with as_disk_full_error(folder):
             scratch.mkdir()
@@ -123,8 +126,8 @@ class PartitionEngine:
                 progress(rows, current.rows)
 
         source = _RereadableSource(current, scratch / "source")
-        with current.reading():
-            table = read_table(source.chunks(), canonical=current.canonical)
+        with current.reading(), closing(source.chunks()) as chunks:
+            table = read_table(chunks, canonical=current.canonical)
             reader = schema.line_reader(table)
             limits, boundaries, blocks = self._choose_boundaries(
                 current, schema, reader, table.blocks
@@ -140,12 +143,11 @@ class PartitionEngine:
         if index.skipped and schema.key == "amplitude_id":
             lines = first_without_key(source.reopen(), schema)
             raise EmptyKeyError(schema.key, index.skipped, lines, current.unit, current.file)
-        output = _Output(folder, schema, existing)
-        with previous.reading():
-            jobs = _jobs(previous, schema, boundaries, index, scratch, limits)
-            with closing(limits.run(_joins(existing, schema, scratch, limits), jobs)) as results:
-                for result in results:
-                    output.add(result)
+        output = Output(folder, schema, existing, grown)
+        with previous.reading(), _closed_at_end(previous) as before:
+            jobs = _jobs(before, schema, boundaries, index, scratch, limits)
+            with closing(limits.run(_joins(existing, schema, limits), jobs)) as results:
+                _write(results, output, limits)
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
@@ -155,16 +157,12 @@ class PartitionEngine:
         self, current: CsvSource, schema: RowSchema, reader: LineReader, blocks: Iterator[Block]
     ) -> tuple[Limits, Boundaries, Iterator[Block]]:
         """Choose the ranges from the first blocks. Return all blocks, including these."""
-        native = None
-        if kernel_state() == "in use":
-            native = LineShape(len(schema.columns), schema.key_index)
-        workers = self.workers
-        if workers is None:
-            workers = 1 if native is None else min(_MOST_THREADS, os.cpu_count() or 1)
+        native = LineShape(len(schema.columns), schema.key_index) if HAS_KERNEL else None
+        workers = self.workers or min(_MOST_THREADS, usable_processors())
         limits = Limits(
-            workers=workers,
+            workers=1 if native is None else workers,
             range_bytes=self.range_bytes,
-            batch_bytes=-(-self.batch_bytes // workers),
+            batch_bytes=self.batch_bytes,
             native=native,
         )
         sample = next(in_batches(blocks, limits.batch_bytes), list[Block]())
@@ -179,6 +177,21 @@ class PartitionEngine:
             total = _ASSUMED_BYTES if rows is None else _ASSUMED_ROW_BYTES * rows
         boundaries = choose_boundaries(reader, sample, total, limits)
         return limits, boundaries, chain(sample, following, blocks)
+
+
+@contextmanager
+def _closed_at_end(source: CsvSource) -> Generator[CsvSource]:
+    """Yield the same source. What it opens is closed at the end, although an error keeps it."""
+    with ExitStack() as opened:
+
+        def chunks() -> Iterator[bytes]:
+            found = source.chunks()
+            close: Callable[[], None] | None = getattr(found, "close", None)
+            if close is not None:  # It is a generator.
+                opened.callback(close)
+            return found
+
+        yield evolve(source, chunks=chunks)
 
 
 def _jobs(
@@ -197,7 +210,7 @@ def _jobs(
         index = partition(table.blocks, reader, boundaries, limits, path=scratch / "previous")
     ranges = (
         part
-        for range_ in initial_key_ranges(boundaries, current, index)
+        for range_ in without_small_ones(initial_key_ranges(boundaries, current, index), limits)
         for part in range_.split(scratch, limits)
     )
     if previous.canonical:
@@ -205,16 +218,22 @@ def _jobs(
     return jobs_with_partitioned_previous(ranges, limits)
 
 
+def _write(results: Iterator[RangeResult], output: Output, limits: Limits) -> None:
+    """Write the results; one thread writes the files, and one computes their digests."""
+    with (
+        closing(limits.run([output.write], results)) as written,
+        closing(limits.run([output.count], written)) as counted,
+    ):
+        for _ in counted:
+            pass
+
+
 def _joins(
-    existing: ExistingMeaning, schema: RowSchema, scratch: Path, limits: Limits
+    existing: ExistingMeaning, schema: RowSchema, limits: Limits
 ) -> Sequence[Callable[[Job], RangeResult]]:
     """Return the join of each worker."""
     join = RangeJoin(existing, len(schema.columns), schema.key_index)
-    if limits.native is not None:
-        return [NativeJoin(join)] * limits.workers
-    if limits.workers == 1:
-        return [join]
-    return [RangeJoinToFile(join, scratch / f"joined.{n}") for n in range(limits.workers)]
+    return [join if limits.native is None else NativeJoin(join)] * limits.workers
 
 
 def _ignored_columns(
@@ -235,12 +254,15 @@ class _RereadableSource:
         self._source = source
         self._path = path
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes]:
         """Yield the bytes, and keep them in a file if the source can be read only once."""
-        for chunk in self._source.chunks():
-            if not self._source.repeatable:
-                append(self._path, chunk)
-            yield chunk
+        if self._source.repeatable:
+            yield from self._source.chunks()
+            return
+        with appending(self._path) as append_to_copy:
+            for chunk in self._source.chunks():
+                append_to_copy(chunk)
+                yield chunk
 
     def reopen(self) -> CsvSource:
         """Return a source with the same bytes."""
@@ -252,7 +274,7 @@ class _RereadableSource:
 
 
 def _check_keys(
-    output: "_Output", source: _RereadableSource, schema: RowSchema, duplicates: Duplicates
+    output: Output, source: _RereadableSource, schema: RowSchema, duplicates: Duplicates
 ) -> None:
     """Raise if ids of the current rows were once floats, or if different rows have one key.
 
@@ -268,80 +290,3 @@ def _check_keys(
         again = source.reopen()
         lines = first_conflicts(again, schema, {*output.conflicting_keys})
         raise DuplicateKeyError(schema.key, output.conflicts, lines, again.unit, again.file)
-
-
-class _OutputFile:
-    """One of the three files while it is written."""
-
-    def __init__(self, path: Path, header: bytes) -> None:
-        self.path = path
-        self.content = Hashed()
-        self.rows = 0
-        self.add(RangeOutput(0, header))
-
-    def add(self, output: RangeOutput, *, is_hashed: bool = False) -> None:
-        """Append the rows of a range; ``is_hashed`` if ``content`` covers them already."""
-        data = output.read()
-        append(self.path, data)
-        if not is_hashed:
-            self.content.update(data)
-        self.rows += output.rows
-
-
-class _Output:
-    """The three files while they are written, range by range, and the counts."""
-
-    def __init__(self, folder: Path, schema: RowSchema, existing: ExistingMeaning) -> None:
-        self._files = {t: _OutputFile(folder / f"{t}.csv", schema.header_line) for t in DiffType}
-        self._files[DiffType.ENTERING].content = self._files[DiffType.EXISTING].content
-        # If ``existing`` has just the members, its digest is that of the members.
-        self._members = self._files[DiffType.EXISTING].content
-        if not existing.contains_entering:
-            self._members = Hashed()
-            self._members.update(schema.header_line)
-        self._before = self._now = self._collapsed = self.conflicts = 0
-        self.conflicting_keys = list[str]()
-        self.has_float_ids = False
-        self._properties = schema.properties
-        self._filled = [0] * len(schema.properties)
-
-    def add(self, result: RangeResult) -> None:
-        """Append the rows of a range to the files, and add its counts."""
-        entering, existing = self._files[DiffType.ENTERING], self._files[DiffType.EXISTING]
-        # As long as both files have the same bytes, as at a first sync, these are hashed once.
-        if entering.content is existing.content and result.entering is not result.existing:
-            entering.content = existing.content.copy()
-        existing.add(result.existing)
-        entering.add(result.entering, is_hashed=entering.content is existing.content)
-        self._files[DiffType.EXITING].add(result.exiting)
-        if result.members is not None:
-            self._members.update(result.members.read())
-        self._before += result.members_before
-        self._now += result.members_now
-        self._collapsed += result.collapsed
-        self.conflicts += result.conflicts
-        self.has_float_ids |= result.has_float_ids
-        self._filled = add_counts(self._filled, result.filled)
-        free = max(0, _MAX_CONFLICTS - len(self.conflicting_keys))
-        self.conflicting_keys += result.conflicting_keys[:free]
-
-    def report(self, *, skipped: int, ignored: tuple[str, ...]) -> DiffReport:
-        """Return the report of the engine."""
-        return DiffReport(
-            files={
-                diff_type: DiffFile(
-                    path=file.path,
-                    rows=file.rows,
-                    size=file.content.size,
-                    sha256=file.content.sha256,
-                )
-                for diff_type, file in self._files.items()
-            },
-            members_before=self._before,
-            members_now=self._now,
-            members_sha256=self._members.sha256,
-            skipped=skipped,
-            collapsed=self._collapsed,
-            filled=dict(zip(self._properties, self._filled, strict=True)),
-            ignored_columns=ignored,
-        )

@@ -3,7 +3,7 @@
 ``engine`` has the default engine; ``testing.DiffEngineContract`` tests the protocol.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol, runtime_checkable
 
@@ -24,6 +24,14 @@ Duplicates = Literal["refuse", "keep_smallest"]
 """The treatment of different rows with one key: raise ``DuplicateKeyError``, or keep the row
 with the smaller bytes. (Not the first row: the result must not depend on the order.)"""
 
+Grown = Callable[[DiffType, Path, int], None]
+"""A function that is called while one of the three files is written, with its path, and the
+number of bytes that it has by now and that will not change."""
+
+
+def ignore_growth(_type: DiffType, _path: Path, _size: int) -> None:
+    """Do nothing: the files of the diff are not followed."""
+
 
 @frozen(kw_only=True)
 class DiffFile(FileContent):
@@ -39,12 +47,12 @@ class DiffFile(FileContent):
         """Open a stream of the bytes, which the caller closes.
 
         Raises:
-            UnusableDiffError: The diff is closed.
+            UnusableDiffError: The diff is closed, or its files are gone.
         """
         try:
             return self.path.open("rb")
         except FileNotFoundError:
-            rule = f"it is closed, and its file {self.path.stem!r} is removed"
+            rule = f"it is closed, or clean_up removed its file {self.path.stem!r}"
             hint = "Read the files, and call commit, inside the with block"
             raise UnusableDiffError(rule, hint) from None
 
@@ -52,7 +60,7 @@ class DiffFile(FileContent):
         """Yield the bytes in chunks of a MiB.
 
         Raises:
-            UnusableDiffError: The diff is closed.
+            UnusableDiffError: The diff is closed, or its files are gone.
         """
         yield from read_chunks(self.open())
 

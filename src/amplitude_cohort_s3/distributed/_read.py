@@ -11,8 +11,8 @@ from .._optional import load
 from ..format.content import FileContent, verified
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
+from ..history.line_batches import csv_batches
 from ..history.members import Members, needed_files
-from ..history.tables import csv_batches
 from ..log.records import SyncRecord
 from ..sync.head import Head
 from ._tasks import OpenStorage, errors_to_notes

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from attrs import frozen
-
 from ..errors import CohortS3Error, InvalidCellError
 from ..format.cells import FLOAT_ID, FLOAT_ID_HINT, FLOAT_ID_RULE
 from ..format.columns import ID_COLUMNS, id_column, repeated_column
@@ -79,39 +77,3 @@ def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[s
 def _raised(functions: Any, error: CohortS3Error) -> Any:
     """Return a cell that raises an error of this library when Spark evaluates it."""
     return functions.raise_error(functions.lit(error_note(error))).cast("string")
-
-
-@frozen
-class FileSize:
-    """The numbers of rows and bytes that a file will have."""
-
-    rows: int
-    bytes: int
-
-    def part_count(self, part_bytes: int) -> int:
-        """Return the number of parts of about this size."""
-        return max(1, -(-self.bytes // part_bytes))
-
-
-def size_of(functions: Any, frame: Any, schema: RowSchema) -> FileSize:
-    """Return the exact size that the file of a frame will have.
-
-    Raises:
-        InvalidCellError: A cell contains a NUL.
-    """
-    size = functions.lit(len(schema.columns))  # the commas and the line end
-    nuls: list[Any] = []
-    for name in frame_names(schema).values():
-        cell = frame[name]
-        quotes = functions.length(cell) - functions.length(functions.regexp_replace(cell, '"', ""))
-        is_quoted = cell.rlike('[,"\\n\\r]')
-        size = size + functions.octet_length(cell)
-        size = size + functions.when(is_quoted, quotes + 2).otherwise(0)
-        nuls.append(functions.max(cell.contains("\0")))
-    rows, total, *has_nul = frame.agg(
-        functions.count("*"), functions.sum(size.cast("long")), *nuls
-    ).collect()[0]
-    for column, found in zip(schema.columns, has_nul, strict=True):
-        if found:
-            raise InvalidCellError(column, "contains a NUL", "remove it before the sync")
-    return FileSize(rows, len(schema.header_line) + (total or 0))

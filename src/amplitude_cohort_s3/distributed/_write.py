@@ -1,69 +1,100 @@
 """Writing parts in Spark's tasks."""
 
 import pickle
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import frozen
 
 from .._optional import load
-from ..format.columns import Row
-from ..format.digests import members_digest, row_digest
+from ..format.digests import members_digest
+from ..format.filename import DiffType
 from ..format.schema import RowSchema
+from ._encoded_rows import encode_batch
+from ._joined import FILE_COLUMN
 from ._tasks import OpenStorage, errors_to_notes
 from ._text_frames import frame_names
-from .composition import StoredPart, write_part
+from .composition import StoredPart, write_encoded_part
 
 
 @frozen(kw_only=True)
 class PartWriter:
-    """Writes the rows of a task as one part, and returns its description: for ``mapInArrow``."""
+    """Writes the rows of a task as one part of each file, and describes these: ``mapInArrow``.
+
+    The rows are in the order of the file, by its number, and then of the key.
+    """
 
     open: OpenStorage
     prefix: str
     schema: RowSchema
 
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
-        context = load("pyspark", "spark").TaskContext.get()
-        rows = _rows(batches)
-        first = next(rows, None)
-        if first is None:
-            return
+        pa, context = load("pyarrow", "spark"), load("pyspark", "spark").TaskContext.get()
         # Spark may run a task twice, after a failure or because it is slow. Each attempt has
         # another id, so that no two write the same key; Spark passes on the part of only one.
-        key = f"{self.prefix}{context.partitionId():05}-attempt-{context.taskAttemptId()}.csv"
+        task = f"{context.partitionId():05}-attempt-{context.taskAttemptId()}"
+        remaining = _OneFileBatches(batches)
         with errors_to_notes():
-            part = write_part(self.open(), key, chain([first], rows), schema=self.schema)
-        yield load("pyarrow", "spark").RecordBatch.from_pydict({"part": [pickle.dumps(part)]})
+            while (number := remaining.next_file()) is not None:
+                rows = map(partial(encode_batch, schema=self.schema), remaining.of_file(number))
+                key = f"{self.prefix}{tuple(DiffType)[number]}-{task}.csv"
+                part = write_encoded_part(self.open(), key, rows, schema=self.schema)
+                described = {"file": pa.array([number], pa.int32()), "part": [pickle.dumps(part)]}
+                yield pa.RecordBatch.from_pydict(described)
 
 
-def _rows(batches: Iterable[Any]) -> Iterator[Row]:
-    for batch in batches:
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+class _OneFileBatches:
+    """Batches of rows of several files, in the order of the files, as batches of one file."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        self._batches = iter(batches)
+        self._next: Any = None
+
+    def next_file(self) -> int | None:
+        """Return the number of the file that the next row belongs to; None at the end."""
+        while self._next is None or not self._next.num_rows:
+            self._next = next(self._batches, None)
+            if self._next is None:
+                return None
+        number: int = self._next.column(FILE_COLUMN)[0].as_py()
+        return number
+
+    def of_file(self, number: int) -> Iterator[Any]:
+        """Yield batches until the first row of another file, without the column of the file."""
+        while self.next_file() == number:
+            rows = self._next.column(FILE_COLUMN).value_counts()[0]["counts"].as_py()
+            batch, self._next = self._next.slice(0, rows), self._next.slice(rows)
+            yield batch.drop_columns([FILE_COLUMN])
 
 
-def write_parts(frame: Any, writer: PartWriter, count: int) -> list[StoredPart]:
-    """Write a frame as about this many parts, and return them in the order of the key."""
-    names = frame_names(writer.schema)
-    key = names[writer.schema.key]
-    rows = frame.select(*names.values())
+def write_parts(rows: Any, writer: PartWriter, count: int) -> Mapping[DiffType, list[StoredPart]]:
+    """Write the files as about this many parts, and return those of each in the order of the key.
+
+    Args:
+        rows: The rows of all files: see ``JoinedMembers``.
+        writer: The function for the tasks.
+        count: The number of tasks. Each writes one part, and one more where a file begins.
+    """
+    order = (FILE_COLUMN, frame_names(writer.schema)[writer.schema.key])
     # Spark compares strings by their UTF-8 bytes, which is also our order of the rows.
-    ordered = rows.repartitionByRange(count, key).sortWithinPartitions(key)
-    written = ordered.mapInArrow(writer, "part binary").collect()
-    parts: list[StoredPart] = [
-        pickle.loads(row["part"])  # noqa: S301 -- our own task pickled it
-        for row in written
-    ]
-    return sorted(parts, key=lambda part: part.first_key)
+    ordered = rows.repartitionByRange(count, *order).sortWithinPartitions(*order)
+    written = ordered.mapInArrow(writer, "file int, part binary").collect()
+    parts: dict[DiffType, list[StoredPart]] = {diff_type: [] for diff_type in DiffType}
+    for row in written:
+        part = pickle.loads(row["part"])  # noqa: S301 -- our own task pickled it
+        parts[tuple(DiffType)[row["file"]]].append(part)
+    for of_file in parts.values():
+        of_file.sort(key=lambda part: part.first_key)
+    return parts
 
 
 def digest_of(members: Any, schema: RowSchema) -> str:
     """Return the digest of a frame of members, without writing anything."""
-    sums = members.mapInArrow(_sum_digests, "total string").collect()
+    sums = members.mapInArrow(partial(_sum_digests, schema=schema), "total string").collect()
     return members_digest(schema, sum(int(row["total"]) for row in sums))
 
 
-def _sum_digests(batches: Iterable[Any]) -> Iterator[Any]:
-    total = sum(map(row_digest, _rows(batches)))
+def _sum_digests(batches: Iterable[Any], *, schema: RowSchema) -> Iterator[Any]:
+    total = sum(encode_batch(batch, schema=schema).digest for batch in batches if batch.num_rows)
     yield load("pyarrow", "spark").RecordBatch.from_pydict({"total": [str(total)]})

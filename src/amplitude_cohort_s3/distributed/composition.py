@@ -16,12 +16,13 @@ from ..diff.protocol import DiffSummary
 from ..errors import ConfigurationError, MalformedCsvError, MissingCapabilityError
 from ..format.columns import Row
 from ..format.content import ContentPart, FileContent, parts_digest
-from ..format.digests import members_digest, row_digest
+from ..format.digests import members_digest
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.filled import add_counts, count_filled
 from ..format.schema import RowSchema
 from ..storage.protocol import ObjectInfo, StagedObject, Storage, SupportsCompose
+from ._encoded_rows import EncodedRows, encode_rows
 
 _BATCH_ROWS = 1 << 14
 
@@ -198,26 +199,33 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
     >>> part.rows, part.stored.size
     (2, 12)
     """
+    remaining = iter(rows)
+    batches = iter(lambda: list(islice(remaining, _BATCH_ROWS)), [])
+    encoded = (encode_rows(batch, schema=schema) for batch in batches)
+    return write_encoded_part(storage, key, encoded, schema=schema)
+
+
+def write_encoded_part(
+    storage: Storage, key: str, batches: Iterable[EncodedRows], *, schema: RowSchema
+) -> StoredPart:
+    """Store rows that are encoded already: see :func:`write_part`."""
     count = total = 0
     first = last = ""
     filled = [0] * len(schema.properties)
 
     def chunks() -> Iterator[bytes]:
         nonlocal count, total, first, last, filled
-        position, header = schema.key_index, len(schema.header_line)
-        remaining = iter(rows)
-        while batch := list(islice(remaining, _BATCH_ROWS)):
-            keys = [row[position] for row in batch]
-            first = first if count else keys[0]
-            if any(b <= a for a, b in pairwise([last, *keys] if count else keys)):
+        for batch in batches:
+            if not batch.is_ascending or (count and batch.first_key <= last):
                 rule = "the keys of its rows are not in strictly ascending order"
                 raise _not_sorted(rule, key)
-            last = keys[-1]
-            count += len(batch)
-            total += sum(map(row_digest, batch))
-            lines = b"".join(schema.encode(batch))[header:]
-            filled = add_counts(filled, count_filled(lines, len(batch), len(schema.columns)))
-            yield lines
+            first = first if count else batch.first_key
+            last = batch.last_key
+            count += batch.rows
+            total += batch.digest
+            counts = count_filled(batch.lines, batch.rows, len(schema.columns))
+            filled = add_counts(filled, counts)
+            yield batch.lines
 
     content = Hashed(chunks())
     staged = storage.stage(key, content)

@@ -127,8 +127,8 @@ def diff_frames(
 
 def _diff(nw: Any, before: Any, now: Any, on: str, existing: ExistingMeaning) -> FrameDiff:
     schema = now.collect_schema()
-    new = _evaluate(nw, now, on, refuse_empty=on == "amplitude_id")
-    old = _evaluate(nw, _in_columns(nw, before, schema), on)
+    new = evaluate_members(nw, now, on, refuse_empty=on == "amplitude_id")
+    old = evaluate_members(nw, _in_columns(nw, before, schema), on)
 
     def joined(rows: Any, others: Any, how: str) -> Any:
         return rows.join(others.select(on), on=on, how=how).select(*schema.names())
@@ -218,7 +218,7 @@ def _in_columns(nw: Any, frame: Any, schema: Any) -> Any:
 
 
 @frozen
-class _Side:
+class EvaluatedMembers:
     """The members of one side: its different rows that have a key."""
 
     rows: Any
@@ -228,8 +228,15 @@ class _Side:
     filled: Mapping[str, int]
 
 
-def _evaluate(nw: Any, frame: Any, on: str, *, refuse_empty: bool = False) -> _Side:
-    """Evaluate a frame, once and for all, and count its rows."""
+def evaluate_members(
+    nw: Any, frame: Any, on: str, *, refuse_empty: bool = False
+) -> EvaluatedMembers:
+    """Evaluate a frame, once and for all, and count its rows.
+
+    Raises:
+        EmptyKeyError: Rows have no key, and that is refused.
+        DuplicateKeyError: Different rows share a key.
+    """
     schema = frame.collect_schema()
     columns = schema.names()
     has_key = ~nw.col(on).is_null()
@@ -237,19 +244,26 @@ def _evaluate(nw: Any, frame: Any, on: str, *, refuse_empty: bool = False) -> _S
         has_key = has_key & (nw.col(on) != "")
     count_column = "count" + "_" * max(map(len, columns))  # longer than every other name
     distinct = _distinct_rows(nw, frame, on, count_column)
-    with_key = distinct.filter(has_key)
-    (total,) = _totals(nw, distinct, nw.col(count_column).sum())
+    # One query for as many numbers as possible: with Spark each takes time of its own.
+    count = nw.col(count_column)
     properties = [name for name in columns if id_column(name) is None]
-    has_value = [_has_value(nw, name, schema[name]).cast(nw.Int64).sum() for name in properties]
-    kept, *filled = _totals(nw, with_key, nw.col(count_column).sum(), *has_value)
+    has_value = [_has_value(nw, name, schema[name]) & has_key for name in properties]
+    total, kept, *filled = _totals(
+        nw,
+        distinct,
+        count.sum(),
+        nw.when(has_key).then(count).otherwise(0).sum(),
+        *(is_filled.cast(nw.Int64).sum() for is_filled in has_value),
+    )
     if refuse_empty and kept < total:
         raise EmptyKeyError(on, total - kept, (), "row")
+    with_key = distinct.filter(has_key)
     per_key = with_key.group_by(on).agg(nw.len().alias(count_column))
     is_repeated = (nw.col(count_column) > 1).cast(nw.Int64)
     members, repeated = _totals(nw, per_key, nw.len(), is_repeated.sum())
     if repeated:
         raise DuplicateKeyError(on, repeated, (), "row")
-    return _Side(
+    return EvaluatedMembers(
         with_key.select(*columns),
         members,
         total - kept,
@@ -295,7 +309,7 @@ def _distinct_rows(nw: Any, frame: Any, on: str, count_column: str) -> Any:
 
 
 def _totals(nw: Any, frame: Any, *expressions: Any) -> list[int]:
-    found = frame.select(*expressions)
+    found = frame.select(*(one.alias(f"total_{n}") for n, one in enumerate(expressions)))
     if isinstance(found, nw.LazyFrame):
         found = found.collect()
     return [int(total or 0) for total in found.row(0)]

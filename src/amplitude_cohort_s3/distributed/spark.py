@@ -14,22 +14,28 @@ from uuid import uuid4
 from .._optional import load
 from ..errors import ConfigurationError, DuplicateKeyError, ObjectTooLargeError
 from ..format.filename import DiffType
+from ..format.schema import RowSchema
 from ..settings.cohort_sync import CohortSync
 from ..storage.limits import MAX_PARTS
 from ..storage.protocol import Storage, SupportsDelete
 from ..sync.commit import SyncResult
 from ..sync.exits import check_exits
 from ..sync.plan import keys_of
-from ..sync.prepare import SyncStart, begin_sync
+from ..sync.start import SyncStart, begin_sync
+from ._joined import FileSize, JoinedMembers
 from ._read import previous_members
 from ._tasks import OpenStorage, errors_from_notes
-from ._text_frames import FileSize, as_text, frame_names, size_of
+from ._text_frames import as_text, frame_names
 from ._write import PartWriter, digest_of, write_parts
-from .composition import ComposedDiff, StoredPart, require_compose
-from .frames import FrameDiff, diff_frames
+from .composition import ComposedDiff, require_compose
+from .frames import EvaluatedMembers, evaluate_members
 
 PART_BYTES = 256 << 20
 """The default size of a part: 10,000 of these, the most that S3 composes, are 2.5 TiB."""
+
+
+LEAST_SHARE = 16 << 20
+"""The number of bytes from which it is worth it to share the work of writing."""
 
 
 def sync_frames(
@@ -62,7 +68,8 @@ def sync_frames(
         synced_at: As for ``sync_cohort``.
         max_exits: As for ``sync_cohort``.
         staging: The prefix of the parts, which no consumer reads.
-        part_bytes: The approximate size of a part.
+        part_bytes: The approximate size of a part. Parts are smaller if more tasks can share
+            the work.
         log: The storage of the log, if it is not ``storage``.
         clock: A function that returns the time; for tests.
 
@@ -86,28 +93,28 @@ def sync_frames(
     _check_arguments(sync, staging, part_bytes)
     max_bytes = require_compose(driver).max_object_bytes
     start = begin_sync(sync, driver, synced_at=synced_at, max_exits=max_exits, log=log, clock=clock)
-    current, ignored = as_text(functions, members, schema)
     spark = members.sparkSession
+    current, ignored = as_text(functions, members, schema)
     with errors_from_notes():
-        diff = _diff(sync, previous_members(spark, start.head, storage, schema), current)
-        repeated = start.find_repeated_sync(lambda: digest_of(diff.current, schema))
+        previous = previous_members(spark, start.head, storage, schema)
+        now = _evaluate(current, schema)
+        members = now.rows.to_native()
+        repeated = start.find_repeated_sync(lambda: digest_of(members, schema))
         if repeated is not None:
             return SyncResult(record=repeated, already_done=True, ignored_columns=ignored)
-        frames = {t: getattr(diff, t.value) for t in DiffType}
-        sizes = {t: size_of(functions, frame, schema) for t, frame in frames.items()}
-        _check_before_writing(start, diff, sizes, max_bytes, part_bytes)
+        existing = sync.destination.existing
+        joined = JoinedMembers.join(functions, previous, members, schema=schema, existing=existing)
+        sizes = joined.sizes()
+        _check_before_writing(start, now, sizes, max_bytes, part_bytes)
         with _part_prefix(driver, staging) as prefix:
-            parts = dict[DiffType, list[StoredPart]]()
-            for t, size in sizes.items():
-                writer = PartWriter(open=storage, prefix=f"{prefix}{t}-", schema=schema)
-                count = size.part_count(part_bytes)
-                parts[t] = write_parts(frames[t], writer, count) if size.rows else []
+            writer = PartWriter(open=storage, prefix=prefix, schema=schema)
+            count = _task_count(spark, sizes, part_bytes)
             composed = ComposedDiff.of_parts(
-                parts,
+                write_parts(joined.rows_of_files(), writer, count),
                 schema=schema,
-                existing=sync.destination.existing,
-                skipped=diff.skipped,
-                collapsed=diff.collapsed,
+                existing=existing,
+                skipped=now.skipped,
+                collapsed=now.collapsed,
                 ignored_columns=ignored,
                 origin={"engine": f"Spark {spark.version}"},
             )
@@ -126,31 +133,39 @@ def _check_arguments(sync: CohortSync, staging: str, part_bytes: int) -> None:
         raise ConfigurationError("sync_frames", tuple(faults))
 
 
-def _diff(sync: CohortSync, before: Any, current: Any) -> FrameDiff:
-    key = sync.schema.key
+def _task_count(spark: Any, sizes: dict[DiffType, FileSize], part_bytes: int) -> int:
+    """Return the number of tasks that write: more than the parts need, to share the work."""
+    total = sum(size.bytes for size in sizes.values())
+    parallel = int(spark.conf.get("spark.sql.shuffle.partitions"))
+    return max(1, -(-total // part_bytes), min(total // LEAST_SHARE, parallel))
+
+
+def _evaluate(current: Any, schema: RowSchema) -> EvaluatedMembers:
+    """Return the different current members, and raise for faults of their keys."""
+    nw, key = load("narwhals", "frames"), frame_names(schema)[schema.key]
     try:
-        return diff_frames(
-            before, current, on=frame_names(sync.schema)[key], existing=sync.destination.existing
-        )
+        refuse_empty = schema.key == "amplitude_id"
+        return evaluate_members(nw, nw.from_native(current), key, refuse_empty=refuse_empty)
     except DuplicateKeyError as error:
-        error.column = key  # the name that the user knows
+        error.column = schema.key  # the name that the user knows
         raise
 
 
 def _check_before_writing(
     start: SyncStart,
-    diff: FrameDiff,
+    now: EvaluatedMembers,
     sizes: dict[DiffType, FileSize],
     max_bytes: int,
     part_bytes: int,
 ) -> None:
     """Raise if too many members would leave, or if the store would not accept a file."""
+    rows = {diff_type: size.rows for diff_type, size in sizes.items()}
     check_exits(
         start.sync,
-        members_before=diff.members_before,
-        members_now=diff.members_now,
-        exits=sizes[DiffType.EXITING].rows,
-        skipped=diff.skipped,
+        members_before=now.members - rows[DiffType.ENTERING] + rows[DiffType.EXITING],
+        members_now=now.members,
+        exits=rows[DiffType.EXITING],
+        skipped=now.skipped,
         max_exits=start.max_exits,
     )
     for diff_type, key in keys_of(start.sync, start.synced_at).items():

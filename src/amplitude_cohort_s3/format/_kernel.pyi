@@ -99,3 +99,106 @@ def count_filled(lines: Buffer, width: int, /) -> tuple[int, ...] | None:
         lines: The lines; line ends in cells are allowed.
         width: The number of cells of a row: two ids, then the properties.
     """
+
+def columns(
+    lines: Buffer, out: Buffer, width: int, stride: int, as_views: bool, /
+) -> tuple[int, bytes] | None:
+    """Write the texts of each column to `out`, in a layout of Arrow.
+
+    First come, for each column, the offsets of its texts, in 32 bits, and the end of the last
+    one; then the texts of each column, one after the other. As views, first come 16 bytes for
+    each text of each column; then the texts of more than 12 bytes of all columns.
+
+    Args:
+        lines: The lines; line ends and CRs in cells are allowed.
+        out: A writable buffer: the offsets or views, and as many bytes as the lines have. None
+            is returned if it is too small.
+        width: The number of cells of a row.
+        stride: The room for the offsets or views of one column, as a number of them. None is
+            returned if it is not more than the number of rows.
+        as_views: True for the layout `string_view`, False for `string`.
+
+    Returns:
+        The number of rows, and the number of bytes of the texts of each column, as an array of
+        the type ``I``; of views, only the texts of more than 12 bytes count.
+    """
+
+def count_line_ends(text: Buffer, /) -> int:
+    """Return the number of LF in any bytes."""
+
+def stays(
+    sides: tuple[Buffer, ...],
+    numbers: bytes,
+    kinds: bytes,
+    out: Buffer,
+    width: int,
+    key: int,
+    /,
+) -> tuple[int, bytes, bytes, tuple[int, ...]] | None:
+    """Merge the lines of sides into stays, as far as all sides go.
+
+    Args:
+        sides: The lines of each side, with one line for each key, in the order of the keys; the
+            sides in the order of the syncs and kinds.
+        numbers: The number of the sync of each side, as an array of the type ``I``.
+        kinds: For each side 0 if the users of its lines exited, 1 if they entered, 2 if they were
+            present; and 4 more if the side has more lines than these.
+        out: A writable buffer for a line for each stay. None is returned if it is too small; all
+            lines with their line ends are never too much for it.
+        width: The number of cells of a row.
+        key: The position of the key.
+
+    Returns:
+        The number of bytes that were written; for each stay 1 more than the number of the sync at
+        which the user entered, and the same for the exit, or 0, as arrays of the type ``I``; and
+        for each side the number of bytes that were merged.
+    """
+
+def read_spans(file: int, spans: bytes, /) -> bytes | None:
+    """Read parts of a file with one call, and return them with an LF between two.
+
+    Args:
+        file: The descriptor of an open file. Its position is not used.
+        spans: An offset and a size for each part, as an array of the type ``Q``.
+
+    Returns:
+        The text. None if the file can't be read or is too short, and for 4 GiB.
+    """
+
+def check(
+    lines: Buffer, width: int, key: int, after: bytes, /
+) -> tuple[int, bool, tuple[int, ...], bytes] | None:
+    """Check lines that should be in the order of the key. None if the last one lacks its LF.
+
+    Args:
+        lines: The lines.
+        width: The number of cells of a row: two ids, then the properties.
+        key: The position of the key.
+        after: The key of the line before these; empty if they are the first.
+
+    Returns:
+        The number of rows; True if each key is greater than the one before it; the number of
+        rows with a value for each property; and the last key, or ``after`` without any line.
+    """
+
+def keys(lines: Buffer, out: Buffer, width: int, key: int, /) -> int | None:
+    """Write the key of each line to `out`, each ended by LF; return the number of bytes.
+
+    Args:
+        lines: The lines.
+        out: A writable buffer. None is returned if it is too small.
+        width: The number of cells of a row.
+        key: The position of the key.
+    """
+
+def sides(*texts: Buffer) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """Merge texts of ascending keys, each ended by LF, until one of them has no key left.
+
+    Args:
+        texts: A text for each side, at most 8. A side without text does not count.
+
+    Returns:
+        For each combination of sides that occurs, in the order of their first keys: a number
+        with a bit for each of these sides, from the lowest bit on, and the number of keys that
+        exactly these sides have. And the offset of the rest of each text.
+    """

@@ -150,6 +150,15 @@ def encode_text(cells: Iterable[str]) -> str:
     )
 
 
+def encode_lines(lines: Sequence[str]) -> bytes:
+    r"""Return lines without their line ends as they are in a file.
+
+    >>> encode_lines(["1,ann", "2,bob"])
+    b'1,ann\n2,bob\n'
+    """
+    return ("\n".join(lines) + "\n").encode() if lines else b""
+
+
 def broken_rule(text: str) -> str | None:
     """Return the reason why a text can't be written to a file, or None."""
     if "\0" in text:

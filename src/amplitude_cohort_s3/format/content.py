@@ -1,13 +1,21 @@
 """The rows, bytes and digests of a cohort file, and the check of its bytes against them."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain, islice
 from typing import Self
 
 from attrs import frozen
 
 from .._bytes import Hashed
 from ..errors import ObjectChangedError
+from ..storage.threads import Answer, Threads
+
+_MAX_PENDING = 4
+"""The number of chunks that may wait to be hashed."""
 
 
 @frozen
@@ -78,15 +86,60 @@ def verified(
     """
     whole = Hashed()
     parts = _PartsCheck(content.parts)
-    for chunk in chunks:
+
+    def update(chunk: bytes) -> None:
         whole.update(chunk)
         parts.update(chunk)
-        yield chunk
+
+    yield from _seen(chunks, update)
     found = (whole.size, whole.sha256)
     if parts.succeed() if content.parts else found == (content.size, content.sha256):
         return
     if not any(found == (other.size, other.sha256) for other in others()):
         raise ObjectChangedError(key)
+
+
+@contextmanager
+def first_fault_of(check: Callable[[], Iterable[object]]) -> Generator[None]:
+    """Look for an earlier fault in a file if its bytes differ from its record.
+
+    A row that is not valid counts as the fault if it comes before the end of the file.
+
+    Args:
+        check: A function that reads the file row by row.
+    """
+    try:
+        yield
+    except ObjectChangedError:
+        deque(check(), maxlen=0)
+        raise
+
+
+def _seen(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
+    """Yield chunks and pass each to a function, which another thread calls from the second on.
+
+    So a large file is hashed while its rows are read, and a small one needs no thread.
+    """
+    remaining = iter(chunks)
+    for first in islice(remaining, 1):
+        update(first)
+        yield first
+    second = next(remaining, None)
+    if second is None:
+        return
+    thread = Threads(1, "cohort-digest")
+    try:
+        pending = deque[Answer[None]]()
+        for chunk in chain([second], remaining):
+            pending.append(thread.submit(partial(update, chunk)))
+            if len(pending) > _MAX_PENDING:
+                pending.popleft().result()
+            yield chunk
+        for one in pending:
+            one.result()
+    finally:
+        thread.stop()
+        thread.close(cancel=True)
 
 
 class _PartsCheck:

@@ -8,18 +8,17 @@ file with CR line ends into a header without rows. Bytes that break these rules,
 or are not UTF-8 raise ``MalformedCsvError``, with the line.
 """
 
-import pickle
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
-from typing import Any, SupportsIndex
 
 from attrs import field, frozen
 
 from .._arguments import check_kind
-from .._bytes import CHUNK_BYTES
+from .._bytes import CHUNK_BYTES, even_parts
 from ..errors import MalformedCsvError
 from ._other_formats import HEAD_BYTES, other_format
+from .kernel import HAS_KERNEL, count_line_ends
 
 BLOCK_BYTES = 64 << 10
 """The size of a block: large enough that the work per block does not count, and small
@@ -44,7 +43,7 @@ _QUOTED_CELL = re.compile(r'"((?:[^"]++|"")*+)"|([^",\r]*)')
 # A record ends at the first line end that is not in quotes. One match reads a whole record,
 # because a loop over its lines would take long for a cell of millions of line ends.
 _RECORD = re.compile(r'[^"\n]*+(?:"[^"]*+"[^"\n]*+)*+\n?')
-_RECORD_BYTES = re.compile(_RECORD.pattern.encode())
+RECORD_BYTES = re.compile(_RECORD.pattern.encode())
 
 _LONE_CR = "it has a CR that is not followed by LF, outside of quotes"
 _LONE_CR_HINT = "Save the file with LF or CRLF line ends"
@@ -61,14 +60,7 @@ class Block:
 
     first_line: int
     data: bytes
-    marks: bytes | None = field(init=False, eq=False, repr=False)
-    """Its quotes, commas, CRs and LFs, without the text between them. They are found once,
-    to count the lines and to recognize plain rows. None for a block with a very long row."""
-
-    def __attrs_post_init__(self) -> None:
-        is_small = len(self.data) <= _MAX_MARKED_BYTES
-        marks = self.data.translate(None, _ALL_BUT_MARKS) if is_small else None
-        object.__setattr__(self, "marks", marks)
+    _marks: bytes | None = field(default=None, init=False, eq=False, repr=False)
 
     @property
     def size(self) -> int:
@@ -76,13 +68,18 @@ class Block:
         return len(self.data)
 
     @property
+    def marks(self) -> bytes | None:
+        """Its quotes, commas, CRs and LFs, found once; None for a block with a very long row."""
+        if self._marks is None and len(self.data) <= _MAX_MARKED_BYTES:
+            object.__setattr__(self, "_marks", self.data.translate(None, _ALL_BUT_MARKS))
+        return self._marks
+
+    @property
     def line_ends(self) -> int:
         """The number of line ends."""
+        if HAS_KERNEL:
+            return count_line_ends(self.data)
         return (self.data if self.marks is None else self.marks).count(b"\n")
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        # The pipe to a worker can then take the bytes without a copy.
-        return Block, (self.first_line, pickle.PickleBuffer(self.data))
 
     def plain_lines(self, width: int) -> list[str] | None:
         r"""Return the lines if each is a row, and each comma separates two cells.
@@ -197,23 +194,23 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
     # The beginning of a record whose end has not been read yet. Each byte is searched once,
     # however long the record is.
     begun, begun_bytes, quoted = list[bytes](), 0, False
-    for chunk in _even_chunks(_csv_bytes(source), BLOCK_BYTES if size is None else size):
-        end = _end_of_records(chunk, quoted=quoted)
-        if end:
-            data = b"".join([*begun, memoryview(chunk)[:end]])
-            if begun_bytes + end > MAX_ROW_BYTES:
+    for chunk, begin, stop in even_parts(_csv_bytes(source), BLOCK_BYTES if size is None else size):
+        end = _end_of_records(chunk, begin, stop, quoted=quoted)
+        if end > begin:
+            data = b"".join([*begun, memoryview(chunk)[begin:end]])
+            if len(data) > MAX_ROW_BYTES:
                 _check_row_size(_end_of_first_record(data, 0), line)
             # Keep no second reference to the bytes of a long row while the caller works on it.
             begun, begun_bytes, quoted = [], 0, False
-            chunk = chunk[end:]  # noqa: PLW2901 -- the rest of it
             block = Block(line, data)
             yield block
             line += block.line_ends
-        elif not begun_bytes:
-            _check_line_end(chunk, line)
-        begun.append(chunk)
-        begun_bytes += len(chunk)
-        quoted ^= chunk.count(b'"') % 2 == 1
+        rest = chunk[end:stop]
+        if not begun_bytes and end == begin:
+            _check_line_end(rest, line)
+        begun.append(rest)
+        begun_bytes += len(rest)
+        quoted ^= rest.count(b'"') % 2 == 1
         _check_row_size(begun_bytes, line)
     if quoted:
         raise MalformedCsvError(line, "a quoted cell is never closed")
@@ -284,33 +281,36 @@ def _plain_rows(width: int) -> frozenset[bytes]:
     )
 
 
-def _end_of_records(data: bytes, *, quoted: bool) -> int:
-    """Return the offset after the last line end that is not in a quoted cell, or 0.
+def _end_of_records(data: bytes, begin: int, stop: int, *, quoted: bool) -> int:
+    """Return the offset after the last line end that is not in a quoted cell, or ``begin``.
 
     A line end is outside of quoted cells if the number of quotes before it is even.
 
     Args:
-        data: The bytes.
-        quoted: True if they begin inside a quoted cell.
+        data: The bytes, of which only a part is looked at.
+        begin: The beginning of the part.
+        stop: The end of the part.
+        quoted: True if the part begins inside a quoted cell.
     """
-    end = data.rfind(b"\n") + 1
-    if not (quoted or b'"' in data):
+    end = data.rfind(b"\n", begin, stop) + 1 or begin
+    if not quoted and data.find(b'"', begin, stop) < 0:
         return end
-    if (quoted + data.count(b'"', 0, end)) % 2 == 0:
+    if (quoted + data.count(b'"', begin, end)) % 2 == 0:
         return end
     # Keep the line ends, and one quote where their number is odd. Then the last line end
     # before the last quote is the one, and there are ``inside`` line ends after it.
-    marks = data[:end].translate(None, _ALL_BUT_QUOTES_AND_LINE_ENDS).replace(b'""', b"")
+    part = data[begin:end]
+    marks = part.translate(None, _ALL_BUT_QUOTES_AND_LINE_ENDS).replace(b'""', b"")
     opening = marks.rfind(b'"')
     if opening <= 0:
-        return 0
+        return begin
     inside = len(marks) - opening - 1
-    return len(data[:end].rsplit(b"\n", inside + 1)[0]) + 1
+    return begin + len(part.rsplit(b"\n", inside + 1)[0]) + 1
 
 
 def _end_of_first_record(data: bytes, begin: int) -> int:
     """Return the offset after the first line end that is not in a quoted cell, or the end."""
-    match = _RECORD_BYTES.match(data, begin)
+    match = RECORD_BYTES.match(data, begin)
     return len(data) if match is None or match.end() == begin else match.end()
 
 
@@ -332,19 +332,3 @@ def _csv_bytes(source: Iterable[bytes]) -> Iterator[bytes]:
         raise MalformedCsvError(1, *found)
     yield head
     yield from chunks
-
-
-def _even_chunks(source: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Yield the bytes in chunks of one size; the last one is shorter, perhaps empty."""
-    gathered = list[bytes]()
-    ready = 0
-    for chunk in source:
-        gathered.append(chunk)
-        ready += len(chunk)
-        if ready >= size:
-            data = b"".join(gathered)
-            end = ready - ready % size
-            for begin in range(0, end, size):
-                yield data[begin : begin + size]
-            gathered, ready = [data[end:]], ready - end
-    yield b"".join(gathered)

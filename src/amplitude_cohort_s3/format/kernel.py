@@ -10,8 +10,10 @@ They must be called only if the kernel is in use.
 
 import os
 from array import array
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from attrs import frozen
 from typing_extensions import Buffer
@@ -57,37 +59,15 @@ def kernel_state() -> KernelState:
     return _STATE
 
 
+HAS_KERNEL = _STATE == "in use"
+"""True if the functions below may be called."""
+
 _NO_CELL = 255
+_MAX_COLUMNS = (1 << 16) - 1
 _MAX_CELLS = 254
-_HEAD_BYTES = 8
-
-
-@frozen
-class KernelBoundaries:
-    """The boundaries of key ranges in the form of the kernel.
-
-    Attributes:
-        prefix: The bytes that all boundaries share.
-        heads: The other bytes of each boundary, filled up with NUL.
-    """
-
-    prefix: bytes
-    heads: bytes
-
-    @classmethod
-    def from_splitters(cls, splitters: tuple[str, ...]) -> "KernelBoundaries | None":
-        """Return the boundaries, or None if they differ in more than the last 8 bytes."""
-        texts = [splitter.encode() for splitter in splitters]
-        # The boundaries ascend, so all share what the first and the last one share.
-        prefix = _common_prefix(texts[0], texts[-1]) if texts else b""
-        rests = [text[len(prefix) :] for text in texts]
-        if any(len(rest) > _HEAD_BYTES for rest in rests):
-            return None
-        return cls(prefix, b"".join(rest.ljust(_HEAD_BYTES, b"\0") for rest in rests))
-
-
-def _common_prefix(a: bytes, b: bytes) -> bytes:
-    return a[: next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), len(a))]
+_MIN_CELLS = 2
+_OFFSET_BYTES = 4
+_VIEW_BYTES = 16
 
 
 @frozen
@@ -106,10 +86,13 @@ class PartitionedLines:
 
 
 def partition_lines(
-    lines: Buffer, out: bytearray, *, columns: int, key: int, boundaries: KernelBoundaries
+    lines: Buffer, out: bytearray, *, columns: int, key: int, prefix: bytes, heads: bytes
 ) -> PartitionedLines | None:
-    """Write the lines of each key range to ``out``, or return None."""
-    found = _kernel.partition(lines, out, columns, key, boundaries.prefix, boundaries.heads)
+    """Write the lines of each key range to ``out``, or return None.
+
+    The splitters of the ranges are ``prefix`` and 8 bytes of ``heads``, filled up with NUL.
+    """
+    found = _kernel.partition(lines, out, columns, key, prefix, heads)
     if found is None:
         return None
     rows, skipped, lengths = found
@@ -193,3 +176,170 @@ def canonical_lines(
     out = bytearray(size + size // 4 + 1024)
     written = _kernel.canonize(rows, out, columns, given)
     return None if written is None else memoryview(out)[:written]
+
+
+@frozen
+class ColumnTexts:
+    """The texts of the columns of some lines, in one of two layouts of Arrow.
+
+    Attributes:
+        rows: The number of rows.
+        buffers: The buffers of each column. In the layout ``string``, these are the offsets of
+            its texts with the end of the last one, in 32 bits, and the texts. In the layout
+            ``string_view``, they are the views of the texts and, if any of them has more than
+            12 bytes, a buffer with all such texts of all columns.
+    """
+
+    rows: int
+    buffers: list[tuple[memoryview, ...]]
+
+
+def column_texts(
+    lines: Buffer, allocate: Callable[[int], Buffer], *, columns: int, as_views: bool
+) -> ColumnTexts | None:
+    """Return the texts of each column of some lines, or None.
+
+    Args:
+        lines: The lines. Cells may contain line ends.
+        allocate: A function that returns a writable buffer of a size.
+        columns: The number of cells of a row.
+        as_views: True for the layout ``string_view``, False for ``string``.
+    """
+    if columns < _MIN_CELLS:
+        return None
+    size = memoryview(lines).nbytes
+    entry_bytes = _VIEW_BYTES if as_views else _OFFSET_BYTES
+    stride = count_line_ends(lines) + 2  # The last line may lack its line end.
+    begin = columns * stride * entry_bytes
+    out = memoryview(allocate(begin + size))
+    found = _kernel.columns(lines, out, columns, stride, as_views)
+    if found is None:
+        return None
+    rows, sizes = found[0], array("I", found[1])
+    used = (rows if as_views else rows + 1) * entry_bytes
+    entries = [out[at : at + used] for at in range(0, begin, stride * entry_bytes)]
+    if as_views:
+        long = out[begin : begin + sum(sizes)]
+        return ColumnTexts(
+            rows, [(of, long) if n else (of,) for of, n in zip(entries, sizes, strict=True)]
+        )
+    ends = accumulate(sizes, initial=begin)
+    texts = [out[a:b] for a, b in pairwise(ends)]
+    return ColumnTexts(rows, [*zip(entries, texts, strict=True)])
+
+
+def count_line_ends(text: Buffer) -> int:
+    """Return the number of LF in any bytes."""
+    return _kernel.count_line_ends(text)
+
+
+@frozen
+class MergedStays:
+    """Stays in the order of the key.
+
+    Attributes:
+        lines: The line of each stay.
+        entered: The number of the sync at which the user entered plus 1, or 0.
+        exited: The number of the sync at which the user exited plus 1, or 0.
+        consumed: The number of bytes of each side that were merged.
+    """
+
+    lines: bytes
+    entered: "array[int]"
+    exited: "array[int]"
+    consumed: tuple[int, ...]
+
+
+def merge_stays(
+    sides: Sequence[Buffer],
+    has_more: Sequence[bool],
+    changes: Sequence[tuple[int, int]],
+    *,
+    columns: int,
+    key: int,
+) -> MergedStays | None:
+    """Merge the lines of sides into stays, as far as all of them go, or return None.
+
+    Args:
+        sides: The lines of each side, with one line for each key, in order.
+        has_more: True for each side that has more lines than these.
+        changes: For each side, the number of its sync, and the kind of change of its rows: 0
+            if users exited, 1 if they entered, 2 if they were present.
+        columns: The number of cells of a row.
+        key: The position of the key.
+    """
+    numbers = array("I", [number for number, _ in changes])
+    kinds = bytes(kind | more << 2 for (_, kind), more in zip(changes, has_more, strict=True))
+    # Each line is written once at most, and the last one of a side may lack its line end.
+    out = bytearray(sum(memoryview(side).nbytes + 1 for side in sides))
+    found = _kernel.stays(tuple(sides), numbers.tobytes(), kinds, out, columns, key)
+    if found is None:
+        return None
+    size, entered, exited, consumed = found
+    lines = bytes(memoryview(out)[:size])
+    return MergedStays(lines, array("I", entered), array("I", exited), consumed)
+
+
+def read_spans(file: BinaryIO, spans: "array[int]") -> bytes | None:
+    """Read parts of a file without its position, and return them with LF between two.
+
+    Args:
+        file: A file that is open for reading.
+        spans: An offset and a size for each part, alternating, of the type ``Q``.
+
+    Returns:
+        The text. None if the file can't be read here or is too short, and for 4 GiB.
+    """
+    return _kernel.read_spans(file.fileno(), spans.tobytes())
+
+
+@frozen(kw_only=True)
+class CheckedLines:
+    """The facts about lines that should be canonical and in the order of the key.
+
+    Attributes:
+        rows: The number of rows.
+        filled: The number of rows with a value for each property.
+        is_canonical: True if they are in canonical form.
+        ascends: True if each key is greater than the one before it.
+        last: The last key, in UTF-8; empty if there is no row.
+    """
+
+    rows: int
+    filled: tuple[int, ...]
+    is_canonical: bool = True
+    ascends: bool = True
+    last: bytes = b""
+
+    def followed_by(self, more: "CheckedLines") -> "CheckedLines":
+        """Return the facts about these lines and about more, which were checked after them."""
+        return CheckedLines(
+            rows=self.rows + more.rows,
+            filled=tuple([a + b for a, b in zip(self.filled, more.filled, strict=True)]),
+            is_canonical=self.is_canonical and more.is_canonical,
+            ascends=self.ascends and more.ascends,
+            last=more.last,
+        )
+
+
+def check_lines(lines: Buffer, *, columns: int, key: int, after: bytes) -> CheckedLines | None:
+    """Return the facts about canonical lines that follow a key, or None."""
+    found = None if columns > _MAX_COLUMNS else _kernel.check(lines, columns, key, after)
+    if found is None:
+        return None
+    rows, ascends, filled, last = found
+    return CheckedLines(rows=rows, filled=filled, ascends=ascends, last=last)
+
+
+def take_keys(lines: bytes, *, columns: int, key: int) -> bytes | None:
+    """Return the keys of lines, each ended by LF, or None."""
+    if columns > _MAX_COLUMNS:
+        return None
+    out = bytearray(len(lines))
+    size = _kernel.keys(lines, out, columns, key)
+    return None if size is None else bytes(memoryview(out)[:size])
+
+
+def count_sides(texts: Sequence[Buffer]) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """Merge texts of ascending keys until one has no key left: see ``_kernel.sides``."""
+    return _kernel.sides(*texts)

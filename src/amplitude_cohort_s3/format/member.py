@@ -176,7 +176,8 @@ def cells_of(
             column occurs twice with different values.
         InvalidCellError: A value of an id column that occurs twice has no text.
     """
-    if set(map(type, members)) <= _PLAIN and set(map(len, members)) == {len(columns)}:
+    kinds = set(map(type, members))
+    if kinds <= _PLAIN and set(map(len, members)) == {len(columns)}:
         return members
     cells = list[Sequence[Any]]()
     # Nearly all members have the class and the fields of the one before.
@@ -185,6 +186,14 @@ def cells_of(
     names: tuple[Any, ...] | None = None
     shape = shape_of((), columns, ())
     try:
+        if kinds == {dict}:
+            mappings = cast("Sequence[dict[Any, Any]]", members)
+            fields: set[tuple[Any, ...]] = set(map(tuple, mappings))
+            if len(fields) == 1:
+                shape = shape_of(*fields, columns, required)
+                if shape.is_complete and not shape.repeated:
+                    ignored |= shape.ignored
+                    return [shape.pick(tuple(one.values())) for one in mappings]
         for member in members:
             if type(member) is not kind:
                 kind = cast("Any", type(member))

@@ -1,14 +1,19 @@
 """The history of a stream: its members at any time, and their changes."""
 
-from .archives import UnpackedArchive, unpack_archive
-from .events import Churn, ChurnTable, MembershipEvent
-from .findings import Finding, FindingKind
-from .history import CohortHistory, detect_existing_meaning
+from typing import TYPE_CHECKING
+
+from .._optional import exports_on_demand
 from .members import Members
-from .read import list_streams, read_history
-from .stays import Stay
-from .tables import ValueTable
-from .window import Window
+
+if TYPE_CHECKING:
+    from .archives import UnpackedArchive, unpack_archive
+    from .events import Churn, ChurnTable, MembershipEvent
+    from .findings import Finding, FindingKind
+    from .history import CohortHistory, detect_existing_meaning
+    from .read import list_streams, read_history
+    from .stays import Stay
+    from .tables import ValueTable
+    from .window import Window
 
 __all__ = [
     "Churn",
@@ -27,3 +32,24 @@ __all__ = [
     "read_history",
     "unpack_archive",
 ]
+
+# A sync needs the members only. Importing all modules takes 60 ms more.
+__getattr__ = exports_on_demand(
+    __name__,
+    {
+        "Churn": ".events",
+        "ChurnTable": ".events",
+        "CohortHistory": ".history",
+        "Finding": ".findings",
+        "FindingKind": ".findings",
+        "MembershipEvent": ".events",
+        "Stay": ".stays",
+        "UnpackedArchive": ".archives",
+        "ValueTable": ".tables",
+        "Window": ".window",
+        "detect_existing_meaning": ".history",
+        "list_streams": ".read",
+        "read_history": ".read",
+        "unpack_archive": ".archives",
+    },
+)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,12 +59,12 @@ def external_sort(
                 held, held_bytes = [], 0
                 if len(runs) == _MAX_OPEN_RUNS:
                     # Merging early bounds the number of open files and read buffers.
-                    merged = _write(folder, heapq.merge(*map(_read, runs)))
+                    merged = _write(folder, heapq.merge(*map(_items, runs)))
                     for run in runs:
                         run.unlink()
                     runs = [merged]
         held.sort()
-        yield from heapq.merge(*map(_read, runs), held)
+        yield from heapq.merge(*map(_items, runs), held)
 
 
 def _size(item: tuple[Any, ...]) -> int:
@@ -85,12 +86,16 @@ def _write(folder: Path, items: Iterable[Item]) -> Path:
     return Path(name)
 
 
-def _read(run: Path) -> Iterator[Any]:
-    # Unpickling is safe: this process wrote the file, in a folder that only its user can read.
-    with run.open("rb") as file:
+def _items(run: Path) -> Iterator[Any]:
+    return chain.from_iterable(read_pickled(run))
+
+
+def read_pickled(path: Path) -> Iterator[Any]:
+    """Yield what this process has pickled into a temporary file, in a folder of its own."""
+    # Unpickling is safe: only the user of this process can read the folder.
+    with path.open("rb") as file:
         while True:
             try:
-                chunk = pickle.load(file)  # noqa: S301
+                yield pickle.load(file)  # noqa: S301
             except EOFError:
                 return
-            yield from chunk

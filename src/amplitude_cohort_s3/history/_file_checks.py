@@ -1,6 +1,6 @@
 """Checks of the single files of a sync, each in one pass."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
 from operator import lt
 from os import PathLike
@@ -18,10 +18,13 @@ from ..errors import (
     MalformedCsvError,
     RetryableError,
 )
+from ..format.cells import encode_lines
 from ..format.columns import ID_COLUMNS
 from ..format.content import ContentPart
-from ..format.filled import add_counts, count_filled
-from ..format.reader import read_table
+from ..format.csv_blocks import Block
+from ..format.filled import count_filled
+from ..format.kernel import HAS_KERNEL, CheckedLines, check_lines
+from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
 from ..log.records import RecordedFile
 from ..log.sync_log import OpenObject
@@ -81,35 +84,55 @@ def read_canonical(source: CsvSource, schema: RowSchema) -> FileFacts:
     """
     begin = _Beginning(source.chunks(), schema.header_line)
     table = read_table(begin, canonical=True)
-    canonical = sorted_ = True
-    rows, last = 0, ""
-    filled: Sequence[int] = [0] * len(schema.properties)
     if table.columns == schema.columns:
-        reader = schema.line_reader(table)
-        for block in table.blocks:
-            lines = reader.lines(block)
-            keys = lines.key_list()
-            data = "\n".join([*lines.lines, ""]).encode()
-            canonical &= data == block.data
-            filled = add_counts(filled, count_filled(data, len(keys), len(schema.columns)))
-            # The first key must be greater than "", so a row without a key is a fault too.
-            sorted_ &= all(map(lt, [last, *keys], keys))
-            rows, last = rows + len(keys), keys[-1] if keys else last
+        checked = check_table(table, schema)
     else:
         rows = sum(map(len, table.batches))
+        checked = CheckedLines(rows=rows, filled=(0,) * len(schema.properties))
     faults = {
         "its header is not that of the record": begin.is_as_expected,
-        "it is not in canonical form": canonical,
-        "its rows are not in the order of the key, each key once": sorted_,
+        "it is not in canonical form": checked.is_canonical,
+        "its rows are not in the order of the key, each key once": checked.ascends,
     }
     found = (
         (FindingKind.EDITED_FILE, 1, fault) for fault, is_right in faults.items() if not is_right
     )
     return FileFacts(
         columns=table.columns,
-        rows=rows,
+        rows=checked.rows,
         faults=tuple(found),
-        filled=dict(zip(schema.properties, filled, strict=True)),
+        filled=dict(zip(schema.properties, checked.filled, strict=True)),
+    )
+
+
+def check_table(table: Table, schema: RowSchema) -> CheckedLines:
+    """Check all rows of a table with the columns of a schema: see ``CheckedLines``."""
+    reader = schema.line_reader(table)
+    checked = CheckedLines(rows=0, filled=(0,) * len(schema.properties))
+    for block in table.blocks:
+        found = None
+        if HAS_KERNEL and reader.places is None:
+            found = check_lines(
+                block.data, columns=len(schema.columns), key=reader.key, after=checked.last
+            )
+        if found is None:
+            found = _check_block(block, reader, len(schema.columns), checked.last)
+        checked = checked.followed_by(found)
+    return checked
+
+
+def _check_block(block: Block, reader: LineReader, columns: int, after: bytes) -> CheckedLines:
+    """Check the rows of a block that follow a key; the kernel's ``check_lines`` does the same."""
+    lines = reader.lines(block)
+    keys = lines.key_list()
+    data = encode_lines(lines.lines)
+    return CheckedLines(
+        rows=len(keys),
+        is_canonical=data == block.data,
+        # The first key must be greater than "", so a row without a key is a fault too.
+        ascends=all(map(lt, [after.decode(), *keys], keys)),
+        filled=count_filled(data, len(keys), columns),
+        last=keys[-1].encode() if keys else after,
     )
 
 

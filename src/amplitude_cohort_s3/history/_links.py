@@ -5,10 +5,11 @@ contradict the members around it if another sync was between them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from ..errors import CompressionError, MalformedCsvError, MissingColumnsError
 from ..format.filename import DiffType
-from .member_rows import sides_by_key
+from ._key_blocks import Sides, count_sides, in_blocks
 from .origins import Origin, SyncEvidence
 from .sync_files import CHANGES
 
@@ -18,16 +19,13 @@ MembersAt = Callable[[int], Iterable[bytes]]
 ChangesAt = Callable[[int, DiffType], Iterable[bytes]]
 """A function that returns the keys in a file of changes, in order; empty if it is missing."""
 
-Allowed = set[tuple[int, ...]]
-"""The combinations of sides on which a user may be."""
-
-_LEADS: Allowed = {(0, 3), (1, 3), (0, 2)}
+_LEADS = {0b1001, 0b1010, 0b0101}
 """Users who stayed, entered or exited, on these sides: before, entering, exiting, now."""
 
-_LED: Allowed = {(0,), (0, 1), (2,)}
+_LED = {0b001, 0b011, 0b100}
 """The same users on these sides: now, entering, exiting."""
 
-_WILL_LEAD: Allowed = {(0,), (1,), (0, 2)}
+_WILL_LEAD = {0b001, 0b010, 0b101}
 """The same users on these sides: before, entering, exiting."""
 
 
@@ -68,5 +66,5 @@ def contradicted_link(
     return None
 
 
-def _has_only(allowed: Allowed, *sides: Iterable[bytes]) -> bool:
-    return all(found in allowed for found in sides_by_key(*sides))
+def _has_only(allowed: AbstractSet[Sides], *sides: Iterable[bytes]) -> bool:
+    return all(found.keys() <= allowed for found in count_sides(*map(in_blocks, sides)))

@@ -1,25 +1,22 @@
 """Checks of the members of a sync: the files of one sync, and those of the sync before it."""
 
-import heapq
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from itertools import groupby, repeat
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Mapping
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .._bytes import Hashed
-from ..format.columns import Row
+from ..format.csv_blocks import Block
 from ..format.digests import members_digest, row_digest
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.filled import CountedCsv
 from ..format.reader import read_table
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
+from ._file_checks import check_table
+from ._key_blocks import KeyBlock, Sides, count_sides, file_keys, in_blocks
 from .findings import FindingKind
-from .member_rows import sides_by_key
-from .members import Members, needed_files
+from .members import Members, are_sorted, needed_files
 from .replay import Replay
 
 
@@ -52,28 +49,33 @@ def compare_sets(
         comparable: True if the members before it are known.
     """
     needed = needed_files(replay.record(sync))
-    adds, removes = DiffType.ENTERING in needed, DiffType.EXITING in needed
+    past: Mapping[DiffType, Iterator[KeyBlock]] = {}
+    if comparable and before is not None:
+        past = _member_sides(replay, before)
+    files = {t: sorted_keys(replay, sync, t) for t in DiffType if t in sync.files}
     members = members_before = 0
     faults = Counter[FindingKind]()
     # The observed answers to: is a user of the file also in existing?
     of_entering, of_exiting = set[bool](), set[bool]()
-    past = member_keys(replay, before) if comparable and before is not None else ()
-    files = (sorted_keys(replay, sync, t) if t in sync.files else () for t in DiffType)
-    for sides in sides_by_key(past, *files):
-        was_member, entered, exited, exists = (side in sides for side in range(4))
-        is_member = (exists or (adds and entered)) and not (removes and exited)
-        members += is_member
-        members_before += exited or (exists and not entered)
+    for on, count in _totals(*past.values(), *files.values()).items():
+        on_past = [t for n, t in enumerate(past) if on >> n & 1]
+        on_files = [t for n, t in enumerate(files, len(past)) if on >> n & 1]
+        entered, exited, exists = (t in on_files for t in DiffType)
+        is_member = _are_members(t for t in on_files if t in needed)
+        members += is_member * count
+        members_before += (exited or (exists and not entered)) * count
         if entered:
             of_entering.add(exists)
         if exited:
             of_exiting.add(exists)
         if comparable:
-            faults.update(
-                _user_faults(
-                    was_member=was_member, entered=entered, exited=exited, is_member=is_member
-                )
+            kinds = _user_faults(
+                was_member=_are_members(on_past),
+                entered=entered,
+                exited=exited,
+                is_member=is_member,
             )
+            faults.update(dict.fromkeys(kinds, count))
     return SetFacts(
         members=members,
         members_before=members_before,
@@ -82,10 +84,24 @@ def compare_sets(
     )
 
 
+def _totals(*sides: Iterable[KeyBlock]) -> Counter[Sides]:
+    """Return the number of users on each combination of sides."""
+    totals = Counter[Sides]()
+    for counts in count_sides(*sides):
+        totals.update(counts)
+    return totals
+
+
+def _are_members(files: Iterable[DiffType]) -> bool:
+    """Return True if users in some of the needed files of a sync are members at it."""
+    found = set(files)
+    return bool(found) and DiffType.EXITING not in found
+
+
 def _user_faults(
     *, was_member: bool, entered: bool, exited: bool, is_member: bool
 ) -> Iterator[FindingKind]:
-    """Yield how one user contradicts ``now = (before | entering) - exiting``."""
+    """Yield how users contradict ``now = (before | entering) - exiting``."""
     if entered and was_member:
         yield FindingKind.ENTERED_TWICE
     if exited and not was_member:
@@ -110,50 +126,47 @@ def _allowed_meanings(of_entering: set[bool], of_exiting: set[bool]) -> frozense
     )
 
 
-def sorted_keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterator[bytes]:
+def sorted_keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterator[KeyBlock]:
     """Yield the keys of one file in order, without rows that have no key."""
     source, record = replay.source(sync, diff_type), replay.record(sync)
-    if record is not None and source.canonical and record.schema.key == replay.match_by:
-        # The order of these rows has been checked.
-        table = read_table(source.chunks(), canonical=True)
-        reader = record.schema.line_reader(table, fill=True)
-        return (key.encode() for block in table.blocks for key in reader.lines(block).key_list())
-    return (key for key, _ in replay.member_rows(sync, diff_type))
+    if are_sorted(record, replay.match_by):
+        return file_keys(source, record.schema)  # The order of these rows has been checked.
+    return in_blocks(key for key, _ in replay.member_rows(sync, diff_type))
 
 
-def member_keys(replay: Replay, sync: BucketSync) -> Iterator[bytes]:
-    """Yield the keys of the members at a sync, in order."""
-    if not replay.has_snapshot(sync):
-        members = replay.members_at(sync)
-        index = members.schema.key_index
-        yield from (row[index].encode() for row in members)
-        return
-    needed = needed_files(replay.record(sync))
-    files = (zip(sorted_keys(replay, sync, t), repeat(t is DiffType.EXITING)) for t in needed)
-    for key, same_key in groupby(heapq.merge(*files), key=itemgetter(0)):
-        if not any(exits for _, exits in same_key):
-            yield key
+def _member_sides(replay: Replay, sync: BucketSync) -> Mapping[DiffType, Iterator[KeyBlock]]:
+    """Return the files from which the members at a sync follow, as their keys in order.
+
+    If these are not enough, the members take the place of ``existing``.
+    """
+    if replay.has_snapshot(sync):
+        return {t: sorted_keys(replay, sync, t) for t in needed_files(replay.record(sync))}
+    members = replay.members_at(sync)
+    index = members.schema.key_index
+    return {DiffType.EXISTING: in_blocks(row[index].encode() for row in members)}
 
 
 def member_faults(record: SyncRecord, members: Members) -> Iterator[str]:
     """Yield the values of a record that are not those of the members."""
+    schema = record.schema
     is_composed = any(file.parts for file in record.files.values())
-    total = 0
+    content = Hashed(members.csv_source(schema).chunks())
+    table, total = read_table(iter(content), canonical=True), 0
 
-    def rows() -> Iterator[Row]:
+    def blocks() -> Iterator[Block]:
         nonlocal total
-        for row in members:
+        reader = schema.line_reader(table)
+        for block in table.blocks:
             if is_composed:
-                total += row_digest(row)
-            yield row
+                total += sum(map(row_digest, reader.rows(block)))
+            yield block
 
-    counted = CountedCsv(record.schema, rows())
-    content = Hashed(counted).read()
+    checked = check_table(evolve(table, blocks=blocks()), schema)
     # After ``forget``, the digest of a composed sync is that of the whole.
-    of_parts = {members_digest(record.schema, total)} if is_composed else set[str]()
+    of_parts = {members_digest(schema, total)} if is_composed else set[str]()
     if record.members_sha256 not in {content.sha256, *of_parts}:
         yield "members_sha256: it is not the digest of the members"
-    yield from filled_faults(record, counted.filled)
+    yield from filled_faults(record, dict(zip(schema.properties, checked.filled, strict=True)))
 
 
 def filled_faults(record: SyncRecord, filled: Mapping[str, int]) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """The history of a stream: its members at any time, and their changes."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from functools import partial
 from itertools import accumulate, islice
+from operator import itemgetter
 from typing import Any, overload
 
 from attrs import frozen
@@ -11,18 +11,24 @@ from attrs import frozen
 from .._arguments import check_kind
 from .._display import counted, html_table
 from ..errors import CohortS3Error
+from ..format.columns import Row
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
+from ._event_batches import cells_schema, event_batches
+from ._intervals import Intervals
 from ._plot import plot_history
+from ._recorded_churn import recorded_churn
 from ._set_checks import possible_meanings
 from .events import Churn, ChurnTable, MembershipEvent
 from .findings import Finding
-from .replay import Replay
+from .line_batches import file_batches
+from .member_search import MemberSearch
+from .members import are_sorted
 from .stays import Stay
 from .sync_files import CHANGES
-from .tables import TableRow, ValueTable
+from .tables import TableRow, ValueTable, row_batches
 from .verification import verify
 
 MAX_ROWS = 10
@@ -30,7 +36,7 @@ MAX_ROWS = 10
 
 
 @frozen(kw_only=True)
-class CohortHistory(Replay, Sequence[BucketSync]):
+class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are
@@ -100,6 +106,7 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             value_columns={"synced_at": "timestamp", "diff_type": "text"},
             row_columns=self._event_columns,
             row=_event_row,
+            batches=self._event_batches,
         )
 
     def _events(self) -> Iterator[MembershipEvent]:
@@ -109,6 +116,28 @@ class CohortHistory(Replay, Sequence[BucketSync]):
                 derived, rows = self._changed_rows(number, diff_type, schema, trusted)
                 for _, row in rows:
                     yield MembershipEvent(sync.synced_at, diff_type, row, derived, schema.columns)
+
+    def _event_batches(self, table_schema: Any) -> Iterator[Any]:
+        """Yield all events as record batches of a ``pyarrow.Schema``."""
+        schema, trusted = self._event_schema(), self._on_schedule
+        texts = cells_schema(table_schema)
+        for number, sync in enumerate(self.syncs):
+            record = self.record(sync)
+            for diff_type in CHANGES:
+                rows_of = partial(self._event_rows, number, diff_type, schema, trusted)
+                is_listed = self._is_listed(number, diff_type, trusted)
+                if is_listed and are_sorted(record, self.match_by):
+                    source = self.source(sync, diff_type)
+                    cells = file_batches(source, texts, [self.match_by], rows_of)
+                else:
+                    cells = row_batches(rows_of(), texts)
+                yield from event_batches(sync.synced_at, diff_type, cells, table_schema)
+
+    def _event_rows(
+        self, number: int, diff_type: DiffType, schema: RowSchema, trusted: frozenset[int]
+    ) -> Iterator[Row]:
+        _, rows = self._changed_rows(number, diff_type, schema, trusted)
+        return map(itemgetter(1), rows)
 
     def _event_columns(self) -> tuple[str, ...]:
         return self._event_schema().columns
@@ -125,10 +154,10 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         """Return every stay of every user in the order of the key; a user may have several.
 
         Each iteration reads the newest snapshot and the changes, however long the history
-        is. It reads more snapshots if a property was dropped or files are
-        missing. Without a log it compares all snapshots, because a missing sync shows only
-        there. The data frame has the columns ``entered`` and ``exited``, null if unknown
-        or open, then the history's.
+        is. It reads more snapshots if a property was dropped or files are missing. Most files
+        of changes are copied into ``work_dir`` first. Without a log it compares all snapshots,
+        because a missing sync shows only there. The data frame has the columns ``entered`` and
+        ``exited``, null if unknown or open, then the history's.
 
         Raises:
             MalformedCsvError: A file is not valid CSV of a cohort; during the iteration.
@@ -137,14 +166,19 @@ class CohortHistory(Replay, Sequence[BucketSync]):
         """
         return ValueTable(
             kind=Stay,
-            values=self._named_stays,
+            values=self._stays,
             value_columns={"entered": "timestamp", "exited": "timestamp"},
             row_columns=partial(getattr, self, "columns"),
             row=_stay_row,
+            batches=self._stay_batches,
         )
 
     def member_history(self, key: str) -> list[Stay]:
         """Return the stays of one user; the list is empty if no user ever had the key.
+
+        Large files that the library wrote are not read, but searched: a few reads find the
+        user in the order of the keys. Of such a file the size is compared with the record
+        and the digest is not; :meth:`verify` compares it. Other files are read whole.
 
         Args:
             key: The user's cell in the column that members are matched by.
@@ -154,28 +188,24 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             UnknownMembersError: As in ``intervals``.
         """
         check_kind("key", key, str, "pass it as text, as in the files")
-        return list(self._named_stays(key))
-
-    def _named_stays(self, key: str | None = None) -> Iterator[Stay]:
-        schema = self.schema
-        for stay in self._all_stays(schema, key):
-            yield Stay(
-                entered=self._time(stay.entered),
-                exited=self._time(stay.exited),
-                row=stay.row,
-                columns=schema.columns,
-            )
-
-    def _time(self, number: int | None) -> datetime | None:
-        return None if number is None else self.syncs[number].synced_at
+        return list(self._stays_of_member(key))
 
     def churn(self) -> ChurnTable:
         """Return the numbers of members, and of users who entered, exited and returned, by sync.
+
+        If each sync has a record of its own and no file of changes is missing, the numbers of
+        members, entries and exits are those of the records, and the small files are read only
+        for the users who returned. ``verify`` compares the records with the files. Otherwise
+        the users are counted in the files, as ``intervals`` reads them.
 
         Raises:
             MalformedCsvError: A file is not valid CSV of a cohort.
             UnknownMembersError: As in ``intervals``.
         """
+        self._check_known(range(len(self.syncs)))
+        return ChurnTable(recorded_churn(self) or self._counted_churn())
+
+    def _counted_churn(self) -> Iterator[Churn]:
         entered, exited, returned = ([0] * len(self.syncs) for _ in range(3))
         before = 0
         for stay in self._all_stays(self.schema):
@@ -187,12 +217,9 @@ class CohortHistory(Replay, Sequence[BucketSync]):
             if stay.exited is not None:
                 exited[stay.exited] += 1
         sizes = accumulate((i - o for i, o in zip(entered, exited, strict=True)), initial=before)
-        return ChurnTable(
-            Churn(synced_at=sync.synced_at, members=m, entered=i, exited=o, returned=r)
-            for sync, m, i, o, r in zip(
-                self.syncs, islice(sizes, 1, None), entered, exited, returned, strict=True
-            )
-        )
+        counts = zip(islice(sizes, 1, None), entered, exited, returned, strict=True)
+        for sync, (m, i, o, r) in zip(self.syncs, counts, strict=True):
+            yield Churn(synced_at=sync.synced_at, members=m, entered=i, exited=o, returned=r)
 
     def verify(self) -> tuple[Finding, ...]:
         """Read all files and return the faults of the history; empty if there are none.

@@ -7,9 +7,8 @@ one key, the one with the smallest canonical bytes counts, so that no answer dep
 order of the rows.
 """
 
-import heapq
 from collections.abc import Iterable, Iterator
-from itertools import groupby, repeat
+from itertools import groupby
 from operator import itemgetter
 from os import PathLike
 
@@ -119,14 +118,3 @@ def member_rows(
         return
     for key, same_key in groupby(external_sort(rows, work_dir=work_dir), key=itemgetter(0)):
         yield key, smallest_row(map(itemgetter(1), same_key), tally)
-
-
-def sides_by_key(*sides: Iterable[bytes]) -> Iterator[tuple[int, ...]]:
-    """Yield for each key the sides on which it appears; the keys of a side are in order.
-
-    >>> list(sides_by_key([b"1", b"2"], [b"2"]))
-    [(0,), (0, 1)]
-    """
-    merged = heapq.merge(*(zip(keys, repeat(side)) for side, keys in enumerate(sides)))
-    for _, same_key in groupby(merged, key=itemgetter(0)):
-        yield tuple([side for _, side in same_key])

@@ -1,12 +1,11 @@
 """The members at one sync, as rows that can be read repeatedly."""
 
-import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, groupby
 from operator import itemgetter
 from os import PathLike
-from typing import Any
+from typing import Any, TypeGuard
 
 from attrs import field, frozen
 
@@ -21,8 +20,10 @@ from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
 from ._external_sort import external_sort
+from ._merged_lines import merged_lines
+from .line_batches import file_batches
 from .member_rows import keyed_rows, smallest_row
-from .tables import ArrowTable, ColumnType, csv_batches
+from .tables import ArrowTable, ColumnType
 
 
 @frozen(kw_only=True)
@@ -78,7 +79,8 @@ class Members(ArrowTable):
         return dict.fromkeys(self.schema.columns, "text")
 
     def _batches(self, schema: Any) -> Iterator[Any]:
-        return csv_batches(self.csv_source(self.schema).chunks(), schema)
+        required = (self.schema.key, *self.schema.properties)
+        return file_batches(self.csv_source(self.schema), schema, required, self.__iter__)
 
     def csv_source(self, schema: RowSchema) -> CsvSource:  # noqa: ARG002 -- no other columns are known
         """Return the members as canonical CSV, in the columns of their own schema."""
@@ -93,21 +95,20 @@ class Members(ArrowTable):
         )
 
     def _computed_chunks(self) -> Iterator[bytes]:
-        return self.schema.encode(self._computed_rows())
+        if all(source.canonical for source in self._sources.values()):
+            yield self.schema.header_line
+            yield from merged_lines(self._sources, self.schema)
+        else:
+            yield from self.schema.encode(self._computed_rows())
 
     def _computed_rows(self) -> Iterator[Row]:
-        """Yield the members in the order of the key.
+        """Yield the members in the order of the key, from files that must be sorted first.
 
         Rows of ``exiting`` sort before other rows of the same key, and then the user is not
-        a member. Which other row counts is decided by :mod:`.member_rows`. Canonical files
-        are merged in one pass over each; other files are sorted first.
+        a member. Which other row counts is decided by :mod:`.member_rows`.
         """
-        files = [self._keyed_rows(diff_type) for diff_type in self._sources]
-        rows: Iterator[tuple[bytes, bool, Row]]
-        if all(source.canonical for source in self._sources.values()):
-            rows = heapq.merge(*files)
-        else:
-            rows = external_sort(chain.from_iterable(files), work_dir=self._work_dir)
+        files = map(self._keyed_rows, self._sources)
+        rows = external_sort(chain.from_iterable(files), work_dir=self._work_dir)
         for _, same_key in groupby(rows, key=itemgetter(0)):
             first = next(same_key)
             if first[1]:
@@ -125,6 +126,15 @@ def needed_files(record: SyncRecord | None) -> tuple[DiffType, ...]:
     if record is None or record.adopted:
         return tuple(DiffType)
     return record.existing.member_files
+
+
+def are_sorted(record: SyncRecord | None, key: str) -> TypeGuard[SyncRecord]:
+    """Return whether the files of a sync are known to be canonical, and in the order of a key.
+
+    Then they have one row for each key, unless somebody has changed them, which is noticed
+    while they are read.
+    """
+    return record is not None and not record.adopted and record.schema.key == key
 
 
 def object_source(key: str, open_object: OpenObject) -> CsvSource:

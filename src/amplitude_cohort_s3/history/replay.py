@@ -320,8 +320,8 @@ class Replay(SyncFiles):
             if other is None or other[0] != key:
                 yield key, row
 
-    def _all_stays(self, schema: RowSchema, key: str | None = None) -> Iterator[NumberedStay]:
-        """Yield the stays of all users, or of the one user with a key, in the order of the key."""
+    def _all_stays(self, schema: RowSchema) -> Iterator[NumberedStay]:
+        """Yield the stays of all users, in the order of the key."""
         numbers = range(len(self.syncs))
         self._check_known(numbers)
         changes = (
@@ -333,10 +333,6 @@ class Replay(SyncFiles):
         snapshots = [n for n in numbers if self._origins[n] is Origin.FILES]
         shown = snapshots_to_show(snapshots, self._columns_at)
         present = [self._present(number, schema) for number in shown]
-        if key is not None:
-            wanted = key.encode()
-            changes = (change for change in changes if change[0] == wanted)
-            present = [(c for c in of_sync if c[0] == wanted) for of_sync in present]
         ordered = external_sort(changes, work_dir=self.work_dir)
         return stays_of(heapq.merge(*present, ordered), self._row_merge(schema))
 

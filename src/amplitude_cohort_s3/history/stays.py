@@ -72,11 +72,19 @@ class RowMerge:
             return cls(())
         return cls([tuple([name in has for name in columns]) for has in columns_at])
 
+    def shows_all(self, number: int, kind: ChangeKind) -> bool:
+        """Return True if a change shows all cells, so that no earlier ones are needed.
+
+        Args:
+            number: The number of the change's sync.
+            kind: The kind of the change.
+        """
+        return not self.has_cells or all(map(all, self._columns_of(number, kind)))
+
     def newer(self, number: int, kind: ChangeKind, known: Row, cells: Row) -> Row:
         """Return the newest known cells of a stay.
 
-        An empty cell counts only if the sync has the column. The cells of ``exiting`` are
-        from the sync before, so that one must have the column too.
+        An empty cell counts only if the sync has the column.
 
         Args:
             number: The number of the change's sync.
@@ -86,14 +94,23 @@ class RowMerge:
         """
         if not self.has_cells:
             return cells
-        has = self.has_cells[number]
-        before = self.has_cells[number - 1] if kind == ChangeKind.EXITED and number else has
+        has, before = self._columns_of(number, kind)
         return tuple(
             [
                 cell if cell or (now and then) else old
                 for old, cell, now, then in zip(known, cells, has, before, strict=True)
             ]
         )
+
+    def _columns_of(
+        self, number: int, kind: ChangeKind
+    ) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+        """Return the columns of a change's sync, and those that its cells must have too.
+
+        The cells of ``exiting`` are from the sync before.
+        """
+        has = self.has_cells[number]
+        return has, self.has_cells[number - 1] if kind == ChangeKind.EXITED and number else has
 
 
 def snapshots_to_show(snapshots: Sequence[int], columns_at: Sequence[frozenset[str]]) -> list[int]:

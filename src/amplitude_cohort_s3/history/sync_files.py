@@ -24,7 +24,7 @@ from ..log.stream import CohortStream
 from ..log.sync_log import OpenObject, SyncLog
 from ..sources.protocol import CsvSource
 from .member_rows import KeyedRow, RowTally, member_rows
-from .members import needed_files, object_source, recorded_source
+from .members import are_sorted, needed_files, object_source, recorded_source
 from .stays import ChangeKind
 from .window import ALL_TIMES, Window
 
@@ -305,11 +305,10 @@ class SyncFiles:
         """
         of_changes = () if diff_type is DiffType.EXISTING else tuple(CHANGES)
         own = self._schema_of(self._properties(sync, of_changes or tuple(DiffType)))
-        record, source = self.record(sync), self.source(sync, diff_type)
         rows = member_rows(
-            source,
+            self.source(sync, diff_type),
             own,
-            is_sorted=source.canonical and record is not None and record.schema.key == own.key,
+            is_sorted=are_sorted(self.record(sync), own.key),
             work_dir=self.work_dir,
             tally=tally,
         )

@@ -1,7 +1,5 @@
 """Results of a history as Arrow tables, for every data frame library."""
 
-import io
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -13,7 +11,7 @@ from attrs import field, frozen
 from .._display import html_columns
 from .._optional import load
 from ..format.columns import ID_COLUMNS
-from ..format.reader import read_table
+from ..format.kernel import HAS_KERNEL
 from ..sources.arrow import BATCH_ROWS
 
 ColumnType = Literal["text", "timestamp", "integer"]
@@ -22,12 +20,8 @@ ColumnType = Literal["text", "timestamp", "integer"]
 TableRow = tuple[str | datetime | int | None, ...]
 """One row of a table."""
 
-BATCH_BYTES = 1 << 20
-"""The approximate number of CSV bytes in a batch."""
-
-_BOM = b"\xef\xbb\xbf"
-
-_QUOTED = re.compile(rb'"[^"]*+"')
+_PYARROW_OF_VIEWS = 19
+"""The first version of pyarrow that can make views from buffers."""
 
 V = TypeVar("V")
 
@@ -74,7 +68,15 @@ class ArrowTable(ABC):
 
     def to_polars(self) -> Any:
         """Return all rows as a ``polars.DataFrame``."""
-        return load("polars").from_arrow(self.to_arrow())
+        pl = load("polars")
+        pa, columns = load("pyarrow", "arrow"), self._columns()
+        # Polars keeps texts as views, and takes these without a copy.
+        has_views = HAS_KERNEL and _major_version(pa) >= _PYARROW_OF_VIEWS
+        schema = arrow_schema(columns, views=has_views)
+        frames = (pl.from_arrow(batch, rechunk=False) for batch in self._batches(schema))
+        # Schema.empty_table() would import pandas, if it is installed, which takes long.
+        empty = pl.from_arrow(pa.Table.from_batches([], arrow_schema(columns)))
+        return pl.concat([empty, *frames], rechunk=False)
 
     def to_duckdb(self, connection: Any = None) -> Any:
         """Return the rows as a relation of DuckDB, which reads them again for each query.
@@ -98,6 +100,7 @@ class ValueTable(ArrowTable, Generic[V]):
     _value_columns: Mapping[str, ColumnType] = field(alias="value_columns")
     _row_columns: Callable[[], Sequence[str]] = field(alias="row_columns")
     _row: Callable[[V], TableRow] = field(alias="row")
+    _table_batches: Callable[[Any], Iterator[Any]] | None = field(default=None, alias="batches")
 
     def __iter__(self) -> Iterator[V]:
         return self._values()
@@ -128,18 +131,29 @@ class ValueTable(ArrowTable, Generic[V]):
         return columns
 
     def _batches(self, schema: Any) -> Iterator[Any]:
+        if self._table_batches is not None:
+            return self._table_batches(schema)
         return row_batches(map(self._row, self._values()), schema)
 
 
-def arrow_schema(columns: Mapping[str, ColumnType]) -> Any:
-    """Return the columns as a ``pyarrow.Schema``."""
+def arrow_schema(columns: Mapping[str, ColumnType], *, views: bool = False) -> Any:
+    """Return the columns as a ``pyarrow.Schema``.
+
+    Args:
+        columns: The type of each column, by its name.
+        views: True for texts in the layout ``string_view``, False for ``string``.
+    """
     pa = load("pyarrow", "arrow")
     types = {
-        "text": pa.string(),
+        "text": pa.string_view() if views else pa.string(),
         "timestamp": pa.timestamp("us", tz="UTC"),
         "integer": pa.int64(),
     }
     return pa.schema([(name, types[kind]) for name, kind in columns.items()])
+
+
+def _major_version(module: Any) -> int:
+    return int(module.__version__.split(".")[0])
 
 
 def row_batches(rows: Iterable[TableRow], schema: Any) -> Iterator[Any]:
@@ -149,45 +163,3 @@ def row_batches(rows: Iterable[TableRow], schema: Any) -> Iterator[Any]:
         columns = zip(*batch, strict=True)
         arrays = [pa.array(one, kind) for one, kind in zip(columns, schema.types, strict=True)]
         yield pa.record_batch(arrays, schema=schema)
-
-
-def csv_reader(chunks: Iterable[bytes], columns: Iterable[str]) -> Any:
-    """Return canonical CSV as a ``pyarrow.RecordBatchReader`` of text, which reads it once."""
-    pa, schema = load("pyarrow", "arrow"), arrow_schema(dict.fromkeys(columns, "text"))
-    return pa.RecordBatchReader.from_batches(schema, csv_batches(chunks, schema))
-
-
-def csv_batches(chunks: Iterable[bytes], schema: Any) -> Iterator[Any]:
-    """Yield canonical CSV as record batches, many times faster than row by row.
-
-    Args:
-        chunks: The bytes of a file with a header.
-        schema: A ``pyarrow.Schema`` of text: the columns to return, in their order.
-
-    Raises:
-        MalformedCsvError: The bytes are not such CSV.
-    """
-    pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
-    table = read_table(chunks, canonical=True, block_bytes=BATCH_BYTES)
-    columns = table.reader.header.names
-    convert = csv.ConvertOptions(
-        column_types=schema, include_columns=schema.names, strings_can_be_null=False
-    )
-
-    def parse(data: bytes) -> Any:
-        # One block for pyarrow too, because a row must fit into a block.
-        read = csv.ReadOptions(column_names=columns, block_size=len(data) + 1, use_threads=False)
-        try:
-            return csv.read_csv(io.BytesIO(data), read, convert_options=convert).to_batches()
-        except pa.ArrowInvalid:
-            return None
-
-    for block in table.blocks:
-        # pyarrow would remove a byte order mark, which here is a part of the first cell, and
-        # it would end a row at a CR outside of quotes.
-        is_ours = block.data.startswith(_BOM) or (
-            b"\r" in block.data and b"\r" in _QUOTED.sub(b"", block.data)
-        )
-        batches = None if is_ours else parse(block.data)
-        # Our own reader also names the line and the fault of what pyarrow refuses.
-        yield from row_batches(table.reader.rows(block), schema) if batches is None else batches

@@ -17,7 +17,7 @@ def clean_up(
     log: Storage | StorageLocation | None = None,
     older_than: timedelta = LEFTOVER_AGE,
 ) -> tuple[str, ...]:
-    """Discard the staged files of a stream whose writer died before it recorded them.
+    """Discard the staged and temporary files of a stream whose writer died before its record.
 
     Nobody can see these files, but they hold rows, and a bucket charges for them. What an
     unfinished record names stays: ``recover`` publishes or discards it. In a local folder,
@@ -29,7 +29,7 @@ def clean_up(
         stream: The stream, or a sync of it.
         log: The storage of the log, if it is not ``storage``.
         older_than: The smallest age of a file. A sync that is still uploading files older than
-            this becomes void.
+            this becomes void, and one that has written no temporary file for so long fails.
 
     Returns:
         The keys under which the files would have become visible.

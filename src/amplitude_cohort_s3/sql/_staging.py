@@ -17,8 +17,8 @@ from sqlalchemy.exc import DBAPIError
 
 from ..format.columns import Row
 from ..format.schema import RowSchema
+from ..history.line_batches import csv_reader
 from ..history.members import Members
-from ..history.tables import csv_reader
 from .tables import PROPERTIES
 
 _BATCH_ROWS = 5000

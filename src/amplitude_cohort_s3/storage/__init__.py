@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .._optional import exports_on_demand
+from .file_staging import SupportsStageFile
 from .keys import MAX_KEY_BYTES, check_key
 from .local import LocalStorage
 from .memory import MemoryStorage
@@ -38,6 +39,7 @@ __all__ = [
     "SupportsDelete",
     "SupportsListStaged",
     "SupportsReplace",
+    "SupportsStageFile",
     "check_key",
     "open_storage",
 ]

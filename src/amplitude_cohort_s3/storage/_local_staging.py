@@ -42,6 +42,8 @@ _NAME_LENGTH = 32
 TRIES = 100
 """The attempts to write a file if other processes remove it or its folder meanwhile."""
 _STAGED_NAME = re.compile(rf"[0-9a-f]{{{_NAME_LENGTH}}}")
+_NAMES_OF_STAGED = 2
+"""A file that was taken over has its name in the work folder, and its staged name."""
 
 
 class StagingArea:
@@ -73,17 +75,19 @@ class StagingArea:
         name = staged.detail("file")
         if not _STAGED_NAME.fullmatch(name):
             raise InvalidKeyError(name, "it is not the name of a staged file")
-        path = self._folder_of(staged.key) / name
-        self._check_not_linked(path)
+        path = self.folder_of(staged.key) / name
+        check_not_linked(path)
         return path
 
     def list_staged(self, prefix: str) -> Iterator[StagedInfo]:
         """Yield the staged files of the keys with a prefix."""
         folder_key = prefix[: prefix.rfind("/") + 1]
-        folder = self._folder_of(folder_key[:-1]) if folder_key else self._folder
-        self._check_not_linked(folder)
+        folder = self.folder_of(folder_key[:-1]) if folder_key else self._folder
+        check_not_linked(folder)
         longest = MAX_KEY_BYTES + len("/") + _NAME_LENGTH
-        for staged_key, path in walk(folder, folder_key, prefix, b"", max_bytes=longest):
+        # No key begins with the name of the staging folder: that is where work folders are.
+        found = walk(folder, folder_key, prefix, b"", hidden=STAGING_FOLDER, max_bytes=longest)
+        for staged_key, path in found:
             key, _, name = staged_key.rpartition("/")
             if key.startswith(prefix) and _STAGED_NAME.fullmatch(name):
                 status = status_of(path)
@@ -107,7 +111,7 @@ class StagingArea:
         Raises:
             StagedGoneError: Another process discarded the file while it was written.
         """
-        path = self._folder_of(key) / uuid.uuid4().hex
+        path = self.folder_of(key) / uuid.uuid4().hex
         # After a power cut, only a private file must be found by its staged name.
         descriptor = self._create(path, target, key, flush=private)
         content = Hashed(chunks)
@@ -129,6 +133,43 @@ class StagingArea:
                 raise StagedGoneError(key) from None
             raise
         return path, content
+
+    def take_over(self, key: str, target: Path, source: Path) -> tuple[Path, int] | None:
+        """Give a finished file a staged name too, and flush it to the disk.
+
+        Args:
+            key: The key.
+            target: The path under which the file is published later.
+            source: The path of the file.
+
+        Returns:
+            The staged name and the number of bytes; None if the file must be copied.
+        """
+        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(source, flags)
+        try:
+            status = os.fstat(descriptor)
+            # With a second name it may be staged or published already. These are not changed.
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                return None
+            set_mode(descriptor, 0o600)
+            # What is staged now is not the leftover of a dead writer.
+            os.utime(descriptor if os.utime in os.supports_fd else source)
+            os.fsync(descriptor)
+            path = self._link(key, target, source)
+            try:
+                self._check_names(path, target, key)
+                sync_folder(path.parent)
+                linked = os.fstat(descriptor)
+                if linked.st_nlink == _NAMES_OF_STAGED and os.path.samestat(linked, path.lstat()):
+                    return path, linked.st_size
+            except BaseException:
+                self.remove(path)
+                raise
+            self.remove(path)
+            return None
+        finally:
+            os.close(descriptor)
 
     def make_public(self, path: Path, key: str) -> None:
         """Give a staged file the permissions of a new file.
@@ -168,23 +209,29 @@ class StagingArea:
                 return folder
         raise AssertionError  # The staging folder is one of the parents.
 
-    def _folder_of(self, key: str) -> Path:
+    def folder_of(self, key: str) -> Path:
         """Return the folder of what is staged for a key."""
-        self._check_not_linked(self._folder)
+        check_not_linked(self._folder)
         folder = self._folder
         for segment in check_key(key).split("/"):
             folder /= encode_segment(segment, windows=os.name == "nt")
             with translated(folder, key):
-                self._check_not_linked(folder)
+                check_not_linked(folder)
         return folder
 
-    def _check_not_linked(self, path: Path) -> None:
-        if is_symlink(path):
-            raise FileAccessError(
-                str(path),
-                "is a symbolic link, so rows would be written to another place",
-                "Remove the link",
-            )
+    def _link(self, key: str, target: Path, source: Path) -> Path:
+        """Return a new staged name of a file."""
+        path = self.folder_of(key) / uuid.uuid4().hex
+        for _ in range(TRIES):
+            # FileNotFoundError: another process has removed the folder, because it was empty.
+            with contextlib.suppress(FileNotFoundError), translated(path, key, source=source):
+                self._folders.make(path.parent, flush=True)
+                self._check_file_system(path.parent, target)
+                os.link(source, path)
+                return path
+            source.lstat()  # The file may be the one that is missing.
+        with translated(path, key):
+            raise no_such_names()
 
     def _create(self, path: Path, target: Path, key: str, *, flush: bool) -> int:
         """Create an empty file that only this account can read, and return its descriptor."""
@@ -211,6 +258,20 @@ class StagingArea:
         check_spelling(path, self._folder, key)
         if self._ignores_case:
             check_spelling(target, self._folder.parent, key)
+
+
+def check_not_linked(path: Path) -> None:
+    """Raise if a path is a symbolic link.
+
+    Raises:
+        FileAccessError: It is one.
+    """
+    if is_symlink(path):
+        raise FileAccessError(
+            str(path),
+            "is a symbolic link, so rows would be written to another place",
+            "Remove the link",
+        )
 
 
 def _unlink(path: Path) -> None:

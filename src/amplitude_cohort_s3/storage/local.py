@@ -6,8 +6,10 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 
+from .._bytes import read_chunks
 from ..errors import (
     InvalidKeyError,
     ObjectExistsError,
@@ -30,6 +32,7 @@ from ._local_files import (
 from ._local_names import encode_segment
 from ._local_root import Root, root_path
 from ._local_staging import STAGING_FOLDER, TRIES, StagingArea
+from ._local_work import WorkArea
 from .keys import check_key
 from .protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
 
@@ -42,6 +45,8 @@ class LocalStorage(ComposeByReading):
     system creates a link atomically and never overwrites a file with it. Finally the
     folder is flushed, so that a power cut can't undo the link. The file system must
     support hard links.
+
+    A file that was made in a folder of ``work_folder`` is not copied when it is staged.
 
     Only the account that writes can read a staged file. A published file has the permissions
     of the umask.
@@ -66,6 +71,7 @@ class LocalStorage(ComposeByReading):
         self._root = Root(self.root)
         self._folders = FlushedFolders(self.root, self._root.check)
         self._staging = StagingArea(self.root, self._folders)
+        self._work = WorkArea(self.root, self._folders)
 
     def __repr__(self) -> str:
         return f"LocalStorage({str(self.root)!r})"
@@ -130,14 +136,34 @@ class LocalStorage(ComposeByReading):
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
-        # Fail now if the key can't become a file: after the record it would be too late.
-        path = self._path(key)
-        with translated(path, key):
-            self._make_folder(path.parent)
-            is_symlink(path)
+        path = self._usable_path(key)
         temporary, content = self._staging.write(key, path, chunks, private=True)
         handle = {"file": temporary.name}
         return StagedObject(key=key, size=content.size, sha256=content.sha256, handle=handle)
+
+    def work_folder(self, key: str, /) -> contextlib.AbstractContextManager[Path]:
+        self._path(key)
+        return self._work.open(key)
+
+    def stage_file(
+        self,
+        key: str,
+        path: str | os.PathLike[str],
+        /,
+        *,
+        sha256: str,
+        content_type: str = "text/csv",
+    ) -> StagedObject:
+        source = Path(path)
+        target = self._usable_path(key)
+        # A file made elsewhere may have another group, access list or label.
+        if self._work.contains(source):
+            taken = self._staging.take_over(key, target, source)
+            if taken is not None:
+                temporary, size = taken
+                handle = {"file": temporary.name}
+                return StagedObject(key=key, size=size, sha256=sha256, handle=handle)
+        return self.stage(key, _chunks_of(source), content_type=content_type)
 
     @property
     def expires_staged(self) -> bool:
@@ -145,7 +171,7 @@ class LocalStorage(ComposeByReading):
 
     def list_staged(self, prefix: str = "", /) -> Iterator[StagedInfo]:
         self._root.check()
-        return self._staging.list_staged(prefix)
+        return chain(self._staging.list_staged(prefix), self._work.list_staged(prefix))
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
         # Look at the staged file first. A publisher removes it after making the link, so the
@@ -177,6 +203,9 @@ class LocalStorage(ComposeByReading):
         return _info(staged.key, path, path.lstat())
 
     def discard(self, staged: StagedObject, /) -> None:
+        if "folder" in staged.handle:
+            self._work.discard(staged)
+            return
         temporary = self._staging.path_of(staged)
         with translated(temporary, staged.key, source=temporary):
             temporary.unlink(missing_ok=True)
@@ -219,6 +248,17 @@ class LocalStorage(ComposeByReading):
                     raise InvalidKeyError(key, "it leads through a symbolic link")
         return path
 
+    def _usable_path(self, key: str) -> Path:
+        """Return the path of a key. Raise now if it can't become a file.
+
+        After the record is written, it would be too late.
+        """
+        path = self._path(key)
+        with translated(path, key):
+            self._make_folder(path.parent)
+            is_symlink(path)
+        return path
+
     def _has_bytes(self, key: str, data: bytes) -> bool:
         """Return whether these bytes are visible under a key."""
         try:
@@ -255,6 +295,11 @@ class LocalStorage(ComposeByReading):
         except FileNotFoundError:
             raise no_such_names() from None
         self._root.check()
+
+
+def _chunks_of(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file, which is opened when the first are needed."""
+    yield from read_chunks(path.open("rb"))
 
 
 def _info(key: str, path: Path, status: os.stat_result) -> ObjectInfo:

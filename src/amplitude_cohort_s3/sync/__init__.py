@@ -1,14 +1,20 @@
 """Syncing a cohort: prepare, commit, recover."""
 
-from .adopt import adopt
+from typing import TYPE_CHECKING
+
+from .._optional import exports_on_demand
 from .commit import SyncResult, commit
 from .head import Head, read_head
 from .plan import SyncPlan, plan_sync
-from .prepare import PreparedSync, SyncStart, begin_sync, prepare_sync
-from .rebuild import rebuild_history
+from .prepare import PreparedSync, prepare_sync
 from .recover import RecoveryReport, recover
-from .schedule import JobOutcome, JobResult, RunReport, run_due
+from .start import SyncStart, begin_sync
 from .sync_cohort import sync_cohort
+
+if TYPE_CHECKING:
+    from .adoption import adopt
+    from .rebuild import rebuild_history
+    from .schedule import JobOutcome, JobResult, RunReport, run_due
 
 __all__ = [
     "Head",
@@ -31,3 +37,16 @@ __all__ = [
     "run_due",
     "sync_cohort",
 ]
+
+# They need all modules of the history.
+__getattr__ = exports_on_demand(
+    __name__,
+    {
+        "JobOutcome": ".schedule",
+        "JobResult": ".schedule",
+        "RunReport": ".schedule",
+        "adopt": ".adoption",
+        "rebuild_history": ".rebuild",
+        "run_due": ".schedule",
+    },
+)

@@ -1,164 +1,29 @@
-"""Preparing a sync: everything that happens before the first write."""
+"""Preparing a sync: everything that happens before the decision.
+
+Temporary files aside, nothing is written, unless the caller will commit: then the staging of large
+files begins, which is revoked if the plan is refused.
+"""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime
 from os import PathLike
-from typing import Literal
+from typing import Literal, Unpack
 
 from attrs import field, frozen
 
-from .._time import to_utc
-from ..diff.cohort_diff import CohortDiff, diff_members
+from ..diff.cohort_diff import CohortDiff
 from ..diff.progress import Progress
-from ..diff.protocol import DiffEngine, Duplicates, StageableDiff
-from ..errors import SyncTimeError, SyncTimeTakenError, UnfinishedSyncError
-from ..history.members import needed_files
-from ..log.amendments import Amendment, LogRecord
-from ..log.location import StreamLocation
-from ..log.outcomes import Outcome
-from ..log.records import SyncRecord
-from ..settings.cohort_sync import CohortSync, check_is_sync
-from ..sources.files import MemberFile
+from ..diff.protocol import DiffEngine, Duplicates
+from ..settings.cohort_sync import CohortSync
 from ..sources.protocol import MemberSource
 from ..storage.open import StorageLocation
-from ..storage.protocol import StagedState, Storage
-from .commit import SyncResult, commit_plan
-from .commit_protocol import finish, predict
-from .exits import check_max_exits
-from .head import Head, StreamState, read_state
-from .plan import (
-    SyncPlan,
-    check_bucket,
-    check_match_by,
-    identity_of,
-    make_plan,
-    next_free_time,
-    plan_mismatch,
-)
-
-CLOCK_TOLERANCE = timedelta(minutes=15)
-"""The time by which a clock may be wrong. S3 refuses requests if it is more."""
-
-
-@frozen(kw_only=True)
-class SyncStart:
-    """A sync whose diff is not computed yet: the state that it continues, and its time.
-
-    Attributes:
-        sync: The cohort and its destination.
-        location: The stream and its storages.
-        state: The state that the sync continues.
-        synced_at: The time in the file names.
-        requested_at: The exact time of the request.
-        max_exits: The number of members that may leave, or None for the exit guard.
-        dry_run: True if nothing may be written.
-    """
-
-    sync: CohortSync
-    location: StreamLocation
-    state: StreamState
-    synced_at: datetime
-    requested_at: datetime
-    max_exits: int | None
-    dry_run: bool
-
-    @property
-    def head(self) -> Head | None:
-        """The sync that this one continues, or None for the first."""
-        return self.state.head
-
-    def diff(
-        self,
-        members: MemberSource | str | PathLike[str],
-        *,
-        duplicates: Duplicates = "refuse",
-        engine: DiffEngine | None = None,
-        work_dir: str | PathLike[str] | None = None,
-        progress: Progress | Literal[True] | None = None,
-    ) -> CohortDiff:
-        """Return the difference of these members to those of the head: see ``diff_members``."""
-        return diff_members(
-            () if self.head is None else self.head.members(),
-            MemberFile(members) if isinstance(members, str | PathLike) else members,
-            schema=self.sync.schema,
-            existing=self.sync.destination.existing,
-            duplicates=duplicates,
-            engine=engine,
-            work_dir=work_dir,
-            progress=progress,
-        )
-
-    def find_repeated_sync(self, members_sha256: Callable[[], str]) -> SyncRecord | None:
-        """Return the record of an earlier run that did the same sync; None for a new sync.
-
-        Args:
-            members_sha256: A function that returns the digest of the members now. It is
-                called only if there is a sync of the same time.
-
-        Raises:
-            SyncTimeTakenError: The earlier sync with this time is different.
-            SyncTimeError: There is no sync with this time, and the head is newer.
-        """
-        head = self.head
-        if head is None or self.synced_at > head.record.synced_at:
-            return None
-        earlier = head.log.published_at(self.synced_at)
-        if earlier is None:
-            raise SyncTimeError("order", self.synced_at, head.record.synced_at)
-        if earlier.identity != identity_of(self.sync, members_sha256(), self.synced_at):
-            raise SyncTimeTakenError(self.synced_at, self._next_free_time())
-        return earlier
-
-    def plan(self, diff: StageableDiff) -> SyncPlan:
-        """Return the plan of the sync, with a diff to the members of the head.
-
-        If an earlier run did the same sync, the plan is that of this run, with ``already_done``.
-
-        Raises:
-            MassExitError: More members would leave than the exit guard allows.
-            SyncTimeTakenError, SyncTimeError: As :meth:`find_repeated_sync`; or a void
-                sync left files with this time.
-        """
-        repeated = self.find_repeated_sync(lambda: diff.report.members_sha256)
-        if repeated is not None:
-            ignored = diff.report.ignored_columns
-            return SyncPlan.of_record(self.sync, repeated, ignored=ignored, dry_run=self.dry_run)
-        if self.synced_at in self.state.occupied_times:
-            raise SyncTimeTakenError(self.synced_at, self._next_free_time())
-        return make_plan(
-            self.sync,
-            diff,
-            synced_at=self.synced_at,
-            requested_at=self.requested_at,
-            head=self.head,
-            number=self.state.last_number + 1,
-            max_exits=self.max_exits,
-            dry_run=self.dry_run,
-        )
-
-    def commit(self, plan: SyncPlan, diff: StageableDiff) -> SyncResult:
-        """Carry out the plan of this sync: see ``commit``.
-
-        Raises:
-            ConfigurationError: The sync was begun as a dry run.
-            ConcurrentSyncError, SyncVoidError, UnknownOutcomeError, UnusableDiffError,
-                LogLimitError: As ``commit``.
-        """
-        plan.check(diff)
-        if plan.sync != self.sync:
-            raise plan_mismatch("it belongs to another sync")
-        if plan.already_done and self.head is not None:
-            record = self.head.log.published_at(plan.synced_at) or self.head.record
-            ignored = plan.ignored_columns
-            return SyncResult(record=record, already_done=True, ignored_columns=ignored)
-        return commit_plan(plan, diff, self.location)
-
-    def _next_free_time(self) -> datetime:
-        state = self.state
-        style = self.sync.name_style
-        return next_free_time(style, self.synced_at, state.head, state.occupied_times)
+from ..storage.protocol import Storage
+from .commit import SyncResult
+from .early_staging import EarlyStagedDiff, EarlyStaging
+from .plan import SyncPlan
+from .start import SyncStart, begin_sync, diff_of_start, early_staging_of
+from .work_files import DiffOptions
 
 
 @frozen(kw_only=True)
@@ -173,6 +38,7 @@ class PreparedSync:
     plan: SyncPlan
     diff: CohortDiff
     _start: SyncStart = field(repr=False, alias="start")
+    _early: EarlyStaging | None = field(repr=False, alias="early")
 
     @property
     def already_done(self) -> bool:
@@ -187,7 +53,9 @@ class PreparedSync:
             ConcurrentSyncError, SyncVoidError, UnknownOutcomeError, UnusableDiffError,
                 LogLimitError: As ``commit``.
         """
-        return self._start.commit(self.plan, self.diff)
+        early = self._early
+        diff = self.diff if early is None else EarlyStagedDiff(self.diff, early)
+        return self._start.commit(self.plan, diff)
 
 
 @contextmanager
@@ -238,112 +106,35 @@ def prepare_sync(
         dry_run=dry_run,
         clock=clock,
     )
-    with start.diff(
-        members, duplicates=duplicates, engine=engine, work_dir=work_dir, progress=progress
-    ) as diff:
-        yield PreparedSync(plan=start.plan(diff), diff=diff, start=start)
+    with prepare_start(
+        start,
+        members,
+        duplicates=duplicates,
+        engine=engine,
+        work_dir=work_dir,
+        progress=progress,
+        commits=False,
+    ) as prepared:
+        yield prepared
 
 
-def begin_sync(
-    sync: CohortSync,
-    storage: Storage | StorageLocation,
+@contextmanager
+def prepare_start(
+    start: SyncStart,
+    members: MemberSource | str | PathLike[str],
     *,
-    synced_at: datetime | None = None,
-    max_exits: int | None = None,
-    log: Storage | StorageLocation | None = None,
-    dry_run: bool = False,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> SyncStart:
-    """Read the head of a sync's stream, and choose the sync's time.
-
-    ``prepare_sync`` does this for you. Call it yourself if you compute the diff yourself,
-    for example with an engine of many machines.
+    commits: bool,
+    **options: Unpack[DiffOptions],
+) -> Generator[PreparedSync]:
+    """Prepare a sync that has begun: see :func:`prepare_sync`.
 
     Args:
-        sync: The cohort and its destination.
-        storage: The storage of the data, or its location.
-        synced_at: The time of the sync. Default: now, or the first free time after it.
-        max_exits: The number of members that may leave; overrides the exit guard.
-        log: The storage of the log, if it is not ``storage``.
-        dry_run: True if nothing may be written. An unfinished sync is then left as it is,
-            and its outcome predicted; otherwise it is recovered.
-        clock: A function that returns the time; for tests.
-
-    Raises:
-        SyncTimeError, SyncTimeTakenError: The stream can't have a sync at this time.
-        UnloggedSyncsError, HeadFilesMissingError: The files do not agree with the log.
-        MatchByChangedError: The stream matches members by another column.
-        UnfinishedSyncError: A dry run can't read the members of an unfinished sync.
-        ConfigurationError: The sync's bucket is not that of the storage, or ``max_exits`` is
-            negative.
-        ArgumentTypeError: An argument has the wrong type.
+        start: The sync.
+        members: The members of the cohort now.
+        commits: True if the sync is committed unless its plan is refused. Then large files may
+            be staged while they are written.
+        options: The arguments of ``sync_cohort`` that are about the diff.
     """
-    check_max_exits(max_exits)
-    location = StreamLocation.of(storage, check_is_sync(sync).stream, log)
-    now = to_utc(clock(), "clock()")
-    return begin_at(
-        sync, location, synced_at=synced_at, max_exits=max_exits, now=now, dry_run=dry_run
-    )
-
-
-def begin_at(
-    sync: CohortSync,
-    location: StreamLocation,
-    *,
-    synced_at: datetime | None,
-    max_exits: int | None,
-    now: datetime,
-    dry_run: bool,
-) -> SyncStart:
-    """Begin a sync at a location: see :func:`begin_sync`. The arguments are not checked."""
-    check_bucket(sync, location.data)
-    if synced_at is not None:
-        synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
-        if synced_at > now + CLOCK_TOLERANCE:
-            raise SyncTimeError("future", synced_at, now)
-    state = read_state(location, partial(_predict_for_dry_run if dry_run else finish, location))
-    check_match_by(sync, state.head)
-    if synced_at is None:
-        synced_at = _time_from_now(sync, state, now)
-    elif state.head is None and synced_at in state.occupied_times:
-        free = next_free_time(sync.name_style, synced_at, None, state.occupied_times)
-        raise SyncTimeTakenError(synced_at, free)
-    return SyncStart(
-        sync=sync,
-        location=location,
-        state=state,
-        synced_at=synced_at,
-        requested_at=now,
-        max_exits=max_exits,
-        dry_run=dry_run,
-    )
-
-
-def _time_from_now(sync: CohortSync, state: StreamState, now: datetime) -> datetime:
-    if state.head is not None and now + CLOCK_TOLERANCE < state.head.record.synced_at:
-        raise SyncTimeError("clock", now, state.head.record.synced_at)
-    return next_free_time(sync.name_style, now, state.head, state.occupied_times)
-
-
-def _predict_for_dry_run(location: StreamLocation, record: LogRecord) -> Outcome:
-    """Predict the outcome of an unfinished record, for a dry run.
-
-    The members of the sync that will then be the head must be readable now: nobody can read
-    a file that is staged and not published, or that ``forget`` will replace.
-
-    Raises:
-        UnfinishedSyncError: They are not readable before the record is recovered.
-    """
-    outcome = predict(location, record)
-    head = outcome.head
-    if head is None:
-        return outcome
-    needed = [head.files[diff_type] for diff_type in needed_files(head)]
-    if isinstance(record, Amendment):
-        readable = not any(file.key in record.replaced for file in needed)
-    else:
-        states = (location.data.inspect(file.staged) for file in needed if file.staged is not None)
-        readable = not outcome.published or set(states) <= {StagedState.PUBLISHED}
-    if not readable:
-        raise UnfinishedSyncError(record.key)
-    return outcome
+    early = early_staging_of(start) if commits else None
+    with diff_of_start(start, members, early, **options) as diff:
+        yield PreparedSync(plan=start.plan(diff), diff=diff, start=start, early=early)

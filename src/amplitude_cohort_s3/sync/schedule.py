@@ -30,7 +30,8 @@ from ..storage.protocol import Storage
 from .commit import SyncResult
 from .commit_protocol import finish, predict
 from .head import read_state
-from .prepare import begin_at
+from .prepare import prepare_start
+from .start import begin_at
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
 """The members, as ``sync_cohort`` takes them; or a function that returns them, which is called
@@ -191,7 +192,8 @@ def run_due(
             read again for each sync.
         dry_run: True to report only what is due, and write nothing.
         log: The storage of the log, if it is not ``storage``.
-        work_dir: The folder for temporary files. Default: the system's.
+        work_dir: The folder for temporary files. Default: a hidden folder of the storage if it
+            can take over files, otherwise the system's.
         progress: A callback for the number of rows read so far, from 0 for each sync.
 
     Raises:
@@ -234,10 +236,9 @@ def run_due(
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
         source = _resolved_members(members)  # It may take long, so the sync begins after it.
-        begun = to_utc(present(), "now")
-        start = begin_at(sync, location, synced_at=None, max_exits=None, now=begun, dry_run=False)
-        with start.diff(source, work_dir=work_dir, progress=progress) as diff:
-            result = start.commit(start.plan(diff), diff)
+        result = _sync_now(
+            sync, source, location, to_utc(present(), "now"), work_dir=work_dir, progress=progress
+        )
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
         return JobResult(sync=sync, outcome=done, result=result)
 
@@ -249,6 +250,28 @@ def run_due(
         except Exception as error:  # noqa: BLE001 -- a source may raise anything; the other jobs go on
             results.append(JobResult(sync=sync, outcome=JobOutcome.FAILED, error=error))
     return RunReport(tuple(results))
+
+
+def _sync_now(
+    sync: CohortSync,
+    members: MemberSource | str | PathLike[str],
+    location: StreamLocation,
+    now: datetime,
+    *,
+    work_dir: str | PathLike[str] | None,
+    progress: Progress | None,
+) -> SyncResult:
+    start = begin_at(sync, location, synced_at=None, max_exits=None, now=now, dry_run=False)
+    with prepare_start(
+        start,
+        members,
+        duplicates="refuse",
+        engine=None,
+        work_dir=work_dir,
+        progress=progress,
+        commits=True,
+    ) as prepared:
+        return prepared.commit()
 
 
 def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:

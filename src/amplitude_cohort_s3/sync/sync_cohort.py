@@ -13,7 +13,8 @@ from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .commit import SyncResult
 from .plan import SyncPlan
-from .prepare import prepare_sync
+from .prepare import prepare_start
+from .start import begin_sync
 
 
 @overload
@@ -67,7 +68,8 @@ def sync_cohort(
 
     A repeated run, with the same time and the same members, finds that it is already done,
     so schedulers may retry. If you need a step between the two, for example an approval,
-    use ``prepare_sync``.
+    use ``prepare_sync``. A storage that receives bytes, such as S3, receives large files while the
+    members are still compared. If the sync is then refused, nothing of them is kept.
 
     Args:
         sync: The cohort and its destination.
@@ -81,7 +83,8 @@ def sync_cohort(
         max_exits: The number of members that may leave; overrides the exit guard.
         duplicates: The treatment of different rows with one key.
         engine: An engine to use instead of the default one.
-        work_dir: The folder for temporary files. Default: the system's.
+        work_dir: The folder for temporary files. Default: a hidden folder of the storage if it
+            can take over files, otherwise the system's.
         log: The storage of the log, if it is not ``storage``.
         progress: A callback for the number of rows read so far; ``True`` shows a tqdm bar.
         dry_run: True to return the plan and write nothing, not even the recovery of an
@@ -109,18 +112,22 @@ def sync_cohort(
     >>> result.record.members
     2
     """
-    with prepare_sync(
+    start = begin_sync(
         sync,
-        members,
         storage,
         synced_at=synced_at,
         max_exits=max_exits,
+        log=log,
+        dry_run=dry_run,
+        clock=clock,
+    )
+    with prepare_start(
+        start,
+        members,
         duplicates=duplicates,
         engine=engine,
         work_dir=work_dir,
-        log=log,
         progress=progress,
-        dry_run=dry_run,
-        clock=clock,
+        commits=not dry_run,
     ) as prepared:
         return prepared.plan if dry_run else prepared.commit()

@@ -22,10 +22,15 @@ from ..storage import (
     SupportsDelete,
     SupportsListStaged,
     SupportsReplace,
+    SupportsStageFile,
 )
 from ._storage_contract_base import REFUSED_KEYS, StorageContractBase, keys, read
 
 _MIB = 1 << 20
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 class CapabilityContract(StorageContractBase):
@@ -130,6 +135,118 @@ class CapabilityContract(StorageContractBase):
         assert [info.staged.key for info in storage.list_staged("a/")] == []
         assert storage.inspect(staged[0]) is StagedState.GONE
         assert storage.inspect(staged[3]) is StagedState.STAGED
+
+    @pytest.fixture
+    def file_storage(self, storage: Storage) -> SupportsStageFile:
+        """Return the storage, or skip the test if it can't take over files."""
+        if not isinstance(storage, SupportsStageFile):
+            pytest.skip("this storage does not support stage_file")
+        return storage
+
+    @pytest.mark.parametrize("data", [b"", b"0123456789", b"x" * (3 * _MIB + 1)], ids=len)
+    @pytest.mark.parametrize("inside", [True, False], ids=["work folder", "another folder"])
+    def test_staged_file_is_a_staged_object(
+        self,
+        storage: Storage,
+        file_storage: SupportsStageFile,
+        tmp_path_factory: pytest.TempPathFactory,
+        data: bytes,
+        inside: bool,  # noqa: FBT001
+    ) -> None:
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        with file_storage.work_folder("a/k.csv") as folder:
+            path = (folder if inside else elsewhere) / "file"
+            path.write_bytes(data)
+            staged = file_storage.stage_file("a/k.csv", path, sha256=_digest(data))
+            assert keys(storage) == []
+            with pytest.raises(ObjectNotFoundError):
+                storage.open("a/k.csv").close()
+        path.unlink(missing_ok=True)
+        assert (staged.key, staged.size, staged.sha256) == ("a/k.csv", len(data), _digest(data))
+        carried = StagedObject.from_json(json.loads(json.dumps(staged.to_json())))
+        other = self.reopen(storage)
+        assert other.inspect(carried) is StagedState.STAGED
+        for _ in range(2):
+            assert other.publish(carried).size == len(data)
+            assert other.inspect(carried) is StagedState.PUBLISHED
+        assert keys(storage) == ["a/k.csv"]
+        assert read(storage, "a/k.csv") == data
+        self.assert_nothing_staged(storage)
+
+    def test_file_can_be_staged_again_in_each_state(
+        self, storage: Storage, file_storage: SupportsStageFile
+    ) -> None:
+        with file_storage.work_folder("k") as folder:
+            path = folder / "file"
+            path.write_bytes(b"data")
+            digest = _digest(b"data")
+            staged = [file_storage.stage_file(key, path, sha256=digest) for key in ("k", "l", "m")]
+            storage.publish(staged[0])
+            storage.discard(staged[1])
+            staged.append(file_storage.stage_file("l", path, sha256=digest))
+            assert path.read_bytes() == b"data"
+        with pytest.raises(StagedGoneError):
+            storage.publish(staged[1])
+        assert [storage.inspect(one) for one in staged[2:]] == [StagedState.STAGED] * 2
+        for one in staged[2:]:
+            storage.publish(one)
+        assert {key: read(storage, key) for key in keys(storage)} == dict.fromkeys("klm", b"data")
+
+    def test_staged_file_can_be_discarded(
+        self, storage: Storage, file_storage: SupportsStageFile
+    ) -> None:
+        with file_storage.work_folder("k") as folder:
+            path = folder / "file"
+            path.write_bytes(b"data")
+            staged = file_storage.stage_file("k", path, sha256=_digest(b"data"))
+            self.reopen(storage).discard(staged)
+            assert storage.inspect(staged) is StagedState.GONE
+            with pytest.raises(StagedGoneError):
+                storage.publish(staged)
+        assert keys(storage) == []
+        self.assert_nothing_staged(storage)
+
+    def test_missing_file_is_not_staged(
+        self, storage: Storage, file_storage: SupportsStageFile
+    ) -> None:
+        with file_storage.work_folder("k") as folder, pytest.raises(FileNotFoundError):
+            file_storage.stage_file("k", folder / "absent", sha256=_digest(b""))
+        self.assert_nothing_staged(storage)
+
+    @pytest.mark.parametrize("key", REFUSED_KEYS.values(), ids=REFUSED_KEYS)
+    def test_file_is_not_staged_under_an_unusable_key(
+        self, file_storage: SupportsStageFile, key: str
+    ) -> None:
+        with file_storage.work_folder("k") as folder:
+            path = folder / "file"
+            path.write_bytes(b"data")
+            with pytest.raises(InvalidKeyError):
+                file_storage.stage_file(key, path, sha256=_digest(b"data"))
+            with pytest.raises(InvalidKeyError), file_storage.work_folder(key):
+                pass
+
+    def test_work_folder_of_a_dead_process_is_listed_and_can_be_discarded(
+        self, storage: Storage, file_storage: SupportsStageFile
+    ) -> None:
+        if not isinstance(storage, SupportsListStaged):
+            pytest.skip("this storage does not support list_staged")
+        left = file_storage.work_folder("a/b")
+        folder = left.__enter__()
+        (folder / "deep").mkdir()
+        (folder / "deep" / "file").write_bytes(b"data")
+        with file_storage.work_folder("a/c") as other:
+            assert [info.staged.key for info in storage.list_staged("a/b")] == ["a/b"]
+            assert sorted(info.staged.key for info in storage.list_staged("a/")) == ["a/b", "a/c"]
+            assert list(storage.list_staged("b")) == []
+            (info,) = storage.list_staged("a/b")
+            assert info.begun.tzinfo is not None
+            for _ in range(2):
+                self.reopen(storage).discard(info.staged)
+            assert not folder.exists()
+            assert other.exists()
+        left.__exit__(None, None, None)
+        assert list(storage.list_staged()) == []
+        assert keys(storage) == []
 
     def test_delete_removes_an_object(self, storage: Storage) -> None:
         if not isinstance(storage, SupportsDelete):

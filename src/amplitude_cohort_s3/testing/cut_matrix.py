@@ -24,7 +24,7 @@ from ..history.read import read_history
 from ..log.listing import StreamFile, parse_listing
 from ..storage import Storage
 from ..sync.recover import recover
-from .faulty_storage import Death, Fault, FaultyStorage, When, unknown_outcome
+from .faulty_storage import Death, Fault, When, unknown_outcome, with_fault
 from .invariants import StreamState, assert_invariants
 from .small_cohort import STREAM, content, ids_of, moment, sync_ids
 
@@ -79,8 +79,8 @@ class StreamStorages:
     def failing(self, fault: Fault) -> "StreamStorages":
         """Return the same storages as a process with the fault sees them."""
         return StreamStorages(
-            FaultyStorage(self.data, fault),
-            None if self.log is None else FaultyStorage(self.log, fault),
+            with_fault(self.data, fault),
+            None if self.log is None else with_fault(self.log, fault),
         )
 
     def sync(self, ids: list[int], minute: int) -> None:

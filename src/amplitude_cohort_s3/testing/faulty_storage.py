@@ -13,8 +13,11 @@ Count the calls of a run, then repeat the run once for each of them::
 
 import io
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from os import PathLike
+from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, Literal, TypeVar
+from typing import BinaryIO, Literal, TypeVar, cast
 
 from attrs import define, field
 
@@ -26,6 +29,7 @@ from ..storage import (
     Storage,
     SupportsDelete,
     SupportsReplace,
+    SupportsStageFile,
 )
 
 T = TypeVar("T")
@@ -186,6 +190,48 @@ class FaultyStorage:
         result = act()
         self.fault.end(when, key)
         return result
+
+
+class FaultyFileStorage(FaultyStorage):
+    """A faulty storage around one that can take over files: see ``SupportsStageFile``.
+
+    Args:
+        inner: The other storage.
+        fault: The call that fails.
+    """
+
+    def __init__(self, inner: Storage, fault: Fault) -> None:
+        super().__init__(inner, fault)
+        self._files = cast("SupportsStageFile", inner)
+
+    def work_folder(self, key: str, /) -> AbstractContextManager[Path]:
+        """See ``SupportsStageFile``. It never fails: a sync can do without it."""
+        return self._files.work_folder(key)
+
+    def stage_file(
+        self,
+        key: str,
+        path: str | PathLike[str],
+        /,
+        *,
+        sha256: str,
+        content_type: str = "text/csv",
+    ) -> StagedObject:
+        """See ``SupportsStageFile``. ``"midway"`` stages half of the bytes."""
+        when = self.fault.begin("stage_file", key)
+        if when == "midway":
+            data = Path(path).read_bytes()
+            staged = self.inner.stage(key, [data[: len(data) // 2]], content_type=content_type)
+        else:
+            staged = self._files.stage_file(key, path, sha256=sha256, content_type=content_type)
+        self.fault.end(when, key)
+        return staged
+
+
+def with_fault(inner: Storage, fault: Fault) -> FaultyStorage:
+    """Return a faulty storage that stages in the same way as the storage that it contains."""
+    kind = FaultyFileStorage if isinstance(inner, SupportsStageFile) else FaultyStorage
+    return kind(inner, fault)
 
 
 class _Breaking(io.BytesIO):

@@ -20,7 +20,7 @@ from ...errors import (
 from ..protocol import ObjectInfo, StagedObject
 from ._client import PerProcess
 from ._parts import SourceRange
-from ._reader import BUFFER_BYTES, ObjectReader
+from ._reader import BUFFER_BYTES, CONNECTIONS, ObjectReader
 from .errors import UPLOAD_ENDED, NotS3ResponseError, error_code, translate, translated
 from .responses import pages, send
 
@@ -105,8 +105,9 @@ class BucketReads:
     def open(self, key: str) -> BinaryIO:
         """Return a stream over an object."""
         get = partial(self.send, "get_object", Key=key)
+        connections = min(CONNECTIONS, self.client.meta.config.max_pool_connections)
         try:
-            reader = ObjectReader(get, self.name, key)
+            reader = ObjectReader(get, self.name, key, connections)
         except AccessDeniedError:
             if self.is_listed(key):
                 raise

@@ -68,7 +68,7 @@ def open_client(
     concurrency: int,
     checksums: bool | None,
 ) -> Any:
-    """Return a boto3 client for S3 that can send ``concurrency`` requests at a time.
+    """Return a boto3 client for S3 for syncs with ``concurrency`` parts of a file at a time.
 
     Without ``checksums``, the environment and the profile decide about checksums.
 
@@ -76,7 +76,8 @@ def open_client(
         CredentialsError: The profile, or the credentials that it describes, are not usable.
         ConfigurationError: An argument, a variable or a file has a value that boto3 refuses.
     """
-    config = Config(max_pool_connections=max(10, concurrency))
+    # A sync may upload its three files at a time, while it reads the file of the last one.
+    config = Config(max_pool_connections=10 + 3 * concurrency)
     if checksums is not None:
         when: Literal["when_supported", "when_required"]
         when = "when_supported" if checksums else "when_required"

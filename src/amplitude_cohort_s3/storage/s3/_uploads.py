@@ -3,13 +3,14 @@
 import uuid
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from ..._bytes import Hashed
 from ...errors import CohortS3Error, ObjectTooLargeError
 from ..limits import MAX_PARTS
 from ..protocol import ObjectInfo, StagedObject
+from ..threads import Answer, Threads
 from ._bucket import Bucket
 from ._parts import PlannedPart, UploadedPart, split_into_parts, upload_handle
 
@@ -28,11 +29,9 @@ def stage_chunks(
     """Upload chunks of bytes as parts, and send ``concurrency`` parts at a time."""
     content = Hashed(chunks)
     parts: list[UploadedPart] = []
-    underway: deque[Future[UploadedPart]] = deque()
-    with (
-        _uploading(bucket, key, content_type) as (upload_id, token),
-        ThreadPoolExecutor(concurrency, "upload") as pool,
-    ):
+    underway: deque[Answer[UploadedPart]] = deque()
+    threads = Threads(concurrency, "upload")
+    with _uploading(bucket, key, content_type, threads) as (upload_id, token):
         for number, data in enumerate(split_into_parts(content, part_size, growing=growing), 1):
             if content.size > max_bytes:
                 raise ObjectTooLargeError(key, max_bytes)
@@ -40,8 +39,10 @@ def stage_chunks(
                 raise ObjectTooLargeError(key, MAX_PARTS, "parts")
             if len(underway) == concurrency:
                 parts.append(underway.popleft().result())
-            underway.append(pool.submit(bucket.upload_part, key, upload_id, number, data))
-        parts += [future.result() for future in underway]
+            underway.append(
+                threads.submit(partial(bucket.upload_part, key, upload_id, number, data))
+            )
+        parts += [answer.result() for answer in underway]
     handle = upload_handle(upload_id, token, parts)
     return StagedObject(key=key, size=content.size, sha256=content.sha256, handle=handle)
 
@@ -78,26 +79,31 @@ def stage_composed(
                 data += header[piece.begin : piece.end]
         return bucket.upload_part(key, upload_id, number, data)
 
-    with (
-        _uploading(bucket, key, content_type) as (upload_id, token),
-        ThreadPoolExecutor(concurrency, "compose") as pool,
-    ):
-        parts = list(pool.map(upload, range(1, len(planned) + 1), planned))
+    threads = Threads(concurrency, "compose")
+    with _uploading(bucket, key, content_type, threads) as (upload_id, token):
+        answers = [threads.submit(partial(upload, n, part)) for n, part in enumerate(planned, 1)]
+        parts = [answer.result() for answer in answers]
     size = len(header) + sum(source.size for source in sources)
     handle = upload_handle(upload_id, token, parts)
     return StagedObject(key=key, size=size, sha256=None, handle=handle)
 
 
 @contextmanager
-def _uploading(bucket: Bucket, key: str, content_type: str) -> Generator[tuple[str, str]]:
+def _uploading(
+    bucket: Bucket, key: str, content_type: str, threads: Threads
+) -> Generator[tuple[str, str]]:
     """Begin an upload, yield its id and its token, and abort it if the block fails.
 
-    The thread pool must end inside the block: no part may arrive after the abort.
+    The threads end with the block: no part may arrive after the abort.
     """
     token = uuid.uuid4().hex
     upload_id = bucket.begin_upload(key, token, content_type)
     try:
-        yield upload_id, token
+        try:
+            yield upload_id, token
+        finally:
+            threads.stop()
+            threads.close(cancel=True)
     except BaseException:
         # If the abort fails too, the bucket's lifecycle rule removes the upload later.
         with suppress(CohortS3Error):

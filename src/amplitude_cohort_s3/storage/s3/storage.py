@@ -74,7 +74,7 @@ class S3Storage:
         part_size: The bytes of a part of an upload, which has at most 10,000. On AWS the size
             doubles every 1,000 parts; other stores, such as Cloudflare R2, may accept equal
             parts only, so pass more for files over 80 GB. ``concurrency + 1`` parts are held
-            in memory.
+            in memory for each file that is uploaded.
         concurrency: The number of parts that are uploaded at a time.
         settling_time: The seconds for which an object must stay absent before it counts as
             gone, and for which a contested write is tried again.

@@ -1,0 +1,4 @@
+"""Scripts that a competent user would write without this library.
+
+The documentation links to them.
+"""

@@ -1,0 +1,141 @@
+"""The members of a sync, merged from the lines of its canonical files.
+
+The members are ``(entering | existing) - exiting``. The files are in the order of the keys. They
+are read in blocks, and a step handles all rows up to the smallest key at which a block ends.
+Of these, the file with the most rows keeps its lines as they are: the few rows of the others are
+inserted, or remove a row, at the places that a binary search finds.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping
+
+from attrs import define, field
+
+from ..format.cells import encode_lines
+from ..format.filename import DiffType
+from ..format.reader import Lines
+from ..format.schema import RowSchema
+from ..sources.protocol import CsvSource
+
+
+def merged_lines(sources: Mapping[DiffType, CsvSource], schema: RowSchema) -> Iterator[bytes]:
+    """Yield the lines of the members, in the order of the key, many at a time.
+
+    Args:
+        sources: The files from which the members follow. Each is canonical, so that it has one
+            row for each key, in their order.
+        schema: The columns of the lines, and the key.
+
+    Raises:
+        MissingColumnsError, MalformedCsvError: A file can't be read.
+    """
+    files = {diff_type: _File(_lines_of(one, schema)) for diff_type, one in sources.items()}
+    exiting = files.get(DiffType.EXITING)
+    present = [file for diff_type, file in files.items() if diff_type is not DiffType.EXITING]
+    while True:
+        for file in files.values():
+            file.read_on()
+        ends = [file.last_key for file in files.values() if not file.is_at_end]
+        if not ends:
+            return
+        end = min(ends)
+        removed = dict[str, str | None]() if exiting is None else exiting.take(end).without_lines()
+        parts = sorted((file.take(end) for file in present), key=_Part.__len__)
+        changes = dict[str, str | None]()
+        for part in parts[:-1]:
+            for key, line in part.items():
+                changes[key] = _smaller(line, changes.get(key))
+        lines = parts[-1].changed(changes | removed)
+        if lines:
+            yield encode_lines(lines)
+
+
+def _smaller(line: str, other: str | None) -> str:
+    # Texts have the order of their bytes in UTF-8.
+    return line if other is None else min(line, other)
+
+
+def _lines_of(source: CsvSource, schema: RowSchema) -> Iterator[Lines]:
+    with source.reading():
+        table = source.read_table()
+        reader = schema.line_reader(table, fill=True)
+        for block in table.blocks:
+            yield reader.lines(block)
+
+
+@define
+class _Part:
+    """Some rows of a block, which are in the order of their keys."""
+
+    rows: Lines
+    begin: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+    def key(self, place: int) -> str:
+        """Return the key of the row at a place of the block."""
+        if self.rows.keys is not None:
+            return self.rows.keys[place]
+        return self.rows.lines[place].partition(",")[0]
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Yield the key and the line of each row."""
+        for place in range(self.begin, self.end):
+            yield self.key(place), self.rows.lines[place]
+
+    def without_lines(self) -> dict[str, str | None]:
+        """Return the keys, with None for each."""
+        return dict.fromkeys(map(self.key, range(self.begin, self.end)))
+
+    def changed(self, changes: Mapping[str, str | None]) -> list[str]:
+        """Return the lines with rows that were added, or removed for None.
+
+        Of two rows with one key, the one with the smaller bytes counts.
+        """
+        lines, places = self.rows.lines, range(self.end)
+        result, copied = list[str](), self.begin
+        for key, line in sorted(changes.items()):
+            place = bisect_left(places, key, copied, key=self.key)
+            result += lines[copied:place]
+            is_known = place < self.end and self.key(place) == key
+            copied = place + is_known
+            if line is not None:
+                result.append(min(line, lines[place]) if is_known else line)
+        return result + lines[copied : self.end]
+
+
+_NO_ROWS = Lines([], [])
+
+
+@define
+class _File:
+    """A file that is read block by block."""
+
+    blocks: Iterator[Lines]
+    rest: _Part = field(init=False, factory=lambda: _Part(_NO_ROWS, 0, 0))
+    is_at_end: bool = field(init=False, default=False)
+
+    def read_on(self) -> None:
+        """Read the next block if all rows so far were taken."""
+        while not self.rest and not self.is_at_end:
+            rows = next(self.blocks, None)
+            self.is_at_end = rows is None
+            self.rest = _Part(rows or _NO_ROWS, 0, len(rows.lines) if rows else 0)
+            self.take("")  # Rows without a key are not members.
+
+    @property
+    def last_key(self) -> str:
+        """The key of the last row of the block."""
+        return self.rest.key(self.rest.end - 1)
+
+    def take(self, end: str) -> _Part:
+        """Return the rows up to a key, which do not belong to the rest then."""
+        rest, place = self.rest, self.rest.end
+        # The test of the last key lets each step take a row also if a damaged file is not in
+        # order, so that the steps end.
+        if rest and self.last_key > end:
+            place = bisect_right(range(rest.end), end, rest.begin, key=rest.key)
+        self.rest = _Part(rest.rows, place, rest.end)
+        return _Part(rest.rows, rest.begin, place)

@@ -1,0 +1,209 @@
+"""The files of a diff on their way into a storage while the diff is still computed.
+
+A storage either takes over the finished files: then they are written to its disk early, so that
+the flush at the end has little left to do. Or it stages their bytes: then the staging of a
+large file begins while the file grows, and ends when the sync is committed.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+from attrs import frozen
+
+from .._bytes import CHUNK_BYTES
+from ..diff.cohort_diff import CohortDiff, checked, stage_chunks
+from ..diff.protocol import DiffSummary
+from ..errors import CohortS3Error
+from ..format.existing_meaning import ExistingMeaning
+from ..format.filename import DiffType
+from ..format.schema import RowSchema
+from ..storage.protocol import StagedObject, Storage
+from ..storage.threads import Answer, Threads
+
+EARLY_BYTES = 8 << 20
+"""The size from which a file is staged while it grows: that of a part of an upload to S3."""
+
+_FLUSHED_BYTES = 8 << 20
+"""The growth after which the new bytes of a file are written to the disk."""
+
+
+class EarlyFlush:
+    """Has the disk written while files grow, so that a later ``fsync`` finds little to do."""
+
+    def __init__(self) -> None:
+        self._flushed = dict[Path, int]()
+
+    def grown(self, _: DiffType, path: Path, size: int) -> None:
+        """Begin to write the bytes that are new since the last call that did so."""
+        flushed = self._flushed.get(path, 0)
+        if size - flushed < _FLUSHED_BYTES or not hasattr(os, "posix_fadvise"):
+            return
+        self._flushed[path] = size
+        # Linux begins to write pages that it is advised to drop, and does not wait. An error of
+        # the disk is then reported by fsync, which fdatasync in another thread would prevent.
+        with suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.posix_fadvise(descriptor, flushed, size - flushed, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(descriptor)
+
+
+class _AbandonedError(Exception):
+    """The end of a growing file that nobody will need."""
+
+
+class _GrowingFile:
+    """The bytes of a file that grows until it is complete.
+
+    Args:
+        path: The path of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = 0
+        self._is_complete = False
+        self._is_abandoned = False
+        # Each is a size, and whether it is the last. No lock: see ``storage.threads``.
+        self._sizes = SimpleQueue[tuple[int, bool]]()
+
+    def grow(self, size: int) -> None:
+        """Let the reader read up to a size."""
+        self._sizes.put((size, False))
+
+    def complete(self, size: int) -> None:
+        """Let the reader read to the end, which is at this size."""
+        self._sizes.put((size, True))
+
+    def abandon(self) -> None:
+        """Let the reader fail, unless it has read everything."""
+        self._is_abandoned = True
+        self._sizes.put((0, True))
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bytes as they appear, and wait for the end.
+
+        Raises:
+            _AbandonedError: The file was abandoned.
+        """
+        position = 0
+        with self._path.open("rb", buffering=0) as file:
+            while (ready := self._wait(position)) > position:
+                while position < ready:
+                    chunk = file.read(min(CHUNK_BYTES, ready - position))
+                    if not chunk:
+                        return  # The file was cut short: its digest will differ.
+                    position += len(chunk)
+                    yield chunk
+
+    def _wait(self, position: int) -> int:
+        """Return the size up to which the file can be read, which is ``position`` at its end."""
+        while not self._is_complete and self._size - position < CHUNK_BYTES:
+            self._size, self._is_complete = self._sizes.get()
+        if self._is_abandoned:
+            raise _AbandonedError
+        return self._size
+
+
+@frozen
+class _Underway:
+    """A file that is being staged."""
+
+    file: _GrowingFile
+    staged: Answer[tuple[StagedObject, str | None]]
+
+
+class EarlyStaging:
+    """Stages files under their keys while they grow.
+
+    Nothing is complete before :meth:`stage` is called for a file: until then the sync may still
+    be refused, for example by the exit guard. :meth:`close` makes ``Storage.stage`` of all other
+    files fail, which then keeps nothing.
+
+    Args:
+        storage: The storage of the data.
+        keys: The keys of the files.
+    """
+
+    def __init__(self, storage: Storage, keys: Mapping[DiffType, str]) -> None:
+        self._storage = storage
+        self._keys = keys
+        self._underway = dict[DiffType, _Underway]()
+        self._threads = Threads(len(DiffType), "stage")
+
+    def grown(self, diff_type: DiffType, path: Path, size: int) -> None:
+        """Let the staging of a file go on, or begin it if the file is large by now."""
+        underway = self._underway.get(diff_type)
+        if underway is None:
+            if size < EARLY_BYTES:
+                return
+            file = _GrowingFile(path)
+            key = self._keys[diff_type]
+            staged = self._threads.submit(partial(stage_chunks, self._storage, key, file.chunks()))
+            underway = self._underway[diff_type] = _Underway(file, staged)
+        underway.file.grow(size)
+
+    def stage(
+        self, diff: CohortDiff, diff_type: DiffType, storage: Storage, key: str
+    ) -> StagedObject:
+        """Complete the staging of a file, or stage it now if it was not begun."""
+        if storage is not self._storage or key != self._keys[diff_type]:
+            return diff.stage(diff_type, storage, key)
+        underway = self._underway.get(diff_type)
+        if underway is None:
+            return diff.stage(diff_type, storage, key)
+        file = diff.report.files[diff_type]
+        underway.file.complete(file.size)
+        staged, sha256 = underway.staged.result()
+        del self._underway[diff_type]  # From now on it is the caller's.
+        return checked(file, diff_type, storage, staged, sha256)
+
+    def close(self) -> None:
+        """Stop what is underway, and wait until nothing of it is left."""
+        for underway in self._underway.values():
+            underway.file.abandon()
+        self._threads.close()
+        for underway in self._underway.values():
+            # The file may have been complete when its sync was interrupted. If discarding fails
+            # too, this is a leftover like that of a dead writer.
+            if underway.staged.error() is None:
+                with suppress(CohortS3Error, OSError):
+                    self._storage.discard(underway.staged.result()[0])
+        self._underway.clear()
+
+
+@frozen
+class EarlyStagedDiff:
+    """A diff whose large files are partly staged already: see ``StageableDiff``."""
+
+    diff: CohortDiff
+    early: EarlyStaging
+
+    @property
+    def schema(self) -> RowSchema:
+        """The columns and the key of its rows."""
+        return self.diff.schema
+
+    @property
+    def existing_meaning(self) -> ExistingMeaning:
+        """The users that its file ``existing`` contains."""
+        return self.diff.existing_meaning
+
+    @property
+    def report(self) -> DiffSummary:
+        """Its counts and its files."""
+        return self.diff.report
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """The ``origin`` of the current members."""
+        return self.diff.origin
+
+    def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:
+        """Stage one of the files, or complete its staging."""
+        return self.early.stage(self.diff, diff_type, storage, key)

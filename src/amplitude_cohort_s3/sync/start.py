@@ -1,0 +1,319 @@
+"""Beginning a sync: the state that it continues, and its time."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from os import PathLike
+from typing import Literal, Unpack
+
+from attrs import frozen
+
+from .._time import to_utc
+from ..diff.cohort_diff import CohortDiff
+from ..diff.progress import Progress
+from ..diff.protocol import DiffEngine, Duplicates, StageableDiff
+from ..errors import (
+    SyncTimeError,
+    SyncTimeTakenError,
+    UnfinishedSyncError,
+)
+from ..format.filename import DiffType
+from ..history.members import needed_files
+from ..log.amendments import Amendment, LogRecord
+from ..log.location import StreamLocation
+from ..log.outcomes import Outcome
+from ..log.records import SyncRecord
+from ..settings.cohort_sync import CohortSync, check_is_sync
+from ..sources.files import MemberFile
+from ..sources.protocol import MemberSource
+from ..storage.file_staging import SupportsStageFile
+from ..storage.open import StorageLocation
+from ..storage.protocol import StagedState, Storage
+from .commit import SyncResult, commit_plan
+from .commit_protocol import finish, predict
+from .early_staging import EarlyStaging
+from .exits import check_max_exits
+from .head import Head, StreamState, read_state
+from .plan import (
+    SyncPlan,
+    check_bucket,
+    check_match_by,
+    identity_of,
+    keys_of,
+    make_plan,
+    next_free_time,
+    plan_mismatch,
+)
+from .work_files import DiffOptions, diff_for_sync
+
+CLOCK_TOLERANCE = timedelta(minutes=15)
+"""The time by which a clock may be wrong. S3 refuses requests if it is more."""
+
+
+@frozen(kw_only=True)
+class SyncStart:
+    """A sync whose diff is not computed yet: the state that it continues, and its time.
+
+    Attributes:
+        sync: The cohort and its destination.
+        location: The stream and its storages.
+        state: The state that the sync continues.
+        synced_at: The time in the file names.
+        requested_at: The exact time of the request.
+        max_exits: The number of members that may leave, or None for the exit guard.
+        dry_run: True if nothing may be written.
+    """
+
+    sync: CohortSync
+    location: StreamLocation
+    state: StreamState
+    synced_at: datetime
+    requested_at: datetime
+    max_exits: int | None
+    dry_run: bool
+
+    @property
+    def head(self) -> Head | None:
+        """The sync that this one continues, or None for the first."""
+        return self.state.head
+
+    def diff(
+        self,
+        members: MemberSource | str | PathLike[str],
+        *,
+        duplicates: Duplicates = "refuse",
+        engine: DiffEngine | None = None,
+        work_dir: str | PathLike[str] | None = None,
+        progress: Progress | Literal[True] | None = None,
+    ) -> CohortDiff:
+        """Return the difference of these members to those of the head: see ``diff_members``.
+
+        Without ``work_dir``, the temporary files are in a folder of the storage if it can take
+        them over, and otherwise in the system's.
+
+        Raises:
+            StagedGoneError: ``forget`` or ``clean_up`` has removed the temporary files.
+        """
+        return diff_of_start(
+            self,
+            members,
+            None,
+            duplicates=duplicates,
+            engine=engine,
+            work_dir=work_dir,
+            progress=progress,
+        )
+
+    def find_repeated_sync(self, members_sha256: Callable[[], str]) -> SyncRecord | None:
+        """Return the record of an earlier run that did the same sync; None for a new sync.
+
+        Args:
+            members_sha256: A function that returns the digest of the members now. It is
+                called only if there is a sync of the same time.
+
+        Raises:
+            SyncTimeTakenError: The earlier sync with this time is different.
+            SyncTimeError: There is no sync with this time, and the head is newer.
+        """
+        head = self.head
+        if head is None or self.synced_at > head.record.synced_at:
+            return None
+        earlier = head.log.published_at(self.synced_at)
+        if earlier is None:
+            raise SyncTimeError("order", self.synced_at, head.record.synced_at)
+        if earlier.identity != identity_of(self.sync, members_sha256(), self.synced_at):
+            raise SyncTimeTakenError(self.synced_at, self._next_free_time())
+        return earlier
+
+    def plan(self, diff: StageableDiff) -> SyncPlan:
+        """Return the plan of the sync, with a diff to the members of the head.
+
+        If an earlier run did the same sync, the plan is that of this run, with ``already_done``.
+
+        Raises:
+            MassExitError: More members would leave than the exit guard allows.
+            SyncTimeTakenError, SyncTimeError: As :meth:`find_repeated_sync`; or a void
+                sync left files with this time.
+        """
+        repeated = self.find_repeated_sync(lambda: diff.report.members_sha256)
+        if repeated is not None:
+            ignored = diff.report.ignored_columns
+            return SyncPlan.of_record(self.sync, repeated, ignored=ignored, dry_run=self.dry_run)
+        if self.synced_at in self.state.occupied_times:
+            raise SyncTimeTakenError(self.synced_at, self._next_free_time())
+        return make_plan(
+            self.sync,
+            diff,
+            synced_at=self.synced_at,
+            requested_at=self.requested_at,
+            head=self.head,
+            number=self.state.last_number + 1,
+            max_exits=self.max_exits,
+            dry_run=self.dry_run,
+        )
+
+    def commit(self, plan: SyncPlan, diff: StageableDiff) -> SyncResult:
+        """Carry out the plan of this sync: see ``commit``.
+
+        Raises:
+            ConfigurationError: The sync was begun as a dry run.
+            ConcurrentSyncError, SyncVoidError, UnknownOutcomeError, UnusableDiffError,
+                LogLimitError: As ``commit``.
+        """
+        plan.check(diff)
+        if plan.sync != self.sync:
+            raise plan_mismatch("it belongs to another sync")
+        if plan.already_done and self.head is not None:
+            record = self.head.log.published_at(plan.synced_at) or self.head.record
+            ignored = plan.ignored_columns
+            return SyncResult(record=record, already_done=True, ignored_columns=ignored)
+        return commit_plan(plan, diff, self.location)
+
+    def _next_free_time(self) -> datetime:
+        state = self.state
+        style = self.sync.name_style
+        return next_free_time(style, self.synced_at, state.head, state.occupied_times)
+
+
+def diff_of_start(
+    start: SyncStart,
+    members: MemberSource | str | PathLike[str],
+    early: EarlyStaging | None,
+    **options: Unpack[DiffOptions],
+) -> CohortDiff:
+    """Return the diff of ``SyncStart.diff``, and let ``early`` follow the files as they grow."""
+    return diff_for_sync(
+        start.sync.schema,
+        start.sync.destination.existing,
+        () if start.head is None else start.head.members(),
+        MemberFile(members) if isinstance(members, str | PathLike) else members,
+        storage=None if start.dry_run else _file_storage(start),
+        key=keys_of(start.sync, start.synced_at)[DiffType.EXISTING],
+        early=early,
+        **options,
+    )
+
+
+def early_staging_of(start: SyncStart) -> EarlyStaging | None:
+    """Return the staging of the files of a sync while they grow, or None if it is not useful.
+
+    Nothing is staged for a repeated run or a time that is occupied. A storage that takes over
+    files has nothing to do before they are finished.
+    """
+    if _file_storage(start) is not None or start.synced_at in start.state.occupied_times:
+        return None
+    if start.head is not None and start.synced_at <= start.head.record.synced_at:
+        return None
+    return EarlyStaging(start.location.data, keys_of(start.sync, start.synced_at))
+
+
+def _file_storage(start: SyncStart) -> SupportsStageFile | None:
+    """Return the storage of the data if it can take over the files of a sync."""
+    storage = start.location.data
+    is_compressed = start.sync.destination.compression is not None
+    return storage if isinstance(storage, SupportsStageFile) and not is_compressed else None
+
+
+def begin_sync(
+    sync: CohortSync,
+    storage: Storage | StorageLocation,
+    *,
+    synced_at: datetime | None = None,
+    max_exits: int | None = None,
+    log: Storage | StorageLocation | None = None,
+    dry_run: bool = False,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> SyncStart:
+    """Read the head of a sync's stream, and choose the sync's time.
+
+    ``prepare_sync`` does this for you. Call it yourself if you compute the diff yourself,
+    for example with an engine of many machines.
+
+    Args:
+        sync: The cohort and its destination.
+        storage: The storage of the data, or its location.
+        synced_at: The time of the sync. Default: now, or the first free time after it.
+        max_exits: The number of members that may leave; overrides the exit guard.
+        log: The storage of the log, if it is not ``storage``.
+        dry_run: True if nothing may be written. An unfinished sync is then left as it is,
+            and its outcome predicted; otherwise it is recovered.
+        clock: A function that returns the time; for tests.
+
+    Raises:
+        SyncTimeError, SyncTimeTakenError: The stream can't have a sync at this time.
+        UnloggedSyncsError, HeadFilesMissingError: The files do not agree with the log.
+        MatchByChangedError: The stream matches members by another column.
+        UnfinishedSyncError: A dry run can't read the members of an unfinished sync.
+        ConfigurationError: The sync's bucket is not that of the storage, or ``max_exits`` is
+            negative.
+        ArgumentTypeError: An argument has the wrong type.
+    """
+    check_max_exits(max_exits)
+    location = StreamLocation.of(storage, check_is_sync(sync).stream, log)
+    now = to_utc(clock(), "clock()")
+    return begin_at(
+        sync, location, synced_at=synced_at, max_exits=max_exits, now=now, dry_run=dry_run
+    )
+
+
+def begin_at(
+    sync: CohortSync,
+    location: StreamLocation,
+    *,
+    synced_at: datetime | None,
+    max_exits: int | None,
+    now: datetime,
+    dry_run: bool,
+) -> SyncStart:
+    """Begin a sync at a location: see :func:`begin_sync`. The arguments are not checked."""
+    check_bucket(sync, location.data)
+    if synced_at is not None:
+        synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
+        if synced_at > now + CLOCK_TOLERANCE:
+            raise SyncTimeError("future", synced_at, now)
+    state = read_state(location, partial(_predict_for_dry_run if dry_run else finish, location))
+    check_match_by(sync, state.head)
+    if synced_at is None:
+        synced_at = _time_from_now(sync, state, now)
+    elif state.head is None and synced_at in state.occupied_times:
+        free = next_free_time(sync.name_style, synced_at, None, state.occupied_times)
+        raise SyncTimeTakenError(synced_at, free)
+    return SyncStart(
+        sync=sync,
+        location=location,
+        state=state,
+        synced_at=synced_at,
+        requested_at=now,
+        max_exits=max_exits,
+        dry_run=dry_run,
+    )
+
+
+def _time_from_now(sync: CohortSync, state: StreamState, now: datetime) -> datetime:
+    if state.head is not None and now + CLOCK_TOLERANCE < state.head.record.synced_at:
+        raise SyncTimeError("clock", now, state.head.record.synced_at)
+    return next_free_time(sync.name_style, now, state.head, state.occupied_times)
+
+
+def _predict_for_dry_run(location: StreamLocation, record: LogRecord) -> Outcome:
+    """Predict the outcome of an unfinished record, for a dry run.
+
+    The members of the sync that will then be the head must be readable now: nobody can read
+    a file that is staged and not published, or that ``forget`` will replace.
+
+    Raises:
+        UnfinishedSyncError: They are not readable before the record is recovered.
+    """
+    outcome = predict(location, record)
+    head = outcome.head
+    if head is None:
+        return outcome
+    needed = [head.files[diff_type] for diff_type in needed_files(head)]
+    if isinstance(record, Amendment):
+        readable = not any(file.key in record.replaced for file in needed)
+    else:
+        states = (location.data.inspect(file.staged) for file in needed if file.staged is not None)
+        readable = not outcome.published or set(states) <= {StagedState.PUBLISHED}
+    if not readable:
+        raise UnfinishedSyncError(record.key)
+    return outcome
