@@ -85,10 +85,10 @@ MUTANTS = (
         "sync/test_preview.py",
     ),
     Mutant(
-        "the exit guard is checked",
-        "sync/exits.py",
-        "    if limit is not None and exits > limit:",
-        "    if False:",
+        "the guard is checked",
+        "settings/guard.py",
+        "        if allowed is not None and exits > allowed:",
+        "        if False:",
         "sync/test_refusals.py",
     ),
     Mutant(

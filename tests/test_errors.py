@@ -97,6 +97,9 @@ EXAMPLES = [
     errors.SyncTimeError("order", AT, LATER),
     errors.SyncTimeTakenError(AT, datetime(2026, 11, 23, 14, 6, tzinfo=UTC)),
     errors.MassExitError(1000, 900, 500),
+    errors.MassGrowthError(1000, 9000, 1000),
+    errors.SkippedRowsError(1000, 900, 500),
+    errors.TooFewMembersError(3, 1000),
     errors.MatchByChangedError("amplitude_id", "user_id"),
     errors.UnfinishedSyncError(RECORD),
     errors.ConcurrentSyncError(RECORD, AT),
@@ -118,7 +121,7 @@ EXAMPLES = [
 """One example of every class; each is in the docstring of its class."""
 
 VARIANTS = [
-    errors.ConfigurationError("diff_members", ("max_exits must be at least 0, not -1",)),
+    errors.ConfigurationError("diff_members", ("batch_bytes must be at least 1, not 0",)),
     errors.InvalidPolicyError("it would have 2 bytes, 1 more than S3's limit of 1", "Shorten it"),
     errors.MissingExtraError("smart_open[azure]"),
     errors.SyncVoidError(RECORD, AT, "the file can't be stored by anyone: InvalidPart. Look it up"),

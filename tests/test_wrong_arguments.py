@@ -12,7 +12,7 @@ from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
     DiffType,
-    ExitGuard,
+    Guard,
     LocalStorage,
     Member,
     MemberFile,
@@ -229,11 +229,9 @@ def test_plan_sync_and_commit_refuse_wrong_arguments(storage, diff, plan):
     for wrong in (head.record, history, "first"):
         with raises("previous", r"read_head\(storage, sync\.stream\)"):
             plan_sync(SYNC, diff, synced_at=AT, previous=wrong)
-    for wrong in ("all", True):
-        with raises("max_exits", "a number"):
-            plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits=wrong)
-    with pytest.raises(ConfigurationError, match="max_exits must be 0 or more, not -1"):
-        plan_sync(SYNC, diff, synced_at=AT, previous=None, max_exits=-1)
+    for wrong in ("off", True, 0.5):
+        with raises("guard", r"Guard\(max_exits=\.\.\.\), or False"):
+            plan_sync(SYNC, diff, synced_at=AT, previous=None, guard=wrong)
     for wrong in (SYNC, MEMBERS, storage, diff.report):
         with raises("diff", "diff_members"):
             plan_sync(SYNC, wrong, synced_at=AT, previous=None)
@@ -337,7 +335,7 @@ def test_other_arguments_of_a_wrong_type_are_refused(storage):
         (lambda: make_sync(cohort_id=7), "cohort_id must be of type str, not 7"),
         (lambda: make_sync(routing_key=7), "routing_key must be of type str or None, not 7"),
         (lambda: make_sync(cadence="weekly"), "'one-time', 'hourly' or 'daily', not 'weekly'"),
-        (lambda: make_sync(exit_guard=0.5), r"not 0\.5: pass one, such as ExitGuard\(share=0\.5\)"),
+        (lambda: make_sync(guard=0.5), r"not 0\.5: pass one, such as Guard\(max_exits=0\.5\)"),
         (lambda: Destination(name="d", path="s3://b/a"), "bucket='my-bucket' and path='cohorts'"),
         (lambda: Destination(name="d", existing="all"), "'members', 'stayed' or 'previous', not"),
         (lambda: make_sync(user_properties=[7]), r"not 7: pass UserProperty\(\"plan"),
@@ -347,8 +345,11 @@ def test_other_arguments_of_a_wrong_type_are_refused(storage):
         ),
         (lambda: UserProperty(7), "name must be of type str, not 7"),
         (lambda: UserProperty("plan", header=7), "header must be of type str or None, not 7"),
-        (lambda: ExitGuard(share="half"), "share must be of type int or float, not 'half'"),
-        (lambda: ExitGuard(number=None), "number must be of type int, not None"),
+        (
+            lambda: Guard(max_exits="half"),
+            "max_exits must be of type int or float or None, not",
+        ),
+        (lambda: Guard(min_members=None), "min_members must be of type int, not None"),
         (lambda: RowSchema(properties=[UserProperty("p")]), "of type str, not UserProperty"),
         (lambda: open_storage(None), "pass a URL, a folder or a destination, not a NoneType"),
         (lambda: open_storage(SYNC), "pass a URL, a folder or a destination, not a CohortSync"),

@@ -12,7 +12,7 @@ from .errors import CohortS3Error
 from .format import CohortFileName, DiffType, ExistingMeaning, Member, NameStyle, RowSchema
 from .history import Members
 from .log import CohortStream, SyncRecord
-from .settings import Cadence, CohortSync, Destination, ExitGuard, UserProperty
+from .settings import Cadence, CohortSync, Destination, Guard, UserProperty
 from .sources import CsvSource, MemberFile
 from .storage import LocalStorage, MemoryStorage, ObjectInfo, Storage, open_storage
 from .sync import (
@@ -56,8 +56,8 @@ __all__ = [
     "Destination",
     "DiffType",
     "ExistingMeaning",
-    "ExitGuard",
     "Finding",
+    "Guard",
     "Head",
     "LocalStorage",
     "Member",

@@ -54,7 +54,11 @@
         SyncTimeError (ValueError)
             SyncTimeTakenError (FileExistsError)
         [StreamStateError]
-            MassExitError (ValueError)
+            [GuardError (ValueError)]
+                MassExitError
+                MassGrowthError
+                SkippedRowsError
+                TooFewMembersError
             MatchByChangedError (ValueError)
             UnfinishedSyncError (OSError) *
             ConcurrentSyncError (FileExistsError) *
@@ -1101,12 +1105,17 @@ class StreamStateError(CohortS3Error):
     """The family of states of a stream in which the call can't be carried out."""
 
 
-@define(slots=False)
-class MassExitError(StreamStateError, ValueError):
-    """More members that would leave than the exit guard allows. Nothing was stored.
+class GuardError(StreamStateError, ValueError):
+    """The family of refusals by the guard: a sync exceeds a limit. Nothing was stored."""
 
-    Example: ``900 of 1,000 members would exit, but the exit guard allows 500; nothing was stored.
-    Check the source of the members; if they really left, pass max_exits=900``
+
+@define(slots=False)
+class MassExitError(GuardError):
+    """More members that would leave than the guard allows. Nothing was stored.
+
+    Example: ``900 of 1,000 members would exit, but the guard allows 500; nothing was stored.
+    Check the source of the members; if they really left, pass
+    guard=attrs.evolve(sync.guard, max_exits=900)``
     """
 
     members_before: int
@@ -1116,13 +1125,86 @@ class MassExitError(StreamStateError, ValueError):
     """The number of source rows without a key, which do not count as members."""
 
     def __str__(self) -> str:
-        rows = "1 row was" if self.skipped == 1 else f"{self.skipped:,} rows were"
-        skipped = f", and {rows} skipped for lack of a key" if self.skipped else ""
         return (
-            f"{self.exits:,} of {self.members_before:,} members would exit, but the exit guard "
-            f"allows {self.limit:,}; nothing was stored{skipped}. Check the source of the members; "
-            f"if they really left, pass max_exits={self.exits}"
+            f"{self.exits:,} of {self.members_before:,} members would exit, but the guard "
+            f"allows {self.limit:,}; nothing was stored{_and_skipped(self.skipped)}. Check the "
+            f"source of the members; if they really left, {_override('max_exits', self.exits)}"
         )
+
+
+@define(slots=False)
+class MassGrowthError(GuardError):
+    """A cohort that would grow by more than the guard allows. Nothing was stored.
+
+    Example: ``the cohort would grow from 1,000 to 9,000 members, but the guard allows 1,000 more;
+    nothing was stored. Check the source of the members; if the cohort really grew, pass
+    guard=attrs.evolve(sync.guard, max_growth=8000)``
+    """
+
+    members_before: int
+    members: int
+    limit: int
+
+    def __str__(self) -> str:
+        growth = self.members - self.members_before
+        return (
+            f"the cohort would grow from {self.members_before:,} to {self.members:,} members, but "
+            f"the guard allows {self.limit:,} more; nothing was stored. Check the source of the "
+            f"members; if the cohort really grew, {_override('max_growth', growth)}"
+        )
+
+
+@define(slots=False)
+class SkippedRowsError(GuardError):
+    """More source rows without a key than the guard allows. Nothing was stored.
+
+    Example: ``900 of 1,000 rows have no key, but the guard allows 500; nothing was stored. Check
+    the column that members are matched by; if it may be empty, pass
+    guard=attrs.evolve(sync.guard, max_skipped=900)``
+    """
+
+    rows: int
+    skipped: int
+    limit: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.skipped:,} of {self.rows:,} rows have no key, but the guard allows "
+            f"{self.limit:,}; nothing was stored. Check the column that members are matched by; "
+            f"if it may be empty, {_override('max_skipped', self.skipped)}"
+        )
+
+
+@define(slots=False)
+class TooFewMembersError(GuardError):
+    """A cohort that would have fewer members than the guard demands. Nothing was stored.
+
+    Example: ``the cohort would have 3 members, but the guard demands at least 1,000; nothing was
+    stored. Check the source of the members; if the cohort is really so small, pass
+    guard=attrs.evolve(sync.guard, min_members=3)``
+    """
+
+    members: int
+    minimum: int
+    skipped: int = 0
+    """The number of source rows without a key, which do not count as members."""
+
+    def __str__(self) -> str:
+        members = "1 member" if self.members == 1 else f"{self.members:,} members"
+        return (
+            f"the cohort would have {members}, but the guard demands at least {self.minimum:,}; "
+            f"nothing was stored{_and_skipped(self.skipped)}. Check the source of the members; "
+            f"if the cohort is really so small, {_override('min_members', self.members)}"
+        )
+
+
+def _and_skipped(skipped: int) -> str:
+    rows = "1 row was" if skipped == 1 else f"{skipped:,} rows were"
+    return f", and {rows} skipped for lack of a key" if skipped else ""
+
+
+def _override(limit: str, value: int) -> str:
+    return f"pass guard=attrs.evolve(sync.guard, {limit}={value})"
 
 
 @define(slots=False)

@@ -10,7 +10,7 @@ from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
     ExistingMeaning,
-    ExitGuard,
+    Guard,
     LocalStorage,
     MemberFile,
     NameStyle,
@@ -62,7 +62,7 @@ cohort_id = "26umsb5"
 user_properties = ["city", { name = "team" }]
 routing_key = "vip"
 cadence = "daily"
-exit_guard = { share = 1, number = 7 }
+guard = { max_exits = 7, max_growth = false, max_skipped = 0.1 }
 members = { file = "in/actives.csv", columns = { id = "amplitude_id" } }
 
 [syncs.payers]
@@ -138,7 +138,7 @@ def test_each_key_becomes_an_argument_of_the_library():
                     user_properties=[UserProperty("city"), UserProperty("team")],
                     routing_key="vip",
                     cadence=Cadence.DAILY,
-                    exit_guard=ExitGuard(share=1, number=7),
+                    guard=Guard(max_exits=7, max_growth=None, max_skipped=0.1),
                 ),
                 destination="warehouse",
                 members=MemberFile("etc/in/actives.csv", columns={"id": "amplitude_id"}),
@@ -183,7 +183,7 @@ def test_the_file_accepts_the_words_of_python():
         cohort_id = "x"
         user_properties = ["plan", "city"]
         cadence = "daily"
-        exit_guard = false
+        guard = false
         """
     )
     destination = Destination(
@@ -195,7 +195,7 @@ def test_the_file_accepts_the_words_of_python():
         cohort_id="x",
         user_properties=["plan", "city"],
         cadence="daily",
-        exit_guard=None,
+        guard=Guard(max_exits=7, max_growth=None, max_skipped=0.1),
     )
 
 
@@ -235,7 +235,7 @@ def test_all_faults_are_reported_at_once_with_their_places():
     cohort_id = "a_b"
     cadence = "weekly"
     user_properties = ["plan", 7, { title = "x" }]
-    exit_guard = { share = 2 }
+    guard = { max_exits = 2.0 }
     members = { file = "a", amplitude = "other", colums = {}, columns = { a = 1 } }
 
     [syncs.payers]
@@ -283,7 +283,10 @@ def test_all_faults_are_reported_at_once_with_their_places():
             "syncs.actives.user_properties[2] are name, source_app, header"
         ),
         "syncs.actives.cadence must be one of 'one-time', 'hourly', 'daily', not 'weekly'",
-        "syncs.actives.exit_guard: share must be between 0 and 1, not 2",
+        (
+            "syncs.actives.guard: max_exits is a share, which must be at most 1.0, not 2.0; "
+            "an int is a number"
+        ),
         "syncs.actives: cohort_id 'a_b': a cohort id consists of letters, digits and -",
         "syncs.actives.members must have either file or amplitude",
         (

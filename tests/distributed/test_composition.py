@@ -262,7 +262,7 @@ def test_a_part_is_picklable_and_shows_no_key():
 
 
 def plan_of(sync, diff):
-    return plan_sync(sync, diff, synced_at=moment(0), previous=None, max_exits=9)
+    return plan_sync(sync, diff, synced_at=moment(0), previous=None, guard=False)
 
 
 class StorageWithoutCompose:

@@ -48,7 +48,7 @@ def build(meaning: ExistingMeaning, *, keep_log: bool, syncs: int) -> MemoryStor
             storage,
             synced_at=when,
             log=storage if keep_log else log,
-            max_exits=9,
+            guard=False,
         )
     return storage
 

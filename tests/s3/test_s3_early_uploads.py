@@ -67,7 +67,7 @@ def test_a_sync_sends_the_same_writes_as_one_that_uploads_at_the_end(
     assert files(storage) == files(other)
 
 
-def test_the_exit_guard_aborts_an_upload_that_has_begun(storage: S3Storage) -> None:
+def test_the_guard_aborts_an_upload_that_has_begun(storage: S3Storage) -> None:
     requests = Requests(storage)
     with pytest.raises(MassExitError):
         sync_cohort(SYNC, PEOPLE[:105_000], storage, synced_at=AT + HOUR)

@@ -15,7 +15,7 @@ from amplitude_cohort_s3 import (
     Destination,
     DiffType,
     ExistingMeaning,
-    ExitGuard,
+    Guard,
     MemoryStorage,
     NameStyle,
     UserProperty,
@@ -121,15 +121,15 @@ def test_a_destination_accepts_short_forms(short, long):
         ({"cadence": "one-time"}, {}),
         ({"cadence": "hourly"}, {"cadence": Cadence.HOURLY}),
         ({"cadence": "daily"}, {"cadence": Cadence.DAILY}),
-        ({"exit_guard": False}, {"exit_guard": None}),
+        ({"guard": False}, {"guard": None}),
     ],
 )
 def test_a_sync_accepts_short_forms(short, long):
     assert sync_of(Destination("d"), **short) == sync_of(Destination("d"), **long)
 
 
-def test_without_an_exit_guard_all_members_may_leave():
-    sync, storage = sync_of(exit_guard=None), MemoryStorage()
+def test_without_a_guard_all_members_may_leave():
+    sync, storage = sync_of(guard=None), MemoryStorage()
     sync_cohort(sync, [(str(n), "") for n in range(1000)], storage, synced_at=AT)
     result = sync_cohort(sync, [], storage, synced_at=AT + timedelta(days=1))
     assert result.record.members == 0
@@ -180,8 +180,8 @@ def test_all_faults_of_a_destination_are_reported_at_once(settings, faults):
 INVALID_SYNCS = [
     ({"project_id": -1}, ["project_id"]),
     (
-        {"project_id": "1", "cadence": "weekly", "exit_guard": 0.3, "user_properties": [7]},
-        ["project_id", "ExitGuard", "'daily', not 'weekly'", "UserProperty, not 7"],
+        {"project_id": "1", "cadence": "weekly", "guard": 0.3, "user_properties": [7]},
+        ["project_id", "Guard", "'daily', not 'weekly'", "UserProperty, not 7"],
     ),
     ({"cohort_id": ""}, ["cohort_id"]),
     ({"cohort_id": "a_b"}, ["cohort_id"]),
@@ -225,16 +225,19 @@ def test_an_optional_routing_key_may_be_given():
 @pytest.mark.parametrize(
     ("settings", "faults"),
     [
-        ({"share": -0.1}, ["share"]),
-        ({"share": 1.1}, ["share"]),
-        ({"share": float("nan")}, ["share"]),
-        ({"number": -1}, ["number"]),
-        ({"share": 2, "number": -1}, ["share", "number"]),
+        ({"max_exits": -0.1}, ["max_exits"]),
+        ({"max_exits": 1.1}, ["max_exits is a share"]),
+        ({"max_skipped": 50.0}, ["an int is a number"]),
+        ({"max_exits": float("nan")}, ["max_exits"]),
+        ({"max_growth": -1}, ["max_growth"]),
+        ({"max_growth": True}, ["max_growth must be a number"]),
+        ({"max_exits": 2.0, "min_members": -1}, ["max_exits", "min_members"]),
+        ({"max_exits": "half", "min_members": None}, ["max_exits", "min_members"]),
     ],
 )
-def test_all_faults_of_an_exit_guard_are_reported_at_once(settings, faults):
+def test_all_faults_of_a_guard_are_reported_at_once(settings, faults):
     with pytest.raises(ConfigurationError) as caught:
-        ExitGuard(**settings)
+        Guard(**settings)
     assert_faults(caught.value, faults)
 
 
@@ -336,28 +339,6 @@ def test_naive_times_are_refused(cadence):
 
 
 # --- The exit guard ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "limit"),
-    [
-        (0, 0, 100),
-        (1, 0, 0),  # an empty source where there were members
-        (1000, 0, 0),
-        (50, 1, 100),  # few members: the number applies
-        (200, 100, 100),
-        (201, 100, 100),
-        (202, 100, 101),
-        (1000, 499, 500),  # many members: the share applies
-    ],
-)
-def test_how_many_members_may_leave(before, now, limit):
-    assert ExitGuard().limit(members_before=before, members_now=now) == limit
-
-
-def test_the_limits_of_the_guard_can_be_set():
-    assert ExitGuard(share=0.1, number=5).limit(members_before=100, members_now=50) == 10
-    assert ExitGuard(share=1, number=0).limit(members_before=100, members_now=50) == 100
 
 
 # --- Streams -------------------------------------------------------------------------------

@@ -29,7 +29,6 @@ from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
     ExistingMeaning,
-    ExitGuard,
     MemoryStorage,
     UserProperty,
     read_history,
@@ -85,14 +84,14 @@ class Synced:
                 project_id=1,
                 cohort_id=cohort_id,
                 user_properties=tuple(map(UserProperty, properties)),
-                exit_guard=ExitGuard(share=1, number=1000),
+                guard=None,
             )
             sync_cohort(
                 sync,
                 list(members.values()),
                 storage,
                 synced_at=START + timedelta(hours=number),
-                max_exits=1000,
+                guard=False,
                 log=storage if self.has_log else elsewhere,
             )
         return read_history(storage, sync.stream, match_by=self.match_by)

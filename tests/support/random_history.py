@@ -42,7 +42,7 @@ def build(cohorts, meaning: ExistingMeaning, *, keep_log: bool) -> tuple[MemoryS
             list(members.values()),
             storage,
             synced_at=when,
-            max_exits=100,
+            guard=False,
             log=storage if keep_log else log,
         )
     return storage, sync

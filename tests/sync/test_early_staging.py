@@ -11,6 +11,7 @@ from syncs import AT, HOUR, NOW, OLD, SYNC, contents, data_files, run_sync, with
 from amplitude_cohort_s3 import (
     Cadence,
     DiffType,
+    Guard,
     LocalStorage,
     MemoryStorage,
     prepare_sync,
@@ -148,7 +149,7 @@ def test_a_large_file_is_staged_before_the_plan_exists(storage):
 
 def test_small_files_are_staged_after_the_plan(storage):
     with pytest.raises(MassExitError):
-        sync_later(storage, PEOPLE[:100], max_exits=5)
+        sync_later(storage, PEOPLE[:100], guard=Guard(max_exits=5))
     assert "existing" not in storage.begun
 
 

@@ -226,7 +226,7 @@ def test_forgetting_corrects_the_counts(existing):
     assert (record.members, record.filled) == (2, {"plan": 1, "city": 2})
 
 
-def test_a_refusal_by_the_exit_guard_says_that_rows_were_skipped():
+def test_a_refusal_by_the_guard_says_that_rows_were_skipped():
     storage = MemoryStorage()
     keyed = [{"amplitude_id": n, "user_id": f"u{n}", "plan": "", "city": ""} for n in range(900)]
     sync_cohort(SYNC, keyed, storage, synced_at=AT)

@@ -1,6 +1,7 @@
 """A plan: a sync decided in every detail, and nothing done."""
 
 import pickle
+import re
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -10,25 +11,23 @@ from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
     DiffType,
-    ExistingMeaning,
-    ExitGuard,
+    Guard,
     Head,
     MemoryStorage,
     NameStyle,
-    RowSchema,
-    UserProperty,
     diff_members,
     read_head,
 )
 from amplitude_cohort_s3.errors import (
     MassExitError,
+    MassGrowthError,
     MatchByChangedError,
     NaiveDatetimeError,
+    SkippedRowsError,
     SyncTimeError,
     SyncTimeTakenError,
-    UnusableDiffError,
+    TooFewMembersError,
 )
-from amplitude_cohort_s3.storage import StagedObject
 from amplitude_cohort_s3.sync import commit, plan_sync
 from amplitude_cohort_s3.sync.plan import next_free_time
 
@@ -157,14 +156,15 @@ def test_matching_by_another_column_than_before_is_refused(head):
 @pytest.mark.parametrize(
     ("guard", "before", "now", "limit"),
     [
-        (ExitGuard(), 300, 149, 150),
-        (ExitGuard(), 2, 0, 0),  # an empty source
-        (ExitGuard(share=0, number=0), 2, 1, 0),
-        (ExitGuard(share=0.1, number=1), 30, 26, 3),
+        (Guard(), 300, 149, 150),
+        (Guard(), 2, 0, 0),  # an empty source
+        (Guard(max_exits=0), 2, 1, 0),
+        (Guard(max_exits=0.1), 1200, 1079, 120),
+        (Guard(max_exits=3), 30, 26, 3),
     ],
 )
-def test_a_mass_exit_is_refused_unless_max_exits_allows_it(guard, before, now, limit):
-    sync = attrs.evolve(SYNC, exit_guard=guard)
+def test_a_mass_exit_is_refused_unless_the_override_allows_it(guard, before, now, limit):
+    sync = attrs.evolve(SYNC, guard=guard)
     sides = members(*range(before)), members(*range(now))
     with pytest.raises(MassExitError) as caught:
         plan(sync, *sides)
@@ -173,10 +173,20 @@ def test_a_mass_exit_is_refused_unless_max_exits_allows_it(guard, before, now, l
         before - now,
         limit,
     )
-    assert f"max_exits={before - now}" in str(caught.value)
-    assert plan(sync, *sides, max_exits=before - now).members == now
+    assert_override_works(caught.value, sync, sides)
     with pytest.raises(MassExitError):
-        plan(sync, *sides, max_exits=before - now - 1)
+        plan(sync, *sides, guard=Guard(max_exits=before - now - 1))
+
+
+def assert_override_works(error, sync, sides):
+    """Do what the message of a refusal advises: the sync is planned."""
+    assert plan(sync, *sides, guard=override_of(error, sync)).members == len(sides[1])
+
+
+def override_of(error, sync):
+    """Return the guard that the message of a refusal advises."""
+    (override,) = re.findall(r"pass guard=(.*)", str(error))
+    return eval(override, {"attrs": attrs, "sync": sync})
 
 
 @pytest.mark.parametrize(("before", "now"), [(300, 150), (101, 1), (0, 0), (3, 3)])
@@ -184,53 +194,75 @@ def test_exits_within_the_guard_are_accepted(before, now):
     assert plan(SYNC, members(*range(before)), members(*range(now))).members == now
 
 
-def test_max_exits_can_be_lower_than_the_guard():
-    with pytest.raises(MassExitError):
-        plan(SYNC, members(1, 2, 3), members(1), max_exits=1)
+@pytest.mark.parametrize(
+    ("guard", "before", "now", "limit"),
+    [
+        (Guard(), 300, 601, 300),
+        (Guard(), 50, 151, 100),  # few members: 100 more are always allowed
+        (Guard(max_growth=0.1), 2000, 2201, 200),
+        (Guard(max_growth=2), 1, 4, 2),
+        (Guard(max_growth=2), 0, 0, None),
+        (Guard(max_growth=2), 0, 9, None),  # a first sync, or an empty cohort before
+        (Guard(max_growth=None), 1, 900, None),
+        (Guard(), 300, 600, None),
+        (Guard(), 50, 150, None),
+    ],
+)
+def test_a_cohort_that_grows_too_much_is_refused(guard, before, now, limit):
+    sync = attrs.evolve(SYNC, guard=guard)
+    sides = members(*range(before)), members(*range(now))
+    if limit is None:
+        assert plan(sync, *sides).members == now
+        return
+    with pytest.raises(MassGrowthError) as caught:
+        plan(sync, *sides)
+    assert (caught.value.members_before, caught.value.members) == (before, now)
+    assert caught.value.limit == limit
+    assert_override_works(caught.value, sync, sides)
+
+
+BY_USER = attrs.evolve(SYNC, destination=attrs.evolve(SYNC.destination, match_by="user_id"))
 
 
 @pytest.mark.parametrize(
-    "made_with",
-    [{"schema": RowSchema(header_style="api")}, {"existing": ExistingMeaning.STAYED}],
-    ids=["schema", "meaning"],
+    ("guard", "keyed", "keyless", "limit"),
+    [
+        (Guard(), 300, 301, 300),
+        (Guard(), 0, 101, 100),  # also at a first sync
+        (Guard(max_skipped=0), 5, 1, 0),
+        (Guard(max_skipped=0.1), 1800, 201, 200),
+        (Guard(max_skipped=None), 0, 500, None),
+        (Guard(), 0, 100, None),
+        (Guard(), 300, 300, None),
+    ],
 )
-def test_a_diff_of_another_schema_or_meaning_is_refused(made_with):
-    options = {"schema": SYNC.schema} | made_with
-    with (
-        diff_members((), members(1), **options) as diff,
-        pytest.raises(UnusableDiffError, match="made with"),
-    ):
-        plan_sync(SYNC, diff, synced_at=AT, previous=None)
+def test_too_many_rows_without_a_key_are_refused(guard, keyed, keyless, limit):
+    sync = attrs.evolve(BY_USER, guard=guard)
+    now = [(str(n), f"u{n}" if n < keyed else "") for n in range(keyed + keyless)]
+    if limit is None:
+        assert plan(sync, (), now).members == keyed
+        return
+    with pytest.raises(SkippedRowsError) as caught:
+        plan(sync, (), now)
+    error = caught.value
+    assert (error.rows, error.skipped, error.limit) == (keyed + keyless, keyless, limit)
+    assert plan(sync, (), now, guard=override_of(error, sync)).members == keyed
 
 
-def test_committing_another_diff_than_the_planned_one_is_refused():
-    storage = MemoryStorage()
-    made = plan(now=members(1, 2))
-    other = diff_members((), members(1, 3), schema=SYNC.schema)
-    with other as diff, pytest.raises(UnusableDiffError, match="plan"):
-        commit(made, diff, storage)
-    assert list(storage.list_objects()) == []
+def test_a_cohort_below_the_minimum_is_refused():
+    sync = attrs.evolve(SYNC, guard=Guard(min_members=3))
+    assert plan(sync, (), members(1, 2, 3)).members == 3
+    with pytest.raises(TooFewMembersError) as caught:
+        plan(sync, (), members(1, 2))
+    assert (caught.value.members, caught.value.minimum) == (2, 3)
+    assert_override_works(caught.value, sync, ((), members(1, 2)))
 
 
-# --- The record of a plan ------------------------------------------------------------
-
-
-def test_the_record_has_the_values_of_the_plan():
-    sync = attrs.evolve(
-        SYNC,
-        destination=Destination(name="d", bucket="b", path="p", existing=ExistingMeaning.STAYED),
-        user_properties=[UserProperty("plan")],
-    )
-    made = plan(sync, now=[("1", "a", "x"), ("1", "a", "x")])
-    staged = {
-        diff_type: StagedObject(key=file.key, size=1, sha256="0" * 64, handle={})
-        for diff_type, file in made.files.items()
-    }
-    record = made.record(number=7, staged=staged, writer="w")
-    assert (record.number, record.writer, record.bucket) == (7, "w", "b")
-    assert (record.schema, record.existing) == (sync.schema, ExistingMeaning.STAYED)
-    assert (record.members, record.collapsed, record.skipped) == (1, 1, 0)
-    assert [(f.key, f.rows, f.size, f.sha256) for f in record.files.values()] == [
-        (f.key, f.rows, f.size, f.sha256) for f in made.files.values()
-    ]
-    assert {t: f.staged for t, f in record.files.items()} == staged
+def test_the_guard_can_be_replaced_or_switched_off_for_one_sync():
+    sides = members(*range(300)), members(*range(2))
+    with pytest.raises(MassExitError):
+        plan(SYNC, *sides)
+    assert plan(SYNC, *sides, guard=False).members == 2
+    assert plan(attrs.evolve(SYNC, guard=None), *sides).members == 2
+    with pytest.raises(MassExitError):
+        plan(attrs.evolve(SYNC, guard=None), *sides, guard=Guard(max_exits=297))

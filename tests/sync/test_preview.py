@@ -11,7 +11,7 @@ from amplitude_cohort_s3 import (
     Cadence,
     Destination,
     ExistingMeaning,
-    ExitGuard,
+    Guard,
     MemoryStorage,
     SyncPlan,
     UserProperty,
@@ -142,7 +142,7 @@ def forget_present(storage):
     forget(storage, STREAM, ["2"], clock=clock_at(moment(3)))
 
 
-GUARDED = attrs.evolve(SYNC, exit_guard=ExitGuard(share=0.1, number=1))
+GUARDED = attrs.evolve(SYNC, guard=Guard(max_exits=1))
 BY_USER = attrs.evolve(SYNC, destination=Destination(name="d", path="cohorts", match_by="user_id"))
 STAYED = attrs.evolve(SYNC, destination=attrs.evolve(DESTINATION, existing=ExistingMeaning.STAYED))
 WITH_PLAN = attrs.evolve(SYNC, user_properties=[UserProperty("plan")])
@@ -168,9 +168,11 @@ SITUATIONS = {
     ),
     "clock behind the head": (SYNC, [2], {"clock": clock_at(moment(-60))}, two_syncs),
     "mass exit": (GUARDED, [], AT_5, two_syncs),
-    "mass exit that is allowed": (GUARDED, [], {**AT_5, "max_exits": 3}, two_syncs),
-    "mass exit above the ceiling": (SYNC, [2], {**AT_5, "max_exits": 1}, two_syncs),
-    "negative ceiling": (SYNC, [2], {**AT_5, "max_exits": -1}, two_syncs),
+    "mass exit that is allowed": (GUARDED, [], {**AT_5, "guard": Guard(max_exits=3)}, two_syncs),
+    "mass exit above the ceiling": (SYNC, [2], {**AT_5, "guard": Guard(max_exits=1)}, two_syncs),
+    "mass growth": (attrs.evolve(SYNC, guard=Guard(max_growth=0)), [2, 3, 4, 5], AT_5, two_syncs),
+    "too few members": (attrs.evolve(SYNC, guard=Guard(min_members=9)), [2, 3, 4], AT_5, two_syncs),
+    "without limits": (GUARDED, [], {**AT_5, "guard": False}, two_syncs),
     "another key column": (BY_USER, [2], AT_5, two_syncs),
     "another meaning of existing": (STAYED, [3, 4, 5], AT_5, two_syncs),
     "unlogged file": (SYNC, [2], AT_5, foreign_file),

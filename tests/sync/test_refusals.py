@@ -29,7 +29,7 @@ from syncs import (
 from amplitude_cohort_s3 import (
     CohortFileName,
     ExistingMeaning,
-    ExitGuard,
+    Guard,
     LocalStorage,
     MemoryStorage,
     UserProperty,
@@ -78,7 +78,7 @@ FAULTY_MEMBERS = [
 
 @pytest.mark.parametrize(("members", "error"), FAULTY_MEMBERS)
 def test_invalid_members_are_refused(storage, members, error):
-    sync = attrs.evolve(SYNC, exit_guard=ExitGuard(number=2))
+    sync = attrs.evolve(SYNC, guard=Guard(max_exits=2))
     run_sync(storage, OLD, sync=sync)
     assert_refused(storage, error, lambda: run_sync(storage, members, AT + HOUR, sync))
 
@@ -93,13 +93,13 @@ def test_an_unreadable_file_is_refused(storage, tmp_path):
     assert_refused(storage, FileNotFoundError, lambda: run_sync(storage, tmp_path / "absent"))
 
 
-def test_more_exits_than_max_exits_are_refused(storage):
+def test_more_exits_than_the_guard_of_the_call_allows_are_refused(storage):
     run_sync(storage, OLD)
     error = assert_refused(
-        storage, MassExitError, lambda: run_sync(storage, [], AT + HOUR, max_exits=2)
+        storage, MassExitError, lambda: run_sync(storage, [], AT + HOUR, guard=Guard(max_exits=2))
     )
     assert (error.members_before, error.exits, error.limit) == (3, 3, 2)
-    assert rows(storage, run_sync(storage, [], AT + HOUR, max_exits=3))[1] == OLD
+    assert rows(storage, run_sync(storage, [], AT + HOUR, guard=Guard(max_exits=3)))[1] == OLD
 
 
 def test_naive_datetimes_are_refused(storage):

@@ -28,7 +28,6 @@ from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
     ExistingMeaning,
-    ExitGuard,
     Member,
     MemoryStorage,
     NameStyle,
@@ -77,7 +76,7 @@ def test_an_empty_cohort_can_be_synced(storage):
     assert rows(storage, run_sync(storage, [])) == [[], [], []]
     assert rows(storage, run_sync(storage, [], AT + HOUR)) == [[], [], []]
     assert rows(storage, run_sync(storage, NEW, AT + 2 * HOUR)) == [NEW, [], NEW]
-    emptied = run_sync(storage, [], AT + 3 * HOUR, max_exits=3)
+    emptied = run_sync(storage, [], AT + 3 * HOUR, guard=False)
     assert rows(storage, emptied) == [[], NEW, []]
 
 
@@ -136,13 +135,13 @@ def test_the_history_returns_the_members_that_were_synced(data, meaning, compres
         project_id=0,
         cohort_id="a",
         user_properties=[UserProperty("plan")],
-        exit_guard=ExitGuard(number=10**6),
+        guard=None,
     )
     storage = MemoryStorage()
     given_rows = []
     for n in range(data.draw(st.integers(1, 3))):
         given_rows.append(data.draw(strategies.rows(sync.schema)))
-        run_sync(storage, given_rows[-1], AT + n * MINUTE, sync, max_exits=10**6)
+        run_sync(storage, given_rows[-1], AT + n * MINUTE, sync, guard=False)
     history = read_history(storage, sync.stream)
     key = sync.schema.key_index
     assert [list(history.members_at(s)) for s in history] == [

@@ -17,7 +17,7 @@ from amplitude_cohort_s3 import (
     Destination,
     DiffType,
     ExistingMeaning,
-    ExitGuard,
+    Guard,
     Head,
     LocalStorage,
     Member,
@@ -97,7 +97,7 @@ def settings() -> CohortSync:
         cohort_id="a",
         user_properties=[UserProperty("plan"), UserProperty("plan", source_app="ios")],
         cadence=Cadence.DAILY,
-        exit_guard=ExitGuard(share=0.1),
+        guard=Guard(max_exits=0.1, max_growth=None, max_skipped=9),
     )
     assert_type(sync.user_properties, tuple[UserProperty, ...])
     assert_type(sync.schema, RowSchema)
@@ -136,7 +136,7 @@ def whole(sync: CohortSync, storage: Storage, engine: DiffEngine) -> None:
         [],
         storage,
         synced_at=AT,
-        max_exits=3,
+        guard=False,
         duplicates="keep_smallest",
         engine=engine,
         work_dir=Path(),

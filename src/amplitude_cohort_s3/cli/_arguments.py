@@ -25,3 +25,12 @@ def aware_time(text: str) -> datetime:
         fault = f"{text!r} has no time zone; for UTC, write {in_utc}Z"
         raise argparse.ArgumentTypeError(fault)
     return when
+
+
+def limit(text: str) -> int | float:
+    """Return the number or the share that an argument names."""
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        fault = f"invalid limit {text!r}; use a number such as 500, or a share such as 0.5"
+        raise argparse.ArgumentTypeError(fault) from None

@@ -24,7 +24,7 @@ cohort_id = "26umsb5"           # the id of the cohort: letters, digits and -
 user_properties = ["plan"]      # more columns, after amplitude_id and user_id
 cadence = "daily"               # when `run` syncs it: "hourly", "daily" or "one-time"
 members = "actives.csv"         # a CSV or Parquet file: a path, s3://... or https://...
-# exit_guard = {{ share = 0.5, number = 100 }}  # the members who may leave in one sync
+# guard = {{ max_exits = 0.5, max_growth = 1.0 }}  # limits on what one sync may change
 
 # Members from a cohort in Amplitude:
 # [amplitude.main]              # the keys are in AMPLITUDE_API_KEY and AMPLITUDE_SECRET_KEY

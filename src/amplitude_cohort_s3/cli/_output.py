@@ -5,7 +5,15 @@ import sys
 from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 
-from ..errors import DiskFullError, DuplicateKeyError, MassExitError, UnfinishedSyncError
+from ..errors import (
+    DiskFullError,
+    DuplicateKeyError,
+    MassExitError,
+    MassGrowthError,
+    SkippedRowsError,
+    TooFewMembersError,
+    UnfinishedSyncError,
+)
 
 COMMAND = "amplitude-cohort-s3"
 
@@ -41,6 +49,13 @@ def command_hint(error: BaseException | None) -> str:
     match error:
         case MassExitError():
             return f" (here: {COMMAND} sync NAME --max-exits {error.exits})"
+        case MassGrowthError():
+            growth = error.members - error.members_before
+            return f" (here: {COMMAND} sync NAME --max-growth {growth})"
+        case SkippedRowsError():
+            return f" (here: {COMMAND} sync NAME --max-skipped {error.skipped})"
+        case TooFewMembersError():
+            return f" (here: {COMMAND} sync NAME --min-members {error.members})"
         case UnfinishedSyncError():
             return " (here: run it without --dry-run)"
         case DuplicateKeyError():

@@ -4,14 +4,18 @@ import argparse
 from functools import partial
 from typing import Any
 
+from attrs import evolve, fields
+
 from ..errors import CohortS3Error
+from ..settings.cohort_sync import CohortSync
+from ..settings.guard import Guard
 from ..sources import MemberFile
 from ..sources.protocol import MemberSource
 from ..sync.commit import SyncResult, sync_to_json
 from ..sync.plan import SyncPlan
 from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
-from ._arguments import add_sync_name, add_sync_names, aware_time
+from ._arguments import add_sync_name, add_sync_names, aware_time, limit
 from ._output import command_hint, print_json, print_message, print_result, print_table
 from ._setup import Setup, progress_bar, standard_input
 from .exit_codes import ExitCode, exit_code
@@ -33,12 +37,16 @@ def add_sync(parser: argparse.ArgumentParser) -> None:
         help="time of the sync, e.g. 2026-11-23T06:30Z (default: now); repeating a sync with the "
         "same time and members is safe",
     )
-    parser.add_argument(
-        "--max-exits",
-        type=int,
-        metavar="N",
-        help="allow up to N members to leave in this sync (overrides the exit guard)",
+    guard = parser.add_argument_group(
+        "guard", "limits for this sync instead of those in the configuration file"
     )
+    for name, kind, what in (
+        ("max-exits", limit, "allow up to N members, or a share such as 0.5, to leave"),
+        ("max-growth", limit, "allow the cohort to grow by up to N members, or a share"),
+        ("max-skipped", limit, "allow up to N rows, or a share, to lack a key"),
+        ("min-members", int, "require at least N members"),
+    ):
+        guard.add_argument(f"--{name}", type=kind, metavar="N", help=what)
     parser.add_argument(
         "--duplicates",
         choices=("refuse", "keep_smallest"),
@@ -69,7 +77,7 @@ def _sync(options: argparse.Namespace) -> ExitCode:
                 members,
                 storage,
                 synced_at=options.at,
-                max_exits=options.max_exits,
+                guard=_guard(config.sync, options),
                 duplicates=options.duplicates,
                 log=log,
                 progress=progress,
@@ -85,6 +93,18 @@ def _sync(options: argparse.Namespace) -> ExitCode:
         return ExitCode.DONE
     print_result(str(found))
     return ExitCode.DONE
+
+
+def _guard(sync: CohortSync, options: argparse.Namespace) -> Guard | None:
+    """Return the limits of a sync with those of the command line, or None if there are none."""
+    names = [one.name for one in fields(Guard)]
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if not given:
+        return None
+    return evolve(sync.guard, **given) if sync.guard else Guard(**_UNLIMITED | given)
+
+
+_UNLIMITED: dict[str, Any] = {"max_exits": None, "max_growth": None, "max_skipped": None}
 
 
 def _outcome(found: SyncResult | SyncPlan) -> JobOutcome:

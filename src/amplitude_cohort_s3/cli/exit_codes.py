@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from ..errors import ConfigurationError, MassExitError, RetryableError
+from ..errors import ConfigurationError, GuardError, RetryableError
 
 
 class ExitCode(IntEnum):
@@ -14,8 +14,8 @@ class ExitCode(IntEnum):
     """A failure that a retry does not solve, or failures of several syncs for several reasons."""
     USAGE = 2
     """A fault in the command line, the configuration or the environment; nothing was started."""
-    MASS_EXIT = 3
-    """A refusal by the exit guard: more members would leave than it allows."""
+    GUARD = 3
+    """A refusal by the guard: the sync exceeds one of its limits."""
     FINDINGS = 4
     """Findings of ``verify``."""
     RETRY = 75
@@ -35,10 +35,10 @@ def exit_code(error: BaseException) -> ExitCode:
         error: The error that a subcommand raised.
 
     >>> exit_code(MassExitError(10, 10, 0))
-    <ExitCode.MASS_EXIT: 3>
+    <ExitCode.GUARD: 3>
     """
     if isinstance(error, ConfigurationError):
         return ExitCode.USAGE
-    if isinstance(error, MassExitError):
-        return ExitCode.MASS_EXIT
+    if isinstance(error, GuardError):
+        return ExitCode.GUARD
     return ExitCode.RETRY if isinstance(error, RetryableError) else ExitCode.FAILED

@@ -8,7 +8,7 @@ Needs the extra ``spark``, PySpark 3.5 or later, and this package on the executo
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from .._optional import load
@@ -16,11 +16,11 @@ from ..errors import ConfigurationError, DuplicateKeyError, ObjectTooLargeError
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
 from ..settings.cohort_sync import CohortSync
+from ..settings.guard import Guard
 from ..storage.limits import MAX_PARTS
 from ..storage.protocol import Storage, SupportsDelete
 from ..sync.commit import SyncResult
-from ..sync.exits import check_exits
-from ..sync.plan import keys_of
+from ..sync.plan import guard_of, keys_of
 from ..sync.start import SyncStart, begin_sync
 from ._joined import FileSize, JoinedMembers
 from ._read import previous_members
@@ -44,7 +44,7 @@ def sync_frames(
     storage: OpenStorage,
     *,
     synced_at: datetime | None = None,
-    max_exits: int | None = None,
+    guard: Guard | Literal[False] | None = None,
     staging: str = "_staging",
     part_bytes: int = PART_BYTES,
     log: Storage | None = None,
@@ -66,7 +66,7 @@ def sync_frames(
             mappings, ids in either style; they are text or integers, and null is empty.
         storage: A function that opens the bucket or folder, on the driver and in each task.
         synced_at: As for ``sync_cohort``.
-        max_exits: As for ``sync_cohort``.
+        guard: As for ``sync_cohort``.
         staging: The prefix of the parts, which no consumer reads.
         part_bytes: The approximate size of a part. Parts are smaller if more tasks can share
             the work.
@@ -78,7 +78,7 @@ def sync_frames(
         MissingCapabilityError: The storage does not compose.
         ObjectTooLargeError: A file would be larger, or have more parts, than the storage
             accepts. Nothing has been written then.
-        MassExitError, SyncTimeError, UnloggedSyncsError, HeadFilesMissingError,
+        GuardError, SyncTimeError, UnloggedSyncsError, HeadFilesMissingError,
             MatchByChangedError, ConcurrentSyncError, UnknownOutcomeError: As in ``sync_cohort``.
         EmptyKeyError, DuplicateKeyError, MissingColumnsError, InvalidCellError: The members
             can't be synced.
@@ -92,7 +92,7 @@ def sync_frames(
     driver, schema = storage(), sync.schema
     _check_arguments(sync, staging, part_bytes)
     max_bytes = require_compose(driver).max_object_bytes
-    start = begin_sync(sync, driver, synced_at=synced_at, max_exits=max_exits, log=log, clock=clock)
+    start = begin_sync(sync, driver, synced_at=synced_at, guard=guard, log=log, clock=clock)
     spark = members.sparkSession
     current, ignored = as_text(functions, members, schema)
     with errors_from_notes():
@@ -160,14 +160,13 @@ def _check_before_writing(
 ) -> None:
     """Raise if too many members would leave, or if the store would not accept a file."""
     rows = {diff_type: size.rows for diff_type, size in sizes.items()}
-    check_exits(
-        start.sync,
-        members_before=now.members - rows[DiffType.ENTERING] + rows[DiffType.EXITING],
-        members_now=now.members,
-        exits=rows[DiffType.EXITING],
-        skipped=now.skipped,
-        max_exits=start.max_exits,
-    )
+    if limits := guard_of(start.sync, start.guard):
+        limits.check(
+            members_before=now.members - rows[DiffType.ENTERING] + rows[DiffType.EXITING],
+            members=now.members,
+            exits=rows[DiffType.EXITING],
+            skipped=now.skipped,
+        )
     for diff_type, key in keys_of(start.sync, start.synced_at).items():
         size = sizes[diff_type]
         if size.bytes > max_bytes:

@@ -3,12 +3,12 @@
 from .cadence import Cadence
 from .cohort_sync import CohortSync
 from .destination import Destination, UserProperty
-from .exit_guard import ExitGuard
+from .guard import Guard
 
 __all__ = [
     "Cadence",
     "CohortSync",
     "Destination",
-    "ExitGuard",
+    "Guard",
     "UserProperty",
 ]

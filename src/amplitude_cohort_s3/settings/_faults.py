@@ -5,7 +5,7 @@ from types import UnionType
 from .._arguments import kind_faults
 
 _EXAMPLES = {
-    "exit_guard": "ExitGuard(share=0.5)",
+    "guard": "Guard(max_exits=0.5)",
     "name_style": "NameStyle(seconds=True)",
     "user_property": 'UserProperty("plan")',
 }

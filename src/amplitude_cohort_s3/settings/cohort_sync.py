@@ -17,7 +17,7 @@ from ._faults import type_faults
 from ._words import member_of, word_faults
 from .cadence import Cadence
 from .destination import Destination, UserProperty, as_property
-from .exit_guard import ExitGuard
+from .guard import Guard
 
 
 def _as_properties(properties: Iterable[UserProperty | str]) -> tuple[UserProperty, ...]:
@@ -32,8 +32,8 @@ def _as_cadence(cadence: Cadence | Literal["one-time", "hourly", "daily"]) -> Ca
     return member_of(Cadence, cadence)
 
 
-def _as_exit_guard(exit_guard: ExitGuard | Literal[False] | None) -> ExitGuard | None:
-    return None if exit_guard is False else exit_guard  # TOML has no None
+def _as_guard(guard: Guard | Literal[False] | None) -> Guard | None:
+    return None if guard is False else guard  # TOML has no None
 
 
 @frozen(kw_only=True, repr=False)
@@ -48,7 +48,7 @@ class CohortSync:
             short for ``UserProperty("plan")``. A repeated property is one column.
         routing_key: A text at the end of every file's name, or None.
         cadence: The intended cadence: a ``Cadence``, or its word, such as ``"daily"``.
-        exit_guard: The limit on members that leave in one sync; None for no limit.
+        guard: The limits on what one sync may change; None for no limit.
 
     Raises:
         ConfigurationError: Values break rules; the error lists all of them.
@@ -70,7 +70,7 @@ class CohortSync:
     user_properties: tuple[UserProperty, ...] = field(default=(), converter=_as_properties)
     routing_key: str | None = None
     cadence: Cadence = field(default=Cadence.ONE_TIME, converter=_as_cadence)
-    exit_guard: ExitGuard | None = field(default=ExitGuard(), converter=_as_exit_guard)
+    guard: Guard | None = field(default=Guard(), converter=_as_guard)
 
     __repr__ = short_repr
 
@@ -85,7 +85,7 @@ class CohortSync:
             project_id=int,
             cohort_id=str,
             routing_key=str | None,
-            exit_guard=ExitGuard | None,
+            guard=Guard | None,
         )
         faults += word_faults("cadence", self.cadence, Cadence)
         for one in self.user_properties:

@@ -122,7 +122,7 @@ class EarlyStaging:
     """Stages files under their keys while they grow.
 
     Nothing is complete before :meth:`stage` is called for a file: until then the sync may still
-    be refused, for example by the exit guard. :meth:`close` makes ``Storage.stage`` of all other
+    be refused, for example by the guard. :meth:`close` makes ``Storage.stage`` of all other
     files fail, which then keeps nothing.
 
     Args:

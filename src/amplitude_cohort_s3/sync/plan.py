@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from attrs import asdict, fields, frozen
 
@@ -28,8 +28,8 @@ from ..log.records import (
     html_of_files,
 )
 from ..settings.cohort_sync import CohortSync, check_is_sync
+from ..settings.guard import Guard
 from ..storage.protocol import StagedObject, Storage
-from .exits import check_exits, check_max_exits
 from .head import Head
 
 
@@ -151,7 +151,7 @@ def plan_sync(
     synced_at: datetime,
     previous: Head | None,
     requested_at: datetime | None = None,
-    max_exits: int | None = None,
+    guard: Guard | Literal[False] | None = None,
 ) -> SyncPlan:
     """Decide a sync in every detail: names, counts, digests. Nothing is read or written.
 
@@ -164,22 +164,22 @@ def plan_sync(
             precision of the file names.
         previous: The head of the stream, or None for the first sync.
         requested_at: The exact time of the request. Default: ``synced_at``.
-        max_exits: The number of members that may leave; overrides the exit guard.
+        guard: The limits on what this sync may change; False for no limits. Default:
+            ``sync.guard``.
 
     Raises:
         NaiveDatetimeError: A time has no time zone.
-        MassExitError: More members would leave than the guard allows.
+        GuardError: The sync exceeds a limit of the guard.
         SyncTimeTakenError: The stream already has files with this time.
         SyncTimeError: The head is newer.
         MatchByChangedError: The stream matches members by another column.
         UnusableDiffError: The diff has another schema or another meaning of ``existing``.
         ArgumentTypeError: An argument has the wrong type.
-        ConfigurationError: ``max_exits`` is negative.
     """
     check_is_sync(sync)
     _check_is_diff(diff)
     check_kind("previous", previous, Head | None, "pass read_head(storage, sync.stream)")
-    check_max_exits(max_exits)
+    check_is_guard(guard)
     synced_at = to_utc(synced_at, "synced_at")
     requested_at = synced_at if requested_at is None else to_utc(requested_at, "requested_at")
     synced_at = sync.name_style.floor(synced_at)
@@ -201,7 +201,7 @@ def plan_sync(
         requested_at=requested_at,
         head=previous,
         number=1 if previous is None else previous.log.last_ended + 1,
-        max_exits=max_exits,
+        guard=guard,
     )
 
 
@@ -213,23 +213,22 @@ def make_plan(
     requested_at: datetime,
     head: Head | None,
     number: int,
-    max_exits: int | None,
+    guard: Guard | Literal[False] | None,
     dry_run: bool = False,
 ) -> SyncPlan:
     """Return the plan of record ``number``; its time and its diff have been checked.
 
     Raises:
-        MassExitError: More members would leave.
+        GuardError: The sync exceeds a limit of the guard.
     """
     report = diff.report
-    check_exits(
-        sync,
-        members_before=report.members_before,
-        members_now=report.members_now,
-        exits=report.files[DiffType.EXITING].rows,
-        skipped=report.skipped,
-        max_exits=max_exits,
-    )
+    if limits := guard_of(sync, guard):
+        limits.check(
+            members_before=report.members_before,
+            members=report.members_now,
+            exits=report.files[DiffType.EXITING].rows,
+            skipped=report.skipped,
+        )
     keys = keys_of(sync, synced_at)
     return SyncPlan(
         sync=sync,
@@ -249,6 +248,18 @@ def make_plan(
         amendment=None if head is None else head.record.amendment,
         dry_run=dry_run,
     )
+
+
+def guard_of(sync: CohortSync, guard: Guard | Literal[False] | None) -> Guard | None:
+    """Return the limits of a sync, which a caller may replace or switch off; None for no limits."""
+    return sync.guard if guard is None else guard or None
+
+
+def check_is_guard(value: object) -> None:
+    """Raise ArgumentTypeError unless the argument ``guard`` is a guard, False or None."""
+    if value is not False:
+        hint = "pass Guard(max_exits=...), or False for no limits"
+        check_kind("guard", value, Guard | None, hint)
 
 
 def keys_of(sync: CohortSync, synced_at: datetime) -> dict[DiffType, str]:

@@ -16,6 +16,7 @@ from ..diff.cohort_diff import CohortDiff
 from ..diff.progress import Progress
 from ..diff.protocol import DiffEngine, Duplicates
 from ..settings.cohort_sync import CohortSync
+from ..settings.guard import Guard
 from ..sources.protocol import MemberSource
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
@@ -65,7 +66,7 @@ def prepare_sync(
     storage: Storage | StorageLocation,
     *,
     synced_at: datetime | None = None,
-    max_exits: int | None = None,
+    guard: Guard | Literal[False] | None = None,
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
@@ -78,7 +79,7 @@ def prepare_sync(
 
     The steps: read the head of the stream, after recovering an unfinished sync; choose the
     time; compute the difference to the previous members; recognise a repeated run; check
-    the exit guard; decide names, counts and digests.
+    the guard; decide names, counts and digests.
 
     Args: see ``sync_cohort``.
 
@@ -86,7 +87,7 @@ def prepare_sync(
         The prepared sync. Its diff has temporary files, which are removed at the end.
 
     Raises:
-        MassExitError, SyncTimeTakenError, SyncTimeError, UnloggedSyncsError,
+        GuardError, SyncTimeTakenError, SyncTimeError, UnloggedSyncsError,
             HeadFilesMissingError, MatchByChangedError, UnfinishedSyncError, EmptyKeyError,
             DuplicateKeyError, MalformedCsvError, MissingColumnsError, InvalidCellError,
             ArgumentTypeError: As ``sync_cohort``.
@@ -101,7 +102,7 @@ def prepare_sync(
         sync,
         storage,
         synced_at=synced_at,
-        max_exits=max_exits,
+        guard=guard,
         log=log,
         dry_run=dry_run,
         clock=clock,

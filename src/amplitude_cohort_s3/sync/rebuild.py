@@ -1,6 +1,5 @@
 """Rebuilding the history of a stream of which only full lists are left."""
 
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from os import PathLike
@@ -37,7 +36,7 @@ def rebuild_history(
 
     This is for a bucket that has only the files ``existing``, or lacks other files at some
     syncs. Each ``existing`` without the other two files must contain all members at its sync. A
-    sync that is complete has the members that follow from its files. The exit guard is not
+    sync that is complete has the members that follow from its files. The guard is not
     applied, because these exits are in the past. A repeated run continues where the last
     one stopped.
 
@@ -104,7 +103,7 @@ def rebuild_history(
             _with_columns(members[synced_at], sync.schema, keys.get(synced_at)),
             rebuilt,
             synced_at=synced_at,
-            max_exits=sys.maxsize,
+            guard=False,
             log=log,
             work_dir=work_dir,
             clock=lambda: now,

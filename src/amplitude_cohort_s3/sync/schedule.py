@@ -261,7 +261,7 @@ def _sync_now(
     work_dir: str | PathLike[str] | None,
     progress: Progress | None,
 ) -> SyncResult:
-    start = begin_at(sync, location, synced_at=None, max_exits=None, now=now, dry_run=False)
+    start = begin_at(sync, location, synced_at=None, guard=None, now=now, dry_run=False)
     with prepare_start(
         start,
         members,

@@ -24,6 +24,7 @@ from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.records import SyncRecord
 from ..settings.cohort_sync import CohortSync, check_is_sync
+from ..settings.guard import Guard
 from ..sources.files import MemberFile
 from ..sources.protocol import MemberSource
 from ..storage.file_staging import SupportsStageFile
@@ -32,11 +33,11 @@ from ..storage.protocol import StagedState, Storage
 from .commit import SyncResult, commit_plan
 from .commit_protocol import finish, predict
 from .early_staging import EarlyStaging
-from .exits import check_max_exits
 from .head import Head, StreamState, read_state
 from .plan import (
     SyncPlan,
     check_bucket,
+    check_is_guard,
     check_match_by,
     identity_of,
     keys_of,
@@ -60,7 +61,7 @@ class SyncStart:
         state: The state that the sync continues.
         synced_at: The time in the file names.
         requested_at: The exact time of the request.
-        max_exits: The number of members that may leave, or None for the exit guard.
+        guard: The limits on what the sync may change: see ``sync_cohort``.
         dry_run: True if nothing may be written.
     """
 
@@ -69,7 +70,7 @@ class SyncStart:
     state: StreamState
     synced_at: datetime
     requested_at: datetime
-    max_exits: int | None
+    guard: Guard | Literal[False] | None
     dry_run: bool
 
     @property
@@ -131,7 +132,7 @@ class SyncStart:
         If an earlier run did the same sync, the plan is that of this run, with ``already_done``.
 
         Raises:
-            MassExitError: More members would leave than the exit guard allows.
+            GuardError: The sync exceeds a limit of the guard.
             SyncTimeTakenError, SyncTimeError: As :meth:`find_repeated_sync`; or a void
                 sync left files with this time.
         """
@@ -148,7 +149,7 @@ class SyncStart:
             requested_at=self.requested_at,
             head=self.head,
             number=self.state.last_number + 1,
-            max_exits=self.max_exits,
+            guard=self.guard,
             dry_run=self.dry_run,
         )
 
@@ -219,7 +220,7 @@ def begin_sync(
     storage: Storage | StorageLocation,
     *,
     synced_at: datetime | None = None,
-    max_exits: int | None = None,
+    guard: Guard | Literal[False] | None = None,
     log: Storage | StorageLocation | None = None,
     dry_run: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -233,7 +234,8 @@ def begin_sync(
         sync: The cohort and its destination.
         storage: The storage of the data, or its location.
         synced_at: The time of the sync. Default: now, or the first free time after it.
-        max_exits: The number of members that may leave; overrides the exit guard.
+        guard: The limits on what this sync may change; False for no limits. Default:
+            ``sync.guard``.
         log: The storage of the log, if it is not ``storage``.
         dry_run: True if nothing may be written. An unfinished sync is then left as it is,
             and its outcome predicted; otherwise it is recovered.
@@ -244,16 +246,13 @@ def begin_sync(
         UnloggedSyncsError, HeadFilesMissingError: The files do not agree with the log.
         MatchByChangedError: The stream matches members by another column.
         UnfinishedSyncError: A dry run can't read the members of an unfinished sync.
-        ConfigurationError: The sync's bucket is not that of the storage, or ``max_exits`` is
-            negative.
+        ConfigurationError: The sync's bucket is not that of the storage.
         ArgumentTypeError: An argument has the wrong type.
     """
-    check_max_exits(max_exits)
+    check_is_guard(guard)
     location = StreamLocation.of(storage, check_is_sync(sync).stream, log)
     now = to_utc(clock(), "clock()")
-    return begin_at(
-        sync, location, synced_at=synced_at, max_exits=max_exits, now=now, dry_run=dry_run
-    )
+    return begin_at(sync, location, synced_at=synced_at, guard=guard, now=now, dry_run=dry_run)
 
 
 def begin_at(
@@ -261,7 +260,7 @@ def begin_at(
     location: StreamLocation,
     *,
     synced_at: datetime | None,
-    max_exits: int | None,
+    guard: Guard | Literal[False] | None,
     now: datetime,
     dry_run: bool,
 ) -> SyncStart:
@@ -284,7 +283,7 @@ def begin_at(
         state=state,
         synced_at=synced_at,
         requested_at=now,
-        max_exits=max_exits,
+        guard=guard,
         dry_run=dry_run,
     )
 

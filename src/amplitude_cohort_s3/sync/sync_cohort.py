@@ -8,6 +8,7 @@ from typing import Literal, overload
 from ..diff.progress import Progress
 from ..diff.protocol import DiffEngine, Duplicates
 from ..settings.cohort_sync import CohortSync
+from ..settings.guard import Guard
 from ..sources.protocol import MemberSource
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
@@ -24,7 +25,7 @@ def sync_cohort(
     storage: Storage | StorageLocation,
     *,
     synced_at: datetime | None = None,
-    max_exits: int | None = None,
+    guard: Guard | Literal[False] | None = None,
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
@@ -40,7 +41,7 @@ def sync_cohort(
     storage: Storage | StorageLocation,
     *,
     synced_at: datetime | None = None,
-    max_exits: int | None = None,
+    guard: Guard | Literal[False] | None = None,
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
@@ -55,7 +56,7 @@ def sync_cohort(
     storage: Storage | StorageLocation,
     *,
     synced_at: datetime | None = None,
-    max_exits: int | None = None,
+    guard: Guard | Literal[False] | None = None,
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
@@ -80,7 +81,8 @@ def sync_cohort(
         synced_at: When the cohort was computed (timezone-aware). Rounded down to the
             precision of the file names, by default the minute. Default: now, or the first
             free time after it.
-        max_exits: The number of members that may leave; overrides the exit guard.
+        guard: The limits on what this sync may change; False for no limits. Default:
+            ``sync.guard``.
         duplicates: The treatment of different rows with one key.
         engine: An engine to use instead of the default one.
         work_dir: The folder for temporary files. Default: a hidden folder of the storage if it
@@ -95,7 +97,7 @@ def sync_cohort(
         The result; with ``dry_run`` the plan.
 
     Raises:
-        MassExitError: More members would leave than the exit guard allows.
+        GuardError: The sync exceeds a limit of the guard.
         SyncTimeError, SyncTimeTakenError: The stream can't have a sync at this time.
         UnloggedSyncsError, HeadFilesMissingError: The files do not agree with the log.
         UnfinishedSyncError: A dry run can't read the members of an unfinished sync.
@@ -116,7 +118,7 @@ def sync_cohort(
         sync,
         storage,
         synced_at=synced_at,
-        max_exits=max_exits,
+        guard=guard,
         log=log,
         dry_run=dry_run,
         clock=clock,

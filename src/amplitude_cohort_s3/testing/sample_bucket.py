@@ -129,7 +129,7 @@ def fill_bucket(
                 sample.members,
                 storage,
                 synced_at=sample.synced_at,
-                max_exits=len(before),
+                guard=False,
                 clock=_stopped_clock(sample.synced_at),
             )
         else:

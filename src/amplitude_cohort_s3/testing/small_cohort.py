@@ -7,7 +7,6 @@ from typing import Any
 
 from ..settings.cohort_sync import CohortSync
 from ..settings.destination import Destination
-from ..settings.exit_guard import ExitGuard
 from ..storage import MemoryStorage, Storage
 from ..sync.commit import SyncResult
 from ..sync.sync_cohort import sync_cohort
@@ -17,7 +16,7 @@ SYNC = CohortSync(
     destination=DESTINATION,
     project_id=1,
     cohort_id="a",
-    exit_guard=ExitGuard(share=1, number=1000),
+    guard=None,
 )
 STREAM = SYNC.stream
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
@@ -54,7 +53,6 @@ def sync_ids(
         synced_at=None if minute is None else moment(minute),
         log=log,
         clock=clock_at(moment(now or minute or 0)),
-        max_exits=1000,
     )
 
 

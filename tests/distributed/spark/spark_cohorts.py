@@ -15,7 +15,6 @@ from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
     ExistingMeaning,
-    ExitGuard,
     LocalStorage,
     S3Storage,
     UserProperty,
@@ -61,7 +60,7 @@ def a_sync(existing=ExistingMeaning.MEMBERS, **options):
         project_id=1,
         cohort_id="a",
         user_properties=(UserProperty("plan"),),
-        exit_guard=ExitGuard(share=1, number=10_000_000),
+        guard=None,
     )
 
 

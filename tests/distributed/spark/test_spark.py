@@ -27,6 +27,7 @@ from standalone import cluster
 from amplitude_cohort_s3 import (
     DiffType,
     ExistingMeaning,
+    Guard,
     LocalStorage,
     MemoryStorage,
     RowSchema,
@@ -276,7 +277,7 @@ def test_a_refused_sync_writes_nothing(spark, tmp_path):
     assert list(storage().list_objects()) == []
     with_spark(sync, good, storage, 0)
     with pytest.raises(MassExitError):
-        with_spark(sync, frame(spark, 0, 5), storage, 1, max_exits=4)
+        with_spark(sync, frame(spark, 0, 5), storage, 1, guard=Guard(max_exits=4))
     assert len(files(storage())) == 3
     assert staged(storage) == []
 
