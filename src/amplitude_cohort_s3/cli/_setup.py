@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, MissingExtraError
 from ..format.compression import unpack_chunks
 from ..history.history import CohortHistory
 from ..history.read import read_history
-from ..sources import MemberFile
+from ..sources import MemberFile, MemberFiles
 from ..sources.protocol import CsvSource, MemberSource
 from ..storage import Storage
 from ._output import COMMAND
@@ -77,7 +77,7 @@ class Setup:
         config = self.sync(name).members
         if config is None:
             self._fail(f"syncs.{name} has no members; add the key, or pass --members LOCATION")
-        if isinstance(config, MemberFile):
+        if isinstance(config, MemberFile | MemberFiles):
             return config
         return self._project(config.amplitude).members(
             config.cohort_id, columns=config.columns, max_missing=config.max_missing

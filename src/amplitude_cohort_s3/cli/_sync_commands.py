@@ -9,7 +9,7 @@ from attrs import evolve, fields
 from ..errors import CohortS3Error
 from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
-from ..sources import MemberFile
+from ..sources.file_set import member_files
 from ..sources.protocol import MemberSource
 from ..sync.commit import SyncResult, sync_to_json
 from ..sync.plan import SyncPlan
@@ -64,7 +64,7 @@ def _sync(options: argparse.Namespace) -> ExitCode:
     if options.members == "-":
         members = standard_input()
     elif options.members is not None:
-        members = MemberFile(options.members)
+        members = member_files(options.members)
     else:
         members = setup.members(options.name)
     storage, log = setup.storages(config.destination)

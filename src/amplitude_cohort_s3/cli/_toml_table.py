@@ -15,7 +15,7 @@ import attrs
 from ..errors import ConfigurationError
 from ..format.filename import NameStyle
 from ..settings.destination import UserProperty
-from ..sources import MemberFile
+from ..sources import MemberFile, MemberFiles
 
 T = TypeVar("T")
 
@@ -33,6 +33,7 @@ _NAMES: Mapping[type, str] = {
 _WITHOUT_KEY: Mapping[type, set[str]] = {
     NameStyle: {"second_group", "empty_routing_key", "extension"},
     MemberFile: {"transport_params", "_start"},
+    MemberFiles: {"transport_params"},
 }
 
 # They replace required values that are missing, so that the faults of other keys are found too.

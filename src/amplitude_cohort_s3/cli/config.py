@@ -15,7 +15,8 @@ from attrs import field, frozen
 from ..errors import ConfigurationError
 from ..settings.cohort_sync import CohortSync
 from ..settings.destination import Destination
-from ..sources import MemberFile
+from ..sources import MemberFile, MemberFiles
+from ..sources.file_set import is_pattern
 from ..storage import Storage, open_storage
 from ._toml_table import TomlTable, is_table
 
@@ -107,7 +108,7 @@ class SyncConfig:
 
     sync: CohortSync
     destination: str
-    members: MemberFile | AmplitudeMembersConfig | None = None
+    members: MemberFile | MemberFiles | AmplitudeMembersConfig | None = None
 
 
 @frozen(kw_only=True)
@@ -209,25 +210,37 @@ def _sync(
 
 def _members(
     sync: TomlTable, amplitude: Mapping[str, AmplitudeConfig], folder: str | os.PathLike[str]
-) -> MemberFile | AmplitudeMembersConfig | None:
+) -> MemberFile | MemberFiles | AmplitudeMembersConfig | None:
     """Read a location, ``{ file = …, columns = … }`` or ``{ amplitude = … }``."""
     if not is_table(sync.values.get("members")):
         location = sync.get("members", str | dict)
-        return None if location is None else MemberFile(_resolve(location, folder))
+        return None if location is None else _file_kind(location)(_resolve(location, folder))
     sync.get("members", dict)
     table = sync.inner("members")
     if ("file" in table.values) == ("amplitude" in table.values):
         table.faults.append(f"{table.place} must have either file or amplitude")
-    members: MemberFile | AmplitudeMembersConfig | None
+    members: MemberFile | MemberFiles | AmplitudeMembersConfig | None
     location = table.get("file", str) or ""
     if "amplitude" not in table.values:
-        members = table.build(MemberFile, location=_resolve(location, folder))
+        if _file_kind(location) is MemberFile:
+            members = table.build(MemberFile, location=_resolve(location, folder))
+        else:
+            members = table.build(MemberFiles, locations=_resolve(location, folder))
     else:
         project = table.reference("amplitude", "amplitude", amplitude)
         cohort_id = table.get("cohort_id", str) or sync.values.get("cohort_id")
         members = table.build(AmplitudeMembersConfig, amplitude=project, cohort_id=cohort_id)
     table.end()
     return members
+
+
+def _file_kind(location: str) -> type[MemberFile] | type[MemberFiles]:
+    """Return the class for a location: a folder ends in a slash, and a pattern has ``*`` or ``?``.
+
+    Whether a location is a folder is not looked up, because reading the text opens nothing.
+    """
+    several = location.endswith("/") or is_pattern(location)
+    return MemberFiles if several else MemberFile
 
 
 def _resolve(location: str, folder: str | os.PathLike[str]) -> str:

@@ -22,6 +22,14 @@ def unwrapped(table: Any) -> Any:
     return table.to_native() if is_a(table, "narwhals", "DataFrame") else table
 
 
+def is_query(table: object) -> bool:
+    """Return whether a table is read in batches, although it has no Arrow stream of its own.
+
+    That of an expression of Ibis would load the whole result.
+    """
+    return is_a(table, "ibis", "Table") or is_a(table, "pyarrow.dataset", "Dataset")
+
+
 def is_a(table: object, package: str, name: str) -> bool:
     """Return whether a table has a class of a package, without importing the package."""
     module = sys.modules.get(package)
@@ -93,7 +101,8 @@ def narrowed(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
     narrow = next((f for (package, cls), f in _NARROW.items() if is_a(table, package, cls)), None)
     if narrow is None:
         return table, []
-    names: list[str] = table.schema.names if narrow is _narrow_arrow else table.columns
+    has_schema = narrow in (_narrow_arrow, _narrow_dataset)
+    names: list[str] = [*(table.schema.names if has_schema else table.columns)]
     found = places_by_header(schema, names)
     # Several properties may have the values of one column.
     columns = {place: Column(place, name) for name, places in found.items() for place in places}
@@ -132,7 +141,22 @@ def _narrow_duckdb(relation: Any, columns: list[Column]) -> Any:
     return relation.project(", ".join(cells))
 
 
+def _narrow_dataset(dataset: Any, columns: list[Column]) -> Any:
+    names: list[str] = dataset.schema.names
+    # The defaults keep up to 16 batches of 4 files in memory.
+    return dataset.scanner(
+        columns=[names[column.place] for column in columns], batch_readahead=2, fragment_readahead=1
+    ).to_reader()
+
+
+def _narrow_ibis(table: Any, columns: list[Column]) -> Any:
+    names: list[str] = [*table.columns]
+    return table.select([names[column.place] for column in columns]).to_pyarrow_batches()
+
+
 _NARROW = {
+    ("ibis", "Table"): _narrow_ibis,
+    ("pyarrow.dataset", "Dataset"): _narrow_dataset,
     ("polars", "DataFrame"): _narrow_polars,
     ("duckdb", "DuckDBPyRelation"): _narrow_duckdb,
     ("pyarrow", "Table"): _narrow_arrow,

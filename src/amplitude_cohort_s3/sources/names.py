@@ -136,7 +136,7 @@ def members_by_header(members: Iterable[MemberLike], schema: RowSchema) -> Itera
     return map(partial(_by_header, schema), members, count(1))
 
 
-class _Renamed(tuple[Any, ...]):  # noqa: SLOT001 -- a tuple with slots has no attributes
+class NamedRow(tuple[Any, ...]):  # noqa: SLOT001 -- a tuple with slots has no attributes
     """The cells of a member whose fields have other names, which is read like a named tuple."""
 
     _fields: tuple[Any, ...] = ()
@@ -163,7 +163,7 @@ def _by_header(schema: RowSchema, member: MemberLike, number: int) -> MemberLike
         raise evolve(error, line=number) from None
     except InvalidCellError as error:
         raise evolve(error, lines=(number,)) from None
-    return _Renamed.of(new_fields, (cells[place] for place in places))
+    return NamedRow.of(new_fields, (cells[place] for place in places))
 
 
 @lru_cache(maxsize=1 << 10)

@@ -1,15 +1,22 @@
 """Any kind of members as CSV."""
 
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from functools import partial
+from itertools import chain
 from os import PathLike
+from typing import Any, cast
 
 from attrs import evolve
 
 from .._arguments import check_kind
 from ..errors import ArgumentTypeError
+from ..format.member import MemberLike
 from ..format.schema import RowSchema
+from ._frames import is_query
 from .arrow import arrow_csv
-from .names import csv_by_header, members_by_header
+from .concatenated import concatenated
+from .files import MemberFile
+from .names import NamedRow, csv_by_header, members_by_header
 from .protocol import CsvSource, MemberSource, SupportsArrow, SupportsCsv
 
 
@@ -31,8 +38,8 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
         hint = "return CsvSource(chunks=lambda: iter([data]))"
         check_kind("the result of csv_source()", source, CsvSource, hint)
         return _by_header(source, schema)
-    if isinstance(members, SupportsArrow):
-        return arrow_csv(members, schema, fill=fill)
+    if isinstance(members, SupportsArrow) or is_query(members):
+        return arrow_csv(cast("SupportsArrow", members), schema, fill=fill)
     if isinstance(members, str | bytes | PathLike):
         hint = "pass MemberFile(location) for a file"
         raise ArgumentTypeError("members", type(members).__name__, hint)
@@ -45,6 +52,15 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
         "example with .collect()"
     )
     check_kind("members", members, Iterable, hint)
+    members, first = _peeked(members)
+    if _is_source(first):
+        parts = cast("Iterable[Any]", members)
+        return concatenated(
+            lambda: (as_csv(_opened(part), schema, fill=fill) for part in parts),
+            schema,
+            fill=fill,
+            repeatable=not isinstance(members, Iterator),
+        )
     ignored = set[str]()
 
     return CsvSource(
@@ -56,6 +72,46 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
         unit="row",
         ignored=ignored,
     )
+
+
+def _peeked(members: Iterable[Any]) -> tuple[Iterable[Any], object]:
+    """Return members that are still complete, and the first of them, or None.
+
+    The rows of a database cursor get the names of its columns.
+    """
+    if isinstance(members, Sequence):
+        return members, next(iter(members), None)
+    names = _column_names(members)
+    if names is not None:
+        members = map(partial(_named, names), members)
+    if not isinstance(members, Iterator):
+        return members, None  # Looking at it might run a query twice.
+    first = next(members, None)
+    return (iter(()) if first is None else chain([first], members)), first
+
+
+def _named(names: tuple[str, ...], row: Any) -> MemberLike:
+    return cast("MemberLike", row) if isinstance(row, Mapping) else NamedRow.of(names, row)
+
+
+def _column_names(rows: object) -> tuple[str, ...] | None:
+    """Return the names of the columns of a cursor (PEP 249), or of a result of SQLAlchemy."""
+    description: Any = getattr(rows, "description", None)
+    if isinstance(description, Sequence) and hasattr(rows, "fetchmany"):
+        return tuple(column[0] for column in description)
+    return None
+
+
+def _is_source(value: object) -> bool:
+    """Return whether one of the members is a table, a file or another source."""
+    is_table = isinstance(value, SupportsArrow) and (
+        hasattr(value, "columns") or hasattr(value, "schema")
+    )
+    return is_table or isinstance(value, CsvSource | SupportsCsv | PathLike)
+
+
+def _opened(part: Any) -> MemberSource:
+    return MemberFile(part) if isinstance(part, PathLike) else part
 
 
 def _by_header(source: CsvSource, schema: RowSchema) -> CsvSource:

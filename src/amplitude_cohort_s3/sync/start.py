@@ -25,7 +25,7 @@ from ..log.outcomes import Outcome
 from ..log.records import SyncRecord
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..settings.guard import Guard
-from ..sources.files import MemberFile
+from ..sources.file_set import member_files
 from ..sources.protocol import MemberSource
 from ..storage.file_staging import SupportsStageFile
 from ..storage.open import StorageLocation
@@ -187,7 +187,7 @@ def diff_of_start(
         start.sync.schema,
         start.sync.destination.existing,
         () if start.head is None else start.head.members(),
-        MemberFile(members) if isinstance(members, str | PathLike) else members,
+        member_files(members) if isinstance(members, str | PathLike) else members,
         storage=None if start.dry_run else _file_storage(start),
         key=keys_of(start.sync, start.synced_at)[DiffType.EXISTING],
         early=early,

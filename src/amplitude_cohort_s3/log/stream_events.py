@@ -1,0 +1,62 @@
+"""Events that report the steps of syncs, for logging and for monitoring."""
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Literal
+
+from attrs import frozen
+
+from .stream import CohortStream
+
+logger = logging.getLogger("amplitude_cohort_s3")
+
+EventKind = Literal[
+    "began",
+    "read",
+    "diffed",
+    "staged",
+    "recorded",
+    "published",
+    "recovered",
+    "voided",
+    "forgot",
+    "pruned",
+    "applied",
+]
+"""The step that an event reports: the end of one step of a sync, or of maintenance."""
+
+
+@frozen(kw_only=True)
+class StreamEvent:
+    """A step of a sync, or of maintenance, that has ended. It never contains a user.
+
+    Attributes:
+        kind: The step.
+        stream: The stream.
+        synced_at: The time in the file names of the sync, or None.
+        facts: The counts, bytes and outcomes of the step, by name.
+        seconds: The time that the step took.
+
+    >>> event = StreamEvent(kind="diffed", stream=CohortStream(project_id=1, cohort_id="a"),
+    ...                     facts={"members": 1200, "entered": 3}, seconds=1.25)
+    >>> print(event)
+    diffed 1_a: members=1200 entered=3 (1.25 s)
+    """
+
+    kind: EventKind
+    stream: CohortStream
+    synced_at: datetime | None = None
+    facts: Mapping[str, int | str]
+    seconds: float
+
+    def __str__(self) -> str:
+        """Return the line of the log."""
+        name = self.stream.data_prefix.rstrip("_")
+        when = "" if self.synced_at is None else f" {self.synced_at.isoformat()}"
+        facts = "".join(f" {name}={value}" for name, value in self.facts.items())
+        return f"{self.kind} {name}{when}:{facts} ({self.seconds:.2f} s)"
+
+
+Observer = Callable[[StreamEvent], object]
+"""A function that is called with each event. An exception of it is logged, and the sync goes on."""

@@ -1,0 +1,253 @@
+"""Members from several files, from chunks of tables, and from queries."""
+
+import sqlite3
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy as sa
+
+from amplitude_cohort_s3 import (
+    CohortSync,
+    Destination,
+    MemberFile,
+    MemoryStorage,
+    RowSchema,
+    diff_members,
+    sync_cohort,
+)
+from amplitude_cohort_s3.errors import (
+    ArgumentTypeError,
+    ConfigurationError,
+    DuplicateKeyError,
+    MalformedCsvError,
+    MemberFileNotFoundError,
+    MissingColumnsError,
+)
+from amplitude_cohort_s3.sources import MemberFiles
+
+SCHEMA = RowSchema(properties=("plan",))
+ROWS = [("1", "ann", "pro"), ("2", "bob", "free"), ("3", "cy", "")]
+
+
+def rows_of(members, schema=SCHEMA):
+    with diff_members((), members, schema=schema) as diff:
+        return list(diff.rows("entering"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder in which each file has another format, and the columns in another order."""
+    root = tmp_path / "unload"
+    (root / "day=1").mkdir(parents=True)
+    (root / "_temporary").mkdir()
+    (root / "a.csv").write_text('plan,"userID",amplitudeID\r\npro,ann,1\r\n')
+    frame = pl.DataFrame({"user_id": ["bob"], "amplitude_id": [2], "plan": ["free"]})
+    frame.write_parquet(root / "day=1" / "b.parquet")
+    (root / "day=1" / "c.csv").write_text("amplitude_id,user_id,plan,city\n3,cy,,rome")
+    for name in ("_SUCCESS", ".c.csv.crc", "_temporary/d.csv"):
+        (root / name).write_text("this is not a file of members")
+    return root
+
+
+def test_all_files_of_a_folder_are_read(folder):
+    assert rows_of(MemberFiles(folder)) == ROWS
+    assert rows_of(MemberFiles(f"{folder}/")) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("pattern", "rows"),
+    [
+        ("*.csv", ROWS[:1]),
+        ("*/*.csv", ROWS[2:]),
+        ("**/*.parquet", ROWS[1:2]),
+        ("**/[bc].*", ROWS[1:]),
+        ("day=?/b*", ROWS[1:2]),
+    ],
+)
+def test_a_pattern_selects_files(folder, pattern, rows):
+    assert rows_of(MemberFiles(folder / pattern)) == rows
+
+
+def test_locations_can_be_files_folders_and_patterns(folder):
+    files = MemberFiles([folder / "day=1", folder / "*.csv"])
+    assert rows_of(files) == ROWS
+    assert [Path(file.location).name for file in files.files()] == ["b.parquet", "c.csv", "a.csv"]
+
+
+def test_a_list_of_paths_or_files_is_several_files(folder):
+    paths = [folder / "a.csv", folder / "day=1" / "b.parquet"]
+    assert rows_of(paths) == ROWS[:2]
+    assert rows_of(tuple(map(MemberFile, paths))) == ROWS[:2]
+    assert rows_of(iter(paths)) == ROWS[:2]
+
+
+def test_a_sync_reads_the_files_at_a_location_and_records_their_name(folder):
+    sync = CohortSync(
+        destination=Destination("d"), project_id=1, cohort_id="a", user_properties=["plan"]
+    )
+    storage = MemoryStorage()
+    result = sync_cohort(sync, folder, storage)
+    assert (result.record.members, result.ignored_columns) == (3, ("city",))
+    assert result.record.source == {"files": "unload"}
+    assert sync_cohort(sync, f"{folder}/*.csv", MemoryStorage()).record.members == 1
+
+
+def test_columns_are_renamed_in_each_file(tmp_path):
+    for n in (1, 2):
+        (tmp_path / f"{n}.csv").write_text(f"id,tier\n{n},pro\n")
+    files = MemberFiles(tmp_path, columns={"id": "amplitude_id", "tier": "plan"})
+    assert rows_of(files) == [("1", "", "pro"), ("2", "", "pro")]
+
+
+def test_a_large_file_among_several_is_read_in_blocks(tmp_path):
+    for n in range(3):
+        lines = "".join(f"{n}{i:06},u\n" for i in range(50_000))
+        (tmp_path / f"{n}.csv").write_text("amplitude_id,user_id\n" + lines)
+    assert len(rows_of(MemberFiles(tmp_path), RowSchema())) == 150_000
+
+
+def test_an_error_about_a_file_names_it(folder):
+    (folder / "day=1" / "c.csv").write_text("amplitude_id,user_id\n3,cy\n")
+    with pytest.raises(MissingColumnsError, match=r"c\.csv"):
+        rows_of(MemberFiles(folder))
+    (folder / "day=1" / "c.csv").write_text('amplitude_id,user_id,plan\n3,"cy\n')
+    with pytest.raises(MalformedCsvError, match=r"c\.csv.*line 2|line 2.*c\.csv"):
+        rows_of(MemberFiles(folder))
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_the_next_file(tmp_path):
+    (tmp_path / "a.csv").write_text('amplitude_id,user_id\n1,"ann\n')
+    (tmp_path / "b.csv").write_text('amplitude_id,user_id\n2,"bob"\n')
+    with pytest.raises(MalformedCsvError, match="never closed"):
+        rows_of(MemberFiles(tmp_path), RowSchema())
+
+
+def test_different_rows_of_one_key_count_the_rows_of_all_files(folder):
+    (folder / "z.csv").write_text("amplitude_id,user_id,plan\n1,ann,basic\n")
+    with pytest.raises(DuplicateKeyError) as caught:
+        rows_of(MemberFiles(folder))
+    assert (caught.value.unit, caught.value.lines) == ("row", (4,))
+
+
+@pytest.mark.parametrize("location", ["empty/", "absent", "*.parquet", "_only"])
+def test_a_location_without_files_is_an_error(tmp_path, location):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "_only").mkdir()
+    (tmp_path / "_only" / "_SUCCESS").touch()
+    with pytest.raises(MemberFileNotFoundError):
+        rows_of(MemberFiles(tmp_path / location if location != "empty/" else f"{tmp_path}/empty/"))
+
+
+@pytest.mark.parametrize("locations", [[], "https://host/*.csv?x", "gs://bucket/unload/"])
+def test_locations_that_cannot_be_listed_are_refused(locations):
+    if locations == "https://host/*.csv?x":  # In a web address these are no patterns.
+        assert MemberFiles(locations).locations == (locations,)
+        return
+    with pytest.raises(ConfigurationError, match="MemberFiles"):
+        MemberFiles(locations)
+
+
+@pytest.mark.parametrize("locations", [7, [7], [None], ROWS])
+def test_locations_of_other_types_are_refused(locations):
+    with pytest.raises(ArgumentTypeError):
+        MemberFiles(locations)
+
+
+# --- Tables ------------------------------------------------------------------------------
+
+COLUMNS = {
+    "plan": ["pro", "free", None],
+    "amplitude_id": ["1", "2", "3"],
+    "user_id": ["ann", "bob", "cy"],
+}
+
+CHUNKS = {
+    "pandas": lambda: [pd.DataFrame(COLUMNS).iloc[:2], pd.DataFrame(COLUMNS).iloc[2:]],
+    "polars": lambda: [pl.DataFrame(COLUMNS)[:1], pl.DataFrame(COLUMNS)[1:]],
+    "record batches": lambda: pa.table(COLUMNS).to_batches(max_chunksize=1),
+    "different kinds": lambda: [pl.DataFrame(COLUMNS)[:1], pa.table(COLUMNS)[1:]],
+}
+
+
+@pytest.mark.parametrize("chunks", CHUNKS.values(), ids=CHUNKS)
+def test_tables_in_chunks_are_one_table(chunks):
+    assert rows_of(chunks()) == ROWS
+    assert rows_of(iter(chunks())) == ROWS
+    assert rows_of(chunk for chunk in chunks()) == ROWS
+
+
+def test_chunks_are_read_one_at_a_time():
+    alive = []
+
+    def chunks():
+        for n in range(5):
+            alive.append(n)
+            yield pd.DataFrame({"amplitude_id": [str(n)], "user_id": [""], "plan": [""]})
+
+    source = chunks()
+    assert len(rows_of(source)) == 5
+    assert alive == [*range(5)]
+
+
+def test_a_dataset_of_pyarrow_is_read_with_its_columns_only(tmp_path):
+    for n, row in enumerate(ROWS):
+        table = pa.table({"plan": [row[2]], "x": [{"nested": 1}], "user_id": [row[1]]})
+        table = table.append_column("amplitude_id", [[row[0]]])
+        pq.write_table(table, tmp_path / f"{n}.parquet")
+    assert rows_of(ds.dataset(tmp_path)) == ROWS
+
+
+@pytest.fixture
+def database():
+    connection = sqlite3.connect(":memory:")
+    connection.execute("create table users (plan, user_id, amplitude_id)")
+    connection.executemany(
+        "insert into users values (?, ?, ?)", [(plan, user, id_) for id_, user, plan in ROWS]
+    )
+    yield connection
+    connection.close()
+
+
+def as_mapping(cursor, row):
+    return {column[0]: cell for column, cell in zip(cursor.description, row, strict=True)}
+
+
+@pytest.mark.parametrize("factory", [None, sqlite3.Row, as_mapping])
+def test_the_columns_of_a_cursor_have_names(database, factory):
+    database.row_factory = factory
+    assert rows_of(database.execute("select * from users")) == ROWS
+
+
+def test_a_cursor_without_a_property_is_refused(database):
+    with pytest.raises(MissingColumnsError, match="plan"):
+        rows_of(database.execute("select user_id, amplitude_id, 1 from users"))
+
+
+def test_an_empty_cursor_has_no_members(database):
+    assert rows_of(database.execute("select * from users where false")) == []
+
+
+def test_results_of_sqlalchemy_are_streamed(tmp_path):
+    engine = sa.create_engine("sqlite://")
+    query = sa.text(
+        "select 'pro' as plan, 'ann' as user_id, '1' as amplitude_id "
+        "union all select 'free', 'bob', '2' union all select null, 'cy', '3'"
+    )
+    with engine.connect() as connection:
+        assert rows_of(connection.execute(query)) == ROWS
+        assert rows_of(connection.execute(query).mappings()) == ROWS
+        assert rows_of(connection.execution_options(yield_per=1).execute(query)) == ROWS
+
+
+def test_a_relation_of_duckdb_is_streamed():
+    relation = duckdb.sql(
+        "select unnest(['pro', 'free', null]) plan, unnest([1, 2, 3]) amplitude_id, "
+        "unnest(['ann', 'bob', 'cy']) user_id"
+    )
+    assert rows_of(relation) == ROWS
