@@ -9,6 +9,7 @@ from amplitude_cohort_s3 import errors
 HEADING = re.compile(r"# --- (.+?) -+$|^class (\w+)", re.MULTILINE)
 CODE = re.compile(
     r"pip install \S+|aws sso login|[\w.]+\([^()]*\)|\w+=[^\s,;.]*|[\w.:-]*\w_\w[\w.:-]*|s3:\w+"
+    r"|(?<!\w)'\w+'"
 )
 
 
@@ -31,6 +32,7 @@ def _family_lines(heading: str, classes: list[type]) -> Iterator[str]:
     raised = [cls for cls in classes if _example(cls)]
     yield from (line for cls in classes if cls not in raised for line in _details(cls))
     if raised:
+        yield "{.stacked}"
         yield "| error | cause | what to do, in the example |"
         yield "| --- | --- | --- |"
         for cls in raised:
