@@ -40,7 +40,7 @@ STAGING_FOLDER = ".amplitude_cohort_s3"
 
 _NAME_LENGTH = 32
 TRIES = 100
-"""The number of attempts to write a file that other processes remove meanwhile, or its folder."""
+"""The number of attempts to write a file while other processes remove it or its folder."""
 _STAGED_NAME = re.compile(rf"[0-9a-f]{{{_NAME_LENGTH}}}")
 _NAMES_OF_STAGED = 2
 """A file that was taken over has two names: one in the work folder, and the staged one."""

@@ -192,7 +192,7 @@ class LocalStorage(ComposeByReading):
         except (FileExistsError, FileNotFoundError):
             published = self._is_published(staged)
             if published is None and status_of(temporary) is not None:
-                raise # The folder of the target was removed, and not the staged file.
+                raise  # The folder of the target was removed, and not the staged file.
             if published is None:
                 raise StagedGoneError(staged.key) from None
             if not published:

@@ -97,8 +97,7 @@ class Threads:
         self._starting: threading.Lock | None = None
         self._is_cancelled = False
         self.stop: Callable[[], None] = partial(self._answers.put, None)
-        """Let the threads end after the submitted functions. It runs in C, so no interrupt can
-        prevent it."""
+        """Let the threads end after the submitted functions. No interrupt can prevent this call."""
 
     def submit(self, function: Callable[[], Result]) -> Answer[Result]:
         """Let one of the threads call a function, after those that were submitted earlier."""
