@@ -129,7 +129,7 @@ class LocalStorage(ComposeByReading):
             raise
         finally:
             self._staging.remove(temporary)
-        # Even if another writer made the link, because it may have died before the flush.
+        # Even if another writer made the link: it may have died before the flush.
         sync_folder(path.parent)
         return _info(key, path, path.lstat())
 
@@ -197,7 +197,7 @@ class LocalStorage(ComposeByReading):
                 raise StagedGoneError(staged.key) from None
             if not published:
                 raise ObjectExistsError(staged.key) from None
-        # Even if another writer made the link, because it may have died before the flush.
+        # Even if another writer made the link: it may have died before the flush.
         sync_folder(path.parent)
         self._staging.remove_published(temporary)
         return _info(staged.key, path, path.lstat())
