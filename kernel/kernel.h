@@ -122,7 +122,8 @@ Outcome canonize_rows(Text rows, unsigned width, Text places, unsigned char *out
 /* --- spans.c -------------------------------------------------------------------------- */
 
 /* Read spans of a file, each an offset and a size, into `out`, separated by LF. `out_size` must
- * be the size of all spans with these LFs. REFUSED if the file can't be read or is too short. */
+ * be the size of all spans with these LFs. The outcome is REFUSED if the file can't be read or is
+ * too short. */
 Outcome read_spans(int file, const uint64_t *spans, size_t count, unsigned char *out,
                    size_t out_size);
 

@@ -571,7 +571,7 @@ MUTANTS = (
         "a created name is on the disk",
         "storage/local.py",
         "            self._staging.remove(temporary)\n"
-        "        # Even if another writer made the link: it may have died before the flush.\n"
+        "        # Flush even if another writer made the link: it may have died before that.\n"
         "        sync_folder(path.parent)\n",
         "            self._staging.remove(temporary)\n",
         POWER,
@@ -579,7 +579,7 @@ MUTANTS = (
     Mutant(
         "a published name is on the disk",
         "storage/local.py",
-        "        # Even if another writer made the link: it may have died before the flush.\n"
+        "        # Flush even if another writer made the link: it may have died before that.\n"
         "        sync_folder(path.parent)\n        self._staging.remove_published(temporary)\n",
         "        self._staging.remove_published(temporary)\n",
         POWER,

@@ -36,7 +36,8 @@ def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[s
     Raises:
         MissingColumnsError: The frame lacks the key or a property.
         InvalidCellError: A column is neither text nor integers.
-        MalformedCsvError: A column that is asked for occurs more than once.
+        MalformedCsvError: An id column, or a column with the name or header of a property, occurs
+            more than once.
     """
     found = places_by_header(schema, frame.columns)
     for column in ID_COLUMNS:

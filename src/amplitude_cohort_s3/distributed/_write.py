@@ -76,8 +76,8 @@ def write_parts(rows: Any, writer: PartWriter, count: int) -> Mapping[DiffType, 
     Args:
         rows: The rows of all files: see ``JoinedMembers``.
         writer: The function for the tasks.
-        count: The number of tasks. Each task writes one part for each file of which it has rows,
-            which for most tasks is a single file.
+        count: The number of tasks. Each task writes one part for each file of which it has rows.
+            Most tasks have rows of a single file.
     """
     order = (FILE_COLUMN, frame_names(writer.schema)[writer.schema.key])
     # Spark compares strings by their UTF-8 bytes, which is also the order of rows in the files.

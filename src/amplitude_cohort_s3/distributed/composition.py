@@ -100,6 +100,13 @@ class ComposedDiff:
 
         Raises:
             MalformedCsvError: The parts of a file are not in the order of the key.
+
+        >>> from amplitude_cohort_s3 import MemoryStorage
+        >>> schema = RowSchema()
+        >>> part = write_part(MemoryStorage(), "_staging/0-0", [("1", "ann")], schema=schema)
+        >>> parts = {DiffType.ENTERING: [part], DiffType.EXITING: [], DiffType.EXISTING: [part]}
+        >>> ComposedDiff.of_parts(parts, schema=schema)
+        ComposedDiff(<0 to 1 members: 1 entering, 0 exiting, 1 existing>)
         """
         files = {t: _composed_content(parts[t], schema) for t in DiffType}
         rows = {t.value: files[t].rows for t in DiffType}

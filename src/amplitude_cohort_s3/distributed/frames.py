@@ -156,7 +156,8 @@ def _refuse_odd_column(nw: Any, before: Any, now: Any, on: str) -> None:
     """Raise if the engine can't compare the values of a column, such as lists in pandas.
 
     Raises:
-        InvalidCellError: The first column whose values can't be compared.
+        InvalidCellError: The values of a column can't be compared; the error is about the first
+            such column.
     """
     schema = now.collect_schema()
     for name, kind in schema.items():

@@ -58,7 +58,7 @@ class Header:
     def may_repeat_in(self, data: bytes) -> bool:
         """Return False only if certainly no row in these bytes repeats the header.
 
-        This is called for every block. A search for a text takes ten times as long as one for a
+        This is called for every block. A search for a text is ten times as slow as one for a
         single byte. A text is therefore searched only if each of its bytes occurs, and the bytes
         at its end, which are rarer, are tried first.
         """

@@ -229,7 +229,7 @@ def _check_row_size(size: int, line: int) -> None:
 
 
 def _check_line_end(data: bytes, line: int) -> None:
-    """Raise if a record whose end has not been read has a CR outside of quotes without LF.
+    """Raise if an incomplete record has a CR outside of quotes that no LF follows.
 
     Otherwise a large file with CR line ends would be refused because of the size of its row, and
     the error would not name the cause.

@@ -30,6 +30,9 @@ class Member:
         amplitude_id: Amplitude's own identifier: up to 20 digits, kept as text.
         user_id: Your identifier; empty for anonymous users.
         properties: The values of user properties by column.
+
+    >>> Member("300000000001", "ann", {"plan": "pro"})
+    Member(<1 property>)
     """
 
     amplitude_id: str

@@ -182,7 +182,7 @@ class RowSchema:
     def decode(
         self, source: Iterable[bytes], *, canonical: bool = False, fill: bool = False
     ) -> Iterator[Row]:
-        """Yield the rows of a CSV file, whose columns are matched by name.
+        r"""Yield the rows of a CSV file, whose columns are matched by name.
 
         Reads canonical files and many others: see :func:`read_table`. Columns that the
         schema does not have are left out. An id column that is not the key may be missing.
@@ -195,6 +195,9 @@ class RowSchema:
         Raises:
             MissingColumnsError: The file lacks the key or, without ``fill``, a property.
             MalformedCsvError: The file is not valid CSV: see :func:`read_table`.
+
+        >>> list(RowSchema().decode([b"userID,amplitudeID\nann,42\n"]))
+        [('42', 'ann')]
         """
         table = read_table(source, canonical=canonical)
         reader = self.line_reader(table, fill=fill)
@@ -302,7 +305,7 @@ class RowSchema:
     def _located(
         self, error: InvalidCellError, batch: Sequence[Sequence[Any]], number: int
     ) -> InvalidCellError:
-        """Return the error about the first value in some rows that has no text, with its row.
+        """Return the error about the first value in a batch that has no text, with its row.
 
         Columns are converted one by one, so the given error may be about a later row.
         """

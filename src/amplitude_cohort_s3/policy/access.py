@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class PolicyOptions(TypedDict, total=False):
-    """The options of :func:`bucket_policy`, where they are described."""
+    """The options of :func:`bucket_policy`; its docstring describes them."""
 
     principal: Required[str | Iterable[str]]
     purpose: Purpose

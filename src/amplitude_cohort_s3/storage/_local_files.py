@@ -79,7 +79,7 @@ class FlushedFolders:
                 folder.mkdir()
             except FileExistsError:
                 # If it is a folder, another process made it, and may have removed it since.
-                if _is_no_folder(folder):
+                if _is_not_folder(folder):
                     raise NotADirectoryError(folder) from None
             self._flushed.discard(folder)
         if flush and folder not in self._flushed:
@@ -135,7 +135,7 @@ def modified_at(status: os.stat_result) -> datetime | None:
         return None
 
 
-def _is_no_folder(path: Path) -> bool:
+def _is_not_folder(path: Path) -> bool:
     try:
         return not stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):

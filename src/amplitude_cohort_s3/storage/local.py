@@ -129,7 +129,7 @@ class LocalStorage(ComposeByReading):
             raise
         finally:
             self._staging.remove(temporary)
-        # Even if another writer made the link: it may have died before the flush.
+        # Flush even if another writer made the link: it may have died before that.
         sync_folder(path.parent)
         return _info(key, path, path.lstat())
 
@@ -197,7 +197,7 @@ class LocalStorage(ComposeByReading):
                 raise StagedGoneError(staged.key) from None
             if not published:
                 raise ObjectExistsError(staged.key) from None
-        # Even if another writer made the link: it may have died before the flush.
+        # Flush even if another writer made the link: it may have died before that.
         sync_folder(path.parent)
         self._staging.remove_published(temporary)
         return _info(staged.key, path, path.lstat())
@@ -209,8 +209,7 @@ class LocalStorage(ComposeByReading):
         temporary = self._staging.path_of(staged)
         with translated(temporary, staged.key, source=temporary):
             temporary.unlink(missing_ok=True)
-            # Even if the file is gone: another process may have died before it flushed the
-            # removal.
+            # Flush even if the file is gone: another process may have died before that.
             sync_nearest_folder(temporary.parent)
         self._staging.remove_empty_folders(temporary)
 
@@ -233,8 +232,7 @@ class LocalStorage(ComposeByReading):
         path = self._path(key)
         with translated(path, key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink(missing_ok=True)
-            # Even if the file is gone: another process may have died before it flushed the
-            # removal.
+            # Flush even if the file is gone: another process may have died before that.
             sync_folder(path.parent)
 
     def _path(self, key: str) -> Path:

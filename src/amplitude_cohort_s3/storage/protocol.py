@@ -84,8 +84,8 @@ class StagedInfo:
     """A staged object that the storage found without a record.
 
     Attributes:
-        staged: The key and the handle, which ``discard`` takes. The size is 0 if the storage does
-            not know it, and the digest is None.
+        staged: The key and the handle, as an argument for ``discard``. The size is 0 if the
+            storage does not know it, and the digest is None.
         begun: The time at which the object was staged, by the storage's clock.
     """
 
@@ -149,8 +149,8 @@ class Storage(Protocol):
     - A write is atomic: readers see the whole object or nothing. It is also conditional: of
       several writers of different objects under one key, exactly one succeeds.
     - A change is visible to all readers as soon as the method returns.
-    - Keys are relative paths with ``/`` (see :func:`~amplitude_cohort_s3.storage.check_key`).
-      A method that takes a key raises ``InvalidKeyError`` for an unusable one before it
+    - Keys are relative paths with ``/`` (see :func:`~amplitude_cohort_s3.storage.check_key`). A
+      method with a key as its argument raises ``InvalidKeyError`` for an unusable key before it
       writes anything.
     - Report that an object does not exist only if the store responded so. If the store refuses
       access or fails, raise ``PermissionError`` or another ``OSError``.

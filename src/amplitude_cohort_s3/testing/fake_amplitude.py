@@ -1,9 +1,8 @@
 """A fake of Amplitude's Behavioral Cohorts API on this machine, for trying out a sync.
 
-It follows the API's documentation, and needs only the standard library. It implements the three
-steps of a download with their states, the redirect to a URL that is signed for one minute, the
-rate limits and the monthly quota. Attributes of the fake determine what the documentation does
-not state::
+It follows the API's documentation, and needs only the standard library. It has the three steps of
+a download with their states, the redirect to a URL that is signed for one minute, the rate limits
+and the monthly quota. Its attributes determine what the documentation does not state::
 
     with FakeAmplitude() as fake:
         fake.set_cohort("26umsb5", [Member("300000000001", "ann", {"plan": "pro"})])
@@ -56,8 +55,7 @@ class FakeCohort:
         name: The name of the cohort in Amplitude.
         size: The size in the list of cohorts, or None if it was never computed.
         last_computed: The time of the last computation in seconds since 1970, or None.
-        last_modified: The time of the last change of the cohort's definition in seconds since
-            1970.
+        last_modified: The time of the last change of its definition in seconds since 1970.
     """
 
     id: str

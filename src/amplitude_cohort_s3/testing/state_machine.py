@@ -207,8 +207,8 @@ class _Pause(Fault):
 def _is_overtaken(error: BaseException) -> bool:
     """Return whether an error is normal for a writer that slept while others worked.
 
-    Another writer was faster, its staged files were discarded, or the time by its clock is now
-    before that of the newest sync.
+    Another writer was faster, the staged files were discarded, or the newest sync is now later
+    than the time of the writer's clock.
     """
     if isinstance(error, SyncTimeError):
         return error.problem == "clock"
