@@ -263,10 +263,27 @@ def typing(session: nox.Session) -> None:
 
 @nox.session(python=PRIMARY)
 def docs(session: nox.Session) -> None:
-    """Build the site in build/site, with warnings as errors, and execute the notebooks."""
+    """Build the site in build/site, with warnings as errors, and execute the notebooks.
+
+    The picture of the docs must be what the example draws; the other one is written by hand.
+    """
     session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["docs"])
+    drawn = Path(session.create_tmp(), "history.svg").absolute()
+    session.run("python", "examples/draw_history.py", str(drawn))
+    if drawn.read_bytes() != Path("docs/history.svg").read_bytes():
+        session.error("docs/history.svg is out of date. Run python examples/draw_history.py")
     session.run("sphinx-build", "--fail-on-warning", "--keep-going", "-q", "docs", "build/site")
     session.run("pytest", "-p", "no:cacheprovider", "--nbmake", "examples", *session.posargs)
+
+
+@nox.session(python=PRIMARY, default=False)
+def site(session: nox.Session) -> None:
+    """Look at each page that the session ``docs`` has built, in Chromium.
+
+    On Debian this needs chromium and chromium-driver.
+    """
+    session.install(*PROJECT["dependency-groups"]["site"])
+    session.run("python", "tests/site_in_browser.py", "build/site")
 
 
 @nox.session(python=PRIMARY, default=False)

@@ -28,7 +28,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r".*\.[A-Z](_co)?"),  # variables of types
 ]
 
-myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+myst_enable_extensions = ["attrs_block", "attrs_inline", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autoclass_content = "class"

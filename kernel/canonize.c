@@ -1,9 +1,8 @@
-/* Canonization: rows of any dialect become canonical lines.
+/* Canonization, which turns rows of any dialect into canonical lines.
  *
- * The rows may have CRLF, blank lines, quotes around cells that need none, and columns in
- * another order than the schema. A row is taken apart into cells that refer to the text. The
- * text of a quoted cell keeps its doubled quotes: a cell that has one needs quotes in the
- * output too, so nothing has to be decoded. */
+ * The rows may have CRLF, blank lines, quotes that are not needed, and columns in another order
+ * than the schema. A row is split into cells, which refer to the text. Doubled quotes stay
+ * doubled: a cell with a quote is also quoted in the output, so nothing has to be decoded. */
 
 #include "lines.h"
 
@@ -15,7 +14,7 @@ typedef struct {
     bool needs_quotes;
 } Cell;
 
-/* Read a quoted cell at its first quote. Return the offset after it; 0 if it is refused. */
+/* Read a quoted cell at its first quote. Return the offset after it, or 0 if it is refused. */
 static size_t read_quoted(Text rows, size_t at, Cell *cell)
 {
     size_t begin = ++at;
@@ -49,7 +48,7 @@ static size_t read_unquoted(Text rows, size_t at, Cell *cell)
     return at;
 }
 
-/* Read the cells of a row and its line end. Return the offset after it; 0 if it is refused. */
+/* Read the cells of a row and its line end. Return the offset after it, or 0 if it is refused. */
 static size_t read_row(Text rows, size_t at, unsigned width, Cell *cells)
 {
     for (unsigned n = 0;; at++) {
@@ -82,7 +81,7 @@ static size_t blank_line(Text rows, size_t at)
     return is_crlf ? 2 : 0;
 }
 
-/* Write a cell and the separator after it. Return what follows; NULL if there is no room. */
+/* Write a cell and its separator. Return the next place to write, or NULL if it does not fit. */
 static unsigned char *write_cell(const Cell *cell, unsigned char separator, unsigned char *to,
                                  const unsigned char *end)
 {

@@ -1,7 +1,7 @@
 /* The check of lines that should be in the order of the key, each key once.
  *
- * That lines are canonical follows from reading them: any others are refused. It remains to
- * compare each key with the one before it, and to count the values. */
+ * The scan refuses lines that are not canonical. So it only remains to compare each key with the
+ * one before it, and to count the values. */
 
 #include "lines.h"
 
@@ -13,7 +13,7 @@ Outcome check_lines(Text lines, unsigned width, unsigned key, Text after, size_t
     Line line = {0};
     NextLine next;
     *checked = (Checked){.last = after, .ascends = true};
-    /* The Python code finds out that the last line lacks its line end. */
+    /* The Python code handles a last line without a line end. */
     if (IN_BOUNDS(lines.size > 0) && lines.data[lines.size - 1] != '\n')
         return REFUSED;
     if (!begin_scan(&scan, lines, width, key))

@@ -1,24 +1,25 @@
-/* Columns: canonical lines become the texts of each column, in one of two layouts of Arrow.
+/* The conversion of canonical lines to the texts of each column, in one of two Arrow layouts.
  *
  * In the layout `string`, a column has the bytes of its texts one after the other, and the offset
  * at which each begins, followed by the end of the last one. The first pass finds the cells and
- * writes the offsets. Then it is known where the texts of each column begin. The second pass
- * copies the cells there, without the quotes around them.
+ * writes the offsets. The beginning of the texts of each column follows from their sizes. The
+ * second pass copies the cells there, without the quotes around them.
  *
  * In the layout `string_view`, a column has a record of 16 bytes for each text: its size, and the
- * text itself or, if it is longer than 12 bytes, its first 4 bytes, the number of a buffer (0) and
- * the offset in that. One pass is enough, as the long texts of all columns are in one buffer.
+ * text itself or, if it is longer than 12 bytes, its first 4 bytes, the number of a buffer (0)
+ * and the offset in that buffer. One pass is enough, because the long texts of all columns are in
+ * one buffer.
  *
- * The separators are found 64 bytes at a time (see lines.h), and a quoted cell is read byte by
- * byte. The quotes and CRs are counted: they must all be in quoted cells. */
+ * The separators are found 64 bytes at a time (see lines.h), but a quoted cell is read byte by
+ * byte. All quotes and CRs are counted, because they must be in quoted cells. */
 
 #include "lines.h"
 
 /* Arrow's offsets are signed. */
 #define MAX_COLUMN_BYTES ((size_t)INT32_MAX)
 
-/* The room in which a short cell is copied at once, whatever its size: it is faster than a loop
- * over its bytes. What is written after the cell is overwritten by the next one. */
+/* The number of bytes that are copied for a short cell, even if it has fewer: this is faster than
+ * a loop over its bytes. The next cell overwrites the surplus. */
 #define WIDE 32
 
 #define OFFSET_BYTES ((size_t)4)
@@ -28,8 +29,8 @@
 typedef struct {
     Text lines;
     size_t block;       /* the offset of the block that is searched */
-    uint64_t marks;     /* the separators of this block that are left */
-    size_t quotes, crs; /* how many of them are not in a quoted cell that was read */
+    uint64_t marks;     /* the remaining separators of this block */
+    size_t quotes, crs; /* those that no quoted cell has had so far */
 } Reading;
 
 static inline size_t count_byte(Text text, unsigned char byte)
@@ -48,7 +49,7 @@ static inline void move_to(Reading *reading, size_t at)
                      & ~(uint64_t)0 << at % BLOCK;
 }
 
-/* Return the offset of the next separator; the end of the text if there is none. */
+/* Return the offset of the next separator, or the end of the text if there is none. */
 static inline size_t next_separator(Reading *reading)
 {
     const Text lines = reading->lines;
@@ -72,7 +73,7 @@ typedef struct {
     bool is_quoted;
 } Cell;
 
-/* Read a quoted cell. Return the offset after it; 0 if it is not canonical. */
+/* Read a quoted cell. Return the offset after it, or 0 if it is not canonical. */
 static size_t read_quoted(Reading *reading, Cell *cell)
 {
     const Text lines = reading->lines;
@@ -90,7 +91,7 @@ static size_t read_quoted(Reading *reading, Cell *cell)
         doubled++;
     }
     if (at >= lines.size || !(needs_quotes || doubled))
-        return 0; /* never closed, or quoted without need */
+        return 0; /* never closed, or quoted although not needed */
     reading->quotes -= 2 * doubled + 2;
     reading->crs -= crs;
     *cell = (Cell){cell->begin, at - cell->begin - 1 - doubled, true};
@@ -99,7 +100,7 @@ static size_t read_quoted(Reading *reading, Cell *cell)
 
 /* Copy the text of a cell. Return the offset after the cell.
  *
- * `room` is the number of bytes from the cell on that may be read, and written at `to`. */
+ * `room` is the number of bytes that may be read from the cell on, and written from `to` on. */
 static inline size_t copy_cell(Text lines, const Cell *cell, unsigned char *to, size_t room)
 {
     size_t at = cell->begin;
@@ -114,7 +115,7 @@ static inline size_t copy_cell(Text lines, const Cell *cell, unsigned char *to, 
     /* The second condition fails only if another thread changes the text. */
     for (size_t i = 0; i < cell->size && IN_BOUNDS(at < lines.size); i++, at++) {
         to[i] = lines.data[at];
-        at += to[i] == '"'; /* it is doubled */
+        at += to[i] == '"'; /* skip the second of two quotes */
     }
     return at + 1;
 }
@@ -145,7 +146,7 @@ static inline size_t entries_size(const Columns *columns)
 
 /* --- The layout with views ------------------------------------------------------------ */
 
-/* Return the first bytes of a word, and NUL for the others. */
+/* Return a word in which all but the first bytes are NUL. */
 static inline uint64_t first_bytes(uint64_t word, size_t count)
 {
     return count < 8 ? word & (((uint64_t)1 << 8 * count) - 1) : word;
@@ -166,8 +167,8 @@ static inline void store_short(unsigned char *view, Text text, size_t size)
     store_bytes(view + 12, first_bytes(rest, size > 8 ? size - 8 : 0), 4);
 }
 
-/* Write the view of a cell, and a long text to `texts`. The long texts so far need less room
- * than their cells, so they end before the offset at which the cell begins. */
+/* Write the view of a cell and, if its text is long, the text to `texts`. The long texts so far
+ * are shorter in total than the lines before the cell, so they end before its offset. */
 static inline void put_view(Text lines, const Cell *cell, Columns *columns, unsigned column,
                             unsigned char *texts, size_t *used)
 {
@@ -199,7 +200,7 @@ static inline void put_offset(const Cell *cell, Columns *columns, unsigned colum
     store_number(entry(columns, column, columns->rows + 1), columns->sizes[column]);
 }
 
-/* The text of a column that is left to copy. */
+/* The rest of a column, which remains to be copied. */
 typedef struct {
     unsigned char *to;
     uint32_t begin, end; /* the offsets of the next cell, and of the end of the column */
@@ -270,7 +271,7 @@ static inline bool write_entries(Reading *reading, Columns *columns, unsigned ch
     const Text lines = reading->lines;
     size_t used = 0, end;
     unsigned column = 0;
-    /* After a comma at the end of the text there is one more cell, which is empty. */
+    /* If the text ends with a comma, an empty cell follows. */
     for (size_t begin = 0; begin < lines.size || column; begin = end + 1) {
         Cell cell = {.begin = begin};
         if (!read_cell(reading, &cell, &end) || !IN_BOUNDS(column < columns->width)
@@ -288,10 +289,10 @@ static inline bool write_entries(Reading *reading, Columns *columns, unsigned ch
         column = 0;
         columns->rows++;
     }
-    return !reading->quotes && !reading->crs; /* none is in a cell without quotes */
+    return !reading->quotes && !reading->crs; /* all of them are in quoted cells */
 }
 
-/* Return whether there is room for the columns. */
+/* Return whether the columns fit into `out`. */
 static bool have_room(Text lines, const Columns *columns)
 {
     size_t room = columns->out_size / (columns->layout == VIEWS ? VIEW_BYTES : OFFSET_BYTES);

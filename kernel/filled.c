@@ -1,9 +1,9 @@
 /* The number of rows that have a value in each column.
  *
- * A cell is empty if a separator directly follows another one, or the begin of the text. Most
- * texts have no quotes; there, the separators are found 64 bytes at a time (see lines.h).
- * With quotes, each byte is read, as those in quotes separate nothing. A quoted cell is never
- * empty. */
+ * A cell is empty if its separator directly follows another separator or the begin of the text.
+ * Most texts have no quotes. In these, the separators are found 64 bytes at a time (see lines.h).
+ * In a text with quotes, each byte is read, because commas and line ends in quotes are not
+ * separators. A quoted cell is never empty. */
 
 #include "lines.h"
 

@@ -1,15 +1,15 @@
-/* The join of one key range: both sides are put in the order of the key and merged.
+/* The join of one key range, which sorts both sides by key and merges them.
  *
- * 1. The lines of each side are read into a list: where each begins, its size, its key.
- * 2. Each side is sorted by key, if it is not in order already. Keys are compared by their
- *    first eight bytes as one number, the head. The keys of a range often begin with the same
- *    bytes, such as a prefix of all ids, so the head is taken after the bytes that all keys of
- *    both sides share. The sort goes over the bits of the head that differ, from the last to
- *    the first, 11 at a time (a radix sort). Then the few lines with equal heads are sorted by
- *    their whole key and bytes. Lines outside of the bounds are then at the ends, and dropped.
- * 3. Of the lines of one key, the smallest stays. The key has a conflict if they differ.
- * 4. One pass over both sides adds each line to the lists of the files that it belongs to.
- *    The lists refer to the lines; the caller has them written when it knows their size. */
+ * 1. The lines of each side are read into a list with the position, size and key of each.
+ * 2. Each side is sorted by key, unless it is already sorted. Keys are compared by eight of their
+ *    bytes as one number, the head. The keys of a range often begin with the same bytes, such as
+ *    a prefix of all ids, so the head consists of the bytes after those that all keys of both
+ *    sides share. A radix sort considers only the bits in which heads differ, 11 at a time, from
+ *    the last to the first. Then the few lines with equal heads are sorted by their whole key and
+ *    bytes. Lines outside of the bounds are now at the ends, and are dropped.
+ * 3. If several lines have one key, the smallest is kept. If they differ, the key has a conflict.
+ * 4. One pass over both sides adds each line to the lists of the files that it belongs to. The
+ *    lists refer to the lines. The caller knows their size, and then has them written. */
 
 #include "lines.h"
 
@@ -43,7 +43,8 @@ static Outcome read_side(Side *side, Text text, const Join *join)
 
 /* --- The order ------------------------------------------------------------------------ */
 
-/* Return how many of the first bytes of a model's key are those of all keys of a side. */
+/* Return the length of the prefix, at most `shared`, that all keys of a side share with the
+ * model's. */
 static size_t shared_bytes(const Side *side, Text text, const Line *model, size_t shared)
 {
     const unsigned char *end = text.data + text.size;
@@ -75,8 +76,8 @@ static int compare_lines(const Line *a, const Line *b)
     return order ? order : compare_bytes(a->text, a->size, b->text, b->size);
 }
 
-/* Set the heads of all lines. Return whether their keys ascend strictly, and in `varying` the
- * bits that differ among the heads. */
+/* Set the heads of all lines, and in `varying` the bits in which heads differ. Return whether the
+ * keys ascend strictly. */
 static bool set_heads(Side *side, size_t shared, Text text, uint64_t *varying)
 {
     bool ascends = true;
@@ -95,9 +96,9 @@ typedef struct {
     size_t place;
 } Item;
 
-/* The bits of the heads that differ are packed together, so that fewer rounds are needed: of
- * digits, only four bits of each byte differ. All bits between the first and the last one
- * that differ in a byte are kept, in their order. */
+/* The bits in which heads differ are packed together, so that the sort needs fewer rounds: among
+ * digits, only four bits of each byte differ. In each byte, all bits from the first that differs
+ * to the last are kept, in order. */
 typedef struct {
     unsigned shifts[8], sizes[8], size;
 } Packing;
@@ -133,7 +134,7 @@ static inline uint64_t pack(const Packing *packing, uint64_t head)
 #define DIGIT_BITS 11
 #define DIGITS (1u << DIGIT_BITS)
 
-/* Sort items by a digit of their heads; equal ones stay in their order. */
+/* Sort items by some bits of their heads; items with equal bits keep their order. */
 static void sort_by_digit(const Item *from, Item *to, size_t count, unsigned shift)
 {
     uint32_t begins[DIGITS] = {0}, sum = 0;
@@ -148,8 +149,9 @@ static void sort_by_digit(const Item *from, Item *to, size_t count, unsigned shi
         to[begins[from[i].head >> shift & (DIGITS - 1)]++] = from[i];
 }
 
-/* Merge sort. It stays in its buffers and ends even if the answers of the comparison contradict
- * each other, as they may if another thread changes the text. Not every qsort does. */
+/* Sort lines by merging. This stays within the buffers and ends even if the results of
+ * comparisons contradict each other, because another thread changes the text. Not every qsort
+ * does so. */
 static void sort_lines(Line *lines, Line *spare, size_t count)
 {
     size_t half = count / 2, left = 0, right = half;
@@ -205,7 +207,7 @@ static Outcome sort_side(Side *side, uint64_t varying)
     return outcome;
 }
 
-/* Keep the first and therefore smallest line of each key. */
+/* Keep the first line of each key, which is the smallest. */
 static void keep_first_of_each_key(Side *side)
 {
     Line *lines = side->lines;
@@ -289,7 +291,7 @@ bool is_float_text(Text text)
     return at == text.size && at > begin;
 }
 
-/* Return whether the first cell of a line, the Amplitude id, was a floating-point number. */
+/* Return whether the first cell of a line, the Amplitude id, is the text of a float. */
 static bool has_float_id(const Line *line)
 {
     const unsigned char *comma = memchr(line->text, ',', line->size);
@@ -302,8 +304,8 @@ static inline void add(LineList *list, const Line *line)
     list->size += line->size + 1;
 }
 
-/* Count the values of the current members. Nearly all lines have no empty cell but perhaps in
- * the last column, and only the others are read once more. */
+/* Count the values of the current members. In nearly all lines, only the last cell can be empty.
+ * Only the other lines are read once more. */
 static Outcome count_values(const Join *join, Joined *joined)
 {
     const LineList *everyone = &joined->outputs[EVERYONE];
@@ -322,7 +324,7 @@ static Outcome count_values(const Join *join, Joined *joined)
     return DONE;
 }
 
-/* Merge both sides. `was` and `is` are the next previous and the next current line. */
+/* Merge both sides. `was` is the next previous line, and `is` the next current one. */
 static void merge(const Join *join, Joined *joined)
 {
     LineList *outputs = joined->outputs;
@@ -349,8 +351,8 @@ static void merge(const Join *join, Joined *joined)
             changed = compare_bytes(was->text, was->size, is->text, is->size) != 0;
             was++;
         }
-        /* The ids of other rows were checked at an earlier sync. Where the id is the key, a
-         * row that was dropped has the same id. */
+        /* The ids of unchanged rows were checked at an earlier sync. A row that was dropped has
+         * the same id if the id is the key. */
         if (changed || (!join->key && is->has_conflict))
             joined->has_float_ids = joined->has_float_ids || has_float_id(is);
         is++;

@@ -1,17 +1,16 @@
-/* The inner loops of the library in C: what `module.c` offers to Python.
+/* The inner loops of the library in C, which `module.c` makes available to Python.
  *
- * Everything here works on memory that the caller owns, keeps no state, and calls nothing but
- * malloc, calloc, realloc, free and the mem functions. So it needs no lock, and it can be
- * tested without Python. If another thread changes a text during a call, the result has no
- * meaning, but nothing outside of the buffers is read or written: no size or offset depends on
- * reading a byte twice.
+ * The functions work on memory that the caller owns, keep no state, and call only malloc, calloc,
+ * realloc, free and the mem functions. So they need no lock, and can be tested without Python. If
+ * another thread changes a text during a call, the result is undefined, but nothing outside of
+ * the buffers is read or written: no size or offset depends on reading a byte twice.
  *
  * Text means UTF-8 bytes. Lines are rows in canonical form (see the explanation of the file
- * format): cells separated by commas, quoted only if necessary, each line ended by LF; the LF
- * of the last line may be missing. A function that is given any other bytes answers REFUSED,
- * and so it does for the few canonical lines that need care: with a line end in a cell, a CR,
- * or quotes around the key. The Python code then handles them. It also finds the line and the
- * rule for the error message, if they break a rule. Hence there are no errors here.
+ * format): cells separated by commas, quoted only if necessary, each line ended by LF; the LF of
+ * the last line may be missing. A function returns REFUSED for any other bytes, and also for the
+ * few canonical lines that have a line end in a cell, a CR, or quotes around the key. The Python
+ * code then processes the bytes. If they break a rule, it raises the error, with the line and the
+ * rule. So the kernel reports no such errors itself.
  */
 
 #ifndef KERNEL_H
@@ -21,8 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Marks a condition that keeps a read or a write inside of its buffer. The tests remove these
- * conditions one at a time, and must notice each. */
+/* A condition that keeps a read or a write inside of its buffer. The tests remove these
+ * conditions one at a time, and must detect each removal. */
 #define IN_BOUNDS(condition) (condition)
 
 typedef enum { DONE, REFUSED, NO_MEMORY } Outcome;
@@ -32,32 +31,32 @@ typedef struct {
     size_t size;
 } Text;
 
-/* The largest text, because offsets in it are kept in 32 bits. The tests set a smaller limit. */
+/* The size of the largest text: offsets in it have 32 bits. The tests set a smaller limit. */
 #ifndef MAX_TEXT_BYTES
 #define MAX_TEXT_BYTES ((size_t)UINT32_MAX - 1)
 #endif
 
 /* --- partition.c ---------------------------------------------------------------------- */
 
-/* The key ranges. Range n + 1 begins at the key `prefix` + `heads[n]`, where a head is the
- * next eight bytes as a big-endian number, filled up with NUL. The heads ascend. */
+/* The key ranges. Range n + 1 begins at the key `prefix` + `heads[n]`, where a head is the next
+ * eight bytes as a big-endian number, padded with NUL. The heads ascend. */
 typedef struct {
     Text prefix;
     const uint64_t *heads;
     size_t head_count;
 } Ranges;
 
-/* One more range than this could not be counted in 16 bits. */
+/* With more heads, the number of a range would not fit in 16 bits. */
 #define MAX_HEADS ((size_t)UINT16_MAX - 1)
 
 typedef struct {
-    size_t rows;       /* all of them */
-    size_t skipped;    /* those with an empty key, which belong to no range */
-    uint32_t *lengths; /* the bytes of each range; to be freed by the caller */
+    size_t rows;       /* all rows */
+    size_t skipped;    /* the rows with an empty key, which are in no range */
+    uint32_t *lengths; /* the bytes of each range; freed by the caller */
 } Partitioned;
 
-/* Write the lines of each range to `out`, one range after the other, in the order in which
- * they come. An LF separates the lines of a range; none is after the last one. */
+/* Write the lines of each range to `out`, one range after the other. Within a range, the lines
+ * keep their order. An LF separates them; there is none after the last line of a range. */
 Outcome partition_lines(Text lines, unsigned width, unsigned key, const Ranges *ranges,
                         unsigned char *out, size_t out_size, Partitioned *result);
 
@@ -70,8 +69,8 @@ typedef enum { MEMBERS, STAYED, PREVIOUS } Meaning;
 typedef struct {
     Text before, now;       /* lines, each side in one text */
     unsigned width, key;    /* the number of cells of a row, and the position of the key */
-    Text begin, end;        /* the bounds of the range; without data, there is no such bound */
-    bool before_is_sorted;  /* the previous lines must ascend strictly; else REFUSED */
+    Text begin, end;        /* the bounds of the range; no bound if there is no data */
+    bool before_is_sorted;  /* REFUSED unless the previous keys ascend strictly */
     Meaning meaning;
 } Join;
 
@@ -98,40 +97,40 @@ typedef struct {
     bool has_float_ids;
 } Joined;
 
-/* Join the two sides of one key range. `joined` must be freed by the caller in any case, and
- * refers to the texts of the join. The output EXISTING stays empty if it equals EVERYONE. */
+/* Join the two sides of one key range. The caller must free `joined` after any outcome. It refers
+ * to the texts of the join. The output EXISTING is empty if it would equal EVERYONE. */
 Outcome join_range(const Join *join, Joined *joined);
 void write_output(const Joined *joined, Output output, unsigned char *to);
-/* Return the key of the next current member from `place` on whose key has different rows,
- * with the place after it; a text without data if there is none. */
+/* Return the next key with different current rows, from `place` on, and set `place` after it.
+ * Return a text without data if there is none. */
 Text next_conflict(const Joined *joined, size_t *place);
 void free_joined(Joined *joined);
-/* Return whether a text is that of a floating-point number, such as 7.0 or 3e+17: an id that a
- * program has read as a number, and that may have lost digits. Digits alone are none. */
+/* Return whether a text is that of a floating-point number, such as 7.0 or 3e+17. A program has
+ * read such an id as a number, and it may have lost digits. Return false for digits alone. */
 bool is_float_text(Text text);
 
 /* --- canonize.c ----------------------------------------------------------------------- */
 
-/* In the places of a canonization: a cell that the row lacks, which becomes an empty one. */
+/* The place, for `canonize_rows`, of a cell that the row lacks. It becomes an empty cell. */
 #define NO_CELL 255u
 
-/* Write rows of any dialect to `out` in canonical form, with the cells at the given places;
- * without places, all cells in their order. */
+/* Write rows of any dialect to `out` in canonical form, with the cells at the given places or,
+ * without places, with all cells in order. */
 Outcome canonize_rows(Text rows, unsigned width, Text places, unsigned char *out,
                       size_t out_size, size_t *written);
 
 /* --- spans.c -------------------------------------------------------------------------- */
 
-/* Read parts of a file, each with an offset and a size, and write them to `out`, with an LF
- * between two. `out_size` must be their size with these LFs. REFUSED if the file can't be read
- * or is too short. */
+/* Read spans of a file, each an offset and a size, into `out`, separated by LF. `out_size` must
+ * be the size of all spans with these LFs. The outcome is REFUSED if the file can't be read or is
+ * too short. */
 Outcome read_spans(int file, const uint64_t *spans, size_t count, unsigned char *out,
                    size_t out_size);
 
 /* --- filled.c ------------------------------------------------------------------------- */
 
 /* Add to `filled` the number of rows that have a value in each column. The lines may have line
- * ends in quoted cells. If the outcome is REFUSED, the numbers have no meaning. */
+ * ends in quoted cells. If the outcome is REFUSED, the numbers are undefined. */
 Outcome add_filled(Text lines, unsigned width, size_t *filled);
 
 /* --- columns.c ------------------------------------------------------------------------ */
@@ -142,11 +141,11 @@ typedef enum { OFFSETS, VIEWS } Layout;
 typedef struct {
     Layout layout;
     unsigned width;     /* the number of cells of a row */
-    size_t stride;      /* the room for the offsets or views of a column: more than its rows */
-    unsigned char *out; /* the room for these, and for as many bytes as the lines have */
+    size_t stride;      /* the offsets or views that fit for a column; more than its rows */
+    unsigned char *out; /* for all of these, and then for the texts */
     size_t out_size;
     size_t rows;     /* the number of rows */
-    uint32_t *sizes; /* the number of bytes of each column; the room is the caller's */
+    uint32_t *sizes; /* the number of bytes of each column; allocated by the caller */
 } Columns;
 
 /* Write to `out` the offsets of the texts in each column, in 32 bits, and then the texts of each
@@ -160,7 +159,7 @@ size_t count_line_ends(Text text);
 
 /* --- stays.c -------------------------------------------------------------------------- */
 
-/* The change of a user that a line shows, in the order in which those of one sync apply. */
+/* The change of a user that a line means, in the order in which the changes of a sync apply. */
 typedef enum { EXITED, ENTERED, PRESENT } ChangeKind;
 
 typedef struct {
@@ -176,9 +175,9 @@ typedef struct {
     uint32_t *entered, *exited; /* 1 more than the numbers of the syncs, or 0 */
 } Stays;
 
-/* Merge the lines of sides, which are in the order of the syncs and kinds, into stays, as far as
- * all sides go. A line for each stay is written to `out`, which is large enough if it has room
- * for all lines with their line ends. `stays` must be freed by the caller in any case. */
+/* Merge the lines of sides, which are in the order of the syncs and kinds, into stays, up to the
+ * key that all sides reach. A line for each stay is written to `out`, for which the size of all
+ * lines with their line ends is always enough. The caller must free `stays` after any outcome. */
 Outcome merge_stays(StaySide *sides, size_t count, unsigned width, unsigned key,
                     unsigned char *out, size_t out_size, Stays *stays);
 void free_stays(Stays *stays);
@@ -191,8 +190,8 @@ typedef struct {
     Text last;    /* the last key; `after` if there is no line */
 } Checked;
 
-/* Check whether the keys of lines ascend, the first one from `after` on, and add the numbers of
- * values to `filled`. The last line must have its line end. */
+/* Check whether the keys of lines ascend, and the first is greater than `after`. Add the numbers
+ * of values to `filled`. The last line must have its line end. */
 Outcome check_lines(Text lines, unsigned width, unsigned key, Text after, size_t *filled,
                     Checked *checked);
 
@@ -207,13 +206,13 @@ Outcome take_keys(Text lines, unsigned width, unsigned key, unsigned char *out, 
 typedef struct {
     size_t counts[1u << MAX_SIDES]; /* the number of keys that exactly some sides have; the index
                                      * has a bit for each of these sides */
-    unsigned found[1u << MAX_SIDES]; /* the indexes of these, in the order of their first keys */
+    unsigned found[1u << MAX_SIDES]; /* the indexes that occur, in the order of their first keys */
     unsigned found_count;
-    size_t rests[MAX_SIDES]; /* the offset of the keys that are left, for each side */
+    size_t rests[MAX_SIDES]; /* the offset of the remaining keys of each side */
 } SideCounts;
 
-/* Merge sides until one of them has no key left. The keys of a side must ascend. A side without
- * text has ended, and does not count. */
+/* Merge sides until one of them has no key left. The keys of a side must ascend. A side with an
+ * empty text is ignored. */
 void count_sides(const Text *texts, unsigned count, SideCounts *result);
 
 #endif

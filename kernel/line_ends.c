@@ -1,7 +1,7 @@
 /* The number of line ends in a text, for the numbers of lines in error messages.
  *
- * The inner loop counts in bytes, which compilers turn into vector operations of 16 bytes at
- * least. A byte can count to 255, so the loop ends before. */
+ * The inner loop counts in bytes, so that compilers can use vector operations of at least 16
+ * bytes. A byte can count to 255, so the loop ends before that. */
 
 #include "kernel.h"
 

@@ -1,15 +1,14 @@
-/* The scan of canonical lines: from one line to the next, with the place of the key.
+/* The scan of canonical lines, which finds one line after the other, and the key of each.
  *
- * Most lines have no quotes. Of these, only the commas and line ends matter, and they are
- * found 64 bytes at a time. A block of 64 bytes becomes a number with a bit for each byte, which
- * is set for a separator. Then the lowest bit that is set gives the place of the next
- * separator, and clearing it moves on. A line that has quotes is read again, one byte at a
- * time.
+ * Most lines have no quotes. Their commas and line ends are found 64 bytes at a time. A block of
+ * 64 bytes becomes a number with a bit for each byte, which is set if the byte is a separator.
+ * The lowest bit that is set is then the position of the next separator, and is cleared to
+ * proceed. A line that has quotes is read again, one byte at a time.
  *
- * Every x86 processor with 64 bits compares 16 bytes with one instruction (SSE2). The code for
- * other processors compares eight: arithmetic on a word sets the highest bit of each equal
- * byte. Words are put together from bytes, so their order in memory does not depend on the
- * processor; compilers turn this into one load. */
+ * Every 64-bit x86 processor can compare 16 bytes with one instruction (SSE2). The code for other
+ * processors compares eight bytes: arithmetic on a word sets the highest bit of each byte that is
+ * equal. Words are assembled from bytes, so the result does not depend on the byte order of the
+ * processor. Compilers turn this into one load. */
 
 #ifndef LINES_H
 #define LINES_H
@@ -24,12 +23,12 @@
 #endif
 
 struct Line {
-    uint64_t head; /* 8 bytes of the key, after those that all keys share: see join.c */
+    uint64_t head; /* 8 bytes of the key, after the shared bytes: see join.c */
     const unsigned char *text; /* without its line end */
     uint32_t size;
     uint32_t key, key_size; /* the place of the key in the text */
-    bool has_empty_cell; /* in a property column except the last; or it has quotes */
-    bool has_conflict;   /* other rows of this key were dropped, and differ */
+    bool has_empty_cell; /* in a property column except the last; perhaps, if it has quotes */
+    bool has_conflict;   /* different rows of this key were dropped */
 };
 
 /* The Amplitude id and the user id come first, and the properties after them. */
@@ -40,12 +39,12 @@ typedef struct {
     size_t size;
     size_t line;    /* the offset of the next line */
     size_t block;   /* the offset of the block that is searched */
-    uint64_t marks; /* the separators of this block that are left */
+    uint64_t marks; /* the remaining separators of this block */
     unsigned width, key;
-    bool has_quotes; /* somewhere in the text */
+    bool has_quotes; /* in any line of the text */
 } Scan;
 
-/* Return eight bytes, the first one lowest. */
+/* Return eight bytes as a number, with the first one lowest. */
 static inline uint64_t load_word(const unsigned char *p)
 {
     return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24
@@ -53,7 +52,7 @@ static inline uint64_t load_word(const unsigned char *p)
            | (uint64_t)p[7] << 56;
 }
 
-/* Return the first eight bytes of a text, the first one lowest; NUL for those after its end. */
+/* Return the first eight bytes of a text as a number, the first one lowest, padded with NUL. */
 static inline uint64_t first_word(const unsigned char *text, size_t size)
 {
     uint64_t word = 0;
@@ -71,7 +70,7 @@ static inline uint64_t reverse_bytes(uint64_t x)
     return x << 32 | x >> 32;
 }
 
-/* Return the place of the lowest bit that is set. */
+/* Return the position of the lowest bit that is set. */
 static inline unsigned lowest_bit(uint64_t bits)
 {
 #if defined(__GNUC__) && !defined(KERNEL_PORTABLE)
@@ -129,7 +128,7 @@ static inline uint64_t mark_block(const unsigned char *block)
 
 #endif
 
-/* Return the separators of the block at an offset, of which the text may have only a part. */
+/* Return the separators of the block at an offset. The text may end within the block. */
 static inline uint64_t mark_separators(const unsigned char *text, size_t size, size_t offset)
 {
     unsigned char part[BLOCK] = {0};
@@ -142,7 +141,7 @@ static inline uint64_t mark_separators(const unsigned char *text, size_t size, s
 
 enum { HAS_QUOTE = 1, HAS_CR = 2, HAS_NUL = 4, HAS_NON_ASCII = 128 };
 
-/* Return which special bytes a text has. Compilers turn this loop into vector operations. */
+/* Return the kinds of special bytes in a text. Compilers turn the loop into vector operations. */
 static inline unsigned find_specials(Text text)
 {
     unsigned char found = 0;
@@ -154,8 +153,8 @@ static inline unsigned find_specials(Text text)
     return found;
 }
 
-/* Return whether a text is UTF-8 by RFC 3629: no overlong form, no surrogate, and nothing above
- * U+10FFFF. */
+/* Return whether a text is UTF-8 by RFC 3629, without overlong forms, surrogates and code points
+ * above U+10FFFF. */
 static inline bool is_utf8(Text text)
 {
     const unsigned char *data = text.data;
@@ -176,7 +175,7 @@ static inline bool is_utf8(Text text)
     return true;
 }
 
-/* Begin a scan; return false if the text has bytes that lines can't have, or is too large. */
+/* Begin a scan. Return false if the text is too large, or has bytes that lines can't have. */
 static inline bool begin_scan(Scan *scan, Text text, unsigned width, unsigned key)
 {
     if (!IN_BOUNDS(text.size <= MAX_TEXT_BYTES))
@@ -193,7 +192,7 @@ static inline bool begin_scan(Scan *scan, Text text, unsigned width, unsigned ke
     return true;
 }
 
-/* Return the offset after a quoted cell of a line; 0 if it is not canonical. */
+/* Return the offset after a quoted cell of a line, or 0 if the cell is not canonical. */
 static inline size_t skip_quoted(const unsigned char *line, size_t size, size_t at)
 {
     bool needs_quotes = false;
@@ -215,7 +214,7 @@ static inline size_t skip_quoted(const unsigned char *line, size_t size, size_t 
 static inline bool read_quoted_line(const Scan *scan, Line *line)
 {
     size_t at = 0;
-    line->has_empty_cell = true; /* perhaps: they are looked for when it is a member */
+    line->has_empty_cell = true; /* perhaps: empty cells are counted later, if it is a member */
     for (unsigned cell = 0;; cell++, at++) {
         size_t begin = at;
         if (IN_BOUNDS(at < line->size) && line->text[at] == '"') {
@@ -237,7 +236,7 @@ static inline bool read_quoted_line(const Scan *scan, Line *line)
 
 typedef enum { LINE_READ, LINE_REFUSED, NO_LINE } NextLine;
 
-/* Read the next line. All fields of `line` are set but `head`. */
+/* Read the next line. This sets all fields of `line` except `head`. */
 static inline NextLine next_line(Scan *scan, Line *line)
 {
     size_t begin = scan->line, at, cell = begin, key = begin, key_end = 0;
@@ -284,9 +283,9 @@ static inline NextLine next_line(Scan *scan, Line *line)
     return LINE_READ;
 }
 
-/* Return eight bytes of a line's key from an offset on as a big-endian number, filled up with
- * NUL, so that numbers compare as the bytes do. `end` is the end of the text around the line:
- * the bytes after the key are read with it, and then removed. */
+/* Return eight bytes of a line's key from an offset on as a big-endian number, padded with NUL,
+ * so that the numbers sort like the bytes. `end` is the end of the text that contains the line:
+ * the bytes after the key are read too, and then cleared. */
 static inline uint64_t key_head(const Line *line, size_t offset, const unsigned char *end)
 {
     const unsigned char *key = line->text + line->key + offset;
@@ -304,7 +303,7 @@ static inline int compare_bytes(const unsigned char *a, size_t a_size, const uns
     return order ? order : (a_size > b_size) - (a_size < b_size);
 }
 
-/* Return twice the room for items, or NULL without memory; `capacity` is adjusted. */
+/* Double the space for items, and set `capacity`. Return NULL if there is no memory. */
 static inline void *grow(void *items, size_t *capacity, size_t item_size)
 {
     if (*capacity > SIZE_MAX / 2 / item_size)
@@ -315,7 +314,7 @@ static inline void *grow(void *items, size_t *capacity, size_t item_size)
     return more;
 }
 
-/* The room for the lines of a text, if these have the usual size; more needs `grow`. */
+/* Return a capacity that is enough if the lines of a text have the usual size. See `grow`. */
 static inline size_t usual_line_count(Text text)
 {
     return text.size / 32 + 64;

@@ -1,14 +1,14 @@
-/* The Python module: arguments in, results out. The work is done without the GIL.
+/* The Python module, which converts arguments and results. The work is done without the GIL.
  *
- * Texts and `out` are buffers, which Python neither frees nor resizes during a call, but which
- * other threads can change. The short arguments are bytes, which nothing changes.
+ * Texts and `out` are buffers. Python neither frees nor resizes them during a call, but other
+ * threads can change their bytes. The short arguments are bytes objects, which never change.
  *
- * There is no state, so the module has no slots and could be imported in any interpreter. But
- * by the defaults of Python, an interpreter with a GIL of its own refuses it, and so does the
- * build for a Python without a GIL, as that has no limited API. Both use the Python code.
+ * The module has no state and no slots. By default, Python does not import such a module in an
+ * interpreter that has its own GIL. A Python without a GIL has no limited API, so the module
+ * can't be built for it. In both cases, the Python code is used.
  *
- * A function returns None for bytes that it leaves to the Python code: see `kernel.h`. An
- * argument that no caller has a reason to pass, such as a key that is not a column, is a
+ * A function returns None for bytes that the Python code must process: see `kernel.h`. For an
+ * argument that no caller has a reason to pass, such as a key that is not a column, it raises
  * ValueError. The stubs in `_kernel.pyi` describe the functions. */
 
 #define PY_SSIZE_T_CLEAN
@@ -64,7 +64,7 @@ static bool check_out(const Py_buffer *in, const Py_buffer *out)
     return IN_BOUNDS(!overlap(in, out)) || fail("out must not overlap the text");
 }
 
-/* Return None for REFUSED; else raise, as only the lack of memory is left. */
+/* Return None for REFUSED. The only other outcome is a lack of memory, which is raised. */
 static PyObject *none_or_error(Outcome outcome)
 {
     return outcome == REFUSED ? Py_NewRef(Py_None) : PyErr_NoMemory();
@@ -76,14 +76,14 @@ static PyObject *numbers(const size_t *values, size_t count)
     for (size_t i = 0; tuple && i < count; i++) {
         PyObject *value = PyLong_FromSize_t(values[i]);
         if (!value || PyTuple_SetItem(tuple, (Py_ssize_t)i, value) < 0)
-            Py_CLEAR(tuple); /* SetItem has taken the value in any case */
+            Py_CLEAR(tuple); /* SetItem has taken the reference, even if it failed */
     }
     return tuple;
 }
 
 /* --- partition ------------------------------------------------------------------------ */
 
-/* Return the heads as numbers, to be freed by the caller; NULL with an error. */
+/* Return the heads as numbers, which the caller frees; NULL with an exception. */
 static uint64_t *read_heads(Text bytes)
 {
     size_t count = bytes.size / 8;
@@ -159,7 +159,7 @@ static PyObject *partition(PyObject *self, PyObject *args)
 
 /* --- join ----------------------------------------------------------------------------- */
 
-/* Return the counts as a tuple of the properties: without the two columns of ids. */
+/* Return the counts of the properties as a tuple, without those of the two id columns. */
 static PyObject *filled_properties(const size_t *filled, unsigned width)
 {
     return numbers(filled + 2, width - 2);
@@ -181,7 +181,7 @@ static PyObject *conflicting_keys(const Joined *joined, Py_ssize_t limit)
     return keys;
 }
 
-/* Make the texts of the files. Equal ones are one object, which is written once. */
+/* Make the texts of the files. Equal texts are one object, which is made only once. */
 static bool make_texts(const Joined *joined, Meaning meaning, PyObject *texts[OUTPUTS])
 {
     const LineList *lists = joined->outputs;
@@ -355,7 +355,7 @@ static PyObject *count_line_ends_of(PyObject *self, PyObject *args)
     (void)self;
     if (!PyArg_ParseTuple(args, "y*:count_line_ends", &text))
         return NULL;
-    /* With the GIL: this takes less time than other threads would keep this one waiting. */
+    /* The GIL is kept: this takes less time than getting it back from other threads. */
     size_t count = count_line_ends(text_of(&text));
     PyBuffer_Release(&text);
     return PyLong_FromSize_t(count);
@@ -393,7 +393,8 @@ static PyObject *stays_of_sides(StaySide *sides, size_t count, int width, int ke
     return result;
 }
 
-/* Set the numbers and kinds of the sides: a number of 32 bits, and the kind with 4 for more. */
+/* Set the numbers (32 bits each) and kinds of the sides. A kind has 4 added if there are more
+ * lines. */
 static bool read_changes(StaySide *sides, size_t count, Text numbers, Text kinds)
 {
     if (numbers.size != count * sizeof sides->number || kinds.size != count)
@@ -497,7 +498,7 @@ static PyObject *read_spans_of(PyObject *self, PyObject *args)
         fail("spans must be pairs of an offset and a size");
         return NULL;
     }
-    uint64_t *spans = malloc((size_t)length + 1); /* aligned, and never 0 bytes */
+    uint64_t *spans = malloc((size_t)length + 1); /* malloc aligns them; never 0 bytes */
     if (!spans)
         return PyErr_NoMemory();
     memcpy(spans, bytes, (size_t)length);
@@ -568,7 +569,7 @@ static PyObject *keys(PyObject *self, PyObject *args)
     return result;
 }
 
-/* Return a tuple of the combinations of sides, each with its number of keys. */
+/* Return a tuple with a pair for each combination of sides: its bits, and its number of keys. */
 static PyObject *side_counts(const SideCounts *counted)
 {
     PyObject *tuple = PyTuple_New((Py_ssize_t)counted->found_count);
@@ -576,7 +577,7 @@ static PyObject *side_counts(const SideCounts *counted)
         unsigned on = counted->found[i];
         PyObject *pair = Py_BuildValue("In", on, (Py_ssize_t)counted->counts[on]);
         if (!pair || PyTuple_SetItem(tuple, (Py_ssize_t)i, pair) < 0)
-            Py_CLEAR(tuple); /* SetItem has taken the pair in any case */
+            Py_CLEAR(tuple); /* SetItem has taken the reference, even if it failed */
     }
     return tuple;
 }

@@ -1,12 +1,12 @@
-/* Partitioning: the lines of a batch are sorted into key ranges.
+/* Partitioning, which sorts the lines of a batch into key ranges.
  *
- * The first pass finds the range of each line and adds up the size of each range. As the sizes
- * say where each range begins in the output, the second pass can copy each line to its place.
- * Between the passes, six bytes are kept for each line: its size and its range.
+ * The first pass finds the range of each line, and the size of each range. From the sizes follows
+ * the offset at which each range begins in the output, so the second pass can copy each line to
+ * its place. Between the passes, six bytes are stored for each line: its size and its range.
  *
- * The range of a key is found by a binary search among the heads, which are numbers. Nearly
- * all keys differ within eight bytes after the prefix that all boundaries share. The search
- * has no branch that depends on the key, because the processor could not predict it. */
+ * A binary search among the heads, which are numbers, finds the range of a key. Eight bytes after
+ * the prefix that all boundaries share are nearly always enough. The search has no branch that
+ * depends on the key, because the processor could not predict it. */
 
 #include "lines.h"
 
@@ -76,7 +76,7 @@ static Outcome place_lines(Text lines, unsigned width, unsigned key, const Range
     return next == LINE_REFUSED ? REFUSED : DONE;
 }
 
-/* Copy the lines to their ranges. `begins` and `ends` have an item for each range. */
+/* Copy the lines to their ranges. `begins` and `ends` have the offsets of each range. */
 static void copy_lines(Text lines, const Placed *placed, const uint32_t *begins, uint32_t *ends,
                        unsigned char *out)
 {
@@ -105,7 +105,7 @@ static Outcome partition(Text lines, unsigned width, unsigned key, const Ranges 
     uint32_t *ends = begins + count;
     for (size_t i = 0; i < count; i++) {
         if (result->lengths[i])
-            result->lengths[i]--; /* its last line has no LF */
+            result->lengths[i]--; /* the last line of a range has no LF */
         begins[i] = ends[i] = offset;
         offset += result->lengths[i];
     }

@@ -1,8 +1,9 @@
-/* The merge of sorted keys: how many users are on which sides.
+/* The merge of sorted keys, which counts the users of each combination of sides.
  *
- * A side is, for example, one file of a sync. Its keys come in texts, one after the other, each
- * key ended by LF. A merge ends as soon as a side has no key left, because the first key of its
- * next text is not known yet. The caller then passes that text, and the rest of the others. */
+ * A side is, for example, one file of a sync. The caller passes its keys in several texts; LF
+ * ends each key. A merge ends when the text of a side has no key left, because the first key of
+ * the next text is not known yet. The caller then passes that text, and the rests of the other
+ * texts. */
 
 #include "lines.h"
 
@@ -31,7 +32,7 @@ Outcome take_keys(Text lines, unsigned width, unsigned key, unsigned char *out, 
     return next == LINE_REFUSED ? REFUSED : DONE;
 }
 
-/* Go to the next key of a side; return false if there is none. */
+/* Read the next key of a side; return false if there is none. */
 static inline bool next_key(SideScan *side)
 {
     Text rest = {side->text.data + side->next, side->text.size - side->next};
@@ -60,10 +61,10 @@ void count_sides(const Text *texts, unsigned count, SideCounts *result)
     for (unsigned n = 0; n < count; n++) {
         sides[used] = (SideScan){.text = texts[n]};
         if (next_key(&sides[used]))
-            present[used++] = n; /* the number of the side among all */
+            present[used++] = n; /* the numbers of the sides with a text */
     }
     for (bool ended = used == 0; !ended;) {
-        unsigned least = 0, same = 1; /* a bit for each of the used sides with the least key */
+        unsigned least = 0, same = 1; /* bits of the sides with the least key */
         for (unsigned i = 1; i < used; i++) {
             int order = compare_side_keys(&sides[i], &sides[least]);
             if (order < 0)

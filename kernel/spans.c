@@ -1,6 +1,6 @@
-/* Reads parts of a file into one text: the lines of one key range, which many batches have
- * written. One call reads all of them, because each return to Python may have to wait until
- * other threads let this one continue. */
+/* The reading of spans of a file into one text, such as the lines of a key range, which has a
+ * span in each batch. One call reads all spans, because each return to Python may have to wait
+ * for the GIL. */
 
 #define _POSIX_C_SOURCE 200809L
 
@@ -14,7 +14,7 @@ Outcome read_spans(int file, const uint64_t *spans, size_t count, unsigned char 
                    size_t out_size)
 {
     (void)file, (void)spans, (void)count, (void)out, (void)out_size;
-    return REFUSED; /* there is no pread */
+    return REFUSED; /* this system has no pread */
 }
 
 #else

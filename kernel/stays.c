@@ -1,28 +1,28 @@
 /* The stays of users, merged from the lines of many files.
  *
- * Each side has one line for each of its keys, in the order of the keys. A heap holds the sides
- * by the key of their next line; of one key, the sides come in their own order, which is that of
- * the syncs. So the changes of one user follow each other, and a few variables are enough to
- * know the stays of this user.
+ * Each side has one line for each of its keys, in the order of the keys. A heap orders the sides
+ * by the key of their next line, and sides with equal keys by their number, which is the order of
+ * the syncs. The changes of one user therefore follow each other in time, and a few variables are
+ * enough to find the stays of this user.
  *
- * The texts of the sides need not end at the same key. All lines are merged up to the smallest
- * key at which the text of a side ends that has more lines than these; the caller adds the next
- * lines of the sides, and calls the function again. */
+ * The texts of the sides need not end at the same key. Among the sides that have more lines than
+ * their text, the one whose text ends with the smallest key determines the cut: lines are merged
+ * up to that key. The caller then adds the next lines of the sides, and calls again. */
 
 #include "lines.h"
 
 typedef struct {
     Scan scan;
     Line line;     /* the next one to merge */
-    bool has_line; /* a line was read before: the keys must ascend from it */
+    bool has_line; /* a line was read before, and keys must ascend from it */
 } Cursor;
 
 typedef struct {
     StaySide *sides;
     Cursor *cursors;
-    size_t *heap; /* the sides that have a line left, the one with the smallest key first */
+    size_t *heap; /* the sides with a line left; the smallest key is first */
     size_t heap_count;
-    Text cut; /* the last key to merge; without data, all are */
+    Text cut; /* the last key to merge; all keys if there is no data */
     Stays *stays;
     unsigned char *out;
     size_t out_size, capacity;
@@ -39,7 +39,7 @@ static inline int compare_line_keys(const Line *a, const Line *b)
 
 typedef enum { ADVANCED, ENDED, UNREADABLE } Step;
 
-/* Read the next line of a side that has a key and is not after the cut. */
+/* Read the next line of a side that has a key and whose key is not after the cut. */
 static Step advance(Merge *merge, size_t place)
 {
     Cursor *cursor = &merge->cursors[place];
@@ -68,7 +68,7 @@ static Step advance(Merge *merge, size_t place)
     }
 }
 
-/* Return the key of the last line of a text; a text without data if it can't be read. */
+/* Return the key of the last line of a text, or a text without data if it can't be read. */
 static Text last_key(Text lines, unsigned width, unsigned key)
 {
     size_t end = lines.size;
@@ -108,7 +108,7 @@ static bool is_before(const Merge *merge, size_t a, size_t b)
     return order ? order < 0 : a < b;
 }
 
-/* Move the side at a place of the heap down to where it belongs. */
+/* Move the side at a place of the heap down to its right place. */
 static void sift_down(Merge *merge, size_t place)
 {
     size_t *heap = merge->heap, side = heap[place];
@@ -127,7 +127,7 @@ static void sift_down(Merge *merge, size_t place)
     heap[place] = side;
 }
 
-/* Go on to the next line of the first side; return false if it can't be read. */
+/* Read the next line of the first side; return false if it can't be read. */
 static bool pop(Merge *merge)
 {
     Step step = advance(merge, merge->heap[0]);
@@ -193,7 +193,7 @@ static Outcome merge_user(Merge *merge)
         const StaySide *side = &merge->sides[place];
         row = merge->cursors[place].line;
         if (side->kind == EXITED) {
-            /* An exit without an entry: a member before the first known sync. */
+            /* An exit without an entry means a member since before the first known sync. */
             if (is_member || !has_left) {
                 Outcome outcome = add_stay(merge, &row, entered, side->number + 1);
                 if (outcome != DONE)
@@ -230,7 +230,7 @@ static Outcome merge_all(Merge *merge, size_t count, unsigned width, unsigned ke
     size_t consumed = 0;
     for (size_t i = 0; i < count; i++)
         consumed += merge->sides[i].consumed;
-    /* Without progress, the lines before the cut are not in order. */
+    /* If nothing was consumed, the lines before the cut are not in order. */
     return outcome == DONE && merge->cut.data && !consumed ? REFUSED : outcome;
 }
 

@@ -571,7 +571,7 @@ MUTANTS = (
         "a created name is on the disk",
         "storage/local.py",
         "            self._staging.remove(temporary)\n"
-        "        # Also if another writer made the link: it may have died before the flush.\n"
+        "        # Flush even if another writer made the link: it may have died before that.\n"
         "        sync_folder(path.parent)\n",
         "            self._staging.remove(temporary)\n",
         POWER,
@@ -579,7 +579,7 @@ MUTANTS = (
     Mutant(
         "a published name is on the disk",
         "storage/local.py",
-        "        # Also if another writer made the link: it may have died before the flush.\n"
+        "        # Flush even if another writer made the link: it may have died before that.\n"
         "        sync_folder(path.parent)\n        self._staging.remove_published(temporary)\n",
         "        self._staging.remove_published(temporary)\n",
         POWER,
@@ -587,12 +587,12 @@ MUTANTS = (
     Mutant(
         "a replaced name is on the disk",
         "storage/local.py",
-        "        sync_folder(path.parent)\n        # If both names are links",
-        "        # If both names are links",
+        "        sync_folder(path.parent)\n        # If both names are already",
+        "        # If both names are already",
         POWER,
     ),
     Mutant(
-        "a deleted name is on the disk, also if it was gone",
+        "the removal of a name is on the disk, even if the file was gone",
         "storage/local.py",
         "            path.unlink(missing_ok=True)\n",
         "            path.unlink()\n",
@@ -629,13 +629,13 @@ MUTANTS = (
     Mutant(
         "a used handle is removed",
         "storage/local.py",
-        "        # If both names are links to one file already, replace() does nothing.\n"
+        "        # If both names are already links to the same file, replace() does nothing.\n"
         "        self._staging.remove_published(temporary)\n",
         "",
         STORAGE,
     ),
     Mutant(
-        "a root that disappeared is no empty bucket",
+        "a root that disappeared is not an empty bucket",
         "storage/_local_root.py",
         "            if device is None:\n",
         "            if False:\n",
@@ -649,7 +649,7 @@ MUTANTS = (
         POWER,
     ),
     Mutant(
-        "an unmounted root is no empty bucket",
+        "an unmounted root is not an empty bucket",
         "storage/_local_root.py",
         "            if not any(self.path.iterdir()):\n",
         "            if False:\n",

@@ -8,6 +8,7 @@ from sphinx.application import Sphinx
 from sphinx.util.inspect import object_description
 
 ATTRS_DEFAULT = re.compile(r"attr_dict\['(\w+)'\]\.default")
+SEVERAL_NAMES = re.compile(r"(?<=^    )\w+Error(?:,\s+\w+Error)+:", re.MULTILINE)
 COLON = "\N{RATIO} "
 
 
@@ -43,9 +44,21 @@ def restore_colon(
     lines[:] = [line.replace(COLON, ": ") for line in lines]
 
 
+def join_wrapped_names(
+    _app: Sphinx, _what: str, _name: str, _value: object, _options: object, lines: list[str]
+) -> None:
+    """Join the names of an entry "AError, BError: text" that has several lines of them.
+
+    Napoleon expects one line, and takes the last name for a part of the text.
+    """
+    text = SEVERAL_NAMES.sub(lambda found: " ".join(found[0].split()), "\n".join(lines))
+    lines[:] = text.split("\n")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension with Sphinx, around napoleon's priority of 500."""
     app.connect("autodoc-process-signature", show_defaults)
     app.connect("autodoc-process-docstring", hide_colon, priority=400)
+    app.connect("autodoc-process-docstring", join_wrapped_names, priority=400)
     app.connect("autodoc-process-docstring", restore_colon, priority=600)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

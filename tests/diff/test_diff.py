@@ -163,7 +163,7 @@ def test_a_changed_property_alone_is_neither_entering_nor_exiting(meaning):
     assert ("3", "c", "paid") in existing
 
 
-def test_with_previous_the_rows_of_exiting_are_in_existing():
+def test_with_the_meaning_previous_existing_contains_the_rows_of_exiting():
     _, exiting, existing = three(BEFORE, AFTER, PLAN, existing=PREVIOUS)
     assert set(exiting) <= set(existing)
 

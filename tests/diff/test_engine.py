@@ -192,7 +192,7 @@ def test_many_equal_rows_are_one_member():
 
 
 @pytest.mark.usefixtures("each_implementation")
-def test_a_range_that_nearly_all_members_left_is_cut():
+def test_a_range_that_nearly_all_members_left_is_joined_by_several_jobs():
     rows = sample_rows(5000)
     files, report = files_of(TINY, csv_source(canonical_bytes(rows), canonical=True), rows[:3])
     assert (report.members_before, report.members_now) == (5000, 3)

@@ -215,7 +215,7 @@ def test_usual_members_never_need_the_python_code(key, monkeypatch, tmp_path):
 # --- Threads --------------------------------------------------------------------------------
 
 
-def test_results_come_in_the_order_of_the_tasks():
+def test_results_are_in_the_order_of_the_tasks():
     gate = threading.Event()
 
     def work(task):
@@ -269,7 +269,7 @@ def test_an_error_of_a_task_is_raised_in_its_place(threads):
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("fails", [1, None])
-def test_an_error_of_the_tasks_is_raised_after_those_before_it(threads, fails):
+def test_an_error_of_the_iterator_is_raised_after_the_results_of_earlier_tasks(threads, fails):
     gate = threading.Event()
 
     def tasks():

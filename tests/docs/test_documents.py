@@ -78,6 +78,19 @@ def test_the_blocks_do_what_they_show(document: Path, folder: Path):
             assert_shown(printed.getvalue(), block["printed"])
 
 
+@pytest.mark.parametrize(
+    "page",
+    sorted(set(ROOT.glob("docs/reference/*.md")) - {ROOT / "docs/reference/index.md"}),
+    ids=lambda path: path.name,
+)
+def test_each_page_of_the_reference_begins_with_an_example_that_shows_what_it_prints(page: Path):
+    text = page.read_text(encoding="utf-8")
+    example = BLOCK.search(text)
+    assert example
+    assert example["printed"] or example["console"]
+    assert not re.search(r"^(%|##|```\{)", text[: example.start()], re.MULTILINE)
+
+
 def run_console(console: str) -> None:
     for command in re.split(r"^\$ ", console, flags=re.MULTILINE)[1:]:
         line, _, shown = command.partition("\n")

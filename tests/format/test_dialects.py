@@ -184,7 +184,7 @@ COHORTS = st.lists(
     dialect=st.sampled_from(DIALECTS),
     header=st.sampled_from(HEADERS),
 )
-def test_every_dialect_gives_the_same_history(cohorts, meaning, dialect, header):
+def test_every_dialect_results_in_the_same_history(cohorts, meaning, dialect, header):
     if dialect is plain and header[0].startswith(" "):
         header = HEADERS[0]
     storage = MemoryStorage()

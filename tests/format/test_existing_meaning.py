@@ -15,7 +15,7 @@ EXISTING = {
 
 
 @pytest.mark.parametrize("meaning", ExistingMeaning)
-def test_the_table_says_which_users_existing_contains(meaning):
+def test_existing_contains_the_users_of_the_table(meaning):
     assert meaning.contains_entering is (EXISTING[meaning] >= ENTERING)
     assert meaning.contains_exiting is (EXISTING[meaning] >= EXITING)
 

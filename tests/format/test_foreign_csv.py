@@ -210,7 +210,7 @@ def test_a_header_in_the_middle_is_found_after_columns_were_renamed(tmp_path):
     assert (caught.value.line, caught.value.file) == (5, str(path))
 
 
-def test_a_cell_that_names_a_column_is_no_header():
+def test_a_cell_that_is_the_name_of_a_column_is_not_a_header():
     data = HEAD + b"1,userID\n2,amplitudeID\n3,user_id\n"
     assert table(data)[1] == [("1", "userID"), ("2", "amplitudeID"), ("3", "user_id")]
     data = b"amplitudeID,userID,plan\n1,userID,amplitudeID\n2,plan,user_id\n"
@@ -250,7 +250,7 @@ def test_a_column_without_a_name_is_ignored_and_listed(data, columns, rows):
         (b"", ("plan",), []),
     ],
 )
-def test_a_repeated_property_counts_once_where_equal_and_is_numbered_otherwise(data, columns, rows):
+def test_repeated_properties_are_merged_if_equal_and_numbered_otherwise(data, columns, rows):
     width = data.split(b"\n")[0].count(b",") or 2
     data = b"amplitude_id" + b",plan" * width + b"\n" + data
     found = source(data).read_table()
@@ -269,7 +269,7 @@ def test_a_source_that_can_be_read_once_has_the_same_repeated_properties():
         assert diff.report.ignored_columns == ("city",)
 
 
-def test_the_name_of_a_repeated_property_is_that_of_no_other_column():
+def test_a_repeated_property_has_a_name_that_no_other_column_has():
     data = b"amplitude_id,plan_2,plan,plan,plan\n1,a,b,c,d\n"
     assert table(data) == (
         ("amplitude_id", "plan_2", "plan", "plan_3", "plan_4"),
@@ -277,7 +277,7 @@ def test_the_name_of_a_repeated_property_is_that_of_no_other_column():
     )
 
 
-def test_the_time_of_a_header_grows_with_its_columns():
+def test_the_time_of_a_header_is_linear_in_its_columns():
     def seconds(columns):
         names = [f"c{number}" for number in range(columns)]
         data = f"{','.join(['amplitude_id', *names])}\n{'1,' * columns}1\n".encode()
@@ -339,7 +339,7 @@ def test_an_error_about_a_member_file_names_it(tmp_path, data, kind, columns):
 
 @pytest.mark.parametrize("size", [-1, 0, 1])
 @pytest.mark.parametrize("cell", [b"x", b"\n", b'""', b",\n"])
-def test_the_limit_of_a_row_is_exact_also_if_the_row_ends(monkeypatch, cell, size):
+def test_the_limit_of_a_row_is_exact_even_if_the_row_ends(monkeypatch, cell, size):
     limit = 1 << 18
     monkeypatch.setattr(csv_blocks, "MAX_ROW_BYTES", limit)
     body = (cell * limit)[: limit + size - len(b'2,""\n')]
@@ -356,7 +356,7 @@ def test_the_limit_of_a_row_is_exact_also_if_the_row_ends(monkeypatch, cell, siz
 
 
 @pytest.mark.parametrize("cell", [b"\n", b'""\n', b",\n", b"\r\n", b'""', b"x"])
-def test_the_time_of_a_row_grows_with_its_bytes_whatever_they_are(cell):
+def test_the_time_of_a_row_is_linear_in_its_bytes(cell):
     def seconds(size):
         data = HEAD + b'1,"' + cell * (size // len(cell)) + b'"\n'
         begin = time.process_time()

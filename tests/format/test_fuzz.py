@@ -215,7 +215,7 @@ def test_a_record_with_junk_in_it_is_read_or_refused_as_a_record(log, data, junk
 
 
 @pytest.mark.parametrize("name", [record_key, outcome_key])
-def test_each_flipped_bit_of_an_entry_is_noticed(log, name, record_property):
+def test_each_flipped_bit_of_an_entry_is_detected(log, name, record_property):
     key = name(STREAM, 2)
     whole = read(log, key)
     kind = Outcome if name is outcome_key else SyncRecord
@@ -427,7 +427,7 @@ def sync_files(storage, sync):
     return [info.key for info in storage.list_objects(sync.stream.data_prefix)]
 
 
-def test_streams_with_look_alike_routing_keys_are_apart():
+def test_streams_with_similar_routing_keys_are_separate():
     storage = MemoryStorage()
     keys = ["a", "A", "\u0430", "a_", "a%5F", "a%5f", "~", "~a", "é", "e\u0301", "x" * 200]
     for number, key in enumerate(keys):

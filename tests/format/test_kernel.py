@@ -195,7 +195,7 @@ def test_lines_may_be_in_any_buffer(kernel):
             assert call.run(kernel) == expected
 
 
-def test_no_more_conflicting_keys_are_returned_than_asked_for(kernel):
+def test_at_most_max_conflicts_conflicting_keys_are_returned(kernel):
     rows = b"".join(b"%d,a\n%d,b\n" % (n, n) for n in range(10, 30))
     result = kernel.join(b"", rows, 2, 0, None, None, 0, 0, 3)
     assert result[3:5] == (20, ["10", "11", "12"])

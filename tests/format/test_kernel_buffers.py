@@ -93,7 +93,7 @@ def running(change):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("key", [b"%d", b"a" * 20 + b"%d"], ids=["short", "equal heads"])
-def test_a_text_that_another_thread_overwrites_harms_nothing(kernel, function, key):
+def test_a_text_that_another_thread_overwrites_is_read_within_its_bounds(kernel, function, key):
     # One key differs in its first byte, so the others differ after their heads only.
     rows = b"z,,\n" + b"".join(key % (n * 7919 % 3000) + b',"x,y",\n' for n in range(3000))
     if function == "stays":
@@ -121,7 +121,7 @@ def test_a_text_that_another_thread_overwrites_harms_nothing(kernel, function, k
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_text_that_another_thread_resizes_stays_during_a_call(kernel, function):
+def test_another_thread_can_not_resize_a_text_during_a_call(kernel, function):
     text = bytearray(b"".join(b"%d,a,b\n" % n for n in range(50_000)))
     size = len(text)
     refused = []

@@ -165,7 +165,7 @@ REPEATED = {
 
 
 @pytest.mark.parametrize("rows", REPEATED.values(), ids=REPEATED)
-def test_a_name_that_repeats_matters_only_if_it_is_asked_for(rows):
+def test_a_repeated_name_is_an_error_only_for_a_column_of_the_schema(rows):
     assert entering(rows(), RowSchema()) == ([("1", "")], ("plan", "x"))
     with pytest.raises(MalformedCsvError, match="row 1: the column 'plan' occurs more than once"):
         entering(rows())

@@ -442,7 +442,7 @@ def test_only_files_of_the_named_cohorts_expire_and_never_logs():
     assert not expires(rules, STREAM.log_prefix + "99999998-1.json")
 
 
-def test_of_several_streams_of_one_cohort_the_oldest_decides():
+def test_the_oldest_time_applies_to_all_streams_of_a_cohort():
     keyed = CohortStream(project_id=123, cohort_id="26umsb5", path="cohorts", routing_key="key")
     rules = lifecycle_rules(
         destination(),

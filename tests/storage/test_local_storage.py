@@ -112,7 +112,7 @@ def test_publish_completes_a_publish_that_died_after_its_link(local, monkeypatch
     assert staged_files(local) == []
 
 
-def test_replace_removes_a_handle_whose_file_is_published_already(local):
+def test_replace_removes_the_staged_name_of_a_file_that_is_already_published(local):
     """Renaming one of two links to the same file does nothing, so the handle would stay."""
     staged = local.stage("k", [b"x"])
     os.link(staged_path(local, staged), local.root / "k")
@@ -167,7 +167,7 @@ def test_a_file_that_is_published_during_inspect_is_never_gone(local, monkeypatc
         assert inspect(staged, look) in (StagedState.STAGED, StagedState.PUBLISHED)
 
 
-def test_a_handle_is_used_up_by_replace_though_it_was_published_before(local):
+def test_replace_uses_up_the_handle_of_a_file_that_was_published_before(local):
     """Its link and the new name are one file then, and a rename of the two does nothing."""
     first = local.stage("k", [b"first"])
     (path,) = staged_files(local)
@@ -327,7 +327,7 @@ def test_foreign_files_are_listed_if_they_can_be_objects(local):
 @pytest.mark.parametrize(
     "name", ["photos/holiday\x07.jpg", "p/1_a_note\n.txt", "/".join(["k" * 250] * 5)]
 )
-def test_a_foreign_name_that_no_key_can_have_stops_no_listing(local, name):
+def test_a_foreign_name_that_can_not_be_a_key_does_not_stop_a_listing(local, name):
     local.create("p/x", b"")
     path = local.root / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -336,7 +336,7 @@ def test_a_foreign_name_that_no_key_can_have_stops_no_listing(local, name):
     assert list(local.list_objects("p/x"))
 
 
-def test_folders_nested_deeper_than_any_key_stop_no_listing(local):
+def test_folders_nested_deeper_than_any_key_do_not_stop_a_listing(local):
     local.create("a", b"")
     descriptor = os.open(local.root, os.O_RDONLY)
     for _ in range(1500):  # longer than any path that the system accepts
@@ -387,7 +387,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("url", ["s3://user:secret@bucket", "file:///x", "https://h/x", "s3:/b"])
-def test_a_url_is_no_root_and_is_not_shown(url):
+def test_a_url_is_refused_as_a_root_and_not_shown(url):
     with pytest.raises(ConfigurationError, match="open_storage") as caught:
         LocalStorage(url)
     assert "secret" not in str(caught.value)

@@ -41,7 +41,9 @@ def staged_files(storage):
 
 
 @pytest.mark.parametrize("key", ["p/10:30.csv", "10:30/p.csv"])
-def test_a_file_system_that_finds_no_folder_for_a_name_is_reported(local, monkeypatch, key):
+def test_a_file_system_that_reports_a_forbidden_name_as_a_missing_folder_is_reported(
+    local, monkeypatch, key
+):
     """As exFAT does if a name has a colon."""
     real = os.mkdir
 
@@ -92,7 +94,9 @@ def ignore_case(monkeypatch, top):
 
 
 @posix
-def test_where_letter_case_is_ignored_no_key_gets_the_file_of_another(local, monkeypatch, tmp_path):
+def test_if_letter_case_is_ignored_a_key_never_opens_the_file_of_another(
+    local, monkeypatch, tmp_path
+):
     """As NTFS, exFAT and APFS do: two streams `abc` and `ABC` would share one log."""
     local.create("p/1_abc/1.json", b"x")
     ignore_case(monkeypatch, tmp_path)
@@ -110,7 +114,7 @@ def test_where_letter_case_is_ignored_no_key_gets_the_file_of_another(local, mon
 
 
 @posix
-def test_what_is_not_a_file_is_no_object_and_stops_nothing(local):
+def test_a_pipe_is_not_an_object_and_does_not_block_a_call(local):
     local.create("log/1", b"x")
     os.mkfifo(local.root / "log" / "2")
     assert keys(local) == ["log/1"]
@@ -122,7 +126,7 @@ def test_what_is_not_a_file_is_no_object_and_stops_nothing(local):
     assert local.inspect(staged) is StagedState.TAKEN
 
 
-def test_a_time_that_no_datetime_can_express_stops_no_listing(local, monkeypatch):
+def test_a_time_that_datetime_can_not_express_does_not_stop_a_listing(local, monkeypatch):
     local.create("k", b"x")
     staged = local.stage("s", [b"x"])
     real = os.stat

@@ -32,7 +32,7 @@ def test_an_s3_url_opens_a_bucket(url: str):
     assert storage.bucket == "my.bucket-1"
 
 
-def test_a_destination_gives_bucket_and_region():
+def test_a_destination_opens_its_bucket_in_its_region():
     storage = open_storage(Place("bucket", "eu-central-1"))
     assert isinstance(storage, S3Storage)
     assert storage.bucket == "bucket"

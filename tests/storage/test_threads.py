@@ -57,7 +57,7 @@ def test_an_interrupt_at_any_moment_leaves_no_deadlock_and_no_thread():
     assert done.returncode == 0, done.stderr
 
 
-def test_an_answer_is_what_the_function_returns_or_raises(threads):
+def test_an_answer_has_the_result_or_the_error_of_the_function(threads):
     assert threads.submit(lambda: 7).result() == 7
     failed = threads.submit(lambda: 1 // 0)
     assert isinstance(failed.error(), ZeroDivisionError)
@@ -66,7 +66,7 @@ def test_an_answer_is_what_the_function_returns_or_raises(threads):
             failed.result()
 
 
-def test_cancelled_functions_are_not_called_and_nobody_waits_for_them(threads):
+def test_cancelled_functions_are_not_called_and_do_not_block(threads):
     gate, called = threading.Event(), []
     for _ in range(2):
         threads.submit(lambda: gate.wait(20))

@@ -1,4 +1,4 @@
-"""The difference of two sets of members: users who entered, users who exited, members."""
+"""The diff of two sets of members: the users who entered and exited, and the members."""
 
 from .cohort_diff import CohortDiff, diff_members
 from .engine import PartitionEngine

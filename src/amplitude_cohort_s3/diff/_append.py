@@ -10,10 +10,10 @@ from ..storage.temporary import as_disk_full_error
 
 @contextmanager
 def appending(path: Path) -> Generator[Callable[[bytes | memoryview], None]]:
-    """Open a file, which is created if necessary; yield a function that appends bytes to it.
+    """Open or create a file, and yield a function that appends bytes to it.
 
-    The file has no buffer, because a buffer would be written again when the file is
-    closed after the disk was full.
+    The file has no buffer. If the disk was full, closing the file would try again to write the
+    buffer, and raise a second error.
 
     Raises:
         DiskFullError: The bytes do not fit on the disk.

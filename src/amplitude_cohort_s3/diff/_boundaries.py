@@ -8,7 +8,7 @@ from attrs import frozen
 from .._bytes import common_length
 
 _MAX_CACHED_PREFIXES = 1500
-"""A lookup among more prefixes misses the processor's cache and takes twice as long."""
+"""Lookups among more prefixes miss the processor's cache, and take twice as long."""
 
 
 @frozen
@@ -18,7 +18,7 @@ class Boundaries:
     Attributes:
         splitters: The first possible key of each range except the first, ascending.
         width: The length of the longest splitter. The first characters of a key, up to this
-            length, decide on its range.
+            length, determine its range.
     """
 
     splitters: tuple[str, ...] = ()
@@ -28,8 +28,8 @@ class Boundaries:
     def from_sample(cls, keys: Iterable[str], count: int) -> "Boundaries":
         """Return boundaries of about ``count`` ranges with equal shares of a sample of keys.
 
-        A sample with two different keys has at least two ranges. Keys with a long common
-        prefix may have fewer ranges than ``count``.
+        A sample with two different keys results in at least two ranges. Keys with a long common
+        prefix may result in fewer ranges than ``count``.
         """
         ordered = sorted({*keys} - {""})
         count = min(count, len(ordered))
@@ -44,8 +44,8 @@ class Boundaries:
             width += 1
         cut = dict.fromkeys(key[:width] for key in first_keys)
         if 2 * len(cut) < count:
-            # These are too few ranges: use the length that distinguishes nine tenths of
-            # the first keys from the one before.
+            # These are too few ranges, so use a longer prefix: one that distinguishes nine tenths
+            # of the first keys from the key before.
             lengths = sorted(_distinguishing_length(a, b) for a, b in pairwise(first_keys))
             width = lengths[len(lengths) * 9 // 10]
             cut = dict.fromkeys(key[:width] for key in first_keys)
@@ -55,7 +55,7 @@ class Boundaries:
         return len(self.splitters) + 1
 
     def bounds(self) -> Iterator[tuple[str | None, str | None]]:
-        """Yield the first key of each range and of the next one; None at the two ends."""
+        """Yield the first key of each range and of the next range; None at the two ends."""
         return pairwise((None, *self.splitters, None))
 
 

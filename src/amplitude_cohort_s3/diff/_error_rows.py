@@ -1,6 +1,6 @@
 """The line numbers of faulty rows, found by reading the source a second time.
 
-Remembering the line of every row would slow down all diffs for the few that fail.
+To remember the line of every row would slow down all diffs for the sake of the few that fail.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ def first_without_key(source: CsvSource, schema: RowSchema) -> tuple[int, ...]:
 
 
 def first_float_ids(source: CsvSource, schema: RowSchema) -> tuple[int, ...]:
-    """Return the positions of the first rows whose Amplitude id was once a float."""
+    """Return the positions of the first rows whose Amplitude id is the text of a float."""
     return _first(source, schema, lambda row: is_float_id(row[0]) is not None)
 
 
@@ -31,7 +31,7 @@ def first_conflicts(source: CsvSource, schema: RowSchema, keys: set[str]) -> tup
     Args:
         source: The rows.
         schema: The columns and the key.
-        keys: The keys with different rows.
+        keys: The keys with different rows. Each key that is found is removed.
     """
     key = schema.key_index
     seen = dict[str, Row]()

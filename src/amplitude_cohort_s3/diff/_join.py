@@ -1,4 +1,4 @@
-"""The join of one key range: its rows are loaded, matched and written as parts of the files."""
+"""The join of one key range, which loads and matches its rows, and returns their lines."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ from ._match import (
 from ._spill import SEPARATOR, RangeRows, keyed_records, keys_of
 
 MAX_CONFLICTS = 1000
-"""The largest number of keys with different rows that the result of a range names."""
+"""The largest number of keys with different rows that the result of a range contains."""
 
 
 @frozen
@@ -31,8 +31,8 @@ class SortedPrevious:
     """The previous rows of a key range, in blocks of a canonical file.
 
     Attributes:
-        blocks: Consecutive blocks with all rows of the range; the first and the last one
-            may have rows of other ranges.
+        blocks: Consecutive blocks with all rows of the range. The first and the last block may
+            also have rows of other ranges.
         reader: The reader of the file.
     """
 
@@ -76,14 +76,14 @@ class SortedPrevious:
 
 @frozen
 class Job:
-    """The join of one key range, which does not depend on that of any other.
+    """The join of one key range, which does not depend on the joins of other ranges.
 
     Attributes:
         previous: The previous rows.
         current: The current rows.
         begin: The first possible key; None for no lower bound.
         end: The first key after the range; None for no upper bound.
-        max_bytes: The number of bytes of one side that may be loaded at once.
+        max_bytes: The largest number of bytes of one side that may be loaded at once.
         partial: True if ``current`` also has rows outside of the bounds.
     """
 
@@ -118,7 +118,7 @@ class RangeOutput:
 
 @frozen(kw_only=True)
 class RangeResult:
-    """The result of a range: its part of each file, and counts.
+    """The result of the join of a range: its part of each file, and counts.
 
     Attributes:
         entering: The rows of the file ``entering``.
@@ -132,7 +132,7 @@ class RangeResult:
         conflicts: The number of keys with different current rows.
         conflicting_keys: Some of these keys.
         filled: The number of current members with a value for each property.
-        has_float_ids: True if Amplitude ids in new or changed rows were once floats.
+        has_float_ids: True if Amplitude ids in new or changed rows are the texts of floats.
     """
 
     entering: RangeOutput
@@ -150,7 +150,7 @@ class RangeResult:
 
 @frozen
 class RangeJoin:
-    """Joins key ranges.
+    """The function that joins a key range.
 
     Attributes:
         existing: The meaning of the file ``existing``.
@@ -195,7 +195,7 @@ class RangeJoin:
         )
 
     def _has_float_ids(self, match: Match, *, keyed: bool) -> bool:
-        """Return whether an Amplitude id in a new or changed row was once a float.
+        """Return whether an Amplitude id in a new or changed row is the text of a float.
 
         Unchanged rows were checked at the sync that wrote them.
         """
@@ -262,8 +262,8 @@ def _load_previous(job: Job, *, keyed: bool) -> list[str]:
     if not is_ascending(keys):
         if not keyed:
             raise KeysNeeded
-        # A file of another writer may have different rows for one key. It can't be
-        # refused, as that sync has been published, so the smallest row counts.
+        # A file that another program wrote may have different rows for one key. That sync has
+        # been published, so its file can't be refused. The smallest row counts.
         _, records = first_of_each_key(keys, records)
     return records
 

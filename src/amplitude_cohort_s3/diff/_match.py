@@ -1,24 +1,24 @@
-"""The match of one key range: which members stayed, left and entered.
+"""The match of one key range, which finds the members who stayed, left and entered.
 
-Both sides of the range are lists of records (see ``_spill``) that fit in memory. Nearly
-all members stay as they are, so their record is the same on both sides. The records are
-therefore compared whole, with operations on lists and dicts that run in C; only the
-records that differ are taken apart into key and line:
+Both sides of the range are lists of records (see ``_spill``) that fit in memory. Nearly all
+members stay as they are, so their record is the same on both sides. Whole records are therefore
+compared, with operations on lists and dicts that run in C. Only the records that differ are split
+into key and line:
 
-1. Each previous record is removed from the current ones. The records that are found are
-   members who stayed with the same properties.
-2. The current records that are left are taken one by one. If the key is that of a
-   previous record that was not found, the member stayed with other properties. If it is
-   that of a record that was found, the key has two different current rows. Otherwise
-   the member entered.
-3. The previous records that are left after this are members who left.
+1. Each previous record is removed from the current ones. A record that is found there belongs to
+   a member who stayed with the same properties.
+2. The remaining current records are processed one by one. If a record has the key of a previous
+   record that step 1 did not find, the member stayed with other properties. If it has the key of
+   a record that step 1 found, the key has two different current rows. Otherwise the member
+   entered.
+3. The remaining previous records belong to members who left.
 
-The result has to be in the order of the keys. Keyed records always are, because the NUL
-after the key is smaller than any other character. Plain records, in which a comma ends
-the key, are not always: ``a+b,`` comes before ``a,``, because ``+`` is smaller than a
-comma, but the key ``a`` comes before the key ``a+b``. Plain records are nevertheless tried
-first, as they are faster. As soon as they might be in another order than the keys,
-``KeysNeeded`` is raised, and the range is joined again with keyed records.
+The result must be in the order of the keys. Sorted keyed records always are, because the NUL
+after the key is smaller than any other character. Sorted plain records, in which a comma follows
+the key, may not be: ``a+b,`` sorts before ``a,``, because ``+`` is smaller than a comma, but the
+key ``a`` sorts before the key ``a+b``. Plain records are nevertheless tried first, because they
+are faster. If their order might differ from that of the keys, ``KeysNeeded`` is raised, and the
+range is joined again with keyed records.
 """
 
 import re
@@ -85,13 +85,13 @@ class Match:
 
 
 def match_records(records: RangeRecords) -> Match:
-    """Match the records of a range; ``records.current`` is used up.
+    """Match the records of a range; this removes items from ``records.current``.
 
     Raises:
         KeysNeeded: The records are plain and might not be in the order of their keys.
     """
     previous, current, keyed = records.previous, records.current, records.keyed
-    # Each pop returns None for a record that is found, and otherwise the record itself.
+    # Each call of pop returns None if it finds the record, and otherwise the record itself.
     missing = list(map(current.pop, previous, previous))
     gone = list(filter(None, missing))
     unchanged = list(compress(previous, map(not_, missing))) if gone else previous
@@ -126,7 +126,7 @@ def match_records(records: RangeRecords) -> Match:
 
 
 def _stayed(previous: list[str], missing: list[str | None], replaced: dict[str, str]) -> list[str]:
-    """Return the current records of the members who stayed, in the order of the previous ones."""
+    """Return the current records of members who stayed, in the order of the previous records."""
     return [
         replaced.get(record, record)
         for record, missed in zip(previous, missing, strict=True)
@@ -138,8 +138,8 @@ def _find_key(previous: list[str], key: str, *, keyed: bool) -> str | None:
     """Return the previous record of a key, or None.
 
     Raises:
-        KeysNeeded: A previous key continues this one with a character below the comma,
-            so its plain record comes first although its key comes second.
+        KeysNeeded: A previous key consists of this one and more characters, the first of them
+            below the comma. Its plain record may then sort first although its key sorts second.
     """
     begin = key + (SEPARATOR if keyed else ",")
     place = bisect_left(previous, begin)
@@ -151,7 +151,7 @@ def _find_key(previous: list[str], key: str, *, keyed: bool) -> str | None:
 
 
 def first_of_each_key(keys: list[str], records: list[str]) -> tuple[list[str], list[str]]:
-    """Return the distinct keys, and the first and therefore smallest record of each."""
+    """Return the distinct keys, and the first record of each, which is the smallest."""
     first = dict[str, str]()
     for key, record in zip(keys, records, strict=True):
         first.setdefault(key, record)
@@ -159,5 +159,5 @@ def first_of_each_key(keys: list[str], records: list[str]) -> tuple[list[str], l
 
 
 def is_ascending(texts: list[str]) -> bool:
-    """Return whether each text is greater than the one before."""
+    """Return whether each text is greater than the one before it."""
     return all(map(lt, texts, islice(texts, 1, None)))

@@ -1,15 +1,15 @@
 """The memory of the process."""
 
 _KEPT_BYTES = 4 << 20
-"""The largest block of memory that is not returned to the system as soon as it is freed."""
+"""The size of the largest block of memory that the process keeps when the block is freed."""
 
 
 def keep_freed_memory() -> None:
     """Have the C library keep freed memory for the next allocation.
 
     The diff allocates and frees many blocks of about a MiB. By default, glibc returns each of
-    them to the system, which then has to clear new pages: a fifth of the CPU time
-    of a diff with the kernel. Its limits grow when a larger block is freed. This one is never
-    written, so it costs nothing.
+    them to the system, which must then clear new pages. This takes a fifth of the CPU time of a
+    diff with the kernel. When a block is freed, glibc raises its limit to the size of the block.
+    The block that is allocated here for this purpose is never written, so it costs nothing.
     """
     bytes(_KEPT_BYTES)

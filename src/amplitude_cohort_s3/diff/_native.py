@@ -1,8 +1,7 @@
 """The work of the diff that the native kernel does.
 
-The kernel reads canonical lines. It leaves a few of them, and everything that breaks a rule, to
-the Python code: see ``format.kernel``. The classes here then return None, or use the Python
-code themselves.
+The kernel reads canonical lines. It refuses a few of them, and everything that breaks a rule: see
+``format.kernel``. The classes here then return None, or call the Python code.
 """
 
 from attrs import frozen
@@ -25,7 +24,7 @@ _HEAD_BYTES = 8
 
 @frozen
 class LineShape:
-    """The shape of the canonical lines of a schema.
+    """The number of cells of a schema's canonical lines, and the position of their key.
 
     Attributes:
         columns: The number of cells.
@@ -42,7 +41,7 @@ class _Splitters:
 
     Attributes:
         prefix: The bytes that all splitters share.
-        heads: The other bytes of each splitter, filled up with NUL.
+        heads: The other bytes of each splitter, padded with NUL to 8 bytes.
     """
 
     prefix: bytes
@@ -50,7 +49,7 @@ class _Splitters:
 
     @classmethod
     def of(cls, splitters: tuple[str, ...]) -> "_Splitters | None":
-        """Return the splitters, or None if they differ in more than the last 8 bytes."""
+        """Return the splitters, or None if more than their last 8 bytes differ."""
         texts = [splitter.encode() for splitter in splitters]
         # The splitters ascend, so all share what the first and the last one share.
         prefix = texts[0][: common_length(texts[0], texts[-1])] if texts else b""
@@ -61,7 +60,10 @@ class _Splitters:
 
 
 class NativePartition:
-    """Sorts lines into key ranges. One thread at a time uses it, because it has a buffer."""
+    """The function that sorts lines into key ranges.
+
+    It has a buffer, so each thread needs its own.
+    """
 
     def __init__(self, shape: LineShape, boundaries: Boundaries) -> None:
         self._shape = shape
@@ -69,7 +71,7 @@ class NativePartition:
         self._out = bytearray()
 
     def lines(self, text: bytes | memoryview) -> tuple[memoryview, PartitionedLines] | None:
-        """Return canonical lines, those of one range after the other, and their lengths.
+        """Return canonical lines, range by range, and their counts; None if they are refused.
 
         The lines are valid until the next call.
         """
@@ -102,10 +104,10 @@ class NativePartition:
 
 @frozen
 class NativeJoin:
-    """Joins key ranges.
+    """The function that joins a key range.
 
     Attributes:
-        join: The join in Python, for ranges that the kernel leaves to it.
+        join: The join in Python, for ranges that the kernel refuses.
     """
 
     join: RangeJoin
@@ -161,7 +163,7 @@ def _previous_lines(job: Job) -> bytes | memoryview | None:
 
 
 def _is_readable(data: bytes, reader: LineReader) -> bool:
-    """Return whether rows of a file need nothing but the rules of CSV."""
+    """Return whether the rows of a file follow from the rules of CSV alone."""
     header = reader.reader.header
     needs_more = header.tabs or header.repeated_ids or len(header.names) == 1
     return not (needs_more or header.may_repeat_in(data))

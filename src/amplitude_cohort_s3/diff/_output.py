@@ -13,7 +13,7 @@ from ._join import RangeOutput, RangeResult
 from .protocol import DiffFile, DiffReport, Grown
 
 _MAX_CONFLICTS = 10_000
-"""The largest number of keys with different rows whose lines are looked for."""
+"""The largest number of keys with different rows for whose lines the source is searched."""
 
 
 class _OutputFile:
@@ -35,7 +35,7 @@ class _OutputFile:
         self._grown(self._written)
 
     def count(self, output: RangeOutput, *, is_hashed: bool = False) -> None:
-        """Count and hash the rows of a range; ``is_hashed`` if ``content`` covers them already."""
+        """Count the rows of a range, and hash them unless ``is_hashed``."""
         if not is_hashed:
             self.content.update(output.data)
         self.rows += output.rows
@@ -50,7 +50,7 @@ class Output:
         header = schema.header_line
         self._files = {t: _OutputFile(folder / f"{t}.csv", header, grown, t) for t in DiffType}
         self._files[DiffType.ENTERING].content = self._files[DiffType.EXISTING].content
-        # If ``existing`` has just the members, its digest is that of the members.
+        # If ``existing`` contains exactly the members, its digest is also that of the members.
         self._members = self._files[DiffType.EXISTING].content
         if not existing.contains_entering:
             self._members = Hashed()
@@ -69,9 +69,10 @@ class Output:
         return result
 
     def count(self, result: RangeResult) -> None:
-        """Add the digests and the counts of a range; another thread may write it."""
+        """Add a range to the digests and counts. Another thread may write it meanwhile."""
         entering, existing = self._files[DiffType.ENTERING], self._files[DiffType.EXISTING]
-        # As long as both files have the same bytes, as at a first sync, these are hashed once.
+        # While both files have the same bytes, as at a first sync, the bytes are hashed only
+        # once.
         if entering.content is existing.content and result.entering is not result.existing:
             entering.content = existing.content.copy()
         existing.count(result.existing)

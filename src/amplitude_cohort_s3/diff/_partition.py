@@ -1,8 +1,8 @@
-"""Partitioning: rows in any order are written into key ranges that fit in memory.
+"""Partitioning, which writes rows in any order into key ranges that fit in memory.
 
-The boundaries of the ranges are chosen from the first rows. These may differ from the
-others, for example if the file is sorted, so a range that turns out too large is
-partitioned again before it is joined.
+The boundaries of the ranges are chosen from the first rows. The other rows may have other keys,
+for example if the file is sorted. A range that turns out to be too large is therefore partitioned
+again before it is joined.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -23,12 +23,12 @@ from ._threads import run_in_threads
 _MAX_RANGES = 2048
 
 _SAMPLED_KEYS_PER_RANGE = 50
-"""The size of the sample, with which ranges differ in size by about a third."""
+"""The size of the sample. With it, the sizes of the ranges differ by about a third."""
 
 _MIN_BATCH_BYTES = 1 << 20
 
 _BATCH_BYTES_PER_RANGE = 8 << 10
-"""Spans of this average size are read at the full speed of a disk."""
+"""The average size of a span at which spans are read at the full speed of a disk."""
 
 Item = TypeVar("Item", Block, RangeRows)
 Task = TypeVar("Task")
@@ -42,7 +42,7 @@ class Limits:
     Attributes:
         workers: The number of threads that share the work.
         range_bytes: The intended size of a range.
-        batch_bytes: The largest batch of rows that is read before it is written.
+        batch_bytes: The limit of the size of a batch, which is read before it is written.
         native: The shape of the lines, if the kernel is used.
     """
 
@@ -61,19 +61,22 @@ class Limits:
     ) -> Generator[Result]:
         """Yield the results in the order of the tasks.
 
-        With one worker, everything is done in the calling thread. With more of them, each
-        work is done in a thread of its own, while the calling thread reads the tasks.
+        With one worker, the calling thread does everything. With more, each of ``works`` runs in
+        a thread of its own, while the calling thread reads the tasks.
         """
         yield from map(works[0], tasks) if self.workers == 1 else run_in_threads(works, tasks)
 
     def batch_bytes_for(self, boundaries: Boundaries) -> int:
-        """Return the size of a batch for some ranges: small, so that it fits in the cache."""
+        """Return the size of a batch that fits in the cache and has large enough spans."""
         wanted = max(_MIN_BATCH_BYTES, _BATCH_BYTES_PER_RANGE * len(boundaries))
         return min(self.batch_bytes, wanted)
 
 
 class Partitioner:
-    """Writes batches of blocks into key ranges. Each worker has its own, with its own file."""
+    """The function that writes a batch of blocks into key ranges.
+
+    Each worker has its own, with its own file.
+    """
 
     def __init__(
         self, reader: LineReader, boundaries: Boundaries, path: Path, native: LineShape | None
@@ -109,7 +112,7 @@ def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 def choose_boundaries(
     reader: LineReader, sample: list[Block], total: int, limits: Limits
 ) -> Boundaries:
-    """Return boundaries for rows of which only the first are known.
+    """Return boundaries for the rows of a file, chosen from its first rows.
 
     Args:
         reader: The reader of the file.
@@ -137,7 +140,7 @@ def partition(
     path: Path,
     progress: Callable[[int], None] | None = None,
 ) -> RangeIndex:
-    """Write rows into key ranges, and return their places.
+    """Write rows into key ranges, and return an index of them.
 
     Args:
         blocks: The rows.
@@ -194,14 +197,14 @@ class KeyRange:
         begin: str | None,
         end: str | None,
     ) -> Job:
-        """Return the join of the range, or of the part of it with the given bounds."""
+        """Return the join of the range, or of the part within the given bounds."""
         partial = (begin, end) != (self.begin, self.end)
         return Job(previous, self.current, begin, end, limits.max_range_bytes, partial=partial)
 
     def split(self, folder: Path, limits: Limits) -> Iterator["KeyRange"]:
         """Yield the range itself, or smaller ones if it is too large to be joined.
 
-        A range whose rows all have one key can't be split, and is yielded as it is.
+        If all rows of a range have one key, it can't be split, and is yielded as it is.
         """
         largest = max(self.current, self.previous, key=lambda rows: rows.size)
         count = -(-largest.size // limits.range_bytes)
@@ -225,16 +228,16 @@ class KeyRange:
 def initial_key_ranges(
     boundaries: Boundaries, current: RangeIndex, previous: RangeIndex
 ) -> Iterator[KeyRange]:
-    """Yield the key ranges with the rows that were partitioned into them."""
+    """Yield the key ranges with the rows of both sides."""
     for (begin, end), now, before in zip(boundaries.bounds(), current, previous, strict=True):
         yield KeyRange(begin, end, now, before)
 
 
 def without_small_ones(ranges: Iterable[KeyRange], limits: Limits) -> Iterator[KeyRange]:
-    """Yield the same ranges, but put together those that have few rows.
+    """Yield the ranges, with consecutive small ones merged.
 
-    There are many of them if the rows are fewer than was estimated, as for a source of
-    unknown size. Each join takes a while, however few rows it has.
+    There are many small ranges if a source of unknown size has fewer rows than was assumed. Each
+    join has a fixed cost, even for few rows.
     """
     last: KeyRange | None = None
     for range_ in ranges:
@@ -286,7 +289,7 @@ def _as_lines(rows: RangeRows) -> Lines:
 
 
 def jobs_with_partitioned_previous(ranges: Iterable[KeyRange], limits: Limits) -> Iterator[Job]:
-    """Yield the join of each range, if both sides are partitioned."""
+    """Yield the join of each range; both sides are partitioned."""
     for range_ in ranges:
         yield range_.job(range_.previous, limits, range_.begin, range_.end)
 
@@ -294,15 +297,16 @@ def jobs_with_partitioned_previous(ranges: Iterable[KeyRange], limits: Limits) -
 def jobs_with_sorted_previous(
     blocks: Iterable[Block], reader: LineReader, ranges: Iterable[KeyRange], limits: Limits
 ) -> Iterator[Job]:
-    """Yield the join of each range, if the previous rows are sorted.
+    """Yield the join of each range; the previous rows are sorted.
 
     Both the ranges and the blocks of the previous file are in key order, so the file is
     streamed: each job gets the blocks that overlap its range. A block that overlaps
     several ranges is part of the job of each, so that no job depends on another one.
 
-    A range has few current rows, but may have very many previous ones, if nearly all of
-    its members have left. It is then cut in front of a block: each job gets the same
-    current rows, and uses those within its own bounds.
+    A range has a limited number of current rows, but may have very many previous ones, if nearly
+    all of its members have left. It is then joined by several jobs, and the bound between two of
+    them is the first key of a block. Each job gets all current rows of the range, and uses those
+    within its bounds.
     """
     upcoming = _with_first_key(blocks, reader)
     following = next(upcoming, None)

@@ -1,4 +1,4 @@
-"""Finished files, and the check that nobody has changed them since."""
+"""Finished files, and the check that they have not been changed since."""
 
 import os
 from pathlib import Path
@@ -7,20 +7,20 @@ from typing import Self
 from attrs import frozen
 
 _SEAL = 0
-"""The time of the last change that a finished file gets, in nanoseconds: the year 1970.
-
-Every later change of its bytes sets the time of the change. The time of the last real change
-would not do: two changes within one tick of the clock, a few milliseconds, have the same time."""
+"""The modification time that a finished file is set to, in nanoseconds since 1970. Every later
+write sets the present time, so it can be detected. The real time of the last write would not be
+enough, because two writes within one tick of the clock, a few milliseconds, have the same
+time."""
 
 
 @frozen
 class SealedFile:
-    """A file whose bytes have been counted and hashed while they were written.
+    """A file whose bytes were counted and hashed while they were written.
 
     Attributes:
         path: The path of the file.
         size: The number of bytes that were written.
-        status: The facts that change with the bytes of the file, or with the file itself.
+        status: The properties that change if the file is written, replaced or linked again.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class SealedFile:
         return cls(path, size, _status_of(path))
 
     def is_unchanged(self) -> bool:
-        """Return whether the path leads to what was written, and nobody has changed it since."""
+        """Return whether the path still leads to the same file, and it has not been changed."""
         try:
             if self.path.lstat().st_size != self.size:
                 return False

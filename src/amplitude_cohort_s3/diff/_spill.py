@@ -1,9 +1,8 @@
 r"""Spill files: rows on the local disk, partitioned into key ranges.
 
-The rows of a large cohort do not fit in memory, so they are read in batches. The rows of
-a batch are sorted into one list for each key range, and the lists are written one after
-the other to a single file. Later all rows of one range are read from their spans in all
-batches::
+The rows of a large cohort do not fit in memory, so they are read in batches. The rows of a batch
+are sorted into one list for each key range, and the lists are written one after the other to a
+single file. Later, all rows of one range are read from the range's spans in all batches::
 
     | range 0 | range 1 | range 2 |  | range 0 | range 1 | range 2 |  ...
     ----------- batch 1 -----------  ----------- batch 2 -----------
@@ -11,10 +10,10 @@ batches::
 A *record* is the form of a row in a spill file. It never contains a line end, so a text of
 records can be split at line ends, which is fast. There are two forms:
 
-- A *plain* record is the row's canonical line. A row can have it if the line begins with
-  the unquoted key and contains no line end, as nearly all rows do.
-- A *keyed* record is the key, ``SEPARATOR`` and the canonical line, with ``LINE_END`` in
-  place of each line end. Every row can have it.
+- A *plain* record is the row's canonical line. This form is possible if the line begins with the
+  unquoted key and contains no line end, as nearly all lines do.
+- A *keyed* record is the key, ``SEPARATOR`` and the canonical line, with ``LINE_END`` in place of
+  each line end. This form is always possible.
 """
 
 from array import array
@@ -30,17 +29,17 @@ from ..format.reader import Lines, cells_at
 from ._append import append
 from ._boundaries import Boundaries
 
-# No cell contains a NUL, so these can't occur in a row. NUL is the smallest character, so
-# keyed records are in the order of their keys.
+# No cell contains a NUL, so these texts can't occur in a row. NUL is the smallest character, so
+# sorted keyed records are in the order of their keys.
 SEPARATOR = "\0;"
 LINE_END = "\0n"
 
 _MAX_KNOWN_PREFIXES = 1 << 17
-"""Bounds the memory for the prefixes that are known to :class:`_RangeLists`, to about 15 MB."""
+"""The limit of the prefixes that :class:`_RangeLists` remembers, in about 15 MB."""
 
 
 def keyed_records(keys: Iterable[str], lines: Iterable[str]) -> list[str]:
-    """Return the keyed record of each line, with its line ends as they are."""
+    """Return the keyed record of each line; line ends are not replaced."""
     return [f"{key}{SEPARATOR}{line}" for key, line in zip(keys, lines, strict=True)]
 
 
@@ -92,8 +91,8 @@ class RangeRows:
     Attributes:
         plain: The places of the plain records.
         keyed: The places of the keyed records.
-        key: The position of the key in the plain records. The Python code writes plain
-            records only if it is 0, but the kernel writes others too.
+        key: The position of the key in the plain records. The Python code writes plain records
+            only if the position is 0. The kernel writes only plain records.
     """
 
     plain: tuple[FileSpans, ...] = ()
@@ -120,9 +119,10 @@ class RangeRows:
         return RangeRows(_by_file(plain), _by_file(keyed), self.key)
 
     def load(self, *, keyed: bool) -> list[str]:
-        """Return all rows as keyed records with their line ends, or as plain records.
+        """Return all rows as keyed records, or as plain records.
 
-        Plain records can be loaded only if no keys are needed.
+        The line ends in keyed records are restored. Plain records can be loaded only if
+        ``needs_keys`` is false.
         """
         text = self.text().decode()
         plain = text.split("\n") if text else []
@@ -139,7 +139,7 @@ class RangeRows:
         return records
 
     def in_portions(self) -> Iterator["RangeRows"]:
-        """Yield the same rows in portions, each from one batch that was written."""
+        """Yield the rows in portions, one for each batch."""
         for spans in self.plain:
             yield from (RangeRows(plain=(span,), key=self.key) for span in spans)
         for spans in self.keyed:
@@ -159,7 +159,7 @@ def _read(files: Iterable[FileSpans]) -> bytes:
 
 @frozen
 class BatchLayout:
-    """The layout of one batch in a spill file: first all plain records, then all keyed ones.
+    """The layout of one batch in a spill file: all plain records, then all keyed records.
 
     Attributes:
         path: The spill file.
@@ -181,7 +181,7 @@ class BatchLayout:
 class SpillFile:
     """A file to which batches of rows are written, partitioned into key ranges.
 
-    All ranges share one file, so that the limit of open files does not matter.
+    All ranges share one file, so the limit of open files is never reached.
     """
 
     def __init__(self, path: Path, boundaries: Boundaries) -> None:
@@ -232,9 +232,8 @@ class SpillFile:
 class _RangeLists:
     """One list of records for each key range, and a last one for rows without a key.
 
-    Finding the list of a record takes one lookup in a dict, from the first characters of a
-    record to the ``append`` of its list. Only a prefix that is not in the dict yet is
-    searched among the splitters.
+    A dict maps the first characters of a record to the ``append`` method of its list, so one
+    lookup finds the list. A prefix that is not in the dict yet is searched among the splitters.
     """
 
     def __init__(self, boundaries: Boundaries, key_end: str) -> None:
@@ -254,7 +253,7 @@ class _RangeLists:
             append_to_list(record)
 
     def add_texts(self, records: Iterable[str], texts: Iterable[str]) -> None:
-        """Append each text to the list of its record's range."""
+        """Append each text to the list of the range of the record at the same position."""
         appenders, head = self._appenders, slice(self._boundaries.width)
         for record, text in zip(records, texts, strict=True):
             append_to_list = appenders.get(record[head]) or self._find_appender(record[head])
@@ -269,7 +268,7 @@ class _RangeLists:
         return found
 
     def take(self) -> tuple[list[bytes], int]:
-        """Return the text of each range and the number of rows without a key; empty the lists."""
+        """Empty the lists; return the text of each range and the number of rows without a key."""
         texts = ["\n".join(records).encode() for records in self._lists[:-1]]
         skipped = len(self._lists[-1])
         for records in self._lists:
@@ -285,7 +284,7 @@ class RangeIndex:
 
     Attributes:
         rows: The number of rows, including those without a key.
-        skipped: The number of rows without a key, which have no place.
+        skipped: The number of rows without a key, which are not stored.
     """
 
     def __init__(self, count: int, key: int = 0) -> None:
@@ -313,7 +312,8 @@ class RangeIndex:
     ) -> Iterator[tuple[FileSpans, ...]]:
         """Yield the spans of each range, from the offset and the lengths of each batch."""
         paths = dict.fromkeys(path for path, _, _ in batches)
-        # For each file, an iterator over the ranges, of the offset and length in each batch.
+        # For each file, an iterator over the ranges. Each item has the offset and length of the
+        # range in each batch of the file.
         spans = {
             path: zip(
                 *(

@@ -1,6 +1,6 @@
 """Threads that do the same work on many tasks.
 
-They share the work only if it is done without the GIL, as the kernel does it.
+Threads are useful only for work that releases the GIL, such as that of the kernel.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import TypeVar
 from ..storage.threads import Answer, Threads
 
 _AHEAD = 2
-"""The number of tasks that wait for a thread, so that none waits for a task."""
+"""The number of tasks that wait for a thread, so that no thread waits for a task."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -22,13 +22,13 @@ Result = TypeVar("Result")
 def run_in_threads(
     works: Sequence[Callable[[Task], Result]], tasks: Iterable[Task]
 ) -> Iterator[Result]:
-    """Yield the results in the order of the tasks, and raise an error in its place among them.
+    """Yield the results in the order of the tasks; raise a task's error in place of its result.
 
-    Close the iterator to stop early: it then waits until no thread works any more.
+    Close the iterator to stop early: this waits until all threads have ended.
 
     Args:
-        works: The work of each thread.
-        tasks: The tasks, which are read a few ahead of the results, in the calling thread.
+        works: A function for each thread. Each is called by one thread at a time.
+        tasks: The tasks. The calling thread reads them, a few ahead of the results.
     """
     free = SimpleQueue[Callable[[Task], Result]]()
     for work in works:
@@ -58,10 +58,11 @@ def run_in_threads(
 def _submitted(
     threads: Threads, run: Callable[[Task], Result], tasks: Iterable[Task]
 ) -> Iterator[Answer[Result]]:
-    """Let threads run tasks, and yield their answers.
+    """Submit each task to the threads, and yield the answers.
 
-    An error of the tasks themselves is the last answer. The tasks before it are not done yet, and
-    if one of them fails too, its error comes first, however many threads there are.
+    If the iterable of tasks itself raises an error, that error is the last answer. The tasks
+    before it may still be running. If one of them fails too, its error comes first, with any
+    number of threads.
     """
     try:
         for task in tasks:

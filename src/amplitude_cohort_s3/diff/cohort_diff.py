@@ -1,4 +1,4 @@
-"""The difference of two sets of members: users who entered, users who exited, members."""
+"""The diff of two sets of members, and the files that contain it."""
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,7 +32,7 @@ from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates, Grown
 
 @define(kw_only=True, eq=False, repr=False)
 class CohortDiff:
-    """The difference of two sets of members, as files that it owns until it is closed.
+    """The diff of two sets of members, as files that exist until the diff is closed.
 
     Use it as a context manager. The repr has counts, but no user ids.
 
@@ -85,7 +85,7 @@ class CohortDiff:
         """Stage one of the files: see ``StageableDiff``.
 
         Raises:
-            UnusableDiffError: The diff is closed, or the file was changed since.
+            UnusableDiffError: The diff is closed, or the file has been changed.
         """
         file = self.report.files[diff_type]
         sealed = self._sealed.get(diff_type)
@@ -144,16 +144,17 @@ def diff_members(
         The diff, which owns temporary files; use it as a context manager.
 
     Raises:
-        EmptyKeyError: Rows have no Amplitude id, and members are matched by it.
-        DuplicateKeyError: Different rows have one key, and are refused.
+        EmptyKeyError: Current rows have no Amplitude id, and members are matched by it.
+        DuplicateKeyError: Different current rows have one key, and ``duplicates`` is
+            ``"refuse"``.
         MalformedCsvError, MissingColumnsError, InvalidCellError: The members can't be read
             as rows of the schema.
         DiskFullError: The temporary files do not fit on the disk; they have been removed.
         MissingExtraError: ``progress=True`` without tqdm.
         ArgumentTypeError: An argument has the wrong type, such as members that are a single
             text or a query that has not been executed.
-        ConfigurationError: ``duplicates`` is not one of its values, or there is no folder for
-            temporary files.
+        ConfigurationError: ``duplicates`` is not one of the possible values, or there is no
+            folder for temporary files.
 
     >>> schema = RowSchema()
     >>> with diff_members([("1", "ann"), ("2", "bob")], [("2", "bob"), ("3", "cy")],
@@ -188,12 +189,12 @@ def compute_diff(
     """Compute the diff in a folder of the caller's choice: see :func:`diff_members`.
 
     ``open_folder`` makes the folder, and adds its removal to an exit stack, which is closed with
-    the diff. ``grown`` is called while the files grow, if the engine supports that.
+    the diff. ``grown`` is called while the files grow, but only by the default engine.
     """
     check_kind("schema", schema, RowSchema, "pass a RowSchema, such as sync.schema")
     check_kind("existing", existing, ExistingMeaning, "pass one, such as ExistingMeaning.MEMBERS")
     check_kind("engine", engine, DiffEngine | None, "pass one, such as PartitionEngine(workers=2)")
-    if isinstance(engine, type):  # A class has the method too.
+    if isinstance(engine, type):  # A class also has the method ``diff``.
         raise ArgumentTypeError("engine", "type", f"pass an instance: {engine.__name__}()")
     if duplicates not in get_args(Duplicates):
         fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
@@ -201,7 +202,7 @@ def compute_diff(
     before = as_csv(previous, schema, fill=True)
     now = as_csv(current, schema, fill=False)
     engine = engine or PartitionEngine()
-    # An engine of somebody else takes no such function, and its digests need a check.
+    # Other engines have no parameter ``grown``, and their digests must be checked.
     is_ours = type(engine).diff is PartitionEngine.diff
     following: dict[str, Any] = {"grown": grown} if is_ours and grown is not None else {}
     with _as_callback(progress) as callback, ExitStack() as closing:
@@ -230,7 +231,7 @@ def compute_diff(
 
 
 def system_folder(work_dir: str | PathLike[str] | None, closing: ExitStack) -> Path:
-    """Make a folder below ``work_dir``, by default in the system's folder."""
+    """Make a folder in ``work_dir`` or, by default, in the system's folder for temporary files."""
     folder = temporary_folder("cohort-diff-", work_dir)
     closing.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder
@@ -250,7 +251,7 @@ def stage_chunks(
 def checked(
     file: DiffFile, diff_type: DiffType, storage: Storage, staged: StagedObject, sha256: str | None
 ) -> StagedObject:
-    """Return what was staged, or discard it if its digest is not that of the file.
+    """Return a staged file, or discard it if its digest differs from the one in the report.
 
     Raises:
         UnusableDiffError: The digests differ.

@@ -1,8 +1,8 @@
-"""The default diff engine: members of any number in bounded memory.
+"""The default diff engine, which compares any number of members in bounded memory.
 
 1. The boundaries of the key ranges are chosen from the first current rows.
-2. The current rows are partitioned: each is written to its key range, a few ten thousand
-   rows, in a spill file on the disk.
+2. The current rows are partitioned: each row is written to its key range in a spill file on the
+   disk. A key range has about ten thousand rows.
 3. Previous rows in a canonical file are in key order, so that file is streamed. Other
    previous rows are partitioned too.
 4. One range after the other is joined in memory. The ranges are in key order, so the three
@@ -52,32 +52,32 @@ from .progress import Progress
 from .protocol import DiffReport, Duplicates, Grown, ignore_growth
 
 _ASSUMED_BYTES = 512 << 20
-"""The assumed size of a source of unknown size. A larger source has ranges that are too
-large, which are partitioned again; the small ranges of a smaller one are put together."""
+"""The assumed size of a source of unknown size. If the source is larger, the ranges that are too
+large are partitioned again. If it is smaller, small ranges are merged."""
 
 _ASSUMED_ROW_BYTES = 64
-"""The assumed size of a row of a source of which only the number of rows is known."""
+"""The assumed size of a row, if only the number of rows is known."""
 
 _MOST_THREADS = 4
-"""The default limit of threads: with more of them, the thread that reads is the slowest."""
+"""The default limit of threads. More threads would wait for the one that reads."""
 
 
 @frozen(kw_only=True)
 class PartitionEngine:
     """The default engine.
 
-    If previous members that are not in canonical form have different rows for one key,
-    the row with the smaller bytes counts; their rows without a key are left out. A new or
-    changed current row whose Amplitude id is the text of a float, such as ``7.0`` or ``3e+17``,
-    is an ``InvalidCellError``, because digits may be lost.
+    If previous members that are not in canonical form have different rows for one key, the row
+    with the smaller bytes counts. Their rows without a key are left out. If a new or changed
+    current row has the text of a float as its Amplitude id, such as ``7.0`` or ``3e+17``, the
+    engine raises ``InvalidCellError``, because digits may be lost.
 
     Attributes:
-        workers: The number of threads that share the work, if the native kernel is in use:
-            see ``kernel_state``. Default: the number of processors that the process may use,
-            but at most 4. Without the kernel, one thread does all the work, whatever the
-            number is, because threads would not run Python code at the same time.
-        range_bytes: The approximate size of the current rows that are joined at a time.
-            Each thread takes about 20 times as much memory.
+        workers: The number of threads that share the work, if the native kernel is in use: see
+            ``kernel_state``. Default: the number of processors that the process may use, but at
+            most 4. Without the kernel, one thread does all the work, because threads can't run
+            Python code at the same time.
+        range_bytes: The approximate size of the current rows that are joined at a time. Each
+            thread needs about 20 times as much memory.
         batch_bytes: The largest size of rows that a thread writes to their ranges at a time.
 
     >>> PartitionEngine(workers=2).workers
@@ -114,7 +114,7 @@ class PartitionEngine:
     ) -> DiffReport:
         """Write the three files: see :class:`~amplitude_cohort_s3.diff.protocol.DiffEngine`.
 
-        ``grown`` is called whenever one of them has grown.
+        ``grown`` is called whenever one of the files has grown.
         """
         keep_freed_memory()
         scratch = folder / "scratch"
@@ -156,7 +156,7 @@ class PartitionEngine:
     def _choose_boundaries(
         self, current: CsvSource, schema: RowSchema, reader: LineReader, blocks: Iterator[Block]
     ) -> tuple[Limits, Boundaries, Iterator[Block]]:
-        """Choose the ranges from the first blocks. Return all blocks, including these."""
+        """Choose the ranges from the first blocks, and return all blocks, including these."""
         native = LineShape(len(schema.columns), schema.key_index) if HAS_KERNEL else None
         workers = self.workers or min(_MOST_THREADS, usable_processors())
         limits = Limits(
@@ -181,7 +181,7 @@ class PartitionEngine:
 
 @contextmanager
 def _closed_at_end(source: CsvSource) -> Generator[CsvSource]:
-    """Yield the same source. What it opens is closed at the end, although an error keeps it."""
+    """Yield the same source, and close its generators at the end."""
     with ExitStack() as opened:
 
         def chunks() -> Iterator[bytes]:
@@ -239,7 +239,7 @@ def _joins(
 def _ignored_columns(
     table: Table, schema: RowSchema, source: "_RereadableSource"
 ) -> tuple[str, ...]:
-    """Return the columns that the schema lacks, and ``""`` if some have no name."""
+    """Return the columns that the schema lacks, and ``""`` if a column has no name."""
     names = table.columns
     if table.reader.header.repeated_properties:
         names = source.reopen().read_table().columns  # without properties that are equal
@@ -248,7 +248,7 @@ def _ignored_columns(
 
 
 class _RereadableSource:
-    """A source that can be read a second time, to find the rows that an error is about."""
+    """A source that can be read a second time, to find the rows that cause an error."""
 
     def __init__(self, source: CsvSource, path: Path) -> None:
         self._source = source
@@ -276,9 +276,9 @@ class _RereadableSource:
 def _check_keys(
     output: Output, source: _RereadableSource, schema: RowSchema, duplicates: Duplicates
 ) -> None:
-    """Raise if ids of the current rows were once floats, or if different rows have one key.
+    """Raise if current rows have ids that are the texts of floats, or share a key.
 
-    Ids that have lost digits may be equal, so they are reported first.
+    Different ids may be equal after they have lost digits, so floats are reported first.
     """
     if output.has_float_ids:
         again = source.reopen()

@@ -21,16 +21,16 @@ from ..storage.protocol import StagedObject, Storage
 from .progress import Progress
 
 Duplicates = Literal["refuse", "keep_smallest"]
-"""The treatment of different rows with one key: raise ``DuplicateKeyError``, or keep the row
-with the smaller bytes. (Not the first row: the result must not depend on the order.)"""
+"""The treatment of different rows with one key: raise ``DuplicateKeyError``, or keep the row with
+the smaller bytes. (Keeping the first row would make the result depend on the order.)"""
 
 Grown = Callable[[DiffType, Path, int], None]
-"""A function that is called while one of the three files is written, with its path, and the
-number of bytes that it has by now and that will not change."""
+"""A callback for the growth of one of the three files: its type, its path, and the number of
+bytes so far, which do not change any more."""
 
 
 def ignore_growth(_type: DiffType, _path: Path, _size: int) -> None:
-    """Do nothing: the files of the diff are not followed."""
+    """Do nothing: the default for a caller that does not use the growth of the files."""
 
 
 @frozen(kw_only=True)
@@ -47,7 +47,7 @@ class DiffFile(FileContent):
         """Open a stream of the bytes, which the caller closes.
 
         Raises:
-            UnusableDiffError: The diff is closed, or its files are gone.
+            UnusableDiffError: The diff is closed, or its files have been removed.
         """
         try:
             return self.path.open("rb")
@@ -60,7 +60,7 @@ class DiffFile(FileContent):
         """Yield the bytes in chunks of a MiB.
 
         Raises:
-            UnusableDiffError: The diff is closed, or its files are gone.
+            UnusableDiffError: The diff is closed, or its files have been removed.
         """
         yield from read_chunks(self.open())
 
@@ -71,16 +71,16 @@ class DiffSummary:
 
     Attributes:
         files: The files ``entering``, ``exiting`` and ``existing``.
-        members_before: The number of members before.
-        members_now: The number of members now, after the rules for keys.
-        members_sha256: The digest of the members now: the SHA-256 of a file of all of them
-            in canonical order, with its header. It does not depend on the meaning of
-            ``existing``.
+        members_before: The number of previous members.
+        members_now: The number of current members, each key counted once.
+        members_sha256: The digest of the current members: the SHA-256 of a file of all of them in
+            canonical order, with its header. It does not depend on the meaning of ``existing``.
+            For files that are composed of parts: see ``distributed.members_digest``.
         skipped: The number of current rows without a key.
         collapsed: The number of current rows that were dropped: they repeat another row, or a
             smaller row has their key.
         ignored_columns: The columns of the current side that the schema does not have.
-        filled: The number of members now that have a value, for each property.
+        filled: The number of current members that have a value, for each property.
     """
 
     files: Mapping[DiffType, FileContent]
@@ -123,10 +123,10 @@ class DiffReport(DiffSummary):
 
 @runtime_checkable
 class StageableDiff(Protocol):
-    """A diff whose files can be staged in a storage. A sync needs nothing else.
+    """A diff whose files can be staged in a storage. A sync accepts any object of this form.
 
-    ``CohortDiff`` is one. ``distributed.ComposedDiff`` is another, whose files are composed
-    of parts that many machines wrote.
+    Examples are ``CohortDiff`` and ``distributed.ComposedDiff``, whose files are composed of
+    parts that many machines wrote.
     """
 
     @property
@@ -155,7 +155,8 @@ class StageableDiff(Protocol):
         Args:
             diff_type: The file.
             storage: The storage of the data.
-            key: The key under which the file will appear; ``.gz`` means compressed.
+            key: The key under which the file will appear. If it ends with ``.gz``, the file is
+                compressed.
 
         Raises:
             UnusableDiffError: The bytes are not those of the report; nothing is staged.
@@ -181,8 +182,8 @@ class DiffEngine(Protocol):
         """Write the three files into a folder.
 
         Args:
-            previous: The members at the previous sync. Properties that it lacks are
-                empty, columns that the schema lacks are dropped; no row occurs twice.
+            previous: The members at the previous sync. A property that it lacks is empty, and a
+                column that the schema lacks is dropped.
             current: The current members. It must have all properties.
             schema: The columns to write, and the key.
             existing: The meaning of the file ``existing``.
@@ -194,9 +195,10 @@ class DiffEngine(Protocol):
             The report of the files, whose rows are in the order of the key's UTF-8 bytes.
 
         Raises:
-            EmptyKeyError: Current rows have no Amplitude id, and it is the key. (Rows
-                without another key are skipped and counted.)
-            DuplicateKeyError: Different current rows have one key, and are refused.
+            EmptyKeyError: The key is the Amplitude id, and current rows have none. (If the key is
+                another column, rows without it are skipped and counted.)
+            DuplicateKeyError: Different current rows have one key, and ``duplicates`` is
+                ``"refuse"``.
             MalformedCsvError: One of the sources is not valid CSV.
             MissingColumnsError: The current source lacks a column.
         """

@@ -1,4 +1,4 @@
-"""Cohorts that outgrow one machine: data frames, composed files, Spark."""
+"""Syncs of cohorts that are too large for one machine: data frames, composed files, Spark."""
 
 from ..format.digests import members_digest, row_digest
 from .composition import ComposedDiff, StoredPart, write_part

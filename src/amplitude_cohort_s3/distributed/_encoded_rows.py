@@ -1,4 +1,4 @@
-"""Rows in canonical bytes, with what the parts of a file need to know about them."""
+"""Rows in canonical bytes, with the facts that the part of a file with these rows needs."""
 
 import io
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class EncodedRows:
 
 
 def encode_rows(rows: Sequence[Row], *, schema: RowSchema) -> EncodedRows:
-    """Encode rows, at least one.
+    """Encode one or more rows.
 
     Raises:
         InvalidCellError: A cell contains a NUL or a lone surrogate.
@@ -54,8 +54,8 @@ def encode_rows(rows: Sequence[Row], *, schema: RowSchema) -> EncodedRows:
 def encode_batch(batch: Any, *, schema: RowSchema) -> EncodedRows:
     """Encode a record batch of text without nulls, which has at least one row.
 
-    The columns are in the order of the schema. pyarrow encodes rows that need no quotes,
-    several times faster than row by row.
+    The columns must be in the order of the schema. pyarrow encodes the rows if no cell needs
+    quotes, which is several times faster than encoding them row by row.
 
     Raises:
         InvalidCellError: A cell contains a NUL.

@@ -1,4 +1,4 @@
-"""The members before and now in one frame of PySpark, and the files that it contains."""
+"""The previous and current members in one frame of PySpark, and the rows of the files."""
 
 from collections.abc import Mapping
 from functools import reduce
@@ -13,12 +13,14 @@ from ..format.schema import RowSchema
 from ._text_frames import frame_names
 
 FILE_COLUMN = "file"
-"""The column with the number of a row's file, in the order of :class:`DiffType`."""
+"""The column with the number of the file that a row belongs to, in the order of
+:class:`DiffType`."""
 
 _CHANGE_COLUMN = "change"
 
 ENTERED, EXITED, STAYED = range(3)
-"""The values of the column of changes. The first two are also the numbers of their files."""
+"""The values of the column of changes. The first two are also the numbers of the files
+``entering`` and ``exiting``."""
 
 _EXISTING = 2
 
@@ -31,21 +33,22 @@ class FileSize:
     bytes: int
 
     def part_count(self, part_bytes: int) -> int:
-        """Return the number of parts of about this size."""
+        """Return the number of parts of about this size that the file needs, at least 1."""
         return max(1, -(-self.bytes // part_bytes))
 
 
 @frozen(kw_only=True)
 class JoinedMembers:
-    """All members before and now, each once, with the change of each.
+    """All previous and current members, each once, with the change of each.
 
-    One join computes all three files. Its result is kept when it is first computed, because it
-    is counted, sampled and written. That is not a cache: if a machine is lost, Spark fills a
-    cache from the query again.
+    One join computes all three files. Its result is used three times, to count, sample and write
+    the rows, so it is stored in a local checkpoint when it is first computed. A cache would not
+    be safe: if a machine is lost, Spark evaluates the query again to fill the cache, and the
+    query may return other members.
 
     Attributes:
         functions: The module ``pyspark.sql.functions``.
-        rows: A frame with the cells now or, of members who exited, before.
+        rows: A frame with the current cells or, for members who exited, the previous cells.
         schema: The columns of the rows.
         existing: The meaning of the file ``existing``.
     """
@@ -65,7 +68,10 @@ class JoinedMembers:
         schema: RowSchema,
         existing: ExistingMeaning,
     ) -> "JoinedMembers":
-        """Join the members by their key, which no side repeats, and which is not empty now."""
+        """Join the members by their key.
+
+        No side may repeat a key, and no current key may be empty.
+        """
         f, names = functions, tuple(frame_names(schema).values())
         key = frame_names(schema)[schema.key]
         before = previous.filter(previous[key] != "").toDF(*(f"before_{name}" for name in names))
@@ -81,7 +87,7 @@ class JoinedMembers:
 
     @property
     def _files_of_change(self) -> Mapping[int, list[int]]:
-        """The numbers of the files that contain a member, by the change."""
+        """The numbers of the files that contain a member, by the member's change."""
         return {
             ENTERED: [ENTERED, *[_EXISTING] * self.existing.contains_entering],
             EXITED: [EXITED, *[_EXISTING] * self.existing.contains_exiting],

@@ -1,4 +1,4 @@
-"""Reading the previous members in Spark's tasks."""
+"""The reader of the previous members in Spark's tasks."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -22,9 +22,9 @@ from ._text_frames import frame_names
 def previous_members(spark: Any, head: Head | None, storage: OpenStorage, schema: RowSchema) -> Any:
     """Return the previous members as a frame that Spark's tasks read.
 
-    The tasks read and verify the parts of composed files in parallel, since each part begins
-    at a row. If a file is not composed, one task reads all members: a line end may be inside
-    of quotes, so the file can't be split without reading it from its start.
+    The tasks read and verify the parts of composed files in parallel, because each part begins
+    with a whole row. If a file is not composed, one task reads all members: a line end may be
+    inside of quotes, so the file can be split only by reading it from its start.
     """
     names = frame_names(schema)
     columns = ", ".join(f"{name} string" for name in names.values())
@@ -34,7 +34,7 @@ def previous_members(spark: Any, head: Head | None, storage: OpenStorage, schema
 
     def read(diff_type: DiffType | None) -> Any:
         reader = MemberReader(open=storage, record=record, schema=schema, diff_type=diff_type)
-        # Part 0 is the header. A file without rows has no other part.
+        # Part 0 is the header, and a file without rows has no other part.
         tasks = 1 if diff_type is None else len(record.files[diff_type].parts) - 1
         numbers = spark.range(1, tasks + 1, 1, max(tasks, 1))
         return numbers.mapInArrow(reader, columns)
@@ -53,9 +53,10 @@ def previous_members(spark: Any, head: Head | None, storage: OpenStorage, schema
 
 @frozen(kw_only=True)
 class MemberReader:
-    """Reads previous members in a task that gets numbers of parts: for ``mapInArrow``.
+    """The function for ``mapInArrow`` that reads previous members.
 
-    Without ``diff_type`` it reads all members; with it, parts of that composed file.
+    The rows of its input are numbers of parts. With ``diff_type``, it reads these parts of that
+    composed file. Without, it reads all members, for any number.
     """
 
     open: OpenStorage

@@ -1,4 +1,4 @@
-"""Spark's tasks: how they open the storage, and how their errors reach the driver."""
+"""The opening of the storage in Spark's tasks, and the transfer of their errors to the driver."""
 
 import json
 import re
@@ -20,16 +20,17 @@ _NOTE = "amplitude_cohort_s3 raised "
 
 
 def error_note(error: CohortS3Error) -> str:
-    """Return a line from which :func:`errors_from_notes` makes the error on the driver."""
+    """Return a line from which :func:`errors_from_notes` restores the error on the driver."""
     fields = astuple(cast(AttrsInstance, error))
     return f"\n{_NOTE}{json.dumps([type(error).__name__, fields])}"
 
 
 @contextmanager
 def errors_to_notes() -> Generator[None]:
-    """In a task: note the class and the fields of an error of this library on it.
+    """In a task, add a note with the class and the fields to an error of this library.
 
-    Spark brings only the text of a task's traceback to the driver; it includes the notes.
+    Spark transfers only the text of a task's traceback to the driver. This text includes the
+    notes.
     """
     try:
         yield
@@ -40,16 +41,16 @@ def errors_to_notes() -> Generator[None]:
 
 @contextmanager
 def errors_from_notes() -> Generator[None]:
-    """On the driver: raise the error of this library that failed a task at every try."""
+    """On the driver, raise the error of this library that let a task fail."""
     try:
         yield
     except Exception as error:  # its class depends on Spark's version and on the call
         note = re.search(rf"^{_NOTE}(.+)$", str(error), re.MULTILINE)
         if note is None:
             raise
-        # Spark may append a code of its own to the line.
+        # Spark may append its own error code to the line.
         found, _ = json.JSONDecoder().raw_decode(note[1])
         name, fields = cast(tuple[str, list[str | list[str]]], found)
-        # JSON turned the tuples of the errors into lists; they have no lists themselves.
+        # JSON has turned tuples into lists. No field of an error is a list.
         values = (tuple(value) if isinstance(value, list) else value for value in fields)
         raise getattr(errors, name)(*values) from error

@@ -1,4 +1,4 @@
-"""Data frames of PySpark with the columns of a sync, all of them text."""
+"""The conversion of data frames of PySpark to the columns of a sync, all of them text."""
 
 from typing import Any
 
@@ -10,33 +10,34 @@ from ..sources.names import places_by_header, property_conflict
 from ._tasks import error_note
 
 _TEXT_LIKE = {"string", "tinyint", "smallint", "int", "bigint", "void"}
-"""The types of Spark whose cast to a string is the canonical text."""
+"""The types of Spark whose values become their canonical text when they are cast to a string."""
 
 
 def frame_names(schema: RowSchema) -> dict[str, str]:
-    """Return the names in frames of a schema's columns.
+    """Return the name in frames for each column of a schema.
 
-    Properties are renamed, because Spark reads a dot in a name as the field of a structure,
-    and ignores the case of names.
+    Properties are renamed, because Spark treats a dot in a name as the access to a field of a
+    structure, and ignores the letter case of names.
     """
     properties = [f"property_{number}" for number, _ in enumerate(schema.properties)]
     return dict(zip(schema.columns, (*ID_COLUMNS, *properties), strict=True))
 
 
 def quoted(name: str) -> str:
-    """Return a column's name in Spark's quotes; unquoted, a dot means the field of a structure."""
+    """Return a column's name in Spark's quotes, in which a dot has no special meaning."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[str, ...]]:
-    """Return a frame as text without nulls, and the columns that are left out.
+    """Return a frame as text without nulls, and the names of the columns that are left out.
 
     The columns of the result are those of the schema: see :func:`frame_names`.
 
     Raises:
         MissingColumnsError: The frame lacks the key or a property.
         InvalidCellError: A column is neither text nor integers.
-        MalformedCsvError: A column that is asked for occurs more than once.
+        MalformedCsvError: An id column, or a column with the name or header of a property, occurs
+            more than once.
     """
     found = places_by_header(schema, frame.columns)
     for column in ID_COLUMNS:
@@ -45,7 +46,7 @@ def as_text(functions: Any, frame: Any, schema: RowSchema) -> tuple[Any, tuple[s
     names = [id_column(name) or name for name in frame.columns]
     schema.check_columns([*names, *found], fill=False)
     types = [field.dataType.simpleString() for field in frame.schema.fields]
-    # By position, because names may repeat, and Spark ignores their letter case.
+    # Columns are selected by position, because names may repeat and Spark ignores letter case.
     renamed = frame.toDF(*(f"column_{place}" for place in range(len(types))))
 
     def text_of(column: str, place: int) -> Any:

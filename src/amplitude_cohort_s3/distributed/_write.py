@@ -1,4 +1,4 @@
-"""Writing parts in Spark's tasks."""
+"""The writer of parts in Spark's tasks."""
 
 import pickle
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,9 +20,10 @@ from .composition import StoredPart, write_encoded_part
 
 @frozen(kw_only=True)
 class PartWriter:
-    """Writes the rows of a task as one part of each file, and describes these: ``mapInArrow``.
+    """The function for ``mapInArrow`` that writes the rows of a task as one part for each file.
 
-    The rows are in the order of the file, by its number, and then of the key.
+    The rows must be sorted by the number of the file, and then by the key. The result has a row
+    for each part, with the pickled ``StoredPart``.
     """
 
     open: OpenStorage
@@ -32,7 +33,8 @@ class PartWriter:
     def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
         pa, context = load("pyarrow", "spark"), load("pyspark", "spark").TaskContext.get()
         # Spark may run a task twice, after a failure or because it is slow. Each attempt has
-        # another id, so that no two write the same key; Spark passes on the part of only one.
+        # another id, so no two attempts write the same key. Spark uses the result of only one of
+        # them.
         task = f"{context.partitionId():05}-attempt-{context.taskAttemptId()}"
         remaining = _OneFileBatches(batches)
         with errors_to_notes():
@@ -45,14 +47,14 @@ class PartWriter:
 
 
 class _OneFileBatches:
-    """Batches of rows of several files, in the order of the files, as batches of one file."""
+    """Batches of rows in the order of the files, split so that each has the rows of one file."""
 
     def __init__(self, batches: Iterable[Any]) -> None:
         self._batches = iter(batches)
         self._next: Any = None
 
     def next_file(self) -> int | None:
-        """Return the number of the file that the next row belongs to; None at the end."""
+        """Return the number of the file to which the next row belongs; None at the end."""
         while self._next is None or not self._next.num_rows:
             self._next = next(self._batches, None)
             if self._next is None:
@@ -69,15 +71,16 @@ class _OneFileBatches:
 
 
 def write_parts(rows: Any, writer: PartWriter, count: int) -> Mapping[DiffType, list[StoredPart]]:
-    """Write the files as about this many parts, and return those of each in the order of the key.
+    """Write the parts of the files, and return the parts of each file in the order of the key.
 
     Args:
         rows: The rows of all files: see ``JoinedMembers``.
         writer: The function for the tasks.
-        count: The number of tasks. Each writes one part, and one more where a file begins.
+        count: The number of tasks. Each task writes one part for each file of which it has rows.
+            Most tasks have rows of a single file.
     """
     order = (FILE_COLUMN, frame_names(writer.schema)[writer.schema.key])
-    # Spark compares strings by their UTF-8 bytes, which is also our order of the rows.
+    # Spark compares strings by their UTF-8 bytes, which is also the order of rows in the files.
     ordered = rows.repartitionByRange(count, *order).sortWithinPartitions(*order)
     written = ordered.mapInArrow(writer, "file int, part binary").collect()
     parts: dict[DiffType, list[StoredPart]] = {diff_type: [] for diff_type in DiffType}

@@ -1,8 +1,8 @@
-"""Syncs whose files many writers wrote as parts, which the storage composes.
+"""Syncs of files whose parts many writers have written, and which the storage composes.
 
-Each writer calls :func:`write_part` for its rows. The descriptions of the parts make a
-:class:`ComposedDiff`, which ``plan_sync`` and ``commit`` take like any other diff. No process
-reads all rows.
+Each writer calls :func:`write_part` for its rows. From the descriptions of the parts,
+:meth:`ComposedDiff.of_parts` makes a diff that ``plan_sync`` and ``commit`` accept like any
+other. No process reads all rows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ _BATCH_ROWS = 1 << 14
 
 @frozen(kw_only=True)
 class StoredPart:
-    """Consecutive rows of one file, stored as an object of their own without a header.
+    """Consecutive rows of one file, stored as a separate object without a header.
 
     The repr does not show the keys.
 
@@ -54,7 +54,7 @@ class StoredPart:
 
 @frozen(kw_only=True, repr=False)
 class ComposedDiff:
-    """The difference of two sets of members, as parts that are already in the storage.
+    """The diff of two sets of members, as parts that are already in the storage.
 
     Attributes:
         schema: The columns and the key.
@@ -85,20 +85,28 @@ class ComposedDiff:
         ignored_columns: Iterable[str] = (),
         origin: Mapping[str, str] | None = None,
     ) -> Self:
-        """Return the diff that these parts make.
+        """Return the diff that consists of these parts.
 
         Args:
-            parts: The parts of each of the three files, in the order of the key; none for a
-                file without rows.
+            parts: The parts of each of the three files, in the order of the key. A file without
+                rows has no parts.
             schema: The columns and the key of the rows.
             existing: The users that the parts of ``existing`` contain.
             skipped: The number of current rows that were left out because they had no key.
-            collapsed: The number of current rows that repeated another.
+            collapsed: The number of current rows that repeated another row.
             ignored_columns: The columns of the source that the schema does not have.
-            origin: A description of the source, for the record. No secrets.
+            origin: A description of the source, which is written to the record. It must not
+                contain secrets.
 
         Raises:
-            MalformedCsvError: Parts of one file are not in order.
+            MalformedCsvError: The parts of a file are not in the order of the key.
+
+        >>> from amplitude_cohort_s3 import MemoryStorage
+        >>> schema = RowSchema()
+        >>> part = write_part(MemoryStorage(), "_staging/0-0", [("1", "ann")], schema=schema)
+        >>> parts = {DiffType.ENTERING: [part], DiffType.EXITING: [], DiffType.EXISTING: [part]}
+        >>> ComposedDiff.of_parts(parts, schema=schema)
+        ComposedDiff(<0 to 1 members: 1 entering, 0 exiting, 1 existing>)
         """
         files = {t: _composed_content(parts[t], schema) for t in DiffType}
         rows = {t.value: files[t].rows for t in DiffType}
@@ -128,11 +136,11 @@ class ComposedDiff:
         )
 
     def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:
-        """Compose one of the files of its parts: see ``StageableDiff``.
+        """Compose one of the files from its parts: see ``StageableDiff``.
 
         Raises:
             MissingCapabilityError: The storage can't compose.
-            ConfigurationError: The file is to be compressed, and its parts are not.
+            ConfigurationError: The key ends with ``.gz``, but the parts are not compressed.
         """
         if key.endswith(".gz"):
             fault = "files that are composed of parts can't be compressed: set compression=None"
@@ -142,10 +150,11 @@ class ComposedDiff:
 
 
 def _composed_content(parts: Sequence[StoredPart], schema: RowSchema) -> FileContent:
-    """Return the content of the file that a header and these parts make.
+    """Return the content of the file that consists of a header and these parts.
 
     Raises:
-        MalformedCsvError: A part does not begin after the end of the one before it.
+        MalformedCsvError: The first key of a part is not greater than the last key of the part
+            before it.
     """
     for before, part in pairwise(parts):
         if part.first_key <= before.last_key:
@@ -175,12 +184,12 @@ def require_compose(storage: Storage) -> SupportsCompose:
 def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSchema) -> StoredPart:
     """Store rows as one part of a file, in canonical bytes.
 
-    Call it where the rows are: for each partition of an engine, on the partition's machine.
+    Call it on the machine that has the rows, for each partition of an engine.
 
     Args:
         storage: The storage of the data.
-        key: The key of the part, below a prefix that consumers do not read. If the engine may
-            try twice, include the number of the attempt.
+        key: The key of the part, below a prefix that consumers do not read. If the engine may run
+            a task twice, include the number of the attempt.
         rows: The rows, at least one, in ascending order of the UTF-8 bytes of the sync's key.
         schema: The columns and the key of the rows.
 
@@ -208,7 +217,7 @@ def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSc
 def write_encoded_part(
     storage: Storage, key: str, batches: Iterable[EncodedRows], *, schema: RowSchema
 ) -> StoredPart:
-    """Store rows that are encoded already: see :func:`write_part`."""
+    """Store rows that are already encoded: see :func:`write_part`."""
     count = total = 0
     first = last = ""
     filled = [0] * len(schema.properties)

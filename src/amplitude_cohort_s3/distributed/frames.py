@@ -1,7 +1,7 @@
 """The diff of the user's own data frames, computed by the engine of the frames.
 
-Narwhals is one interface to pandas, Polars, pyarrow, DuckDB and PySpark. Needs the extra
-``frames``.
+Narwhals provides one interface to pandas, Polars, pyarrow, DuckDB and PySpark. The module needs
+the extra ``frames``.
 """
 
 from collections import Counter
@@ -28,23 +28,23 @@ from ._text_frames import quoted
 
 @frozen(kw_only=True)
 class FrameDiff:
-    """The difference of two data frames of members, as frames of the same kind.
+    """The diff of two data frames of members, as frames of the same kind.
 
-    Lazy frames stay lazy, but their rows are fixed: each evaluation returns the same members.
-    The repr does not show rows.
+    If the given frames are lazy, these are lazy too, but their members are fixed: each evaluation
+    returns the same ones. The repr does not show rows.
 
     Attributes:
         entering: The current rows whose key is new.
-        exiting: The previous rows whose key is not in the current ones, in the columns of the
-            current ones: a new column is null, and a removed one is left out.
-        existing: The rows that ``ExistingMeaning`` chooses.
+        exiting: The previous rows whose key is not in the current rows. They have the columns of
+            the current rows: a new column is null, and a removed one is left out.
+        existing: The rows of the file ``existing``: see ``ExistingMeaning``.
         current: All current members, each once.
-        members_before: The number of members before.
-        members_now: The number of members now.
+        members_before: The number of previous members.
+        members_now: The number of current members.
         skipped: The number of current rows without a key.
-        collapsed: The number of current rows that repeat another.
-        filled: The number of members now that have a value, for each column that is not an id.
-            A null, NaN or an empty text is not a value.
+        collapsed: The number of current rows that repeat another row.
+        filled: The number of current members that have a value, for each column that is not an
+            id. Null, NaN and an empty text are not values.
     """
 
     entering: Any
@@ -77,12 +77,13 @@ def diff_frames(
     on: str,
     existing: ExistingMeaning = ExistingMeaning.MEMBERS,
 ) -> FrameDiff:
-    """Compute the users who entered, exited and exist, with the engine of the frames.
+    """Compute which users entered and exited, and the members, with the engine of the frames.
 
-    Keys follow the rules of ``diff_members``, and a null key is an empty one. A member whose
-    properties alone changed neither enters nor exits. Each side is evaluated once, immediately,
-    because a query that is evaluated three times may return three cohorts. Polars collects the
-    rows, DuckDB keeps them in temporary tables of the connection, PySpark in local checkpoints.
+    Keys follow the rules of ``diff_members``, and a null key counts as empty. A member whose
+    properties have changed, but not the key, neither enters nor exits. Each side is evaluated
+    exactly once, during the call, because a query that is evaluated three times may return three
+    different cohorts. Polars collects the rows, DuckDB stores them in temporary tables of the
+    connection, and PySpark in local checkpoints.
 
     Args:
         previous: The previous members: a frame of the same engine, with the column ``on``.
@@ -94,11 +95,11 @@ def diff_frames(
     Raises:
         MissingExtraError: Narwhals is not installed.
         MissingColumnsError: A side lacks the column ``on``.
-        ArgumentTypeError: A side is not such a frame, or the engines differ.
+        ArgumentTypeError: A side is not such a frame, or the engines of the two sides differ.
         InvalidCellError: The keys are neither text nor integers on both sides, or the engine
             can't compare the values of a column, such as lists in pandas.
-        EmptyKeyError: Current rows have no Amplitude id, and it is the key. (Rows without
-            another key are skipped and counted.)
+        EmptyKeyError: The key is ``amplitude_id``, and current rows have none. (If the key is
+            another column, rows without it are skipped and counted.)
         DuplicateKeyError: Different rows of one side share a key.
         MalformedCsvError: A side has a column more than once.
 
@@ -152,10 +153,11 @@ def _diff(nw: Any, before: Any, now: Any, on: str, existing: ExistingMeaning) ->
 
 
 def _refuse_odd_column(nw: Any, before: Any, now: Any, on: str) -> None:
-    """Raise for the first column that the frames' engine can't compare, such as lists in pandas.
+    """Raise if the engine can't compare the values of a column, such as lists in pandas.
 
     Raises:
-        InvalidCellError: There is such a column.
+        InvalidCellError: The values of a column can't be compared; the error is about the first
+            such column.
     """
     schema = now.collect_schema()
     for name, kind in schema.items():
@@ -183,8 +185,8 @@ def _frame(nw: Any, frame: Any, side: str) -> Any:
 
 
 def _check_names(frame: Any, side: str) -> None:
-    """Raise unless the names of the columns are different texts."""
-    if hasattr(frame, "collect_schema"):  # Polars allows no other names
+    """Raise unless the names of the columns are texts, and no two are equal."""
+    if hasattr(frame, "collect_schema"):  # Polars allows only such names
         return
     columns: Any = getattr(frame, "columns", ())
     names: list[Any] = list(getattr(frame, "column_names", columns))
@@ -219,7 +221,7 @@ def _in_columns(nw: Any, frame: Any, schema: Any) -> Any:
 
 @frozen
 class EvaluatedMembers:
-    """The members of one side: its different rows that have a key."""
+    """The members of one side, which are its distinct rows that have a key."""
 
     rows: Any
     members: int
@@ -231,10 +233,10 @@ class EvaluatedMembers:
 def evaluate_members(
     nw: Any, frame: Any, on: str, *, refuse_empty: bool = False
 ) -> EvaluatedMembers:
-    """Evaluate a frame, once and for all, and count its rows.
+    """Evaluate a frame once, and return its members and counts.
 
     Raises:
-        EmptyKeyError: Rows have no key, and that is refused.
+        EmptyKeyError: Rows have no key, and ``refuse_empty`` is true.
         DuplicateKeyError: Different rows share a key.
     """
     schema = frame.collect_schema()
@@ -244,7 +246,8 @@ def evaluate_members(
         has_key = has_key & (nw.col(on) != "")
     count_column = "count" + "_" * max(map(len, columns))  # longer than every other name
     distinct = _distinct_rows(nw, frame, on, count_column)
-    # One query for as many numbers as possible: with Spark each takes time of its own.
+    # One query computes as many numbers as possible, because each query of Spark has a fixed
+    # cost.
     count = nw.col(count_column)
     properties = [name for name in columns if id_column(name) is None]
     has_value = [_has_value(nw, name, schema[name]) & has_key for name in properties]
@@ -273,7 +276,7 @@ def evaluate_members(
 
 
 def _has_value(nw: Any, name: str, kind: Any) -> Any:
-    """Return an expression that is true where a column has a value."""
+    """Return an expression that is true for the rows in which a column has a value."""
     column = nw.col(name)
     has_value = ~column.is_null()
     if kind == nw.String:
@@ -282,18 +285,18 @@ def _has_value(nw: Any, name: str, kind: Any) -> Any:
 
 
 def _distinct_rows(nw: Any, frame: Any, on: str, count_column: str) -> Any:
-    """Return the different rows and how often each occurs, as a frame that is evaluated."""
+    """Return the distinct rows and the count of each, as a frame that has been evaluated."""
     native = frame.to_native()
     spark = frame.implementation in (nw.Implementation.PYSPARK, nw.Implementation.PYSPARK_CONNECT)
     if spark:
-        # Partitioned by the key now, so that no join moves the rows again.
+        # The rows are partitioned by the key once, so that no later join moves them again.
         frame = nw.from_native(native.repartition(native[quoted(on)]))
-    # Not unique() of Narwhals: it numbers the rows, and Spark has to sort them for that.
+    # unique() of Narwhals is not used: it numbers the rows, and Spark must sort them for that.
     distinct = frame.group_by(*frame.collect_schema().names()).agg(nw.len().alias(count_column))
     if isinstance(distinct, nw.DataFrame):
         return distinct
     if spark:
-        # Not a cache: if a machine is lost, Spark fills a cache from the query again.
+        # A cache would not be safe: if a machine is lost, Spark evaluates the query again.
         return nw.from_native(distinct.to_native().localCheckpoint(eager=True))
     match frame.implementation:
         case nw.Implementation.POLARS:

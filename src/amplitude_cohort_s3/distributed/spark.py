@@ -1,8 +1,9 @@
-"""Syncs with PySpark, for cohorts that outgrow one machine.
+"""Syncs with PySpark, for cohorts that are too large for one machine.
 
-Spark joins and sorts. Its tasks read the previous files and write parts through the storage,
-so that no connector of Hadoop sees a file name with a colon; the storage composes the parts.
-Needs the extra ``spark``, PySpark 3.5 or later, and this package on the executors.
+Spark joins and sorts the members. Its tasks read the previous files and write parts through the
+storage, which then composes the parts. Hadoop's connectors are not used, because they do not
+support colons in file names. The module needs the extra ``spark``, PySpark 3.5 or later, and this
+package on the executors.
 """
 
 from collections.abc import Callable, Generator
@@ -31,11 +32,12 @@ from .composition import ComposedDiff, require_compose
 from .frames import EvaluatedMembers, evaluate_members
 
 PART_BYTES = 256 << 20
-"""The default size of a part: 10,000 of these, the most that S3 composes, are 2.5 TiB."""
+"""The default size of a part. S3 composes at most 10,000 parts; with this size, these are 2.4
+TiB."""
 
 
 LEAST_SHARE = 16 << 20
-"""The number of bytes from which it is worth it to share the work of writing."""
+"""The smallest share of the files, in bytes, for which another task is worth its cost."""
 
 
 def sync_frames(
@@ -50,34 +52,40 @@ def sync_frames(
     log: Storage | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> SyncResult:
-    """Sync a cohort that is a data frame of PySpark: three files appear, or none.
+    """Sync a cohort from a data frame of PySpark: either all three files become visible, or none.
 
-    The files are, byte for byte, those that ``sync_cohort`` writes for the same members. The
-    protocol and the record are the same too, so both can sync the same stream in turn. The
+    The files have the same bytes as those that ``sync_cohort`` writes for the same members. The
+    protocol and the records are the same too, so both functions can sync the same stream. The
     rows do not pass through the driver.
 
-    The parts are below ``staging`` until the sync is published. They are then deleted, if the
-    storage supports that. A driver that dies leaves its parts: add a lifecycle rule to the
-    bucket that expires objects with that prefix after some days.
+    The parts are stored below the prefix ``staging`` during the sync, and deleted at its end if
+    the storage supports that. If the driver dies, they remain. Therefore add a lifecycle rule to
+    the bucket that expires objects with this prefix after some days.
 
     Args:
         sync: The cohort and its destination.
-        members: The current members. The frame is evaluated once. Its columns are named as in
-            mappings, ids in either style; they are text or integers, and null is empty.
-        storage: A function that opens the bucket or folder, on the driver and in each task.
+        members: The current members. The frame is evaluated once. Its columns are text or
+            integers, with the names of the sync's columns, the ids in either style. Null counts
+            as empty.
+        storage: A picklable function that opens the bucket or folder, on the driver and in each
+            task, such as ``partial(open_storage, "s3://my-bucket")``.
         synced_at: As for ``sync_cohort``.
         guard: As for ``sync_cohort``.
-        staging: The prefix of the parts, which no consumer reads.
-        part_bytes: The approximate size of a part. Parts are smaller if more tasks can share
-            the work.
+        staging: The prefix of the parts. No consumer may read objects with this prefix.
+        part_bytes: The approximate largest size of a part. Parts are smaller if more tasks can
+            share the work.
         log: The storage of the log, if it is not ``storage``.
         clock: A function that returns the time; for tests.
 
+    Returns:
+        The result of the sync, as of ``sync_cohort``.
+
     Raises:
-        ConfigurationError: ``staging`` is a prefix of the files, or these are compressed.
-        MissingCapabilityError: The storage does not compose.
-        ObjectTooLargeError: A file would be larger, or have more parts, than the storage
-            accepts. Nothing has been written then.
+        ConfigurationError: ``staging`` is empty or begins with the prefix of the stream's files,
+            the files are compressed, or ``part_bytes`` is less than 1.
+        MissingCapabilityError: The storage can't compose objects.
+        ObjectTooLargeError: A file would be larger, or have more parts, than the storage accepts.
+            Nothing has been written.
         GuardError, SyncTimeError, UnloggedSyncsError, HeadFilesMissingError,
             MatchByChangedError, ConcurrentSyncError, UnknownOutcomeError: As in ``sync_cohort``.
         EmptyKeyError, DuplicateKeyError, MissingColumnsError, InvalidCellError: The members
@@ -134,14 +142,14 @@ def _check_arguments(sync: CohortSync, staging: str, part_bytes: int) -> None:
 
 
 def _task_count(spark: Any, sizes: dict[DiffType, FileSize], part_bytes: int) -> int:
-    """Return the number of tasks that write: more than the parts need, to share the work."""
+    """Return the number of tasks that write: more than the parts need if that is faster."""
     total = sum(size.bytes for size in sizes.values())
     parallel = int(spark.conf.get("spark.sql.shuffle.partitions"))
     return max(1, -(-total // part_bytes), min(total // LEAST_SHARE, parallel))
 
 
 def _evaluate(current: Any, schema: RowSchema) -> EvaluatedMembers:
-    """Return the different current members, and raise for faults of their keys."""
+    """Return the distinct current members; raise if keys are empty or repeated."""
     nw, key = load("narwhals", "frames"), frame_names(schema)[schema.key]
     try:
         refuse_empty = schema.key == "amplitude_id"
@@ -183,6 +191,6 @@ def _part_prefix(storage: Storage, staging: str) -> Generator[str]:
         yield prefix
     finally:
         if isinstance(storage, SupportsDelete):
-            # This includes the parts of attempts whose result Spark did not use.
+            # These objects include the parts of attempts whose results Spark did not use.
             for info in storage.list_objects(prefix):
                 storage.delete(info.key)

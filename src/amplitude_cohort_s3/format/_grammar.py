@@ -14,26 +14,27 @@ PROJECT_ID = r"(?:0|[1-9][0-9]*)"
 ``projectID``. It has no leading zero, so that each number has one spelling."""
 
 COHORT_ID = r"[A-Za-z0-9-]+"
-"""The page: "the number in the URL". Real cohort ids are six to eight lower-case letters
-and digits (``26umsb5``). They have no ``_``, which separates the parts."""
+"""The page: "the number in the URL". Real cohort ids are six to eight lower-case letters and
+digits (``26umsb5``). ``_`` is not allowed, because it separates the parts."""
 
 DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 """``YYYY-MM-DD``. ``datetime`` checks that the day exists."""
 
 TIME = r"[0-9]{2}(?::[0-9]{2}(?::[0-9]{2})?|-[0-9]{2}(?:-[0-9]{2})?|_[0-9]{2}(?:_[0-9]{2})?)"
 """The page has ``HH:SS`` in its pattern and ``HH-SS`` in its list. Browsers save a colon as
-``_``. All three are read, but not mixed in one name. Three groups are hours, minutes and
-seconds. The caller decides what the second of two groups means: see ``NameStyle.second_group``."""
+``_``. All three separators are accepted, but not mixed in one name. Three groups are hours,
+minutes and seconds. If there are only two, the caller decides whether the second one is minutes
+or seconds: see ``NameStyle.second_group``."""
 
 DIFF_TYPE = r"entering|exiting|existing"
 """The three words of the page, in lower case."""
 
 ROUTING_KEY = r"[^/\x00-\x1f\x7f-\x9f\ud800-\udfff]*"
 """The page: an optional string that the user types. It has no ``/``, which ends the path, no
-control character, and nothing that UTF-8 can't encode. Real routing keys contain ``_``, and
-may even look like a difftype or a whole name. This is not ambiguous, because the routing
-key comes last, after a time and one of three words. An empty routing key
-(``_entering_.csv``) is read, and kept in the style."""
+control character, and nothing that UTF-8 can't encode. Real routing keys contain ``_``, and may
+even look like a difftype or a whole name. This is not ambiguous, because the routing key comes
+last, after a time and one of three words. An empty routing key (``_entering_.csv``) is accepted,
+and recorded in the style."""
 
 EXTENSION = r"\.csv(?:\.gz)?"
 """The page: ``.csv``. Compressed files are an option of this library."""

@@ -19,13 +19,15 @@ class Header:
     """The columns of one file.
 
     Attributes:
-        cells: The cells of the header, without the TABs of a spreadsheet.
+        cells: The cells of the header, without the TABs of an export for spreadsheets.
         names: The name of each column by its position: an id column as ``amplitude_id`` or
             ``user_id``, a repeated property as ``plan_2``, and ``""`` if there is no name.
-        columns: The names of the columns that the file's rows have, each once.
-        repeated_ids: The positions of repeated id columns, and that of the first one.
-        repeated_properties: The positions of repeated properties, and that of the first one.
-        tabs: True if a TAB is removed from every cell.
+        columns: The names of the columns that are read, each once. Columns without a name and
+            repeated properties that equal the first one are left out.
+        repeated_ids: The position of each repeated id column, with the position of the first
+            column of this name.
+        repeated_properties: The same for repeated properties.
+        tabs: True if one TAB is removed from every cell.
         canonical: True if the file is known to be in canonical form.
     """
 
@@ -39,7 +41,7 @@ class Header:
     places: tuple[int, ...] | None = field(init=False)
     """The position of each of ``columns``; None if these are all columns of the file."""
     _marks: tuple[bytes, ...] = field(init=False, repr=False)
-    """Parts of the cell of an id column. A row without them does not repeat the header."""
+    """A row that repeats the header contains at least one of these texts."""
 
     def __attrs_post_init__(self) -> None:
         # A search for each column would take long in a file with thousands of columns.
@@ -54,10 +56,11 @@ class Header:
         object.__setattr__(self, "_marks", marks)
 
     def may_repeat_in(self, data: bytes) -> bool:
-        """Return False if it is certain that no row of some bytes repeats the header.
+        """Return False only if certainly no row in these bytes repeats the header.
 
-        This is called for every block. Searching for a text takes ten times as long as for a
-        single byte, so it is done only if all of its bytes occur, the rare ones first.
+        This is called for every block. A search for a text is ten times as slow as one for a
+        single byte. A text is therefore searched only if each of its bytes occurs, and the bytes
+        at its end, which are rarer, are tried first.
         """
         if self.canonical:
             return False
@@ -69,8 +72,8 @@ class Header:
     def is_repeated_by(self, cells: Sequence[str]) -> bool:
         """Return True if a row repeats the header, perhaps in other spellings or another order.
 
-        No user has an Amplitude id that is the name of a column. But a user id may be any
-        text, so without Amplitude ids, all cells must be those of the header.
+        No user has an Amplitude id that is the name of a column. But a user id may be any text,
+        so in a file without Amplitude ids all cells must equal those of the header.
         """
         found = (cells[0].removeprefix("\ufeff"), *cells[1:])
         if "amplitude_id" not in self.names:
@@ -90,6 +93,12 @@ def read_header(
     unequal: Collection[str] | None = None,
 ) -> Header:
     """Return the columns of a file from its first record: see ``read_table``.
+
+    Args:
+        record: The cells of the first record.
+        line: The number of its line, for errors.
+        canonical: True if the file is known to be in canonical form.
+        unequal: The repeated properties to keep, by names such as ``plan_2``. Default: all.
 
     Raises:
         MalformedCsvError: No column is an id column.
@@ -130,7 +139,7 @@ def _numbered(name: str, number: int, taken: Collection[str]) -> str:
 
 
 def _no_id_column(line: int, names: Sequence[str]) -> MalformedCsvError:
-    # The header is not shown: in a file without one, the first row is a member.
+    # The error does not show the header, because the first row of a file without one is a member.
     if any(name.strip().lower() in _GROUP_COLUMNS for name in names):
         hint = "Sync a cohort of users, such as the users of these groups"
         rule = "it is a cohort of groups (group_type, group_value), and not of users"

@@ -13,8 +13,8 @@ def partition(
 ) -> tuple[int, int, bytes] | None:
     """Write the lines of each key range to `out`, one range after the other.
 
-    Range n + 1 begins at the key `prefix` + `heads[8 * n:8 * n + 8]`. LF separates the lines of
-    a range, and does not end the last one. Rows with an empty key are left out.
+    Range n + 1 begins at the key `prefix` + `heads[8 * n:8 * n + 8]`. LF separates the lines of a
+    range; there is none after the last line. Rows with an empty key are left out.
 
     Args:
         lines: The lines.
@@ -22,7 +22,7 @@ def partition(
         width: The number of cells of a row.
         key: The position of the key.
         prefix: The text that all boundaries share.
-        heads: The rest of each boundary, filled up with NUL to 8 bytes; ascending.
+        heads: The rest of each boundary, padded with NUL to 8 bytes; ascending.
 
     Returns:
         The number of rows, the number of those without a key, and the number of bytes of
@@ -68,17 +68,17 @@ def join(
         key: The position of the key.
         begin: The first possible key; None for no lower bound.
         end: The first key after the range; None for no upper bound.
-        before_is_sorted: True if the previous keys must ascend; None is returned if not.
+        before_is_sorted: True if the previous keys must ascend; if they do not, None is returned.
         meaning: The users in the file ``existing``: 0 for the members, 1 for the members who
             stayed, 2 for the previous members.
         max_conflicts: The largest number of keys with different rows that are returned.
 
     Returns:
         The numbers of previous members, of current rows, of current members and of keys with
-        different current rows; some of these keys; the lines of all current members and of
-        the files ``entering``, ``exiting`` and ``existing``; the numbers of lines of the
-        files; the number of current members with a value for each property; and True if the
-        Amplitude id of a new or changed row was a floating-point number once.
+        different current rows; some of these keys; the lines of all current members and of the
+        files ``entering``, ``exiting`` and ``existing``; the numbers of lines of the files; the
+        number of current members with a value for each property; and True if the Amplitude id of
+        a new or changed row is the text of a floating-point number.
     """
 
 def canonize(rows: Buffer, out: Buffer, width: int, places: bytes | None, /) -> int | None:
@@ -105,22 +105,22 @@ def columns(
 ) -> tuple[int, bytes] | None:
     """Write the texts of each column to `out`, in a layout of Arrow.
 
-    First come, for each column, the offsets of its texts, in 32 bits, and the end of the last
-    one; then the texts of each column, one after the other. As views, first come 16 bytes for
-    each text of each column; then the texts of more than 12 bytes of all columns.
+    As offsets: for each column, the offsets of its texts and the end of the last one, in 32 bits;
+    after these, the texts of each column, one after the other. As views: for each column, 16
+    bytes for each text; after these, all texts of more than 12 bytes.
 
     Args:
         lines: The lines; line ends and CRs in cells are allowed.
-        out: A writable buffer: the offsets or views, and as many bytes as the lines have. None
-            is returned if it is too small.
+        out: A writable buffer for the offsets or views, and for a copy of the lines. None is
+            returned if it is too small.
         width: The number of cells of a row.
-        stride: The room for the offsets or views of one column, as a number of them. None is
-            returned if it is not more than the number of rows.
+        stride: The number of offsets or views that fit in the space of one column. None is
+            returned unless it is greater than the number of rows.
         as_views: True for the layout `string_view`, False for `string`.
 
     Returns:
         The number of rows, and the number of bytes of the texts of each column, as an array of
-        the type ``I``; of views, only the texts of more than 12 bytes count.
+        the type ``I``; as views, only texts of more than 12 bytes count.
     """
 
 def count_line_ends(text: Buffer, /) -> int:
@@ -135,7 +135,7 @@ def stays(
     key: int,
     /,
 ) -> tuple[int, bytes, bytes, tuple[int, ...]] | None:
-    """Merge the lines of sides into stays, as far as all sides go.
+    """Merge the lines of sides into stays, up to the key that all sides reach.
 
     Args:
         sides: The lines of each side, with one line for each key, in the order of the keys; the
@@ -143,15 +143,15 @@ def stays(
         numbers: The number of the sync of each side, as an array of the type ``I``.
         kinds: For each side 0 if the users of its lines exited, 1 if they entered, 2 if they were
             present; and 4 more if the side has more lines than these.
-        out: A writable buffer for a line for each stay. None is returned if it is too small; all
-            lines with their line ends are never too much for it.
+        out: A writable buffer for a line for each stay. The size of all lines with their line
+            ends is always enough. None is returned if it is too small.
         width: The number of cells of a row.
         key: The position of the key.
 
     Returns:
-        The number of bytes that were written; for each stay 1 more than the number of the sync at
-        which the user entered, and the same for the exit, or 0, as arrays of the type ``I``; and
-        for each side the number of bytes that were merged.
+        The number of bytes that were written; for each stay, 1 plus the number of the sync at
+        which the user entered, and 1 plus that at which the user exited, or 0 if there is no such
+        sync, as arrays of the type ``I``; and for each side the number of bytes that were merged.
     """
 
 def read_spans(file: int, spans: bytes, /) -> bytes | None:
@@ -162,13 +162,13 @@ def read_spans(file: int, spans: bytes, /) -> bytes | None:
         spans: An offset and a size for each part, as an array of the type ``Q``.
 
     Returns:
-        The text. None if the file can't be read or is too short, and for 4 GiB.
+        The text. None if the file can't be read or is too short, or the text has 4 GiB.
     """
 
 def check(
     lines: Buffer, width: int, key: int, after: bytes, /
 ) -> tuple[int, bool, tuple[int, ...], bytes] | None:
-    """Check lines that should be in the order of the key. None if the last one lacks its LF.
+    """Check lines that should be in the order of the key.
 
     Args:
         lines: The lines.
@@ -177,8 +177,9 @@ def check(
         after: The key of the line before these; empty if they are the first.
 
     Returns:
-        The number of rows; True if each key is greater than the one before it; the number of
-        rows with a value for each property; and the last key, or ``after`` without any line.
+        The number of rows; True if each key is greater than the one before it; the number of rows
+        with a value for each property; and the last key, or ``after`` if there is no line. None
+        if the last line has no LF.
     """
 
 def keys(lines: Buffer, out: Buffer, width: int, key: int, /) -> int | None:
@@ -198,7 +199,7 @@ def sides(*texts: Buffer) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]
         texts: A text for each side, at most 8. A side without text does not count.
 
     Returns:
-        For each combination of sides that occurs, in the order of their first keys: a number
-        with a bit for each of these sides, from the lowest bit on, and the number of keys that
-        exactly these sides have. And the offset of the rest of each text.
+        A pair for each combination of sides that occurs, in the order of their first keys: a
+        number in which bit n means side n, and the number of keys that exactly these sides have.
+        After the pairs, the offset of the rest of each text.
     """

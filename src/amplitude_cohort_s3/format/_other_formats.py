@@ -1,4 +1,4 @@
-"""The formats of files that are often taken for CSV, recognized by their first bytes."""
+"""The formats of files that are often mistaken for CSV, recognized by their first bytes."""
 
 import re
 
@@ -33,8 +33,8 @@ _BINARY: tuple[tuple[bytes, str, str], ...] = (
     (b"\xfe\xff", "it is UTF-16", _SAVE_AS_UTF8),
 )
 
-# A bzip2 file begins like a word, so its next bytes are compared too: the number of its
-# first block, or of its end if it is empty.
+# A CSV header could begin with the letters ``BZh`` too, so the bytes after them are compared: the
+# magic number of the first block or, in an empty bzip2 file, that of the end.
 _BZIP2 = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
 
 _PARQUET = re.compile(rb"PAR1[\0-\x1f]")
@@ -47,7 +47,7 @@ _JSON = re.compile(rb'\s*(?:\{\s*["}]|\[\s*[{"])')
 
 
 def other_format(head: bytes) -> tuple[str, str] | None:
-    """Return what a file is instead of CSV, and what to do about it; None if it may be CSV.
+    """Return a sentence about a file that is not CSV, and a hint; None if it may be CSV.
 
     Args:
         head: The first ``HEAD_BYTES`` of the file, or fewer if it is shorter.
@@ -73,7 +73,7 @@ def other_format(head: bytes) -> tuple[str, str] | None:
 
 
 def _is_certain(head: bytes, magic: bytes) -> bool:
-    """Return False for the header of a CSV file that begins with the same letters."""
+    """Return False if the same letters could also begin the header of a CSV file."""
     patterns = {b"BZh": _BZIP2, b"PAR1": _PARQUET}
     return magic not in patterns or patterns[magic].match(head) is not None
 

@@ -19,9 +19,10 @@ _COMMON = {str, int, type(None)}
 def to_text(value: object, column: str) -> str:
     """Return the text of a value, by the one rule for rows, data frames and files.
 
-    A text is written as it is, and an integer in decimal digits; an enum that is a text or an
-    integer counts as such. So do the integers of NumPy, a ``Decimal`` without decimal places,
-    and a ``UUID``, whose text is standardized. None, NaN, NaT and NA are empty.
+    A text is written as it is, and an integer in decimal digits. Members of an enum that are also
+    texts or integers count as such, and so do NumPy's integers and a ``Decimal`` without decimal
+    places. A ``UUID`` is written in its standard form. None, NaN, NaT and NA become an empty
+    text.
 
     Args:
         value: The value.
@@ -66,7 +67,8 @@ def to_texts(values: Sequence[object], column: str) -> Sequence[str]:
 
 
 _MAX_EXPONENT = 1000
-"""The limit of the exponent of a ``Decimal``: a few letters could mean gigabytes of zeros."""
+"""The limit of the exponent of a ``Decimal``: without it, a few characters could become
+gigabytes."""
 
 
 def _number_text(value: object, column: str) -> str | None:
@@ -77,7 +79,7 @@ def _number_text(value: object, column: str) -> str | None:
         if isinstance(value, Decimal):
             is_whole = value.as_tuple().exponent in range(_MAX_EXPONENT)
             return int.__repr__(int(value)) if is_whole else None
-        # NumPy registers its integers as Integral, and also its timedelta64, which has no index.
+        # NumPy registers its integers as Integral, but also timedelta64, which has no __index__.
         return int.__repr__(index(value)) if isinstance(value, Integral) else None
     except TypeError:
         return None
@@ -123,7 +125,7 @@ FLOAT_ID = r"[+-]?(?:[0-9]+[.][0-9]*|[.][0-9]+|[0-9]+(?=[eE]))(?:[eE][+-]?[0-9]+
 """The pattern of ids that a program wrote after it had read them as floating-point numbers."""
 
 is_float_id = re.compile(FLOAT_ID).fullmatch
-"""Return a match if an id was a float once, else None."""
+"""Return a match if an id has the form of a floating-point number, else None."""
 
 FLOAT_ID_RULE = "is the text of a floating-point number, such as 7.0 or 3e+17, which lost digits"
 FLOAT_ID_HINT = (

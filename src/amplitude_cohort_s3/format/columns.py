@@ -8,7 +8,7 @@ Row = tuple[str, ...]
 """The cells of one member in the order of a schema's columns. A missing value is ``""``."""
 
 ID_COLUMNS = ("amplitude_id", "user_id")
-"""The names of the id columns in Python and Arrow, whatever a file's header says."""
+"""The names of the id columns in Python and Arrow. A file's header may spell them differently."""
 
 _SPELLINGS = {
     "amplitudeid": "amplitude_id",
@@ -30,7 +30,7 @@ def id_column(header: str) -> str | None:
 def column_name(name: object) -> str:
     """Return the name of a column or field as text.
 
-    Names are almost always text, but data frames and mappings may have others, as numbers.
+    Names are almost always text, but data frames and mappings may have others, such as numbers.
 
     >>> column_name("plan"), column_name(2026)
     ('plan', '2026')
@@ -41,15 +41,15 @@ def column_name(name: object) -> str:
 def places_of(names: Iterable[object], columns: Sequence[str]) -> Mapping[str, tuple[int, ...]]:
     """Return the positions of each column among the names of a table or a row.
 
-    An id column may occur more than once, in one spelling or in two; the reader of the cells
-    checks that they agree. Names that are not asked for may repeat.
+    An id column may occur more than once, in one spelling or in two; the code that reads the
+    cells checks that they agree. Names outside of ``columns`` may repeat.
 
     Args:
         names: The names, where ids may have any spelling.
-        columns: The columns that are asked for.
+        columns: The columns to find.
 
     Raises:
-        MalformedCsvError: A property that is asked for occurs more than once.
+        MalformedCsvError: A property among ``columns`` occurs more than once.
 
     >>> places_of(["plan", "userID", "age"], ["amplitude_id", "user_id", "plan"])
     {'user_id': (1,), 'plan': (0,)}

@@ -14,17 +14,17 @@ from ..storage.protocol import StagedObject, Storage
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
-# 16 makes zlib write and expect the header of gzip; zlib writes no time and no name.
+# The 16 makes zlib write and expect a gzip header. zlib writes no time and no name into it.
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 _FAST_LEVEL = 2
 
 
 def compress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the bytes compressed with gzip, without a time and a name.
+    """Yield the bytes compressed with gzip. The header has no time and no name.
 
-    Equal bytes have equal results. The extra ``fast`` compresses in about a fifth of the
-    time, to a different result with 6 % more bytes.
+    Equal bytes have equal results. With the extra ``fast``, compression takes about a fifth of
+    the time, and the result is different and 6 % larger.
 
     Law: ``b"".join(decompress_chunks(compress_chunks(c))) == b"".join(c)``.
     """
@@ -35,9 +35,9 @@ def compress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the decompressed bytes of any gzip file, also one of several members.
+    """Yield the decompressed bytes of a gzip file, which may have several members.
 
-    A MiB of gzip may hold a GiB of text, so the chunks are at most a MiB.
+    A MiB of gzip may expand to a GiB, so each chunk has at most one MiB.
 
     Raises:
         CompressionError: The bytes are not gzip, are damaged or end too early.
@@ -45,7 +45,7 @@ def decompress_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     codec = zlib.decompressobj(wbits=_GZIP_WINDOW)
     complete = False
     for chunk in chunks:
-        # Zero bytes may pad the last member.
+        # Zero bytes may follow the last member as padding.
         data = chunk.lstrip(b"\0") if complete else chunk
         while data:
             if complete:
@@ -72,7 +72,7 @@ def unpack_chunks(chunks: Iterable[bytes], *, file: str | None = None) -> Iterat
 
     Raises:
         CompressionError: The file is damaged or ends too early.
-        MissingExtraError: It is Zstandard and the extra is not installed.
+        MissingExtraError: The file is compressed with Zstandard, and the extra is not installed.
 
     >>> b"".join(unpack_chunks(compress_chunks([b"a", b"b"]))), list(unpack_chunks([b"ab"]))
     (b'ab', [b'ab'])

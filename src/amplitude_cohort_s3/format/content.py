@@ -20,7 +20,7 @@ _MAX_PENDING = 4
 
 @frozen
 class ContentPart:
-    """A part of a file that was composed of several.
+    """One part of a composed file.
 
     Attributes:
         size: The number of its bytes.
@@ -37,7 +37,7 @@ class ContentPart:
 
 
 def parts_digest(parts: Iterable[ContentPart]) -> str:
-    """Return the digest of a composed file: that of the list of its parts."""
+    """Return the digest of a composed file: the SHA-256 of the list of its parts."""
     listed = "".join(f"{part.size} {part.sha256}\n" for part in parts)
     return hashlib.sha256(listed.encode()).hexdigest()
 
@@ -46,17 +46,15 @@ def parts_digest(parts: Iterable[ContentPart]) -> str:
 class FileContent:
     """The numbers of rows and bytes of a file, and its digests.
 
-    A file that one process wrote has one digest. A file that was composed of parts was
-    never seen whole by any process, and the SHA-256 of a whole does not follow from those
-    of its parts. Such a file lists its parts, from the header to its last byte, each with
-    the digest that its writer computed. Each part begins at the beginning of a row, so
-    that readers can read and verify parts in parallel.
+    A file that one process wrote has one digest. No process has read the whole of a composed
+    file, and its SHA-256 can't be computed from those of its parts. Its content therefore lists
+    the parts, from the header to the last byte, each with the digest that its writer computed.
+    Each part begins with a whole row, so readers can read and verify the parts in parallel.
 
     Attributes:
         rows: The number of rows, without the header.
         size: The number of bytes of the CSV, before compression.
-        sha256: The SHA-256 of these bytes, in hex; of a composed file, that of the list of
-            its parts.
+        sha256: The SHA-256 of these bytes, in hex. For a composed file: see :func:`parts_digest`.
         parts: The parts of a composed file, in order; otherwise empty.
     """
 
@@ -72,17 +70,18 @@ def verified(
     key: str,
     others: Callable[[], Iterable[FileContent]] = tuple,
 ) -> Iterator[bytes]:
-    """Yield the same bytes, and raise at their end unless they are the content.
+    """Yield the chunks unchanged; raise after the last one unless they have the expected content.
 
     Args:
         chunks: The bytes, decompressed.
-        content: The content that they should have.
+        content: The expected content.
         key: The key of the object, for the error.
-        others: A function that returns other contents, not composed of parts, that the
-            object may have by now. It is called only if the bytes are not the content.
+        others: A function that returns other contents that are accepted, because the object may
+            have been rewritten since. They must not be composed of parts. The function is called
+            only if the bytes do not have ``content``.
 
     Raises:
-        ObjectChangedError: The bytes have another content.
+        ObjectChangedError: The bytes have none of these contents.
     """
     whole = Hashed()
     parts = _PartsCheck(content.parts)
@@ -101,12 +100,14 @@ def verified(
 
 @contextmanager
 def first_fault_of(check: Callable[[], Iterable[object]]) -> Generator[None]:
-    """Look for an earlier fault in a file if its bytes differ from its record.
+    """Report the first invalid row of a file instead of the fact that its bytes differ.
 
-    A row that is not valid counts as the fault if it comes before the end of the file.
+    An ``ObjectChangedError`` has no position. If the block raises one, the file is therefore read
+    again row by row, and the error about its first invalid row is raised instead.
 
     Args:
-        check: A function that reads the file row by row.
+        check: A function that reads the file row by row. If it raises nothing, the error of the
+            block is raised.
     """
     try:
         yield
@@ -116,9 +117,10 @@ def first_fault_of(check: Callable[[], Iterable[object]]) -> Generator[None]:
 
 
 def _seen(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[bytes]:
-    """Yield chunks and pass each to a function, which another thread calls from the second on.
+    """Yield chunks, and pass each one to a function.
 
-    So a large file is hashed while its rows are read, and a small one needs no thread.
+    Another thread calls the function, except for the first chunk. A large file is therefore
+    hashed while its rows are read, and a small one needs no thread.
     """
     remaining = iter(chunks)
     for first in islice(remaining, 1):
@@ -143,7 +145,7 @@ def _seen(chunks: Iterable[bytes], update: Callable[[bytes], None]) -> Iterator[
 
 
 class _PartsCheck:
-    """Compares a stream of bytes with the digests of the parts that it should have."""
+    """The check of a stream of bytes against the digests of the parts that it should have."""
 
     def __init__(self, parts: Iterable[ContentPart]) -> None:
         self._parts = iter(parts)
@@ -172,6 +174,6 @@ class _PartsCheck:
             self._left -= len(head)
 
     def succeed(self) -> bool:
-        """Return True if the chunks were exactly the parts."""
+        """Return whether the chunks were exactly the parts."""
         self._end_complete_parts()
         return not self._failed and self._part is None

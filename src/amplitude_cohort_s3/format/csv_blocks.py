@@ -1,11 +1,11 @@
 """CSV bytes split into blocks of whole records, and records into cells.
 
-The csv module splits a row at a lone CR, limits cells to 128 KiB by a setting of the whole
-process, and does not know the line at which a row begins. So the rules are implemented
-here: RFC 4180 with LF or CRLF. A quote is allowed only around a cell, or doubled inside a
-quoted cell. A CR outside of quotes is allowed only before LF: read as data, it would turn a
-file with CR line ends into a header without rows. Bytes that break these rules, contain a NUL
-or are not UTF-8 raise ``MalformedCsvError``, with the line.
+The csv module is not used: it splits a row at a lone CR, limits cells to 128 KiB by a setting of
+the whole process, and does not report the line at which a row begins. The rules are those of RFC
+4180, with LF or CRLF. A quote is allowed only around a cell, or doubled inside a quoted cell. A
+CR outside of quotes is allowed only before LF: read as data, it would turn a file with CR line
+ends into a header without rows. Bytes that break these rules, contain a NUL or are not UTF-8
+raise ``MalformedCsvError``, with the line.
 """
 
 import re
@@ -21,16 +21,16 @@ from ._other_formats import HEAD_BYTES, other_format
 from .kernel import HAS_KERNEL, count_line_ends
 
 BLOCK_BYTES = 64 << 10
-"""The size of a block: large enough that the work per block does not count, and small
-enough that the block stays in the processor's cache."""
+"""The size of a block: large enough that the overhead of a block is negligible, and small enough
+that the block stays in the processor's cache."""
 
 MAX_ROW_BYTES = 64 << 20
-"""The largest row, so that a file without line ends can't fill the memory."""
+"""The size of the largest row that is accepted. A file without line ends can't fill the memory."""
 
 _BOM = b"\xef\xbb\xbf"
 
-# Larger blocks than these have a very long row. Their marks could double the memory, and
-# their lines could be millions.
+# A block larger than these limits has a very long row. Its marks could double the memory that it
+# needs, and it could have millions of lines.
 _MAX_MARKED_BYTES = 2 << 20
 _MAX_SPLIT_BYTES = 4 * BLOCK_BYTES
 
@@ -69,7 +69,7 @@ class Block:
 
     @property
     def marks(self) -> bytes | None:
-        """Its quotes, commas, CRs and LFs, found once; None for a block with a very long row."""
+        """All quotes, commas, CRs and LFs in order, found once; None if a row is very long."""
         if self._marks is None and len(self.data) <= _MAX_MARKED_BYTES:
             object.__setattr__(self, "_marks", self.data.translate(None, _ALL_BUT_MARKS))
         return self._marks
@@ -84,10 +84,9 @@ class Block:
     def plain_lines(self, width: int) -> list[str] | None:
         r"""Return the lines if each is a row, and each comma separates two cells.
 
-        CRLF and quotes around every cell, as in Amplitude's own exports, are removed.
-        Return None for other blocks, whose rows must be read one by one. This method
-        treats the block as a whole, so it is at least ten times as fast as
-        :meth:`records`.
+        CRLF and quotes around every cell, as in Amplitude's own exports, are removed. Return None
+        for other blocks, whose rows must be read one by one. This method processes the block as a
+        whole, so it is at least ten times as fast as :meth:`records`.
 
         Args:
             width: The number of cells of a row, two or more.
@@ -122,8 +121,8 @@ class Block:
     def split_lines(self) -> tuple[list[str], list[bytes]] | None:
         """Return the lines without LF or CRLF, and the marks of each.
 
-        A line is not always a row: it may be blank, or end in a quoted cell. Return None if
-        there may be very many lines, or if a line has a CR elsewhere than at its end.
+        A line is not always a row: it may be blank, or end in a quoted cell. Return None if there
+        may be very many lines, or if a line has a CR that is not at its end.
         """
         if self.marks is None or self.size > _MAX_SPLIT_BYTES:
             return None
@@ -135,7 +134,11 @@ class Block:
         return text.removesuffix("\n").split("\n"), marks.removesuffix(b"\n").split(b"\n")
 
     def text(self) -> str:
-        """Return the block as text."""
+        """Return the block as text.
+
+        Raises:
+            MalformedCsvError: The block contains a NUL, or is not UTF-8.
+        """
         nul = self.data.find(b"\0")
         if nul >= 0:
             raise MalformedCsvError(self._line_at(nul), "it contains a NUL")
@@ -146,7 +149,7 @@ class Block:
             raise MalformedCsvError(line, "it is not UTF-8", "Save the file as UTF-8") from None
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the first line and the cells of each record; blank lines are skipped."""
+        """Yield the number of the first line and the cells of each record; skip blank lines."""
         line = self.first_line
         for record in _RECORD.findall(self.text()):
             row = record.removesuffix("\n")
@@ -165,7 +168,7 @@ class Block:
         return Block(self.first_line, self.data[:end])
 
     def split_header(self) -> tuple[int, list[str], "Block"]:
-        """Return the line and cells of the first record that is not blank, and the rest."""
+        """Return the line number and cells of the first record that isn't blank, and the rest."""
         header = self.first_record()
         end = len(header.data)
         rest = Block(self._line_at(end), self.data[end:])
@@ -226,9 +229,10 @@ def _check_row_size(size: int, line: int) -> None:
 
 
 def _check_line_end(data: bytes, line: int) -> None:
-    """Raise if a record that has no end yet has a CR outside of quotes.
+    """Raise if an incomplete record has a CR outside of quotes that no LF follows.
 
-    Otherwise a large file with CR line ends would be refused for the size of its row.
+    Otherwise a large file with CR line ends would be refused because of the size of its row, and
+    the error would not name the cause.
     """
     place = data.find(b"\r")
     outside = data.count(b'"', 0, place) % 2 == 0
@@ -237,7 +241,14 @@ def _check_line_end(data: bytes, line: int) -> None:
 
 
 def split_record(record: str, line: int) -> list[str]:
-    """Return the cells of one record without its line end.
+    """Return the cells of one record.
+
+    Args:
+        record: The record, without its line end.
+        line: The number of its first line, for errors.
+
+    Raises:
+        MalformedCsvError: The record breaks a rule.
 
     >>> split_record('1,"a ""b"", c",', 1)
     ['1', 'a "b", c', '']
@@ -287,7 +298,7 @@ def _end_of_records(data: bytes, begin: int, stop: int, *, quoted: bool) -> int:
     A line end is outside of quoted cells if the number of quotes before it is even.
 
     Args:
-        data: The bytes, of which only a part is looked at.
+        data: The bytes. Only the part from ``begin`` to ``stop`` is searched.
         begin: The beginning of the part.
         stop: The end of the part.
         quoted: True if the part begins inside a quoted cell.
@@ -297,8 +308,10 @@ def _end_of_records(data: bytes, begin: int, stop: int, *, quoted: bool) -> int:
         return end
     if (quoted + data.count(b'"', begin, end)) % 2 == 0:
         return end
-    # Keep the line ends, and one quote where their number is odd. Then the last line end
-    # before the last quote is the one, and there are ``inside`` line ends after it.
+    # Two adjacent quotes change nothing, so they are removed from the marks. The quotes that are
+    # left open and close cells in turn, and the last one opens a cell, because the number of
+    # quotes is odd. The record ends at the last line end before that quote, and ``inside`` line
+    # ends follow the quote.
     part = data[begin:end]
     marks = part.translate(None, _ALL_BUT_QUOTES_AND_LINE_ENDS).replace(b'""', b"")
     opening = marks.rfind(b'"')
@@ -320,7 +333,7 @@ def _csv_bytes(source: Iterable[bytes]) -> Iterator[bytes]:
     chunks = iter(source) if read is None else iter(partial(read, CHUNK_BYTES), b"")
     head = b""
     for chunk in chunks:
-        if not head:  # Only the first is checked: the others have its type.
+        if not head:  # Only the first chunk is checked: the others are of the same type.
             check_kind("a chunk", chunk, bytes, "pass bytes; encode text as UTF-8")
         head += chunk
         if len(head) >= HEAD_BYTES:

@@ -9,8 +9,8 @@ from .schema import RowSchema
 def row_digest(row: Row) -> int:
     """Return the SHA-256 of a row as a number. The digest of a set of rows is a sum of these.
 
-    A sum does not depend on how an engine partitioned the rows, so that a repeated sync is
-    recognised however it was partitioned.
+    A sum does not depend on the order of the rows, so a repeated sync is recognized even if its
+    engine partitions the rows differently.
 
     Args:
         row: The cells in the order of the schema's columns.
@@ -26,7 +26,7 @@ def plain_lines_digest(lines: bytes) -> int:
     True
     """
     rows = lines.replace(b",", b"\0").split(b"\n")
-    rows.pop()  # After the last line end there is nothing.
+    rows.pop()  # This removes the empty text after the last line end.
     return sum([int.from_bytes(hashlib.sha256(row).digest(), "big") for row in rows])
 
 

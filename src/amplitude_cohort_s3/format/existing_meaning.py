@@ -20,7 +20,7 @@ class ExistingMeaning(Enum):
     PREVIOUS      --         contained   contained
     ============  =========  ==========  =========
 
-    Under all of them the members at a sync are ``(entering | existing) - exiting``, and the
+    With each of them, the members at a sync are ``(entering | existing) - exiting``, and the
     members before it are ``(existing - entering) | exiting``.
 
     >>> ExistingMeaning.PREVIOUS.contains_exiting
@@ -59,8 +59,8 @@ class ExistingMeaning(Enum):
 
         Args:
             entering: A quantity summed over the rows of the file, such as their number.
-            exiting: The same of the file ``exiting``.
-            existing: The same of the file ``existing``.
+            exiting: The same sum for the file ``exiting``.
+            existing: The same sum for the file ``existing``.
 
         >>> ExistingMeaning.PREVIOUS.member_total(entering=2, exiting=1, existing=10)
         11

@@ -18,7 +18,7 @@ from . import _grammar
 SecondGroup = Literal["minutes", "seconds"]
 
 _SHORT = MAX_KEY_BYTES // 4
-"""The length up to which a name is short enough, because a character has at most four bytes."""
+"""A name of at most this many characters fits, because a character has at most four bytes."""
 
 
 class DiffType(StrEnum):
@@ -37,14 +37,15 @@ class NameStyle:
     """The spelling of a file name: with the parts of a name, it determines the exact text.
 
     Attributes:
-        separator: The separator between hours and minutes: ``:`` as in Amplitude's
-            pattern, or ``-`` for tools in which a colon has a meaning (Spark, Windows).
-            ``_``, which browsers write for a colon, is read and never written.
+        separator: The separator between hours and minutes: ``:`` as in Amplitude's pattern, or
+            ``-`` for tools in which a colon has a meaning (Spark, Windows). ``_``, which browsers
+            write in place of a colon, is accepted in existing names, but a destination can't have
+            it.
         seconds: True if the time has seconds.
         second_group: The meaning of the second group of two digits. Amplitude's page has
             ``HH:SS``, but with hours and seconds only, times could not be sorted or
-            distinguished. It is therefore read as minutes unless you choose ``"seconds"``. The
-            library never writes such names.
+            distinguished. It is therefore read as minutes unless you choose ``"seconds"``, which
+            a destination can't have.
         zulu: True if a ``Z`` follows the time.
         empty_routing_key: True if the name has an empty routing key (``_entering_.csv``),
             which occurs in some buckets.
@@ -87,7 +88,7 @@ class NameStyle:
         return timedelta(seconds=1) if fine else timedelta(minutes=1)
 
     def floor(self, when: datetime) -> datetime:
-        """Return the newest time in UTC, not after ``when``, that this style can write.
+        """Return the latest time not after ``when`` that this style can write, in UTC.
 
         Args:
             when: A timezone-aware datetime.
@@ -208,8 +209,8 @@ class CohortFileName:
             second_group: The meaning of the second of two groups: see ``NameStyle``.
 
         Raises:
-            InvalidFileNameError: The text is not the name of a cohort file. The error
-                has the rule that it breaks.
+            InvalidFileNameError: The text is not the name of a cohort file. The error has the
+                rule that the text breaks.
         """
         match = _match(name)
         if match is None or (len(name) > _SHORT and _is_too_long(name)):
@@ -279,7 +280,9 @@ def _read_time(
     empty_routing_key: bool,  # noqa: FBT001 -- a cache is slower by keyword
     second_group: SecondGroup,
 ) -> tuple[datetime, NameStyle]:
-    """Return the time of a name and the style; cached, as the three names of a sync share both.
+    """Return the time and the style of a name.
+
+    The result is cached, because the three names of a sync share both.
 
     Raises:
         ValueError: The time does not exist.

@@ -1,8 +1,8 @@
 """The number of rows that have a value in each property column, counted in canonical CSV.
 
-Each sync counts its members this way, so :func:`count_filled` must cost little. Python has no
-fast operation that looks at single cells of a block, so the block is treated as a whole, by a
-few operations on bytes that run in C.
+Each sync counts its members this way, so :func:`count_filled` must cost little. A loop over
+single cells would be slow in Python, so a block is processed as a whole, by a few operations on
+bytes that run in C.
 """
 
 import re
@@ -21,15 +21,12 @@ _QUOTED_CELL = re.compile(rb'(?:"[^"]*+")++')
 _EMPTY_AT_END = re.compile(rb",\n")
 _EMPTY_WITHIN = re.compile(rb",,")
 
-# Separators become letters, and everything else becomes a blank.
+# A table that turns separators into letters, and all other bytes into blanks.
 _MARKED_SEPARATORS = bytes(ord("a") if byte in b",\n" else ord(" ") for byte in range(256))
 
 
 def count_filled(lines: bytes, rows: int, columns: int) -> tuple[int, ...]:
     r"""Return for each property column the number of rows that have a value in it.
-
-    This is the contract of a faster replacement, too: it reads each byte once, keeps no state,
-    and depends on nothing but its arguments.
 
     Args:
         lines: Rows in canonical form: UTF-8, each ended by LF, a cell quoted only if necessary.
@@ -49,9 +46,9 @@ def count_filled(lines: bytes, rows: int, columns: int) -> tuple[int, ...]:
     if columns == _IDS + 1 or _EMPTY_WITHIN.search(lines) is None:
         full = (rows,) * (columns - _IDS - 1)
         return (*full, rows - len(_EMPTY_AT_END.findall(lines)))
-    # ``title`` turns the first letter of each word into a capital. The only letters are now
-    # the separators, so one that follows another directly, after an empty cell, stays small.
-    # Without the blanks, each row has one letter for each of its cells.
+    # ``title`` turns the first letter of each word into a capital. The separators are the only
+    # letters now. One that directly follows another separator, because the cell between them is
+    # empty, stays small. Without the blanks, each row has one letter for each of its cells.
     letters = lines.translate(_MARKED_SEPARATORS).title().translate(None, b" ")
     return tuple([rows - letters[n::columns].count(b"a") for n in range(_IDS, columns)])
 

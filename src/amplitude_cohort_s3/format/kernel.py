@@ -1,11 +1,11 @@
 """The native kernel: the inner loops of the library in C, if it was built.
 
-The package works without it, only slower: an installation from source without a compiler
-has no kernel. The environment variable ``AMPLITUDE_COHORT_S3_KERNEL=0`` disables it, for
-example to find out whether a fault is in the kernel.
+The package also works without it, but slower. An installation from source without a compiler has
+no kernel. The environment variable ``AMPLITUDE_COHORT_S3_KERNEL=0`` disables it, for example to
+find out whether a fault is in the kernel.
 
-The functions return None for bytes that they leave to the Python code: see ``_kernel.pyi``.
-They must be called only if the kernel is in use.
+The functions return None for input that the Python code must process instead: see
+``_kernel.pyi``. They must be called only if the kernel is in use.
 """
 
 import os
@@ -46,7 +46,7 @@ else:
 def kernel_state() -> KernelState:
     """Return whether the native kernel is in use, and if not, the reason.
 
-    The environment variable counts when the package is imported.
+    The environment variable is read once, when the package is imported.
 
     Returns:
         ``"in use"``; ``"disabled"`` by the environment variable
@@ -72,12 +72,12 @@ _VIEW_BYTES = 16
 
 @frozen
 class PartitionedLines:
-    """Lines that are sorted into key ranges.
+    """The counts of lines that were written range by range.
 
     Attributes:
         rows: The number of rows.
         skipped: The number of rows without a key, which are left out.
-        lengths: The number of bytes of each range, in the order in which they were written.
+        lengths: The number of bytes of each range, in the order of the ranges.
     """
 
     rows: int
@@ -90,7 +90,7 @@ def partition_lines(
 ) -> PartitionedLines | None:
     """Write the lines of each key range to ``out``, or return None.
 
-    The splitters of the ranges are ``prefix`` and 8 bytes of ``heads``, filled up with NUL.
+    Each splitter of the ranges is ``prefix`` and 8 bytes of ``heads``, padded with NUL.
     """
     found = _kernel.partition(lines, out, columns, key, prefix, heads)
     if found is None:
@@ -117,7 +117,7 @@ class JoinedRange:
         exiting_rows: The number of lines of ``exiting``.
         existing_rows: The number of lines of ``existing``.
         filled: The number of current members with a value for each property.
-        has_float_ids: True if Amplitude ids in new or changed rows were floats once.
+        has_float_ids: True if Amplitude ids in new or changed rows are the texts of floats.
     """
 
     members_before: int
@@ -159,12 +159,13 @@ def join_range(
 def canonical_lines(
     rows: Buffer, *, columns: int, places: tuple[int, ...] | None
 ) -> memoryview | None:
-    """Return rows in canonical form with the cells at some places, or None.
+    """Return the cells at some positions of each row in canonical form, or None.
 
     Args:
         rows: Rows in any dialect.
         columns: The number of cells of a row.
-        places: The position of each cell; ``columns`` for an empty one. None for all cells.
+        places: The position of each cell to write, or ``columns`` for an empty cell. None for all
+            cells in order.
     """
     if columns > _MAX_CELLS:
         return None
@@ -172,7 +173,7 @@ def canonical_lines(
     given = None
     if places is not None:
         given = bytes(_NO_CELL if place == columns else place for place in places)
-    # A cell that is repeated or quoted makes the lines longer than the rows, but rarely.
+    # Lines are seldom longer than their rows: only if cells are repeated, or need more quotes.
     out = bytearray(size + size // 4 + 1024)
     written = _kernel.canonize(rows, out, columns, given)
     return None if written is None else memoryview(out)[:written]
@@ -185,9 +186,9 @@ class ColumnTexts:
     Attributes:
         rows: The number of rows.
         buffers: The buffers of each column. In the layout ``string``, these are the offsets of
-            its texts with the end of the last one, in 32 bits, and the texts. In the layout
-            ``string_view``, they are the views of the texts and, if any of them has more than
-            12 bytes, a buffer with all such texts of all columns.
+            its texts and the end of the last one, in 32 bits, and then the texts. In the layout
+            ``string_view``, they are the views of the texts and, if any text has more than 12
+            bytes, a buffer with all such texts of all columns.
     """
 
     rows: int
@@ -201,7 +202,7 @@ def column_texts(
 
     Args:
         lines: The lines. Cells may contain line ends.
-        allocate: A function that returns a writable buffer of a size.
+        allocate: A function that returns a writable buffer of the given size.
         columns: The number of cells of a row.
         as_views: True for the layout ``string_view``, False for ``string``.
     """
@@ -235,12 +236,14 @@ def count_line_ends(text: Buffer) -> int:
 
 @frozen
 class MergedStays:
-    """Stays in the order of the key.
+    """Merged stays, in the order of the key.
 
     Attributes:
         lines: The line of each stay.
-        entered: The number of the sync at which the user entered plus 1, or 0.
-        exited: The number of the sync at which the user exited plus 1, or 0.
+        entered: For each stay, 1 plus the number of the sync at which the user entered; 0 if the
+            user was a member before the first known sync.
+        exited: For each stay, 1 plus the number of the sync at which the user exited; 0 if the
+            user is still a member.
         consumed: The number of bytes of each side that were merged.
     """
 
@@ -258,7 +261,7 @@ def merge_stays(
     columns: int,
     key: int,
 ) -> MergedStays | None:
-    """Merge the lines of sides into stays, as far as all of them go, or return None.
+    """Merge the lines of sides into stays, up to the key that all sides reach, or return None.
 
     Args:
         sides: The lines of each side, with one line for each key, in order.
@@ -281,14 +284,14 @@ def merge_stays(
 
 
 def read_spans(file: BinaryIO, spans: "array[int]") -> bytes | None:
-    """Read parts of a file without its position, and return them with LF between two.
+    """Read parts of a file and return them separated by LF, or return None.
 
     Args:
-        file: A file that is open for reading.
+        file: A file that is open for reading. Its position is neither used nor changed.
         spans: An offset and a size for each part, alternating, of the type ``Q``.
 
     Returns:
-        The text. None if the file can't be read here or is too short, and for 4 GiB.
+        The text. None if the file can't be read this way, is too short, or the text has 4 GiB.
     """
     return _kernel.read_spans(file.fileno(), spans.tobytes())
 
@@ -312,7 +315,7 @@ class CheckedLines:
     last: bytes = b""
 
     def followed_by(self, more: "CheckedLines") -> "CheckedLines":
-        """Return the facts about these lines and about more, which were checked after them."""
+        """Return the facts about these lines together with the lines that follow them."""
         return CheckedLines(
             rows=self.rows + more.rows,
             filled=tuple([a + b for a, b in zip(self.filled, more.filled, strict=True)]),

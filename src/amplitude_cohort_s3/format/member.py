@@ -1,4 +1,4 @@
-"""One member, in the forms that callers have."""
+"""One member, in each form that a caller may pass."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,12 +24,15 @@ from .columns import ID_COLUMNS, check_present, column_name, id_column, places_o
 class Member:
     """One user in a cohort.
 
-    The repr has no user ids, so that logs have none.
+    The repr shows no user ids, so that they do not get into logs.
 
     Attributes:
         amplitude_id: Amplitude's own identifier: up to 20 digits, kept as text.
         user_id: Your identifier; empty for anonymous users.
         properties: The values of user properties by column.
+
+    >>> Member("300000000001", "ann", {"plan": "pro"})
+    Member(<1 property>)
     """
 
     amplitude_id: str
@@ -167,7 +170,7 @@ def cells_of(
         number: The number of the first one, for errors.
         columns: The columns.
         required: The columns that each member must have, unless it is a plain sequence.
-        ignored: A set that is filled with the names of other fields.
+        ignored: A set to which the names of other fields are added.
 
     Raises:
         ArgumentTypeError: An object is not a member.
@@ -262,7 +265,7 @@ def _reader_of(kind: Any) -> Callable[[Any], Named | None]:
 def _of_member(member: Member) -> Named:
     try:
         cells = (member.amplitude_id, member.user_id, *member.properties.values())
-    except AttributeError:  # A check before it would slow down every row.
+    except AttributeError:  # A check before the access would slow down every row.
         found = type(member.properties).__name__
         raise ArgumentTypeError("properties", found, "pass a mapping by column") from None
     return (*ID_COLUMNS, *member.properties), cells

@@ -1,4 +1,4 @@
-"""The one text about the rows that a sync left out, and about values that its members lack."""
+"""The notes about rows that a sync left out and about values that its members lack."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,8 +1,8 @@
-"""The reader of CSV files with members, however they are written.
+"""The reader of CSV files with members, in any dialect.
 
-A file is read in blocks of whole records. Blocks are turned into rows by a
-:class:`RowReader`, or into canonical lines of a schema by a :class:`LineReader`. Both treat
-a block as a whole if they can, which is many times faster than row by row.
+A file is read in blocks of whole records. Blocks are turned into rows by a :class:`RowReader`, or
+into canonical lines of a schema by a :class:`LineReader`. Both process a block as a whole if they
+can, which is many times faster than row by row.
 """
 
 import re
@@ -74,7 +74,7 @@ class Table:
     def unequal_columns(self) -> frozenset[str]:
         """Read all rows, and return the repeated properties that differ from the first.
 
-        They have the names that :func:`read_table` gives them, such as ``plan_2``.
+        The result has names such as ``plan_2``: see :func:`read_table`.
         """
         header = self.reader.header
         left = dict(header.repeated_properties)
@@ -95,7 +95,7 @@ def read_table(
     unequal: Collection[str] | None = None,
     block_bytes: int | None = None,
 ) -> Table:
-    """Read the header of a CSV file with members, however it is written.
+    """Read the header of a CSV file with members, in any dialect.
 
     A file may have byte order marks, CRLF, quotes around every cell, line ends inside
     quotes, blank lines, columns in any order, the id columns in either style, in any
@@ -112,10 +112,10 @@ def read_table(
         block_bytes: The approximate size of a block. Default: see :func:`read_blocks`.
 
     Raises:
-        MalformedCsvError: The file has no id column, is a group cohort, or is not UTF-8.
-            While the rows are read: a row has more or fewer cells than the header, a
-            repeated id column with different cells, the header again, a NUL, a CR outside
-            of quotes without LF, or a quote in the wrong place.
+        MalformedCsvError: The file is empty, has no id column, is a group cohort, or is not
+            UTF-8. While the rows are read: a row has more or fewer cells than the header, repeats
+            the header, has different cells in a repeated id column, or contains a NUL, a quote in
+            the wrong place, or a CR outside of quotes that no LF follows.
     """
     blocks = read_blocks(source, block_bytes)
     first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
@@ -129,7 +129,7 @@ def read_table(
 
 @frozen
 class RowReader:
-    """Turns the blocks of one file into rows.
+    """A converter from the blocks of one file to rows.
 
     Attributes:
         header: The file's header.
@@ -151,9 +151,9 @@ class RowReader:
         return self.select_rows(block, self.header.places)
 
     def select_rows(self, block: Block, places: tuple[int, ...] | None) -> list[Row]:
-        """Return the cells at some positions of each row; all of them for None.
+        """Return the cells of each row at some positions, or all cells for None.
 
-        The position after the last one is empty in each row.
+        At the position after the last column, each row has an empty cell.
         """
         lines = self.plain_lines(block)
         if lines is None:
@@ -172,8 +172,9 @@ class RowReader:
     def _split(self, block: Block) -> list[list[str]] | None:
         """Return the cells of each row if each line is one row, else None.
 
-        This serves blocks with a few quoted cells: only these are read one by one. None also
-        if a line breaks a rule: the slower reader reports it, with the line.
+        This is fast for a block with few quoted cells, because only the lines with quotes are
+        parsed. If a line breaks a rule, the result is None too, and the slower reader reports the
+        error with the line.
         """
         header = self.header
         width = len(header.names)
@@ -192,13 +193,13 @@ class RowReader:
         return records if is_whole else None
 
     def numbered(self, block: Block) -> Iterator[tuple[int, Row]]:
-        """Yield the first line of each row, and the row. Slower than :meth:`rows`."""
+        """Yield the line number of each row, and the row. Slower than :meth:`rows`."""
         places = self.header.places
         for line, cells in self.cells(block):
             yield line, tuple(cells) if places is None else select(cells, places)
 
     def cells(self, block: Block) -> Iterator[tuple[int, list[str]]]:
-        """Yield the first line of each row, and its cells, also of columns that are left out."""
+        """Yield the line number and all cells of each row, even of columns that are left out."""
         header = self.header
         width = len(header.names)
         may_repeat = header.may_repeat_in(block.data)
@@ -225,7 +226,7 @@ def select(cells: list[str], places: tuple[int, ...]) -> Row:
 
 @frozen
 class LineReader:
-    """Turns the blocks of one file into canonical lines, and its rows into rows, of a schema.
+    """A converter from the blocks of one file to canonical lines or rows of a schema.
 
     A line that is already canonical is not split into cells.
 
@@ -265,7 +266,7 @@ class LineReader:
         return self.reader.select_rows(block, self.places)
 
     def numbered(self, block: Block) -> Iterator[tuple[int, Row]]:
-        """Yield the first line of each row, and the schema's row. Slower than :meth:`rows`."""
+        """Yield the line number of each row, and the schema's row. Slower than :meth:`rows`."""
         places = self.places
         for line, cells in self.reader.cells(block):
             yield line, tuple(cells) if places is None else select([*cells, ""], places)
@@ -277,8 +278,8 @@ class LineReader:
     def _canonical(self, block: Block) -> list[str] | None:
         """Return the lines of a block if each is already canonical, else None.
 
-        This serves blocks with a few quoted cells. A regular expression checks the lines
-        that have any.
+        This is fast for a block with few quoted cells: a regular expression checks only the lines
+        whose marks are not those of a plain row.
         """
         header = self.reader.header
         width = len(header.names)

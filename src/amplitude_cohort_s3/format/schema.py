@@ -1,4 +1,4 @@
-"""The columns of a sync's files: rows to canonical CSV, and any CSV or member to rows."""
+"""The columns of a sync's files, and the conversion between members, rows and CSV."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
@@ -60,14 +60,14 @@ class RowSchema:
 
     Attributes:
         properties: The names of the property columns, in order: their headers in the file.
-        names: The name of each property in the source of the members, which several may
-            share: see ``UserProperty``. Default: ``properties``.
+        names: The name of each property in the source of the members. Several properties may have
+            the same name: see ``UserProperty``. Default: ``properties``.
         key: The column by which members are matched.
         header_style: The spelling of the id columns in the header: see ``Destination``.
 
     Raises:
-        ConfigurationError: A property has the name of an id column, of another property
-            or none, or the key is not a column.
+        ConfigurationError: A property has no name, or the name of an id column or of another
+            property; or the key is not a column; or the header style does not exist.
 
     >>> schema = RowSchema(properties=("plan",))
     >>> b"".join(schema.encode([("42", "ann", "a,b")]))
@@ -79,7 +79,7 @@ class RowSchema:
         default=Factory(lambda schema: schema.properties, takes_self=True),
         converter=_as_names,
         repr=False,
-        eq=False,  # Schemas with the same columns are equal, wherever the values are from.
+        eq=False,  # Schemas with the same columns are equal, from any source.
     )
     key: str = "amplitude_id"
     header_style: Literal["documented", "api"] = "documented"
@@ -135,7 +135,7 @@ class RowSchema:
 
         Raises:
             InvalidCellError: A cell contains a NUL or a lone surrogate.
-            ValueError: A row has another number of cells than the schema has columns.
+            ValueError: A row does not have exactly one cell for each column.
         """
         chunk = [self.header_line]
         size = 0
@@ -182,7 +182,7 @@ class RowSchema:
     def decode(
         self, source: Iterable[bytes], *, canonical: bool = False, fill: bool = False
     ) -> Iterator[Row]:
-        """Yield the rows of a CSV file, whose columns are matched by name.
+        r"""Yield the rows of a CSV file, whose columns are matched by name.
 
         Reads canonical files and many others: see :func:`read_table`. Columns that the
         schema does not have are left out. An id column that is not the key may be missing.
@@ -195,6 +195,9 @@ class RowSchema:
         Raises:
             MissingColumnsError: The file lacks the key or, without ``fill``, a property.
             MalformedCsvError: The file is not valid CSV: see :func:`read_table`.
+
+        >>> list(RowSchema().decode([b"userID,amplitudeID\nann,42\n"]))
+        [('42', 'ann')]
         """
         table = read_table(source, canonical=canonical)
         reader = self.line_reader(table, fill=fill)
@@ -274,11 +277,11 @@ class RowSchema:
         Args:
             members: The members. They are read in batches.
             fill: True if a property that a member lacks is empty instead of an error.
-            ignored: A set that is filled with the names of fields that the schema lacks.
+            ignored: A set to which the names of fields that the schema lacks are added.
 
         Raises:
             MissingColumnsError, InvalidCellError, MalformedCsvError, ArgumentTypeError: As
-                :meth:`row`; all but the last have the number of the member, from 1.
+                :meth:`row`. All but the last contain the number of the member, from 1.
 
         >>> list(RowSchema().rows([{"userID": "ann", "amplitudeID": 42}, (43, None)]))
         [('42', 'ann'), ('43', '')]
@@ -302,9 +305,9 @@ class RowSchema:
     def _located(
         self, error: InvalidCellError, batch: Sequence[Sequence[Any]], number: int
     ) -> InvalidCellError:
-        """Return the error about the first value of some rows that has no text, with its row.
+        """Return the error about the first value in a batch that has no text, with its row.
 
-        Columns are converted one by one, so another row may have been first.
+        Columns are converted one by one, so the given error may be about a later row.
         """
         for place, cells in enumerate(batch, number):
             try:

@@ -99,7 +99,6 @@ def _scale(
             textcoords="offset points",
             va="bottom",
             fontsize="small",
-            color=_ENTERED,
         )
     changes.set_ylim(-max(bottom, 0.15 * top), top)
 

@@ -1,7 +1,7 @@
 """Bucket policies, access checks and lifecycle rules.
 
-In the order of reading: ``purposes`` (the actions), ``_statements`` and ``_statement_builder``,
-``bucket_policy``, ``_merge``; apart from them ``access`` and ``lifecycle``.
+The best order to read the modules is ``purposes`` (the actions), ``_statements``,
+``_statement_builder``, ``bucket_policy``, ``_merge``, ``access``. Only ``lifecycle`` is separate.
 """
 
 from typing import TYPE_CHECKING

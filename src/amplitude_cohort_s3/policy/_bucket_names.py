@@ -1,9 +1,10 @@
 """The names of buckets and of access points.
 
-The rules are those of 2026 in
+The rules, as of 2026:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html and
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-restrictions-limitations-naming-rules.html.
-A bucket made in us-east-1 before 2018 may break them. Reading and writing do not check names.
+A bucket that was created in us-east-1 before 2018 may break them. Therefore only bucket policies
+check the name, and not reads and writes.
 """
 
 import re
@@ -13,8 +14,9 @@ _ACCESS_POINT = re.compile(
     r"(?:[a-z0-9-]+:[0-9]{12}:accesspoint[/:](?!xn--)[a-z0-9](?:[a-z0-9-]{1,48}[a-z0-9])"
     r"|:[0-9]{12}:accesspoint[/:][a-z0-9]+\.mrap)"
 )
-"""An access point of one region, or a Multi-Region Access Point. Access points of Object Lambda
-are read-only and those of Outposts belong to another service, so neither can hold a sync."""
+"""The ARN of an access point of one region, or of a Multi-Region Access Point. Access points of
+Object Lambda are read-only, and those of Outposts belong to another service, so no sync can write
+to them."""
 
 _ALIAS_SUFFIX = "-s3alias"
 _ALIAS = re.compile(rf"[a-z0-9][a-z0-9-]{{1,54}}{_ALIAS_SUFFIX}")
@@ -31,7 +33,7 @@ _ACCOUNT_REGIONAL = re.compile(r".+-[0-9]{12}-[a-z0-9-]+-an")
 
 
 def bucket_name_faults(name: str) -> tuple[str, ...]:
-    """Return the rules that a name of a general-purpose bucket breaks.
+    """Return a sentence for each rule that the name of a general-purpose bucket breaks.
 
     >>> bucket_name_faults("My_bucket")
     ("bucket 'My_bucket': only a-z, 0-9, - and . are allowed",)
@@ -62,7 +64,7 @@ def bucket_name_faults(name: str) -> tuple[str, ...]:
 
 
 def is_access_point(bucket: str) -> bool:
-    """Return True if a text is the ARN or the alias of an access point.
+    """Return whether a text is the ARN or the alias of an access point.
 
     >>> is_access_point("arn:aws:s3:eu-central-1:123456789012:accesspoint/cohorts")
     True

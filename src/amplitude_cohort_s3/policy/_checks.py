@@ -1,4 +1,4 @@
-"""Checks of a bucket policy's arguments: place, principals, origins and key.
+"""Checks of the arguments of a bucket policy: bucket, principals, origins and key.
 
 Each ``..._faults`` function yields a sentence for every broken rule.
 """
@@ -11,7 +11,7 @@ from ._bucket_names import bucket_name_faults, is_access_point
 from ._statements import SERVICE, Condition
 from .purposes import ACTIONS, Purpose
 
-# An account may be empty: Ceph's users have none.
+# The account may be empty, because users of Ceph do not have one.
 _PRINCIPAL_ARN = re.compile(
     r"arn:(?P<partition>[a-z-]+):(?:iam|sts)::[0-9A-Za-z$_-]*:"
     r"(?:root|(?:user|role|assumed-role|federated-user)/[^\s*]+)"
@@ -105,7 +105,7 @@ def option_faults(purpose: Purpose, *, create_only: bool, legacy_acl: bool) -> I
 def origin_faults(
     principals: tuple[str, ...], organisation: str | None, source_account: str | None
 ) -> Iterator[str]:
-    """Yield the faults of the options that limit where a request comes from."""
+    """Yield the faults of the options that limit the origin of a request."""
     services = len(list(filter(SERVICE.fullmatch, principals)))
     if organisation is not None:
         if not _ORGANISATION.fullmatch(organisation):
@@ -122,9 +122,9 @@ def origin_faults(
 def origin_conditions(
     principals: tuple[str, ...], organisation: str | None, source_account: str | None
 ) -> Iterator[Condition]:
-    """Yield the conditions on where a request comes from."""
+    """Yield the conditions on the origin of a request."""
     if organisation is not None:
-        # A service does not belong to an organisation; it acts on behalf of one.
+        # A service does not belong to an organisation, but acts on behalf of one.
         service = any(map(SERVICE.fullmatch, principals))
         key = "aws:SourceOrgID" if service else "aws:PrincipalOrgID"
         yield Condition("StringEquals", key, (organisation,))

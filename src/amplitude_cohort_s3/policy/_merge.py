@@ -15,7 +15,7 @@ _OLD_VERSION = "2008-10-17"
 MAX_POLICY_BYTES = 20 * 1024
 """The size of the largest policy that S3 accepts:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-policies.html. The page does not
-state if spaces count; we send none."""
+state whether spaces count, so policies are sent without spaces."""
 
 
 @frozen(kw_only=True)
@@ -27,8 +27,8 @@ class PolicyChange:
         after: The policy after the merge.
         added: The ids of new statements.
         replaced: The ids of statements whose content changes.
-        removed: The ids of statements that only an earlier policy for the same path and
-            purpose had.
+        removed: The ids of statements that an earlier policy for the same path and purpose had,
+            and that the new one does not have.
     """
 
     before: Mapping[str, Any] | None
@@ -54,7 +54,12 @@ class PolicyChange:
 def merge_statements(
     policy: Mapping[str, Any] | str | None, statements: Iterable[PolicyStatement], sid_prefix: str
 ) -> PolicyChange:
-    """Merge our statements into a policy, in place of all whose ids begin with the prefix.
+    """Merge statements into a policy, replacing those whose ids begin with the prefix.
+
+    Args:
+        policy: The policy as JSON text or parsed, or None if the bucket has no policy.
+        statements: The statements to merge.
+        sid_prefix: The prefix of the ids of the statements that are replaced.
 
     Raises:
         InvalidPolicyError: The policy is malformed, its version is too old, or the result is
@@ -93,7 +98,7 @@ def merge_statements(
 
 
 def compact_json(policy: Mapping[str, Any]) -> str:
-    """Return a policy as the shortest JSON text, in which it is sent and measured."""
+    """Return a policy as the shortest JSON text, which is sent and whose size is checked."""
     return json.dumps(policy, separators=(",", ":"))
 
 
@@ -112,7 +117,7 @@ def _parse(policy: Mapping[str, Any] | str | None) -> dict[str, Any] | None:
 
 
 def _check_version(before: Mapping[str, Any] | None, ours: Mapping[str, Any]) -> None:
-    """Raise if our statements use policy variables and the policy's version has none."""
+    """Raise if the statements use policy variables, but the policy's version has no variables."""
     version = _VERSION if before is None else before.get("Version", _OLD_VERSION)
     if version not in (None, _VERSION) and "${" in json.dumps(ours):
         raise InvalidPolicyError(
@@ -134,7 +139,7 @@ def _statements_of(policy: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _unordered(value: Any) -> Any:
-    """Return a form of a statement for comparison: "a" equals ["a"], and lists are sorted."""
+    """Return a comparable form of a statement, in which "a" is ["a"] and lists are sorted."""
     if isinstance(value, Mapping):
         return {k: _unordered(v) for k, v in cast("Mapping[str, Any]", value).items()}
     return sorted(map(str, cast("Iterable[Any]", value) if isinstance(value, list) else [value]))

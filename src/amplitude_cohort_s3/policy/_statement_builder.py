@@ -46,13 +46,14 @@ class StatementBuilder:
             below_path = self._below_path(action)
             statement = self._deny(name, action, plain, *below_path, resource=self.bucket_arn)
             if self.path and not below_path:
-                # The action can't be limited to the path, so only our principals are denied:
-                # others may use it for the rest of the bucket.
+                # S3 can't limit the action to the path, so it is denied only to the principals of
+                # this policy. Others may need it for the rest of the bucket.
                 statement = evolve(statement, principals=self.principals)
             yield statement
 
     def deny_overwriting(self) -> Iterator[PolicyStatement]:
-        # Beginning an upload and filling it takes no condition; only completing it does.
+        # S3 accepts no condition when an upload is created or a part is uploaded, but only when
+        # the upload is completed.
         creates = Condition("Bool", "s3:ObjectCreationOperation", ("true",))
         unconditional = Condition("Null", "s3:if-none-match", ("true",))
         yield self._deny("Overwrite", "s3:PutObject", unconditional, creates)
@@ -72,7 +73,8 @@ class StatementBuilder:
             "Key",
             ACTIONS[self.purpose].key,
             "*",
-            # The end of the name differs by partition, and AWS's pages on China disagree.
+            # The end of the name depends on the partition, and AWS's pages on China contradict
+            # each other.
             Condition("StringLike", "kms:ViaService", (f"s3.{self.region}.*",)),
             Condition("StringLike", "kms:EncryptionContext:aws:s3:arn", contexts),
         )
@@ -80,7 +82,7 @@ class StatementBuilder:
     @property
     def _keys(self) -> str:
         """The pattern that all keys below the path match."""
-        # Wildcards and variables in the path are escaped:
+        # Characters of the path that are wildcards or begin a variable are escaped:
         # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
         literal = re.sub(r"[*?$]", lambda match: f"${{{match[0]}}}", self.path)
         return f"{literal}/*" if literal else "*"
@@ -90,7 +92,7 @@ class StatementBuilder:
         return f"{self.bucket_arn}/{self._keys}"
 
     def _below_path(self, action: str) -> tuple[Condition, ...]:
-        """Return the condition that limits an action on the bucket to the path, if S3 has one."""
+        """Return the condition that limits an action on the bucket to the path, if one exists."""
         if action != "s3:ListBucket" or not self.path:
             return ()
         return (Condition("StringLike", "s3:prefix", (self._keys,)),)
@@ -121,9 +123,9 @@ class StatementBuilder:
 
 
 def sid_prefix(purpose: Purpose, path: str) -> str:
-    """Return the text with which the ids of all statements for a purpose and a path begin.
+    """Return the prefix of the ids of all statements for a purpose and a path.
 
-    Ids consist of letters and digits, so a digest represents the path.
+    Ids may contain only letters and digits, so the prefix has a digest of the path.
     """
     digest = hashlib.sha256(path.encode()).hexdigest()[:10]
     return f"AmplitudeCohort{purpose.capitalize()}{digest}"
@@ -132,7 +134,7 @@ def sid_prefix(purpose: Purpose, path: str) -> str:
 def _sent_and_not(kind: str, header: str, value: str) -> tuple[Condition, ...]:
     """Return conditions that hold if a header is sent with another value.
 
-    The second one is there because the first also holds if the header is missing.
+    The second condition is necessary because the first also holds if the header is missing.
     """
     other = Condition(f"{kind}NotEquals", header, (value,))
     return (other, Condition("Null", header, ("false",)))

@@ -1,6 +1,6 @@
-"""Applying a bucket policy, and trying the permissions of credentials.
+"""Functions that apply a bucket policy and try the permissions of credentials.
 
-Only this module of the folder sends requests.
+This is the only module of the folder that sends requests.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class PolicyOptions(TypedDict, total=False):
-    """The options of :func:`bucket_policy`, which describes them."""
+    """The options of :func:`bucket_policy`; its docstring describes them."""
 
     principal: Required[str | Iterable[str]]
     purpose: Purpose
@@ -46,15 +46,19 @@ class PolicyOptions(TypedDict, total=False):
 def apply_bucket_policy(
     client: BaseClient, destination: Destination, **options: Unpack[PolicyOptions]
 ) -> PolicyChange:
-    """Merge our statements into the bucket's policy, and write it back if it changed.
+    """Merge the statements of :func:`bucket_policy` into the bucket's policy.
 
-    A second run changes nothing. S3 has no conditional write of a policy: if somebody else
-    edits the policy between our reading and our writing, that edit is lost.
+    The policy is written only if it changes, so a second call writes nothing. S3 has no
+    conditional write of a policy: an edit that someone makes between the read and the write is
+    lost.
 
     Args:
         client: A boto3 client for S3 that may get and put the bucket's policy.
         destination: As for :func:`bucket_policy`.
         **options: As for :func:`bucket_policy`.
+
+    Returns:
+        The policy before and after, and the ids of the statements that change.
 
     Raises:
         ConfigurationError: Arguments break rules; nothing was read or written.
@@ -120,7 +124,7 @@ class Permission:
 
 @frozen(kw_only=True, repr=False)
 class AccessReport:
-    """The permissions of some credentials. Its text can be sent to the bucket's owner.
+    """The permissions of some credentials. You can send the repr to the bucket's owner.
 
     Attributes:
         place: The URL of the bucket and folder.
@@ -151,8 +155,9 @@ class AccessReport:
 def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = "") -> AccessReport:
     """Try the requests that a purpose sends, with the client and the options of a storage.
 
-    Nothing becomes visible: to try writing, it begins an upload, sends one byte, and aborts it.
-    Only Amplitude's own credentials could try the permissions of ``"amplitude"``.
+    Nothing becomes visible: to try writing, the function creates an upload, sends one byte, and
+    aborts the upload. The permissions of ``"amplitude"`` are not tried, because only Amplitude
+    has the credentials.
 
     Args:
         storage: The bucket.
@@ -161,9 +166,9 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
 
     Raises:
         StoreUnavailableError, BucketNotFoundError, CredentialsError, StoreRefusedError,
-        InvalidResponseError: No request can be tried.
+            InvalidResponseError: Requests fail for another reason than missing permissions.
         ArgumentTypeError: ``storage`` is not an :class:`S3Storage`.
-        ConfigurationError: There is no such purpose.
+        ConfigurationError: The purpose does not exist.
 
     Example::
 
@@ -197,7 +202,8 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
 
 
 _NO_UPLOAD = "no-such-upload"
-"""S3 checks permissions first, so a request about a missing upload tries them too."""
+"""The id of an upload that does not exist. S3 checks permissions first, so a request with it
+tries them."""
 
 _GRANTED_CODES = {"NoSuchKey", "NoSuchUpload", "InvalidRange", "PreconditionFailed"}
 """The codes of errors that only an allowed request can get."""
@@ -256,7 +262,7 @@ class _Trial:
         return self._try(action, partial(self._requests.send, operation, **arguments))
 
     def _try(self, action: str, request: Callable[[], T]) -> T | None:
-        """Send a request and note its verdict; return the answer, or None after an error."""
+        """Send a request and add its verdict; return the response, or None after an error."""
         try:
             with translated(self._requests.name, self._key):
                 answer = request()

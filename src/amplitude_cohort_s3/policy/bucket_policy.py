@@ -1,8 +1,8 @@
 """The bucket policy for one purpose below a destination's path.
 
-Amplitude shows its own text under "Copy Bucket Policy" and does not publish it. Ours allows the
-fewest actions that each purpose needs, and only below the destination's path. This module is
-pure; ``access`` applies a policy and tries the permissions.
+Amplitude shows its own policy under "Copy Bucket Policy", but does not publish it. The policy of
+this module allows only the actions that a purpose needs, and only below the destination's path.
+The module sends no requests; ``access`` applies a policy and tries the permissions.
 
 The actions, resources and condition keys are those of
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html.
@@ -39,9 +39,10 @@ AMPLITUDE_ACCOUNTS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Amplitude's AWS accounts by data region, for ``principal``.
 
-Source: Amplitude's page on importing from S3, and for US also its page on Kinesis. Destinations
-made before 2025 trust the whole account, so every role in it. Newer ones have a role of their
-own, whose ARN Amplitude shows beside its policy; prefer that."""
+Source: Amplitude's page on importing from S3 and, for US, also its page on Kinesis. The policies
+of destinations that were created before 2025 allow the whole account, and therefore every role in
+it. A newer destination has its own role, whose ARN Amplitude shows next to its policy. Prefer
+that ARN."""
 
 
 @frozen(kw_only=True, repr=False)
@@ -63,32 +64,33 @@ class BucketPolicy:
     key_statement: PolicyStatement | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a whole policy of only these statements, as JSON values."""
+        """Return a policy that consists of these statements alone, as JSON values."""
         return self.merge_into(None)
 
     def to_json(self) -> str:
-        """Return the same as ASCII text, ready to paste. Equal policies have equal texts."""
+        """Return the same policy as ASCII text. Equal policies have equal texts."""
         return json.dumps(self.to_dict(), indent=2)
 
     def merge_into(self, policy: Mapping[str, Any] | str | None) -> dict[str, Any]:
         """Return a policy with these statements added and all others unchanged.
 
-        Statements of an earlier policy for the same path and purpose are replaced, so a
-        principal or option that is no longer named loses its effect. Merging is idempotent:
+        Statements of an earlier policy for the same path and purpose are replaced, so principals
+        and options that are no longer named have no effect any more. Merging is idempotent:
         ``p.merge_into(p.merge_into(x)) == p.merge_into(x)``.
 
         Args:
-            policy: The bucket's policy as ``GetBucketPolicy`` returns it, as text or parsed,
-                or None if it has none.
+            policy: The bucket's policy as ``GetBucketPolicy`` returns it, as text or parsed, or
+                None if the bucket has no policy.
 
         Raises:
-            InvalidPolicyError: The argument is not a policy, its version has no policy variables
-                and the path needs them, or the result is larger than the 20 KB that S3 accepts.
+            InvalidPolicyError: The argument is not a policy; or the path needs policy variables,
+                which the policy's version does not have; or the result is larger than the 20 KB
+                that S3 accepts.
         """
         return dict(self.compare(policy).after)
 
     def compare(self, policy: Mapping[str, Any] | str | None) -> PolicyChange:
-        """Return what :meth:`merge_into` would change. Arguments and errors are the same."""
+        """Return the changes that :meth:`merge_into` would make, for the same arguments."""
         return merge_statements(policy, self.statements, sid_prefix(self.purpose, self.path))
 
     def __repr__(self) -> str:
@@ -122,37 +124,38 @@ def bucket_policy(
     kms_key: str | None = None,
     legacy_acl: bool = False,
 ) -> BucketPolicy:
-    """Return the policy that allows principals what a purpose needs below a path.
+    """Return the policy that allows principals the actions that a purpose needs.
 
-    Only the principals get permissions. The options that deny something deny it to
-    everyone, but only below the path. A principal of another account needs the same permissions
-    in a policy of its own account, too.
+    Only the principals get permissions, and only below the destination's path. Options that deny
+    requests deny them to everyone, but also only below the path; an action that S3 can't limit to
+    the path is denied only to the principals. A principal of another account also needs the same
+    permissions in a policy of its own account.
 
-    Listing is limited to the path, and S3 answers 403 instead of 404 for a missing key to anyone
-    who may not list the whole bucket.
+    Listing is limited to the path too. S3 therefore responds to a request for a missing key with
+    403 instead of 404, unless the path is empty.
 
     Args:
         destination: The destination, which needs ``bucket`` and ``region``. The bucket can't be
             an access point, which has a policy of its own.
-        principal: One or several principals: the ARN of a role or user, an account number of
-            12 digits (for everyone whom the account's own policies allow), or a service such as
-            ``logging.s3.amazonaws.com``.
-        purpose: The purpose. ``"maintain"`` may list the unfinished uploads of the whole
-            bucket, because S3 has no condition to limit that.
+        principal: One or several principals: the ARN of a role or user, an account number of 12
+            digits (every role and user that the account's own policies allow), or a service such
+            as ``logging.s3.amazonaws.com``.
+        purpose: The purpose. ``"maintain"`` may list the unfinished uploads of the whole bucket,
+            because S3 has no condition that limits this to a path.
         tls_only: Deny requests without TLS.
         create_only: Deny overwriting: a write without ``If-None-Match`` fails, and so does any
-            copy to a key below the path. Only for ``"write"``: it is not known if Amplitude
-            sends that header.
+            copy to a key below the path. Only for ``"write"``, because it is not known whether
+            Amplitude sends that header.
             https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html
-        organisation: Allow only principals of this organisation (``o-…``), or services on its
-            behalf.
-        source_account: Allow services only on behalf of this account of 12 digits.
+        organisation: Allow only principals of this organisation (``o-…``), or services that act
+            on its behalf.
+        source_account: Allow services only if they act on behalf of this account (12 digits).
         kms_key: The ARN of the KMS key that encrypts the files. Writing with another key or
-            another encryption is denied. A request that names no key uses the bucket's default,
-            so set that to the same key. ``key_statement`` is for the key's own policy.
-        legacy_acl: Allow the ACL ``bucket-owner-full-control``, which hands objects over to the
-            bucket's owner, and deny any other. Only for buckets that still have ACLs. Writes
-            without an ACL stay allowed, because the parts of an upload never have one.
+            another encryption is denied. A request without a key uses the bucket's default key,
+            so set that to the same key. Add ``key_statement`` to the key's own policy.
+        legacy_acl: Allow the ACL ``bucket-owner-full-control``, which makes the bucket's owner
+            control the objects, and deny any other ACL. Only for buckets that still have ACLs.
+            Writes without an ACL stay allowed, because the parts of an upload never have one.
 
     Raises:
         ConfigurationError: Arguments break rules; the error lists all of them.

@@ -1,8 +1,8 @@
-"""Lifecycle rules, with which the bucket removes stale uploads and old files itself.
+"""Lifecycle rules, by which the bucket itself removes stale uploads and old files.
 
-A rule selects objects by a key prefix and an age; it can't know which sync is the newest. So our
-rules expire files by the date in their names, and only dates before a day that the caller takes
-from the newest sync. However old that sync becomes, no rule matches it.
+A rule selects objects by a key prefix and an age, so it can't exclude the newest sync. The rules
+of this module therefore match the dates in file names, and only dates before a day that follows
+from the time of the newest sync. No rule ever matches that sync, even after a long time.
 
 Format: https://docs.aws.amazon.com/AmazonS3/latest/API/API_LifecycleRule.html.
 """
@@ -22,7 +22,7 @@ MAX_RULES = 1000
 """The number of rules that a bucket may have:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html."""
 
-# Amplitude was founded in 2012; names of earlier syncs need no rules.
+# Amplitude was founded in 2012, so only years of this century need rules.
 _FIRST_YEAR = "20"
 
 
@@ -35,7 +35,7 @@ def lifecycle_rules(
 ) -> list[dict[str, Any]]:
     """Return lifecycle rules for ``PutBucketLifecycleConfiguration``.
 
-    That call replaces all rules of the bucket: join these with the existing ones, by ``ID``.
+    That call replaces all rules of the bucket, so merge these into the existing ones, by ``ID``.
 
     Args:
         destination: The destination to whose path the rules apply.
@@ -43,9 +43,10 @@ def lifecycle_rules(
             Until then a sync that crashed can be recovered; later it becomes void.
         newest: The time of the newest sync of each stream whose old files are to expire; by
             default no files expire. File names end with the routing key, so a rule can't
-            distinguish streams of one cohort: name all of them, and the oldest time decides.
-        keep: The age up to which files stay, counted back from the newest sync in whole days:
-            all files of the last day stay.
+            distinguish the streams of one cohort. Pass all of them; the oldest of their times
+            applies to all.
+        keep: The age up to which files are kept, counted back from the newest sync, in whole
+            days: all files of the earliest day are kept.
 
     Returns:
         Rules that take effect on the days after the call. Logs never expire. In a versioned

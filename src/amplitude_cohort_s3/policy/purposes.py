@@ -7,8 +7,9 @@ from typing import Final, Literal, get_args
 from attrs import frozen
 
 Purpose = Literal["write", "amplitude", "read", "maintain"]
-"""``"write"``: this library syncs and recovers. ``"amplitude"``: Amplitude syncs. ``"read"``:
-a consumer reads. ``"maintain"``: a job that also reads calls ``clean_up`` or ``forget``."""
+"""``"write"`` is for syncs and recoveries by this library, ``"amplitude"`` for syncs by
+Amplitude, and ``"read"`` for consumers. ``"maintain"`` is for jobs that call ``clean_up`` or
+``forget``; they need ``"read"`` too."""
 
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 """All purposes."""
@@ -23,11 +24,11 @@ class Actions:
     key: tuple[str, ...] = ()
 
 
-# AWS does not list the permissions of each operation. For uploads, see
+# AWS has no list of the permissions that each operation needs. For uploads, see
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html#mpuAndPermissions:
-# creating, filling and completing one is s3:PutObject. S3 itself uses the key to put the parts
-# together, so writers must decrypt too. A HEAD request is s3:GetObject.
-# Amplitude does not publish its requests; writing and aborting are the least it can need.
+# creating an upload, uploading its parts and completing it need s3:PutObject. S3 itself uses the
+# KMS key to join the parts, so writers need kms:Decrypt too. A HEAD request needs s3:GetObject.
+# Amplitude does not publish its requests. It needs at least to write and to abort uploads.
 ACTIONS: Final[Mapping[Purpose, Actions]] = MappingProxyType(
     {
         "write": Actions(

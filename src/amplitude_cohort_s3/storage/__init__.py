@@ -44,7 +44,7 @@ __all__ = [
     "open_storage",
 ]
 
-# It imports boto3, which takes 0.3 s.
+# S3Storage imports boto3, which takes 0.3 s.
 __getattr__ = exports_on_demand(
     __name__,
     {

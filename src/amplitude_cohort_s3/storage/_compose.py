@@ -1,4 +1,4 @@
-"""The capability to compose, for storages whose bytes this process can read cheaply."""
+"""The capability to compose, for storages from which this process can read at a low cost."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,11 +9,11 @@ from .protocol import ObjectInfo, StagedObject, Storage
 
 
 class ComposeByReading:
-    """A mix-in that adds ``SupportsCompose`` to a storage: it reads the parts and stages them."""
+    """A mix-in that adds ``SupportsCompose`` to a storage by reading and staging the parts."""
 
     @property
     def max_object_bytes(self) -> int:
-        # The file system or the memory has its own limit, and raises an error there.
+        # The file system or the memory has its own limit, and raises an error if it is reached.
         return sys.maxsize
 
     def compose(

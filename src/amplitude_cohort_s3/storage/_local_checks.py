@@ -1,4 +1,4 @@
-"""Checks, before any row is written, that a file system can publish a file under its key."""
+"""Checks that a file system can publish a file under its key, made before rows are written."""
 
 import contextlib
 import os
@@ -10,10 +10,10 @@ from ._local_files import status_of, translated
 
 
 def check_hard_links(folder: Path) -> None:
-    """Try a hard link.
+    """Raise unless the file system supports hard links.
 
     Raises:
-        UnsuitableStorageError: The file system has none.
+        UnsuitableStorageError: The file system does not support hard links.
     """
     source, target = folder / uuid.uuid4().hex, folder / uuid.uuid4().hex
     try:
@@ -26,7 +26,7 @@ def check_hard_links(folder: Path) -> None:
 
 
 def ignores_case(folder: Path) -> bool:
-    """Return whether names in a folder lead to files of another letter case."""
+    """Return whether a name in a folder also opens a file whose name has another letter case."""
     name = uuid.uuid4().hex
     path = folder / name
     path.touch(exist_ok=False)
@@ -37,13 +37,13 @@ def ignores_case(folder: Path) -> bool:
 
 
 def check_spelling(path: Path, top: Path, key: str) -> None:
-    """Raise if a file or folder on a path is listed under another name than it is opened by.
+    """Raise if a listing shows a file or folder on a path under another name.
 
-    Some file systems ignore the letter case of names, or store another name than they were
-    given. Then a listing would not show the key that was written.
+    Some file systems ignore the letter case of names, or store a name in another spelling. A
+    listing would then not show the key that was written.
 
     Args:
-        path: The path; its last parts may be missing.
+        path: The path; its last parts may not exist.
         top: The folder below which the parts are compared.
         key: The key of the path.
 
@@ -54,7 +54,7 @@ def check_spelling(path: Path, top: Path, key: str) -> None:
     for name in path.relative_to(top).parts:
         if status_of(folder / name) is None:
             return
-        # A folder that this account may not list can't be checked.
+        # If this account may not list the folder, the name can't be checked.
         with contextlib.suppress(PermissionError):
             if name not in os.listdir(folder):  # noqa: PTH208 -- names
                 raise ObjectRefusedError(

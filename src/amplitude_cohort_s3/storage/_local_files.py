@@ -1,4 +1,4 @@
-"""The calls of the file system that a local storage needs, and the translation of its errors."""
+"""The calls of a local storage to its file system, and the translation of their errors."""
 
 import contextlib
 import errno
@@ -19,7 +19,7 @@ from ..errors import (
 from ._local_names import decode_segment
 from .keys import MAX_KEY_BYTES
 
-# What file systems answer if a name has characters that they forbid or can't encode.
+# The errors of file systems about a name with characters that they forbid or can't encode.
 _IMPOSSIBLE_NAME = (errno.EINVAL, errno.EILSEQ)
 
 # EXDEV appears if another disk is mounted below the root.
@@ -51,8 +51,8 @@ def sync_folder(folder: Path) -> None:
 class FlushedFolders:
     """The folders whose names this process has flushed to the disk.
 
-    A folder that exists may be another process's, which has not flushed its name yet. So
-    the name of every folder is flushed before this process uses it for the first time.
+    Another process may have created a folder, and not have flushed its name yet. The name of
+    every folder is therefore flushed before this process uses the folder for the first time.
 
     Args:
         root: The root of the storage.
@@ -65,11 +65,11 @@ class FlushedFolders:
         self._flushed = set[Path]()
 
     def make(self, folder: Path, *, flush: bool = True) -> None:
-        """Create a folder and its parents, and flush each name before the next is used.
+        """Create a folder and its parents, and flush each name before the next one is used.
 
         Args:
             folder: The folder.
-            flush: True if its files must be found by their names after a power cut.
+            flush: True if the files in the folder must still be found after a power cut.
         """
         if not folder.is_dir():
             if folder == self._root:
@@ -78,20 +78,20 @@ class FlushedFolders:
             try:
                 folder.mkdir()
             except FileExistsError:
-                # Otherwise another process made the folder, and may have removed it by now.
-                if _is_no_folder(folder):
+                # If it is a folder, another process made it, and may have removed it since.
+                if _is_not_folder(folder):
                     raise NotADirectoryError(folder) from None
             self._flushed.discard(folder)
         if flush and folder not in self._flushed:
             if self._root in folder.parents:
                 self.make(folder.parent)
-            # Folders above the root, which others made, may be unreadable for us.
+            # This account may not be allowed to read folders above the root.
             with contextlib.suppress(PermissionError):
                 sync_folder(folder.parent)
             self._flushed.add(folder)
 
     def remove_if_empty(self, folder: Path) -> bool:
-        """Remove a folder unless it has entries; return whether it is gone."""
+        """Remove a folder if it is empty; return whether it no longer exists."""
         try:
             folder.rmdir()
         except FileNotFoundError:
@@ -103,10 +103,11 @@ class FlushedFolders:
 
 
 def status_of(path: Path) -> os.stat_result | None:
-    """Return the status of a file or symbolic link, or None if there is none.
+    """Return the status of a file or symbolic link, or None if it does not exist.
 
-    Not Path.exists and its like: newer Pythons return False if the account has no access or the
-    name is too long. "Not there" would make a sync void, so these must raise.
+    ``Path.exists`` is not used: newer versions of Python return False if the account has no
+    access or the name is too long. Such cases must raise, because a sync whose staged file does
+    not exist becomes void.
 
     Raises:
         FileAccessError: This account may not look into the folder.
@@ -134,7 +135,7 @@ def modified_at(status: os.stat_result) -> datetime | None:
         return None
 
 
-def _is_no_folder(path: Path) -> bool:
+def _is_not_folder(path: Path) -> bool:
     try:
         return not stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -164,22 +165,22 @@ def default_mode(folder: Path) -> int:
 
 
 def set_mode(descriptor: int, mode: int) -> None:
-    """Set the permissions of an open file, where they exist."""
+    """Set the permissions of an open file; do nothing on Windows."""
     if os.name != "nt":
         os.fchmod(descriptor, mode)
 
 
 def no_such_names() -> OSError:
-    """Return the error of a file system that can't have a name.
+    """Return the error about a name that the file system can't store.
 
-    exFAT and others report such a name as a folder that is not there.
+    exFAT and other file systems report such a name as a missing folder.
     """
     return OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
 @contextlib.contextmanager
 def translated(target: Path, key: str, source: Path | None = None) -> Generator[None]:
-    """Translate the file system's errors about a path that can't become a file.
+    """Translate the errors of the file system about a path that can't become a file.
 
     Args:
         target: The path.
@@ -243,7 +244,7 @@ def _account() -> int:
 
 
 def _foreign_owner(path: Path) -> int | None:
-    """Return the owner of a file if it is another account."""
+    """Return the owner of a file if it is another account, else None."""
     owner = _owner(path)
     return None if owner == _account() else owner
 
@@ -259,18 +260,19 @@ def walk(
 ) -> Iterator[tuple[str, Path]]:
     """Yield the keys and paths of the files below a folder, in the order of the keys.
 
-    Files whose path can't be a key are skipped: a name that is not UTF-8, or a path that is
-    too long.
+    Files whose path can't be a key are skipped: their name is not UTF-8, or their path is too
+    long.
 
     Args:
         folder: The folder.
-        folder_key: The beginning of its keys: empty for a root, or with a slash at its end.
-        prefix: The beginning of the keys that are wanted.
-        after: The key after which to begin.
+        folder_key: The prefix of all keys in the folder: empty for the root, else with a slash at
+            its end.
+        prefix: The prefix of the keys to yield.
+        after: The key after which the walk begins, in UTF-8.
         hidden: The name of a folder in the root that is left out.
         max_bytes: The length of the longest key, in bytes of UTF-8.
     """
-    # Not recursive: the stack holds the entries that are left in each folder on the way.
+    # A stack replaces recursion: it holds the remaining entries of each folder on the path.
     pending = [iter(_entries(folder, folder_key, prefix, max_bytes))]
     while pending:
         encoded, path = next(pending[-1], (None, folder))
@@ -288,9 +290,9 @@ def walk(
 def _entries(
     folder: Path, folder_key: str, prefix: str, max_bytes: int
 ) -> list[tuple[bytes, Path]]:
-    """Return the files and folders in a folder that the prefix admits, in the order of the keys."""
-    # Names of folders are sorted with a "/" at their end, because that is how they
-    # appear in keys: "a-b" < "a/b" < "ab".
+    """Return the files and folders whose keys have the prefix, in the order of the keys."""
+    # Names of folders are sorted with a "/" at their end, as they appear in keys: "a-b" < "a/b" <
+    # "ab".
     entries: list[tuple[bytes, Path]] = []
     try:
         with os.scandir(folder) as found:
@@ -302,7 +304,7 @@ def _entries(
                 key += "/" * is_folder
                 if not key.startswith(prefix):
                     continue
-                # Python shows the bytes of a name that is not UTF-8 as surrogates.
+                # Python decodes a name that is not UTF-8 with surrogates, which can't be encoded.
                 with contextlib.suppress(UnicodeEncodeError):
                     encoded = key.encode()
                     if len(encoded) <= max_bytes:

@@ -3,16 +3,16 @@
 import re
 from urllib.parse import unquote
 
-# Names that Windows reserves in every folder, with any extension.
+# Windows reserves these names in every folder, with any extension.
 _WINDOWS_DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
 
 
 def encode_segment(segment: str, *, windows: bool) -> str:
     """Return the file name for one segment of a key.
 
-    Windows forbids some characters, a dot or space at the end, and the names of devices:
-    these are percent-encoded. On other platforms the segment is the name.
-    Law: ``decode_segment(encode_segment(s)) == s``.
+    Windows forbids some characters, a dot or space at the end, and the names of devices. They are
+    percent-encoded. On other platforms, the segment itself is the name. Law:
+    ``decode_segment(encode_segment(s)) == s``.
 
     >>> encode_segment("1_a_2026-11-23T14:05_existing.csv", windows=True)
     '1_a_2026-11-23T14%3A05_existing.csv'

@@ -12,11 +12,12 @@ from ._local_files import access_error
 class Root:
     """The root folder of a local storage.
 
-    A folder that was there and is gone is not an empty bucket: its disk was unmounted, or
-    somebody has moved it. A new history must not begin in its place.
+    If the folder existed before and does not exist now, its disk was unmounted, or the folder was
+    moved or removed. The storage must not treat this as an empty bucket, in which a new history
+    would begin.
 
     Args:
-        path: The path of the folder. It need not be there.
+        path: The path of the folder. It need not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -24,17 +25,17 @@ class Root:
         self._device = self._find_device()
 
     def check(self) -> None:
-        """Raise if the folder has disappeared since this storage has seen it.
+        """Raise if the folder existed before, but does not exist now.
 
         Raises:
-            FileAccessError: This account may not look for it.
-            UnsuitableStorageError: It has disappeared.
+            FileAccessError: This account may not look for the folder.
+            UnsuitableStorageError: The folder, or the disk that was mounted there, is missing.
         """
-        # In this order: another thread may create the folder between the two.
+        # The order matters: another thread may create the folder between these two lines.
         known = self._device
         device = self._find_device()
         if known is not None and device != known:
-            # An unmounted disk leaves the empty folder at which it was mounted.
+            # After a disk is unmounted, the empty folder at which it was mounted remains.
             if device is None:
                 raise self._error("its root folder, which was there before")
             if not any(self.path.iterdir()):
@@ -57,7 +58,7 @@ class Root:
 
 
 def root_path(root: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a root, so that a later chdir changes nothing.
+    """Return the absolute path of a root, so that a later ``chdir`` has no effect on it.
 
     Raises:
         ConfigurationError: The root is a file or a URL, or names an unknown home folder.

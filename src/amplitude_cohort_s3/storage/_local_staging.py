@@ -1,4 +1,4 @@
-"""The hidden folder in which a local storage completes files before they become visible."""
+"""The hidden folder in which a local storage writes files before they become visible."""
 
 import contextlib
 import os
@@ -36,23 +36,23 @@ from .keys import MAX_KEY_BYTES, check_key
 from .protocol import StagedInfo, StagedObject
 
 STAGING_FOLDER = ".amplitude_cohort_s3"
-"""The folder of the staged files, below the root. No listing shows it."""
+"""The name of the folder of the staged files, in the root. No listing shows it."""
 
 _NAME_LENGTH = 32
 TRIES = 100
-"""The attempts to write a file if other processes remove it or its folder meanwhile."""
+"""The number of attempts to write a file while other processes remove it or its folder."""
 _STAGED_NAME = re.compile(rf"[0-9a-f]{{{_NAME_LENGTH}}}")
 _NAMES_OF_STAGED = 2
-"""A file that was taken over has its name in the work folder, and its staged name."""
+"""A file that was taken over has two names: one in the work folder, and the staged one."""
 
 
 class StagingArea:
     """The staged files below a root.
 
-    What is staged for the key ``a/b.csv`` is a file with a random name in the folder
-    ``.amplitude_cohort_s3/a/b.csv``. So the key of a staged file is known without its
-    record, a handle can't lead to the file of another key, and a name that the file system
-    forbids is detected before the decision.
+    A staged file for the key ``a/b.csv`` has a random name in the folder
+    ``.amplitude_cohort_s3/a/b.csv``. Therefore the key of a staged file is known without a
+    record, a handle can't refer to the file of another key, and a name that the file system
+    forbids is detected before a record is written.
 
     Args:
         root: The root of the storage.
@@ -71,7 +71,7 @@ class StagingArea:
         Raises:
             InvalidKeyError: The handle names no staged file.
         """
-        # The handle comes from a record in the bucket, which somebody may have edited.
+        # The handle comes from a record in the bucket, which may have been edited.
         name = staged.detail("file")
         if not _STAGED_NAME.fullmatch(name):
             raise InvalidKeyError(name, "it is not the name of a staged file")
@@ -85,7 +85,8 @@ class StagingArea:
         folder = self.folder_of(folder_key[:-1]) if folder_key else self._folder
         check_not_linked(folder)
         longest = MAX_KEY_BYTES + len("/") + _NAME_LENGTH
-        # No key begins with the name of the staging folder: that is where work folders are.
+        # The hidden folder is that of the work folders: no key begins with the staging folder's
+        # name.
         found = walk(folder, folder_key, prefix, b"", hidden=STAGING_FOLDER, max_bytes=longest)
         for staged_key, path in found:
             key, _, name = staged_key.rpartition("/")
@@ -112,7 +113,7 @@ class StagingArea:
             StagedGoneError: Another process discarded the file while it was written.
         """
         path = self.folder_of(key) / uuid.uuid4().hex
-        # After a power cut, only a private file must be found by its staged name.
+        # Only a private file must still be found by its staged name after a power cut.
         descriptor = self._create(path, target, key, flush=private)
         content = Hashed(chunks)
         try:
@@ -126,7 +127,7 @@ class StagingArea:
             if private:
                 sync_folder(path.parent)
         except BaseException as error:
-            # The chunks may also come from a file that does not exist.
+            # A FileNotFoundError may also come from the source of the chunks.
             gone = isinstance(error, FileNotFoundError) and status_of(path) is None
             self.remove(path)
             if gone:
@@ -135,7 +136,7 @@ class StagingArea:
         return path, content
 
     def take_over(self, key: str, target: Path, source: Path) -> tuple[Path, int] | None:
-        """Give a finished file a staged name too, and flush it to the disk.
+        """Link a staged name to a finished file, and flush both to the disk.
 
         Args:
             key: The key.
@@ -143,17 +144,18 @@ class StagingArea:
             source: The path of the file.
 
         Returns:
-            The staged name and the number of bytes; None if the file must be copied.
+            The path of the staged name and the number of bytes; None if the file must be copied.
         """
         flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(source, flags)
         try:
             status = os.fstat(descriptor)
-            # With a second name it may be staged or published already. These are not changed.
+            # A file with a second name may be staged or published already, and must not be
+            # changed.
             if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
                 return None
             set_mode(descriptor, 0o600)
-            # What is staged now is not the leftover of a dead writer.
+            # The time shows that the staged file is not the leftover of a dead writer.
             os.utime(descriptor if os.utime in os.supports_fd else source)
             os.fsync(descriptor)
             path = self._link(key, target, source)
@@ -172,7 +174,7 @@ class StagingArea:
             os.close(descriptor)
 
     def make_public(self, path: Path, key: str) -> None:
-        """Give a staged file the permissions of a new file.
+        """Set the permissions of a staged file to those of a new file.
 
         Raises:
             FileAccessError: The file belongs to another account.
@@ -180,7 +182,8 @@ class StagingArea:
         with translated(path, key, source=path):
             mode = default_mode(path.parent)
             if stat.S_IMODE(path.lstat().st_mode) != mode:
-                # Through a link, this could open a private file of this account to all.
+                # A symbolic link must not be followed: it could make a private file of this
+                # account public.
                 descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
                 try:
                     set_mode(descriptor, mode)
@@ -189,28 +192,28 @@ class StagingArea:
                     os.close(descriptor)
 
     def remove(self, path: Path) -> None:
-        """Remove a staged file, if it is there."""
+        """Remove a staged file, if it exists, and its folders that are then empty."""
         _unlink(path)
         self.remove_empty_folders(path)
 
     def remove_published(self, path: Path) -> None:
-        """Remove the staged name of a published file, and flush that to the disk.
+        """Remove the staged name of a published file, and flush the removal to the disk.
 
-        After a power cut, the name would lead to the rows that were published, also if
-        ``prune`` has removed the file since.
+        Otherwise the name could exist again after a power cut. It would lead to the published
+        rows, even if ``prune`` has removed the file since.
         """
         _unlink(path)
         sync_nearest_folder(self.remove_empty_folders(path))
 
     def remove_empty_folders(self, path: Path) -> Path:
-        """Remove the folders of a staged file that are empty; return the first that is left."""
+        """Remove the empty folders above a staged file; return the first one that remains."""
         for folder in path.parents:
             if folder == self._folder or not self._folders.remove_if_empty(folder):
                 return folder
         raise AssertionError  # The staging folder is one of the parents.
 
     def folder_of(self, key: str) -> Path:
-        """Return the folder of what is staged for a key."""
+        """Return the folder of the staged files for a key."""
         check_not_linked(self._folder)
         folder = self._folder
         for segment in check_key(key).split("/"):
@@ -220,23 +223,23 @@ class StagingArea:
         return folder
 
     def _link(self, key: str, target: Path, source: Path) -> Path:
-        """Return a new staged name of a file."""
+        """Link a new staged name to a file, and return its path."""
         path = self.folder_of(key) / uuid.uuid4().hex
         for _ in range(TRIES):
-            # FileNotFoundError: another process has removed the folder, because it was empty.
+            # FileNotFoundError: another process has removed the folder because it was empty.
             with contextlib.suppress(FileNotFoundError), translated(path, key, source=source):
                 self._folders.make(path.parent, flush=True)
                 self._check_file_system(path.parent, target)
                 os.link(source, path)
                 return path
-            source.lstat()  # The file may be the one that is missing.
+            source.lstat()  # raises if the file itself is missing
         with translated(path, key):
             raise no_such_names()
 
     def _create(self, path: Path, target: Path, key: str, *, flush: bool) -> int:
         """Create an empty file that only this account can read, and return its descriptor."""
         for _ in range(TRIES):
-            # FileNotFoundError: another process has removed the folder, because it was empty.
+            # FileNotFoundError: another process has removed the folder because it was empty.
             with contextlib.suppress(FileNotFoundError), translated(path, key):
                 self._folders.make(path.parent, flush=flush)
                 self._check_file_system(path.parent, target)
@@ -254,7 +257,10 @@ class StagingArea:
             check_same_file_system(target.parent, folder)
 
     def _check_names(self, path: Path, target: Path, key: str) -> None:
-        """Raise if no listing would show the key. The staged file keeps its folders in place."""
+        """Raise if no listing would show the key.
+
+        The staged file must exist, so that no other process removes its folders.
+        """
         check_spelling(path, self._folder, key)
         if self._ignores_case:
             check_spelling(target, self._folder.parent, key)
@@ -264,7 +270,7 @@ def check_not_linked(path: Path) -> None:
     """Raise if a path is a symbolic link.
 
     Raises:
-        FileAccessError: It is one.
+        FileAccessError: The path is a symbolic link.
     """
     if is_symlink(path):
         raise FileAccessError(

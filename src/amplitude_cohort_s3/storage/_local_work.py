@@ -1,4 +1,4 @@
-"""The folders in which a local storage lets a process make files that are not staged yet."""
+"""The folders of a local storage in which a process writes files before it stages them."""
 
 import contextlib
 import os
@@ -30,9 +30,9 @@ class WorkArea:
     """The work folders below a root.
 
     The work folder for the key ``a/b.csv`` has a random name in the folder
-    ``.amplitude_cohort_s3/.amplitude_cohort_s3/a/b.csv``. So the key of a folder that a dead
-    process left is known, and no staged file is in this area: no key begins with the name of
-    the staging folder.
+    ``.amplitude_cohort_s3/.amplitude_cohort_s3/a/b.csv``. Therefore the key of a folder that a
+    dead process has left is known. No staged file is in this area, because no key begins with the
+    name of the staging folder.
 
     Args:
         root: The root of the storage.
@@ -48,21 +48,21 @@ class WorkArea:
         """Return the context manager of a new folder for a key.
 
         Raises:
-            InvalidKeyError: A part of the key looks like the name of such a folder.
+            InvalidKeyError: A segment of the key looks like the name of a work folder.
         """
         if any(map(_NAME.fullmatch, key.split("/"))):
             raise InvalidKeyError(key, "one of its segments is the name of a work folder")
         return WorkFolder(self, key)
 
     def contains(self, path: Path) -> bool:
-        """Return whether a path leads into one of the folders."""
+        """Return whether a path is inside of this area."""
         return self._folder in path.parents and ".." not in path.parts
 
     def create(self, key: str) -> Path:
         """Create a folder for a key, which only this account can enter."""
         path = self._folder_of(key) / f"work-{uuid.uuid4().hex}"
         for _ in range(TRIES):
-            # FileNotFoundError: another process has removed the parent, because it was empty.
+            # FileNotFoundError: another process has removed the parent because it was empty.
             with contextlib.suppress(FileNotFoundError), translated(path, key):
                 self._folders.make(path.parent, flush=False)
                 path.mkdir(0o700)
@@ -95,10 +95,10 @@ class WorkArea:
                     yield Path(folder, name)
 
     def discard(self, staged: StagedObject) -> None:
-        """Remove a folder that :meth:`list_staged` found. A process that uses it then fails.
+        """Remove a folder that :meth:`list_staged` found. A process that still uses it then fails.
 
         Raises:
-            InvalidKeyError: The handle names no work folder.
+            InvalidKeyError: The handle does not name a work folder.
         """
         name = staged.detail("folder")
         if not _NAME.fullmatch(name):
@@ -106,8 +106,8 @@ class WorkArea:
         path = self._folder_of(staged.key) / name
         removed = path.with_name(f"work-{uuid.uuid4().hex}")
         with contextlib.suppress(FileNotFoundError), translated(path, staged.key, source=path):
-            # Removed one by one, files could be made again by the process that uses the folder,
-            # and it would go on with a part of its rows.
+            # The folder is renamed first. Otherwise the process that uses it could create a file
+            # again that was just removed, and go on with only a part of its rows.
             path.rename(removed)
             shutil.rmtree(removed)
         self._clear_above(path)
@@ -115,15 +115,16 @@ class WorkArea:
     def remove(self, path: Path) -> None:
         """Remove a folder of this process, as far as possible."""
         shutil.rmtree(path, ignore_errors=True)
-        # After a power cut, its name would lead to rows that ``prune`` may have removed since.
+        # Otherwise the name could exist again after a power cut, and lead to rows that ``prune``
+        # has removed since.
         with contextlib.suppress(OSError):
             self._clear_above(path)
 
     def _clear_above(self, path: Path) -> None:
-        """Remove the empty folders above a folder that was removed, and flush that."""
+        """Remove the empty folders above a removed folder, and flush the removal to the disk."""
         nearest = self._area.remove_empty_folders(path)
         if nearest == self._folder:
-            # Another account may not be allowed to write in a folder that this one made.
+            # Another account may not be allowed to write in the folder of this one.
             self._folders.remove_if_empty(nearest)
         sync_nearest_folder(nearest)
 
@@ -135,7 +136,8 @@ class WorkArea:
 class WorkFolder:
     """A folder that exists while a block runs.
 
-    A class of its own, and not a generator: if its user is garbage, the files must stay.
+    This is a class and not a generator: a generator that is collected as garbage would remove the
+    files.
     """
 
     def __init__(self, area: WorkArea, key: str) -> None:
@@ -153,9 +155,9 @@ class WorkFolder:
 
 
 def _last_change(folder: Path) -> datetime:
-    """Return the time at which something in a folder was changed last."""
+    """Return the time of the last change of a folder or of anything in it."""
     found = [status_of(folder)]
-    # A folder of another account can't be entered; the time of the folder itself is known.
+    # If the folder of another account can't be entered, the time of the folder itself is used.
     for path, _, names in os.walk(folder):
         found += [status_of(Path(path, name)) for name in (".", *names)]
     last = max((status for status in found if status), key=lambda s: s.st_mtime, default=None)
@@ -164,7 +166,7 @@ def _last_change(folder: Path) -> datetime:
 
 
 def _raise(error: OSError) -> None:
-    """Raise the error of listing a folder, unless another process has removed the folder."""
+    """Raise an error about listing a folder, unless another process has removed the folder."""
     if isinstance(error, PermissionError):
         raise access_error(Path(error.filename)) from None
     if not isinstance(error, FileNotFoundError | NotADirectoryError):

@@ -1,4 +1,4 @@
-"""Storages as arguments: opening them, and checks of their capabilities."""
+"""The conversion of arguments to storages, and checks of a storage's capabilities."""
 
 import os
 from typing import cast
@@ -14,20 +14,19 @@ def as_storage(argument: str, value: object) -> Storage:
     """Return a storage, or open the one at a location: see ``open_storage``.
 
     Raises:
-        ArgumentTypeError: The argument is neither a location, nor has it the methods of a
-            storage.
+        ArgumentTypeError: The argument is not a location, and lacks methods of a storage.
         ConfigurationError: The location is not valid.
     """
     if isinstance(value, str | os.PathLike):
         return open_storage(value)
-    # Not isinstance: from Python 3.12 on it ignores methods that come from __getattr__.
+    # isinstance is not used: since Python 3.12 it ignores methods that come from __getattr__.
     is_class = isinstance(value, type)
     missing = [f"{name}()" for name in _METHODS if is_class or not hasattr(value, name)]
     if missing:
         hint = 'pass "s3://my-bucket", a folder, or an opened storage'
-        if hasattr(value, "cohort_id"):  # A stream or a sync.
+        if hasattr(value, "cohort_id"):  # a stream or a sync
             hint = "swap the arguments: the storage comes first"
-        if len(missing) < len(_METHODS):  # A storage of your own that is not complete.
+        if len(missing) < len(_METHODS):  # the caller's own storage, which is not complete
             hint = f"add {', '.join(missing)} to it, see the protocol Storage"
         raise ArgumentTypeError(argument, type(value).__name__, hint)
     return cast("Storage", value)
@@ -66,7 +65,7 @@ def require_delete(storage: Storage, purpose: str) -> SupportsDelete:
 
 
 def require_list_staged(storage: Storage) -> SupportsListStaged:
-    """Return the storage if it can list what is staged.
+    """Return the storage if it can list staged objects.
 
     Raises:
         MissingCapabilityError: The storage has no method ``list_staged``.

@@ -12,16 +12,16 @@ from .protocol import StagedObject
 class SupportsStageFile(Protocol):
     """The optional capability to stage a local file without copying its bytes.
 
-    A sync writes its files in a folder of the storage, and computes their digests meanwhile.
-    Such a storage then only gives each finished file another name.
+    A sync writes its files in a folder of the storage, and computes their digests meanwhile. To
+    stage a finished file, such a storage only adds another name for it.
     """
 
     def work_folder(self, key: str, /) -> AbstractContextManager[Path]:
         """Return a context manager that makes a folder for files, and removes it at the end.
 
-        No ``list_objects`` and no ``open`` shows it, and no other account can read it. It is
-        where ``stage_file`` need not copy. If the process dies, ``list_staged`` yields the
-        folder, with the key, and ``discard`` removes it.
+        Neither ``list_objects`` nor ``open`` shows the folder, and no other account can read it.
+        ``stage_file`` need not copy a file in this folder. If the process dies, ``list_staged``
+        yields the folder, with the key, and ``discard`` removes it.
 
         Args:
             key: The key of one of the objects that the files will become.
@@ -39,18 +39,18 @@ class SupportsStageFile(Protocol):
     ) -> StagedObject:
         """Stage a finished file: see :meth:`Storage.stage`. It can be staged more than once.
 
-        The caller must not change the file from now on, and may remove it. A file that the
-        storage can't take over, such as one outside of ``work_folder``, is copied.
+        The caller must not change the file any more, but may remove it. A file that the storage
+        can't take over, such as one outside of ``work_folder``, is copied.
 
         Args:
             key: The key under which the object will become visible.
             path: The path of the file.
-            sha256: The SHA-256 of its bytes, in hex. The storage believes the caller. If it
-                had to copy the file, the result has the digest of the copied bytes instead,
-                so the caller can compare the two.
+            sha256: The SHA-256 of the file's bytes, in hex. The storage does not check it. If it
+                copies the file, the result has the digest of the copied bytes instead, so that
+                the caller can compare the two.
             content_type: The media type, for stores that record it.
 
         Raises:
-            FileNotFoundError: There is no such file.
+            FileNotFoundError: The file does not exist.
         """
         ...

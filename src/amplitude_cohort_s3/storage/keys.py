@@ -1,4 +1,4 @@
-"""The rules for keys, the same for every storage and every path."""
+"""The rules for keys, which are the same for every storage."""
 
 import unicodedata
 
@@ -11,8 +11,8 @@ MAX_KEY_BYTES = 1024
 def check_key(key: str) -> str:
     """Return the key if every storage accepts it.
 
-    S3 itself allows more. This function refuses keys that break other tools (an empty
-    segment, a slash at the end), that lead out of a folder (``..``), or that can't be
+    S3 itself allows more keys. This function also refuses keys that cause errors in other tools
+    (an empty segment, a slash at the end), that lead out of a folder (``..``), or that can't be
     printed (control characters).
 
     Args:

@@ -4,7 +4,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 """
 
 MIN_PART_BYTES = 5 << 20
-"""The smallest size of a part, except for the last one."""
+"""The smallest size of a part, except for the last part."""
 
 MAX_PART_BYTES = 5 << 30
 """The largest size of a part."""

@@ -1,4 +1,4 @@
-"""A storage in a local folder. It needs no account, and a power cut does not damage it."""
+"""A storage in a local folder, which needs no account and which a power cut does not damage."""
 
 import contextlib
 import hashlib
@@ -40,23 +40,22 @@ from .protocol import ObjectInfo, StagedInfo, StagedObject, StagedState
 class LocalStorage(ComposeByReading):
     """A storage in a root folder; keys are paths below it.
 
-    A write first completes a file in a hidden folder and flushes it to the disk. A hard
-    link from the key's path to that file then makes the object visible: the operating
-    system creates a link atomically and never overwrites a file with it. Finally the
-    folder is flushed, so that a power cut can't undo the link. The file system must
-    support hard links.
+    An object is first written to a file in a hidden folder and flushed to the disk. A hard link
+    from the key's path to that file then makes the object visible: the operating system creates a
+    link atomically, and only if the path is free. Finally the folder is flushed, so that a power
+    cut can't undo the link. The file system must support hard links.
 
     A file that was made in a folder of ``work_folder`` is not copied when it is staged.
 
-    Only the account that writes can read a staged file. A published file has the permissions
-    of the umask.
+    Only the account that wrote a staged file can read it. A published file has the permissions
+    that the umask allows.
 
     Args:
-        root: The folder. A ``~`` is the home folder. It is created when the first object is
+        root: The folder; ``~`` means the home folder. It is created when the first object is
             written.
 
     Raises:
-        ConfigurationError: The root is a file or a URL.
+        ConfigurationError: The root is a file or a URL, or names an unknown home folder.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -84,7 +83,8 @@ class LocalStorage(ComposeByReading):
     ) -> Iterator[ObjectInfo]:
         self._root.check()
         after = b"" if start_after is None else start_after.encode()
-        # Begin in the folder of the prefix: the folders above it may have very many files.
+        # The walk begins in the folder of the prefix: the folders above it may have very many
+        # files.
         folder_key = prefix[: prefix.rfind("/") + 1]
         try:
             folder = self._path(folder_key[:-1]) if folder_key else self.root
@@ -92,7 +92,7 @@ class LocalStorage(ComposeByReading):
             return  # No key begins like this.
         for key, path in walk(folder, folder_key, prefix, after, hidden=STAGING_FOLDER):
             status = status_of(path)
-            if status is not None:  # A file that was deleted since the folder was read is skipped.
+            if status is not None:  # else it was deleted since the folder was read
                 yield _info(key, path, status)
 
     def open(self, key: str, /) -> BufferedReader:
@@ -111,7 +111,7 @@ class LocalStorage(ComposeByReading):
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
         path = self._path(key)
         for _ in range(TRIES):
-            # ``forget`` and ``clean_up`` of other processes discard what they find staged.
+            # ``forget`` and ``clean_up`` in other processes may discard the staged file.
             with contextlib.suppress(StagedGoneError):
                 return self._create(key, path, data)
         raise StagedGoneError(key)
@@ -129,7 +129,7 @@ class LocalStorage(ComposeByReading):
             raise
         finally:
             self._staging.remove(temporary)
-        # Also if another writer made the link: it may have died before the flush.
+        # Flush even if another writer made the link: it may have died before that.
         sync_folder(path.parent)
         return _info(key, path, path.lstat())
 
@@ -156,7 +156,7 @@ class LocalStorage(ComposeByReading):
     ) -> StagedObject:
         source = Path(path)
         target = self._usable_path(key)
-        # A file made elsewhere may have another group, access list or label.
+        # A file in another folder may have another group, access list or security label.
         if self._work.contains(source):
             taken = self._staging.take_over(key, target, source)
             if taken is not None:
@@ -174,8 +174,8 @@ class LocalStorage(ComposeByReading):
         return chain(self._staging.list_staged(prefix), self._work.list_staged(prefix))
 
     def inspect(self, staged: StagedObject, /) -> StagedState:
-        # Look at the staged file first. A publisher removes it after making the link, so the
-        # other order could find neither.
+        # The staged file is looked up first. A publisher removes it after making the link, so in
+        # the other order neither might be found.
         self._root.check()
         staged_exists = status_of(self._staging.path_of(staged)) is not None
         published = self._is_published(staged)
@@ -192,12 +192,12 @@ class LocalStorage(ComposeByReading):
         except (FileExistsError, FileNotFoundError):
             published = self._is_published(staged)
             if published is None and status_of(temporary) is not None:
-                raise  # The target's folder was removed, not the staged file.
+                raise  # The folder of the target was removed, and not the staged file.
             if published is None:
                 raise StagedGoneError(staged.key) from None
             if not published:
                 raise ObjectExistsError(staged.key) from None
-        # Also if another writer made the link: it may have died before the flush.
+        # Flush even if another writer made the link: it may have died before that.
         sync_folder(path.parent)
         self._staging.remove_published(temporary)
         return _info(staged.key, path, path.lstat())
@@ -209,7 +209,7 @@ class LocalStorage(ComposeByReading):
         temporary = self._staging.path_of(staged)
         with translated(temporary, staged.key, source=temporary):
             temporary.unlink(missing_ok=True)
-            # Also if it was gone: another process may have died before it flushed that.
+            # Flush even if the file is gone: another process may have died before that.
             sync_nearest_folder(temporary.parent)
         self._staging.remove_empty_folders(temporary)
 
@@ -224,7 +224,7 @@ class LocalStorage(ComposeByReading):
             if not self._is_published(staged):
                 raise StagedGoneError(staged.key) from None
         sync_folder(path.parent)
-        # If both names are links to one file already, replace() does nothing.
+        # If both names are already links to the same file, replace() does nothing.
         self._staging.remove_published(temporary)
         return _info(staged.key, path, path.lstat())
 
@@ -232,7 +232,7 @@ class LocalStorage(ComposeByReading):
         path = self._path(key)
         with translated(path, key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.unlink(missing_ok=True)
-            # Also if it was gone: another process may have died before it flushed that.
+            # Flush even if the file is gone: another process may have died before that.
             sync_folder(path.parent)
 
     def _path(self, key: str) -> Path:
@@ -249,9 +249,9 @@ class LocalStorage(ComposeByReading):
         return path
 
     def _usable_path(self, key: str) -> Path:
-        """Return the path of a key. Raise now if it can't become a file.
+        """Return the path of a key; raise if it can't become a file.
 
-        After the record is written, it would be too late.
+        ``publish`` would find this out only after the record is written, which is too late.
         """
         path = self._path(key)
         with translated(path, key):
@@ -268,7 +268,7 @@ class LocalStorage(ComposeByReading):
             return False
 
     def _is_published(self, staged: StagedObject) -> bool | None:
-        """Return whether the file under the key is the staged one; None if there is none."""
+        """Return whether the file under the key is the staged one; None if no file is there."""
         path = self._path(staged.key)
         status = status_of(path)
         if status is None:
@@ -278,8 +278,9 @@ class LocalStorage(ComposeByReading):
             return os.path.samestat(staged_status, status)
         if status.st_size != staged.size or not stat.S_ISREG(status.st_mode):
             return False
-        # The staged name is gone, so compare the bytes: no reader can tell equal files apart.
-        # Inode numbers prove nothing: they are reused at once, and change in a restored backup.
+        # The staged name is gone, so the bytes are compared. For readers, a file with equal bytes
+        # is the same file. Inode numbers prove nothing: they are reused at once, and change in a
+        # restored backup.
         with self.open(staged.key) as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == staged.sha256
 
@@ -298,7 +299,7 @@ class LocalStorage(ComposeByReading):
 
 
 def _chunks_of(path: Path) -> Iterator[bytes]:
-    """Yield the bytes of a file, which is opened when the first are needed."""
+    """Yield the bytes of a file, which is opened when the first chunk is requested."""
     yield from read_chunks(path.open("rb"))
 
 

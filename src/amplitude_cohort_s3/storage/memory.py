@@ -1,7 +1,7 @@
 """A storage in memory: the reference implementation, and a template for your own.
 
-Copy it, replace the two dictionaries by your store, and run
-``amplitude_cohort_s3.testing.storage_contract.StorageContract`` on the result.
+Copy it, replace the two dictionaries with your store, and test the result with
+``amplitude_cohort_s3.testing.storage_contract.StorageContract``.
 """
 
 import hashlib
@@ -29,11 +29,12 @@ class MemoryStorage(ComposeByReading):
     """
 
     def __init__(self) -> None:
-        # The bytes of each visible object, and the token of the stage() that it came from.
+        # The bytes of each visible object, and the token of the staged object that it was, if
+        # any.
         self._visible: dict[str, tuple[bytes, str | None]] = {}
         self._staged: dict[str, bytes] = {}
-        # The lock makes each method atomic. A store has a means of its own, such as
-        # conditional writes.
+        # The lock makes each method atomic. A real store has other means, such as conditional
+        # writes.
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:

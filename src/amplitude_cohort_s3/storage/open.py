@@ -1,4 +1,4 @@
-"""Opening a storage by its URL, its folder or its destination."""
+"""Functions that open the storage at a URL, in a folder or of a destination."""
 
 import os
 import re
@@ -15,7 +15,7 @@ StorageLocation = str | os.PathLike[str]
 
 
 class HasBucket(Protocol):
-    """Anything that names a bucket and its region, such as a ``Destination``."""
+    """An object that names a bucket and its region, such as a ``Destination``."""
 
     @property
     def bucket(self) -> str | None:
@@ -31,10 +31,9 @@ class HasBucket(Protocol):
 def open_storage(place: str | os.PathLike[str] | HasBucket, /) -> Storage:
     """Return the storage at a location, with the credentials and settings of the environment.
 
-    ``s3://bucket`` and a destination with a bucket open an ``S3Storage``.
-    ``file:///folder`` and a path open a ``LocalStorage``, so ``my-bucket`` alone is a
-    folder. For other options, call these classes. A path within the bucket belongs to the
-    ``Destination``.
+    ``s3://bucket`` and a destination with a bucket open an ``S3Storage``. ``file:///folder`` and
+    a path open a ``LocalStorage``, so ``my-bucket`` alone is a folder. For other options, call
+    these classes. A path within the bucket is set in the ``Destination``.
 
     Args:
         place: A URL, a folder, or a destination.
@@ -113,7 +112,7 @@ def open_location(location: str) -> tuple[Storage, str]:
     storage = open_storage(location)
     if isinstance(storage, LocalStorage):
         for root in (storage.root, *storage.root.parents):
-            if (root / STAGING_FOLDER).is_dir():  # The root to which something was written.
+            if (root / STAGING_FOLDER).is_dir():  # a root to which something was written
                 return LocalStorage(root), "/".join(storage.root.relative_to(root).parts)
     return storage, ""
 

@@ -1,4 +1,4 @@
-"""The interface of a storage. ``testing.storage_contract`` tests every sentence of it."""
+"""The interface of a storage. ``testing.storage_contract`` tests it sentence by sentence."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -18,9 +18,9 @@ class ObjectInfo:
         key: The whole key, from the root of the storage.
         size: The number of bytes as stored.
         url: The address for other tools (pandas, DuckDB) and for ``MemberFile``: ``s3://…``,
-            ``file://…``. The key is written as it is, because DuckDB decodes no ``%3A``.
-        last_modified: The time at which the object became visible by the store's clock,
-            or None if the store does not report it.
+            ``file://…``. The key is not percent-encoded, because DuckDB does not decode ``%3A``.
+        last_modified: The time at which the object became visible, by the store's clock; None if
+            the store does not report it.
     """
 
     key: str
@@ -31,18 +31,18 @@ class ObjectInfo:
 
 @frozen(kw_only=True)
 class StagedObject:
-    """A stored object that nobody can see yet, and all that is needed to publish or discard it.
+    """A stored object that is not visible yet, with all that is needed to publish or discard it.
 
-    It can be written as JSON: after a crash, another process can publish or discard the
-    object with nothing else. Law: ``StagedObject.from_json(staged.to_json()) == staged``.
+    It can be written as JSON, and after a crash another process can publish or discard the object
+    with this JSON alone. Law: ``StagedObject.from_json(staged.to_json()) == staged``.
 
     Attributes:
         key: The key under which the object will become visible.
         size: The number of bytes as stored.
         sha256: The SHA-256 of the bytes as stored, in hex. None if the store composed the
             object itself, so that no process has read all of it.
-        handle: The values by which the storage finds the staged bytes again. They are
-            written to the log, so they must not contain secrets.
+        handle: The values with which the storage finds the staged bytes again. They are written
+            to the log, so they must not contain secrets.
     """
 
     key: str
@@ -67,7 +67,7 @@ class StagedObject:
         """Return one entry of the handle.
 
         Raises:
-            UnsuitableStorageError: The handle has no such entry, because another kind of
+            UnsuitableStorageError: The handle does not have this entry, because another kind of
                 storage made it.
         """
         if name not in self.handle:
@@ -81,11 +81,11 @@ class StagedObject:
 
 @frozen(kw_only=True)
 class StagedInfo:
-    """A staged object as the storage finds it, without the record that may name it.
+    """A staged object that the storage found without a record.
 
     Attributes:
-        staged: The key and the handle, which ``discard`` takes. The size is 0 if the storage
-            does not know it, and there is no digest.
+        staged: The key and the handle, as an argument for ``discard``. The size is 0 if the
+            storage does not know it, and the digest is None.
         begun: The time at which the object was staged, by the storage's clock.
     """
 
@@ -102,16 +102,16 @@ class StagedState(Enum):
     """The state of a staged object.
 
     ``PUBLISHED`` and ``GONE`` are final: after either, the object never becomes publishable
-    again. ``GONE`` changes to ``TAKEN`` if somebody else then writes the key.
+    again. ``GONE`` changes to ``TAKEN`` if another object is then written under the key.
     """
 
     STAGED = "staged"
-    """The object is stored and invisible, and can be discarded. It can be published if its
-    key is still free. If another object has taken the key, a storage may answer ``STAGED``
-    or ``TAKEN``: looking at the key as well may cost it a second request."""
+    """The object is stored and invisible, and can be discarded. It can be published if its key is
+    still free. If another object is visible under the key, a storage may return ``STAGED`` or
+    ``TAKEN``, because checking the key too may cost a second request."""
     PUBLISHED = "published"
-    """The object is visible under its key. A store that keeps no token beside its objects
-    may report an equal object of somebody else as this one: no reader sees a difference."""
+    """The object is visible under its key. A store that can't keep a token with each object may
+    report an equal object of another writer as this one, because readers see no difference."""
     GONE = "gone"
     """The object can never be published, and its key is free."""
     TAKEN = "taken"
@@ -127,12 +127,12 @@ class Storage(Protocol):
     :class:`~amplitude_cohort_s3.testing.storage_contract.StorageContract` tests the result.
 
     **How a sync uses it.** A sync must make three files visible together, although no store
-    writes three objects at once, and its process may die at any moment. So it *stages* the
-    files: their bytes are stored, but nobody can see them. Then it *creates* a small record
-    in the log that names what is staged. Then it *publishes* the files one by one. A process
-    that dies before the record has changed nothing that others can see. If it dies later,
-    any other process finds the record and *inspects* the staged files, then publishes or
-    *discards* all three.
+    writes three objects at once, and the process may die at any moment. Therefore it first
+    *stages* the files: their bytes are stored, but not visible. Then it *creates* a small record
+    in the log, which names the staged files. Then it *publishes* the files one by one. If the
+    process dies before the record is written, nothing visible has changed. If it dies later, any
+    other process finds the record, *inspects* the staged files, and publishes or *discards* all
+    three.
 
     **States of an object**::
 
@@ -142,25 +142,25 @@ class Storage(Protocol):
 
     **Rules for every method.**
 
-    - It may be called by any thread of any process, also on an object that another process
-      staged. Each call looks at the store; no answer comes from a cache.
+    - It may be called by any thread of any process, even for an object that another process
+      staged. Each call reads the present state of the store; nothing is cached.
     - A visible object never changes. Only the optional ``replace`` and ``delete`` of
       :class:`SupportsReplace` and :class:`SupportsDelete` change or remove it.
-    - A write is atomic: readers see the whole object or none. It is also conditional: of
-      several writers of one key exactly one succeeds.
+    - A write is atomic: readers see the whole object or nothing. It is also conditional: of
+      several writers of different objects under one key, exactly one succeeds.
     - A change is visible to all readers as soon as the method returns.
-    - Keys are relative paths with ``/`` (see :func:`~amplitude_cohort_s3.storage.check_key`).
-      A method that takes a key raises ``InvalidKeyError`` for an unusable one before it
+    - Keys are relative paths with ``/`` (see :func:`~amplitude_cohort_s3.storage.check_key`). A
+      method with a key as its argument raises ``InvalidKeyError`` for an unusable key before it
       writes anything.
-    - Report "not there" only if the store answered that. If it refuses access or fails, raise
-      ``PermissionError`` or another ``OSError``.
-    - A store may refuse an *object*, whoever writes it: its name, its size or its parts break
-      a rule of the store. Raise ``ObjectRefusedError``, in ``stage`` if possible: the sync
+    - Report that an object does not exist only if the store responded so. If the store refuses
+      access or fails, raise ``PermissionError`` or another ``OSError``.
+    - A store may refuse an *object* from every caller, because its name, its size or its parts
+      break a rule of the store. Raise ``ObjectRefusedError``, in ``stage`` if possible: the sync
       then becomes void. Never raise it if the store refuses the *caller* (access, expired
       credentials, a key): another process may still be able to publish.
-    - If the response to a write is lost, the write may have happened. Ask the store what is
-      there; if that is impossible too, raise ``UnknownOutcomeError``. The caller then leaves
-      everything as it is, and the next sync finds out.
+    - If the response to a write is lost, the write may have happened. Read from the store whether
+      it has; if that is impossible too, raise ``UnknownOutcomeError``. The caller then leaves
+      everything as it is, and the next sync recovers.
     """
 
     def list_objects(
@@ -168,13 +168,13 @@ class Storage(Protocol):
     ) -> Iterator[ObjectInfo]:
         """Yield the visible objects whose key starts with the prefix.
 
-        The prefix is compared as text, so ``a/b`` also finds ``a/bc``. The keys come in the
-        order of their UTF-8 bytes. The listing is lazy: the first of a million keys costs
-        one request. Every object that was visible before the call is listed. Objects that
-        the storage keeps for itself, such as the folder of staged files, are not.
+        The prefix is compared as text, so ``a/b`` also finds ``a/bc``. The objects are in the
+        order of the UTF-8 bytes of their keys. The listing is lazy: the first of a million keys
+        costs one request. Every object that was visible before the call is listed. The storage's
+        own objects, such as those in the folder of staged files, are not.
 
         Args:
-            prefix: The beginning of the keys; by default all objects are listed.
+            prefix: The beginning of the keys. By default, all objects are listed.
             start_after: The key after which the listing begins. It need not exist.
         """
         ...
@@ -190,8 +190,9 @@ class Storage(Protocol):
     def create(self, key: str, data: bytes, /) -> ObjectInfo:
         """Write a small object and make it visible, if its key is free.
 
-        If the same bytes are already there, the call succeeds, so that a writer may retry.
-        The object then survives a power cut, whoever wrote it.
+        If an object with the same bytes is already visible under the key, the call succeeds, so
+        that a writer may retry. When the call returns, the object survives a power cut, even if
+        another writer wrote it.
 
         Raises:
             ObjectExistsError: An object with other bytes is visible under the key.
@@ -202,11 +203,11 @@ class Storage(Protocol):
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
-        """Store an object of any size, which no ``list_objects`` and no ``open`` shows yet.
+        """Store an object of any size, which ``list_objects`` and ``open`` do not show yet.
 
-        The storage iterates over the chunks; there may be none. If they or the store raise an
-        exception, nothing of the object is kept. Another object may be visible under the key:
-        only ``publish`` checks that.
+        The storage iterates over the chunks; there may be none. If the iteration or the store
+        raises an exception, nothing of the object is kept. Another object may be visible under
+        the key: only ``publish`` checks that.
 
         Args:
             key: The key under which the object will become visible.
@@ -245,7 +246,7 @@ class SupportsDelete(Protocol):
     """The optional capability to delete, which ``forget`` and ``prune`` need."""
 
     def delete(self, key: str, /) -> None:
-        """Remove a visible object; succeed if there is none."""
+        """Remove a visible object; succeed if it does not exist."""
         ...
 
 
@@ -253,7 +254,7 @@ class SupportsDelete(Protocol):
 class SupportsCompose(Protocol):
     """The optional capability to join objects inside the store.
 
-    Engines of several machines, such as Spark, need it: each machine writes a part of the
+    Engines that run on several machines, such as Spark, need it: each machine writes parts of a
     file, and no machine has all of its bytes.
     """
 
@@ -273,13 +274,13 @@ class SupportsCompose(Protocol):
     ) -> StagedObject:
         """Stage an object that consists of a header and the bytes of visible objects.
 
-        ``inspect``, ``publish`` and ``discard`` accept the result like any staged object.
-        The parts stay as they are, and may be deleted as soon as this returns.
+        ``inspect``, ``publish`` and ``discard`` accept the result like any staged object. The
+        parts are not changed, and may be deleted as soon as this method returns.
 
         Args:
             key: The key under which the object will become visible.
-            parts: The objects in order, with the sizes that they had when they were
-                written or listed. There may be none.
+            parts: The objects in order, with the sizes that they had when they were written or
+                listed. The sequence may be empty.
             header: The bytes before the first part.
             content_type: The media type, for stores that record it.
 
@@ -295,7 +296,7 @@ class SupportsCompose(Protocol):
 
 @runtime_checkable
 class SupportsListStaged(Protocol):
-    """The optional capability to find what was staged, which ``clean_up`` needs.
+    """The optional capability to list staged objects, which ``clean_up`` needs.
 
     A writer that dies before its record exists leaves staged objects that no record names.
     """
@@ -304,13 +305,13 @@ class SupportsListStaged(Protocol):
     def expires_staged(self) -> bool:
         """Return whether the store can remove old staged objects by a rule of its own.
 
-        A bucket has lifecycle rules. Where there is no such rule, each sync and each
-        recovery removes the leftovers of its stream.
+        A bucket can have lifecycle rules for this. If the store has no such rules, each sync and
+        each recovery removes the leftovers of its stream.
         """
         ...
 
     def list_staged(self, prefix: str = "", /) -> Iterator[StagedInfo]:
-        """Yield what is staged under keys that start with the prefix, in any order."""
+        """Yield the staged objects whose key starts with the prefix, in any order."""
         ...
 
 
@@ -321,11 +322,12 @@ class SupportsReplace(Protocol):
     def replace(self, staged: StagedObject, /) -> ObjectInfo:
         """Make a staged object visible in place of the object under its key, if there is one.
 
-        Readers see the old bytes or the new ones, and the key is free at no moment.
+        Readers see the old bytes or the new ones, and the object exists at every moment.
         Replacing again succeeds and changes nothing.
 
         Raises:
-            StagedGoneError: The staged object was discarded, or replaced in turn.
+            StagedGoneError: The staged object was discarded, or was visible and has been
+                replaced.
             ObjectRefusedError: The store refuses this object from every caller.
             UnknownOutcomeError: The object may have been published.
         """

@@ -1,4 +1,4 @@
-"""Folders for temporary files, and the errors of making them."""
+"""Folders for temporary files, and the translation of errors about them."""
 
 import errno
 import tempfile
@@ -14,7 +14,7 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def as_disk_full_error(folder: Path) -> Generator[None]:
-    """Raise ``DiskFullError`` for the errors of a full disk, quota or file size limit."""
+    """Raise ``DiskFullError`` for an error about a full disk, a quota or a file size limit."""
     try:
         yield
     except OSError as error:
@@ -31,7 +31,7 @@ def temporary_folder(prefix: str, work_dir: str | PathLike[str] | None = None) -
         work_dir: The folder to create it in. Default: the system's folder.
 
     Raises:
-        ConfigurationError: ``work_dir``, or every folder of the system, is missing or
+        ConfigurationError: ``work_dir``, or each possible folder of the system, is missing or
             refuses this account.
         DiskFullError: The disk is full.
     """

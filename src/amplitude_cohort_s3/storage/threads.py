@@ -1,10 +1,10 @@
-"""Threads that work for another one, which may be interrupted at any moment.
+"""Threads that work for another thread, which may be interrupted at any moment.
 
 ``concurrent.futures``, ``threading.Condition`` and ``Thread.start`` acquire locks in Python code.
-An interrupt of the main thread, such as Ctrl-C, can come right after that, and the lock is then
-never released: the other threads wait for it, and the main thread waits for them, for ever. Here
-the main thread starts no thread, and hands over work only with calls that are written in C, which
-no interrupt divides.
+An interrupt of the main thread, such as Ctrl-C, can happen right after that, and the lock is then
+never released: the other threads wait for the lock forever, and the main thread waits for them.
+Here, the main thread starts other threads and submits work only with functions that are written
+in C, during which no interrupt can happen.
 """
 
 import _thread
@@ -29,7 +29,7 @@ class Answer(Generic[Result]):
 
     @classmethod
     def failed(cls, error: BaseException) -> Self:
-        """Return the answer of a function that has raised an error."""
+        """Return the answer of a function that raises this error."""
 
         def fail() -> Result:
             raise error
@@ -50,24 +50,24 @@ class Answer(Generic[Result]):
             self._running.release()
 
     def cancel(self) -> None:
-        """Let the function not be called if it was not called yet."""
+        """Prevent the call of the function, if it has not been called yet."""
         self._function = _raise_cancelled
 
     def error(self) -> BaseException | None:
-        """Wait for the end of the function; return what it has raised."""
+        """Wait for the end of the function; return the error that it raised, or None."""
         with self._running:
             pass
         return self._error
 
     def result(self) -> Result:
-        """Wait for the end of the function; return what it returns, or raise what it raises."""
+        """Wait for the end of the function; return its result, or raise its error."""
         error = self.error()
         try:
             if error is not None:
                 raise error
             return self._found[0]
         finally:
-            # Otherwise the error, its traceback, and this frame would keep each other.
+            # Otherwise the error, its traceback and this frame would keep each other alive.
             del error, self
 
 
@@ -82,7 +82,7 @@ def _raise_cancelled() -> NoReturn:
 
 
 class Threads:
-    """Daemon threads, which start with the first function that they are to call.
+    """Daemon threads, which start when the first function is submitted.
 
     Args:
         count: The number of threads.
@@ -97,10 +97,10 @@ class Threads:
         self._starting: threading.Lock | None = None
         self._is_cancelled = False
         self.stop: Callable[[], None] = partial(self._answers.put, None)
-        """Let the threads end after what was submitted. No interrupt can come before it does."""
+        """Let the threads end after the submitted functions. No interrupt can prevent this call."""
 
     def submit(self, function: Callable[[], Result]) -> Answer[Result]:
-        """Let one of the threads call a function, after those that were submitted before."""
+        """Let one of the threads call a function, after those that were submitted earlier."""
         answer = Answer(function)
         self._answers.put(answer)
         if self._starting is None:
@@ -112,7 +112,7 @@ class Threads:
         """End the threads, and wait until they have ended.
 
         Args:
-            cancel: True to call none of the functions that no thread has begun to call.
+            cancel: True to skip the functions that have not been called yet.
         """
         self._is_cancelled = cancel
         self.stop()
@@ -121,7 +121,7 @@ class Threads:
         with self._starting:
             pass
         for thread in self._threads:
-            # The garbage collector may close a generator in any thread.
+            # The garbage collector may close a generator in one of these threads.
             if thread is not threading.current_thread():
                 thread.join()
 
@@ -134,7 +134,7 @@ class Threads:
                 )
                 thread.start()
                 self._threads.append(thread)
-        except RuntimeError:  # The system has no more threads.
+        except RuntimeError:  # The system can't start more threads.
             if not self._threads:
                 self._serve()
         finally:

@@ -1,6 +1,6 @@
 """Tools to test your own storage, diff engine or pipeline.
 
-They need the extra ``testing``: pytest and hypothesis.
+Most of them need the extra ``testing``, which installs pytest and hypothesis.
 """
 
 from . import _assert_rewriting as _assert_rewriting

@@ -1,7 +1,7 @@
-"""Lets pytest show the values of a failing assertion in this folder, as in a test module.
+"""The registration of this folder with pytest, which then shows the values of failing assertions.
 
-It must be imported before the other modules of the folder. Some of them are also used without
-pytest.
+This module must be imported before the other modules of the folder. It does nothing without
+pytest, because some of them are also used without it.
 """
 
 import sys

@@ -36,7 +36,7 @@ def _digest(data: bytes) -> str:
 class CapabilityContract(StorageContractBase):
     """One test for each promise of the optional capabilities.
 
-    They are skipped if the storage does not have the capability.
+    A test is skipped if the storage does not have its capability.
     """
 
     @pytest.fixture
@@ -48,7 +48,7 @@ class CapabilityContract(StorageContractBase):
 
     def parts(self, storage: Storage, sizes: Sequence[int]) -> list[ObjectInfo]:
         """Create objects of these sizes."""
-        # No two places hold the same 8 bytes, so a lost, doubled or misplaced range shows.
+        # No 8 bytes occur twice, so a lost, repeated or misplaced range is detected.
         data = b"".join(b"%07d\n" % n for n in range(max(sizes, default=0) // 8 + 1))
         return [storage.create(f"parts/{n}", data[:size]) for n, size in enumerate(sizes)]
 

@@ -20,7 +20,7 @@ Packing = Literal["gzip", "unsaid gzip", "none"]
 
 
 def export_csv(members: Iterable[MemberLike], properties: Sequence[str]) -> Iterator[bytes]:
-    """Yield the bytes of an export in the form of the API: every cell in quotes, LF.
+    """Yield the bytes of an export in the form of the API: all cells in quotes, and LF line ends.
 
     Args:
         members: The members, as :meth:`FakeAmplitude.set_cohort` accepts them.
@@ -44,7 +44,7 @@ def export_csv(members: Iterable[MemberLike], properties: Sequence[str]) -> Iter
 
 @define
 class Export:
-    """An export that was requested."""
+    """A requested export."""
 
     cohort_id: str
     body: bytes
@@ -56,7 +56,7 @@ class Export:
         self.replace(self.body)
 
     def replace(self, body: bytes) -> None:
-        """Store other bytes, which are another version of the object."""
+        """Store other bytes, and change the ETag."""
         self.body, self.etag = body, f'"{secrets.token_hex(8)}"'
 
 
@@ -68,14 +68,14 @@ def file_headers(packing: Packing) -> tuple[tuple[str, str], ...]:
 
 @define
 class FakeStore:
-    """Exports at URLs with a signature, each of which expires."""
+    """The store of the exports. They are served at signed URLs, which expire."""
 
     _urls: dict[str, tuple[str, Export, datetime]] = field(
         factory=dict[str, tuple[str, Export, datetime]]
     )
 
     def sign(self, host: str, export_id: str, export: Export, now: datetime, seconds: int) -> str:
-        """Return a URL of the export that lives this long."""
+        """Return a URL of the export that is valid for some seconds."""
         signature = secrets.token_hex(32)
         path = f"/store/{export_id}.csv"
         self._urls[signature] = (path, export, now + timedelta(seconds=seconds))
@@ -87,7 +87,7 @@ class FakeStore:
     def answer(
         self, target: str, headers: Message, *, now: datetime, packing: Packing, ranges: bool
     ) -> Answer:
-        """Return the answer to a request for a signed URL, or for a part of its object."""
+        """Return the answer to a request for a signed URL, or for the rest of its object."""
         if "Authorization" in headers:
             return Answer(400, b"<Error><Code>InvalidArgument</Code></Error>")
         parts = urlsplit(target)

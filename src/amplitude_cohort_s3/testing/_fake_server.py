@@ -24,12 +24,12 @@ def json_answer(value: object, status: int = 200) -> Answer:
 
 
 def error_answer(status: int, details: str) -> Answer:
-    """Return an error in the form of Amplitude's."""
+    """Return an error in the form of Amplitude's API."""
     return json_answer({"error": {"http_code": status, "metadata": {"details": details}}}, status)
 
 
 class FakeServer(ThreadingHTTPServer):
-    """A server on a free port of 127.0.0.1 that answers GET requests with a function."""
+    """A server on a free port of 127.0.0.1 that calls a function to answer GET requests."""
 
     daemon_threads = True
     request_queue_size = 128

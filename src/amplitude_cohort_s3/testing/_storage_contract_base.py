@@ -39,7 +39,7 @@ REFUSED_KEYS: Mapping[str, str] = {
     "1026 bytes": "é" * 513,
     "surrogate": "\ud800",
 }
-"""Keys that a storage must refuse before it writes anything, by the reason."""
+"""Keys that a storage must refuse before it writes anything, by the reason for the refusal."""
 
 
 def read(storage: Storage, key: str) -> bytes:

@@ -1,8 +1,9 @@
-"""A test of a storage: every call of a sync fails, before, midway and after, and nothing is lost.
+"""A test of a storage in which each call of a sync fails in turn, and nothing may be lost.
 
-The storage calls of a run without failure are counted first. Then the run is repeated in a
-fresh storage for each call, and fails there. After each failure the invariants hold, and a
-repeated run of the same sync ends in the same bytes as a run without failure::
+The storage calls of a run without failure are counted first. Then the run is repeated for each
+call in a fresh storage, and fails before, midway in or after that call. After each failure the
+invariants must hold, and when the same sync is run again, the storage must have the same bytes as
+after a run without failure::
 
     class TestMyStorageCut(CutMatrix):
         @pytest.fixture
@@ -32,12 +33,12 @@ FIRST, SECOND = [1, 2, 3], [2, 3, 4]
 
 
 def dies(at: int, when: When) -> Fault:
-    """Return the fault of a process that is killed: no later call reaches a storage."""
+    """Return the fault of a process that is killed, so that no later call reaches a storage."""
     return Fault(at=at, when=when)
 
 
 def is_interrupted(at: int, when: When) -> Fault:
-    """Return the fault of Ctrl-C: the code that cleans up runs, and its calls succeed."""
+    """Return the fault of Ctrl-C, after which the cleanup runs and its calls succeed."""
     return Fault(at=at, when=when, forever=False)
 
 
@@ -52,7 +53,7 @@ def loses_the_answer(at: int, when: When) -> Fault:
 
 
 def goes_down(at: int, when: When) -> Fault:
-    """Return the fault of a store that is down: the calls that clean up fail too."""
+    """Return the fault of a store that is down, so that the calls of the cleanup fail too."""
     return Fault(at=at, when=when, error=_failure)
 
 
@@ -77,7 +78,7 @@ class StreamStorages:
     log: Storage | None
 
     def failing(self, fault: Fault) -> "StreamStorages":
-        """Return the same storages as a process with the fault sees them."""
+        """Return the same storages with a fault."""
         return StreamStorages(
             with_fault(self.data, fault),
             None if self.log is None else with_fault(self.log, fault),
@@ -88,7 +89,7 @@ class StreamStorages:
         sync_ids(self.data, ids, minute, log=self.log)
 
     def recover(self) -> None:
-        """Recover an unfinished sync."""
+        """Recover an unfinished sync, if there is one."""
         recover(self.data, STREAM, log=self.log)
 
     def check(self, earlier: StreamState | None = None) -> StreamState:
@@ -120,17 +121,17 @@ def _repeated_sync(storages: StreamStorages) -> None:
 
 
 class CutMatrix:
-    """Tests that a sync which fails at any call of a storage loses nothing.
+    """The tests that a sync that fails at any call of a storage loses nothing.
 
-    A subclass defines the fixture ``new_storage``: a function that makes a fresh, empty
-    storage. It is called several hundred times, so for a slow store the subclass may set
-    fewer failures and moments.
+    A subclass defines the fixture ``new_storage``: a function that makes a fresh, empty storage.
+    The function is called several hundred times, so a subclass for a slow store may set fewer
+    failures and moments.
 
     Attributes:
         failures: The kinds of failures.
-        moments: The moments of a call at which it fails.
-        own_log: The places of the log that are tested: False for the storage of the data, True
-            for a storage of its own.
+        moments: The moments at which a call fails.
+        own_log: The storages of the log to test: False means the storage of the data, True a
+            separate one.
     """
 
     failures: ClassVar[tuple[MakeFault, ...]] = (
@@ -150,7 +151,7 @@ class CutMatrix:
 
     @pytest.fixture
     def makers(self, new_storage: Callable[[], Storage]) -> list[Callable[[], StreamStorages]]:
-        """Return a function that makes empty storages for each place of the log."""
+        """Return a function that makes empty storages, for each item of ``own_log``."""
 
         def maker(own_log: bool) -> Callable[[], StreamStorages]:  # noqa: FBT001
             return lambda: StreamStorages(new_storage(), new_storage() if own_log else None)
@@ -200,8 +201,8 @@ class CutMatrix:
             _first_sync(storages)
             calls = calls_of(_ordinary_sync, storages)
             expected = storages.content()
-            # Before the record is created nothing is decided, so a rerun is a first run. A
-            # death before a call leaves the same state as one after the previous call.
+            # Before the record is created, there is nothing to recover. A death before a call
+            # leaves the same state as a death after the previous call.
             for at in range(calls.index("create"), len(calls)):
                 again = calls_of(work, _cut_at(make, at))
                 for at_again in range(len(again)):
@@ -214,7 +215,7 @@ class CutMatrix:
     def test_after_any_failure_a_reader_sees_the_old_state_or_the_new(
         self, makers: list[Callable[[], StreamStorages]], record_property: RecordProperty
     ) -> None:
-        """Test readers of the history, and readers that look for complete sets of files."""
+        """Test readers of the history, and readers that wait for the file ``existing``."""
         cases = 0
         for make in makers:
             storages = make()
@@ -267,7 +268,7 @@ class CutMatrix:
     def test_after_a_void_first_sync_only_the_time_of_its_files_is_occupied(
         self, makers: list[Callable[[], StreamStorages]]
     ) -> None:
-        """Test the state in which files are visible and the stream has no head."""
+        """Test the state in which files are visible, but the stream has no head."""
         for make, number in product(makers, range(2)):
             storages = make()
             calls = calls_of(_first_sync, make())
@@ -294,7 +295,7 @@ def calls_of(work: Work, storages: StreamStorages) -> list[str]:
 
 
 def attempt(work: Work, storages: StreamStorages, fault: Fault) -> bool:
-    """Run with a fault, and return whether it was raised."""
+    """Run with a fault, and return whether an error was raised."""
     try:
         work(storages.failing(fault))
     except (Death, OSError, CohortS3Error):
@@ -308,7 +309,7 @@ def check_rerun(
     expected: dict[str, bytes],
     earlier: StreamState | None = None,
 ) -> None:
-    """Assert that a repeated run ends in the expected objects and leaves nothing unfinished."""
+    """Run again, and assert that the objects are as expected and nothing is unfinished."""
     found = storages.check(earlier)
     work(storages)
     assert storages.content() == expected

@@ -1,4 +1,4 @@
-"""Inputs of a diff engine, a run of it, and the result that is expected."""
+"""Inputs of a diff engine, a function that runs it, and the expected results."""
 
 import hashlib
 import shutil
@@ -18,9 +18,9 @@ from ..sources.protocol import CsvSource
 
 SCHEMA = RowSchema(properties=("plan", "city"))
 
-# Few characters, so that many keys are equal or have a common prefix. Each of them is a
-# difficulty for CSV or for an order: below and above the comma, quotes, line ends, several
-# bytes in UTF-8.
+# There are few characters, so that many keys are equal or have a common prefix. Each is difficult
+# for CSV or for sorting: quotes, line ends, and characters that sort before or after the comma or
+# have several bytes in UTF-8.
 _TEXT = st.text(alphabet='01a+-, "\n\r\té日😀', max_size=4)
 _KEY = st.text(alphabet='01a+-, "\n\ré日😀', min_size=1, max_size=3)
 
@@ -38,14 +38,14 @@ def csv_source(data: bytes, *, canonical: bool = False, chunk: int = 1 << 20) ->
 def canonical_bytes(
     rows: Sequence[Row], schema: RowSchema = SCHEMA, *, ordered: bool = True
 ) -> bytes:
-    """Return rows as canonical bytes, by default in the order of the key."""
+    """Return the rows in canonical form, by default in the order of the key."""
     key = schema.key_index
     in_order = sorted(rows, key=lambda row: row[key].encode()) if ordered else rows
     return b"".join(schema.encode(in_order))
 
 
 def dialects(rows: Sequence[Row], schema: RowSchema = SCHEMA) -> dict[str, bytes]:
-    """Return the same rows, unsorted, in the forms of CSV that occur, by name."""
+    """Return the rows, unsorted, in several dialects of CSV, by the name of the dialect."""
 
     def quoted(row: Sequence[str]) -> str:
         return ",".join('"' + cell.replace('"', '""') + '"' for cell in row)
@@ -98,14 +98,14 @@ def expected_result(
 
 
 def unique_rows(key: int = 0) -> st.SearchStrategy[list[Row]]:
-    """Return a strategy for rows with difficult text, and no key twice."""
+    """Return a strategy for rows with difficult text and distinct keys."""
     cells = [_TEXT] * 4
     cells[key] = _KEY
     return st.lists(st.tuples(*cells), max_size=30, unique_by=lambda row: row[key])
 
 
 def sample_rows(count: int) -> list[Row]:
-    """Return unsorted rows with different keys; some have cells that need quotes."""
+    """Return unsorted rows with distinct keys; some cells need quotes."""
     rows: list[Row] = [
         (
             str(i * 7919 % 1_000_003),
@@ -125,7 +125,7 @@ def sample_rows(count: int) -> list[Row]:
 
 
 class Run:
-    """Runs an engine, and checks the counts and digests of its files.
+    """A function that runs an engine, and checks the counts and digests of its files.
 
     Attributes:
         report: The report of the last run.

@@ -1,9 +1,11 @@
-"""The protocol of a DiffEngine as tests: subclass, define a fixture, run pytest.
+"""The tests of the protocol of a ``DiffEngine``.
 
-class TestMyEngine(DiffEngineContract):
-    @pytest.fixture
-    def engine(self):
-        return MyEngine()
+To use them, subclass, define a fixture, and run pytest::
+
+    class TestMyEngine(DiffEngineContract):
+        @pytest.fixture
+        def engine(self):
+            return MyEngine()
 """
 
 from collections.abc import Iterator
@@ -68,7 +70,7 @@ class DiffEngineContract:
         canonical: bool,  # noqa: FBT001 -- hypothesis passes by name
         data: st.DataObject,
     ) -> None:
-        # Otherwise hardly any member would be on both sides.
+        # Half of the previous members stay; otherwise hardly any member would be on both sides.
         current = [
             row for row in current if row[0] not in {p[0] for p in previous[::2]}
         ] + previous[::2]

@@ -1,16 +1,15 @@
 """A fake of Amplitude's Behavioral Cohorts API on this machine, for trying out a sync.
 
-It is written from the API's documentation and needs only the standard library. It has the
-three steps of a download with their states, the redirect to a URL that is signed for one
-minute, the rate limits and the month's quota. Attributes of the fake decide what the
-documentation does not state::
+It follows the API's documentation, and needs only the standard library. It has the three steps of
+a download with their states, the redirect to a URL that is signed for one minute, the rate limits
+and the monthly quota. Its attributes determine what the documentation does not state::
 
     with FakeAmplitude() as fake:
         fake.set_cohort("26umsb5", [Member("300000000001", "ann", {"plan": "pro"})])
         amplitude = AmplitudeCohorts(fake.api_key, fake.secret_key, base_url=fake.base_url)
         sync_cohort(sync, amplitude.members("26umsb5"), storage)
 
-Requests pass a proxy that can lose, delay, cut or damage answers::
+Requests go through a proxy that can lose, delay, cut or damage answers::
 
         fake.lie(Lie.CUT_BODY, path=STORE)
 """
@@ -35,7 +34,8 @@ from ._fake_server import Answer, FakeServer, error_answer, json_answer
 from .lying_proxy import Lie, LyingProxy
 
 LIST = r"^/api/3/cohorts$"
-"""A pattern for each kind of request, for the ``path`` of a lie."""
+"""The pattern of requests for the list of cohorts, for ``path`` of :meth:`FakeAmplitude.lie`. The
+following constants are the patterns of the other requests."""
 USAGE = r"^/api/3/cohorts/usage$"
 REQUEST = r"^/api/5/cohorts/request/[^/?]+(\?|$)"
 STATUS = r"^/api/5/cohorts/request-status/"
@@ -51,11 +51,11 @@ class FakeCohort:
 
     Attributes:
         id: The id.
-        members: The members, in an iterable that can be read repeatedly.
-        name: The name that people see.
-        size: The size in the list of cohorts; None if it was never computed.
-        last_computed: The time in seconds since 1970, or None.
-        last_modified: The time in seconds since 1970.
+        members: The members, in an iterable that can be read more than once.
+        name: The name of the cohort in Amplitude.
+        size: The size in the list of cohorts, or None if it was never computed.
+        last_computed: The time of the last computation in seconds since 1970, or None.
+        last_modified: The time of the last change of its definition in seconds since 1970.
     """
 
     id: str
@@ -78,31 +78,32 @@ class FakeCohort:
 
 
 class FakeAmplitude:
-    """The server: a context manager that listens on a free port of 127.0.0.1.
+    """The fake: a context manager with a server on a free port of 127.0.0.1.
 
     Its attributes may be changed at any time.
 
     Args:
-        clock: The time of day, which decides on expiry, limits and months.
+        clock: A function that returns the time, for the expiry, the limits and the monthly quota.
 
     Attributes:
         api_key: The API key that is accepted.
         secret_key: The secret key that is accepted.
         project_id: The number of the project.
         polls: The number of status requests for which a new export is still in progress.
-        final_state: The state that follows.
-        inline_bytes: The size above which a file comes from a pre-signed URL.
-        packing: The compression; ``"unsaid gzip"`` is gzip without ``Content-Encoding``.
+        final_state: The state of an export after that.
+        inline_bytes: The size in bytes above which a file is served from a pre-signed URL.
+        packing: The compression; ``"unsaid gzip"`` means gzip without ``Content-Encoding``.
         ranges: True if the store sends ETags and serves parts of a file.
-        usage_form: The form of the answer of the usage endpoint; None for 404.
-        downloads: The downloads that were requested this month.
-        monthly_limit: The limit of downloads in a month.
-        window_limit: The limit of downloads started within 10 minutes.
-        parallel_limit: The limit of exports of the last minute that are in progress.
+        usage_form: The form of the usage endpoint's answer; None for the status 404.
+        downloads: The number of downloads that were requested this month.
+        monthly_limit: The largest number of downloads in a month.
+        window_limit: The largest number of downloads requested within 10 minutes.
+        parallel_limit: The largest number of exports in progress; an export that was requested
+            more than a minute ago does not count.
         max_users: The size of the largest cohort that can be exported.
-        retry_after: The seconds to wait in the header of a 429, or None for no header.
-        url_seconds: The lifetime of a pre-signed URL.
-        export_days: The lifetime of an export.
+        retry_after: The header ``Retry-After`` of a 429, in seconds; None for no header.
+        url_seconds: The lifetime of a pre-signed URL, in seconds.
+        export_days: The lifetime of an export, in days.
         limited: The limit that caused each 429, in order.
     """
 
@@ -156,13 +157,13 @@ class FakeAmplitude:
         name: str | None = None,
         size: int | None = None,
     ) -> FakeCohort:
-        """Create a cohort, or compute an existing one again with these members.
+        """Create a cohort, or replace an existing one as if it was computed again.
 
         Args:
             cohort_id: The id.
-            members: ``Member`` objects, mappings, or pairs of both ids, in an iterable that
-                can be read repeatedly. Properties that a member lacks are empty.
-            name: The name that people see.
+            members: ``Member`` objects, mappings, or pairs of both ids, in an iterable that can
+                be read more than once. Properties that a member lacks are empty.
+            name: The name of the cohort in Amplitude.
             size: The size in the list of cohorts. Default: the number of members.
 
         Returns:
@@ -191,17 +192,17 @@ class FakeAmplitude:
             del self._cohorts[cohort_id]
 
     def replace_exports(self, body: bytes) -> None:
-        """Overwrite the file of every export so far."""
+        """Overwrite the file of each export that was requested so far."""
         with self._lock:
             for export in self._exports.values():
                 export.replace(body)
 
     def lie(self, lie: Lie, **fields: Any) -> None:
-        """Add a rule of the proxy: see :class:`~amplitude_cohort_s3.testing.lying_proxy.Rule`."""
+        """Add a rule to the proxy: see :class:`~amplitude_cohort_s3.testing.lying_proxy.Rule`."""
         self._proxy.lie(lie, **fields)
 
     def stop_lying(self) -> None:
-        """Remove all rules of the proxy, and forget the requests so far."""
+        """Remove all rules of the proxy, and clear :attr:`requests`."""
         self._proxy.stop_lying()
 
     def start(self) -> Self:
@@ -344,6 +345,6 @@ class FakeAmplitude:
             return error_answer(400, "the export is not complete")
         if len(export.body) <= self.inline_bytes:
             return Answer(200, export.body, file_headers(self.packing))
-        # The URL has the host of the request, so that it leads through the proxy too.
+        # The URL has the host of the request, so that requests for it go through the proxy too.
         url = self._store.sign(headers["Host"], export_id, export, self.clock(), self.url_seconds)
         return Answer(302, headers=(("Location", url),))

@@ -1,4 +1,4 @@
-"""A storage that fails at a chosen call, to test a program with a failure at every call.
+"""A storage that fails at a chosen call, to test a program with a failure at each of its calls.
 
 Count the calls of a run, then repeat the run once for each of them::
 
@@ -35,13 +35,13 @@ from ..storage import (
 T = TypeVar("T")
 
 When = Literal["before", "midway", "after", "cut short", "flipped"]
-"""The moment at which a call fails. ``"midway"`` stores or reads half of the bytes first. With
-``"cut short"`` and ``"flipped"`` the call does not fail: ``open`` returns half of the bytes, or
-all bytes with one bit changed."""
+"""The moment at which a call fails: before or after it reaches the store, or midway, after half
+of the bytes are stored or read. With ``"cut short"`` and ``"flipped"``, the call does not fail,
+but ``open`` returns half of the bytes, or all bytes with one bit changed."""
 
 
 class Death(BaseException):
-    """A simulated death of the process. ``except Exception`` must not catch it."""
+    """A simulated death of the process, which ``except Exception`` does not catch."""
 
 
 def unknown_outcome(key: str) -> UnknownOutcomeError:
@@ -51,15 +51,15 @@ def unknown_outcome(key: str) -> UnknownOutcomeError:
 
 @define(kw_only=True, eq=False)
 class Fault:
-    """The call that fails, and the calls so far. All storages of a run can share one.
+    """The call that fails, and the calls so far. All storages of a run can share one fault.
 
     Attributes:
-        at: The number of the call that fails, from 0; None only counts the calls.
+        at: The number of the call that fails, from 0; with None, no call fails.
         when: The moment at which the call fails.
         error: A function that makes the exception from the key (or prefix) of the call.
-        forever: True if every later call fails too, before it reaches the store. This is like
-            the death of the process, after which ``finally`` blocks and context managers do
-            nothing. False is like a failure that the process survives.
+        forever: True if every later call fails too, before it reaches the store. True simulates
+            the death of the process, after which ``finally`` blocks and context managers have no
+            effect. False simulates a failure that the process survives.
         calls: The names of the calls so far.
     """
 
@@ -76,7 +76,7 @@ class Fault:
         return self.at is not None and len(self.calls) > self.at
 
     def begin(self, name: str, key: str) -> When | None:
-        """Count a call. Raise if it fails now; otherwise return the later moment, if any."""
+        """Count a call. Raise if it fails now, else return the moment at which it will, or None."""
         with self._lock:
             number = len(self.calls)
             self.calls.append(name)
@@ -93,7 +93,7 @@ class Fault:
 
 
 class FaultyStorage:
-    """A storage that passes calls on to another one, and fails at a chosen call.
+    """A storage that forwards calls to another storage, and fails at a chosen call.
 
     Args:
         inner: The other storage.
@@ -119,7 +119,7 @@ class FaultyStorage:
     def list_objects(
         self, prefix: str = "", /, *, start_after: str | None = None
     ) -> Iterator[ObjectInfo]:
-        """See ``Storage``. It lists eagerly: a lazy listing might never reach its end."""
+        """See ``Storage``. The listing is eager: a caller may not read a lazy one to its end."""
         return self._call(
             "list_objects",
             prefix,
@@ -127,7 +127,7 @@ class FaultyStorage:
         )
 
     def open(self, key: str, /) -> BinaryIO:
-        """See ``Storage``. ``"midway"`` fails while the stream is read."""
+        """See ``Storage``. With ``"midway"``, it fails while the stream is read."""
         when = self.fault.begin("open", key)
         stream = self.inner.open(key)
         if when is None:
@@ -150,7 +150,7 @@ class FaultyStorage:
     def stage(
         self, key: str, chunks: Iterable[bytes], /, *, content_type: str = "text/csv"
     ) -> StagedObject:
-        """See ``Storage``. ``"midway"`` stages half of the bytes, as a dying process may."""
+        """See ``Storage``. With ``"midway"``, it stages half of the bytes."""
         when = self.fault.begin("stage", key)
         if when == "midway":
             data = b"".join(chunks)
@@ -193,7 +193,7 @@ class FaultyStorage:
 
 
 class FaultyFileStorage(FaultyStorage):
-    """A faulty storage around one that can take over files: see ``SupportsStageFile``.
+    """A faulty storage that forwards calls to one with ``SupportsStageFile``.
 
     Args:
         inner: The other storage.
@@ -205,7 +205,7 @@ class FaultyFileStorage(FaultyStorage):
         self._files = cast("SupportsStageFile", inner)
 
     def work_folder(self, key: str, /) -> AbstractContextManager[Path]:
-        """See ``SupportsStageFile``. It never fails: a sync can do without it."""
+        """See ``SupportsStageFile``. It never fails, because a sync does not depend on it."""
         return self._files.work_folder(key)
 
     def stage_file(
@@ -217,7 +217,7 @@ class FaultyFileStorage(FaultyStorage):
         sha256: str,
         content_type: str = "text/csv",
     ) -> StagedObject:
-        """See ``SupportsStageFile``. ``"midway"`` stages half of the bytes."""
+        """See ``SupportsStageFile``. With ``"midway"``, it stages half of the bytes."""
         when = self.fault.begin("stage_file", key)
         if when == "midway":
             data = Path(path).read_bytes()
@@ -229,7 +229,7 @@ class FaultyFileStorage(FaultyStorage):
 
 
 def with_fault(inner: Storage, fault: Fault) -> FaultyStorage:
-    """Return a faulty storage that stages in the same way as the storage that it contains."""
+    """Return a faulty storage that supports ``stage_file`` if the inner one does."""
     kind = FaultyFileStorage if isinstance(inner, SupportsStageFile) else FaultyStorage
     return kind(inner, fault)
 

@@ -1,4 +1,4 @@
-"""The invariants of a stream, which hold at every moment, as assertions."""
+"""Assertions of the invariants of a stream, which hold at every moment."""
 
 import hashlib
 from collections.abc import Mapping
@@ -27,12 +27,12 @@ from ..sync.head import read_head
 
 @frozen(kw_only=True)
 class StreamState:
-    """A stream that fulfils the invariants.
+    """The state of a stream that fulfils the invariants.
 
     Attributes:
         records: All records of syncs, oldest first.
         published: The published syncs, oldest first; the last one is the head.
-        in_doubt: The newest record, if it is that of a sync and has no outcome.
+        in_doubt: The newest record, if it is the record of a sync and has no outcome.
         amendments: The amendments of ``forget`` and ``prune``, oldest first. The newest one may
             have no outcome yet.
         digests: The sha256 of every visible object of both storages, by its key.
@@ -52,19 +52,21 @@ def assert_invariants(
     *,
     earlier: StreamState | None = None,
 ) -> StreamState:
-    """Assert the invariants of a stream, whatever its processes are doing.
+    """Assert the invariants of a stream, which hold even while processes write to it.
 
     - The records form one chain without gaps, and all but the newest have an outcome.
-    - A record names its predecessor by the digest of its bytes, and the times increase.
-    - A published sync has its three files with the recorded bytes. Its members are those of
-      the previous sync, with those who enter and without those who exit.
-    - A visible ``existing`` has a record, both other files, and is not void.
-    - No file of a void sync is staged, so nobody can publish it.
+    - A record refers to the head before it by the digest of that record, and the times of
+      published syncs increase.
+    - A published sync has its three files with the recorded bytes. Its members are those of the
+      previous sync, plus those who entered, minus those who exited.
+    - If ``existing`` is visible, both other files are too, and its sync has a record and is not
+      void.
+    - No file of a void sync is staged, so no process can publish it.
     - ``read_history`` and ``read_head`` agree with the log.
-    - With ``earlier``: no object that was visible then has changed or is gone.
+    - With ``earlier``: each object that was visible then still exists and is unchanged.
 
-    Forgetting and pruning are the exception: new files have the digests and counts of the
-    amendment, and only the files that it names have changed or are gone.
+    ``forget`` and ``prune`` are exceptions: only files that an amendment names may have been
+    changed or removed, and a changed file has the digest and counts of the amendment.
 
     Args:
         storage: The storage of the data.
@@ -171,7 +173,7 @@ def _assert_syncs(
 def _undefined_keys(
     done: list[Amendment], pending: Amendment | None, outcomes: Mapping[int, Outcome]
 ) -> set[str]:
-    """Return the keys of files that are pruned, or whose amendment is unfinished or was lost."""
+    """Return the keys of files that were pruned or lost, or whose amendment is unfinished."""
     lost, removed = set[str](), set[str]()
     for amendment in done:
         lost = lost - set(amendment.replaced) | set(outcomes[amendment.number].lost)
@@ -249,7 +251,7 @@ def _assert_void(
                 assert _are_bytes_of(file.staged, digests), "an incomplete file is visible"
     assert states, "an adopted sync is void"
     assert StagedState.STAGED not in states.values(), "a void sync can still be published"
-    # The same sync, run again, may have published the same bytes under the same key.
+    # A repeated run of the sync may have published the same bytes under the same key.
     if record.files[DiffType.EXISTING].key not in published:
         assert states[DiffType.EXISTING] is not StagedState.PUBLISHED, (
             "existing of a void sync is visible"
@@ -257,7 +259,7 @@ def _assert_void(
 
 
 def _assert_all_files_logged(storage: Storage, stream: CohortStream, state: StreamState) -> None:
-    """Assert that a record names each visible file, except files older than the log."""
+    """Assert that a record names each visible file, except files that are older than the log."""
     known = {key for record in state.records for key in record.keys}
     first = _first_time(state)
     begun_by_us = bool(state.records) and not state.records[0].adopted
@@ -267,7 +269,7 @@ def _assert_all_files_logged(storage: Storage, stream: CohortStream, state: Stre
 
 
 def _first_time(state: StreamState) -> datetime:
-    """Return the first time of the log. A void record may be later than its successor."""
+    """Return the smallest time in the log, which the first record may not have if it is void."""
     times = (record.synced_at for record in state.records)
     return min(times, default=datetime.max.replace(tzinfo=UTC))
 
@@ -280,7 +282,7 @@ def _assert_readers_agree(
     *,
     amending: bool,
 ) -> None:
-    """Assert that the public readers agree with the log, whose newest entry may be unfinished."""
+    """Assert that the public readers agree with the log. Its newest entry may be unfinished."""
     history = read_history(storage, stream, log=log)
     found = [sync.synced_at for sync in history if sync.synced_at >= _first_time(state)]
     expected = [r.synced_at for r in state.published if r.keys & state.digests.keys()]
@@ -312,7 +314,7 @@ def _of_files(record: SyncRecord, storage: Storage, diff_type: DiffType) -> list
 
 
 def _are_bytes_of(staged: StagedObject, digests: Mapping[str, str]) -> bool:
-    """Return whether the visible bytes are the staged ones; a composed object has no digest."""
+    """Return whether the visible bytes are the staged ones; True if there is no digest."""
     return staged.sha256 is None or digests[staged.key] == staged.sha256
 
 

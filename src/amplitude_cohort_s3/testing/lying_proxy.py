@@ -1,7 +1,7 @@
 """A local proxy between an HTTP client and its server, which causes network failures on demand.
 
-It needs only the standard library. It passes each request to the server, and the response
-back, unless a rule tells it to lose, damage or invent the response::
+It needs only the standard library. It forwards each request to the server, and the response to
+the client, unless a rule makes it lose, damage or invent the response::
 
     with LyingProxy("http://127.0.0.1:9000") as proxy:
         storage = S3Storage("bucket", endpoint_url=proxy.url)
@@ -29,7 +29,7 @@ from attrs import define, frozen
 
 
 class Lie(Enum):
-    """A failure that the proxy causes instead of passing on a request and its response."""
+    """A failure that the proxy causes instead of forwarding a request and its response."""
 
     RESET_BEFORE = "the connection is reset before the server sees the request"
     RESET_AFTER = "the server responds, but the client's connection is reset"
@@ -45,20 +45,20 @@ class Lie(Enum):
 
 @frozen(kw_only=True)
 class Rule:
-    """A failure, and the requests at which it happens.
+    """A failure, and the requests for which the proxy causes it.
 
     Attributes:
         lie: The failure.
         method: The method of the requests, such as ``PUT``; empty for any.
-        path: A regular expression that is searched in the path and query as sent.
+        path: A regular expression to search in the path and query of the requests, as sent.
         first: The number of the first matching request that fails, from 1.
-        times: The number of requests that fail from then on.
+        times: The number of consecutive matching requests that fail.
         status: The status of an invented error. (S3 sends some errors with 200.)
         code: The code of an invented error, such as ``SlowDown``.
         message: The message of an invented error.
         body: The body of an invented response that is not an error of S3.
         headers: The headers that are added to the response.
-        seconds: The delay of a stalled response.
+        seconds: The delay of a stalled response, in seconds.
     """
 
     lie: Lie
@@ -100,7 +100,7 @@ class LyingProxy:
         self.seen: list[str] = []
         """The method and path of every request, in the order of arrival."""
         self.lies = 0
-        """The number of requests at which a rule applied."""
+        """The number of requests to which a rule applied."""
         self._rules: list[_Counted] = []
         self._lock = threading.Lock()
         self._server = _Server(self, tls)
@@ -125,7 +125,7 @@ class LyingProxy:
             self._rules.append(_Counted(Rule(lie=lie, **fields)))
 
     def stop_lying(self) -> None:
-        """Remove all rules, and forget the requests that were seen."""
+        """Remove all rules, and clear ``seen`` and ``lies``."""
         with self._lock:
             self._rules.clear()
             self.seen.clear()
@@ -160,18 +160,18 @@ class _Server(socketserver.ThreadingTCPServer):
     def get_request(self) -> tuple[Any, Any]:
         connection, address = super().get_request()
         if self._tls is not None:
-            # The handler's thread makes the handshake, so that it does not block other clients.
+            # The thread of the handler makes the handshake, so that no other client waits for it.
             connection = self._tls.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
         return connection, address
 
     def shutdown_request(self, request: Any) -> None:
-        # The inherited shutdown would end the connection normally instead of resetting it.
+        # The inherited method would end the connection normally instead of resetting it.
         self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore clients that disconnect: the proxy provokes this."""
+        """Ignore clients that disconnect, because this is what the proxy causes."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -247,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body[: len(body) // 2] if cut else body)
         if cut:
             self.wfile.flush()
-            # The half must arrive before the reset, which discards bytes that are still on the way.
+            # The half must arrive before the reset, which discards bytes in transit.
             time.sleep(0.2)
             self._reset()
 

@@ -1,4 +1,4 @@
-"""A bucket with a realistic history, to try out a reader, a dashboard or a load job.
+"""A bucket with a realistic history, for tests of a reader, a dashboard or a load job.
 
 >>> from amplitude_cohort_s3 import MemoryStorage, read_history
 >>> storage = MemoryStorage()
@@ -28,7 +28,7 @@ SYNC = CohortSync(
     cohort_id="26umsb5",
     user_properties=(UserProperty("plan"), UserProperty("country")),
 )
-"""The default of ``fill_bucket``."""
+"""The default cohort and destination of ``fill_bucket``."""
 
 FIRST = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
 """The default time of the first sync."""
@@ -43,7 +43,7 @@ class SampleSync:
     """The members at one time.
 
     Attributes:
-        synced_at: The time.
+        synced_at: The time of the sync.
         members: The members, in random order.
     """
 
@@ -108,7 +108,7 @@ def fill_bucket(
     seed: int = 0,
     logged: bool = True,
 ) -> CohortStream:
-    """Sync :func:`sample_syncs` into a storage, and return the stream for ``read_history``.
+    """Sync the members of :func:`sample_syncs` to a storage, and return the stream.
 
     Args:
         storage: The storage of the data.
@@ -118,7 +118,7 @@ def fill_bucket(
         first: As for :func:`sample_syncs`. The last sync must not be in the future.
         every: As for :func:`sample_syncs`.
         seed: As for :func:`sample_syncs`.
-        logged: False writes no log, like Amplitude.
+        logged: True to sync with a log; False to write only the files, like Amplitude.
     """
     samples = sample_syncs(syncs=syncs, members=members, first=first, every=every, seed=seed)
     before: tuple[Member, ...] = ()

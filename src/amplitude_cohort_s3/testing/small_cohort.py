@@ -1,4 +1,4 @@
-"""A small cohort for tests, and the content of its bucket in a form that is reproducible."""
+"""A small cohort for tests, and the content of its bucket in a reproducible form."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -23,7 +23,7 @@ START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
 
 
 def moment(minute: int) -> datetime:
-    """Return the time that is some minutes after ``START``."""
+    """Return the time some minutes after ``START``."""
     return START + timedelta(minutes=minute)
 
 
@@ -33,7 +33,7 @@ def rows(ids: Iterable[int]) -> list[tuple[str, str]]:
 
 
 def clock_at(when: datetime) -> Callable[[], datetime]:
-    """Return a clock that always shows the same time."""
+    """Return a clock that always returns the same time."""
     return lambda: when
 
 
@@ -62,10 +62,10 @@ def ids_of(members: Iterable[tuple[str, ...]]) -> set[int]:
 
 
 def content(storage: Storage, log: Storage | None = None) -> dict[str, bytes]:
-    """Return the bytes of every visible object, as every run of the same syncs makes them.
+    """Return the bytes of each visible object, without what differs from run to run.
 
-    Three parts of a record differ from run to run: the token of the writer, the handles of
-    staged files, and therefore the digest of the previous record. Constants replace them.
+    The token of the writer and the handles of staged files in a record differ from run to run,
+    and so does the digest of the previous record. Constants replace them.
     """
     found = dict[str, bytes]()
     for store in (storage, log or MemoryStorage()):

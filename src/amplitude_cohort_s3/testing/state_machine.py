@@ -1,4 +1,4 @@
-"""A test of a storage: writers, readers, recoveries and crashes in random order.
+"""A test of a storage with writers, readers, recoveries and crashes in random order.
 
 After each step the storage is compared with a simple model. Hypothesis chooses the order of the
 steps, and reports the shortest order that violates an invariant::
@@ -37,17 +37,17 @@ from .faulty_storage import Death, Fault, FaultyStorage, When, unknown_outcome
 from .invariants import assert_invariants
 from .small_cohort import START, STREAM, ids_of, sync_ids
 
-# Larger than the number of calls of any sync, so that some writers complete.
+# Some of these numbers exceed the number of calls of any sync, so that some writers complete.
 CALLS = st.integers(0, 24)
 IDS = st.frozensets(st.integers(1, 5), max_size=4)
 ERRORS: tuple[Callable[[str], BaseException], ...] = (Death, unknown_outcome)
 
 
 class StreamMachine(RuleBasedStateMachine):
-    """Tests a storage with random orders of steps. A subclass defines ``new_storage``.
+    """The test of a storage with random orders of steps. A subclass defines ``new_storage``.
 
-    The model is the list of the member sets that were published, and the member sets of
-    writers that have not completed, each of which may still be published.
+    The model consists of the list of published member sets, and of the member sets of writers
+    that have not completed. Each of the latter may still be published.
     """
 
     def __init__(self) -> None:
@@ -89,7 +89,7 @@ class StreamMachine(RuleBasedStateMachine):
         error: Callable[[str], BaseException],
         forever: bool,
     ) -> None:
-        """Run a sync that fails at a call. Later calls fail too, or the sync cleans up."""
+        """Run a sync that fails at a call. Then all later calls fail too, or the sync cleans up."""
         fault = Fault(at=at, when=when, error=error, forever=forever)
         try:
             self._sync(FaultyStorage(self.storage, fault), ids)
@@ -101,7 +101,7 @@ class StreamMachine(RuleBasedStateMachine):
 
     @rule(ids=IDS, at=CALLS)
     def a_writer_falls_asleep(self, ids: frozenset[int], at: int) -> None:
-        """Start a writer that waits before one of its calls, while others go on."""
+        """Start a writer that waits before one of its calls while others work."""
         pause = _Pause(at=at)
         self.asleep.append(
             _Sleeper(lambda: self._sync(FaultyStorage(self.storage, pause), ids), pause)
@@ -111,7 +111,7 @@ class StreamMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.asleep)
     @rule(data=st.data())
     def a_sleeping_writer_goes_on(self, data: st.DataObject) -> None:
-        """Let a waiting writer continue; others may have finished its sync meanwhile."""
+        """Let a waiting writer continue. Others may have finished its sync meanwhile."""
         sleeper = self.asleep.pop(data.draw(st.integers(0, len(self.asleep) - 1)))
         result = sleeper.wake_up()
         self._look()
@@ -119,7 +119,7 @@ class StreamMachine(RuleBasedStateMachine):
 
     @rule()
     def somebody_recovers(self) -> None:
-        """Recover twice; the second recovery finds nothing."""
+        """Recover twice; the second recovery has nothing to do."""
         recover(self.storage, STREAM)
         self._look()
         assert recover(self.storage, STREAM).outcome == "nothing"
@@ -151,7 +151,8 @@ class StreamMachine(RuleBasedStateMachine):
         """Assert that the head and the history contain the published member sets."""
         history = read_history(self.storage, STREAM)
         found = [ids_of(history.members_at(sync)) for sync in history]
-        # The history includes a sync whose files are visible and whose outcome is not written.
+        # The history also has a sync whose files are visible, but whose outcome is not written
+        # yet.
         in_doubt = found[len(self.published) :]
         assert found[: len(self.published)] == self.published
         assert in_doubt == [] or (len(in_doubt) == 1 and in_doubt[0] in self.attempted)
@@ -206,7 +207,8 @@ class _Pause(Fault):
 def _is_overtaken(error: BaseException) -> bool:
     """Return whether an error is normal for a writer that slept while others worked.
 
-    Another writer was faster, its staged files were discarded, or its clock is behind now.
+    Another writer was faster, the staged files were discarded, or the newest sync is now later
+    than the time of the writer's clock.
     """
     if isinstance(error, SyncTimeError):
         return error.problem == "clock"
@@ -214,7 +216,7 @@ def _is_overtaken(error: BaseException) -> bool:
 
 
 class _Sleeper:
-    """A writer in its own thread, which runs only while the test waits for it."""
+    """A writer in a thread that runs only while the test waits for it."""
 
     def __init__(self, work: Callable[[], SyncResult], pause: _Pause) -> None:
         self._work = work

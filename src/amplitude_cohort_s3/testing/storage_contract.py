@@ -1,9 +1,11 @@
-"""The promises of a storage as tests: subclass, provide a fixture, run pytest.
+"""The tests of the promises of a storage.
 
-class TestMyStorage(StorageContract):
-    @pytest.fixture
-    def storage(self, tmp_path):
-        return MyStorage(tmp_path)
+To use them, subclass, define a fixture, and run pytest::
+
+    class TestMyStorage(StorageContract):
+        @pytest.fixture
+        def storage(self, tmp_path):
+            return MyStorage(tmp_path)
 """
 
 import hashlib
@@ -26,9 +28,9 @@ __all__ = ["ODD_KEYS", "REFUSED_KEYS", "StorageContract"]
 class StorageContract(CapabilityContract):
     """One test for each promise of :class:`~amplitude_cohort_s3.Storage`.
 
-    The subclass provides the fixture ``storage``: a new, empty storage for each test. If
-    your storage caches anything or holds a connection, also override ``reopen``. The tests
-    of the optional capabilities are skipped if your storage does not have them.
+    The subclass defines the fixture ``storage``: a new, empty storage for each test. If your
+    storage caches anything or has a connection, also override ``reopen``. The tests of the
+    optional capabilities are skipped if your storage does not have them.
     """
 
     # --- list_objects ---------------------------------------------------------------

@@ -1,8 +1,7 @@
-"""Hypothesis strategies for the library's values, difficult ones included.
+"""Hypothesis strategies for the library's values, including difficult ones.
 
-All values are valid, but many of them break careless code: routing keys that look like a
-whole file name, cells with quotes and line ends, ids of 20 digits, rows with a common
-prefix.
+All values are valid, but many cause errors in careless code: routing keys that look like a whole
+file name, cells with quotes and line ends, ids of 20 digits, or keys with a common prefix.
 
 >>> from hypothesis import given
 >>> @given(file_names())
@@ -90,19 +89,19 @@ def times() -> st.SearchStrategy[datetime]:
 
 
 def cohort_ids() -> st.SearchStrategy[str]:
-    """Return cohort ids, some of which look like a number or a date."""
+    """Return cohort ids, including ones that look like a number or a date."""
     return st.sampled_from(("26umsb5", "0", "007", "-", "entering", "2026-11-23T14-05")) | (
         st.from_regex(r"[A-Za-z0-9-]{1,12}", fullmatch=True)
     )
 
 
 def project_ids() -> st.SearchStrategy[int]:
-    """Return project ids, 0 included."""
+    """Return project ids, including 0."""
     return st.integers(0, 10) | st.integers(0, 10**20)
 
 
 def routing_keys() -> st.SearchStrategy[str | None]:
-    """Return None and routing keys, many of which are difficult."""
+    """Return routing keys, many of them difficult, and None."""
     free = st.text(
         st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="/"),
         min_size=1,
@@ -157,7 +156,7 @@ def name_styles(*, written: bool = False) -> st.SearchStrategy[NameStyle]:
 
 @st.composite
 def file_names(draw: st.DrawFn) -> CohortFileName:
-    """Return names with all parts and styles."""
+    """Return names with any parts in any style."""
     style = draw(name_styles())
     return CohortFileName(
         project_id=draw(st.none() | project_ids()),
@@ -181,7 +180,7 @@ def streams() -> st.SearchStrategy[CohortStream]:
 
 
 def cells() -> st.SearchStrategy[str]:
-    """Return cells, many of which are difficult."""
+    """Return cells, many of them difficult."""
     return st.sampled_from(HOSTILE_CELLS) | st.text(
         st.characters(codec="utf-8", exclude_characters="\0"), max_size=20
     )
@@ -194,7 +193,7 @@ def amplitude_ids() -> st.SearchStrategy[str]:
 
 @st.composite
 def schemas(draw: st.DrawFn) -> RowSchema:
-    """Return schemas, with any column as the key."""
+    """Return schemas, with any of their columns as the key."""
     names = st.sampled_from(("plan", " plan", "Größe", "a,b", 'q"q', "amplitude", "line\nend"))
     free = cells().filter(lambda name: bool(name) and id_column(name) is None)
     properties = tuple(draw(st.lists(names | free, max_size=3, unique=True)))
@@ -206,7 +205,7 @@ def schemas(draw: st.DrawFn) -> RowSchema:
 
 
 def rows(schema: RowSchema) -> st.SearchStrategy[list[Row]]:
-    """Return rows of a schema in any order, with distinct keys that are not empty."""
+    """Return lists of rows of a schema, with distinct keys that are not empty."""
     columns = [
         (amplitude_ids() if column == "amplitude_id" else cells().filter(bool))
         if column == schema.key
@@ -224,7 +223,7 @@ def _as_rows(drawn: list[tuple[str, ...]]) -> list[Row]:
 
 @st.composite
 def chunked(draw: st.DrawFn, data: bytes) -> Sequence[bytes]:
-    """Return the bytes in chunks of any size, empty chunks included."""
+    """Return the bytes in chunks of any size; chunks may be empty."""
     stream = io.BytesIO(data)
     sizes = draw(st.lists(st.integers(0, max(1, len(data))), max_size=8))
     return [*(stream.read(size) for size in sizes), stream.read()]
@@ -237,7 +236,7 @@ def digests() -> st.SearchStrategy[str]:
 
 @st.composite
 def records(draw: st.DrawFn) -> SyncRecord:
-    """Return records of syncs, some of which begin the log of an adopted stream."""
+    """Return records of syncs; some are the first record of an adopted stream."""
     stream, schema = draw(streams()), draw(schemas())
     style = draw(name_styles(written=True))
     number = draw(st.integers(1, 99_999_999))
@@ -291,7 +290,7 @@ def records(draw: st.DrawFn) -> SyncRecord:
 
 @st.composite
 def outcomes(draw: st.DrawFn) -> Outcome:
-    """Return outcomes: published, void with a head before, and void without one."""
+    """Return outcomes: published, void with an earlier head, and void without a head."""
     head = draw(st.none() | records())
     if head is None:
         return Outcome(number=draw(st.integers(1, 9)), published=False, head=None)

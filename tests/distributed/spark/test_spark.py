@@ -111,7 +111,7 @@ def test_sync_frames_and_sync_cohort_continue_each_other_under_every_meaning(
 
 
 @pytest.mark.parametrize("existing", list(ExistingMeaning))
-def test_the_result_says_what_that_of_sync_cohort_says(spark, tmp_path, existing):
+def test_the_result_equals_that_of_sync_cohort(spark, tmp_path, existing):
     sync = evolve(
         a_sync(existing),
         destination=evolve(a_sync(existing).destination, match_by="user_id"),
@@ -312,7 +312,7 @@ def test_spark_reads_the_files_with_the_documented_options(spark, tmp_path):
     assert sorted(map(tuple, found)) == sorted(rows(0, 100))
 
 
-def test_columns_that_repeat_or_differ_in_letter_case_matter_only_if_they_are_asked_for(
+def test_columns_that_repeat_or_differ_in_letter_case_matter_only_if_the_sync_has_them(
     spark, tmp_path
 ):
     storage = partial(LocalStorage, tmp_path)
