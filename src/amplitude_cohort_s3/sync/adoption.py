@@ -1,4 +1,4 @@
-"""Adopting a stream that Amplitude wrote, so that it can be continued."""
+"""Adopting a stream that another program wrote, so that it can be continued."""
 
 import uuid
 from collections.abc import Callable
@@ -43,6 +43,9 @@ def adopt(
             property.
         log: The storage of the log, if it is not ``storage``.
         clock: A function that returns the time; for tests.
+
+    Returns:
+        The head of the stream: the newest complete sync.
 
     Raises:
         NothingToAdoptError: There is a log already, there is no complete sync, or a newer
@@ -99,7 +102,7 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
         bucket=None,
         synced_at=sync.synced_at,
         requested_at=now,
-        # Unknown, but an adopted record makes no claim: its readers use all three files.
+        # The meaning is unknown. Readers of an adopted record ignore this value.
         existing=ExistingMeaning.MEMBERS,
         schema=members.schema,
         files={diff_type: _recorded(history, sync, diff_type) for diff_type in DiffType},
@@ -128,7 +131,7 @@ def _recorded(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> 
     for _ in keyed_rows(source, history.members_at(sync).schema, tally):
         pass
     if tally.keyless and history.match_by == "amplitude_id":
-        # Most often the members are to be matched by another column.
+        # Most often the members must be matched by another column.
         raise EmptyKeyError(history.match_by, tally.keyless, (), "row")
     return RecordedFile(
         key=sync.files[diff_type].key,

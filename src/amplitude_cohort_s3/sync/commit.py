@@ -27,7 +27,7 @@ from .plan import SyncPlan, check_bucket
 
 @frozen(kw_only=True, repr=False)
 class SyncResult:
-    """A sync that is published.
+    """The result of a sync that is published.
 
     Attributes:
         record: The record of the sync.
@@ -42,7 +42,7 @@ class SyncResult:
     __repr__ = short_repr
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values, as the command prints it."""
+        """Return the result as a JSON object, as the command prints it."""
         return sync_to_json(self)
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class SyncResult:
 
 
 def sync_to_json(found: SyncResult | SyncPlan) -> dict[str, Any]:
-    """Return the facts of a sync or of a plan as JSON values; they have the same fields."""
+    """Return the facts of a sync or of a plan as a JSON object; both have the same fields."""
     sync: SyncRecord | SyncPlan = found if isinstance(found, SyncPlan) else found.record
     return {
         "synced_at": sync.synced_at.isoformat(),
@@ -99,6 +99,9 @@ def commit(
         diff: The diff from which the plan was made, still open.
         storage: The storage of the data, or its location.
         log: The storage of the log, if it is not ``storage``.
+
+    Returns:
+        The result. If another run did the same sync, it has ``already_done``.
 
     Raises:
         UnusableDiffError: The plan was made from another diff, the diff is closed, or its

@@ -127,7 +127,7 @@ def read_state(location: StreamLocation, finish: Callable[[LogRecord], Outcome])
         expected = set[str]() if record is None else record.keys
         missing = expected - visible.keys()
         if record is not None and record.number > found.last_ended:
-            missing = set[str]()  # It was published since, or is predicted to be.
+            missing = set[str]()  # It has been published since, or is predicted to be.
         others = visible.keys() - expected
         unlogged = _unlogged(log, others)
         # The data was listed after the log: another writer may have published in between.
