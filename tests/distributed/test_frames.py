@@ -86,7 +86,7 @@ def test_the_diff_is_that_of_the_default_engine(engine, existing, previous, curr
 
 
 @each_engine
-def test_the_values_of_each_property_are_counted_and_said(engine):
+def test_the_values_of_each_property_are_counted_and_shown(engine):
     rows = [
         ("1", "ann", "pro", None, 1.5, 1),
         ("2", "", "", "", None, None),

@@ -162,7 +162,7 @@ def test_a_header_that_begins_like_another_format_is_csv(header):
 
 @pytest.mark.parametrize("marks", [1, 2, 3])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 1000])
-def test_byte_order_marks_at_the_begin_are_removed_in_chunks_of_any_size(marks, size):
+def test_byte_order_marks_at_the_beginning_are_removed_in_chunks_of_any_size(marks, size):
     data = BOM * marks + HEAD + b"1,ann\n"
     chunks = [data[begin : begin + size] for begin in range(0, len(data), size)]
     assert list(RowSchema().decode(chunks)) == [("1", "ann")]
@@ -210,7 +210,7 @@ def test_a_header_in_the_middle_is_found_after_columns_were_renamed(tmp_path):
     assert (caught.value.line, caught.value.file) == (5, str(path))
 
 
-def test_a_cell_that_names_a_column_is_no_header():
+def test_a_cell_that_names_a_column_is_not_a_header():
     data = HEAD + b"1,userID\n2,amplitudeID\n3,user_id\n"
     assert table(data)[1] == [("1", "userID"), ("2", "amplitudeID"), ("3", "user_id")]
     data = b"amplitudeID,userID,plan\n1,userID,amplitudeID\n2,plan,user_id\n"
@@ -250,7 +250,7 @@ def test_a_column_without_a_name_is_ignored_and_listed(data, columns, rows):
         (b"", ("plan",), []),
     ],
 )
-def test_a_repeated_property_counts_once_where_equal_and_is_numbered_otherwise(data, columns, rows):
+def test_a_repeated_property_counts_once_if_equal_and_is_numbered_otherwise(data, columns, rows):
     width = data.split(b"\n")[0].count(b",") or 2
     data = b"amplitude_id" + b",plan" * width + b"\n" + data
     found = source(data).read_table()

@@ -393,7 +393,7 @@ def test_a_handle_of_another_kind_of_storage_is_refused(storage):
             use(storage)
 
 
-def test_a_folder_and_a_file_of_one_name_are_refused_where_the_disk_can_hold_only_one(tmp_path):
+def test_a_folder_and_a_file_of_one_name_are_refused_if_the_disk_can_have_only_one(tmp_path):
     storage = LocalStorage(tmp_path)
     storage.create("file", b"")
     storage.create("folder/file", b"")
@@ -427,7 +427,7 @@ def sync_files(storage, sync):
     return [info.key for info in storage.list_objects(sync.stream.data_prefix)]
 
 
-def test_streams_with_look_alike_routing_keys_are_apart():
+def test_streams_with_similar_routing_keys_are_separate():
     storage = MemoryStorage()
     keys = ["a", "A", "\u0430", "a_", "a%5F", "a%5f", "~", "~a", "é", "e\u0301", "x" * 200]
     for number, key in enumerate(keys):

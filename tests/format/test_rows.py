@@ -112,7 +112,7 @@ def test_many_rows_are_encoded_in_chunks_of_limited_size():
 @pytest.mark.parametrize(
     ("row", "column"), [(("1", "a\0b", ""), "user_id"), (("1", "", "\ud83d"), "plan")]
 )
-def test_text_that_csv_in_utf8_can_not_hold_is_refused_and_not_shown(row, column):
+def test_text_that_csv_in_utf8_can_not_contain_is_refused_and_not_shown(row, column):
     with pytest.raises(InvalidCellError) as caught:
         encoded(PLAN, [("0", "", ""), row])
     assert caught.value.column == column

@@ -243,7 +243,7 @@ def test_a_name_that_the_file_system_forbids_is_refused_before_anything_is_store
     assert local.publish(allowed).size == 1
 
 
-def test_nothing_is_staged_where_hard_links_are_impossible(local, monkeypatch):
+def test_nothing_is_staged_if_hard_links_are_impossible(local, monkeypatch):
     monkeypatch.setattr(os, "link", raise_error(OSError(errno.EPERM, "no links")))
     read = []
     with pytest.raises(UnsuitableStorageError, match="hard links"):
@@ -387,7 +387,7 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("url", ["s3://user:secret@bucket", "file:///x", "https://h/x", "s3:/b"])
-def test_a_url_is_no_root_and_is_not_shown(url):
+def test_a_url_is_not_a_root_and_is_not_shown(url):
     with pytest.raises(ConfigurationError, match="open_storage") as caught:
         LocalStorage(url)
     assert "secret" not in str(caught.value)

@@ -92,7 +92,7 @@ def ignore_case(monkeypatch, top):
 
 
 @posix
-def test_where_letter_case_is_ignored_no_key_gets_the_file_of_another(local, monkeypatch, tmp_path):
+def test_if_letter_case_is_ignored_no_key_has_the_file_of_another(local, monkeypatch, tmp_path):
     """As NTFS, exFAT and APFS do: two streams `abc` and `ABC` would share one log."""
     local.create("p/1_abc/1.json", b"x")
     ignore_case(monkeypatch, tmp_path)
@@ -106,11 +106,11 @@ def test_where_letter_case_is_ignored_no_key_gets_the_file_of_another(local, mon
     assert staged_files(local) == []
 
 
-# --- What a folder may hold ---------------------------------------------------------------
+# --- What a folder may contain ------------------------------------------------------------
 
 
 @posix
-def test_what_is_not_a_file_is_no_object_and_stops_nothing(local):
+def test_a_node_that_is_not_a_file_is_not_an_object_and_stops_nothing(local):
     local.create("log/1", b"x")
     os.mkfifo(local.root / "log" / "2")
     assert keys(local) == ["log/1"]

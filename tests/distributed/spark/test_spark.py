@@ -1,4 +1,4 @@
-"""Syncs with Spark: the files of sync_cohort, also if tasks or the driver fail."""
+"""Syncs with Spark: the files of sync_cohort, even if tasks or the driver fail."""
 
 import hashlib
 import os
@@ -110,7 +110,7 @@ def test_sync_frames_and_sync_cohort_continue_each_other_under_every_meaning(
 
 
 @pytest.mark.parametrize("existing", list(ExistingMeaning))
-def test_the_result_says_what_that_of_sync_cohort_says(spark, tmp_path, existing):
+def test_the_result_is_that_of_sync_cohort(spark, tmp_path, existing):
     sync = evolve(
         a_sync(existing),
         destination=evolve(a_sync(existing).destination, match_by="user_id"),
