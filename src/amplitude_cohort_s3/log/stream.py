@@ -38,6 +38,9 @@ class CohortStream:
         ConfigurationError: The path ends in a slash, so no file would ever be found.
         InvalidFileNameError: Another part can't be in a file name.
         ArgumentTypeError: A part has the wrong type.
+
+    >>> CohortStream(project_id=123, cohort_id="26umsb5", path="cohorts").data_prefix
+    'cohorts/123_26umsb5_'
     """
 
     project_id: int | None

@@ -50,6 +50,14 @@ def plan_forget(
         InvalidCellError: ``people`` contains a value that is not an id.
         MissingColumnsError: No file has the column ``by``.
         ObjectChangedError, MalformedCsvError: A file was changed, or can't be read.
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], bucket)
+    >>> plan = plan_forget(bucket, sync.stream, ["ann"], by="user_id")
+    >>> plan.people, sum(file.rows for file in plan.files)
+    (1, 2)
     """
     location = StreamLocation.of(storage, stream, log)
     require_replace(location.data, "forget")

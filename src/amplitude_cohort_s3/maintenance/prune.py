@@ -117,6 +117,17 @@ def plan_prune(
         UnfinishedSyncError: A sync is running or died; ``recover`` finishes it.
         ConfigurationError: ``keep`` has another value.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from datetime import timedelta
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> day = datetime(2026, 11, 23, tzinfo=UTC)
+    >>> for number in range(3):
+    ...     when = day + timedelta(days=number)
+    ...     _ = sync_cohort(sync, [("1", "ann")], bucket, synced_at=when)
+    >>> [info.key for info in plan_prune(bucket, sync.stream, before=when).files]
+    ['1_a_2026-11-23T00:00_existing.csv', '1_a_2026-11-24T00:00_existing.csv']
     """
     location = StreamLocation.of(storage, stream, log)
     require_delete(location.data, "prune")
@@ -162,6 +173,17 @@ def prune(
         UnknownOutcomeError: The storage did not answer a write. Run it again.
         ConfigurationError: ``keep`` has another value.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from datetime import timedelta
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> day = datetime(2026, 11, 23, tzinfo=UTC)
+    >>> for number in range(3):
+    ...     when = day + timedelta(days=number)
+    ...     _ = sync_cohort(sync, [("1", "ann")], bucket, synced_at=when)
+    >>> len(prune(bucket, sync.stream, before=when).plan.files)
+    2
     """
     location = StreamLocation.of(storage, stream, log)
     remover = require_delete(location.data, "prune")
@@ -183,7 +205,7 @@ def prune(
 def _amend(
     location: StreamLocation, history: CohortHistory, keys: list[str], now: datetime
 ) -> tuple[frozenset[str], int | None]:
-    """Record the removal of the files that the log knows, and remove them.
+    """Record the removal of the files that records name, and remove them.
 
     Returns:
         The keys of these files, and the number of the entry; None if there are none.

@@ -40,7 +40,7 @@ class BorrowedFile:
 
     Args:
         file: The file.
-        start: The position to begin at; None to begin where the file is.
+        start: The position to begin at; None for the current position.
     """
 
     def __init__(self, file: BinaryIO, start: int | None) -> None:

@@ -109,6 +109,16 @@ def manifests(history: CohortHistory, *, sync: BucketSync | None = None) -> dict
     Raises:
         ConfigurationError: The sync lacks a file.
         ArgumentTypeError: ``history`` is not a ``CohortHistory``.
+
+    >>> from datetime import UTC, datetime
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
+    >>> from amplitude_cohort_s3 import read_history, sync_cohort
+    >>> storage = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> when = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+    >>> _ = sync_cohort(sync, [("1", "ann")], storage, synced_at=when)
+    >>> list(manifests(read_history(storage, sync.stream)))
+    ['1_a_2026-11-23T14=3A05_existing.csv.manifest']
     """
     check_is_history(history)
     found, diff_types = _files_to_load(history, sync)

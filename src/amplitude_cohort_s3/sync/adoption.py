@@ -32,7 +32,7 @@ def adopt(
     log: Storage | StorageLocation | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Head:
-    """Begin the log of a stream with its newest complete sync.
+    r"""Begin the log of a stream with its newest complete sync.
 
     The data is not touched. Afterwards ``sync_cohort`` continues the stream.
 
@@ -53,6 +53,16 @@ def adopt(
         ConcurrentSyncError: Another process began a log at the same time.
         MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import CohortStream, MemoryStorage
+    >>> bucket = MemoryStorage()
+    >>> files = {"entering": b"2,bob\n", "exiting": b"", "existing": b"1,ann\n"}
+    >>> for diff_type, rows in files.items():
+    ...     data = b"amplitude_id,user_id\n" + rows
+    ...     _ = bucket.create(f"1_a_2026-11-23T06:30_{diff_type}.csv", data)
+    >>> head = adopt(bucket, CohortStream(project_id=1, cohort_id="a"))
+    >>> head.record.members, head.record.adopted
+    (2, True)
     """
     location = StreamLocation.of(storage, stream, log)
     if location.read_log().newest is not None:

@@ -114,6 +114,17 @@ def commit(
         ConfigurationError: The plan is that of a dry run, or its files can't be composed.
         MissingCapabilityError: The files can't be composed in this storage.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from datetime import UTC, datetime
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, diff_members
+    >>> from amplitude_cohort_s3.sync import plan_sync
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> when = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+    >>> with diff_members((), [("1", "ann")], schema=sync.schema) as diff:
+    ...     plan = plan_sync(sync, diff, synced_at=when, previous=None)
+    ...     result = commit(plan, diff, MemoryStorage())
+    >>> result.record.members, result.already_done
+    (1, False)
     """
     check_kind("plan", plan, SyncPlan, "pass the result of plan_sync(sync, diff, ...)")
     plan.check(diff)

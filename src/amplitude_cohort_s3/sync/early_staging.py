@@ -69,7 +69,7 @@ class _GrowingFile:
         self._size = 0
         self._is_complete = False
         self._is_abandoned = False
-        # Each item is a size, and whether it is the last. A queue in C: see ``storage.threads``.
+        # Each item is a size, and whether it is the last. The queue is in C: see storage.threads.
         self._sizes = SimpleQueue[tuple[int, bool]]()
 
     def grow(self, size: int) -> None:

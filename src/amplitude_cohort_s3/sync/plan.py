@@ -179,6 +179,17 @@ def plan_sync(
         UnusableDiffError: The diff has another schema or another meaning of ``existing``.
         ArgumentTypeError: An argument has the wrong type.
         ConfigurationError: ``max_exits`` is negative.
+
+    >>> from datetime import UTC
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, diff_members
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> when = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+    >>> with diff_members((), [("1", "ann")], schema=sync.schema) as diff:
+    ...     print(plan_sync(sync, diff, synced_at=when, previous=None))
+    sync of 2026-11-23T14:05:00+00:00: 0 -> 1 members
+             1 entering  1_a_2026-11-23T14:05_entering.csv
+             0 exiting   1_a_2026-11-23T14:05_exiting.csv
+             1 existing  1_a_2026-11-23T14:05_existing.csv
     """
     check_is_sync(sync)
     _check_is_diff(diff)

@@ -66,6 +66,10 @@ def recover(
         UnknownOutcomeError: The storage did not answer a write; run it again.
         MissingCapabilityError: The storage can't replace or delete, as the entry requires.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import CohortStream, MemoryStorage
+    >>> recover(MemoryStorage(), CohortStream(project_id=1, cohort_id="a"))
+    RecoveryReport(outcome='nothing', record=None)
     """
     end = abandon_record if abandon else finish
     return recover_location(StreamLocation.of(storage, stream, log), end)

@@ -250,6 +250,14 @@ def begin_sync(
         ConfigurationError: The sync's bucket is not that of the storage, or ``max_exits`` is
             negative.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> start = begin_sync(sync, MemoryStorage())
+    >>> with start.diff([("1", "ann"), ("2", "bob")]) as diff:
+    ...     result = start.commit(start.plan(diff), diff)
+    >>> result.record.members_before, result.record.members
+    (0, 2)
     """
     check_max_exits(max_exits)
     location = StreamLocation.of(storage, check_is_sync(sync).stream, log)

@@ -112,7 +112,7 @@ class Export:
 # A download that breaks off is resumed where it broke off, if the store supports ranges and
 # a strong ETag shows that the file is still the same. Otherwise it starts again, and must
 # begin with the bytes that were delivered already: their size and digest are kept for that.
-# So the caller gets the whole file or an error, never a part that looks like the whole.
+# So the caller receives the whole file or an error, never a part that looks like the whole.
 
 OpenFile = Callable[[Mapping[str, str]], Response]
 """A function that opens an export's file with these headers."""

@@ -246,7 +246,7 @@ class Http:
             return type(error).__name__
 
     def _retry_after(self, response: Response) -> float | None:
-        """Return the seconds to wait: the header holds a number or a date (RFC 9110, 10.2.3)."""
+        """Return the seconds to wait: the header is a number or a date (RFC 9110, 10.2.3)."""
         text = response.headers.get("Retry-After", "")
         if re.fullmatch("[0-9]+", text):
             return float(text)

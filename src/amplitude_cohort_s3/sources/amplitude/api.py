@@ -1,7 +1,7 @@
 """Amplitude's Behavioral Cohorts API as a source of members.
 
-https://amplitude.com/docs/apis/analytics/behavioral-cohorts describes it. Where that page
-is not clear, a comment in the code states what we assume.
+https://amplitude.com/docs/apis/analytics/behavioral-cohorts describes it. If that page
+is not clear, a comment in the code states our assumption.
 """
 
 import time
