@@ -66,7 +66,7 @@ class Tar:
         self._padding = 0  # The bytes after it, up to the end of its last block.
 
     def members(self) -> Iterator[tarfile.TarInfo]:
-        """Yield the header of each member; :meth:`content` reads its bytes until the next."""
+        """Yield the header of each member. Until the next one, :meth:`content` reads its bytes."""
         extended = dict[str, str]()
         for _ in range(MAX_MEMBERS):
             header = self._header()

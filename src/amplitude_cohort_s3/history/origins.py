@@ -28,11 +28,11 @@ class SyncEvidence:
 
     Attributes:
         members: True if they show the members at the sync.
-        before: True if they show the members before it without its changes.
+        before: True if they show the members before it, even if those at the sync are unknown.
         changes: True if they show all changes.
         follows: True if the members before it are those at the sync before it in the
             history, as far as the listing and the log show.
-        is_certain: True if the log or the schedule confirms that the members follow so.
+        is_certain: True if the log or the schedule confirms ``follows``.
     """
 
     members: bool

@@ -225,7 +225,7 @@ class SyncRecord(SyncFacts):
 
     @property
     def ref(self) -> RecordRef:
-        """The reference by which a successor names this record."""
+        """The reference by which the next record names this one."""
         return RecordRef(number=self.number, sha256=hashlib.sha256(self.to_bytes()).hexdigest())
 
     @property

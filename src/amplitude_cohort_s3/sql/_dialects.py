@@ -174,7 +174,7 @@ def _postgresql_options(syntax: Syntax, layout: Layout) -> str:
 
 def _redshift_options(layout: Layout) -> str:
     # The keywords that change or skip data (TRIMBLANKS, FILLRECORD, ACCEPTINVCHARS,
-    # TRUNCATECOLUMNS, IGNOREBLANKLINES, ...) have no opposite; without them, it is off.
+    # TRUNCATECOLUMNS, IGNOREBLANKLINES, ...) have no opposite: each is off unless it is named.
     return (
         "IAM_ROLE DEFAULT MANIFEST FORMAT AS CSV QUOTE AS '\"' DELIMITER AS ',' "
         "ENCODING AS UTF8 IGNOREHEADER AS 1 NULL AS '' MAXERROR AS 0"
