@@ -8,10 +8,10 @@ from ._faults import type_faults
 
 @frozen(kw_only=True)
 class ExitGuard:
-    """The number of leavers above which the source is probably broken.
+    """A limit on the members that leave in one sync, against a broken source.
 
-    A source that becomes empty always trips the guard. Otherwise the leavers must exceed both
-    the share and the number.
+    A source that becomes empty always trips the guard. Otherwise the guard trips if the number
+    of leavers exceeds both the share and the number.
 
     Attributes:
         share: The share of the previous members that may leave, between 0 and 1.

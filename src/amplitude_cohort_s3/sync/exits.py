@@ -1,4 +1,4 @@
-"""The checks of the number of members that leave in one sync."""
+"""The limit for the number of members that leave in one sync."""
 
 from .._arguments import check_kind
 from ..errors import ArgumentTypeError, ConfigurationError, MassExitError
