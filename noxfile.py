@@ -29,8 +29,8 @@ def quickstart(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run all tests on the first Python, with more examples in CI; on the others the unit tests.
 
-    What has two implementations is tested with the native kernel and without it; on the first
-    Python, the session ``lowest`` tests it without.
+    Code with two implementations is tested with the native kernel and without it; on the first
+    Python, the session ``lowest`` tests it without the kernel.
     """
     groups = PROJECT["dependency-groups"]
     thorough = session.python == PRIMARY
@@ -131,8 +131,8 @@ def schedulers(session: nox.Session) -> None:
     session.run("pytest", "tests/schedulers", *session.posargs)
 
 
-# A warning fails the build of a release, but no installation elsewhere: other compilers warn of
-# other things.
+# A warning fails the build of a release, but not an installation elsewhere, because other compilers
+# have other warnings.
 _STRICT = {"CFLAGS": "-Wall -Wextra -Wshadow -Werror"}
 
 # The kind of a wheel: the tag of its name, the state of the kernel in it, and an environment in
@@ -149,7 +149,7 @@ def package(session: nox.Session, kind: str) -> None:
     """Build a release in build/dist, and run the tests of the sdist against the wheel alone.
 
     The wheel with the native kernel is for Python 3.11 and all later ones on one platform; the
-    pure one is for all others.
+    pure wheel is for all other platforms.
     """
     state, environment = _WHEELS[kind]
     dist = Path("build/dist", kind).absolute()
@@ -161,7 +161,7 @@ def package(session: nox.Session, kind: str) -> None:
     if f"-{kind}" not in wheel.name:
         session.error(f"the kernel was not compiled: this is the wheel {wheel.name}")
     if "-linux_" in wheel.name:
-        # The name that the package index takes, after a check of what the kernel links to.
+        # This checks what the kernel links to, and renames the wheel as the package index requires.
         session.run("auditwheel", "repair", "--wheel-dir", str(dist), str(wheel), silent=True)
         wheel.unlink()
         (wheel,) = dist.glob("*.whl")
@@ -173,7 +173,7 @@ def package(session: nox.Session, kind: str) -> None:
     shutil.unpack_archive(sdist, unpacked, filter="data")
     with session.chdir(unpacked / sdist.name.removesuffix(".tar.gz")):
         shutil.rmtree("src")
-        # The tests of the diff and of the file format search long, and tell nothing new here.
+        # The other tests of the diff and of the file format take long and show nothing new here.
         units = [test for test in _UNITS if not test.startswith(("tests/diff", "tests/format"))]
         units += ["tests/diff/test_engine_with_kernel.py"]
         units += ["tests/format/test_kernel.py", "tests/format/test_kernel_spans.py"]
@@ -183,7 +183,7 @@ def package(session: nox.Session, kind: str) -> None:
 def _check_version(session: nox.Session, state: str) -> None:
     version = session.run("amplitude-cohort-s3", "--version", silent=True)
     if f"kernel {state}" not in str(version):
-        session.error(f"the installation says: {version}")
+        session.error(f"the installation reports: {version}")
 
 
 @nox.session(python=PRIMARY, default=False)
@@ -192,7 +192,7 @@ def kernel(session: nox.Session) -> None:
 
     On Debian this needs gcc, gcc-aarch64-linux-gnu, gcc-s390x-linux-gnu, qemu-user, clang and
     libclang-rt-dev.
-    ``-- 30000`` tries as many random calls and diffs instead of 1,000.
+    ``-- 30000`` tries 30,000 random calls and diffs instead of 1,000.
     """
     rounds = session.posargs[0] if session.posargs else "1000"
     session.install("-e", ".[testing]", "pytest-xdist")
@@ -210,7 +210,7 @@ def kernel(session: nox.Session) -> None:
         "PYTHONMALLOC": "malloc",
         "KERNEL_ROUNDS": str(int(rounds) // 5),
     }
-    # The harness has sanitizers of its own, and compilers do not run under another one.
+    # The harness has its own sanitizers, and a compiler does not run under these.
     tests.remove("tests/format/test_kernel_harness.py")
     session.run(*pytest, *tests, env=thorough | sanitized)
 
@@ -290,9 +290,9 @@ def site(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Remove one rule of the package at a time, and show which test fails without it.
 
-    ``-- disk`` selects the rules that contain a word.
+    ``-- disk`` selects the rules that contain the word.
     """
-    # Not an editable installation, which would come before the changed copy on the path.
+    # An editable installation would come before the changed copy on the path.
     session.install(".[testing]", *PROJECT["dependency-groups"]["tests"])
     session.run("python", "tests/mutants.py", *session.posargs)
 

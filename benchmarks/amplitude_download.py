@@ -2,8 +2,8 @@
 
     python benchmarks/amplitude_download.py [--small] [--runs 3] [--table FILE]
 
-A fake of the API on this machine serves 2,000,000 users, the largest cohort that it gives. The
-script is ``scripts/urllib_download.py``: it holds everything in memory, and writes nothing. The
+A fake of the API on this machine serves 2,000,000 users, the largest cohort of the API. The
+script is ``scripts/urllib_download.py``: it keeps everything in memory, and writes nothing. The
 measurement begins after the imports; the ratio is of CPU.
 """
 

@@ -101,7 +101,7 @@ def new_database(kind: str, place: str) -> str:
 
 
 def contents(url: str) -> list[Any]:
-    """Return the number of stays, of those that ended, and the first and the last user."""
+    """Return the numbers of all stays and of ended stays, and the first and the last user."""
     import sqlalchemy as sa
 
     engine = sa.create_engine(url)
@@ -136,7 +136,7 @@ def bucket_of(setting: Setting, factor: int = 1) -> Path:
 
 @contextmanager
 def place_of(kind: str, setting: Setting) -> Iterator[str]:
-    """Start the server, if the database has one, and return where databases are made."""
+    """Start the server, if the database has one, and yield the place for new databases."""
     if kind != "postgresql":
         yield str(setting.folder)
         return

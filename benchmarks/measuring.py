@@ -1,9 +1,9 @@
 """Run the candidates of a benchmark in turns, compare their answers, and print the table.
 
 A benchmark has candidates: functions that do the same, one with this library and others as a
-competent user of another library would write them. Each run is a process of its own. What is
-compared takes turns, one directly after the other, and a ratio is the median of those within
-each turn, because the speed of a machine may change within a minute. The candidates of this
+competent user of another library would write them. Each run is a process of its own. The compared
+candidates run in turns, one directly after the other, and a ratio is the median of the ratios
+within each turn, because the speed of a machine may change within a minute. The candidates of this
 library run with the native kernel and without it.
 """
 
@@ -39,9 +39,9 @@ Function = Callable[..., Any]
 
 
 class Watch:
-    """Measures the block of ``with``: the question, but not the imports and the answer's digest.
+    """A stopwatch for a ``with`` block, which excludes the imports and the digest of the answer.
 
-    A candidate that does not use it is measured as a process, with its start.
+    A candidate that does not use it is measured as a whole process, including its start.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Watch:
         }
 
     def answer(self, frame: Any) -> dict[str, Any]:
-        """Return the size and a digest of a data frame, and note how much memory it takes.
+        """Return the size and a digest of a data frame, and record its memory.
 
         The digest depends on the order of the rows.
         """
@@ -87,7 +87,7 @@ def cpu_seconds() -> float:
 def peak_megabytes() -> float:
     """Return the peak memory of this process.
 
-    Not ``ru_maxrss``: it counts the process that started this one, too.
+    ``ru_maxrss`` is not used, because it includes the process that started this one.
     """
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
@@ -124,13 +124,13 @@ class Run:
 
 
 class DifferentAnswersError(Exception):
-    """Two candidates that are compared gave different answers."""
+    """Raised if two compared candidates return different answers."""
 
 
 def run(candidate: Candidate, variant: str = VARIANTS[0]) -> Run:
     """Run a candidate of the running script in a new process."""
     arguments = json.dumps([candidate.name, candidate.options], default=str)
-    # With the bytecode of an installed package: otherwise each run would compile the modules.
+    # Bytecode is written, as for an installed package; otherwise each run compiles the modules.
     changed = {KERNEL, "PYTHONDONTWRITEBYTECODE"}
     environment = {name: value for name, value in os.environ.items() if name not in changed}
     if variant == "pure Python":
@@ -167,15 +167,15 @@ class Comparison:
         """Run the candidates, and print their answers and medians.
 
         Args:
-            measure: What is measured, for the output.
+            measure: The name of the measurement, for the output.
             ours: The candidate of this library.
-            theirs: What it is compared with; it runs once in each turn.
+            theirs: The candidate to compare with; it runs once in each turn.
             runs: The number of turns.
             variants: The variants of ``ours``.
             digest: A function that returns the answer of a candidate that has just run, if
                 the process of the candidate does not.
             is_same_library: True if ``theirs`` is this library with another input. It then
-                runs in each variant, and its answer may be another one.
+                runs in each variant, and its answer may differ from that of ``ours``.
 
         Raises:
             DifferentAnswersError: Two answers differ.
@@ -234,7 +234,7 @@ class Comparison:
 
 
 def median(runs: Iterable[Run], what: str) -> float:
-    """Return the median of what some runs took."""
+    """Return the median of an attribute of some runs, such as ``"cpu"``."""
     return statistics.median(getattr(run, what) for run in runs)
 
 
@@ -246,7 +246,7 @@ class Row:
     """One row of the table.
 
     Attributes:
-        measure: What is measured.
+        measure: The name of the measurement.
         measured: The values, by variant.
         targets: The upper bounds with the kernel and in pure Python; None if there is none.
         unit: ``MB`` or ``ms``; empty for a ratio.
@@ -277,7 +277,7 @@ class Setting:
     """The settings of a benchmark.
 
     Attributes:
-        folder: Where the data are.
+        folder: The folder of the data.
         small: If True, all sizes are a hundredth or less, and each candidate runs once.
         runs: The number of turns.
         is_temporary: True if the data are not kept.
@@ -313,7 +313,7 @@ def main(
     )
     parser.add_argument("--runs", type=int, default=3, help="the number of turns")
     parser.add_argument(
-        "--folder", type=Path, help="where the data go; they stay there and are used again"
+        "--folder", type=Path, help="the folder for the data, which are kept and used again"
     )
     parser.add_argument("--table", type=Path, help="the file to write the table to")
     parser.add_argument("--one", help=argparse.SUPPRESS)

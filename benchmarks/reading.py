@@ -2,10 +2,10 @@
 
     python benchmarks/reading.py [--small] [--only PART] [--runs 3] [--folder DIR] [--table FILE]
 
-The questions are asked of six syncs with 1,000,000 members each, of whom 5 % change at each
-sync. ``large`` asks for one user, and measures peak memory, with twenty syncs of 10,000,000
-members, of whom 1 % change. The measurement begins after the imports, as in a notebook. The
-scripts are in ``scripts/polars_history.py``; the ratios are of CPU.
+The history has six syncs with 1,000,000 members each, of whom 5 % change at each sync. ``large``
+searches for one user, and measures peak memory, in twenty syncs of 10,000,000 members, of whom 1 %
+change. The measurement begins after the imports, as in a notebook. The scripts are in
+``scripts/polars_history.py``; the ratios are of CPU.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ from amplitude_cohort_s3 import CohortFileName, CohortHistory, LocalStorage, rea
 
 
 def history_of(bucket: str, library: str | None = None) -> CohortHistory:
-    """Return the history, after the imports of a library of data frames, as in a notebook."""
+    """Return the history, after importing a library of data frames, as in a notebook."""
     for module in () if library is None else {"pyarrow.csv", library.replace("arrow", "pyarrow")}:
         import_module(module)
     return read_history(LocalStorage(bucket), cohort().stream)
@@ -49,7 +49,7 @@ def ours_verify(watch: Watch, bucket: str) -> Any:
 
 
 def ours_churn(watch: Watch, bucket: str) -> Any:
-    """Count."""
+    """Compute the churn."""
     history = history_of(bucket)
     with watch:
         churn = history.churn()
@@ -85,14 +85,14 @@ def ours_member_history(watch: Watch, bucket: str, key: str) -> Any:
 
 
 def ours_names(watch: Watch, bucket: str) -> Any:
-    """Read the names in a listing."""
+    """Parse the names in a listing."""
     keys = _keys(bucket)
     with watch:
         names = [CohortFileName.from_key(key) for key in keys]
     return len(names)
 
 
-# --- What they are compared with -------------------------------------------------------------
+# --- The other candidates --------------------------------------------------------------------
 
 
 def polars_verify(watch: Watch, bucket: str) -> Any:
@@ -105,7 +105,7 @@ def polars_verify(watch: Watch, bucket: str) -> Any:
 
 
 def polars_churn(watch: Watch, bucket: str) -> Any:
-    """Count with polars."""
+    """Compute the churn with polars."""
     from scripts import polars_history
 
     with watch:
@@ -123,7 +123,7 @@ def polars_intervals(watch: Watch, bucket: str) -> Any:
 
 
 def polars_member_history(watch: Watch, bucket: str, key: str) -> Any:
-    """Look for the user in all small files."""
+    """Search for the user in all small files."""
     from scripts import polars_history
 
     with watch:
@@ -162,7 +162,7 @@ def reader_pandas(watch: Watch, file: str) -> Any:
 
 
 def floor_of_names(watch: Watch, bucket: str) -> Any:
-    """Take the two steps that reading a name can't leave out."""
+    """Do only the two steps without which a name can't be parsed."""
     from datetime import datetime
 
     from amplitude_cohort_s3.format._grammar import FILE_NAME
@@ -196,7 +196,7 @@ def _keys(bucket: str) -> list[str]:
 
 
 def bucket_of(setting: Setting) -> Path:
-    """Return the bucket of most questions."""
+    """Return the bucket of all parts except ``large``."""
     rows = 10_000 if setting.small else 1_000_000
     return write_bucket(setting.folder / f"bucket-{rows}", rows=rows, syncs=6, changed=0.05)
 
@@ -204,7 +204,7 @@ def bucket_of(setting: Setting) -> Path:
 def question(
     setting: Setting, name: str, measure: str, targets: tuple[float, float]
 ) -> Iterator[Row]:
-    """Compare a question with the script of polars."""
+    """Compare a method with the script of polars."""
     options = {"bucket": bucket_of(setting)}
     ours, theirs = Candidate(f"ours_{name}", options), Candidate(f"polars_{name}", options)
     compared = Comparison(measure, ours, theirs, runs=setting.runs)
@@ -226,7 +226,7 @@ def members(setting: Setting) -> Iterator[Row]:
 
 
 def names(setting: Setting) -> Iterator[Row]:
-    """Compare names of a listing with a match and a time for each."""
+    """Compare the parsing of names with one match and one time for each name."""
     options = {"bucket": bucket_of(setting)}
     ours, theirs = Candidate("ours_names", options), Candidate("floor_of_names", options)
     compared = Comparison("names in a listing", ours, theirs, runs=setting.runs)
@@ -236,7 +236,7 @@ def names(setting: Setting) -> Iterator[Row]:
 
 
 def large(setting: Setting) -> Iterator[Row]:
-    """Ask for one user of a large history, and measure the peak memory of all questions."""
+    """Search for one user in a large history, and measure the peak memory of all methods."""
     rows = 20_000 if setting.small else 10_000_000
     bucket = write_bucket(setting.folder / f"bucket-{rows}", rows=rows, syncs=20, changed=0.01)
     options = {"bucket": bucket}

@@ -2,11 +2,11 @@
 
     python benchmarks/s3.py [--small] [--only PART] [--runs 3] [--folder DIR] [--table FILE]
 
-2,000,000 members before and now, of whom 5 % change. The server is Ceph's gateway on this
+There are 2,000,000 members before and now, of whom 5 % change. The server is Ceph's gateway on this
 machine, behind a proxy with 25 MB/s for each connection and 20 ms for each request:
-``slow_link.py``. Both download the previous members, compute and upload three files; the
-script is ``scripts/boto3_sync.py``. The measurement begins after the imports. ``transfer``
-stores and reads one large object without the proxy, with this library and with boto3.
+``slow_link.py``. Both candidates download the previous members, and compute and upload three
+files; the script is ``scripts/boto3_sync.py``. The measurement begins after the imports.
+``transfer`` stores and reads one large object without the proxy, with this library and with boto3.
 """
 
 import os
@@ -35,7 +35,7 @@ PIECE = 1 << 20
 
 
 def client_of(server: dict[str, str], url: str) -> Any:
-    """Return a client for a server, or for the proxy before it."""
+    """Return a client for the URL of a server or of its proxy."""
     session = boto3.Session(server["access_key"], server["secret_key"], region_name="us-east-1")
     return session.client("s3", endpoint_url=url)
 
@@ -44,7 +44,7 @@ def client_of(server: dict[str, str], url: str) -> Any:
 
 
 def sync_with_library(watch: Watch, server: dict[str, str], bucket: str, data: str) -> Any:
-    """Sync the next file into a stream of the bucket, another one without the kernel."""
+    """Sync the next file into a stream of the bucket, which is another one without the kernel."""
     path = "pure" if os.environ.get(KERNEL) == "0" else "kernel"
     fast = S3Storage(bucket, client=client_of(server, server["url"]))
     sync = cohort(path=path)
@@ -122,7 +122,7 @@ def _turn(client: Any, bucket: str, prefix: str) -> int:
 
 
 def _current(data: str, turn: int) -> Path:
-    # The two files take turns, so that each sync has as many changes.
+    # The two files alternate, so that each sync has the same number of changes.
     return Path(data, f"members-{turn % 2}.csv")
 
 
@@ -146,7 +146,7 @@ def _same_bytes(client: Any, bucket: str, key: str, file: str, target: Path) -> 
 
 @contextmanager
 def server_in(folder: Path) -> Iterator[dict[str, str]]:
-    """Start the server and the proxy; without Ceph, an emulator in place of the server."""
+    """Start the server and the proxy; without Ceph, start an emulator instead of the server."""
     import servers
 
     with ExitStack() as stack:

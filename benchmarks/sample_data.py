@@ -1,4 +1,4 @@
-"""Made members, files and buckets for the benchmarks.
+"""Made-up members, files and buckets for the benchmarks.
 
 A member has a 12-digit id, a user id like an e-mail address, and two properties.
 """
@@ -35,7 +35,7 @@ def cohort(match_by: str = "amplitude_id", path: str = "") -> CohortSync:
 
 
 def members(ids: Any) -> Any:
-    """Return a data frame of polars with the members that have some ids."""
+    """Return a data frame of polars with the members that have these ids."""
     import polars as pl
 
     # The factor has no divisor in common with 10, so no two members share a user id.
@@ -67,7 +67,7 @@ def write_members(
 
 
 def drawn_ids(count: int) -> Any:
-    """Return different ids in no order, the same in each run."""
+    """Return distinct ids in random order, the same in each run."""
     import numpy as np
 
     rng = np.random.default_rng(7)
@@ -90,8 +90,8 @@ def write_bucket(folder: Path, *, rows: int, syncs: int, changed: float) -> Path
         folder: The folder of the bucket.
         rows: The number of members at each sync.
         syncs: The number of syncs.
-        changed: The share of members who exit at each sync. As many enter. Users who exit
-            enter again three syncs later.
+        changed: The share of members who exit at each sync. The same number enter. Users who
+            exit enter again three syncs later.
     """
     import numpy as np
 

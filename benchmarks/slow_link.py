@@ -14,7 +14,7 @@ BYTES_PER_SECOND = 25e6
 ROUND_TRIP_SECONDS = 0.020
 _PIECE = 1 << 16
 _QUIET_SECONDS = 0.005
-"""After so long without a byte, the next byte belongs to another request or answer."""
+"""After this time without a byte, the next byte belongs to another request or answer."""
 
 
 async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

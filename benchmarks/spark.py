@@ -2,11 +2,11 @@
 
     python benchmarks/spark.py [--small] [--runs 3] [--folder DIR] [--table FILE]
 
-2,000,000 members before and now, of whom 5 % change, in local mode on all cores. Both read the
-current members from the same CSV file. The plain job also reads the previous members from a CSV
-file and writes three folders: ``scripts/pyspark_diff.py``. ``sync_frames`` verifies and writes
-what ``sync_cohort`` does. The measurement begins when the session has started; the ratio is of
-wall time. Needs Java.
+There are 2,000,000 members before and now, of whom 5 % change. Spark runs in local mode on all
+cores, and needs Java. Both jobs read the current members from the same CSV file. The plain job,
+``scripts/pyspark_diff.py``, also reads the previous members from a CSV file and writes three
+folders. ``sync_frames`` verifies and writes the same files as ``sync_cohort``. The measurement
+begins when the session has started; the ratio is of wall time.
 """
 
 import os
@@ -51,7 +51,7 @@ def sync_with_spark(watch: Watch, data: str) -> Any:
     """Sync with ``sync_frames``."""
     with tempfile.TemporaryDirectory(dir=data) as out:
         spark, bucket = session_of(out), Path(out, "bucket")
-        # Links: the files of a bucket are never written to.
+        # Hard links are enough, because the files of a bucket are never overwritten.
         shutil.copytree(Path(data, "bucket"), bucket, copy_function=os.link)
         with watch:
             current = spark.read.csv(f"{data}/current.csv", header=True)

@@ -2,9 +2,9 @@
 
     python benchmarks/writing.py [--small] [--only PART] [--runs 3] [--folder DIR] [--table FILE]
 
-5 % of the members enter and 5 % exit. Each run is a process of its own, measured from its
-start. This library reads and verifies the previous sync, and commits three ordered files; the
-scripts in ``scripts/`` just write three files. ``memory`` also syncs 50,000,000 members.
+In each run, 5 % of the members enter and 5 % exit. Each run is a process of its own, measured from
+its start. This library reads and verifies the previous sync, and commits three ordered files; the
+scripts in ``scripts/`` only write three files. ``memory`` also syncs 50,000,000 members.
 """
 
 import os
@@ -56,7 +56,7 @@ def sync(
     """Sync a file into a copy of a bucket."""
     target = Path(out, "bucket")
     if bucket is not None:
-        # Links: the files of a bucket are never written to.
+        # Hard links are enough, because the files of a bucket are never overwritten.
         shutil.copytree(bucket, target, copy_function=os.link)
     source = CsvSource(chunks=partial(chunks_of, current)) if as_stream else MemberFile(current)
     result = sync_cohort(
@@ -97,7 +97,7 @@ def diff_of_foreign_file(_: Watch, previous: str, current: str, out: str) -> Non
 
 
 def encode_tuples(watch: Watch, rows: int, out: str) -> None:
-    """Write tuples with the encoding of a source of rows."""
+    """Write tuples as CSV with this library."""
     from amplitude_cohort_s3.sources.rows import as_csv
 
     tuples = members(drawn_ids(rows)).rows()
@@ -219,7 +219,7 @@ class Data:
         return Candidate("sync", given | options)
 
     def theirs(self, name: str, current: Path, **options: Any) -> Candidate:
-        """Return a script."""
+        """Return the candidate of a script."""
         given = {"previous": self.file("previous"), "current": current, "out": self.new_out()}
         return Candidate(name, given | options)
 
@@ -276,7 +276,7 @@ def change_all(rows: Any) -> Any:
 
 
 def kinds(setting: Setting) -> Iterator[Row]:
-    """Compare kinds of input with the plain input, and their answers with polars."""
+    """Compare kinds of input with the plain input, and the answers with those of polars."""
     data = Data(setting, 1_000_000)
     plain = data.file("current")
     nobody, shuffled = data.file("nobody"), data.file("shuffled")

@@ -1,6 +1,7 @@
-"""What is synced, for the schedulers beside this file; each calls ``sync_due`` now and then.
+"""The syncs for the schedulers in this folder, each of which calls ``sync_due`` regularly.
 
-A call may be repeated and may overlap with another: what is due, the bucket itself says.
+A call may be repeated, and may overlap with another: the log in the bucket shows which syncs are
+due.
 """
 
 import os
@@ -28,7 +29,7 @@ def sync_due() -> RunReport:
         user_properties=(UserProperty("plan"),),
         cadence=Cadence.HOURLY,
     )
-    # Where the members come from: a file here, or AmplitudeCohorts(...).members("26umsb5").
+    # The source of the members: a file here, or AmplitudeCohorts(...).members("26umsb5").
     jobs = [(actives, MemberFile(os.environ["COHORT_MEMBERS"]))]
     # A folder, or s3://my-bucket.
     report = run_due(jobs, open_storage(os.environ["COHORT_STORAGE"]))

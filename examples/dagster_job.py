@@ -1,4 +1,4 @@
-"""A job of Dagster that syncs what is due, and its schedule: at five past each hour."""
+"""A job of Dagster that runs the syncs that are due, and its schedule: five past each hour."""
 
 from cohort_jobs import sync_due
 from dagster import (

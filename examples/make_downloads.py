@@ -1,7 +1,7 @@
-"""Writes the three downloads that the quickstart syncs, in the form of Amplitude's API.
+"""Write the three downloads that the quickstart syncs, in the form of Amplitude's API.
 
 Every cell is quoted, quotes are doubled, lines end in LF; anonymous users have an empty
-user id; Amplitude ids have twelve digits; properties hold commas, quotes, line ends and
+user id; Amplitude ids have twelve digits; properties contain commas, quotes, line ends and
 names in many scripts. The files are made up, and the same at each run.
 """
 
@@ -28,7 +28,7 @@ DAYS = ("2026-11-21", "2026-11-22", "2026-11-23")
 
 
 def user(number: int) -> list[str]:
-    """One user's row; the user's number decides every cell but the plan."""
+    """Return the row of one user, which depends only on the user's number."""
     chosen = random.Random(number)
     amplitude_id = str(300_000_000_000 + number * 7_919_317 % 600_000_000_000)
     user_id = "" if number % 5 == 0 else f"user-{number:05}"

@@ -1,4 +1,4 @@
-"""Syncs three downloads of one cohort into a folder, then reads the folder back.
+"""Sync three downloads of one cohort into a folder, then read the folder back.
 
 Run it with ``nox -s quickstart`` or ``python examples/quickstart.py [folder]``. All that
 it prints below "Read back" comes from the files in the folder.

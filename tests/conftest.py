@@ -36,7 +36,7 @@ def kernel(tmp_path_factory):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Prints how many cases the exhaustive tests went through."""
+    """Print the number of cases of the exhaustive tests."""
     cases = _cases(terminalreporter)
     lines = [f"{number:>9,} {test}" for test, number in cases.items() if number]
     if lines:
@@ -64,7 +64,7 @@ def _cases(reporter) -> Counter[str]:
 def _broken_promises(reporter) -> list[str]:
     config = reporter.config
     if config.option.keyword or config.option.markexpr or any("::" in a for a in config.args):
-        return []  # Not all of a test's cases were asked for.
+        return []  # Only some of a test's cases were selected.
     return [
         f"{PROMISES.name} promises {promised(test):,} cases of {test}, and these are {number:,}"
         for test, number in _cases(reporter).items()

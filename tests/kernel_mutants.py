@@ -105,7 +105,7 @@ def _closing(text: str, begin: int) -> int:
 
 
 def is_noticed(mutant: Mutant, folder: Path, objects: dict[str, Path]) -> bool:
-    """Build a mutant and run what must notice it."""
+    """Build a mutant, and run the calls or tests that must notice it."""
     copy = folder / f"{mutant.file}-{mutant.line}-{abs(hash(mutant.source))}"
     shutil.copytree(SOURCES, copy)
     (copy / mutant.file).write_text(mutant.source, encoding="utf-8")

@@ -238,8 +238,8 @@ MUTANTS = (
     Mutant(
         "a key that can't be inspected is not a published file",
         "sync/commit_protocol.py",
-        "    except _REFUSALS:\n        # Its key",
-        "    except ZeroDivisionError:\n        # Its key",
+        "    except _REFUSALS:\n        # No object",
+        "    except ZeroDivisionError:\n        # No object",
         REFUSALS,
     ),
     Mutant(

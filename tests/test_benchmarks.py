@@ -28,7 +28,7 @@ def run(script: Path) -> subprocess.CompletedProcess[str]:
 
 
 def answers(output: str) -> dict[str, list[str]]:
-    """The answers of all candidates that were compared, by what is measured."""
+    """The answers of all candidates that were compared, by the name of the measurement."""
     found: dict[str, list[str]] = {}
     for line in output.splitlines():
         label, is_answer, answer = line.partition(" | answer: ")

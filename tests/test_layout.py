@@ -22,7 +22,7 @@ MAX_SINGLE_MODULES = 8
 MAX_MODULE_LINES = 350
 MAX_FUNCTION_LINES = 50
 
-# The modules that may look at the clock, talk to the network, or wait. All others are pure.
+# The modules that may use the clock or the network, or wait. All others are pure.
 IMPURE = ("cli/", "distributed/", "maintenance/", "policy/access.py", "sources/", "sql/")
 IMPURE += ("storage/", "sync/", "testing/")
 

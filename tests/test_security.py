@@ -133,7 +133,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_who_may_read_changes_nothing(bucket, verb):
+def test_a_reader_changes_nothing(bucket, verb):
     begun(bucket)
     before, staged = contents(bucket), dict(vars(bucket)["_staged"])
     with pytest.raises(PermissionError):
@@ -142,7 +142,7 @@ def test_who_may_read_changes_nothing(bucket, verb):
     assert vars(bucket)["_staged"] == staged
 
 
-def test_who_may_read_reads_all_members(bucket):
+def test_a_reader_can_read_all_members(bucket):
     reader = Allowed(bucket)
     assert all_members(reader) == COHORTS
     assert read_history(reader, STREAM).verify() == ()
@@ -213,7 +213,7 @@ def test_a_forged_sync_is_void_and_the_stream_goes_on(bucket):
     assert_goes_on(bucket)
 
 
-def test_who_may_create_in_the_log_can_not_change_an_entry_or_touch_the_data(bucket):
+def test_a_creator_in_the_log_can_not_change_an_entry_or_the_data(bucket):
     person = Allowed(bucket, creates=LOG)
     for number in range(1, 4):
         for key in (record_key(STREAM, number), outcome_key(STREAM, number)):
@@ -230,7 +230,7 @@ def test_who_may_create_in_the_log_can_not_change_an_entry_or_touch_the_data(buc
 
 
 def test_an_entry_that_prunes_old_syncs_is_carried_out_but_never_the_head(bucket):
-    """This is what prune may do, so nobody can tell it from an entry of prune."""
+    """``prune`` may do the same, so the entry can't be distinguished from one of ``prune``."""
     head = read_head(bucket, STREAM).record
     old = [key for key in data_of(bucket) if key not in head.keys]
     forged = forged_prune(head, old, number=4)
@@ -293,7 +293,7 @@ def test_a_name_that_is_occupied_makes_a_sync_void_and_stays_as_it_is(bucket):
 
 
 @pytest.mark.parametrize("verb", ["forget", "prune", "prune all"])
-def test_who_may_create_everywhere_replaces_and_deletes_nothing(bucket, verb):
+def test_a_creator_everywhere_replaces_and_deletes_nothing(bucket, verb):
     before = data_of(bucket)
     with pytest.raises(PermissionError):
         VERBS[verb](Allowed(bucket, creates=""))

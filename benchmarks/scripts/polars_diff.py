@@ -6,7 +6,7 @@ import polars as pl
 
 
 def write_diff(previous: Path, current: Path, out: Path, key: str = "amplitudeID") -> None:
-    """Write the members who entered, exited and exist, in no order that can be relied on."""
+    """Write the members who entered, exited and exist, in an unspecified order."""
     before = pl.scan_csv(previous, infer_schema=False)
     now = pl.scan_csv(current, infer_schema=False)
     pl.collect_all(

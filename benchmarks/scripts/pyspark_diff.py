@@ -11,7 +11,7 @@ def write_diff(previous: Any, current: Any, folder: str) -> None:
     Args:
         previous: The data frame of the members before.
         current: The data frame of the members now.
-        folder: Where the folders are written.
+        folder: The folder in which the three folders are created.
     """
     entering = current.join(previous, on=KEY, how="left_anti")
     exiting = previous.join(current, on=KEY, how="left_anti")

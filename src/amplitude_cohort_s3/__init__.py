@@ -94,8 +94,8 @@ __all__ = [
     "sync_cohort",
 ]
 
-# A sync does not need them. boto3 takes 0.3 s to import, ssl and http.client up to 0.1 s, and
-# the other modules together 0.1 s.
+# A sync does not need these names. Importing boto3 takes 0.3 s, ssl and http.client up to 0.1 s,
+# and the other modules together 0.1 s.
 _on_demand = exports_on_demand(
     __name__,
     {

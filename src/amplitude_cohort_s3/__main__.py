@@ -1,4 +1,4 @@
-"""``python -m amplitude_cohort_s3``: the command, where its script is not on the path."""
+"""``python -m amplitude_cohort_s3``: the command, for when its script is not on the path."""
 
 from .cli.main import script
 

@@ -9,16 +9,16 @@ CHUNK_BYTES = 1 << 20
 
 
 def read_chunks(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the bytes of a stream in chunks of a MiB, and close it at the end."""
+    """Yield the bytes of a stream in chunks of ``CHUNK_BYTES``, and close it at the end."""
     with stream:
         while chunk := stream.read(CHUNK_BYTES):
             yield chunk
 
 
 def even_parts(source: Iterable[bytes], size: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield parts of one size, each as a chunk with the offsets of its beginning and end.
+    """Yield parts of equal size, each as a chunk with the offsets of the part in it.
 
-    A part is not copied. The last one is shorter, perhaps empty.
+    A part is not copied out of its chunk. The last part is shorter, perhaps empty.
 
     >>> [data[begin:end] for data, begin, end in even_parts([b"abc", b"de"], 2)]
     [b'ab', b'cd', b'e']

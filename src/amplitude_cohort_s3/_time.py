@@ -47,9 +47,9 @@ def epoch_microseconds(when: datetime) -> int:
 def days_of(now: datetime, *others: datetime) -> list[date]:
     """Return the calendar days of some moments, in the time zone of the first.
 
-    A ``datetime`` from ``datetime.now().astimezone()`` has no zone but a fixed offset, which
-    is wrong for moments before the last change to or from summer time. So an offset that
-    equals this machine's at that moment is taken as the machine's own zone.
+    A ``datetime`` from ``datetime.now().astimezone()`` has a fixed offset instead of a zone. The
+    offset is wrong for moments before the last change to or from summer time. So an offset that
+    equals this machine's at that moment is treated as the machine's own zone.
 
     Args:
         now: An aware datetime, in the time zone that determines the days.

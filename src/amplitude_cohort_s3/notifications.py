@@ -32,7 +32,7 @@ class FileEvent:
     Attributes:
         bucket: The bucket.
         key: The file's whole key, decoded.
-        stream: The file's stream, as ``read_history`` takes it. Its path is the key's folder.
+        stream: The file's stream, for ``read_history``. Its path is the folder of the key.
         name: The parts of the file's name.
         version_id: The version of the object, in a bucket that keeps versions. After a
             deletion it is the deleted version or the delete marker.
@@ -99,8 +99,8 @@ Notification = FileCreated | FileDeleted | SetupMessage | UnrelatedEvent
 def parse(payload: object, *, second_group: SecondGroup = "minutes") -> tuple[Notification, ...]:
     """Return the events about cohort files in a message.
 
-    Keys are URL-encoded in messages of S3 and MinIO, with ``+`` for a space, in any envelope;
-    in those of Ceph and EventBridge they are not. No key is decoded twice.
+    Keys in messages of S3 and MinIO are URL-encoded, with ``+`` for a space, in any envelope.
+    Keys in messages of Ceph and EventBridge are not encoded. No key is decoded twice.
 
     Args:
         payload: The message from Lambda, SQS, SNS, EventBridge or a store such as MinIO or
@@ -184,8 +184,9 @@ _DELETED = (
     *("ObjectRemoved:", "LifecycleExpiration:", "Object Deleted", "ObjectLifecycle:Expiration:"),
     *("ObjectSynced:Delet", "Replication:Delet"),
 )
-# Ceph reports an upload that a rule aborts as an expiration, and MinIO a change of tags or
-# retention as a creation, and the deletion of nothing as a deletion.
+# Events with names like those above that report something else. Ceph reports an upload that a
+# rule aborts as an expiration. MinIO reports a change of tags or retention as a creation, and the
+# deletion of a missing object as a deletion.
 _NEITHER = (
     "ObjectLifecycle:Expiration:Abort",
     *(f"ObjectCreated:{name}" for name in ("PutTagging", "DeleteTagging", "PutRetention")),
@@ -196,12 +197,12 @@ _NEITHER = (
 def _parse_event(
     event: str, about_bucket: object, about: object, second_group: SecondGroup, *, encoded: bool
 ) -> Notification:
-    """Return the event that one message reports of one object."""
+    """Return the event that one message reports about one object."""
     bucket, key = _text(about_bucket, "name"), _text(about, "key")
     if bucket is None or key is None:
         return UnrelatedEvent(reason="it has no bucket or no key", bucket=bucket)
     try:
-        # Strict, because a replacement character would make it another object's key.
+        # Decoding is strict: with a replacement character, it would be another object's key.
         key = unquote_plus(key, errors="strict") if encoded else key
         if len(key.encode()) > MAX_KEY_BYTES:
             reason = f"its key has more than {MAX_KEY_BYTES} bytes"
@@ -242,7 +243,7 @@ class ArrivedSync:
 
     Attributes:
         bucket: The bucket.
-        stream: The sync's stream, as ``read_history`` takes it.
+        stream: The sync's stream, for ``read_history``.
         synced_at: The time in the file names, in UTC.
         files: The keys of the three files.
     """
@@ -302,7 +303,7 @@ class PendingSyncs:
             raise ConfigurationError("PendingSyncs", (fault,))
 
     def add(self, notification: Notification) -> ArrivedSync | None:
-        """Note an event, and return the sync that it completes, if any.
+        """Record an event, and return the sync that it completes, or None.
 
         Only a :class:`FileCreated` changes anything.
         """

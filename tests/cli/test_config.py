@@ -1,4 +1,4 @@
-"""The configuration file: its keys, and that all of its faults are reported at once."""
+"""The configuration file: its keys, and the report of all its faults at once."""
 
 import re
 from pathlib import Path

@@ -72,7 +72,7 @@ def test_the_options_choose_among_the_streams_of_a_cohort(run):
     assert run("verify", "two", "one", "--from", "bucket", "--project", 8, code=ExitCode.USAGE)
 
 
-def test_a_cohort_that_is_not_there_is_an_error_that_lists_what_is(run):
+def test_a_missing_cohort_is_an_error_that_lists_the_cohorts(run):
     for command in ("members", "history", "verify"):
         message = run(command, "typo", "--from", "bucket", code=ExitCode.USAGE)
         assert "no such stream of the cohort 'typo'; the cohorts here are: one, two" in message
@@ -122,7 +122,7 @@ def test_json_is_accepted_in_any_position(run, place):
     assert json.loads(run(*arguments))
 
 
-def test_a_time_without_a_zone_is_refused_with_one_that_is_accepted(run):
+def test_a_time_without_a_zone_is_refused_with_a_valid_example(run):
     message = run("members", "one", "--from", "bucket", "--at", "2026-11-24", code=2)
     assert "for UTC, write 2026-11-24T00:00Z" in message
     accepted = message.rsplit(" ", 1)[1].strip()

@@ -49,7 +49,7 @@ class TestDefault(DiffEngineContract):
 
 @pytest.mark.usefixtures("without_kernel")
 class TestTinyRanges(DiffEngineContract):
-    """Small input takes the same way as large input does with the default ranges."""
+    """Small ranges, so that small input is treated like large input with the default ranges."""
 
     @pytest.fixture
     def engine(self):
@@ -119,7 +119,7 @@ def test_without_the_kernel_one_thread_does_all_the_work(without_kernel, tmp_pat
     header = canonical_bytes([])
     current = CsvSource(chunks=lambda: itertools.chain([header], chunks()))
     engine = PartitionEngine(workers=4, range_bytes=2000, batch_bytes=6000)
-    before = threading.active_count()  # Those of earlier tests may end in the meantime.
+    before = threading.active_count()  # Threads of earlier tests may end in the meantime.
     files_of(engine, (), current)
     assert max(threads) <= before
 
@@ -220,7 +220,7 @@ def test_an_error_has_the_row_of_an_iterable(once):
         files_of(TINY, (), iter(rows) if once else rows)
 
 
-# --- Nothing is left behind ----------------------------------------------------------
+# --- Nothing is left ----------------------------------------------------------------
 
 
 def breaking_source(error, rows=3000):

@@ -1,4 +1,4 @@
-"""The page of promises names tests that exist; that their counts hold, each run sees itself."""
+"""The page of promises names tests that exist. Each run checks their counts itself."""
 
 import re
 from pathlib import Path
@@ -23,6 +23,6 @@ def test_each_promised_test_exists():
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.rule)
 def test_each_mutant_changes_what_is_there(mutant: Mutant, tmp_path: Path):
-    # Whether its change is noticed, `nox -s mutants` tells.
+    # `nox -s mutants` checks that a test notices the change.
     apply(mutant, tmp_path)
     assert (TESTS / re.split("::| ", mutant.tests)[0]).exists()

@@ -1,4 +1,4 @@
-"""The SQL of the how-to for warehouses, parsed in the dialects that it is for."""
+"""The SQL of the how-to for warehouses, parsed in its dialects."""
 
 import re
 from pathlib import Path

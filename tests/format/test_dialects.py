@@ -1,4 +1,4 @@
-r"""Buckets in the dialects of other tools: they give the same history.
+r"""Buckets in the dialects of other tools have the same history.
 
 The files are written by the csv module or by hand, never by the library. The intervals are
 compared with those that a simple function computes from sets of members.

@@ -162,7 +162,7 @@ def test_a_header_that_begins_like_another_format_is_csv(header):
 
 @pytest.mark.parametrize("marks", [1, 2, 3])
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 1000])
-def test_byte_order_marks_at_the_begin_are_removed_in_chunks_of_any_size(marks, size):
+def test_byte_order_marks_at_the_beginning_are_removed_in_chunks_of_any_size(marks, size):
     data = BOM * marks + HEAD + b"1,ann\n"
     chunks = [data[begin : begin + size] for begin in range(0, len(data), size)]
     assert list(RowSchema().decode(chunks)) == [("1", "ann")]

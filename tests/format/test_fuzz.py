@@ -393,7 +393,7 @@ def test_a_handle_of_another_kind_of_storage_is_refused(storage):
             use(storage)
 
 
-def test_a_folder_and_a_file_of_one_name_are_refused_where_the_disk_can_hold_only_one(tmp_path):
+def test_a_folder_and_a_file_of_one_name_are_refused_if_the_disk_can_have_only_one(tmp_path):
     storage = LocalStorage(tmp_path)
     storage.create("file", b"")
     storage.create("folder/file", b"")

@@ -27,7 +27,7 @@ from kernel_calls import (
 )
 from kernel_cases import edge_calls, random_calls
 
-# Bytes that mean something to the kernel, whole characters and parts of them.
+# Bytes with a meaning for the kernel, whole characters, and parts of characters.
 TOKENS = [b",", b"\n", b'"', b"\r", b"\0", b"\xc3", b"\xa9", b"\xf0\x9f\x98\x80", b"\xed\xa0"]
 TOKENS += [b"a", b"b", b"7", b".", b"12345678", b'""', b'","', b"\r\n"]
 

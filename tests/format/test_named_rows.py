@@ -140,7 +140,7 @@ def test_a_row_of_pyspark_is_read_by_name():
 
 @pytest.mark.parametrize("rows", NAMED.values(), ids=NAMED)
 def test_a_row_with_named_fields_is_never_read_by_place(rows):
-    """It has as many fields as the schema has columns, but other ones."""
+    """The row has the same number of fields as the schema, but other names."""
     schema = RowSchema(properties=("plan", "country"))
     with pytest.raises(MissingColumnsError, match="country"):
         entering(rows(), schema)

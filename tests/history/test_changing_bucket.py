@@ -1,4 +1,4 @@
-"""A history that was loaded before the bucket changed still answers, and verify has no alarm."""
+"""A history that was loaded before the bucket changed is still right, and verify finds nothing."""
 
 import pytest
 from forgetting import LATER, forget_ids, sync_all

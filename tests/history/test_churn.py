@@ -1,4 +1,4 @@
-"""The churn of a stream with a log: its records say what a count of all users says."""
+"""The churn of a stream with a log: its records have the numbers of a count of all users."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""A history answers with exactly what was synced, from our buckets and from ones without a log."""
+"""A history returns exactly what was synced, from our buckets and from those without a log."""
 
 from datetime import timedelta
 from itertools import pairwise

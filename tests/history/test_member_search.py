@@ -40,7 +40,7 @@ def sizes(request, monkeypatch):
 
 @pytest.fixture
 def searches(monkeypatch):
-    """The answers of the search; None where it gave up."""
+    """The results of the search; None if it gave up."""
     answers, search = [], member_search.find_row
 
     def noted(*arguments):
@@ -129,7 +129,7 @@ def test_compressed_files_are_read(sizes, searches):
 
 
 class Odd(MemoryStorage):
-    """Streams that can't seek, or that have only what the library used to call."""
+    """Streams that can't seek, or that have only the methods which earlier versions called."""
 
     def __init__(self, seekable):
         super().__init__()

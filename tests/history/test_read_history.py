@@ -68,7 +68,7 @@ def test_no_file_is_read_until_a_question_needs_it(bucket):
 
 
 def listings(storage, stream: CohortStream) -> int:
-    """The number of listings of the data; there are as many of the log."""
+    """The number of listings of the data, which is also that of the log."""
     watched = Watched(storage)
     read_history(watched, stream)
     data, log = stream.data_prefix, stream.log_prefix

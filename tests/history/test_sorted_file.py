@@ -1,4 +1,4 @@
-"""A search in a sorted file gives the row that reading it would give, or it gives up."""
+"""A search in a sorted file finds the row that reading the file would find, or it gives up."""
 
 import io
 from contextlib import contextmanager
@@ -138,7 +138,7 @@ def test_a_row_that_is_longer_than_any_window_is_read_whole():
         lambda data: data.replace(b"u\n", b'",\xff"\n'),
     ],
 )
-def test_a_file_that_is_not_what_it_should_be_is_not_searched(change):
+def test_a_file_that_is_not_sorted_and_canonical_is_not_searched(change):
     schema = RowSchema()
     data = change(encoded(schema, [(f"{n:03}", "u") for n in range(1000)]))
     assert search(data, schema, "500") is None

@@ -62,7 +62,7 @@ def stays_row_by_row(history: CohortHistory) -> list[Stay]:
 
 
 def assert_same_stays(history: CohortHistory) -> list[Stay]:
-    """Compare the values and the table of the stays with those that rows lead to."""
+    """Compare the values and the table of the stays with those that are computed from rows."""
     expected, found = stays_row_by_row(history), history.intervals()
     assert list(found) == expected
     table = found.to_arrow()

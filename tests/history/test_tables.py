@@ -90,8 +90,8 @@ def test_polars_reads_any_text_unchanged_too(rows: list[tuple[str, ...]]):
     assert members_of(rows).to_polars().rows() == rows
 
 
-def test_a_batch_that_is_not_canonical_is_beside_others():
-    """A writer that was not careful may quote every cell; here it did so in the middle."""
+def test_a_block_that_is_not_canonical_is_read_among_others():
+    """Another writer may have quoted cells, here in the middle of the file."""
     wide = "x" * (BATCH_BYTES // 2)
     rows = [(str(n), wide, "short", "") for n in range(9)]
     data = b"".join(SCHEMA.encode(rows)).replace(b"short", b'"short"', 5)
@@ -237,7 +237,7 @@ def test_members_read_from_a_bucket_are_a_data_frame_and_can_be_synced():
     head = read_head(storage, sync.stream)
     assert head is not None
     assert head.members().to_pandas()["amplitude_id"].tolist() == ["1"]
-    # What was read is what a sync takes.
+    # A sync accepts the data frame that was read.
     assert sync_cohort(sync, head.members(), storage, synced_at=day + timedelta(2))
 
 

@@ -351,7 +351,7 @@ def test_no_content_of_a_file_makes_verify_raise(files, match_by, logged):
     assert found or not logged
 
 
-def test_foreign_files_that_are_not_right_are_named_with_the_number_of_rows():
+def test_foreign_files_with_faults_are_named_with_the_number_of_rows():
     storage = MemoryStorage()
     header = b"amplitudeID,userID\n"
     existing = header + b"1,ann\n1,ANN\n2,bob\n2,bob\n,cy\n,dee\n"
@@ -367,7 +367,7 @@ def test_foreign_files_that_are_not_right_are_named_with_the_number_of_rows():
     }
 
 
-def test_rows_without_a_key_are_counted_and_are_no_member():
+def test_rows_without_a_key_are_counted_and_are_not_members():
     storage = MemoryStorage()
     header = b"amplitudeID,userID\n"
     rows = [b"1,ann\n2,\n3,\n", b"1,ann\n4,\n"]

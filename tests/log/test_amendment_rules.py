@@ -188,13 +188,13 @@ def test_a_forged_amendment_changes_nothing(forgery, finisher):
     if "gap" not in forgery and "last" not in forgery:  # they name the missing entry
         assert caught.value.key == amendment.key
     assert contents(storage) == before
-    storage.delete(amendment.key)  # The administrator removes it, and the stream goes on.
+    storage.delete(amendment.key)  # The administrator removes it, and the stream continues.
     sync_ids(storage, {4, 8}, 96)
     assert_invariants(storage, STREAM)
 
 
 @pytest.mark.parametrize("own_log", [False, True])
-def test_who_may_write_the_log_only_can_not_remove_the_head(own_log):
+def test_a_writer_of_the_log_alone_can_not_remove_the_head(own_log):
     storage = MemoryStorage()
     log = MemoryStorage() if own_log else storage
     sync_all(storage, COHORTS, log=log)
@@ -239,7 +239,7 @@ def amended_head(head):
 @pytest.mark.parametrize("made", [published_head, head_after_a_void_sync, amended_head])
 @pytest.mark.parametrize("finisher", sorted(FINISHERS.keys() - {"recover by abandoning"}))
 def test_a_forged_head_does_not_make_the_newest_sync_an_old_one(made, finisher):
-    """Two entries: a head without files that is newer than all, and a prune of what is older."""
+    """Two entries: a head without files that is newer than all, and a prune of older files."""
     storage = prepared()
     record, outcome = made(read_history(storage, STREAM).log.head)
     storage.create(record.key, record.to_bytes())
@@ -311,7 +311,7 @@ def test_a_forged_sync_is_not_published(changes):
 
 
 def test_times_of_published_syncs_grow_or_the_chain_is_broken():
-    """Whoever may create in the log can also forge the outcome; only ``verify`` notices it."""
+    """An attacker who may create in the log can forge the outcome too. ``verify`` notices it."""
     storage = MemoryStorage()
     sync_all(storage, COHORTS)
     assert read_history(storage, STREAM).verify() == ()
@@ -326,7 +326,7 @@ def test_times_of_published_syncs_grow_or_the_chain_is_broken():
 
 
 @pytest.mark.parametrize("meaning", ExistingMeaning)
-def test_what_forget_and_prune_write_keeps_the_rules(meaning):
+def test_the_amendments_of_forget_and_prune_follow_the_rules(meaning):
     """Also after a void sync, a prune, and a forget whose files were lost."""
     storage = MemoryStorage()
     sync_all(storage, COHORTS, meaning=meaning)
@@ -373,7 +373,7 @@ def test_files_older_than_an_adopted_log_may_be_removed_but_no_others():
     "change", [{"key": key_of(0, EXITING)}, {"key": "elsewhere/1_b_2026-11-23T14:05_existing.csv"}]
 )
 def test_the_handle_of_an_amendment_belongs_to_its_file(change):
-    """Otherwise it would put bytes that are staged for one file in the place of another."""
+    """Otherwise an amendment could replace one file by the staged bytes of another."""
     storage = prepared()
     file = a_file(storage, 0, EXISTING)
     forged = forgetting(storage, evolve(file, staged=evolve(file.staged, **change)))

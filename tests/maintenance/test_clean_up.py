@@ -1,4 +1,4 @@
-"""What writers that died have staged is removed, and nothing that somebody still needs."""
+"""The staged files of dead writers are removed, and no file that is still needed."""
 
 import os
 import time
@@ -68,7 +68,7 @@ def test_recover_removes_what_a_dead_writer_left_a_day_ago(storage):
     assert staged_files(storage) == []
 
 
-def test_what_an_unfinished_record_names_stays_and_is_published(storage):
+def test_files_of_an_unfinished_record_stay_and_are_published(storage):
     die_at(storage, "publish")
     make_older(storage, 9 * DAY)
     assert clean_up(storage, STREAM) == ()
@@ -101,7 +101,7 @@ class ExpiringStorage(LocalStorage):
         raise AccessDeniedError("my-bucket", None, "s3:ListBucketMultipartUploads")
 
 
-def test_a_sync_asks_only_the_storages_without_a_rule_for_their_leftovers(tmp_path):
+def test_a_sync_lists_leftovers_only_in_storages_without_a_rule(tmp_path):
     """A policy for writers does not allow to list uploads, and a sync must not need that."""
     data, log = ExpiringStorage(tmp_path / "data"), LocalStorage(tmp_path / "log")
     sync_ids(data, [1], 0, log=log)
@@ -115,7 +115,7 @@ def test_a_sync_asks_only_the_storages_without_a_rule_for_their_leftovers(tmp_pa
     assert staged_files(log) == []
 
 
-def test_a_log_elsewhere_is_respected_and_cleaned_too(tmp_path):
+def test_a_log_in_another_storage_is_used_and_cleaned_too(tmp_path):
     data, log = LocalStorage(tmp_path / "data"), LocalStorage(tmp_path / "log")
     sync_ids(data, [1, 2], 0, log=log)
     sync_ids_and_die(data, 1, log=Dying(log, "create"))
@@ -149,7 +149,7 @@ def test_forget_covers_staged_files_from_a_clock_that_was_ahead(storage):
     assert staged_files(storage) == []
 
 
-def test_prune_leaves_staged_files_to_the_others(storage):
+def test_prune_leaves_staged_files_as_they_are(storage):
     sync_ids(storage, [2], 1)
     die_at(storage, "create", minute=2)
     prune(storage, STREAM, before=moment(1))

@@ -64,7 +64,7 @@ def test_a_subject_is_removed_from_all_files_and_nothing_else_changes(
     for sync, ids in zip(history, without(COHORTS, 1, 5), strict=True):
         assert history.record(sync).members == len(ids)
     assert_invariants(storage, STREAM, log, earlier=before)
-    # What it is not about is not touched.
+    # Files without the subject do not change.
     changed = {file.key for file in receipt.files}
     for key, sha256 in before.digests.items():
         assert key in changed or assert_invariants(storage, STREAM, log).digests[key] == sha256
@@ -267,7 +267,7 @@ def test_an_empty_id_matches_nobody():
     assert [row[0] for row in read_history(storage, STREAM).members_at(START)] == ["1", "3"]
 
 
-def test_a_subject_without_a_key_takes_nobody_along():
+def test_forgetting_a_subject_without_a_key_removes_nobody_else():
     """A foreign file may have rows without the key by which members are matched."""
     storage = MemoryStorage()
     sync_all(storage, [{1, 2}])
@@ -279,7 +279,7 @@ def test_a_subject_without_a_key_takes_nobody_along():
 
 
 @pytest.mark.parametrize("meaning", ExistingMeaning)
-def test_the_count_before_a_sync_is_right_though_the_sync_before_is_pruned(meaning):
+def test_the_count_before_a_sync_is_right_even_if_the_sync_before_is_pruned(meaning):
     cohorts = [{1, 2, 3}, {1, 2, 3, 4}, {2, 3, 4}, {2, 3, 4, 5}]
     storage = MemoryStorage()
     sync_all(storage, cohorts, meaning=meaning)

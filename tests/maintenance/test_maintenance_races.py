@@ -85,7 +85,7 @@ def test_an_amendment_covers_every_sync_before_it_in_the_log(other, record_prope
             assert (1 in members) == (record.number > own.number and 1 in MEANWHILE)
         assert history.verify() == (), calls[at]
         assert history.log.pending is None
-        # The next writer continues what the log says.
+        # The next writer continues the head of the log.
         sync_ids(storage, {2, 9}, 95)
         assert assert_invariants(storage, STREAM).in_doubt is None
         forget_one(storage)

@@ -1,4 +1,4 @@
-"""Pruning: what is left replays, what is gone is not missed, and cuts lose nothing."""
+"""Pruning: the kept files are enough, pruned ones are not missed, and cuts lose nothing."""
 
 from itertools import product
 
@@ -149,7 +149,7 @@ def test_pruning_and_forgetting_can_follow_each_other():
     forget(storage, STREAM, [4], clock=LATER)
     prune(storage, STREAM, before=moment(2), keep="nothing", clock=LATER)
     left = [ids - {1, 4} for ids in COHORTS]
-    # The newest sync whose own files tell its members is the first that is not after the time.
+    # The history begins with the newest sync up to the time whose own files are enough.
     assert members_by_time(storage) == expected(left)
     assert read_history(storage, STREAM).verify() == ()
     assert_invariants(storage, STREAM)

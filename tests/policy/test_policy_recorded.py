@@ -157,7 +157,7 @@ def test_exactly_the_sent_requests_are_allowed(path: str, storage: Any, recorder
     cleaning(path, storage)
     staging = ("CreateMultipartUpload", "UploadPart")
     cleaned = sent(recorder, without=staging)
-    # Whoever cleans up reads the log too, which is another purpose.
+    # Cleaning up reads the log too, which is another purpose.
     looked = {call for call in cleaned if call.action in {"s3:ListBucket", "s3:GetObject"}}
     check(looked, "read", path)
     cleaned -= looked

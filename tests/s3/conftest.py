@@ -20,7 +20,7 @@ def started(
     start: Callable[[Path], AbstractContextManager[Server]],
     factory: pytest.TempPathFactory,
 ) -> Generator[Server]:
-    """A server; where it is missing the test is skipped, but fails in CI."""
+    """A server. If it is not installed, the test is skipped, or fails in CI."""
     try:
         with start(factory.mktemp(start.__name__)) as server:
             yield server
@@ -70,6 +70,6 @@ def radosgw_tls(radosgw: Server, tmp_path_factory: pytest.TempPathFactory) -> Ge
 
 @pytest.fixture
 def proxy(moto: Server) -> Generator[LyingProxy]:
-    """A proxy before moto, which fails as it is told."""
+    """A proxy in front of moto, whose faults the test chooses."""
     with LyingProxy(moto.url) as proxy:
         yield proxy

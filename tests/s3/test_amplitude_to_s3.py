@@ -41,7 +41,7 @@ LIES: list[dict[str, Any]] = [
 
 
 def cohort_of(day: int) -> list[Member]:
-    """Each day 30 leave at the beginning and 20 come at the end; names that CSV must quote."""
+    """Return the members of a day: 30 leave and 20 enter each day; many cells need quotes."""
     return [
         Member(str(300_000_000_000 + n), f"user, {n}" if n % 3 else "", {"plan": f'"{n % 2}"'})
         for n in range(30 * day, 2_000 + 20 * day)
@@ -97,7 +97,7 @@ def test_a_pipeline_with_faults_on_both_sides(radosgw: Server, caplog: Any, seed
     ]
     assert history.verify() == ()
     stays = list(history.intervals())
-    # Who was there on the first day and left on the second; who came last and stays.
+    # A user who left on the second day, and one who entered last and stays.
     left_at = {stay.row[0]: stay.exited for stay in stays}
     assert left_at["300000000000"] == START + timedelta(days=1)
     assert left_at[str(300_000_000_000 + 2_000 + 20 * (DAYS - 1) - 1)] is None

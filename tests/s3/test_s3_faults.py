@@ -74,7 +74,7 @@ def test_denied_access_is_never_reported_as_gone(storage: S3Storage, proxy: Lyin
     staged = storage.stage("key", [b"mine"])
     storage.discard(staged)
     proxy.lie(Lie.ERROR_BEFORE, **HEAD, times=99, status=403, code="AccessDenied")
-    # Listing tells that nothing is there, so HEAD was denied only because of that.
+    # The listing shows that there is no object, which is the only reason why HEAD was denied.
     assert storage.inspect(staged) is StagedState.GONE
     proxy.lie(Lie.ERROR_BEFORE, path="list-type=2", times=99, status=403, code="AccessDenied")
     with pytest.raises(errors.AccessDeniedError) as caught:
@@ -104,7 +104,7 @@ def test_a_refused_write_did_not_happen(storage: S3Storage, proxy: LyingProxy):
 def test_a_refusal_after_a_lost_response_is_an_unknown_outcome(
     storage: S3Storage, proxy: LyingProxy
 ):
-    """The first try may arrive yet: credentials expire while a network is down."""
+    """The first try may still arrive: credentials expire while a network is down."""
     for lie in (Lie.RESET_BEFORE, Lie.LOSE_ANSWER):
         proxy.stop_lying()
         storage.delete("key")

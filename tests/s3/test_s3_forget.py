@@ -25,7 +25,7 @@ def server(request: pytest.FixtureRequest) -> Server:
     return request.getfixturevalue(request.param)
 
 
-def test_what_is_forgotten_and_pruned_is_gone_and_the_rest_replays(server: Server) -> None:
+def test_forgotten_and_pruned_rows_are_gone_and_the_rest_can_be_read(server: Server) -> None:
     storage = S3Storage(server.new_bucket(), client=server.client(), settling_time=0.1)
     sync = CohortSync(destination=Destination(name="d", path="x"), project_id=1, cohort_id="a")
     cohorts = [["1", "2"], ["2", "3"], ["1", "3"]]

@@ -19,6 +19,6 @@ def opened(server: Server, bucket: str) -> S3Storage:
 
 def test_killed_syncs_into_a_bucket_are_finished(radosgw: Server, record_property):
     counts = kill_often(lambda: partial(opened, radosgw, radosgw.new_bucket()), ROUNDS)
-    # How many are hit depends on the machine's load; that some are is what counts.
+    # The number of killed syncs depends on the load of the machine. It must not be 0.
     assert counts["killed"] > ROUNDS / 10
     record_property("cases", counts["rounds"])

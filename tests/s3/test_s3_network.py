@@ -1,8 +1,8 @@
-"""Each request of each verb meets each lie of a network, and every verdict is right or unknown.
+"""Each request of each method meets each fault of a network; each result is right or unknown.
 
-A proxy lies between the client and the server; the same bucket, asked without it, tells what
-is true. A verdict is what a verb returns or raises. ``UnknownOutcomeError`` is always
-allowed, as it claims nothing; whatever else is said must be so.
+A proxy between the client and the server makes the faults, which are called lies. A result is
+what a method returns or raises. It is compared with the same bucket, read without the proxy.
+``UnknownOutcomeError`` is always allowed, because it claims nothing.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ REQUESTS: dict[str, dict[str, str]] = {
 
 @frozen
 class World:
-    """One key of a bucket: through the proxy, and as it is."""
+    """One key of a bucket, reached through the proxy and without it."""
 
     storage: S3Storage
     truth: S3Storage
@@ -77,7 +77,7 @@ class World:
         return self.truth.stage(self.key, [b"mine"])
 
 
-# --- What each verb may say ----------------------------------------------------------------
+# --- The allowed results of each method -----------------------------------------------------
 
 
 def create(world: World) -> None:
@@ -278,7 +278,7 @@ class Network:
                 break
 
     def meets(self, verb: Callable[[World], None], request: str, lie: str, times: int) -> bool:
-        """Lets the verb meet the lie; whether it sent the request at all."""
+        """Call the method with a lie, and return whether it sent the request."""
         world = World(self.storage, self.truth, f"key-{next(NUMBERS)}")
         self.proxy.stop_lying()
         self.proxy.lie(**LIES[lie], **REQUESTS[request], times=times)
@@ -304,7 +304,7 @@ def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["one attempt, once", "one attempt, always", "botocore retries, once"],
 )
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
-def test_no_lie_makes_a_verdict_wrong(
+def test_no_network_fault_makes_a_result_wrong(
     moto: Server,
     proxy: LyingProxy,
     verb: Callable[[World], None],
@@ -318,7 +318,7 @@ def test_no_lie_makes_a_verdict_wrong(
         sum(
             network.meets(verb, request, lie, times)
             for request, lie in product(VERBS[verb], LIES)
-            if (lie, times) != ("stall", 99)  # once is enough, as it takes its time
+            if (lie, times) != ("stall", 99)  # Once is enough, because it takes long.
             and (verb, lie, times) not in FLIPPED
         ),
     )
@@ -330,7 +330,7 @@ def test_no_lie_makes_a_verdict_wrong(
     [create, create_where_another_is, publish, publish_where_another_is, discard, read],
     ids=lambda verb: verb.__name__,
 )
-def test_no_lie_makes_a_verdict_of_radosgw_wrong(
+def test_no_network_fault_makes_a_result_of_radosgw_wrong(
     radosgw: Server,
     verb: Callable[[World], None],
     record_property: Callable[[str, object], None],
@@ -352,13 +352,13 @@ def test_no_lie_makes_a_verdict_of_radosgw_wrong(
 
 @pytest.mark.usefixtures("without_backoff")
 @pytest.mark.parametrize("lie", ["answer lost", "bit flipped"])
-def test_a_sync_that_meets_a_lie_at_any_request_loses_nothing(
+def test_a_sync_with_a_network_fault_at_any_request_loses_nothing(
     moto: Server,
     proxy: LyingProxy,
     lie: str,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """And what is said of the sync is true."""
+    """The result that the sync reports must be true too."""
     network = Network(moto, proxy, attempts=1)
     prepare(network)
     sync_ids(network.storage, SECOND, 1)

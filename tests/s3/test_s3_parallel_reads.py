@@ -117,7 +117,7 @@ def test_several_ranges_are_under_way_at_a_time_but_not_more_than_allowed(
     assert 3 <= max(most) <= _reader.CONNECTIONS
 
 
-def test_who_reads_the_beginning_sends_one_request(storage: S3Storage, proxy: HostileServer):
+def test_reading_the_beginning_sends_one_request(storage: S3Storage, proxy: HostileServer):
     with storage.open("key") as stream:
         assert stream.read(60_000) == DATA[:60_000]
     assert ranges(proxy) == [None]

@@ -1,4 +1,4 @@
-"""The policies on Ceph: a writer syncs, a reader reads, a stranger gets nothing."""
+"""The policies on Ceph: a writer syncs, a reader reads, another user has no access."""
 
 import os
 import subprocess
@@ -46,7 +46,7 @@ def user(radosgw: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return make
 
 
-def test_a_writer_a_reader_and_a_stranger(radosgw: Server, user: Callable[[str], Server]):
+def test_a_writer_a_reader_and_another_user(radosgw: Server, user: Callable[[str], Server]):
     owner: Any = radosgw.client()
     bucket = radosgw.new_bucket()
     destination = Destination(name="d", bucket=bucket, region="us-east-1", path="cohorts")
@@ -90,7 +90,7 @@ def test_a_writer_a_reader_and_a_stranger(radosgw: Server, user: Callable[[str],
             strange.open(key).read()
     report = check_access(S3Storage(bucket, client=stranger.client()), path="cohorts")
     told = {p.action: p.verdict for p in report.permissions}
-    # Without a listing the stranger knows no file to try.
+    # Without a listing, the other user does not know a file to try.
     assert told.pop("s3:GetObject") is Verdict.NOT_TESTABLE
     assert set(told.values()) == {Verdict.DENIED}, report
     assert [found.key for found in reading.list_objects("cohorts/")] == visible

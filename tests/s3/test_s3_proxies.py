@@ -200,7 +200,7 @@ def required_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("refusal", REFUSALS)
 @pytest.mark.parametrize("path", ["", r"\?uploads", "partNumber="], ids=["all", "begin", "part"])
-def test_a_store_that_refuses_checksums_is_told_from_one_that_ignores_conditions(
+def test_a_store_that_refuses_checksums_is_distinguished_from_one_that_ignores_conditions(
     moto: Server, refusal: str, path: str
 ):
     with HostileServer(refusing(moto.url, CHECKSUM, REFUSALS[refusal], path)) as store:

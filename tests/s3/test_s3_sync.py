@@ -92,7 +92,7 @@ def test_the_requests_of_a_sync_do_not_grow_with_the_history(moto: Server, syncs
 
 
 def race(url: str, bucket: str, keys: tuple[str, str], writer: int) -> list[str]:
-    """A process that syncs ten times and says what became of each."""
+    """A process that syncs ten times and reports the result of each sync."""
     server = Server(name="raced", url=url, access_key=keys[0], secret_key=keys[1])
     storage = S3Storage(bucket, client=server.client())
     said = list[str]()

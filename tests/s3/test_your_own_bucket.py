@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Below:
-    """What lies below a prefix of a bucket, as if it were a bucket of its own."""
+    """The objects below a prefix of a bucket, as a bucket of their own."""
 
     def __init__(self, storage: S3Storage, prefix: str) -> None:
         self.inner = storage

@@ -1,4 +1,4 @@
-"""Only where the schedulers are installed: ``nox -s schedulers`` brings them."""
+"""These tests run only if the schedulers are installed: ``nox -s schedulers`` installs them."""
 
 from importlib.util import find_spec
 

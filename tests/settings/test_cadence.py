@@ -52,7 +52,7 @@ def test_a_late_run_does_not_delay_the_next_day():
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
 @pytest.mark.parametrize("clock", ["00:05", "01:30", "23:30"])
-def test_the_offset_of_this_machine_stands_for_its_time_zone(zone, clock, monkeypatch):
+def test_the_offset_of_this_machine_is_treated_as_its_time_zone(zone, clock, monkeypatch):
     """``datetime.now().astimezone()`` has the offset of one moment only."""
     monkeypatch.setenv("TZ", zone)
     time.tzset()

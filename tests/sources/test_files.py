@@ -129,7 +129,7 @@ def test_columns_of_parquet_are_renamed(tmp_path):
         assert diff.report.ignored_columns == ("hat",)
 
 
-def test_the_new_name_of_a_column_may_hold_any_character(tmp_path):
+def test_the_new_name_of_a_column_may_contain_any_character(tmp_path):
     schema = RowSchema(properties=('a "plan",\nor so',))
     path = tmp_path / "m.csv"
     path.write_bytes(b"amplitude_id,p\n1,x\n")

@@ -113,7 +113,7 @@ def test_other_texts_are_ids(text):
         assert diff.entering.rows == 1
 
 
-def test_foreign_files_are_read_as_they_stand():
+def test_foreign_files_are_read_unchanged():
     storage, stream = MemoryStorage(), CohortStream(project_id=1, cohort_id="a")
     for word, lines in (("entering", ""), ("exiting", ""), ("existing", "7.0,gus\n")):
         key = f"1_a_2026-01-01T06:30_{word}.csv"

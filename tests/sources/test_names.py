@@ -1,4 +1,4 @@
-"""A property has a name, by which sources are asked, and a header in the files of the sync."""
+"""A property has a name, which sources use, and a header in the files of the sync."""
 
 import contextlib
 import dataclasses
@@ -195,7 +195,7 @@ def test_members_of_several_kinds_are_each_read_by_their_own_names():
     assert synced(rows) == (expected, ("age",))
 
 
-def test_faults_of_rows_that_are_asked_by_name_have_their_number():
+def test_faults_of_rows_that_are_read_by_name_have_their_number():
     good = row(plan="a")
     both = {"plan": 1.5, "Plan name": "x"}
     faults = {
@@ -222,7 +222,7 @@ def test_a_repeated_property_is_read_from_its_first_column_and_the_other_is_igno
 
 
 @pytest.mark.parametrize("schema", [SCHEMA, APPS])
-def test_a_repeated_header_is_found_in_a_file_that_is_asked_by_name(schema):
+def test_a_repeated_header_is_found_in_a_file_that_is_read_by_name(schema):
     data = b"amplitude_id,plan,city\n1,a,x\n\namplitude_id,plan,city\n2,b,y\n"
     with pytest.raises(MalformedCsvError, match="a header again") as caught:
         synced(CsvSource(chunks=lambda: iter([data])), schema)

@@ -1,4 +1,4 @@
-"""A signed URL is as good as a password: it is in no error of a file of members."""
+"""A signed URL is a secret: no error about a file of members contains it."""
 
 import http.server
 import threading
@@ -28,7 +28,7 @@ SYNC = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="ab
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
-    """Each path is a status, or a body that is wrong."""
+    """Each path is a status, or selects a wrong body."""
 
     def do_GET(self) -> None:
         name = self.path.partition("?")[0].strip("/")

@@ -20,7 +20,7 @@ from attrs import frozen
 
 
 class MissingServerError(Exception):
-    """A server is not installed; the text says what to install."""
+    """Raised if a server is not installed. The text names the package to install."""
 
 
 @frozen

@@ -23,7 +23,7 @@ def streams(tmp_path_factory):
 
 
 @pytest.mark.parametrize("key", WILD)
-def test_a_routing_key_is_no_pattern_for_duckdb(key, streams):
+def test_a_routing_key_is_not_a_pattern_for_duckdb(key, streams):
     history = own_history(streams, [("1", "ann", "", "")], key=key)
     with duckdb.connect() as connection:
         for text in statements(history, "duckdb", table="files"):
@@ -36,7 +36,7 @@ def test_a_routing_key_is_no_pattern_for_duckdb(key, streams):
 
 
 @pytest.mark.parametrize("path", ["w?", "[w]", "k=v", "a b/{c}", "back\\slash"])
-def test_a_folder_is_no_pattern_for_duckdb_and_adds_no_column(path, tmp_path):
+def test_a_folder_is_not_a_pattern_for_duckdb_and_adds_no_column(path, tmp_path):
     for other in ("wx", "w", "a b/c"):
         own_history(tmp_path, [("other", "", "", "")], path=other)
     history = own_history(tmp_path, [("1", "ann", "", "")], path=path)
@@ -59,7 +59,7 @@ def test_a_file_that_duckdb_cant_name_is_an_error(key, tmp_path):
 
 
 def test_a_question_mark_in_an_address_is_an_error_for_duckdb(tmp_path):
-    """What follows it are parameters for DuckDB, such as a secret key."""
+    """DuckDB reads the text after it as parameters, such as a secret key."""
     history = in_s3(own_history(tmp_path, [("1", "ann", "", "")], key="a?s3_region=x"))
     with pytest.raises(ConfigurationError, match="DuckDB can't read"):
         statements(history, "duckdb")
@@ -153,7 +153,7 @@ def test_columns_whose_names_are_one_name_in_sql_are_an_error(tmp_path):
             statements(history, dialect)
 
 
-def test_a_header_of_several_lines_is_an_error_where_lines_are_skipped(tmp_path):
+def test_a_header_of_several_lines_is_an_error_if_lines_are_skipped(tmp_path):
     data = b'amplitudeID,userID,"a\nb"\n1,,x\n'
     put(tmp_path, 0, data, data, data)
     history = history_in(tmp_path)

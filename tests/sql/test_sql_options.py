@@ -1,4 +1,4 @@
-"""The options that each statement gives, where the default would read other rows.
+"""The options that each statement sets, because the default could read other rows.
 
 One table has every option with the default in the warehouse's own documentation. The statements of
 BigQuery, Redshift and Snowflake are compared with it, because they do not run here. fakesnow runs
@@ -155,7 +155,7 @@ def test_the_line_end_of_snowflake_is_that_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("dialect", ["bigquery", "redshift", "snowflake"])
-def test_an_empty_cell_is_never_null_where_the_reader_may_return_null(dialect, tmp_path):
+def test_an_empty_cell_is_never_null_even_if_the_reader_returns_null(dialect, tmp_path):
     history = own_history(tmp_path, WITH_LINE_ENDS)
     for sync in (None, history[0]):
         insert = next(t for t in statements(history, dialect, sync=sync) if "COALESCE" in t)

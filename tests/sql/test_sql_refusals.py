@@ -1,4 +1,4 @@
-"""What a database refuses becomes an error that quotes no row, nor does anything in its chain."""
+"""A refusal of a database becomes an error that quotes no row, and neither does its chain."""
 
 import traceback
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def history_of(*cohorts: list[tuple[str, ...]]) -> CohortHistory:
 
 
 def parts(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, and each error that it holds as its cause or its context."""
+    """Yield an error, and each error that is its cause or its context."""
     todo, seen = [error], set[int]()
     while todo:
         one = todo.pop()

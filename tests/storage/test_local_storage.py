@@ -243,7 +243,7 @@ def test_a_name_that_the_file_system_forbids_is_refused_before_anything_is_store
     assert local.publish(allowed).size == 1
 
 
-def test_nothing_is_staged_where_hard_links_are_impossible(local, monkeypatch):
+def test_nothing_is_staged_if_hard_links_are_impossible(local, monkeypatch):
     monkeypatch.setattr(os, "link", raise_error(OSError(errno.EPERM, "no links")))
     read = []
     with pytest.raises(UnsuitableStorageError, match="hard links"):

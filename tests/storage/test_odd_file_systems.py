@@ -110,7 +110,7 @@ def test_if_letter_case_is_ignored_a_key_never_opens_the_file_of_another(
     assert staged_files(local) == []
 
 
-# --- What a folder may hold ---------------------------------------------------------------
+# --- What a folder may contain ------------------------------------------------------------
 
 
 @posix

@@ -159,7 +159,7 @@ def test_a_discarded_file_stays_discarded_after_a_power_cut(disks):
 
 @pytest.mark.parametrize("method", ["publish", "replace"])
 def test_after_a_power_cut_a_published_file_has_no_staged_name(disks, method):
-    """The name would lead to the same rows, also if `prune` has removed the file since."""
+    """The name would lead to the same rows, even if `prune` has removed the file since."""
     kept = []
     staged = disks.states_of(lambda s: kept.append(s.stage("p/k", [b"x"])), DiskState())[-1]
     published = disks.states_of(lambda s: getattr(s, method)(*kept), staged)[-1]
@@ -170,7 +170,7 @@ def test_after_a_power_cut_a_published_file_has_no_staged_name(disks, method):
 
 
 def test_after_a_power_cut_a_published_file_has_no_temporary_name(disks):
-    """The work folder would hold the same rows, also if `prune` has removed the file since."""
+    """The work folder would have the same rows, even if `prune` has removed the file since."""
 
     def publish(storage):
         with storage.work_folder("p/k") as folder:

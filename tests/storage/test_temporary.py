@@ -1,4 +1,4 @@
-"""Temporary files: what is wrong with the folder is said."""
+"""Temporary files: an error states what is wrong with their folder."""
 
 import os
 import tempfile

@@ -73,7 +73,7 @@ def connect(fake: FakeAmplitude, passing: Time, **arguments) -> AmplitudeCohorts
 
 
 def secrets_of(fake: FakeAmplitude) -> set[str]:
-    """Return what no output may hold: the keys, and every signature that was sent."""
+    """Return the texts that no output may contain: the keys, and every signature that was sent."""
     pair = f"{fake.api_key}:{fake.secret_key}"
     signatures = re.findall(r"X-Amz-Signature=(\w+)", " ".join(fake.requests))
     return {
@@ -98,7 +98,7 @@ def failing(
     with pytest.raises(cls, match=match) as caught:
         yield caught
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
-    # The frame of the test itself may hold the secrets.
+    # The frame of the test itself may contain the secrets.
     shown.stack[:] = [frame for frame in shown.stack if "amplitude_cohort_s3" in frame.filename]
     assert_no_secret_in(fake, "".join(shown.format()))
     error: BaseException | None = caught.value

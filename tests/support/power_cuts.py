@@ -69,7 +69,7 @@ class DiskState:
                 yield self.after_power_cut(surviving)
 
     def fingerprint(self):
-        """Return the files by their folders, for telling equal states; temporary names differ."""
+        """Return the files by their folders, to find equal states; temporary names differ."""
         folders = self.as_seen()
         found = []
         todo = [("", 0)]

@@ -44,7 +44,7 @@ def test_lists_become_a_history_with_all_questions(lists):
     assert read_history(target, STREAM).verify() == ()
 
 
-def test_a_rebuilt_history_can_lie_beside_the_lists_but_not_over_them(lists):
+def test_a_rebuilt_history_can_be_beside_the_lists_but_not_replace_them(lists):
     with pytest.raises(ConfigurationError, match="another path"):
         rebuild_history(lists, STREAM, SYNC, lists, **CLOCK)
     beside = with_settings(path="rebuilt")

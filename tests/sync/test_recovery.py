@@ -142,7 +142,7 @@ def test_files_of_a_void_sync_with_a_later_time_do_not_prevent_further_syncs(sto
 
 
 def test_a_writer_recognises_its_own_record_if_the_store_says_it_exists():
-    """A client that repeats a create whose answer was lost is told that its key is taken."""
+    """If a client repeats a create whose answer was lost, the store reports the key as taken."""
     storage = MemoryStorage()
     counted = Fault()
     run_sync(FaultyStorage(MemoryStorage(), counted), OLD)

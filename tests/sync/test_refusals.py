@@ -243,7 +243,7 @@ def test_a_log_without_free_numbers_is_refused(storage, monkeypatch):
 
 
 class EndlessStorage(MemoryStorage):
-    """Its objects never end, and it counts what is taken of them."""
+    """A storage whose objects never end. It counts the bytes that are read."""
 
     taken = 0
 
@@ -293,7 +293,7 @@ def test_nothing_stays_staged_if_the_record_was_certainly_refused(storage, error
 @pytest.mark.parametrize(
     "error", [UnknownOutcomeError("key", "reset"), StoreUnavailableError("my-bucket", "SlowDown")]
 )
-def test_what_may_be_recorded_stays_staged(storage, error):
+def test_files_stay_staged_if_their_record_may_exist(storage, error):
     class Failing(FaultyStorage):
         def create(self, key, data, /):
             super().create(key, data)

@@ -1,4 +1,4 @@
-"""Syncs at a cadence: what is due, what is done, and what fails and stops no other."""
+"""Syncs at a cadence: those that are due are done, and a failure does not stop the others."""
 
 import pickle
 from datetime import UTC, datetime, timedelta
@@ -204,7 +204,7 @@ def test_run_due_can_use_a_log_in_another_storage():
 @pytest.mark.parametrize(
     ("cadence", "gap"), [(Cadence.DAILY, timedelta(days=1)), (Cadence.HOURLY, timedelta(hours=1))]
 )
-def test_a_sync_whose_time_was_taken_does_not_cost_the_next_hour_or_day_its_run(cadence, gap):
+def test_a_sync_with_an_occupied_time_does_not_prevent_that_of_the_next_hour_or_day(cadence, gap):
     """A void sync left a file under the last minute, so the retry is named after midnight."""
     last_minute = datetime(2026, 11, 23, 23, 59, 10, tzinfo=UTC)
     jobs = [(a_sync(cadence=cadence), [("1", "ann")])]

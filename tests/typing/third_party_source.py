@@ -13,7 +13,7 @@ from amplitude_cohort_s3.sources import SupportsCsv
 
 
 class QuerySource:
-    """The members are the rows of a query, run anew at each reading."""
+    """The members are the rows of a query, which is run at each reading."""
 
     def __init__(self, database: Path, query: str) -> None:
         self._database = database

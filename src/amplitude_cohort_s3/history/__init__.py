@@ -33,7 +33,7 @@ __all__ = [
     "unpack_archive",
 ]
 
-# A sync needs the members only. Importing all modules takes 60 ms more.
+# A sync needs only the members. Importing all modules takes 60 ms more.
 __getattr__ = exports_on_demand(
     __name__,
     {

@@ -1,7 +1,7 @@
-"""Text from the middle of a canonical file: whether a place in it is in a quoted cell.
+"""Detection of quoted cells in text from the middle of a canonical file.
 
-Canonical CSV quotes a cell only if it must, doubles each quote in it, and has nothing but
-``,`` or LF around it. So most quotes show whether they open or close a cell.
+Canonical CSV quotes a cell only if it must, doubles each quote in it, and has only ``,`` or LF
+around a quoted cell. So most quotes show whether they open or close a cell.
 """
 
 import re
@@ -16,15 +16,15 @@ _REST_OF_CELL = re.compile(rb'(?:[^"]++|"")*+"')
 
 
 class DoubtError(Exception):
-    """A file is not sorted or canonical as far as it was read, or has very long rows."""
+    """Raised if a file is not sorted or canonical as far as it was read, or has very long rows."""
 
 
 def quoting_at(data: bytes) -> tuple[bool | None, int]:
     r"""Return whether some bytes in the middle of a file begin outside of quoted cells.
 
     Returns:
-        True, False, or None if both are possible; and the offset at which this is so. It is
-        after the first byte that is not a quote.
+        True, False, or None if both are possible; and the offset that this is true for, which
+        is right after the first byte that is not a quote.
 
     Raises:
         DoubtError: Neither is possible.

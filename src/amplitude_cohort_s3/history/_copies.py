@@ -1,7 +1,7 @@
 """Copies of small files, to read many of them side by side.
 
-An open stream for each of hundreds of files would need as many connections and buffers. So
-the files are read one after the other into one temporary file, and all of them from there.
+Hundreds of open streams would need as many connections and buffers. So the files are first
+copied one after the other into one temporary file, and then read side by side from there.
 """
 
 import tempfile
@@ -18,8 +18,8 @@ from ..storage.temporary import temporary_errors
 HELD_BYTES = 32 << 20
 """The number of bytes that are held in memory before they are written to a temporary file."""
 
-# Hundreds of copies are read side by side, so the size bounds the memory. It is also that of
-# the buffer of a file.
+# Hundreds of copies are read side by side, so this size bounds the memory. It is also the buffer
+# size of a file.
 _READ_BYTES = 8 << 10
 
 

@@ -11,11 +11,11 @@ from ..format.filename import DiffType
 from .line_batches import repeated_text
 
 _VALUE_COLUMNS = 2
-"""The time and the type of an event come before the cells of its row."""
+"""The number of columns before the cells of a row: the time and the type of the event."""
 
 
 def cells_schema(schema: Any) -> Any:
-    """Return the columns of a ``pyarrow.Schema`` of events that are those of the files."""
+    """Return the columns of the files, from a ``pyarrow.Schema`` of events."""
     return load("pyarrow", "arrow").schema(list(schema)[_VALUE_COLUMNS:])
 
 

@@ -1,4 +1,4 @@
-"""Sorting more than fits into memory: sorted runs on the disk, then merged."""
+"""Sorting more items than fit into memory: sorted runs are written to the disk and merged."""
 
 import heapq
 import os
@@ -91,7 +91,7 @@ def _items(run: Path) -> Iterator[Any]:
 
 
 def read_pickled(path: Path) -> Iterator[Any]:
-    """Yield what this process has pickled into a temporary file, in a folder of its own."""
+    """Yield the objects that this process has pickled into a file in its temporary folder."""
     # Unpickling is safe: only the user of this process can read the folder.
     with path.open("rb") as file:
         while True:

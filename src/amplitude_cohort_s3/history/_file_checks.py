@@ -45,7 +45,7 @@ _OTHER_CAUSES = (
 def content_fault(error: Exception) -> str | None:
     """Return the fault of a file that made a reader fail, or None if the file is not the cause.
 
-    A hostile file may make any parser below fail in a way that nobody expected. Failures of
+    A hostile file may make any parser below fail in an unexpected way. Failures of
     the store, the disk and the log have other causes.
     """
     if isinstance(error, _OTHER_CAUSES):
@@ -76,11 +76,11 @@ class FileFacts:
 def read_canonical(source: CsvSource, schema: RowSchema) -> FileFacts:
     """Read a file that a sync of this library wrote: it must be in canonical form.
 
-    The form is compared block by block, which is several times as fast as row by row.
+    The form is compared block by block, which is several times faster than row by row.
 
     Args:
         source: The file, whose bytes are verified while they are read.
-        schema: The columns that the record states.
+        schema: The columns in the record of the sync.
     """
     begin = _Beginning(source.chunks(), schema.header_line)
     table = read_table(begin, canonical=True)
@@ -122,7 +122,7 @@ def check_table(table: Table, schema: RowSchema) -> CheckedLines:
 
 
 def _check_block(block: Block, reader: LineReader, columns: int, after: bytes) -> CheckedLines:
-    """Check the rows of a block that follow a key; the kernel's ``check_lines`` does the same."""
+    """Check a block whose keys must follow ``after``, as the kernel's ``check_lines`` does."""
     lines = reader.lines(block)
     keys = lines.key_list()
     data = encode_lines(lines.lines)
@@ -137,7 +137,7 @@ def _check_block(block: Block, reader: LineReader, columns: int, after: bytes) -
 
 
 class _Beginning:
-    """Chunks of which the first bytes are compared with the expected ones."""
+    """Chunks whose first bytes are compared with the expected ones."""
 
     def __init__(self, chunks: Iterable[bytes], expected: bytes) -> None:
         self._chunks, self._expected, self._seen = chunks, expected, b""
@@ -180,7 +180,7 @@ def read_foreign(source: CsvSource, key: str, work_dir: str | PathLike[str] | No
 
 
 def stored_faults(info: ObjectInfo, file: RecordedFile, open_object: OpenObject) -> Iterator[str]:
-    """Yield how the stored bytes differ from those that were staged.
+    """Yield the differences between the stored bytes and those that were staged.
 
     Args:
         info: The object in a listing.
@@ -192,7 +192,7 @@ def stored_faults(info: ObjectInfo, file: RecordedFile, open_object: OpenObject)
         return
     if info.size != staged.size:
         yield f"{counted(info.size, 'byte')} stored, {staged.size:,} recorded"
-    # The bytes of other files are the CSV, whose digest is verified already.
+    # Of other files, the stored bytes are the CSV, whose digest is verified already.
     elif staged.sha256 is not None and (file.is_compressed or file.parts):
         stored = Hashed(read_chunks(open_object(info.key))).read()
         if stored.sha256 != staged.sha256:

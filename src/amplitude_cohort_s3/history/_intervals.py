@@ -27,7 +27,7 @@ from .stays import ChangeKind, Stay, snapshots_to_show
 from .sync_files import CHANGES
 
 _MAX_STREAMED = 2
-"""The largest number of files of changes that are read from the storage while others are."""
+"""The largest number of files of changes that are streamed from the storage side by side."""
 
 _KeyedRows = Callable[[], Iterator[KeyedRow]]
 
@@ -120,7 +120,7 @@ class Intervals(Replay):
 def _times_array(times: Sequence[datetime | None], kind: Any) -> Any:
     """Return times as an Arrow array of microseconds."""
     pa = load("pyarrow", "arrow")
-    # pyarrow.array() would import pandas, if it is installed, which takes longer than a table.
+    # pyarrow.array() would import pandas, if it is installed: that takes longer than the rest.
     known = sum(1 << place for place, when in enumerate(times) if when is not None)
     values = array("q", [0 if when is None else epoch_microseconds(when) for when in times])
     bits = known.to_bytes(len(times) // 8 + 1, "little")

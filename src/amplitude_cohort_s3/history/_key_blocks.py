@@ -1,8 +1,8 @@
-"""The keys of sorted files in blocks, and the users who are on several sides.
+"""The keys of sorted files in blocks, and the number of users in each combination of files.
 
-A file is read in blocks of some hundred keys. Blocks are compared as wholes: the kernel merges
-them, and without it, set operations do. Both take a small part of the time that a loop over the
-keys takes.
+Each file that is compared with others is called a side. A file is read in blocks of some hundred
+keys. Whole blocks are compared, by the kernel or by set operations without it. Both are many times
+faster than a loop over the keys.
 """
 
 from bisect import bisect_right
@@ -30,7 +30,7 @@ def file_keys(source: CsvSource, schema: RowSchema) -> Iterator[KeyBlock]:
 
     Args:
         source: The file.
-        schema: The columns of the file; others are left out.
+        schema: The columns to read, with the key.
     """
     with source.reading():
         table = source.read_table()
@@ -69,21 +69,21 @@ def _as_text(block: KeyBlock) -> KeyBlock:
 def count_until(keys: Sequence[str], limit: str) -> int:
     """Count the keys that are not greater than a limit, in a sequence in ascending order.
 
-    If the last key is not greater, all are counted, even if a damaged file is out of order, so
+    If the last key is not greater, all keys are counted, even if a damaged file is out of order, so
     that a loop over blocks always ends.
     """
     return len(keys) if not keys or keys[-1] <= limit else bisect_right(keys, limit)
 
 
 Sides = int
-"""The sides that have a key: a bit for each, the lowest one for the first side."""
+"""A combination of sides: one bit for each side, the lowest bit for the first side."""
 
 
 def count_sides(*sides: Iterable[KeyBlock]) -> Iterator[Mapping[Sides, int]]:
-    """Merge sides, and yield numbers of users by the sides that they are on.
+    """Merge sides, and yield the numbers of users on each combination of sides.
 
-    The numbers are those of one part of the keys after the other; their sums are those of all.
-    They come in the order of the first key on each combination of sides.
+    Each mapping counts one range of the keys, in ascending order; the sum of the mappings counts
+    all keys. In a mapping, the combinations are in the order of their first keys.
 
     Args:
         sides: The keys of each side, in ascending order, each key once.
@@ -99,7 +99,7 @@ def count_sides(*sides: Iterable[KeyBlock]) -> Iterator[Mapping[Sides, int]]:
 
 @define
 class _Side:
-    """The keys of one side that are left.
+    """The keys of one side that have not been counted.
 
     Attributes:
         rest: The keys that have been read; empty only if the side has ended.
@@ -139,13 +139,13 @@ def _count_natively(sides: Sequence[_Side]) -> Mapping[Sides, int] | None:
 
 
 def _count_lists(sides: Sequence[_Side]) -> Mapping[Sides, int]:
-    """Count the keys up to the first one that may be followed by unread keys of its side.
+    """Count the keys up to the smallest one at which the block of a side ends.
 
-    Most keys are on the one or two largest sides, so these are compared as sets. The users on
-    the other sides, who are few, are looked at one by one.
+    Most keys are on the one or two largest sides, so these are compared as sets. The few users on
+    other sides are counted one by one.
     """
     limit = min(as_list(side.rest)[-1] for side in sides if side.rest)
-    # An empty list makes two of one side.
+    # An empty list is added, so that there are at least two sides.
     lists = [*(side.take_until(limit) for side in sides), list[str]()]
     keys = {1 << n: set(of_side) for n, of_side in enumerate(lists)}
     first, second, *others = sorted(keys, key=lambda bit: -len(keys[bit]))
@@ -165,6 +165,6 @@ def _count_lists(sides: Sequence[_Side]) -> Mapping[Sides, int]:
 
 
 def _first_key(keys: Mapping[Sides, set[str]], lists: Sequence[list[str]], on: Sides) -> str:
-    """Return the first key that exactly some sides have."""
+    """Return the first key that is on exactly the sides ``on``."""
     some = next(of_side for bit, of_side in zip(keys, lists, strict=True) if on & bit)
     return next(k for k in some if on == sum(bit for bit, of in keys.items() if k in of))

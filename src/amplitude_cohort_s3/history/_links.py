@@ -1,7 +1,7 @@
 """Checks that a sync follows the one before it, without a log.
 
-A sync of which all files are lost leaves no trace in a listing. But the changes of a sync
-contradict the members around it if another sync was between them.
+A sync whose files are all lost leaves no trace in a listing. But the changes at the next sync
+then contradict the members before and after it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,13 +20,14 @@ ChangesAt = Callable[[int, DiffType], Iterable[bytes]]
 """A function that returns the keys in a file of changes, in order; empty if it is missing."""
 
 _LEADS = {0b1001, 0b1010, 0b0101}
-"""Users who stayed, entered or exited, on these sides: before, entering, exiting, now."""
+"""The allowed combinations of the sides before, entering, exiting and now: users who stayed,
+entered or exited."""
 
 _LED = {0b001, 0b011, 0b100}
-"""The same users on these sides: now, entering, exiting."""
+"""The allowed combinations of the sides now, entering and exiting, for the same users."""
 
 _WILL_LEAD = {0b001, 0b010, 0b101}
-"""The same users on these sides: before, entering, exiting."""
+"""The allowed combinations of the sides before, entering and exiting, for the same users."""
 
 
 def leads_here(number: int, members: MembersAt, changes: ChangesAt) -> bool:
@@ -38,15 +39,15 @@ def leads_here(number: int, members: MembersAt, changes: ChangesAt) -> bool:
 def contradicted_link(
     origins: Sequence[Origin], facts: Sequence[SyncEvidence], members: MembersAt, changes: ChangesAt
 ) -> int | None:
-    """Return a sync that does not follow the one before it; None if nothing shows that.
+    """Return the number of a sync that contradicts the one before it; None if none does.
 
     A sync is compared if its members are replayed from those of a neighbour, and if neither
     the log nor the schedule rules out a missing sync between the two.
 
     Args:
-        origins: The source of the members at each sync, according to the facts.
+        origins: The source of the members at each sync, as it follows from the facts.
         facts: The facts of each sync.
-        members: The members according to these origins.
+        members: The members at a sync, from these origins.
         changes: The users in the files of changes.
     """
     for number, origin in enumerate(origins):
@@ -62,7 +63,7 @@ def contradicted_link(
             if not _has_only(allowed, members(near), *listed):
                 return link
         except (CompressionError, MalformedCsvError, MissingColumnsError):
-            pass  # The question that needs this file raises the error.
+            pass  # The error is raised when the file is needed for a result.
     return None
 
 

@@ -21,8 +21,8 @@ from .sync_files import Files, absent_files
 T = TypeVar("T")
 
 _MAX_MISSING = 100
-"""The number of missing entries after which the rest of a log is not looked for. The number
-of a forged entry may claim that there are millions before it."""
+"""The number of missing entries after which the check of a log stops. The number of a forged
+entry may imply that there are millions of entries before it."""
 
 
 @define
@@ -49,7 +49,7 @@ class CheckedLog:
 
     @property
     def changing(self) -> frozenset[str]:
-        """The keys of files of which it is unknown whether an amendment has changed them."""
+        """The keys of the files that an amendment may or may not have changed."""
         if self.pending is None:
             return frozenset(self.lost)
         return frozenset(self.lost).union(self.pending.replaced, self.pending.removed)
@@ -63,8 +63,8 @@ class CheckedLog:
     def covers_from(self) -> datetime | None:
         """The time from which every file of the stream is in a record; None if it is unknown.
 
-        A log begins with the first sync of a stream or with an adopted one, which others
-        may precede.
+        A log begins with the first sync of a stream or with an adopted sync. Syncs that are
+        older than an adopted one are not in the log.
         """
         is_damaged = any(found.kind is FindingKind.DAMAGED_LOG for found in self.findings)
         first = min(self.published.values(), key=lambda record: record.number, default=None)
@@ -74,7 +74,7 @@ class CheckedLog:
 
 
 def check_log(log: SyncLog) -> CheckedLog:
-    """Read every entry of a log, and return what is wrong with it."""
+    """Read every entry of a log, and return its contents and its faults."""
     checked = CheckedLog()
     head: SyncRecord | None = None
     head_is_known = True
@@ -104,7 +104,7 @@ def check_log(log: SyncLog) -> CheckedLog:
         checked.published[record.synced_at] = _amended(record, amendments)
     for record in (*checked.published.values(), *checked.unpublished):
         faults = list(_own_faults(record))
-        # A record of which only some files were replaced describes neither state.
+        # If only some files of a record were replaced, the record describes neither state.
         if faults and not record.keys & checked.lost:
             checked.findings.append(of_entry(FindingKind.WRONG_RECORD, record, faults))
     return checked
@@ -121,13 +121,13 @@ def _read(read: Callable[[int], T], number: int, checked: CheckedLog) -> T | Non
 
 
 def of_entry(kind: FindingKind, record: LogRecord, faults: Iterable[str]) -> Finding:
-    """Return the finding about an entry with these faults, each named once."""
+    """Return the finding about an entry with these faults. Each fault is named once."""
     detail = "; ".join(dict.fromkeys(faults))
     return Finding(kind=kind, synced_at=record.synced_at, key=record.key, detail=detail)
 
 
 def _sort_in(record: LogRecord, outcome: Outcome | None, checked: CheckedLog) -> None:
-    """Add an entry to what the log shows."""
+    """Add an entry to the contents of the log."""
     if isinstance(record, SyncRecord):
         if outcome is not None and outcome.published:
             checked.published[record.synced_at] = record
@@ -285,7 +285,7 @@ def count_faults(
     Args:
         record: The record of a published sync, with all amendments applied.
         before: The record of the sync before it, if nothing between them is missing.
-        has_changes: True if its files entering and exiting are there.
+        has_changes: True if its files entering and exiting exist.
     """
     rows = {diff_type.value: file.rows for diff_type, file in record.files.items()}
     if has_changes and not record.adopted:

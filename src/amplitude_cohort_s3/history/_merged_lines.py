@@ -1,9 +1,9 @@
 """The members of a sync, merged from the lines of its canonical files.
 
 The members are ``(entering | existing) - exiting``. The files are in the order of the keys. They
-are read in blocks, and a step handles all rows up to the smallest key at which a block ends.
-Of these, the file with the most rows keeps its lines as they are: the few rows of the others are
-inserted, or remove a row, at the places that a binary search finds.
+are read in blocks, and each step handles all rows up to the smallest key at which a block ends. In
+a step, the lines of the file with the most rows stay as they are. A binary search finds the places
+at which the few rows of the other files are inserted, or remove a row.
 """
 
 from bisect import bisect_left, bisect_right
@@ -22,8 +22,8 @@ def merged_lines(sources: Mapping[DiffType, CsvSource], schema: RowSchema) -> It
     """Yield the lines of the members, in the order of the key, many at a time.
 
     Args:
-        sources: The files from which the members follow. Each is canonical, so that it has one
-            row for each key, in their order.
+        sources: The files from which the members follow. Each file is canonical, so it has one
+            row for each key, in the order of the keys.
         schema: The columns of the lines, and the key.
 
     Raises:
@@ -90,7 +90,7 @@ class _Part:
         return dict.fromkeys(map(self.key, range(self.begin, self.end)))
 
     def changed(self, changes: Mapping[str, str | None]) -> list[str]:
-        """Return the lines with rows that were added, or removed for None.
+        """Return the lines after changes: for each key its new line, or None to remove the row.
 
         Of two rows with one key, the one with the smaller bytes counts.
         """
@@ -131,10 +131,10 @@ class _File:
         return self.rest.key(self.rest.end - 1)
 
     def take(self, end: str) -> _Part:
-        """Return the rows up to a key, which do not belong to the rest then."""
+        """Remove and return the rows up to a key."""
         rest, place = self.rest, self.rest.end
-        # The test of the last key lets each step take a row also if a damaged file is not in
-        # order, so that the steps end.
+        # If the last key is not greater, all rows are taken, even if a damaged file is out of
+        # order. So each step takes a row, and the steps end.
         if rest and self.last_key > end:
             place = bisect_right(range(rest.end), end, rest.begin, key=rest.key)
         self.rest = _Part(rest.rows, place, rest.end)

@@ -1,8 +1,8 @@
 """The churn of a stream with a log, which needs only a part of the small files.
 
 The records state how many members there were at each sync, and how many entered and exited.
-They do not state who had been a member before. So only the files of exits that a later entry
-may follow, and the files of entries that an earlier exit may precede, are read.
+They do not state how many users returned. For these, only the following files are read:
+``exiting`` of a sync if users entered later, and ``entering`` of a sync if users exited before.
 """
 
 import pickle
@@ -33,9 +33,9 @@ _Keys = tuple[int, DiffType, list[str]]
 def recorded_churn(replay: Replay) -> list[Churn] | None:
     """Return the churn that the records of all syncs state, or None if they do not state it.
 
-    They do not if a sync has no record of its own or lacks a file of changes, if one before
-    it is missing, or if an amendment has not replaced all of its files yet. If a newer log
-    has amended the records, its counts are returned.
+    The result is None if a sync has no record of its own or lacks a file of changes, if a sync
+    between two of them is missing, or if an amendment has not replaced all of its files yet. If
+    a newer log has amended the records, its counts are returned.
     """
     if replay.log.newest is None or not _are_complete(replay):
         return None
@@ -96,7 +96,7 @@ def _returned(newer: Replay, replay: Replay, records: Sequence[SyncRecord]) -> l
 
 
 def _add_returned(files: Iterable[_Keys], returned: list[int]) -> None:
-    """Add the users in ``entering`` who are in an earlier ``exiting``; the syncs are in order."""
+    """Count the users in ``entering`` who are in an earlier ``exiting``; the syncs are in order."""
     gone = set[str]()
     for number, diff_type, keys in files:
         if diff_type is DiffType.EXITING:

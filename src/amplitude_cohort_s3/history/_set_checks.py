@@ -22,7 +22,7 @@ from .replay import Replay
 
 @frozen(kw_only=True)
 class SetFacts:
-    """The counts and faults that the keys of a sync, and of the members before it, show.
+    """The counts and faults that follow from the keys in the files of a sync.
 
     Attributes:
         members: The number of members at the sync.
@@ -55,7 +55,7 @@ def compare_sets(
     files = {t: sorted_keys(replay, sync, t) for t in DiffType if t in sync.files}
     members = members_before = 0
     faults = Counter[FindingKind]()
-    # The observed answers to: is a user of the file also in existing?
+    # The observed answers to the question whether a user of the file is in existing too.
     of_entering, of_exiting = set[bool](), set[bool]()
     for on, count in _totals(*past.values(), *files.values()).items():
         on_past = [t for n, t in enumerate(past) if on >> n & 1]
@@ -93,7 +93,7 @@ def _totals(*sides: Iterable[KeyBlock]) -> Counter[Sides]:
 
 
 def _are_members(files: Iterable[DiffType]) -> bool:
-    """Return True if users in some of the needed files of a sync are members at it."""
+    """Return True if users who are in exactly these of the needed files are members."""
     found = set(files)
     return bool(found) and DiffType.EXITING not in found
 
@@ -101,7 +101,7 @@ def _are_members(files: Iterable[DiffType]) -> bool:
 def _user_faults(
     *, was_member: bool, entered: bool, exited: bool, is_member: bool
 ) -> Iterator[FindingKind]:
-    """Yield how users contradict ``now = (before | entering) - exiting``."""
+    """Yield the ways in which users contradict ``now = (before | entering) - exiting``."""
     if entered and was_member:
         yield FindingKind.ENTERED_TWICE
     if exited and not was_member:
@@ -137,7 +137,7 @@ def sorted_keys(replay: Replay, sync: BucketSync, diff_type: DiffType) -> Iterat
 def _member_sides(replay: Replay, sync: BucketSync) -> Mapping[DiffType, Iterator[KeyBlock]]:
     """Return the files from which the members at a sync follow, as their keys in order.
 
-    If these are not enough, the members take the place of ``existing``.
+    If the files are not enough, the members are used instead of ``existing``.
     """
     if replay.has_snapshot(sync):
         return {t: sorted_keys(replay, sync, t) for t in needed_files(replay.record(sync))}
@@ -162,7 +162,7 @@ def member_faults(record: SyncRecord, members: Members) -> Iterator[str]:
             yield block
 
     checked = check_table(evolve(table, blocks=blocks()), schema)
-    # After ``forget``, the digest of a composed sync is that of the whole.
+    # After ``forget``, a composed sync has the digest of the whole instead of that of its parts.
     of_parts = {members_digest(schema, total)} if is_composed else set[str]()
     if record.members_sha256 not in {content.sha256, *of_parts}:
         yield "members_sha256: it is not the digest of the members"

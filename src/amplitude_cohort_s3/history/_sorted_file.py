@@ -4,19 +4,19 @@ A binary search jumps to places in the middle of a file, and there is the diffic
 cell may contain line ends, so the text at such a place may be a cell that looks like rows.
 Whether it is one depends on the number of quotes before it, back to the beginning of the file.
 
-So the search has two steps. The first goes from place to place and takes each line for a row
-that looks like one. What it finds is only a guess: a line with the key, or two neighbours
+So the search has two steps. The first step goes from place to place and treats each line that
+looks like a row as a row. Its result is only a guess: a line with the key, or two neighbours
 between which the key would be. The second step proves that this line is the beginning of a
-row. Then the rows after it are certain too, and with them the answer, because the file is in
-order. There are four proofs, and each is complete:
+row. Then the rows after it are certain too, and so is the answer, because the file is in order.
+There are four proofs, and each is complete:
 
 - All bytes from the header to the line were read, and they have an even number of quotes.
 - All bytes from the line to the end of the file were read, and they have an even number.
-- A quote before the line can only be one that closes a cell, because canonical CSV has nothing
-  else that looks like this; and no quote follows it before the line.
+- The last quote before the line certainly closes a cell, because nothing else in canonical CSV
+  looks like it.
 - No row is longer than ``MAX_ROW_BYTES``, and this many bytes before the line have no quote.
 
-Where no proof succeeds, the caller reads the whole file.
+If no proof succeeds, the caller reads the whole file.
 """
 
 from bisect import bisect, bisect_right
@@ -41,11 +41,13 @@ _WINDOW_BYTES = 4 * _BUFFER_BYTES - 1
 _MAX_WINDOW_BYTES = 4 << 20
 _CHUNK_BYTES = 256 << 10
 
-# What a proof reads before a line, in steps: most files have a quote soon, or never.
+# The numbers of bytes that a proof reads before a line, one after the other: most files have a
+# quote nearby, or no quotes at all.
 _STEPS = (4 << 20, MAX_ROW_BYTES)
 
 _MAX_PLACES = 64
-"""More than any search needs: at least every second place halves what is left of the file."""
+"""The limit of places in a search. It is never reached in a valid file, because at least every
+second place halves the rest of the file."""
 
 _SAMPLED_KEYS = 32
 _COMPARED_SYMBOLS = 12
@@ -61,7 +63,8 @@ def find_row(stream: BinaryIO, size: int, schema: RowSchema, key: bytes) -> tupl
         key: The key in UTF-8.
 
     Returns:
-        None if the file is not what it should be, or if no proof succeeds. Read all of it.
+        The cells, or no cells. None if the file is not as expected, or if no proof succeeds; then
+        read all of it.
 
     >>> import io
     >>> schema = RowSchema()
@@ -85,13 +88,13 @@ def find_row(stream: BinaryIO, size: int, schema: RowSchema, key: bytes) -> tupl
 
 @frozen
 class _Place:
-    """Lines in a file that look like rows, and follow each other.
+    """Consecutive lines in a file that look like rows.
 
     Attributes:
         begin: The offset of the first line.
         lines: The lines, with their ends.
         is_certain: True if they are rows, because the bytes around them allow nothing else.
-        clear: The smallest known offset from which on no byte before ``begin`` is a quote.
+        clear: The smallest known offset without a quote between it and ``begin``.
     """
 
     begin: int
@@ -199,7 +202,7 @@ class _SortedFile:
         raise DoubtError
 
     def _place_near(self, middle: int, begin: int, end: int) -> _Place:
-        """Return lines near the middle between the offsets of two rows."""
+        """Return lines near the offset ``middle``, between the offsets of two rows."""
         size = _WINDOW_BYTES
         while size <= _MAX_WINDOW_BYTES:
             if end - begin <= size:
@@ -255,7 +258,7 @@ class _SortedFile:
 
         Args:
             place: The offset.
-            clear: An offset before it; no byte from there on is a quote.
+            clear: An offset without a quote between it and ``place``.
         """
         if self.size - place <= min(place - self.first, MAX_ROW_BYTES):
             return self._quotes(place, self.size)[0] % 2 == 0
@@ -297,7 +300,7 @@ class _SortedFile:
 def _guess(begin: int, end: int, keys: list[bytes], key: bytes, symbols: Iterable[int]) -> int:
     """Return the offset near which a key should be, between two rows whose keys are known.
 
-    It takes the keys for evenly distributed numbers, whose digits are the symbols that occur
+    The keys are treated as evenly distributed numbers, whose digits are the symbols that occur
     in the keys.
     """
     digits = sorted(symbols)

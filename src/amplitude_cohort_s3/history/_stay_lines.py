@@ -1,12 +1,12 @@
 """The stays of all users as canonical lines, merged from sorted files without a loop over cells.
 
-The files are read side by side, a piece of each at a time: the pieces of one round end at the
-same key, and contain all rows up to it. Their rows are merged in memory, and the result is one
-text of lines for the whole round, so the cells of a row are never taken apart. A file that has
-more rows than others gets larger pieces, so that all of them end at about the same key.
+The files are read side by side, in rounds. A round merges one piece of each file: the rows up to
+a key that is the same for all files. The result is one text of lines for the whole round, so rows
+are not split into cells. The pieces of larger files are larger, so that all pieces end at about
+the same key.
 
-The native kernel merges a round if it is in use, and leaves a few of them to the same merge in
-Python: see :mod:`._stay_paths`.
+The native kernel, if it is in use, merges almost all rounds. The other rounds are merged in
+Python, with the same result: see :mod:`._stay_paths`.
 """
 
 from array import array
@@ -28,7 +28,7 @@ ROUND_BYTES = 4 << 20
 """The approximate number of bytes that are merged in one round."""
 
 MIN_PIECE_BYTES = 8 << 10
-"""The least bytes of a file that are read for a round, unless there are very many files."""
+"""The minimum number of bytes of a file in a round, unless there are very many files."""
 
 _MAX_PIECES_BYTES = 8 << 20
 
@@ -41,7 +41,7 @@ class StaySide:
         number: The number of the sync in the history.
         kind: The kind of change that the rows show.
         source: The bytes of the file.
-        size: About the number of these bytes.
+        size: The approximate number of these bytes.
         check: A function that reads the file row by row, to find the first fault in it.
     """
 
@@ -77,7 +77,7 @@ def stay_lines(
     Args:
         sides: The files, in the order of the numbers and the kinds.
         schema: The columns of the lines, and the key.
-        merge: Combines the rows of one stay.
+        merge: The rule that combines the rows of one stay.
 
     Raises:
         ObjectChangedError, MalformedCsvError, MissingColumnsError: A file can't be read.
@@ -136,7 +136,7 @@ class _Piece:
         return b"".join([block.data for block in self.pending])
 
     def keep(self, rest: bytes) -> None:
-        """Drop the rows before some last ones."""
+        """Drop the rows before ``rest``, which are the last ones."""
         if not rest:
             self.pending, self.size = [], 0
         elif len(rest) != self.size:
@@ -170,13 +170,13 @@ def _encoded(block: Block, reader: LineReader) -> Block:
 
 @frozen
 class _Merger:
-    """Merges the pieces of a round.
+    """The merge of the pieces of a round.
 
     Attributes:
         sides: The sides of the pieces.
         schema: The columns of the lines.
-        merge: Combines the rows of one stay.
-        reader: Reads the lines of a piece.
+        merge: The rule that combines the rows of one stay.
+        reader: The reader of the lines of a piece.
         is_native: True if the kernel merges the rounds.
     """
 

@@ -1,7 +1,7 @@
 """The merge of sorted rows into stays in Python, for one round: see :mod:`._stay_lines`.
 
-Each key has a path, which is the list of the sides that it was found in so far. Few paths
-differ, so the stays that follow from a path are computed once, and each row costs little.
+Each key has a path: the list of the sides that it was found on so far. There are few different
+paths, and the stays that follow from a path are computed once, so a row takes little time.
 """
 
 from array import array
@@ -57,12 +57,12 @@ class KeyedLines:
 def stays_of_round(
     rows: Sequence[KeyedLines], sides: Sequence[Side], merge: RowMerge
 ) -> tuple[bytes, "array[int]", "array[int]"]:
-    """Return the stays of all users who are in some sides: see ``StayLines``.
+    """Return the stays of all users on some sides: see ``StayLines``.
 
     Args:
         rows: The rows of each side.
         sides: The sides, in the order of the numbers and the kinds.
-        merge: Combines the rows of one stay.
+        merge: The rule that combines the rows of one stay.
     """
     begin = _Path(sides, merge)
     path_of = dict[str, _Path]()
@@ -99,11 +99,11 @@ def _newest_line(found: Sequence[tuple[Side, str]], merge: RowMerge) -> str:
 
 
 class _Path(dict[int, "_Path"]):
-    """The sides in which a user was found, and what follows. The items are the longer paths.
+    """The sides that a user was found on, and the stays that follow. Its items are longer paths.
 
     Attributes:
         stays: For each stay, 1 more than the numbers of the syncs at which it began and ended,
-            or 0; and the sides of its rows, from the last one that shows all cells on.
+            or 0; and the sides of its rows, beginning with the last one that shows all cells.
     """
 
     __slots__ = ("_ended", "_entered", "_merge", "_rows", "_sides", "stays")

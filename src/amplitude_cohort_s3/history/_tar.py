@@ -19,10 +19,10 @@ from ..errors import CompressionError, InvalidArchiveError
 from ..format.compression import unpack_chunks
 
 MAX_MEMBERS = 1000
-"""The limit of members; an archive of Amplitude's has three files."""
+"""The limit of members. A usual archive has three files."""
 
 MAX_RATIO = 200
-"""The limit of unpacked to packed bytes. CSV of ids reaches 3 to 10, a bomb 1,000."""
+"""The limit of the ratio of unpacked to packed bytes. Ids reach 3 to 10, a bomb 1,000."""
 
 RATIO_FREE_BYTES = 64 << 20
 """The unpacked bytes up to which the ratio is not checked: small archives are mostly padding."""
@@ -62,11 +62,11 @@ class Tar:
         self._ready = b""
         self._max_bytes = max_bytes
         self._read_bytes = 0
-        self._left = 0  # bytes of the current member
-        self._padding = 0  # bytes after it, up to the end of its last block
+        self._left = 0  # The unread bytes of the current member.
+        self._padding = 0  # The bytes after it, up to the end of its last block.
 
     def members(self) -> Iterator[tarfile.TarInfo]:
-        """Yield the header of each member; :meth:`content` reads its bytes until the next."""
+        """Yield the header of each member. Until the next one, :meth:`content` reads its bytes."""
         extended = dict[str, str]()
         for _ in range(MAX_MEMBERS):
             header = self._header()
@@ -101,7 +101,7 @@ class Tar:
         block = self._read(tarfile.BLOCKSIZE)
         if not any(block):
             while self._read_some(CHUNK_BYTES):
-                pass  # to the end, where gzip verifies its digest
+                pass  # The rest is read, because gzip verifies its digest at the end.
             return None
         try:
             header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -199,7 +199,7 @@ def _size(text: str) -> int:
 
 
 def _text(name: bytes) -> str:
-    """Decode as ``TarInfo.frombuf`` does; the grammar of names refuses what is not UTF-8."""
+    """Decode as ``TarInfo.frombuf`` does. The parser of names refuses bytes that are not UTF-8."""
     return name.decode(errors="surrogateescape")
 
 

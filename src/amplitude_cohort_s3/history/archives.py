@@ -1,6 +1,6 @@
 """Cohort files from a ``.tar.gz``, the form in which one public consumer received them.
 
-A tar that a browser or a client has decompressed is read too: its first bytes decide.
+A tar that a browser or a client has decompressed is read too: its first bytes show its format.
 """
 
 import tarfile
@@ -73,6 +73,9 @@ def unpack_archive(
         second_group: The meaning of the second of two groups in a name's time: see
             ``NameStyle``.
 
+    Returns:
+        The files that are now in the storage, and the members that were skipped.
+
     Raises:
         InvalidArchiveError: The archive is cut off, damaged, not a tar, or exceeds a limit
             of size, members or compression; no file is visible.
@@ -107,11 +110,11 @@ def unpack_archive(
                 continue
             key = name.key(path)
             staged[name] = storage.stage(key, tar.content(), content_type=content_type_of(key))
-            # Does nothing after the file has been published.
+            # This does nothing after the file has been published.
             discarding.callback(storage.discard, staged[name])
         order = list(DiffType)
         names = sorted(staged, key=lambda n: (n.synced_at, order.index(n.diff_type)))
-        # Inspect all files before the first is published: a conflict publishes none.
+        # Inspect all files before the first is published, so that a conflict publishes none.
         there = {name: _already_there(staged[name], storage) for name in names}
         files = tuple(there[name] or storage.publish(staged[name]) for name in names)
     return UnpackedArchive(files=files, skipped=tuple(skipped))

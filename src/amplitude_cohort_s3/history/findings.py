@@ -17,7 +17,7 @@ class FindingKind(Enum):
     EDITED_FILE = "a file differs from its record"
     UNREADABLE_FILE = "a file cannot be read"
     ROWS_WITHOUT_KEY = "rows lack a value in the column that members are matched by"
-    """They belong to no member. The count is their number."""
+    """These rows do not belong to a member. The count is their number."""
     DUPLICATE_KEY = "a user has different rows in one file"
     """The smallest row counts. Identical rows count once and are not a fault."""
     ENTERED_TWICE = "a user who was already a member enters"
@@ -42,8 +42,8 @@ class Finding:
 
     Attributes:
         kind: The kind of fault.
-        synced_at: The time of the sync at which it appears; None if an entry of the log that
-            can't be read hides it.
+        synced_at: The time of the sync at which it appears; None if the entry of the log with
+            this time can't be read.
         key: The key of the object concerned, if it is one object.
         count: The number of users, rows or files concerned.
         detail: More information, as a text.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 MAX_CHANGES = 250_000
-"""The largest number of keys of a file of changes that are held, about 25 MB."""
+"""The largest number of keys of a file of changes that are held in memory, about 25 MB."""
 
 
 @frozen
@@ -29,9 +29,9 @@ def key_digests(
     """Return the digests of a sync, or None if too many members changed.
 
     Args:
-        entering: The keys of the file, in batches.
-        exiting: The same of the file ``exiting``.
-        existing: The same of the file ``existing``.
+        entering: The keys of the file ``entering``, in batches.
+        exiting: The keys of the file ``exiting``, in batches.
+        existing: The keys of the file ``existing``, in batches.
 
     >>> first = key_digests([["1", "2"]], [], [["2", "1"]])
     >>> second = key_digests([["3"]], [["1", ""]], [["2"], ["3", ""]])

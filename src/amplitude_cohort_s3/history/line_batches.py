@@ -1,8 +1,8 @@
 """Canonical CSV as record batches of Arrow, many times faster than row by row.
 
 The native kernel writes the texts of a block of lines straight into the buffers of Arrow.
-Without it, pyarrow's CSV reader parses the block. Both give the same columns. A block that is
-not canonical is left to our own reader, which also names the line and the fault.
+Without it, pyarrow's CSV reader parses the block. Both produce the same columns. A block that is
+not canonical is read by our own reader, which also names the line and the fault.
 """
 
 import io
@@ -105,7 +105,7 @@ def _filled(batch: Any, schema: Any) -> Any:
 def repeated_text(text: str, rows: int, kind: Any) -> Any:
     """Return an Arrow array that repeats a text of at most 12 bytes.
 
-    ``pyarrow.repeat`` would import pandas, if it is installed, which takes longer than a table.
+    ``pyarrow.repeat`` would import pandas, if it is installed: that takes longer than the rest.
     """
     pa, data = load("pyarrow", "arrow"), text.encode()
     if kind == pa.string():
@@ -149,8 +149,8 @@ def _kernel_batch(lines: bytes, columns: Sequence[str], schema: Any) -> Any:
     if found is None:
         return None
     used = [found.buffers[columns.index(name)] for name in schema.names]
-    # Each column gets copies, since a part would keep the memory of the other columns in use.
-    # The long texts of views are one part for all columns.
+    # The parts are copied, because each part keeps the memory of the other columns in use. The
+    # long texts of views are one part for all columns.
     parts = {id(part): part for buffers in used for part in buffers}
     copies = {place: _copied(pa, part) for place, part in parts.items()}
     arrays = [
@@ -174,7 +174,7 @@ def _parsed_batch(lines: bytes, columns: Sequence[str], schema: Any) -> Any:
     if has_cr or b"\0" in lines or lines.startswith(_BOM):
         return None
     pa, csv = load("pyarrow", "arrow"), load("pyarrow.csv", "arrow")
-    # One block for pyarrow too, because a row must fit into a block.
+    # The lines are one block for pyarrow too, because a row must fit into a block.
     read = csv.ReadOptions(column_names=columns, block_size=len(lines) + 1, use_threads=False)
     convert = csv.ConvertOptions(
         column_types=dict.fromkeys(schema.names, pa.string()),

@@ -1,4 +1,4 @@
-"""The rule that decides which rows of a file count, for every question about a history.
+"""The rule that decides which rows of a file count, for all methods of a history.
 
 A file that another tool wrote may have rows without a key, the same row twice, or different
 rows with one key. Rows without a key are not members: under ``match_by="user_id"`` an

@@ -1,4 +1,4 @@
-"""The stays of one user, for which the files that the library wrote are searched, not read."""
+"""The stays of one user, found by a search in files instead of reading all of them."""
 
 import hashlib
 import io
@@ -30,8 +30,8 @@ class MemberSearch(Replay):
 
     A file is searched if a record describes it, so that it is canonical and in the order of
     the key. Then a few reads of a part of it are enough: see :mod:`._sorted_file`. All other
-    files are read, as for all users: files of other writers, adopted, composed and
-    compressed ones, and those of a storage whose streams can't seek.
+    files are read completely: files of other writers, adopted, composed and compressed files,
+    and files in a storage whose streams can't seek.
     """
 
     def _stays_of_member(self, key: str) -> Iterator[Stay]:
@@ -75,7 +75,7 @@ class MemberSearch(Replay):
     def _rows_of_files(
         self, sync: BucketSync, record: SyncRecord, wanted: bytes
     ) -> list[Row] | None:
-        """Return the rows of the user in the files that show the members, if they are searched."""
+        """Return the rows of the user in the needed files; None if a whole file must be read."""
         rows = list[Row]()
         for diff_type in needed_files(record):
             try:
@@ -110,11 +110,11 @@ class MemberSearch(Replay):
     ) -> Row | None:
         """Return the row of the user in a file; no cells if there is none.
 
-        Only the size of a large file is compared with the record. Its digest is not: that
-        would take all of its bytes, and ``verify`` reads them.
+        Only the size of a large file is compared with the record. Its digest is not, because
+        that would require all of its bytes; ``verify`` reads them.
 
         Returns:
-            None if the file must be read, which may find out that it was replaced.
+            The row, or no cells. None if the whole file must be read.
 
         Raises:
             ObjectNotFoundError: There is no such file any more.

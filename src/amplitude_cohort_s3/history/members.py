@@ -30,7 +30,7 @@ from .tables import ArrowTable, ColumnType
 class Members(ArrowTable):
     """All members of the cohort at one sync: ``(entering | existing) - exiting``.
 
-    Each iteration opens the files again and streams; the rows are never all in memory. In
+    Each iteration opens the files again and streams them; the rows are never all in memory. In
     a data frame all columns are text and nothing is null: see ``ArrowTable``. The repr
     shows no rows; a notebook shows the columns.
 
@@ -105,7 +105,7 @@ class Members(ArrowTable):
         """Yield the members in the order of the key, from files that must be sorted first.
 
         Rows of ``exiting`` sort before other rows of the same key, and then the user is not
-        a member. Which other row counts is decided by :mod:`.member_rows`.
+        a member. :mod:`.member_rows` decides which other row counts.
         """
         files = map(self._keyed_rows, self._sources)
         rows = external_sort(chain.from_iterable(files), work_dir=self._work_dir)
@@ -144,7 +144,7 @@ def object_source(key: str, open_object: OpenObject) -> CsvSource:
         key: The object's key. A compressed object is decompressed, whatever its name.
         open_object: ``storage.open``.
     """
-    # Not a function within this one: that could not be pickled.
+    # It is not a nested function, because that could not be pickled.
     return CsvSource(chunks=partial(_stored_chunks, key, open_object), file=key)
 
 
@@ -164,8 +164,8 @@ def recorded_source(
         record: The sync.
         diff_type: The file of the sync.
         open_object: ``storage.open``.
-        others: A function that returns what an amendment may have written in place of the
-            recorded file; these bytes are accepted too.
+        others: A function that returns the files that an amendment may have written in place
+            of the recorded file; their bytes are accepted too.
     """
     file = record.files[diff_type]
     found = object_source(file.key, open_object)

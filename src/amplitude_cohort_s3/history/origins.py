@@ -28,11 +28,11 @@ class SyncEvidence:
 
     Attributes:
         members: True if they show the members at the sync.
-        before: True if they show the members before it without its changes.
+        before: True if they show the members before it, even if those at the sync are unknown.
         changes: True if they show all changes.
         follows: True if the members before it are those at the sync before it in the
             history, as far as the listing and the log show.
-        is_certain: True if the log or the schedule supports that.
+        is_certain: True if the log or the schedule confirms ``follows``.
     """
 
     members: bool
@@ -45,8 +45,8 @@ class SyncEvidence:
 def origins_of(facts: Sequence[SyncEvidence], *, begins_empty: bool) -> list[Origin]:
     """Return the source of the members at each sync.
 
-    A sync's own files are preferred. Next come sources that are sure, and then the
-    earlier sync, because a later one shows later properties.
+    A sync's own files are preferred, then certain sources, then the sync before: the sync after
+    shows later properties.
 
     Args:
         facts: The facts of each sync, oldest first.
@@ -85,11 +85,11 @@ CADENCES = (timedelta(hours=1), timedelta(days=1))
 
 
 def numbers_on_schedule(times: Sequence[datetime]) -> frozenset[int]:
-    """Return the syncs before which no other is missing, according to the times of all.
+    """Return the numbers of the syncs before which no sync is missing, judging by their times.
 
     The usual time between two syncs must be one of Amplitude's intervals. The time since the
-    sync before must be one too, and not longer than usual. Any other time may be that of a
-    sync that was lost.
+    sync before must be one too, and not longer than usual. In any other interval, a sync may
+    have been lost.
 
     >>> sorted(numbers_on_schedule([datetime(2026, 1, day) for day in (1, 2, 4, 5)]))
     [1, 3]

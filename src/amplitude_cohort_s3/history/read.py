@@ -49,6 +49,9 @@ def read_history(
     window are not known: ``members_at`` raises ``UnknownMembersError`` for a time after
     ``until``, and for one before the first sync of a window with ``since``.
 
+    A log that can't be read does not prevent the listing. The methods of the history then raise
+    ``RecordFormatError``, and ``verify`` names the damaged entries.
+
     Args:
         storage: The storage of the data, or its location.
         stream: The stream, or a sync of it.
@@ -59,13 +62,21 @@ def read_history(
         log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: the system's.
 
-    A log that can't be read does not prevent the listing: every question then raises
-    ``RecordFormatError``, and ``verify`` names the damaged entries.
+    Returns:
+        The history. Its methods read the files that they need.
 
     Raises:
         NaiveDatetimeError: ``since`` or ``until`` has no time zone.
         ConfigurationError: ``since`` is after ``until``.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> storage = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], storage)
+    >>> history = read_history(storage, sync.stream)
+    >>> history.members_at(history[-1]).to_list()
+    [('1', 'ann'), ('2', 'bob')]
     """
     location = StreamLocation.of(storage, stream, log)
     window = Window(
@@ -99,7 +110,7 @@ def _read(
 ) -> CohortHistory:
     found = _list_syncs(location, window)
     if found.lacks_files:
-        # Perhaps it was published between our two listings; then its files are there now.
+        # The sync may have been published between the two listings; then its files are visible now.
         found = _list_syncs(location, window)
     return _history(location, found, window, match_by, work_dir)
 
@@ -166,6 +177,13 @@ def list_streams(storage: Storage | StorageLocation, path: str = "") -> Iterator
 
     Raises:
         ArgumentTypeError: ``storage`` is not a storage.
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> storage = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> _ = sync_cohort(sync, [("1", "ann")], storage)
+    >>> [(one.stream, one.syncs) for one in list_streams(storage)]
+    [(CohortStream(project_id=1, cohort_id='a'), 1)]
     """
     listed = as_storage("storage", storage)
     return overview(listed.list_objects(f"{path}/" if path else ""))
@@ -194,7 +212,7 @@ class _Syncs:
 def _list_syncs(location: StreamLocation, window: Window) -> _Syncs:
     # The data is listed before the log. So a sync that the log shows as published is complete
     # in the data, or was published between the listings. In the other order, the data could
-    # show files of which the log knows nothing yet.
+    # show files that the log does not contain yet.
     listed = list(_list_files(location, window))
     log = location.read_log()
     try:

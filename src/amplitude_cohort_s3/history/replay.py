@@ -1,14 +1,14 @@
-"""The members at each sync and the changes between them, also if files are missing.
+"""The members at each sync and the changes between them, even if files are missing.
 
 The files of one sync may not be enough to know its members: ``existing`` may be pruned or
 lost. They can still be replayed, because members at one sync plus the changes after it
 are the members at a later sync. The same works backwards. A snapshot is a sync whose own
 files are enough; from one snapshot and all changes the whole history follows.
 
-Every question uses the same members at each sync: see :mod:`.origins`. Its changes are
-those that its files list, if these lead from the members at the sync before to its own.
-They do not if a sync between the two is lost. A log shows that; without a log, only a
-comparison of the members does. Then, or if a file of changes is missing, the
+All methods use the same members at each sync: see :mod:`.origins`. The changes at a sync are
+those that its files list, if these lead from the members at the sync before to those at this
+one. They do not if a sync between the two is lost, which a log shows; without a log, only a
+comparison of the members shows it. In this case, and if a file of changes is missing, the
 changes are the difference of the members at the two syncs.
 """
 
@@ -74,7 +74,7 @@ class Replay(SyncFiles):
         return self._known_origins
 
     def _break_links(self, facts: list[SyncEvidence]) -> None:
-        """Find the members at each sync without links that the files contradict."""
+        """Choose the origins again, without the links that the files contradict."""
         try:
             while number := contradicted_link(
                 self._known_origins, facts, self._member_keys, self._listed_keys
@@ -144,7 +144,7 @@ class Replay(SyncFiles):
     def _snapshot_chunks(self, sync: BucketSync, schema: RowSchema) -> Iterator[bytes]:
         """Yield the file existing or, if ``prune`` has removed it by now, the members.
 
-        The members may take its place: ``(entering | members) - exiting`` are the members.
+        The members can replace the file: ``(entering | members) - exiting`` are the members.
         """
         try:
             chunks = self.source(sync, EXISTING).chunks()
@@ -245,10 +245,11 @@ class Replay(SyncFiles):
         """Return True if a file lists the changes of a sync.
 
         Args:
-            number: The sync.
-            diff_type: The file.
-            trusted: The syncs without a record before which no sync is missing. At others,
-                the members at the two syncs are compared, which reads all of them.
+            number: The number of the sync.
+            diff_type: The type of the file.
+            trusted: The numbers of syncs before which no sync is missing although they have no
+                record. At other syncs without a record, the members at the sync and at the one
+                before are compared, which reads all of them.
         """
         sync = self.syncs[number]
         if diff_type not in sync.files or (number and self.has_gap_before(sync)):

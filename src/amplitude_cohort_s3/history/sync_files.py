@@ -174,7 +174,7 @@ class SyncFiles:
         return index
 
     def no_sync_yet(self, when: datetime = FAR_FUTURE) -> NoSyncYetError:
-        """Return the error of a time before the first sync, or of a history without syncs."""
+        """Return the error about a time before the first sync, or about a history without syncs."""
         first = self.syncs[0].synced_at if self.syncs else None
         has_lists = any(DiffType.EXISTING in sync.files for sync in self._partial)
         return NoSyncYetError(when, first, has_lists=has_lists)
@@ -200,7 +200,7 @@ class SyncFiles:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names of the cells of the rows of stays."""
+        """The names of the cells in the rows of stays."""
         return self.schema.columns
 
     def _schema_of(self, properties: Iterable[str]) -> RowSchema:
@@ -245,7 +245,7 @@ class SyncFiles:
         return recorded_source(record, diff_type, self._open, others)
 
     def _other_contents(self, sync: BucketSync, diff_type: DiffType) -> Iterator[RecordedFile]:
-        """Yield the contents that an amendment may have given a recorded file by now."""
+        """Yield the contents that a recorded file may have by now, because of an amendment."""
         yield from self._pending_content(sync, diff_type)
         newer = self.newer()
         record = None if newer is None else newer.record(sync)
@@ -278,7 +278,7 @@ class SyncFiles:
         source = self.source(sync, diff_type)
         with source.reading():
             table = source.read_table()
-            # With all columns of the file, its lines need not be taken apart.
+            # With all columns of the file, its lines need not be split into cells.
             reader = self._schema_of(table.properties).line_reader(table, fill=True)
             for block in table.blocks:
                 yield reader.lines(block).key_list()
@@ -292,7 +292,7 @@ class SyncFiles:
     ) -> Iterator[KeyedRow]:
         """Yield the rows of one file that count: one for each key, in the order of the keys.
 
-        Which rows count does not depend on the columns that are asked for.
+        Which rows count does not depend on the columns in ``schema``.
 
         Args:
             sync: The sync.

@@ -14,21 +14,21 @@ from ..storage.protocol import StagedObject
 from .stream import CohortStream
 
 SCHEMA_VERSION = 1
-"""The version of the form of the records. A reader refuses later versions."""
+"""The version of the JSON format of the log. A reader refuses any other version."""
 
 
 T = TypeVar("T")
 
 
 def to_bytes(value: dict[str, Any]) -> bytes:
-    """Return JSON with its own digest, since a bit may flip and not every store checks reads."""
+    """Return JSON with a digest of its own, because not every store detects a flipped bit."""
     sha256 = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
     return (json.dumps({**value, "sha256": sha256}, indent=1, sort_keys=True) + "\n").encode()
 
 
 @contextmanager
 def as_record_error(key: str) -> Generator[None]:
-    """Turn every error that foreign JSON can cause into a ``RecordFormatError``."""
+    """Turn each error that damaged or foreign JSON can cause into a ``RecordFormatError``."""
     try:
         yield
     except (
@@ -45,7 +45,7 @@ def as_record_error(key: str) -> Generator[None]:
 
 
 def parse(data: bytes) -> Mapping[str, Any]:
-    """Return the JSON object, if it has this version of the form."""
+    """Parse a JSON object; raise unless it has the version ``SCHEMA_VERSION``."""
     value: dict[str, Any] = json.loads(data)
     if value["schema_version"] != SCHEMA_VERSION:
         msg = f"its schema_version is {value['schema_version']!r}, not {SCHEMA_VERSION}"
@@ -61,7 +61,7 @@ def check_form(encoded: bytes, data: bytes) -> None:
 
 
 def expect(kind: type[T], value: object) -> T:
-    """Return the value, if it has the type; a bool is not a number."""
+    """Return the value; raise unless it has the type. A bool is not a number."""
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         msg = f"{kind.__name__} expected, {type(value).__name__} found"
         raise TypeError(msg)
@@ -69,7 +69,7 @@ def expect(kind: type[T], value: object) -> T:
 
 
 def staged_object(value: Mapping[str, Any]) -> StagedObject:
-    """Return the handle of a staged object."""
+    """Return the handle of a staged object from its JSON value."""
     staged = StagedObject.from_json(value)
     count(staged.size)
     digest_or_none(staged.sha256)
@@ -79,12 +79,12 @@ def staged_object(value: Mapping[str, Any]) -> StagedObject:
 
 
 def text_or_none(value: object) -> str | None:
-    """Return a text, or None."""
+    """Return the value; raise unless it is a text or None."""
     return None if value is None else expect(str, value)
 
 
 def count(value: object) -> int:
-    """Return a number that is not negative."""
+    """Return the value; raise unless it is a number of at least 0."""
     number = expect(int, value)
     if number < 0:
         msg = f"a number is negative: {number}"
@@ -93,7 +93,7 @@ def count(value: object) -> int:
 
 
 def filled_counts(value: Mapping[str, Any], properties: Iterable[str]) -> Mapping[str, int]:
-    """Return the counts of values by property, in the order of the properties."""
+    """Return the number of values of each property, in the order of the properties."""
     if set(value) != {*properties}:
         msg = "it counts the values of other properties"
         raise ValueError(msg)
@@ -101,7 +101,7 @@ def filled_counts(value: Mapping[str, Any], properties: Iterable[str]) -> Mappin
 
 
 def digest(value: object) -> str:
-    """Return a SHA-256 in hex."""
+    """Return the value; raise unless it is a SHA-256 in hex."""
     text = expect(str, value)
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         msg = "a sha256 is not 64 hexadecimal digits"
@@ -110,17 +110,17 @@ def digest(value: object) -> str:
 
 
 def digest_or_none(value: object) -> str | None:
-    """Return a SHA-256 in hex, or None."""
+    """Return the value; raise unless it is a SHA-256 in hex or None."""
     return None if value is None else digest(value)
 
 
 def instant(value: object) -> datetime:
-    """Return a time in UTC."""
+    """Return the time of an ISO 8601 text, in UTC."""
     return to_utc(datetime.fromisoformat(expect(str, value)), "a time of the record")
 
 
 def stream_to_json(stream: CohortStream) -> dict[str, Any]:
-    """Return a stream as JSON values."""
+    """Return a stream as a JSON object."""
     return {
         "project_id": stream.project_id,
         "cohort_id": stream.cohort_id,

@@ -1,10 +1,11 @@
-"""The rules that an amendment keeps, checked against the log before it changes anything.
+"""The rules of amendments, checked against the log before an amendment changes anything.
 
 An amendment deletes and overwrites files, and a writer who may create an object below
 ``_syncs/`` can add one to the log. So it may do only what ``forget`` and ``prune`` do:
 
 - It continues the head of the log, and names the amendment before it.
-- ``prune`` removes files of ended syncs older than the head, or older than an adopted log.
+- ``prune`` removes only files older than the head: those of published and void syncs, and
+  those older than the first sync of an adopted log.
 - ``forget`` replaces files, each by one of the same stream with fewer rows, and lowers the
   counts of published syncs in agreement with these files.
 """
@@ -21,7 +22,7 @@ from .sync_log import SyncLog
 
 
 def check_amendment(amendment: Amendment, log: SyncLog) -> None:
-    """Raise unless an amendment keeps the rules of this module.
+    """Raise unless an amendment follows the rules of this module.
 
     Args:
         amendment: The amendment.
@@ -36,10 +37,10 @@ def check_amendment(amendment: Amendment, log: SyncLog) -> None:
 
 
 def head_to_amend(amendment: Amendment, log: SyncLog) -> SyncRecord:
-    """Return the head that an amendment continues; it always continues one.
+    """Return the head that an amendment continues. Each amendment continues a head.
 
     Raises:
-        RecordFormatError: The log has another head before it, or none.
+        RecordFormatError: The log has another head before the amendment, or none.
     """
     head = log.head
     if head is None:
@@ -75,7 +76,7 @@ def may_remove(log: SyncLog, head: SyncRecord) -> Callable[[str], bool]:
 
 
 def _faults(amendment: Amendment, log: SyncLog, head: SyncRecord) -> Iterator[str]:
-    """Yield the broken rules, beginning with those that need no read."""
+    """Yield the rules that an amendment breaks, first those that are checked without a read."""
     if amendment.earlier != head.amendment:
         yield "it names another amendment than the log has before it"
     prunes = bool(amendment.removed)
@@ -94,7 +95,7 @@ def _faults(amendment: Amendment, log: SyncLog, head: SyncRecord) -> Iterator[st
         if record is not None and key in record.keys:
             if file.rows >= record.files[name.diff_type].rows:
                 yield "it replaces a file by one with as many rows or more"
-            if record.number not in amendment.counts and _tells_members(record, name.diff_type):
+            if record.number not in amendment.counts and _lists_members(record, name.diff_type):
                 yield "it replaces the members of a sync and not their count"
     for number, counts in amendment.counts.items():
         if not 0 < number < amendment.number or not log.outcome(number).published:
@@ -117,7 +118,7 @@ def _faults_of_counts(
         file = amendment.replaced.get(record.files[diff_type].key)
         if (
             file is not None
-            and _tells_members(record, diff_type)
+            and _lists_members(record, diff_type)
             and (counts.members, counts.members_sha256) != (file.rows, file.sha256)
         ):
             yield "a count of members is not that of its file"
@@ -126,6 +127,6 @@ def _faults_of_counts(
         yield "the counts of two syncs contradict each other"
 
 
-def _tells_members(record: SyncRecord, diff_type: DiffType) -> bool:
-    """Return whether the rows of a file are the members of the sync, one each."""
+def _lists_members(record: SyncRecord, diff_type: DiffType) -> bool:
+    """Return whether a file has one row for each member of the sync, and no other rows."""
     return not record.adopted and record.existing.member_files == (diff_type,)

@@ -25,7 +25,7 @@ from .stream import CohortStream
 
 @frozen(kw_only=True)
 class AmendedCounts:
-    """The counts of a sync after an amendment: see ``SyncRecord``."""
+    """The counts of a sync after an amendment: see ``SyncFacts``."""
 
     members: int
     members_before: int
@@ -44,7 +44,7 @@ class AmendedCounts:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the inverse of ``asdict``; a fault raises any builtin error."""
+        """Return the inverse of ``asdict``. The errors are those of ``as_record_error``."""
         return cls(
             members=count(value["members"]),
             members_before=count(value["members_before"]),
@@ -57,19 +57,19 @@ class AmendedCounts:
 class Amendment:
     """An entry of the log that replaces or removes files of earlier syncs.
 
-    It gets a number like a sync, so that an amendment and a sync can't interfere. Any process
-    that finds it without an outcome can finish it from its own contents. Records never
+    It has a number in the log, as a sync has, so an amendment and a sync can't interfere. Any
+    process that finds it without an outcome can finish it from its own contents. Records never
     change: readers apply the amendments that came after a record. An amendment contains no
-    user ids. Law: ``read_record`` returns the amendment that ``to_bytes`` wrote.
+    user ids. Law: ``read_record`` returns an equal amendment from the bytes of ``to_bytes``.
 
     Attributes:
         number: The amendment's number in the log.
-        previous: The head before it.
+        previous: The head before the amendment.
         stream: The stream whose log contains it.
         requested_at: The time of the request, in UTC.
-        purpose: The reason for the change.
-        replaced: The files that get other bytes, by their keys.
-        removed: The keys of the files that are deleted, all of syncs older than the head.
+        purpose: The function that made it: ``"forget"`` or ``"prune"``.
+        replaced: The new contents of the files that are overwritten, by their keys.
+        removed: The keys of the files that are deleted; each file is older than the head.
         counts: The new counts of changed syncs, by the numbers of their records.
         earlier: The number of the previous amendment, or None.
         writer: A random token of the process that made it.
@@ -139,7 +139,7 @@ class Amendment:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the inverse of :meth:`to_bytes`; a fault raises any builtin error."""
+        """Return the inverse of :meth:`to_bytes`. The errors are those of ``as_record_error``."""
         files = [RecordedFile.from_json(file) for file in value["replaced"]]
         purpose = value["purpose"]
         if purpose not in ("forget", "prune"):
@@ -161,7 +161,10 @@ class Amendment:
         return amendment
 
     def _check(self) -> None:
-        """Raise unless it names only files of its own stream, because it overwrites them."""
+        """Raise unless its numbers are in order and its files are those of its own stream.
+
+        It overwrites and deletes the files that it names.
+        """
         earlier = self.earlier or 0
         if not self.previous.number < self.number <= MAX_NUMBER or not earlier < self.number:
             msg = f"the amendment {self.number} can't follow the records that it names"
@@ -176,4 +179,4 @@ class Amendment:
 
 
 LogRecord = SyncRecord | Amendment
-"""The two kinds of entries that have a number in the log."""
+"""The two kinds of records in the log."""

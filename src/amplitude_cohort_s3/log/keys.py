@@ -29,7 +29,7 @@ _LOG_KEY = re.compile(r"(?P<down>[0-9]{8})-(?P<up>[0-9]{8})(?P<end>\.end)?\.json
 
 @frozen
 class LogEntry:
-    """A parsed key of the log: the record's number, and whether the key is its outcome's."""
+    """A parsed key of the log: the record's number, and whether it is the key of its outcome."""
 
     number: int
     is_outcome: bool

@@ -13,7 +13,7 @@ from ..storage.protocol import ObjectInfo
 from .stream import CohortStream, stream_of
 
 SAME_SYNC = "another object is the same file of the same sync"
-"""The reason for skipping a file whose name is another spelling of a listed file's name."""
+"""The reason for skipping a file whose name is another spelling of a listed name."""
 
 
 @frozen
@@ -54,9 +54,9 @@ def parse_listing(
 
 
 def hour_in_name(when: datetime) -> str:
-    """Return the date and hour of a time, with which the times in all file names begin.
+    """Return the date and hour of a time, in the form in which file names contain them.
 
-    Whatever their style, the names of one stream sort by their date and hour.
+    The names of one stream sort by date and hour, whatever their style.
 
     >>> hour_in_name(datetime(2026, 11, 23, 14, 5))
     '2026-11-23T14'
@@ -84,7 +84,7 @@ class SyncState(Enum):
     IN_DOUBT = "in doubt"
     """It has a record and no outcome yet; ``recover`` creates one."""
     VOID = "void"
-    """It was never published; it may have left the files entering or exiting."""
+    """It was never published, but its file entering or exiting may be visible."""
 
 
 @frozen(kw_only=True, repr=False)
@@ -93,7 +93,7 @@ class BucketSync:
 
     Attributes:
         synced_at: The time in the file names.
-        files: The visible files. An older sync may lack ``existing``: pruned, or lost.
+        files: The visible files. Those of an older sync may have been pruned or lost.
     """
 
     synced_at: datetime
@@ -141,7 +141,7 @@ class StreamOverview:
         last: The time of the newest sync.
         syncs: The number of syncs, counted by their times.
         files: The number of files.
-        has_log: True if there is a log beside the data.
+        has_log: True if the listing contains the stream's log too.
     """
 
     stream: CohortStream

@@ -55,7 +55,7 @@ class StreamLocation:
         """Yield the stream's visible files, and the other objects below its prefix.
 
         Args:
-            since: Files of an hour before that of this time may be left out.
+            since: Files from before the hour of this time may be left out.
         """
         start_after = None
         if since is not None:

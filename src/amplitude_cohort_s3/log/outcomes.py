@@ -12,14 +12,16 @@ from .records import SyncRecord
 class Outcome:
     """The end of a record: published, void, or amended.
 
-    Its bytes follow from the log alone, so every process that finishes a record writes the
-    same outcome. Law: ``Outcome.from_bytes(outcome.to_bytes()) == outcome``.
+    It contains no time and no token of the process that creates it, so all processes that
+    finish a record write the same bytes. Law: ``Outcome.from_bytes(outcome.to_bytes()) ==
+    outcome``.
 
     Attributes:
         number: The record's number.
         published: True if all three files are visible; otherwise the sync is void.
-        head: The newest published record after this one: the record itself; after a void
-            sync its predecessor, or None; after an amendment the amended head.
+        head: The head of the log after this record. This is the record itself if it is
+            published; after a void sync the head before it, or None; after an amendment the
+            amended head.
         amended: True if the record is an amendment that was carried out.
         lost: The keys that the amendment could not replace, because the staged file is gone.
     """
@@ -64,7 +66,7 @@ class Outcome:
         return outcome
 
     def _check_head(self) -> None:
-        """Raise unless its head can be the newest published record after this one."""
+        """Raise unless its head can be the head of the log after the record."""
         number = 0 if self.head is None else self.head.number
         amends_nothing = self.amended and self.head is None
         if amends_nothing or (number != self.number if self.published else number >= self.number):

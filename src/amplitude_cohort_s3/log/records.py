@@ -57,7 +57,7 @@ class PlannedFile(FileContent):
 
 
 def html_of_files(title: str, files: Mapping[DiffType, PlannedFile], notes: tuple[str, ...]) -> str:
-    """Return the files of a sync as a table for notebooks."""
+    """Return the files of a sync as an HTML table for notebooks."""
     rows = [(str(t), file.rows, file.size, file.key) for t, file in files.items()]
     return html_table(title, ("file", "rows", "bytes", "key"), rows, notes)
 
@@ -79,7 +79,7 @@ class RecordedFile(PlannedFile):
         return self.key.endswith(".gz")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the file as JSON values."""
+        """Return the file as a JSON object."""
         parts = {"parts": [[part.size, part.sha256] for part in self.parts]} if self.parts else {}
         return parts | {
             "key": self.key,
@@ -91,7 +91,7 @@ class RecordedFile(PlannedFile):
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the inverse of :meth:`to_json`; a fault raises any builtin error."""
+        """Return the inverse of :meth:`to_json`. The errors are those of ``as_record_error``."""
         return cls(
             key=expect(str, value["key"]),
             rows=count(value["rows"]),
@@ -112,12 +112,12 @@ class RecordRef:
     sha256: str
 
     def to_json(self) -> dict[str, Any]:
-        """Return the reference as JSON values."""
+        """Return the reference as a JSON object."""
         return {"number": self.number, "sha256": self.sha256}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the inverse of :meth:`to_json`; a fault raises any builtin error."""
+        """Return the inverse of :meth:`to_json`. The errors are those of ``as_record_error``."""
         return cls(number=count(value["number"]), sha256=digest(value["sha256"]))
 
 
@@ -173,7 +173,7 @@ class SyncFacts:
     amendment: int | None = None
 
     def __repr__(self) -> str:
-        # Without the digests and handles, which are long.
+        # The digests and handles are left out because they are long.
         return f"{type(self).__name__}(<{self.summary}>)"
 
     @property
@@ -201,7 +201,7 @@ class SyncFacts:
 
 @frozen(kw_only=True, repr=False)
 class SyncRecord(SyncFacts):
-    """One sync as it was decided: everything needed to finish, read and verify it.
+    """A sync as it was decided, with everything that is needed to finish, read and verify it.
 
     Law: ``SyncRecord.from_bytes(record.to_bytes()) == record``.
 
@@ -225,7 +225,7 @@ class SyncRecord(SyncFacts):
 
     @property
     def ref(self) -> RecordRef:
-        """The reference by which a successor names this record."""
+        """The reference by which the next record names this one."""
         return RecordRef(number=self.number, sha256=hashlib.sha256(self.to_bytes()).hexdigest())
 
     @property
@@ -270,7 +270,7 @@ class SyncRecord(SyncFacts):
         return record
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON values."""
+        """Return the record as a JSON object."""
         amended = {} if self.amendment is None else {"amendment": self.amendment}
         return amended | {
             "schema_version": SCHEMA_VERSION,
@@ -299,7 +299,7 @@ class SyncRecord(SyncFacts):
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Return the inverse of :meth:`to_json`; a fault raises any builtin error."""
+        """Return the inverse of :meth:`to_json`. The errors are those of ``as_record_error``."""
         previous, files = value["previous"], value["files"]
         record = cls(
             number=count(value["number"]),
@@ -341,7 +341,7 @@ class SyncRecord(SyncFacts):
             raise ValueError(msg)
 
     def _check_files(self) -> None:
-        """Raise unless it names only files of its own sync, because it publishes them."""
+        """Raise unless it names only files of its own sync, because recovery publishes them."""
         for diff_type, file in self.files.items():
             path, name = CohortFileName.from_key(file.key)
             if (

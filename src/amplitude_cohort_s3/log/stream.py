@@ -18,8 +18,8 @@ folders (Spark, Athena, Hive) skip names that begin with ``_``."""
 
 
 _LONGEST_ENCODED = 128
-"""The longest encoded routing key in a folder name. File systems allow 255 bytes per
-segment, and the cohort's id is in the name too."""
+"""The most characters of an encoded routing key in a folder name. File systems allow 255
+bytes per segment, and the cohort's id is in the name too."""
 
 
 @frozen(kw_only=True, repr=False)
@@ -32,12 +32,15 @@ class CohortStream:
         project_id: The number of the Amplitude project; None if file names do not have it.
         cohort_id: The cohort.
         path: The folder of the files.
-        routing_key: The routing key, or None. An empty one in a name means None.
+        routing_key: The routing key, or None. A file name with an empty one has None.
 
     Raises:
         ConfigurationError: The path ends in a slash, so no file would ever be found.
         InvalidFileNameError: Another part can't be in a file name.
         ArgumentTypeError: A part has the wrong type.
+
+    >>> CohortStream(project_id=123, cohort_id="26umsb5", path="cohorts").data_prefix
+    'cohorts/123_26umsb5_'
     """
 
     project_id: int | None
@@ -130,12 +133,12 @@ class HasStream(Protocol):
 
     @property
     def stream(self) -> CohortStream:
-        """Return the stream."""
+        """The stream."""
         ...
 
 
 def as_stream(value: object) -> CohortStream:
-    """Return a stream, or that of a sync.
+    """Return the stream itself, or the stream of a sync.
 
     Raises:
         ArgumentTypeError: The argument has no stream.

@@ -1,9 +1,9 @@
-"""The log of a stream, read as it is needed.
+"""The log of a stream, whose entries are read when they are needed.
 
-Under ``CohortStream.log_prefix`` each sync has two objects, each created once:
+Below ``CohortStream.log_prefix`` each sync or amendment has two objects, each created once:
 
-- ``<99999999-n>-<n>.json``, record n. Creating it is the decision to sync.
-- ``<99999999-n>-<n>.end.json``, its outcome: published or void.
+- ``<99999999-n>-<n>.json``, record n. Creating it is the decision to sync or amend.
+- ``<99999999-n>-<n>.end.json``, its outcome: published, void or amended.
 
 The first number counts down, so the first key of a listing is the newest record or its
 outcome. Finding the head takes one listing and one read, however long the history is.
@@ -220,10 +220,10 @@ class SyncLog:
         return record
 
     def published_at(self, when: datetime) -> SyncRecord | None:
-        """Return the published record with a time, or None.
+        """Return the published record of the sync with this time, or None.
 
-        A binary search: every outcome contains the head after it, and the times of these
-        heads never decrease.
+        This is a binary search: every outcome contains the head after it, and the times of
+        these heads never decrease.
         """
 
         def time_after(number: int) -> datetime:

@@ -19,10 +19,10 @@ ATTEMPTS = 5
 
 
 def with_retries(location: StreamLocation, attempt: Callable[[], T]) -> T:
-    """Recover the stream and call a function, again if the log changed meanwhile.
+    """Recover the stream and call a function; repeat both if the log changed meanwhile.
 
-    The position of an entry in the log decides what it covers. So a search is void as soon as
-    another writer has taken the next number, or has changed the files that it reads.
+    An amendment covers the syncs before it in the log. So a search is outdated as soon as another
+    writer has created the next entry, or has changed files that the search reads.
 
     Args:
         location: The stream.

@@ -41,7 +41,7 @@ class _RewrittenFile:
 
     @classmethod
     def staged(cls, file: SearchedFile, subjects: Subjects, storage: Storage) -> Self:
-        """Stage the file."""
+        """Stage a file of the stream without the rows of the subjects."""
         schema = file.schema or _own_schema(file)
         is_subject = subjects.matcher(schema.columns)
         rows = file.source.rows_of(schema, fill=True)
@@ -61,7 +61,7 @@ class _RewrittenFile:
 
 
 def _own_schema(file: SearchedFile) -> RowSchema:
-    """Return the columns of a file that another tool wrote; it is rewritten in canonical form."""
+    """Return the schema in which a file of another tool is rewritten; the form is canonical."""
     table = file.source.read_table()
     api = any(cell.strip().lower() in ID_COLUMNS for cell in table.reader.header.cells)
     key = next(name for name in ID_COLUMNS if name in table.columns)
@@ -71,7 +71,7 @@ def _own_schema(file: SearchedFile) -> RowSchema:
 
 
 def replace_unlogged(location: StreamLocation, found: SearchResult) -> None:
-    """Replace the affected files of a stream without a log; a rerun replaces the rest."""
+    """Replace the affected files of a stream without a log; a rerun replaces the remaining ones."""
     storage = require_replace(location.data, "forget")
     for affected in found.plan.files:
         file = found.files[affected.key]
@@ -88,7 +88,7 @@ def amend_log(
         The number of the amendment.
 
     Raises:
-        StagedGoneError: Some of the new files were removed before they replaced the old.
+        StagedGoneError: Some new files were removed before they replaced the old ones.
         ConcurrentSyncError, LogLimitError: As ``amend``.
     """
     with ExitStack() as discarding:
@@ -188,6 +188,7 @@ def _members_left(
     left = CountedCsv(record.schema, (row for row in members if not is_subject(row)))
     sha256 = Hashed(left).read().sha256
     if only_existing and existing.parts:
-        # The digest of a composed file is not that of its bytes; it was not replaced.
+        # The recorded digest of a composed file is not that of its bytes, and the file has not
+        # changed.
         sha256 = record.members_sha256
     return evolve(before, members=left.rows, members_sha256=sha256, filled=left.filled)

@@ -37,7 +37,7 @@ class Subjects:
     ids: frozenset[str] = field(repr=False)
 
     def matcher(self, columns: Sequence[str]) -> Callable[[Row], bool]:
-        """Return a function that tests whether a row with these columns is a subject's."""
+        """Return a function that tests whether a row with these columns belongs to a subject."""
         wanted = [(self.key, self.keys), (self.by, self.ids)]
         positions = [(columns.index(name), ids) for name, ids in wanted if name in columns]
         return lambda row: any(row[position] in ids for position, ids in positions)
@@ -63,10 +63,10 @@ class SearchResult:
     """The files with rows of subjects.
 
     Attributes:
-        history: The history in which they were searched.
+        history: The history that was searched.
         subjects: The people to forget.
         files: All files of the stream, by their keys.
-        plan: The counts.
+        plan: The counts of people, files and rows.
         keys_in: The subjects' keys in each affected file, by the file's key.
     """
 
@@ -86,7 +86,7 @@ def search(
 ) -> SearchResult:
     """Search all files of a stream for people: see ``plan_forget``."""
     check_is_people(people)
-    # The files that are searched are those from which the counts follow: one listing.
+    # One listing returns both, so the new counts follow from the files that are searched.
     history, listed = read_settled(location, work_dir=work_dir)
     files = {file.key: file for file in _files(location, history, listed)}
     column = history.match_by if by is None else by
@@ -126,7 +126,7 @@ def check_is_people(people: object) -> None:
 def _files(
     location: StreamLocation, history: CohortHistory, listed: Iterable[StreamFile]
 ) -> Iterator[SearchedFile]:
-    """Yield every file of the stream, also those that no published record names."""
+    """Yield every file of the stream, including those that no published record names."""
     for item in listed:
         name, key = item.name, item.info.key
         record = history.log.published_at(name.synced_at)

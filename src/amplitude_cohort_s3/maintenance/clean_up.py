@@ -1,4 +1,4 @@
-"""Removing what writers that died have left in a storage."""
+"""Removing the files that dead writers have left in a storage."""
 
 from datetime import timedelta
 
@@ -17,19 +17,20 @@ def clean_up(
     log: Storage | StorageLocation | None = None,
     older_than: timedelta = LEFTOVER_AGE,
 ) -> tuple[str, ...]:
-    """Discard the staged and temporary files of a stream whose writer died before its record.
+    """Discard the staged and temporary files of writers that died before creating their record.
 
-    Nobody can see these files, but they hold rows, and a bucket charges for them. What an
-    unfinished record names stays: ``recover`` publishes or discards it. In a local folder,
-    each sync and each ``recover`` also does this. For a bucket, the rules of
-    ``lifecycle_rules`` do it on the store's side.
+    Nobody can see these files, but they contain rows of users, and a bucket charges for them.
+    Files that an unfinished record names stay: ``recover`` publishes or discards them. In a local
+    folder, each sync and each ``recover`` also does this. In a bucket, the rules of
+    ``lifecycle_rules`` let the store do it.
 
     Args:
         storage: The storage of the data, or its location.
         stream: The stream, or a sync of it.
         log: The storage of the log, if it is not ``storage``.
         older_than: The smallest age of a file. A sync that is still uploading files older than
-            this becomes void, and one that has written no temporary file for so long fails.
+            this becomes void, and a sync whose temporary files have been unchanged for this long
+            fails.
 
     Returns:
         The keys under which the files would have become visible.

@@ -1,9 +1,9 @@
 """Forgetting people: the one exception to "a published object never changes".
 
-Every file with rows of these people is written again without them and replaces the old
-file, one file at a time. If the stream has a log, one entry of it, an ``Amendment``, is the
-decision: it contains the new digests and counts, and names nobody. It gets a number like a
-sync, so that the two can't interfere, and any process can finish it without knowing the people.
+Each file with rows of these people is written again without these rows, and the new file replaces
+the old one, one file at a time. If the stream has a log, one entry of it, an ``Amendment``, is the
+decision: it contains the new digests and counts, and names nobody. It has a number in the log, as
+a sync has, so the two can't interfere, and any process can finish it without knowing the people.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,7 +32,7 @@ def plan_forget(
     log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
 ) -> ForgetPlan:
-    """Return the files that contain people, without changing anything.
+    """Return the files that contain rows of people, without changing anything.
 
     Args:
         storage: The storage of the data, or its location.
@@ -50,6 +50,14 @@ def plan_forget(
         InvalidCellError: ``people`` contains a value that is not an id.
         MissingColumnsError: No file has the column ``by``.
         ObjectChangedError, MalformedCsvError: A file was changed, or can't be read.
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], bucket)
+    >>> plan = plan_forget(bucket, sync.stream, ["ann"], by="user_id")
+    >>> plan.people, sum(file.rows for file in plan.files)
+    (1, 2)
     """
     location = StreamLocation.of(storage, stream, log)
     require_replace(location.data, "forget")
@@ -66,7 +74,7 @@ def forget(
     work_dir: str | PathLike[str] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ForgetReceipt:
-    """Remove people from all files of a stream, also from those of unpublished syncs.
+    """Remove people from all files of a stream, including those of unpublished syncs.
 
     The counts and digests in the log are amended. The entry covers every sync before it in the
     log: if another writer adds one meanwhile, the files are searched again. If a run dies, run
@@ -74,9 +82,9 @@ def forget(
     replaced atomically, but one by one: a reader in between sees some old and some new files.
 
     Remove the people from the source of the next sync too, or they enter again. They are not
-    reported as exiting. What is staged and not recorded is discarded, because it may contain
-    the people: a sync that runs at the same time becomes void or fails. Without a log, nothing
-    stops a writer from adding files meanwhile: run it while no writer runs, or run it twice.
+    reported as exiting. Staged files without a record are discarded, because they may contain
+    the people; so a sync that runs at the same time becomes void or fails. Without a log, nothing
+    stops a writer from adding files meanwhile: call this while no writer runs, or call it twice.
 
     Args:
         storage: The storage of the data, or its location.
@@ -87,6 +95,9 @@ def forget(
         log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: the system's.
         clock: A function that returns the time; for tests.
+
+    Returns:
+        The receipt, with the files that were replaced.
 
     Raises:
         MissingCapabilityError: The storage can't replace files.
@@ -117,7 +128,7 @@ def forget(
     ids = tuple(people)
 
     def attempt() -> ForgetReceipt:
-        # Staged files of writers that died may hold rows of these people too.
+        # Staged files of dead writers may contain rows of these people too.
         discard_leftovers(location, None)
         found = search(location, ids, by=by, work_dir=work_dir)
         now = to_utc(clock(), "clock()")

@@ -33,8 +33,8 @@ class ForgetPlan:
 
     Attributes:
         stream: The stream.
-        people: The number of given people who are in the files, by the stream's key.
-        files: The files with rows of them, in the order of their keys.
+        people: The number of people who were found, counted by the stream's key.
+        files: The files with rows of these people, in the order of their keys.
         files_read: The number of files that were searched.
     """
 
@@ -66,7 +66,7 @@ class ForgetReceipt:
     Attributes:
         stream: The stream.
         forgotten_at: The time, in UTC.
-        people: The number of people who were found and forgotten, by the stream's key.
+        people: The number of people who were forgotten, counted by the stream's key.
         files: The files that were replaced, with the number of removed rows.
         number: The number of the entry in the log; None if nothing was found or there is no
             log.

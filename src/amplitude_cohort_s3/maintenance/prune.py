@@ -1,7 +1,7 @@
 """Pruning: deleting old files that are no longer needed.
 
-If the stream has a log, one entry of it, an ``Amendment``, is the decision. From it readers
-know later that the files were pruned and not lost. Keys of the log are never deleted.
+If the stream has a log, one entry of it, an ``Amendment``, is the decision. By this entry readers
+distinguish pruned files from lost ones. Objects of the log are never deleted.
 """
 
 import uuid
@@ -36,9 +36,9 @@ class PrunePlan:
     """The files that ``prune`` would delete.
 
     Attributes:
-        stream: The stream, or a sync of it.
-        before: Syncs before this time are old, in UTC.
-        keep: What is kept of them.
+        stream: The stream.
+        before: The time before which syncs are old, in UTC.
+        keep: The files of old syncs that are kept: see :func:`plan_prune`.
         files: The files to delete, in the order of their keys.
         replays_from: The time of the first sync whose members can still be read, or None.
     """
@@ -53,7 +53,7 @@ class PrunePlan:
 
     @property
     def size(self) -> int:
-        """The number of bytes that the files take, as stored."""
+        """The total size of the stored files in bytes."""
         return sum(info.size for info in self.files)
 
     def __str__(self) -> str:
@@ -105,10 +105,10 @@ def plan_prune(
         stream: The stream, or a sync of it.
         before: Syncs before this time are old (timezone-aware).
         keep: ``"changes"`` deletes the files ``existing`` that are not needed to reconstruct
-            others: the members at every sync, events and stays remain, with the properties
-            that entering and exiting rows have. ``"nothing"`` deletes all files before the
-            newest sync up to ``before`` whose own files are enough to know its members; the
-            history then begins with that sync.
+            other files. The members at every sync, events and stays can still be read, with
+            the properties that entering and exiting rows have. ``"nothing"`` finds the newest
+            sync at or before ``before`` whose members follow from its own files, and deletes
+            all files older than this sync; the history then begins with it.
         log: The storage of the log, if it is not ``storage``.
 
     Raises:
@@ -117,6 +117,17 @@ def plan_prune(
         UnfinishedSyncError: A sync is running or died; ``recover`` finishes it.
         ConfigurationError: ``keep`` has another value.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from datetime import timedelta
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> day = datetime(2026, 11, 23, tzinfo=UTC)
+    >>> for number in range(3):
+    ...     when = day + timedelta(days=number)
+    ...     _ = sync_cohort(sync, [("1", "ann")], bucket, synced_at=when)
+    >>> [info.key for info in plan_prune(bucket, sync.stream, before=when).files]
+    ['1_a_2026-11-23T00:00_existing.csv', '1_a_2026-11-24T00:00_existing.csv']
     """
     location = StreamLocation.of(storage, stream, log)
     require_delete(location.data, "prune")
@@ -136,16 +147,19 @@ def prune(
     """Delete old files of a stream. The newest sync is never touched.
 
     If a run dies, run it again; once it is recorded, ``recover`` and the next sync finish it
-    too. ``verify`` does not report pruned files as missing. Without a log it can't
-    distinguish them from lost ones.
+    too. ``verify`` does not report pruned files as missing. In a stream without a log it can't
+    distinguish them from lost files.
 
     Args:
         storage: The storage of the data, or its location.
         stream: The stream, or a sync of it.
         before: Syncs before this time are old (timezone-aware).
-        keep: What is kept of them: see :func:`plan_prune`.
+        keep: The files of old syncs that are kept: see :func:`plan_prune`.
         log: The storage of the log, if it is not ``storage``.
         clock: A function that returns the time; for tests.
+
+    Returns:
+        The receipt, with the files that were deleted.
 
     Raises:
         MissingCapabilityError: The storage can't delete.
@@ -159,6 +173,17 @@ def prune(
         UnknownOutcomeError: The storage did not answer a write. Run it again.
         ConfigurationError: ``keep`` has another value.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from datetime import timedelta
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> day = datetime(2026, 11, 23, tzinfo=UTC)
+    >>> for number in range(3):
+    ...     when = day + timedelta(days=number)
+    ...     _ = sync_cohort(sync, [("1", "ann")], bucket, synced_at=when)
+    >>> len(prune(bucket, sync.stream, before=when).plan.files)
+    2
     """
     location = StreamLocation.of(storage, stream, log)
     remover = require_delete(location.data, "prune")
@@ -168,7 +193,7 @@ def prune(
         now = to_utc(clock(), "clock()")
         keys = [info.key for info in plan.files]
         logged, number = _amend(location, history, keys, now)
-        # A file that no record names, such as a second one of a type, needs no entry of the log.
+        # A file that no record names, such as a second file of one type, needs no entry in the log.
         for key in keys:
             if key not in logged:
                 remover.delete(key)
@@ -180,7 +205,7 @@ def prune(
 def _amend(
     location: StreamLocation, history: CohortHistory, keys: list[str], now: datetime
 ) -> tuple[frozenset[str], int | None]:
-    """Record the removal of the files that the log knows, and remove them.
+    """Record the removal of the files that records name, and remove them.
 
     Returns:
         The keys of these files, and the number of the entry; None if there are none.

@@ -1,7 +1,7 @@
-"""Settings that may be given by a word: an enum by its value, a property by its name.
+"""Settings that accept a word instead of a member of an enum.
 
-The words are those of the command's TOML file. A value that is not one of them stays as it is,
-so that the class with the setting reports all its faults at once.
+The words are the values of the enum, as in the command's TOML file. Another value is returned
+unchanged, so that the class with the setting reports all its faults at once.
 """
 
 from collections.abc import Iterable

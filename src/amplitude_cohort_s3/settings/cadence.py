@@ -16,8 +16,9 @@ class Cadence(Enum):
     def is_due(self, last_synced_at: datetime | None, now: datetime) -> bool:
         """Return True if a sync should run now.
 
-        One sync is due in each hour, or on each day of the time zone of ``now``. It may run
-        at any moment of it, so a late run does not delay the next one.
+        One sync is due in each hour, or on each day of the time zone of ``now``. It may run at
+        any moment of that hour or day, so a late run does not delay the next one. A one-time
+        sync is due if the stream has no sync yet.
 
         Args:
             last_synced_at: The time of the newest sync, or None before the first.

@@ -98,7 +98,7 @@ class CohortSync:
         faults = list[str]()
         if self.project_id < 0:
             faults.append(f"project_id must be 0 or more, not {self.project_id}")
-        # A name reports only the first rule that it breaks, so each part is tried by itself.
+        # A name reports only the first rule that it breaks, so each part is checked by itself.
         for part, cohort_id, routing_key in (
             ("cohort_id", self.cohort_id, None),
             ("routing_key", "a", self.routing_key),

@@ -21,11 +21,11 @@ class UserProperty:
     """A user property, which is a column of each file.
 
     Attributes:
-        name: The property's name in Amplitude and in the source of the members. Amplitude is
-            asked by this name; other sources may use the name or the header as their column.
-        source_app: The app whose value it is, for portfolio projects: each app has a column
-            of its own. Amplitude does not document the names of these columns. If a source
-            has only one column of that name, each app gets its values.
+        name: The property's name in Amplitude and in the source of the members. Requests to
+            Amplitude use this name; the column of other sources may have the name or the header.
+        source_app: The app that the value comes from, for portfolio projects: each app has a
+            column of its own. Amplitude does not document the names of these columns. If a
+            source has only one column with the property's name, its values are used for each app.
         header: The column's name in the file. Default: ``name``, or ``name_app``.
 
     >>> UserProperty("plan", source_app="ios").column
@@ -54,7 +54,7 @@ class UserProperty:
 
 
 def as_property(value: UserProperty | str) -> UserProperty:
-    """Return a property that may be given by its name."""
+    """Return the property itself, or a property with this name."""
     return UserProperty(value) if isinstance(value, str) else value
 
 
@@ -88,21 +88,21 @@ class Destination:
     """A place in a bucket to which cohorts are synced: Amplitude's "destination".
 
     Attributes:
-        name: A name of your choice ("Enter a name for the destination"); the only argument
-            that needs no keyword.
+        name: A name of your choice ("Enter a name for the destination"); the only positional
+            argument.
         bucket: The bucket's name, if there is one. Bucket policies and ``open_storage`` need it.
         region: The bucket's region, such as ``eu-central-1``.
         path: The folder prefix of every file. Slashes at its ends are removed.
-        match_by: The column that identifies a member: ``"amplitude_id"``, ``"user_id"`` or a
-            property or its name ("Select the Amplitude user property to match users").
+        match_by: The column that identifies a member: ``"amplitude_id"``, ``"user_id"``, a
+            property, or a property's name ("Select the Amplitude user property to match users").
         require_suffix: True if each sync must have a routing key ("Require suffix").
         user_property: A property, or its name, that the files of every sync contain.
         existing: The contents of the file ``existing``: a meaning, or its word, such as
             ``"members"``.
         name_style: The style of the file names.
-        header_style: ``"documented"`` writes ``amplitudeID`` and ``userID``, like Amplitude's
-            page; ``"api"`` writes ``amplitude_id`` and ``user_id``, like its API.
-        compression: ``"gzip"`` writes ``.csv.gz``.
+        header_style: ``"documented"`` writes ``amplitudeID`` and ``userID``, as Amplitude's
+            documentation does; ``"api"`` writes ``amplitude_id`` and ``user_id``, as its API does.
+        compression: ``"gzip"`` writes ``.csv.gz``; None writes ``.csv``.
 
     Raises:
         ConfigurationError: Values break rules; the error lists all of them.
@@ -152,7 +152,7 @@ class Destination:
                 f"not of type {type(self.match_by).__name__}"
             )
         if self.bucket is not None and "://" in self.bucket:
-            # Not shown: it may be a signed URL.
+            # The value is not shown, because it may be a signed URL.
             yield "bucket must be only a name, not a URL: set path to the folder in it"
         yield from word_faults("existing", self.existing, ExistingMeaning)
         if self.name_style.separator == "_":

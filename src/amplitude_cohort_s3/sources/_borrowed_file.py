@@ -40,7 +40,7 @@ class BorrowedFile:
 
     Args:
         file: The file.
-        start: The position to begin at; None to begin where the file is.
+        start: The position to begin at; None for the current position.
     """
 
     def __init__(self, file: BinaryIO, start: int | None) -> None:
@@ -64,7 +64,7 @@ class BorrowedFile:
         return bool(self._file.seekable())
 
     def readable(self) -> bool:
-        """Return True: it has been checked."""
+        """Return True: ``checked_file`` has checked it."""
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
@@ -76,7 +76,7 @@ class BorrowedFile:
         return int(self._file.tell())
 
     def read(self, size: int = -1) -> bytes:
-        """Return exactly ``size`` bytes, fewer only at the end: sockets and pipes return parts.
+        """Return exactly ``size`` bytes, or fewer at the end. Sockets and pipes may return parts.
 
         Raises:
             BlockingIOError: The file has no bytes yet, which must not look like its end.

@@ -1,4 +1,4 @@
-"""The library's errors for what a file system or a client of smart_open raises."""
+"""The library's errors about a file of members, made from those of a file system or client."""
 
 from typing import Any, cast
 
@@ -24,8 +24,8 @@ def member_file_error(error: Exception, shown: str) -> CohortS3Error:
     """Return the library's error about a file of members.
 
     Args:
-        error: What was raised. It may show the whole URL, so it must not become the cause or
-            the context of the returned error.
+        error: The error of the file system or client. It may show the whole URL, so it must not
+            become the cause or the context of the returned error.
         shown: The location without credentials.
     """
     scheme = shown.partition("://")[0]
@@ -39,12 +39,12 @@ def _describe(error: BaseException) -> tuple[bool, str]:
     """Return whether the file is missing, and the reason of a fault without the location."""
     inner = getattr(error, "backend_error", None) or error.__cause__
     response: Any = getattr(error, "response", None)
-    if isinstance(response, dict):  # of botocore
+    if isinstance(response, dict):  # The error is botocore's.
         code = str(cast("Any", response).get("Error", {}).get("Code"))
         operation = getattr(error, "operation_name", "")
         if operation in _OF_THE_FILE:
             return code in {"NoSuchKey", "NoSuchBucket", "404"}, code
-        return False, f"{operation}: {code}"  # of the request for credentials
+        return False, f"{operation}: {code}"  # The request for credentials failed.
     status = getattr(response, "status_code", None) or getattr(error, "code", None)
     if isinstance(status, int):
         return status == 404, f"HTTP {status}"  # noqa: PLR2004 -- a well-known status

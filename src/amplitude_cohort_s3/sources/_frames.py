@@ -1,8 +1,8 @@
-"""Data frames that Arrow can't read as they are.
+"""Data frames that must be converted before Arrow can read them.
 
-pandas exports no frame with a repeated or a sparse column, and some of its types, like the object
-columns of Polars, come out of the export as their internal storage. So of these frames only the
-columns that are asked for are converted, one by one.
+pandas can't export a frame with a repeated or a sparse column. Some types of pandas, and the
+object columns of Polars, are exported as their internal storage. So only the columns of the sync
+are converted, one by one.
 """
 
 import sys
@@ -18,7 +18,7 @@ from .names import places_by_header
 
 
 def unwrapped(table: Any) -> Any:
-    """Return the data frame in a ``DataFrame`` of Narwhals, and any other table as it is."""
+    """Return the data frame in a ``DataFrame`` of Narwhals; return any other table unchanged."""
     return table.to_native() if is_a(table, "narwhals", "DataFrame") else table
 
 
@@ -31,7 +31,7 @@ def is_query(table: object) -> bool:
 
 
 def is_a(table: object, package: str, name: str) -> bool:
-    """Return whether a table has a class of a package, without importing the package."""
+    """Return whether a table is an instance of a package's class, without importing the package."""
     module = sys.modules.get(package)
     return module is not None and isinstance(table, getattr(module, name, ()))
 
@@ -56,7 +56,7 @@ class PandasTable:
         return list(self.frame.columns)
 
     def text_columns(self, columns: list[Column]) -> Iterator[list[Any]]:
-        """Yield the text of some rows, column by column."""
+        """Yield batches of rows, each as one array of text per column."""
         series = [self.frame.iloc[:, column.place] for column in columns]
         arrays = [self._plain_array(one) for one in series]
         for start in range(0, len(self.frame), self.part_rows):
@@ -87,13 +87,13 @@ class PandasTable:
 
 
 def narrowed(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
-    """Return a table with the schema's columns only, and the names of the other columns.
+    """Return a table with only the schema's columns, and the names of the other columns.
 
-    Arrow's import would refuse an odd column, even if it is not asked for.
+    Arrow's import would refuse a column of an unsupported type, even if the sync does not need it.
 
     Args:
-        table: Any table. One that is not of Polars, DuckDB or pyarrow is returned as it is.
-        schema: The columns that are asked for.
+        table: Any table. A table that is not of Polars, DuckDB or pyarrow is returned unchanged.
+        schema: The columns that the sync needs.
 
     Raises:
         MalformedCsvError: A property occurs more than once.
@@ -133,7 +133,7 @@ def _narrow_duckdb(relation: Any, columns: list[Column]) -> Any:
     cells = list[str]()
     for column in columns:
         name = relation.columns[column.place].replace('"', '""')
-        # By position, because DuckDB ignores the letter case of names.
+        # Columns are selected by position, because DuckDB ignores the letter case of names.
         cell = f"#{column.place + 1}"
         if str(relation.types[column.place]) in {"HUGEINT", "UHUGEINT", "BIGNUM"}:
             cell = f"cast({cell} as varchar)"  # its export of 128 bits may overflow silently

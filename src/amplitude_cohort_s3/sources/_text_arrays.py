@@ -21,18 +21,18 @@ class Column:
 def text_array(
     pa: Any, array: Any, column: str, metadata: Mapping[bytes, bytes] | None = None
 ) -> Any:
-    """Return the cells of an array as text, where null is an empty cell.
+    """Return the cells of an array as text; null is an empty cell.
 
     Args:
         pa: The module ``pyarrow``.
         array: The cells, of any type.
         column: The name of the column, for errors.
-        metadata: The metadata of the array's field. It names the extension type of the array if
-            no installed package has registered it; then Arrow shows its storage only.
+        metadata: The metadata of the array's field. If no installed package has registered the
+            extension type of the array, Arrow shows only its storage, and this names the type.
 
     Raises:
-        InvalidCellError: A cell has no text by the rules of ``to_text``, or its type is an
-            extension type, whose storage is not what people read.
+        InvalidCellError: A cell has no text by the rules of ``to_text``; or the array has an
+            extension type, whose storage can differ from the text that people see.
     """
     types, kind = pa.types, array.type
     if array.null_count == len(array):
@@ -58,7 +58,7 @@ def text_array(
 
 
 def is_plain(pa: Any, kind: Any) -> bool:
-    """Return whether Arrow's text of a type is that of ``to_text``: for text and integers."""
+    """Return whether Arrow and ``to_text`` make the same text of a type: of text and integers."""
     types = pa.types
     is_whole = types.is_decimal(kind) and kind.scale == 0
     return _is_text(types, kind) or types.is_integer(kind) or is_whole

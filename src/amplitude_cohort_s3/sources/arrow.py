@@ -1,6 +1,6 @@
 """Data frames and other Arrow tables as members.
 
-It needs the extra ``arrow``, and imports pyarrow only when a table is read.
+This needs the extra ``arrow``. pyarrow is imported only when it is needed.
 """
 
 import io
@@ -25,7 +25,7 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
     """Return a table as CSV, which is converted in batches, column by column.
 
     Cells become text by the rules for rows: see ``RowSchema.row``. The id columns may have
-    either header style. Columns that the schema lacks are not converted, whatever they hold.
+    either header style. Columns that the schema lacks are not converted, whatever they contain.
 
     Args:
         table: An object with ``__arrow_c_stream__``.
@@ -33,7 +33,7 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
         fill: True if a property that the table lacks is empty instead of an error.
 
     Returns:
-        A source that can be read once: a second reading might run a query again and get
+        A source that can be read once: a second reading might run a query again and return
         other rows.
 
     Raises:
@@ -57,7 +57,7 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
         columns = [Column(place, name) for name, places in found.items() for place in places]
         used = {column.place for column in columns}
         ignored.update(name for place, name in enumerate(texts) if place not in used)
-        # An id may be there twice. The engine checks that both are the same.
+        # An id column may occur twice. The engine checks that both have the same values.
         doubled = [
             n
             for n, (one, other) in enumerate(pairwise(columns), 1)
@@ -108,7 +108,7 @@ def _check_equal(one: Any, other: Any, names: list[str], number: int) -> None:
 
 
 class _ArrowStream:
-    """A stream of record batches."""
+    """A table as a stream of record batches."""
 
     def __init__(self, pa: Any, reader: Any, ignored: list[str]) -> None:
         self._pa = pa
@@ -116,7 +116,7 @@ class _ArrowStream:
         self.names = [*reader.schema.names, *ignored]
 
     def text_columns(self, columns: list[Column]) -> Iterator[list[Any]]:
-        """Yield the text of some rows, column by column."""
+        """Yield batches of rows, each as one array of text per column."""
         fields = [self._reader.schema.field(column.place) for column in columns]
         for batch in self._reader:
             for start in range(0, batch.num_rows, BATCH_ROWS):
@@ -137,7 +137,7 @@ def _open_table(
     try:
         return _ArrowStream(pa, pa.RecordBatchReader.from_stream(native), ignored)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError, OverflowError):
-        # Not chained, because pyarrow's messages quote cells.
+        # The error is not chained, because pyarrow's messages quote cells.
         hint = "pass a table whose columns each contain only text or only integers"
         raise ArgumentTypeError("members", kind, hint) from None
 

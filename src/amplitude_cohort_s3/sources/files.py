@@ -52,19 +52,19 @@ def without_secrets(location: str) -> str:
     """
     scheme, separator, rest = location.partition("://")
     if not separator or _FILE_URI.fullmatch(location):
-        # A URL that somebody signed may have lost its scheme.
+        # A signed URL may have lost its scheme.
         return location.partition("?")[0] if _SIGNED.search(location) else location
     if scheme in _S3_SCHEMES and "/" in rest.partition(":")[0]:
         return location.partition("?versionId=")[0]
-    # A secret key before the last "@" may hold a slash or a question mark.
+    # A secret key before the last "@" may contain a slash or a question mark.
     return f"{scheme}://{re.split('[?#]', rest.rpartition('@')[2])[0]}"
 
 
 def _local_path(location: str) -> Path | None:
     """Return the path of a local file, or None if the location has another scheme.
 
-    Some programs encode the characters of a ``file:`` URI (``pathlib``) and others, such as
-    DuckDB and a storage of this library, do not.
+    ``pathlib`` and other programs percent-encode the characters of a ``file:`` URI. DuckDB and the
+    storages of this library do not.
     """
     match = _FILE_URI.fullmatch(location)
     if match is None:
@@ -98,20 +98,20 @@ def _shown(location: "str | BinaryIO") -> str:
 class MemberFile:
     """A file of members: CSV in any dialect that Amplitude writes, or Parquet.
 
-    The file is read when a sync or a diff reads its members. Its first bytes decide on the
-    format; gzip and Zstandard (extra ``zstd``) are decompressed. Parquet (extra ``arrow``) is
-    read in batches, and only the columns that are needed; its cells become text by the rules
-    for data frames.
+    The file is read when a sync or a diff reads its members. The format is recognised by the
+    first bytes; gzip and Zstandard (extra ``zstd``) are decompressed. Only the needed columns of a
+    Parquet file (extra ``arrow``) are read, in batches; its cells become text by the rules for
+    data frames.
 
     The repr, errors and the record of a sync show the location without credentials.
 
     Attributes:
         location: A local path; a URI that smart_open supports (``s3://``, ``https://``,
             ``gs://`` and others); or an open binary file, which is read from its current
-            position to its end, and is not closed. One that can seek can be read again.
+            position to its end, and is not closed. A file that can seek can be read again.
         columns: New names of columns by the names in the file, as in ``rename`` of pandas
             and Polars. Each new name is an id column, or the name or header of a
-            property. (A column that is called like one of these may get any name.)
+            property. (A column of the file that already has such a name may get any name.)
         transport_params: The arguments of smart_open for the URI, such as
             ``{"client": boto3.client("s3", endpoint_url=...)}``. Without them, the
             credentials of the environment are used. They are not shown in the repr.
@@ -148,7 +148,7 @@ class MemberFile:
             raise ConfigurationError("MemberFile", (fault,))
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
-        """Return the members as CSV. All errors but the first are raised when it is read.
+        """Return the members as CSV. Only the first of these errors is raised before it is read.
 
         Raises:
             ConfigurationError: ``columns`` has a new name that is not a column of the sync.
@@ -182,8 +182,8 @@ class MemberFile:
             failure = member_file_error(error, shown)
         else:
             return
-        # Raised here, so that the original is not in its context: HTTP clients show the whole
-        # URL, whose signature is as good as a password.
+        # Raised after the except clause, so that the original error is not its context: HTTP
+        # clients show the whole URL, whose signature is a secret like a password.
         raise failure
 
     def _read(self, schema: RowSchema, shown: str, ignored: set[str]) -> Iterator[bytes]:
@@ -235,7 +235,7 @@ def _is_uri(location: "str | BinaryIO") -> bool:
 
 
 def _can_seek(location: "str | BinaryIO") -> bool:
-    """Return whether a location has random access: web servers may ignore requests for a part."""
+    """Return whether a location has random access; web servers may ignore requests for a part."""
     return isinstance(location, str) and not location.startswith(("http://", "https://"))
 
 
@@ -245,7 +245,7 @@ def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
         return path.open("rb")
     import smart_open  # noqa: PLC0415 -- it takes 0.3 s, and local files do not need it
 
-    # Names of files are often wrong about compression, so the bytes decide.
+    # File names are often wrong about compression, so the bytes are checked instead.
     return smart_open.open(
         location, "rb", compression="disable", transport_params=dict(transport_params)
     )
@@ -262,7 +262,7 @@ def _plain_size(location: str) -> int | None:
             if is_compressed(first) or first == _PARQUET_MAGIC:
                 return None
             return os.fstat(file.fileno()).st_size
-    except OSError:  # reported when the file is read
+    except OSError:  # The error is reported when the file is read.
         return None
 
 

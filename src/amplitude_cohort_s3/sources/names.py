@@ -1,4 +1,4 @@
-"""The columns of a source that hold the properties of a sync, by name or by header.
+"""The columns of a source that contain the properties of a sync, by name or by header.
 
 A property has a name, which Amplitude and the source of the members use, and a header, which
 is its column in the files of the sync. Sources may use either. This module renames the properties
@@ -21,12 +21,12 @@ from ..format.reader import Table, read_table
 from ..format.schema import RowSchema
 
 Columns = Mapping[str, tuple[str, ...]]
-"""The columns of a source by the header of the property that they hold. If a property has two
-columns, both must have the same values."""
+"""The columns of a source, by the header of the property that they contain. If a property has
+two columns, both must have the same values."""
 
 
 def property_columns(schema: RowSchema, found: Collection[str]) -> Columns:
-    """Return the columns of a source by the header of the property that they hold.
+    """Return the columns of a source, by the header of the property that they contain.
 
     A column that is the header of one property and the name of another counts as a name if the
     source has the names of all properties, but not all headers; otherwise as a header. An id
@@ -57,8 +57,8 @@ def property_columns(schema: RowSchema, found: Collection[str]) -> Columns:
 def places_by_header(schema: RowSchema, found: Iterable[object]) -> Mapping[str, tuple[int, ...]]:
     """Return the positions of each column of a sync among the columns of a table or a row.
 
-    An id column may occur more than once, and a property under its name and its header;
-    the reader of the cells checks that they agree.
+    An id column may occur more than once, and a property may occur under its name and its
+    header; the reader of the cells checks that the values agree.
 
     Args:
         schema: The columns of the sync.
@@ -88,17 +88,17 @@ def check_mapping(
     *,
     hidden: Collection[str] = (),
 ) -> None:
-    """Raise unless each new name of a column is one that a sync asks for.
+    """Raise unless each new name of a column is allowed.
 
     Args:
-        allowed: The names that the sync asks for.
+        allowed: The names of the sync's columns.
         columns: The new names by the names in the source.
         subject: The class of the source, for the error.
-        hidden: The names in the source that may get any other name, so that they do not count
-            as the column that they are called.
+        hidden: The names in the source that may be changed to any other name, so that these
+            columns no longer count as columns of the sync.
 
     Raises:
-        ConfigurationError: A new name matches nothing, or two columns have the same one.
+        ConfigurationError: A new name is not allowed, or two columns have the same new name.
     """
     listed = ", ".join(map(repr, allowed)) or "none"
     faults = [
@@ -117,7 +117,7 @@ def check_mapping(
 
 
 def property_conflict(columns: Sequence[str], number: int | None, unit: str) -> MalformedCsvError:
-    """Return the error of a row with two values for one property."""
+    """Return the error about a row with two values for one property."""
     one, other = columns
     rule = f"the columns {one!r} and {other!r} are the same property, but their values differ"
     return MalformedCsvError(number, rule, "Remove one of the two columns", unit=unit)
@@ -137,7 +137,7 @@ def members_by_header(members: Iterable[MemberLike], schema: RowSchema) -> Itera
 
 
 class NamedRow(tuple[Any, ...]):  # noqa: SLOT001 -- a tuple with slots has no attributes
-    """The cells of a member whose fields have other names, which is read like a named tuple."""
+    """The cells of a member under new field names. It is read like a named tuple."""
 
     _fields: tuple[Any, ...] = ()
 
@@ -202,7 +202,7 @@ def csv_by_header(chunks: Iterable[bytes], schema: RowSchema) -> Iterator[bytes]
 
 
 def csv_of_names(chunks: Iterable[bytes], own_names: Mapping[str, str]) -> Iterator[bytes]:
-    """Yield the same CSV with other columns; several may have the values of one.
+    """Yield a CSV file with renamed columns. Several new columns may have the values of one.
 
     Each row keeps its line number.
 
@@ -212,7 +212,7 @@ def csv_of_names(chunks: Iterable[bytes], own_names: Mapping[str, str]) -> Itera
 
     Raises:
         MissingColumnsError: The file lacks a column.
-        MalformedCsvError: A row is the header again.
+        MalformedCsvError: A row repeats the header.
     """
 
     def choose(names: Sequence[str]) -> Columns:
@@ -229,14 +229,14 @@ def _with_columns(
 
     Args:
         chunks: The file.
-        choose: A function that gets the names of the columns and chooses some of them.
+        choose: A function from the names in the header to the columns that get new names.
     """
     blocks = read_blocks(chunks)
     first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
     if first is None:
         return
     _, header, rest = first.split_header()
-    # Amplitude may begin every cell with a TAB, against formulas in spreadsheets.
+    # Amplitude may begin every cell with a TAB, to prevent formulas in spreadsheets.
     tab = "\t" if all(cell.startswith("\t") for cell in header) else ""
     names = [cell.removeprefix(tab) for cell in header]
     columns = choose(names)
@@ -258,7 +258,7 @@ def _with_columns(
 
 
 def _check_rows(block: Block, header: list[str]) -> None:
-    """Raise if a row is the header again, which has other names after it was renamed."""
+    """Raise if a row repeats the old header: readers will know only the renamed one."""
     for number, cells in block.records():
         if [cells[0].removeprefix("\ufeff"), *cells[1:]] == header:
             raise repeated_header(number)

@@ -1,7 +1,7 @@
-"""The protocols of sources: what an object must offer to be used as members.
+"""The protocols of sources: objects that can be passed as the members of a sync.
 
 To write a source, define a class with one method ``csv_source(schema)`` that returns a
-:class:`CsvSource`; there is nothing to inherit from. ``schema.columns`` lists the columns that
+:class:`CsvSource`; no base class is needed. ``schema.columns`` lists the columns that
 are needed, the key among them. ``schema.rows(members)`` and ``schema.encode(rows)`` turn
 Python values into bytes, so a source can be this short::
 
@@ -60,7 +60,7 @@ class CsvSource:
         repeatable: False if ``chunks`` can be called only once.
         rows: The number of rows, if it is known.
         size: The number of bytes, if it is known; an estimate is enough.
-        unit: The unit in which errors count the place of a row: the lines of a file, or
+        unit: The unit in which errors count the position of a row: the lines of a file, or
             the rows of an iterable.
         file: The name of the file in errors: its location without credentials, or its key
             in the storage.

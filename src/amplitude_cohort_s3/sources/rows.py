@@ -1,4 +1,4 @@
-"""Any kind of members as CSV."""
+"""Conversion of any kind of members to CSV."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
@@ -46,7 +46,7 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
     if hasattr(members, "read"):
         hint = "pass MemberFile(file) for an open file"
         raise ArgumentTypeError("members", type(members).__name__, hint)
-    # Most often a query that was not executed (a LazyFrame of Polars, a dataset), or a head.
+    # Most often it is a query that was not executed (a LazyFrame, a dataset), or a head.
     hint = (
         "pass rows or a table, such as head.members(); if it is a query, run it first, for "
         "example with .collect()"

@@ -1,4 +1,4 @@
-"""Histories in databases and warehouses. Needs the extra ``sql``, except for the SQL text."""
+"""Histories in databases and warehouses. ``apply`` needs the extra ``sql``."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ __all__ = [
     "statements",
 ]
 
-# They need SQLAlchemy.
+# These names are imported on demand: they need SQLAlchemy.
 __getattr__ = exports_on_demand(
     __name__,
     {

@@ -1,9 +1,10 @@
 r"""The syntax of each dialect, and its statement that loads one file into a table.
 
-Each statement gives every option of the dialect's CSV reader, also where the value is the
-default today: readers guess (DuckDB), have an escape character (Snowflake, Hive), or replace a
-text by NULL (``\N`` in Snowflake and Redshift). If a reader has no option that turns
-NULL off, the empty text is its mark of NULL, and ``Syntax.cell`` makes it empty text again.
+Each statement sets every option of the dialect's CSV reader, even if the value is the default
+today, because the readers differ: some guess the format (DuckDB), have an escape character
+(Snowflake, Hive), or read some text as NULL (``\N`` in Snowflake and Redshift). If NULL can't be
+turned off in a reader, the statement makes empty text the mark of NULL, and ``Syntax.cell`` turns
+NULL back into empty text.
 """
 
 from collections.abc import Iterable
@@ -33,7 +34,7 @@ class Syntax:
         nulls: True if an empty cell may be NULL in the loaded table.
         bytewise: The clause after a column by which texts are ordered by their bytes.
         folds_case: True if two names that differ only in the case of letters are one name.
-        skips_lines: True if a header that consists of several lines can't be skipped.
+        skips_lines: True if the header is skipped as one line, so that it can't have a line end.
     """
 
     quote: str = '"'
@@ -53,15 +54,15 @@ class Syntax:
         return f"{self.quote}{name.replace(self.quote, self.quote * 2)}{self.quote}"
 
     def names(self, columns: Iterable[str]) -> str:
-        """Return a list of names."""
+        """Return the names in quotes, separated by commas."""
         return ", ".join(map(self.name, columns))
 
     def definitions(self, columns: Iterable[str]) -> str:
-        """Return a list of columns of text."""
+        """Return the definitions of columns of text, separated by commas."""
         return ", ".join(f"{self.name(column)} {self.text_type}" for column in columns)
 
     def literal(self, text: str) -> str:
-        """Return a literal of a text."""
+        """Return a text as a literal."""
         if self.escapes:
             for char, escape in (("\\", "\\\\"), ("'", "\\'"), ("\n", "\\n"), ("\r", "\\r")):
                 text = text.replace(char, escape)
@@ -69,15 +70,15 @@ class Syntax:
         return "'" + text.replace("'", "''") + "'"
 
     def cell(self, column: str) -> str:
-        """Return a cell of a loaded row; empty text, not NULL, if the file's cell is empty."""
+        """Return the expression of a cell in a loaded row. An empty cell is text, not NULL."""
         return f"COALESCE({self.name(column)}, '')" if self.nulls else self.name(column)
 
     def check_columns(self, columns: Iterable[str]) -> None:
         """Raise unless a table can have these columns.
 
         Raises:
-            ConfigurationError: Two names are the same name in the dialect, or a name has a
-                line end and the header is skipped by its lines.
+            ConfigurationError: Two names are the same name in the dialect, or a name has a line
+                end and the dialect skips the header as one line.
         """
         seen: dict[str, str] = {}
         for column in columns:
@@ -93,7 +94,7 @@ SYNTAX: dict[Dialect, Syntax] = {
     "athena": Syntax(
         quote="`", text_type="string", escapes=True, folds_case=True, skips_lines=True
     ),
-    # BigQuery loads files into the tables of a dataset only, so these are not temporary.
+    # BigQuery loads files only into the tables of a dataset, so the tables are not temporary.
     "bigquery": Syntax(
         quote="`",
         text_type="STRING",
@@ -116,7 +117,7 @@ ATHENA_QUERY = Syntax(text_type="VARCHAR", folds_case=True)
 
 
 def fault(text: str) -> ConfigurationError:
-    """Return the error of an argument or a file for which there are no statements."""
+    """Return the error for an argument or a file for which there are no statements."""
     return ConfigurationError("statements", (text,))
 
 
@@ -124,7 +125,7 @@ def load(dialect: Dialect, table: str, layout: Layout, stage: str, manifest_url:
     """Return the statement that loads a file into a table with the file's columns.
 
     Args:
-        dialect: The dialect; not Athena, which loads nothing.
+        dialect: The dialect; not Athena, which loads no files.
         table: The name of the table, without quotes.
         layout: The file.
         stage: For Snowflake, the name of the stage.
@@ -173,7 +174,7 @@ def _postgresql_options(syntax: Syntax, layout: Layout) -> str:
 
 def _redshift_options(layout: Layout) -> str:
     # The keywords that change or skip data (TRIMBLANKS, FILLRECORD, ACCEPTINVCHARS,
-    # TRUNCATECOLUMNS, IGNOREBLANKLINES, ...) have no opposite: they are off if left out.
+    # TRUNCATECOLUMNS, IGNOREBLANKLINES, ...) have no opposite: each is off unless it is named.
     return (
         "IAM_ROLE DEFAULT MANIFEST FORMAT AS CSV QUOTE AS '\"' DELIMITER AS ',' "
         "ENCODING AS UTF8 IGNOREHEADER AS 1 NULL AS '' MAXERROR AS 0"
@@ -197,7 +198,7 @@ def _snowflake_options(layout: Layout) -> str:
 
 def _bigquery_options(syntax: Syntax, layout: Layout) -> str:
     if "*" in layout.url:
-        raise fault(f"BigQuery takes * in the name of a file for a wildcard: {layout.url}")
+        raise fault(f"BigQuery reads * in the name of a file as a wildcard: {layout.url}")
     check_compression(layout)
     return (
         f"format = 'CSV', uris = [{syntax.literal(layout.url)}], field_delimiter = ',', "
@@ -209,21 +210,21 @@ def _bigquery_options(syntax: Syntax, layout: Layout) -> str:
 
 
 def check_compression(layout: Layout) -> None:
-    """Raise if a file's name does not show its compression, on which a reader relies.
+    """Raise unless a file's name shows its compression, because a reader relies on the name.
 
     Raises:
-        ConfigurationError: It is gzip and not named so, or the other way round.
+        ConfigurationError: It is gzip without the extension ``.gz``, or the other way round.
     """
     if not layout.is_named_by_its_compression:
         found = "is not compressed" if layout.compression is None else "is compressed with gzip"
-        raise fault(f"the file {layout.url} {found}, which its name must tell: copy it to another")
+        raise fault(f"the file {layout.url} {found}, but its name differs: copy it to another name")
 
 
 def manifest_name(url: str) -> str:
-    """Return the name of a file's manifest, of letters, digits and ``._~=-`` only.
+    """Return the name of a file's manifest, which has only letters, digits and ``._~=-``.
 
-    No other character is needed to tell two files apart, and none of these has a meaning in
-    SQL or in an address.
+    These characters are enough to distinguish all files, and none of them has a meaning in SQL or
+    in a URL.
 
     >>> manifest_name("s3://bucket/cohorts/1_a_2026-11-23T14:05_exiting_it's.csv")
     '1_a_2026-11-23T14=3A05_exiting_it=27s.csv.manifest'

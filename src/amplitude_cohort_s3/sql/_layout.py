@@ -1,8 +1,8 @@
 """The layout of a stored file, for readers that load its cells by their position.
 
-A warehouse does not read the header of a file: it skips the first line and takes the cells of
-each row in the order of the columns. A file for which that gives other rows than the library
-reads is refused here.
+A warehouse does not read the header of a file: it skips the first line and assigns the cells of
+each row to the columns by their position. A file whose rows would then differ from those that the
+library reads is refused here.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Layout:
 
     Attributes:
         url: The address of the file.
-        columns: The name of each of its columns, in its order.
+        columns: The names of its columns, in the order of the file.
         line_end: The line end of its header.
         compression: Its compression, found in its first bytes.
         canonical: True if a record describes the file, so that it is in canonical form.
@@ -49,7 +49,7 @@ class Layout:
 
 
 def stored_layout(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> Layout:
-    """Return the layout of a file. A file that no record describes is opened for its header.
+    """Return the layout of a file. A file without a record is opened to read its header.
 
     Raises:
         ConfigurationError: The cells of the file can't be loaded by their position.

@@ -1,8 +1,8 @@
 """The rows of one file in a temporary table, loaded by the fastest way of each database.
 
-PostgreSQL loads the bytes of the file unchanged (``COPY``), DuckDB loads them as Arrow, and every
-other database gets batches of ``INSERT``. Property columns never become names in SQL: they are
-keys of a JSON object and are passed as values.
+PostgreSQL loads the bytes of the file unchanged (``COPY``), DuckDB loads them as Arrow, and the
+rows are inserted into any other database in batches (``INSERT``). The names of properties are
+never names in SQL: they are keys of a JSON object and are passed as values.
 """
 
 import json
@@ -52,7 +52,7 @@ class StagedRows:
             sa.MetaData(),
             *(sa.Column(column, sa.Text, nullable=False) for column in names),
             prefixes=["TEMPORARY"],
-            # DuckDB's dialect is derived from PostgreSQL's, and would get the clause too.
+            # DuckDB's dialect is derived from PostgreSQL's, so the clause would appear in it too.
             postgresql_on_commit="DROP" if dialect.name == "postgresql" else None,
         )
         connection.execute(sa.schema.CreateTable(table))
@@ -68,7 +68,7 @@ class StagedRows:
         return cls(members=members, rows=rows, table=table)
 
     def drop(self, connection: sa.Connection) -> None:
-        """Drop the table, unless the database does at the end of the transaction."""
+        """Drop the table, unless the database drops it at the end of the transaction."""
         if connection.dialect.name != "postgresql":
             connection.execute(sa.schema.DropTable(self._table))
 
@@ -122,7 +122,7 @@ class StagedRows:
         except DBAPIError:
             if not failed:
                 raise
-        if failed:  # DuckDB raises an error of its own with the text of ours
+        if failed:  # DuckDB raises its own error, which contains the text of ours.
             raise failed[0]
         driver.unregister(view)
         return rows
@@ -135,7 +135,7 @@ class StagedRows:
         count = 0
         while batch := list(islice(rows, _BATCH_ROWS)):
             if compiled.positional:
-                # Text needs no conversion; a dictionary for each row takes twice the time.
+                # Text needs no conversion, and a dictionary for each row would take twice the time.
                 connection.exec_driver_sql(compiled.string, batch)
             else:
                 named = [dict[str, str](zip(_INSERTED, row, strict=True)) for row in batch]
@@ -145,7 +145,7 @@ class StagedRows:
 
 
 def _rows_to_insert(schema: RowSchema, rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield rows with their properties as JSON; the JSON is joined here as that is faster."""
+    """Yield rows with their properties as JSON, which is joined here because that is faster."""
     key = schema.key_index
     heads = [f"{', ' if n else ''}{_quoted(name)}: " for n, name in enumerate(schema.properties)]
     for row in rows:
@@ -154,7 +154,7 @@ def _rows_to_insert(schema: RowSchema, rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _loads_cells(dialect: sa.Dialect) -> bool:
-    """Return whether the database loads the cells of a file, and makes the JSON itself."""
+    """Return whether the database loads the cells of a file and makes the JSON from them."""
     return dialect.name == "duckdb" or (dialect.name, dialect.driver) == ("postgresql", "psycopg")
 
 
@@ -165,7 +165,7 @@ def _json_object(
     if dialect.name == "postgresql":
         if not names:
             return sa.cast(sa.literal("{}", sa.Text), PROPERTIES)
-        # Two arrays, since a function of PostgreSQL accepts at most 100 arguments.
+        # It receives two arrays, because PostgreSQL functions accept at most 100 arguments.
         return sa.func.jsonb_object(array(literals), array(cells), type_=PROPERTIES)
     pairs = chain.from_iterable(zip(literals, cells, strict=True))
     return sa.func.json_object(*pairs, type_=PROPERTIES)

@@ -40,9 +40,12 @@ class Stays:
         return self.connection.execute(found.order_by(log.c.position.desc()).limit(1)).first()
 
     def claim(self, position: int, when: datetime, record: SyncRecord | None) -> None:
-        """Insert the row of a sync, without its counts, before any other change.
+        """Insert the row of a sync with counts of 0, before any other change.
 
-        The primary key lets only one of two runs insert it.
+        Because of the primary key, only one of two runs can insert it.
+
+        Raises:
+            ClaimedError: Another run has inserted it.
         """
         row = {
             "stream": self.stream,

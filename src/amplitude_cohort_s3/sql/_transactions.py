@@ -1,8 +1,8 @@
 """Transactions that wait for other writers of the same tables.
 
-PostgreSQL makes a run wait by an advisory lock, SQLite by its lock on the file. Other databases
-let two runs begin the same sync. There the primary key of ``cohort_sync`` decides: the second
-insert of a position fails, and its run starts again.
+A run waits for an advisory lock in PostgreSQL, and for the lock on the file in SQLite. In other
+databases, two runs can begin the same sync. There the primary key of ``cohort_sync`` decides: the
+second insert of a position fails, and that run starts again.
 """
 
 import time
@@ -22,7 +22,7 @@ _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6
 
 
 class ClaimedError(Exception):
-    """Another run has just applied the same sync."""
+    """Raised if another run has just applied the same sync."""
 
 
 def isolated(connection: sa.Connection) -> sa.Connection:
@@ -38,7 +38,7 @@ def isolated(connection: sa.Connection) -> sa.Connection:
 
 
 def in_transaction(connection: sa.Connection, subject: str, work: Callable[[], T]) -> T:
-    """Run a function in a transaction, after the transactions of others on the same subject."""
+    """Run a function in a transaction, after other transactions on the same subject have ended."""
     while True:
         try:
             with connection.begin():
@@ -55,11 +55,11 @@ def in_transaction(connection: sa.Connection, subject: str, work: Callable[[], T
 def without_rows(
     connection: sa.Connection, stream: str, synced_at: datetime, work: Callable[[], T]
 ) -> T:
-    """Run a function, and replace an error of the database by one that quotes no row.
+    """Run a function, and replace a database error by an error that quotes no row.
 
     SQLAlchemy quotes the parameters of a failed statement. Drivers quote the line of a ``COPY``,
-    the values that break a constraint, and what a trigger says. A ``UnicodeError`` of a driver
-    has the text that it can't encode.
+    the values that break a constraint, and the message of a trigger. A ``UnicodeError`` of a
+    driver contains the text that it can't encode.
 
     Raises:
         DatabaseRefusedError: SQLAlchemy or the driver raised an error.
@@ -70,7 +70,7 @@ def without_rows(
     except (SQLAlchemyError, driver.Error, UnicodeError) as error:
         original = error.orig if isinstance(error, StatementError) and error.orig else error
         refused = DatabaseRefusedError(stream, synced_at, _class_of(original), _code_of(original))
-    # Not in the except clause: the error would be the context of this one.
+    # Raised after the except clause, so that the original error is not its context.
     raise refused
 
 
@@ -80,7 +80,7 @@ def _class_of(error: BaseException) -> str:
 
 
 def _code_of(error: BaseException) -> str | None:
-    """Return the code by which a database names an error: a name, an SQLSTATE or a number."""
+    """Return the code of a database error: a name, an SQLSTATE or a number."""
     for name in ("sqlstate", "pgcode", "sqlite_errorname"):
         code = getattr(error, name, None)
         if isinstance(code, str):

@@ -1,7 +1,7 @@
 """Views over the files of a history, each row with the time and the type of its file.
 
-A view names exactly the files of the history. Files of the same layout are read together; a
-column that a file does not have is empty for its rows.
+A view reads exactly the files of the history. A column that a file does not have is empty in the
+rows of this file.
 """
 
 import re
@@ -17,7 +17,7 @@ from ._layout import Layout, stored_layout
 _FILE_COLUMNS = ("synced_at", "diff_type")
 
 _ATHENA_QUERY_BYTES = 262_144
-"""The longest text that Athena accepts as a query."""
+"""The size limit of a query in Athena."""
 
 
 @frozen
@@ -41,12 +41,12 @@ def duckdb_view(history: CohortHistory, table: str) -> tuple[str, ...]:
 
 
 def athena_view(history: CohortHistory, table: str) -> tuple[str, ...]:
-    """Return a table over the whole folder, and a view that selects the files of the history.
+    """Return statements for a table over the folder and for a view of the history's files.
 
-    Hive's reader splits a file at every line end, also in quotes, and returns NULL for cells
-    that a line does not have. Such a line makes the query of the view fail. The escape
-    character is NUL, which no file contains: the default is the backslash, and a quote as
-    escape character means the default too.
+    Hive's reader splits a file at every line end, even in quotes, and returns NULL for cells
+    that a line does not have. The query of the view fails on such a line. The escape character
+    is set to NUL, which no file contains. The default would be the backslash, even if a quote is
+    set as the escape character.
     """
     ddl, query, files = SYNTAX["athena"], ATHENA_QUERY, _files(history)
     columns = _view_columns(query, files)
@@ -103,7 +103,7 @@ def _view_columns(syntax: Syntax, files: Iterable[_File]) -> tuple[str, ...]:
 def _cells(
     syntax: Syntax, columns: Iterable[str], of_file: tuple[str, ...], cells: Iterable[str] = ()
 ) -> str:
-    """Return the columns of the view for files with certain columns."""
+    """Return the SELECT list of the view for files with the columns ``of_file``."""
     names = dict(zip(of_file, cells or of_file, strict=False))
     return ", ".join(
         f"{syntax.name(names[column]) if column in names else syntax.literal('')} "

@@ -1,9 +1,9 @@
 """Apply the syncs of a history to the tables of a database, each sync in one transaction.
 
-A sync is applied by its two small files: the rows of ``exiting`` end stays and the rows of
-``entering`` begin stays. The snapshot, that is the members after the sync, is read only if the
-changes are not enough or can't be trusted: see ``_SyncApplication._needs_snapshot``. With
-``reconcile`` it replaces changes that do not fit the tables.
+A sync is applied from its two small files: the rows of ``exiting`` end stays and the rows of
+``entering`` begin stays. The snapshot (the members after the sync) is read only if these changes
+are not enough or can't be trusted: see ``_SyncApplication._needs_snapshot``. With ``reconcile``,
+the snapshot replaces changes that do not fit the tables.
 """
 
 from typing import Any
@@ -39,32 +39,35 @@ def apply(
     """Apply the syncs of a history to the tables of a database.
 
     Missing tables are created: ``cohort_membership`` with one row per stay, ``cohort_sync`` with
-    one row per applied sync, and the view ``cohort_current``. Many streams share them. Each sync
-    is one transaction, so an interrupted run leaves complete syncs and the next run continues.
-    Several runs may overlap: each sync is applied once.
+    one row per applied sync, and the view ``cohort_current`` of the open stays. Many streams can
+    share them. Each sync is one transaction, so an interrupted run leaves complete syncs and the
+    next run continues. Several runs may overlap: each sync is applied once.
 
-    A stay has the properties with which the user entered or, once it has ended, those with which
-    the user left. ``entered`` is NULL if the user entered before the first known sync. The
-    snapshot of a sync is read only for the first sync if it is not the first of the stream, for
-    a repair, for a refresh, and to check each sync that no record of a log describes.
+    A stay has the properties that the user had on entering or, once it has ended, on leaving.
+    ``entered`` is NULL if the user entered before the first known sync. The snapshot of a sync is
+    read only if this is the first sync to be applied but not the first of the stream, for a
+    repair, for a refresh, and to check a sync that no record of a log describes.
 
     Args:
         history: The history to apply.
         engine: An engine of SQLAlchemy 2. PostgreSQL with psycopg, SQLite and DuckDB are tested;
-            other dialects get plain SQL.
+            for other dialects, only plain SQL is used.
         schema: The schema for the tables; None is the default schema of the database.
-        reconcile: True to apply a sync that does not fit the tables too, and then change the
-            tables to agree with its snapshot.
+        reconcile: True to apply even a sync that does not fit the tables, and to make the tables
+            agree with its snapshot.
         refresh: True to update the properties of all members to those of the newest sync.
-        on_applied: SQL or a function to run in the transaction of each sync.
+        on_applied: SQL or a function to run in the transaction of each sync: see ``OnApplied``.
+
+    Returns:
+        The syncs that were applied, and those that were not.
 
     Raises:
         MissingExtraError: SQLAlchemy is not installed, or pyarrow is not and the database is
             DuckDB.
         TablesError: A sync does not follow the last one that was applied, or its changes do not
             lead to its members.
-        DatabaseRefusedError: The database refused a statement. An error of SQLAlchemy that is
-            raised in ``on_applied`` becomes one too, since it may quote rows.
+        DatabaseRefusedError: The database refused a statement. SQLAlchemy errors that are raised
+            in ``on_applied`` are also replaced by this error, because they may quote rows.
         ObjectChangedError, MalformedCsvError: A file is damaged.
         ArgumentTypeError: ``history`` is not a ``CohortHistory``.
 
@@ -175,12 +178,12 @@ class _SyncApplication:
         return applied
 
     def _gap(self, record: SyncRecord | None, last: sa.Row[Any]) -> str | None:
-        """Return the reason why the sync does not follow the one applied last, or None."""
+        """Return the reason why the sync does not follow the last applied one, or None."""
         missing = [t.value for t in _CHANGES if t in self.sync.missing]
         if missing:
             return f"it lacks its file{'s' * (len(missing) > 1)} {' and '.join(missing)}"
         if record is None or record.adopted or last.writer is None:
-            return None  # Without two records, a gap shows when the members are compared.
+            return None  # Without two records, the comparison of the members reveals a gap.
         if record.previous is None:
             return "its record begins the stream, and earlier syncs were applied"
         # Compare the writers: the digest of a record changes when members are forgotten.

@@ -39,8 +39,8 @@ class ApplyReport:
     Attributes:
         applied: The syncs that it applied, oldest first.
         skipped: The number of syncs that had been applied before.
-        late: The times of syncs that it left out, because later ones were applied before
-            these were known: a stay can't begin in the past.
+        late: The times of syncs that were not applied, because later syncs had been applied
+            before these were known: a stay can't begin in the past.
     """
 
     applied: tuple[AppliedSync, ...]
@@ -49,4 +49,5 @@ class ApplyReport:
 
 
 OnApplied = str | Callable[[sa.Connection, AppliedSync], object]
-"""SQL with the optional parameters ``:stream`` and ``:synced_at``, or a function."""
+"""SQL with the optional parameters ``:stream`` and ``:synced_at``, or a function of the
+connection and the applied sync."""

@@ -12,7 +12,7 @@ from ..log.stream import CohortStream
 
 
 class Instant(TypeDecorator[datetime]):
-    """A time in UTC, also in databases such as SQLite whose times have no zone."""
+    """A time in UTC, even in databases whose times have no zone, such as SQLite."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -59,7 +59,7 @@ class CohortTables:
             sa.Column("exited", Instant),
         )
         is_open = membership.c.exited.is_(None)
-        # A user has at most one open stay. DuckDB has no partial indexes, and joins well without.
+        # A user has at most one open stay. DuckDB has no partial indexes, and joins fast without.
         sa.Index(
             "cohort_membership_open",
             membership.c.stream,
@@ -106,7 +106,7 @@ def _has_partial_indexes(*_: object, dialect: sa.Dialect, **__: object) -> bool:
 
 
 def stream_name(stream: CohortStream) -> str:
-    """Return the name of a stream in the tables, which no other stream has.
+    """Return the name of a stream in the tables. Different streams have different names.
 
     >>> stream_name(CohortStream(project_id=123, cohort_id="26umsb5", path="cohorts"))
     'cohorts/123_26umsb5'

@@ -1,4 +1,4 @@
-"""SQL as text with which a warehouse loads a sync from S3 itself."""
+"""SQL statements, as text, by which a warehouse itself loads a sync from S3."""
 
 import json
 from collections.abc import Iterable
@@ -26,31 +26,32 @@ def statements(
 ) -> tuple[str, ...]:
     """Return statements that keep a table of the members in a warehouse, to run in order.
 
-    Without ``sync`` they create the table and fill it from the newest sync. With a sync they
-    apply its changes to the table as the sync before left it. Both may be run again. For Athena,
-    and for DuckDB without ``sync``, they create views over the files of the history instead, which
-    show each row of each file. The function opens no connection and does not need SQLAlchemy. It
-    opens only files that no record describes, for their headers.
+    Without ``sync``, the statements create the table and fill it from the newest sync. With
+    ``sync``, they apply its changes to the table, which must contain the members of the sync
+    before. Both kinds may be run again. For Athena, and for DuckDB without ``sync``, the
+    statements instead create a view with each row of each file of the history. The function opens
+    no connection and does not need SQLAlchemy. It opens only files that no record describes, to
+    read their headers.
 
-    DuckDB's and PostgreSQL's statements are tested in these databases, and Athena's with Hive's
-    CSV reader. Those for Athena, BigQuery, Redshift and Snowflake have never run there: they
-    follow the documentation of these warehouses.
+    The statements for DuckDB and PostgreSQL are tested in these databases, and those for Athena
+    with Hive's CSV reader. The statements for Athena, BigQuery, Redshift and Snowflake follow the
+    documentation of these warehouses, and have never been run there.
 
     Args:
         history: The history of the stream.
         dialect: The dialect of the warehouse. PostgreSQL's ``COPY`` reads a file from the client.
         sync: The sync whose changes to apply.
         table: The name of the table or view, without quotes.
-        stage: For Snowflake, the name of the stage that is the bucket, without quotes.
+        stage: For Snowflake, the name of a stage of the whole bucket, without quotes.
         manifest_url: For Redshift, the folder with the :func:`manifests`.
 
     Returns:
         The statements without semicolons.
 
     Raises:
-        ConfigurationError: The sync lacks a file, the dialect is unknown, or it can't have the
-            name of a column or read the name of a file; a file has no column to match members
-            by; or its columns can't be loaded by their position.
+        ConfigurationError: The dialect is unknown; the sync lacks a file; the dialect does not
+            allow the name of a column or a file; a file lacks the column that members are
+            matched by; or its columns can't be loaded by their position.
         MalformedCsvError: A file that no record describes has no header.
         ArgumentTypeError: ``history`` is not a ``CohortHistory``.
 
@@ -99,7 +100,7 @@ def statements(
 def manifests(history: CohortHistory, *, sync: BucketSync | None = None) -> dict[str, str]:
     """Return the manifests that Redshift's ``COPY`` reads, by the names of their files.
 
-    A ``COPY`` of a key loads every object whose key begins with it; a manifest names exactly one.
+    A ``COPY`` of a key loads every object whose key begins with it. A manifest names one object.
 
     Args:
         history: The history of the stream.
@@ -108,6 +109,16 @@ def manifests(history: CohortHistory, *, sync: BucketSync | None = None) -> dict
     Raises:
         ConfigurationError: The sync lacks a file.
         ArgumentTypeError: ``history`` is not a ``CohortHistory``.
+
+    >>> from datetime import UTC, datetime
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
+    >>> from amplitude_cohort_s3 import read_history, sync_cohort
+    >>> storage = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> when = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+    >>> _ = sync_cohort(sync, [("1", "ann")], storage, synced_at=when)
+    >>> list(manifests(read_history(storage, sync.stream)))
+    ['1_a_2026-11-23T14=3A05_existing.csv.manifest']
     """
     check_is_history(history)
     found, diff_types = _files_to_load(history, sync)
@@ -123,7 +134,7 @@ def manifests(history: CohortHistory, *, sync: BucketSync | None = None) -> dict
 def _files_to_load(
     history: CohortHistory, sync: BucketSync | None
 ) -> tuple[BucketSync, tuple[DiffType, ...]]:
-    """Return the sync, the newest one for None, and its files that are needed."""
+    """Return the sync to load (the newest usable one for None), and the types of its files."""
     if sync is not None:
         if sync.missing and not {DiffType.EXITING, DiffType.ENTERING}.isdisjoint(sync.missing):
             raise _missing_file()
@@ -175,8 +186,8 @@ def _members(
 ) -> str:
     """Return the query of ``(entering | existing) - exiting``, one row for each key.
 
-    Files in canonical form have each key once. In others, the smallest row of a key counts, and
-    rows without a key are not members, as for the other answers of the library.
+    Files in canonical form have each key once. In other files, the first row of a key in byte
+    order counts, and rows without a key are not members, as everywhere in the library.
     """
     loaded = {t: layout for t, layout in layouts.items() if t is not DiffType.EXITING}
     selects = [

@@ -38,7 +38,7 @@ __all__ = [
     "sync_cohort",
 ]
 
-# They need all modules of the history.
+# These names are imported on demand: they need all modules of the history.
 __getattr__ = exports_on_demand(
     __name__,
     {

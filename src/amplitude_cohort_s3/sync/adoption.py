@@ -1,4 +1,4 @@
-"""Adopting a stream that Amplitude wrote, so that it can be continued."""
+"""Adopting a stream that another program wrote, so that it can be continued."""
 
 import uuid
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def adopt(
     log: Storage | StorageLocation | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Head:
-    """Begin the log of a stream with its newest complete sync.
+    r"""Begin the log of a stream with its newest complete sync.
 
     The data is not touched. Afterwards ``sync_cohort`` continues the stream.
 
@@ -44,12 +44,25 @@ def adopt(
         log: The storage of the log, if it is not ``storage``.
         clock: A function that returns the time; for tests.
 
+    Returns:
+        The head of the stream: the newest complete sync.
+
     Raises:
         NothingToAdoptError: There is a log already, there is no complete sync, or a newer
             sync is incomplete. ``rebuild_history`` is for a stream of full lists only.
         ConcurrentSyncError: Another process began a log at the same time.
         MalformedCsvError, MissingColumnsError, EmptyKeyError: The files can't be read.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import CohortStream, MemoryStorage
+    >>> bucket = MemoryStorage()
+    >>> files = {"entering": b"2,bob\n", "exiting": b"", "existing": b"1,ann\n"}
+    >>> for diff_type, rows in files.items():
+    ...     data = b"amplitude_id,user_id\n" + rows
+    ...     _ = bucket.create(f"1_a_2026-11-23T06:30_{diff_type}.csv", data)
+    >>> head = adopt(bucket, CohortStream(project_id=1, cohort_id="a"))
+    >>> head.record.members, head.record.adopted
+    (2, True)
     """
     location = StreamLocation.of(storage, stream, log)
     if location.read_log().newest is not None:
@@ -99,7 +112,7 @@ def _baseline(history: CohortHistory, *, now: datetime) -> SyncRecord:
         bucket=None,
         synced_at=sync.synced_at,
         requested_at=now,
-        # Unknown, but an adopted record makes no claim: its readers use all three files.
+        # The meaning is unknown. Readers of an adopted record ignore this value.
         existing=ExistingMeaning.MEMBERS,
         schema=members.schema,
         files={diff_type: _recorded(history, sync, diff_type) for diff_type in DiffType},
@@ -128,7 +141,7 @@ def _recorded(history: CohortHistory, sync: BucketSync, diff_type: DiffType) -> 
     for _ in keyed_rows(source, history.members_at(sync).schema, tally):
         pass
     if tally.keyless and history.match_by == "amplitude_id":
-        # Most often the members are to be matched by another column.
+        # Most often the members must be matched by another column.
         raise EmptyKeyError(history.match_by, tally.keyless, (), "row")
     return RecordedFile(
         key=sync.files[diff_type].key,

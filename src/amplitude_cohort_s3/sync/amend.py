@@ -18,7 +18,7 @@ from .decision import create_or_discard
 
 
 def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outcome:
-    """Record an amendment and carry it out, or change nothing.
+    """Record an amendment, carry it out, and return its outcome; or raise and change nothing.
 
     Args:
         location: The stream.
@@ -42,7 +42,7 @@ def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outco
             f"Prune old syncs first, in several steps, then run {amendment.purpose} again",
         )
     try:
-        # Each process that recovers it checks it too: one that breaks a rule would never end.
+        # Each process that recovers it checks it too, so one that breaks a rule can't be finished.
         check_amendment(amendment, log)
         check_files(location, amendment)
     except (RecordFormatError, HeadFilesMissingError):

@@ -27,7 +27,7 @@ from .plan import SyncPlan, check_bucket
 
 @frozen(kw_only=True, repr=False)
 class SyncResult:
-    """A sync that is published.
+    """The result of a sync that is published.
 
     Attributes:
         record: The record of the sync.
@@ -42,7 +42,7 @@ class SyncResult:
     __repr__ = short_repr
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values, as the command prints it."""
+        """Return the result as a JSON object, as the command prints it."""
         return sync_to_json(self)
 
     def __str__(self) -> str:
@@ -65,7 +65,7 @@ class SyncResult:
 
 
 def sync_to_json(found: SyncResult | SyncPlan) -> dict[str, Any]:
-    """Return the facts of a sync or of a plan as JSON values; they have the same fields."""
+    """Return the facts of a sync or of a plan as a JSON object; both have the same fields."""
     sync: SyncRecord | SyncPlan = found if isinstance(found, SyncPlan) else found.record
     return {
         "synced_at": sync.synced_at.isoformat(),
@@ -100,6 +100,9 @@ def commit(
         storage: The storage of the data, or its location.
         log: The storage of the log, if it is not ``storage``.
 
+    Returns:
+        The result. If another run did the same sync, it has ``already_done``.
+
     Raises:
         UnusableDiffError: The plan was made from another diff, the diff is closed, or its
             files were changed.
@@ -111,6 +114,17 @@ def commit(
         ConfigurationError: The plan is that of a dry run, or its files can't be composed.
         MissingCapabilityError: The files can't be composed in this storage.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from datetime import UTC, datetime
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, diff_members
+    >>> from amplitude_cohort_s3.sync import plan_sync
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> when = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+    >>> with diff_members((), [("1", "ann")], schema=sync.schema) as diff:
+    ...     plan = plan_sync(sync, diff, synced_at=when, previous=None)
+    ...     result = commit(plan, diff, MemoryStorage())
+    >>> result.record.members, result.already_done
+    (1, False)
     """
     check_kind("plan", plan, SyncPlan, "pass the result of plan_sync(sync, diff, ...)")
     plan.check(diff)

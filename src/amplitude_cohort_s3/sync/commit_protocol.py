@@ -111,7 +111,7 @@ def finish(location: StreamLocation, record: LogRecord) -> Outcome:
     Raises:
         RecordFormatError: The record does not continue the head of the log, or it is an
             amendment that no process of this library makes.
-        HeadFilesMissingError: The head, without which a prune deletes nothing, lacks files.
+        HeadFilesMissingError: Files of the head are missing, so nothing is deleted or adopted.
     """
     _check(location, record)
     check_files(location, record)
@@ -120,7 +120,7 @@ def finish(location: StreamLocation, record: LogRecord) -> Outcome:
 
 
 def abandon_record(location: StreamLocation, record: LogRecord) -> Outcome:
-    """Revoke what a record has staged, and create the outcome that follows from what is visible.
+    """Revoke what a record has staged, and create the outcome that the visible files determine.
 
     Nobody can publish or replace anything of the record afterwards, however late. Files that
     a prune has not deleted yet stay.
@@ -201,10 +201,10 @@ def _publish(
 def _revoke(storage: Storage, staged: list[StagedObject]) -> bool:
     """Discard what is not published yet; return whether all files are visible.
 
-    From here on nobody can publish the rest. So this comes before the sync is recorded as void.
+    After that nobody can publish the rest, so this is done before the sync is recorded as void.
     """
     for s in staged:
-        # A handle that the storage can't have made, in a forged record, has nothing to revoke.
+        # A forged record may have a handle that the storage can't have made: nothing to revoke.
         with suppress(InvalidKeyError):
             storage.discard(s)
     return all(_state(storage, s) is StagedState.PUBLISHED for s in staged)
@@ -218,7 +218,7 @@ def _state(storage: Storage, staged: StagedObject) -> StagedState:
     try:
         return storage.inspect(staged)
     except _REFUSALS:
-        # Its key can't be an object's, for example because a folder has the name.
+        # No object can have this key, for example because a folder has it.
         return StagedState.TAKEN
 
 
@@ -314,13 +314,13 @@ def _check(location: StreamLocation, record: LogRecord) -> None:
 
 
 def check_files(location: StreamLocation, record: LogRecord) -> None:
-    """Raise unless the files are there without which a record must not be carried out.
+    """Raise unless all files of the head are visible, if a record depends on them.
 
-    A prune deletes what is older than the head, and an adopted sync has nothing to publish. The
-    head of either may exist in the log only.
+    A prune deletes files that are older than the head, and an adopted sync publishes nothing. If
+    the record is forged, such a head may exist only in the log.
 
     Raises:
-        HeadFilesMissingError: Files of this head are not visible.
+        HeadFilesMissingError: Files of the head are not visible.
     """
     head: SyncRecord | None = None
     if isinstance(record, SyncRecord):

@@ -1,4 +1,4 @@
-"""Creating a record, which decides, and discarding what is staged if it certainly failed."""
+"""Creating a record, and discarding what is staged if the creation has certainly failed."""
 
 import errno
 from collections.abc import Callable

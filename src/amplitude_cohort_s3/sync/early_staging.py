@@ -1,8 +1,8 @@
-"""The files of a diff on their way into a storage while the diff is still computed.
+"""Storing the files of a diff while the diff is still being computed.
 
-A storage either takes over the finished files: then they are written to its disk early, so that
-the flush at the end has little left to do. Or it stages their bytes: then the staging of a
-large file begins while the file grows, and ends when the sync is committed.
+There are two kinds of storages. If a storage takes over finished files, the files are written to
+its disk early, so that the flush at the end has little left to do. If a storage stages bytes, the
+staging of a large file begins while the file grows, and ends when the sync is committed.
 """
 
 import os
@@ -25,26 +25,26 @@ from ..storage.protocol import StagedObject, Storage
 from ..storage.threads import Answer, Threads
 
 EARLY_BYTES = 8 << 20
-"""The size from which a file is staged while it grows: that of a part of an upload to S3."""
+"""The size from which a file is staged while it grows: the size of a part of an S3 upload."""
 
 _FLUSHED_BYTES = 8 << 20
 """The growth after which the new bytes of a file are written to the disk."""
 
 
 class EarlyFlush:
-    """Has the disk written while files grow, so that a later ``fsync`` finds little to do."""
+    """Writes files to the disk while they grow, so that a later ``fsync`` has little left to do."""
 
     def __init__(self) -> None:
         self._flushed = dict[Path, int]()
 
     def grown(self, _: DiffType, path: Path, size: int) -> None:
-        """Begin to write the bytes that are new since the last call that did so."""
+        """Begin to write the new bytes to the disk, if they are at least ``_FLUSHED_BYTES``."""
         flushed = self._flushed.get(path, 0)
         if size - flushed < _FLUSHED_BYTES or not hasattr(os, "posix_fadvise"):
             return
         self._flushed[path] = size
-        # Linux begins to write pages that it is advised to drop, and does not wait. An error of
-        # the disk is then reported by fsync, which fdatasync in another thread would prevent.
+        # Linux begins to write pages that it is advised to drop, and does not wait. A disk error
+        # is then still reported by the later fsync; fdatasync in another thread would consume it.
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDONLY)
             try:
@@ -54,7 +54,7 @@ class EarlyFlush:
 
 
 class _AbandonedError(Exception):
-    """The end of a growing file that nobody will need."""
+    """Raised when a growing file is no longer needed."""
 
 
 class _GrowingFile:
@@ -69,19 +69,19 @@ class _GrowingFile:
         self._size = 0
         self._is_complete = False
         self._is_abandoned = False
-        # Each is a size, and whether it is the last. No lock: see ``storage.threads``.
+        # Each item is a size, and whether it is the last. The queue is in C: see storage.threads.
         self._sizes = SimpleQueue[tuple[int, bool]]()
 
     def grow(self, size: int) -> None:
-        """Let the reader read up to a size."""
+        """Allow the reader to read up to a size."""
         self._sizes.put((size, False))
 
     def complete(self, size: int) -> None:
-        """Let the reader read to the end, which is at this size."""
+        """Allow the reader to read to the end, which is at this size."""
         self._sizes.put((size, True))
 
     def abandon(self) -> None:
-        """Let the reader fail, unless it has read everything."""
+        """Make the reader fail, unless it has read everything."""
         self._is_abandoned = True
         self._sizes.put((0, True))
 
@@ -121,9 +121,9 @@ class _Underway:
 class EarlyStaging:
     """Stages files under their keys while they grow.
 
-    Nothing is complete before :meth:`stage` is called for a file: until then the sync may still
-    be refused, for example by the guard. :meth:`close` makes ``Storage.stage`` of all other
-    files fail, which then keeps nothing.
+    No file is completely staged before :meth:`stage` is called for it, because until then the sync
+    may still be refused, for example by the guard. :meth:`close` makes ``Storage.stage`` of
+    all other files fail, so that the storage keeps nothing of them.
 
     Args:
         storage: The storage of the data.
@@ -137,7 +137,7 @@ class EarlyStaging:
         self._threads = Threads(len(DiffType), "stage")
 
     def grown(self, diff_type: DiffType, path: Path, size: int) -> None:
-        """Let the staging of a file go on, or begin it if the file is large by now."""
+        """Continue the staging of a file, or begin it if the file is large by now."""
         underway = self._underway.get(diff_type)
         if underway is None:
             if size < EARLY_BYTES:
@@ -160,11 +160,11 @@ class EarlyStaging:
         file = diff.report.files[diff_type]
         underway.file.complete(file.size)
         staged, sha256 = underway.staged.result()
-        del self._underway[diff_type]  # From now on it is the caller's.
+        del self._underway[diff_type]  # From now on the caller may publish or discard it.
         return checked(file, diff_type, storage, staged, sha256)
 
     def close(self) -> None:
-        """Stop what is underway, and wait until nothing of it is left."""
+        """Stop all staging that is underway, and wait until nothing of it is left."""
         for underway in self._underway.values():
             underway.file.abandon()
         self._threads.close()
@@ -179,7 +179,7 @@ class EarlyStaging:
 
 @frozen
 class EarlyStagedDiff:
-    """A diff whose large files are partly staged already: see ``StageableDiff``."""
+    """A ``StageableDiff`` whose large files are already being staged."""
 
     diff: CohortDiff
     early: EarlyStaging

@@ -93,6 +93,16 @@ def read_head(
         UnloggedSyncsError: No record names some files that are as new as the head.
         RecordFormatError: The log can't be read.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> storage = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> read_head(storage, sync.stream) is None
+    True
+    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], storage)
+    >>> head = read_head(storage, sync.stream)
+    >>> head.record.members, head.members().to_list()
+    (2, [('1', 'ann'), ('2', 'bob')])
     """
 
     def refuse(record: LogRecord) -> Outcome:
@@ -127,7 +137,7 @@ def read_state(location: StreamLocation, finish: Callable[[LogRecord], Outcome])
         expected = set[str]() if record is None else record.keys
         missing = expected - visible.keys()
         if record is not None and record.number > found.last_ended:
-            missing = set[str]()  # It was published since, or is predicted to be.
+            missing = set[str]()  # It has been published since, or is predicted to be.
         others = visible.keys() - expected
         unlogged = _unlogged(log, others)
         # The data was listed after the log: another writer may have published in between.

@@ -13,7 +13,7 @@ from ..storage.protocol import StagedInfo, StagedObject, Storage, SupportsListSt
 from .commit_protocol import replacement, staged_files
 
 LEFTOVER_AGE = timedelta(days=1)
-"""The age from which a staged file without a record is taken for that of a dead writer."""
+"""The age from which a staged file without a record is regarded as that of a dead writer."""
 
 
 class _ListingStorage(Storage, SupportsListStaged, Protocol):
@@ -27,11 +27,11 @@ def discard_leftovers(location: StreamLocation, older_than: timedelta | None) ->
 
     Args:
         location: The stream.
-        older_than: The smallest age of a file, or None for files of any age: also if a clock
-            that was wrong has given them a time in the future.
+        older_than: The smallest age of a file, or None for files of any age, including files
+            that have a time in the future because a clock was wrong.
 
     Returns:
-        The keys under which they would have become visible.
+        The keys under which the discarded files would have become visible.
     """
     return _discard(location, _listing_storages(location), older_than)
 
@@ -39,7 +39,7 @@ def discard_leftovers(location: StreamLocation, older_than: timedelta | None) ->
 def discard_old_leftovers(location: StreamLocation) -> None:
     """Discard what dead writers left more than a day ago, if the store has no rule for that.
 
-    Files of another account stay: they must not stop a sync.
+    Files that this account may not discard stay, because they must not stop a sync.
     """
     storages = [s for s in _listing_storages(location) if not s.expires_staged]
     with contextlib.suppress(FileAccessError):

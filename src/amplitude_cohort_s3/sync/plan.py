@@ -1,4 +1,4 @@
-"""A sync that is decided in every detail but not carried out, as a value."""
+"""Planning a sync: the decision in every detail, before anything is carried out."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -121,7 +121,7 @@ class SyncPlan(SyncFacts):
 
         Raises:
             ConfigurationError: It is the plan of a dry run.
-            UnusableDiffError: A file differs.
+            UnusableDiffError: A file of the diff has other bytes than in the plan.
             ArgumentTypeError: ``diff`` is not a diff.
         """
         _check_is_diff(diff)
@@ -155,7 +155,8 @@ def plan_sync(
 ) -> SyncPlan:
     """Decide a sync in every detail: names, counts, digests. Nothing is read or written.
 
-    ``prepare_sync`` does this for you. Call it yourself if you compute the diff yourself.
+    ``prepare_sync`` calls this function for you. Call it yourself only if you compute the diff
+    yourself.
 
     Args:
         sync: The cohort and its destination.
@@ -163,9 +164,12 @@ def plan_sync(
         synced_at: When the cohort was computed (timezone-aware). Rounded down to the
             precision of the file names.
         previous: The head of the stream, or None for the first sync.
-        requested_at: The exact time of the request. Default: ``synced_at``.
+        requested_at: The exact time of the request (timezone-aware). Default: ``synced_at``.
         guard: The limits on what this sync may change; False for no limits. Default:
             ``sync.guard``.
+
+    Returns:
+        The plan, for ``commit``.
 
     Raises:
         NaiveDatetimeError: A time has no time zone.
@@ -175,6 +179,17 @@ def plan_sync(
         MatchByChangedError: The stream matches members by another column.
         UnusableDiffError: The diff has another schema or another meaning of ``existing``.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from datetime import UTC
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, diff_members
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> when = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
+    >>> with diff_members((), [("1", "ann")], schema=sync.schema) as diff:
+    ...     print(plan_sync(sync, diff, synced_at=when, previous=None))
+    sync of 2026-11-23T14:05:00+00:00: 0 -> 1 members
+             1 entering  1_a_2026-11-23T14:05_entering.csv
+             0 exiting   1_a_2026-11-23T14:05_exiting.csv
+             1 existing  1_a_2026-11-23T14:05_existing.csv
     """
     check_is_sync(sync)
     _check_is_diff(diff)

@@ -1,7 +1,7 @@
 """Preparing a sync: everything that happens before the decision.
 
-Temporary files aside, nothing is written, unless the caller will commit: then the staging of large
-files begins, which is revoked if the plan is refused.
+Only temporary files are written, with one exception: if the caller is going to commit, the staging
+of large files begins here. It is revoked if the plan is refused.
 """
 
 from collections.abc import Callable, Generator
@@ -33,7 +33,7 @@ class PreparedSync:
 
     Attributes:
         plan: The plan, with all names, counts and digests.
-        diff: The difference to the previous members, open until the preparation ends.
+        diff: The difference to the previous members, open until the ``with`` block ends.
     """
 
     plan: SyncPlan
@@ -84,7 +84,7 @@ def prepare_sync(
     Args: see ``sync_cohort``.
 
     Yields:
-        The prepared sync. Its diff has temporary files, which are removed at the end.
+        The prepared sync. Its diff has temporary files, which are removed after the block.
 
     Raises:
         GuardError, SyncTimeTakenError, SyncTimeError, UnloggedSyncsError,
@@ -127,10 +127,10 @@ def prepare_start(
     commits: bool,
     **options: Unpack[DiffOptions],
 ) -> Generator[PreparedSync]:
-    """Prepare a sync that has begun: see :func:`prepare_sync`.
+    """Prepare a sync from its ``SyncStart``: see :func:`prepare_sync`.
 
     Args:
-        start: The sync.
+        start: The head that the sync continues, and the time of the sync.
         members: The members of the cohort now.
         commits: True if the sync is committed unless its plan is refused. Then large files may
             be staged while they are written.

@@ -1,4 +1,4 @@
-"""Rebuilding the history of a stream of which only full lists are left."""
+"""Rebuilding the history of a stream from full lists of its members."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ def rebuild_history(
     Args:
         storage: The storage of the lists.
         stream: The stream of the lists.
-        sync: The sync to write them with. Its ``match_by`` and properties are used; a
+        sync: The cohort and destination to write to. Its ``match_by`` and properties are used; a
             property that a list lacks is empty.
         target: The storage for the rebuilt stream. It may be the same one if the path, the
             cohort or the routing key of ``sync`` differs.

@@ -22,7 +22,7 @@ class RecoveryReport:
 
     Attributes:
         outcome: ``"nothing"`` if nothing was unfinished; ``"published"`` or ``"void"`` for a
-            sync; ``"amended"`` for what ``forget`` or ``prune`` had begun.
+            sync; ``"amended"`` for a ``forget`` or a ``prune``.
         record: The sync that was unfinished, or None.
     """
 
@@ -44,9 +44,9 @@ def recover(
     because both write the same.
 
     If the storage refuses the caller (access, expired credentials, a KMS key), the entry stays
-    unfinished, because a process with access can still finish it. If there will be none, pass
-    ``abandon=True``: everything that is staged is revoked first, so that no process can publish
-    it later, and then the sync is void. This needs access to discard staged files.
+    unfinished, because a process with access can still finish it. If there will never be such a
+    process, pass ``abandon=True``: everything that is staged is revoked first, so that no process
+    can publish it later, and then the sync is void. This needs access to discard staged files.
 
     Args:
         storage: The storage of the data, or its location.
@@ -56,13 +56,20 @@ def recover(
             whose files are visible already is still published. Files that ``forget`` has not
             replaced, and that ``prune`` has not deleted, stay as they are.
 
+    Returns:
+        The outcome of the entry.
+
     Raises:
         RecordFormatError: The log can't be read, or its newest entry breaks a rule.
         HeadFilesMissingError: A prune was begun, and the newest sync has lost files since.
         AccessDeniedError, CredentialsError: The storage refuses the caller.
         UnknownOutcomeError: The storage did not answer a write; run it again.
-        MissingCapabilityError: ``forget`` or ``prune`` was begun, which this storage can't finish.
+        MissingCapabilityError: The storage can't replace or delete, as the entry requires.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import CohortStream, MemoryStorage
+    >>> recover(MemoryStorage(), CohortStream(project_id=1, cohort_id="a"))
+    RecoveryReport(outcome='nothing', record=None)
     """
     end = abandon_record if abandon else finish
     return recover_location(StreamLocation.of(storage, stream, log), end)

@@ -34,8 +34,8 @@ from .prepare import prepare_start
 from .start import begin_at
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
-"""The members, as ``sync_cohort`` takes them; or a function that returns them, which is called
-only if the sync is due."""
+"""The members, in any form that ``sync_cohort`` accepts; or a function that returns them and is
+called only if the sync is due."""
 
 
 class JobOutcome(Enum):
@@ -44,7 +44,7 @@ class JobOutcome(Enum):
     DUE = "due"
     """It is due, but this is a dry run."""
     NOT_DUE = "not due"
-    """There was a sync in its hour or day already; the source was not read."""
+    """There is a sync in this hour or day already; the source was not read."""
     UNCHANGED = "unchanged"
     """It was due, but according to its source the members are still the same."""
     DONE = "done"
@@ -61,8 +61,8 @@ class JobResult:
     Attributes:
         sync: The cohort and its destination.
         outcome: The outcome.
-        result: The result, if the sync was done. If the members are unchanged, that of the
-            newest sync.
+        result: The result, if the sync was done. If the members are unchanged, the result of
+            the newest sync.
         error: The error, if it failed.
     """
 
@@ -73,7 +73,7 @@ class JobResult:
 
     @property
     def detail(self) -> str:
-        """The counts, or the text of the error if it is ours: other errors may name users."""
+        """The counts, or the error; of a foreign error only the class: its text may name users."""
         if self.result is not None:
             record = self.result.record
             counts = counted(record.members, "member")
@@ -188,13 +188,16 @@ def run_due(
             a function that returns that and is called only if the sync is due.
         storage: The storage of the data, or its location.
         now: The time of the run and of its syncs (timezone-aware). Its time zone determines
-            the days of ``Cadence.DAILY``. Default: the present in the machine's time zone,
+            the days of ``Cadence.DAILY``. Default: now, in the machine's time zone,
             read again for each sync.
         dry_run: True to report only what is due, and write nothing.
         log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: a hidden folder of the storage if it
             can take over files, otherwise the system's.
         progress: A callback for the number of rows read so far, from 0 for each sync.
+
+    Returns:
+        The results, in the order of the jobs.
 
     Raises:
         NaiveDatetimeError: ``now`` has no time zone.
@@ -235,7 +238,8 @@ def run_due(
             return JobResult(sync=sync, outcome=outcome, result=found)
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
-        source = _resolved_members(members)  # It may take long, so the sync begins after it.
+        # This may take long, so the time of the sync is read afterwards.
+        source = _resolved_members(members)
         result = _sync_now(
             sync, source, location, to_utc(present(), "now"), work_dir=work_dir, progress=progress
         )
@@ -285,7 +289,7 @@ def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:
 def _begun(record: SyncRecord) -> datetime:
     """Return the time that determines the hour and day of a sync.
 
-    A sync whose minute is taken gets a later time, which can be in the next hour or day.
+    A sync whose minute is occupied has a later time, which can be in the next hour or day.
     """
     return min(record.synced_at, record.requested_at)
 
@@ -299,7 +303,7 @@ def due_outcome(
         sync: The cohort and its destination.
         members: The source of its members.
         newest: The record of its newest sync, or None before the first.
-        now: The present, in the time zone that determines the days.
+        now: The present time, in the time zone that determines the days.
     """
     if not sync.is_due(None if newest is None else _begun(newest), now):
         return JobOutcome.NOT_DUE

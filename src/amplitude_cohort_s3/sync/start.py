@@ -48,7 +48,7 @@ from .plan import (
 from .work_files import DiffOptions, diff_for_sync
 
 CLOCK_TOLERANCE = timedelta(minutes=15)
-"""The time by which a clock may be wrong. S3 refuses requests if it is more."""
+"""The tolerated error of a clock. S3 refuses requests of a clock with a larger error."""
 
 
 @frozen(kw_only=True)
@@ -90,7 +90,7 @@ class SyncStart:
         """Return the difference of these members to those of the head: see ``diff_members``.
 
         Without ``work_dir``, the temporary files are in a folder of the storage if it can take
-        them over, and otherwise in the system's.
+        them over, and otherwise in the system's folder for temporary files.
 
         Raises:
             StagedGoneError: ``forget`` or ``clean_up`` has removed the temporary files.
@@ -182,7 +182,7 @@ def diff_of_start(
     early: EarlyStaging | None,
     **options: Unpack[DiffOptions],
 ) -> CohortDiff:
-    """Return the diff of ``SyncStart.diff``, and let ``early`` follow the files as they grow."""
+    """Return the diff of ``SyncStart.diff``; ``early`` stages its files while they grow."""
     return diff_for_sync(
         start.sync.schema,
         start.sync.destination.existing,
@@ -196,9 +196,9 @@ def diff_of_start(
 
 
 def early_staging_of(start: SyncStart) -> EarlyStaging | None:
-    """Return the staging of the files of a sync while they grow, or None if it is not useful.
+    """Return an ``EarlyStaging`` of the files of a sync, or None if it would not be useful.
 
-    Nothing is staged for a repeated run or a time that is occupied. A storage that takes over
+    A repeated run and a sync with an occupied time stage nothing. A storage that takes over
     files has nothing to do before they are finished.
     """
     if _file_storage(start) is not None or start.synced_at in start.state.occupied_times:
@@ -227,8 +227,8 @@ def begin_sync(
 ) -> SyncStart:
     """Read the head of a sync's stream, and choose the sync's time.
 
-    ``prepare_sync`` does this for you. Call it yourself if you compute the diff yourself,
-    for example with an engine of many machines.
+    ``prepare_sync`` calls this function for you. Call it yourself only if you compute the diff
+    yourself, for example on many machines.
 
     Args:
         sync: The cohort and its destination.
@@ -237,9 +237,12 @@ def begin_sync(
         guard: The limits on what this sync may change; False for no limits. Default:
             ``sync.guard``.
         log: The storage of the log, if it is not ``storage``.
-        dry_run: True if nothing may be written. An unfinished sync is then left as it is,
-            and its outcome predicted; otherwise it is recovered.
+        dry_run: True to write nothing: the outcome of an unfinished sync is predicted.
+            Otherwise the sync is recovered.
         clock: A function that returns the time; for tests.
+
+    Returns:
+        The state that the sync continues, and its time.
 
     Raises:
         SyncTimeError, SyncTimeTakenError: The stream can't have a sync at this time.
@@ -248,6 +251,14 @@ def begin_sync(
         UnfinishedSyncError: A dry run can't read the members of an unfinished sync.
         ConfigurationError: The sync's bucket is not that of the storage.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
+    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
+    >>> start = begin_sync(sync, MemoryStorage())
+    >>> with start.diff([("1", "ann"), ("2", "bob")]) as diff:
+    ...     result = start.commit(start.plan(diff), diff)
+    >>> result.record.members_before, result.record.members
+    (0, 2)
     """
     check_is_guard(guard)
     location = StreamLocation.of(storage, check_is_sync(sync).stream, log)
@@ -297,7 +308,7 @@ def _time_from_now(sync: CohortSync, state: StreamState, now: datetime) -> datet
 def _predict_for_dry_run(location: StreamLocation, record: LogRecord) -> Outcome:
     """Predict the outcome of an unfinished record, for a dry run.
 
-    The members of the sync that will then be the head must be readable now: nobody can read
+    The members of the predicted head must be readable now, but nobody can read
     a file that is staged and not published, or that ``forget`` will replace.
 
     Raises:

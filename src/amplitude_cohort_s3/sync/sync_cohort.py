@@ -68,9 +68,9 @@ def sync_cohort(
     """Sync a cohort: three files appear, or none.
 
     A repeated run, with the same time and the same members, finds that it is already done,
-    so schedulers may retry. If you need a step between the two, for example an approval,
-    use ``prepare_sync``. A storage that receives bytes, such as S3, receives large files while the
-    members are still compared. If the sync is then refused, nothing of them is kept.
+    so schedulers may retry. If you need a step between the preparation and the commit, such as
+    an approval, use ``prepare_sync``. Large files are uploaded to S3 while the members are still
+    being compared; if the sync is then refused, nothing of them is kept.
 
     Args:
         sync: The cohort and its destination.
@@ -83,7 +83,8 @@ def sync_cohort(
             free time after it.
         guard: The limits on what this sync may change; False for no limits. Default:
             ``sync.guard``.
-        duplicates: The treatment of different rows with one key.
+        duplicates: The treatment of different rows with one key: ``"refuse"`` raises
+            ``DuplicateKeyError``, ``"keep_smallest"`` keeps the row that sorts first.
         engine: An engine to use instead of the default one.
         work_dir: The folder for temporary files. Default: a hidden folder of the storage if it
             can take over files, otherwise the system's.
@@ -103,7 +104,12 @@ def sync_cohort(
         UnfinishedSyncError: A dry run can't read the members of an unfinished sync.
         MatchByChangedError: The stream matches members by another column.
         ConcurrentSyncError: Another writer was faster; nothing of this sync is visible.
-        UnknownOutcomeError: The storage did not answer a write.
+        SyncVoidError: A staged file disappeared, another object took a name, or the storage
+            refuses a file from every caller.
+        UnknownOutcomeError: The storage did not answer a write; run the sync again.
+        ConfigurationError: The sync's bucket is not that of the storage, or ``max_exits`` is
+            negative.
+        LogLimitError: The log has no number left.
         EmptyKeyError, DuplicateKeyError, MalformedCsvError, MissingColumnsError,
             InvalidCellError: The members can't be synced.
         ArgumentTypeError: An argument has the wrong type.

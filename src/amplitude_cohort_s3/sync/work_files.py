@@ -1,4 +1,4 @@
-"""The diff of a sync, whose files are made where the storage can take them over."""
+"""The diff of a sync, with its files in a folder from which the storage can take them over."""
 
 from contextlib import ExitStack
 from os import PathLike
@@ -45,7 +45,7 @@ def diff_for_sync(
         current: The members now.
         storage: The storage of the data if it can take over files, or None.
         key: The key of the file ``existing``.
-        early: Stages the files while they grow; None to stage them later.
+        early: The ``EarlyStaging`` of the files; None to stage them when they are finished.
         options: The other arguments of ``diff_members``.
     """
     grown: Grown | None = None
@@ -83,8 +83,8 @@ def _work_folder(storage: SupportsStageFile, key: str, closing: ExitStack) -> Pa
     try:
         folder = closing.enter_context(storage.work_folder(key))
     except (CohortS3Error, OSError):
-        # For example a root that this account can only read. If the sync is committed, its
-        # staging raises the error; a sync that is only prepared needs no such access.
+        # For example, this account can only read the root. If the sync is committed, its
+        # staging raises the error; a sync that is only prepared does not need to write there.
         return None
 
     def check(_kind: object, error: BaseException | None, _trace: object) -> None:

@@ -94,7 +94,7 @@ def files(storage):
 
 
 def digests(storage):
-    """The SHA-256 of each of these files, for large ones."""
+    """The SHA-256 of each of these files, to compare large ones."""
     found = {}
     for info in storage.list_objects("cohorts/1_a_"):
         digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Syncs with Spark: the files of sync_cohort, also if tasks or the driver fail."""
+"""Syncs with Spark: the files of sync_cohort, even if tasks or the driver fail."""
 
 import hashlib
 import os

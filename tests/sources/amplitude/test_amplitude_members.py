@@ -107,7 +107,9 @@ def asked_properties(fake):
         ),
     ],
 )
-def test_amplitude_is_asked_by_the_name_of_a_property(amplitude, fake, properties, asked, cells):
+def test_requests_to_amplitude_have_the_names_of_properties(
+    amplitude, fake, properties, asked, cells
+):
     sync = CohortSync(
         destination=Destination(name="d"),
         project_id=123,

@@ -1,4 +1,4 @@
-"""The keys and signed URLs: who receives them, and that no log does."""
+"""The keys and signed URLs are sent only to their own server, and never to a log."""
 
 import http.client
 import logging

@@ -36,7 +36,7 @@ _CHANGED = "its download broke off, and the file has changed since"
 
 @define
 class Export:
-    """An export that is requested when it is first read; a second reading fetches it again."""
+    """An export that is requested when it is first read. Later readings download the same one."""
 
     _session: Session
     _cohort_id: str
@@ -89,7 +89,7 @@ class Export:
             pause = min(pause * _POLL_GROWTH, _LONGEST_POLL)
 
     def _open(self, path: str, headers: Mapping[str, str], budget: RetryBudget) -> Response:
-        """Open the file; ask for a new URL if the store's has expired."""
+        """Open the file; request a new URL if that of the store has expired."""
         while True:
             response, is_stored = self._session.open_file(path, budget, headers)
             status = response.status
@@ -112,14 +112,14 @@ class Export:
 # A download that breaks off is resumed where it broke off, if the store supports ranges and
 # a strong ETag shows that the file is still the same. Otherwise it starts again, and must
 # begin with the bytes that were delivered already: their size and digest are kept for that.
-# So the caller gets the whole file or an error, never a part that looks like the whole.
+# So the caller receives the whole file or an error, never a part that looks like the whole.
 
 OpenFile = Callable[[Mapping[str, str]], Response]
 """A function that opens an export's file with these headers."""
 
 
 def read_export(open_file: OpenFile, budget: RetryBudget, cohort_id: str) -> Iterator[bytes]:
-    """Yield the bytes of the file, decompressed; raise if another file comes after a restart."""
+    """Yield the bytes of the file, decompressed; raise if a restart delivers another file."""
     delivered = Hashed()
     restarts = evolve(budget)
     while True:
@@ -128,7 +128,7 @@ def read_export(open_file: OpenFile, budget: RetryBudget, cohort_id: str) -> Ite
         is_gzip = response.headers.get("Content-Encoding") == "gzip"
         unpack = decompress_chunks if is_gzip else unpack_chunks
         try:
-            # Closed even if an error ends the loop early, and the connection with it.
+            # The connection is closed even if an error ends the loop early.
             with closing(_resumed(response, open_file, budget)) as sent:
                 for chunk in _remaining(unpack(sent), delivered, cohort_id):
                     delivered.update(chunk)
@@ -171,7 +171,7 @@ def _resumed(response: Response, open_file: OpenFile, budget: RetryBudget) -> Ge
 
 
 def _remaining(whole: Iterable[bytes], delivered: Hashed, cohort_id: str) -> Iterator[bytes]:
-    """Yield what follows the delivered bytes in a download from the start."""
+    """Yield the bytes after the delivered ones, in a download from the start."""
     missing, expected, seen = delivered.size, delivered.sha256, Hashed()
     for chunk in whole:
         seen.update(chunk[:missing])

@@ -1,9 +1,8 @@
 """GET requests with retries and a deadline; no secret reaches an exception or a log.
 
-The requests go through ``http.client`` and not through urllib3. urllib3 writes the target
-of every request to its debug log, cannot be configured not to, and quotes URLs in its exceptions;
-the query of a pre-signed URL is as good as a password. Its ``Retry`` also sleeps without
-regard to a deadline.
+The requests use ``http.client`` instead of urllib3. urllib3 always writes the target of every
+request to its debug log and quotes URLs in its exceptions, but the query of a pre-signed URL is a
+secret like a password. Its ``Retry`` also ignores deadlines when it sleeps.
 """
 
 import io
@@ -35,7 +34,7 @@ _SERVER_ERROR = 500
 
 
 class ResponseLost(Exception):  # noqa: N818 -- it is caught here, and never leaves the folder
-    """The rest of a response was lost; the text names only the kind of fault."""
+    """Raised if the rest of a response is lost. The text names only the kind of fault."""
 
 
 @frozen
@@ -51,9 +50,9 @@ class RetryBudget:
 
     Attributes:
         step: The step, for messages.
-        seconds: The time that was allowed in all.
-        ends_at: The reading of ``monotonic`` at which the time is up.
-        monotonic: A clock that never jumps.
+        seconds: The total time that is allowed, for messages.
+        ends_at: The value of ``monotonic`` at which the time is up.
+        monotonic: A function that returns the seconds of a clock that never jumps.
         sleep: A function that waits for a number of seconds.
         tries: The number of failures in a row after which the step fails.
     """
@@ -137,7 +136,7 @@ class _TimedSocket:
 
 
 class Response:
-    """A response whose body is still to be read. Its receiver closes it."""
+    """A response whose body is not read yet. The caller of ``Http.get`` must close it."""
 
     def __init__(self, raw: HTTPResponse, connection: HTTPConnection) -> None:
         self.status = raw.status
@@ -146,7 +145,7 @@ class Response:
         self._connection = connection
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the body as it was sent; raise ResponseLost if it ends before it is whole."""
+        """Yield the body as it was sent; raise ResponseLost if it ends early."""
         length = self.headers.get("Content-Length", "")
         missing = int(length) if re.fullmatch("[0-9]{1,18}", length) else None
         while True:
@@ -173,7 +172,8 @@ class Response:
 class Http:
     """GET requests that are repeated until the server answers.
 
-    Each uses a connection of its own: a sync makes about twenty, most of them seconds apart.
+    Each request uses a connection of its own: a sync makes about twenty requests, most of them
+    seconds apart.
     Redirects are not followed, because the caller decides which headers to send.
     """
 
@@ -183,7 +183,7 @@ class Http:
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        return ssl.create_default_context()  # takes 30 ms, to load the certificates
+        return ssl.create_default_context()  # It takes 30 ms to load the certificates.
 
     def get(
         self,
@@ -219,7 +219,7 @@ class Http:
     ) -> Response | str:
         """Return the response, or the kind of fault.
 
-        The fault is not raised, because the traceback would lead to frames that know the URL.
+        The fault is not raised, because the frames of its traceback would contain the URL.
         """
         sent = {"Accept-Encoding": "gzip", "User-Agent": "amplitude_cohort_s3", **headers}
         if authorization is not None:
@@ -246,7 +246,7 @@ class Http:
             return type(error).__name__
 
     def _retry_after(self, response: Response) -> float | None:
-        """Return the seconds to wait: the header holds a number or a date (RFC 9110, 10.2.3)."""
+        """Return the seconds to wait: the header is a number or a date (RFC 9110, 10.2.3)."""
         text = response.headers.get("Retry-After", "")
         if re.fullmatch("[0-9]+", text):
             return float(text)

@@ -17,7 +17,7 @@ def int_or_none(value: object) -> int | None:
 
 
 def datetime_or_none(value: object) -> datetime | None:
-    """Return the time that seconds since 1970 or an ISO 8601 text name, else None."""
+    """Return the time of a number of seconds since 1970 or of an ISO 8601 text, else None."""
     with suppress(ValueError, OverflowError, OSError):
         if isinstance(value, int | float) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC)

@@ -27,7 +27,7 @@ DENIED = {401, 403}
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MAX_REDIRECTS = 4
 
-# The list of cohorts is the longest: about a KiB for each cohort.
+# The longest answer is the list of cohorts, with about a KiB for each cohort.
 _MAX_ANSWER_BYTES = 64 << 20
 
 
@@ -95,7 +95,7 @@ class Session:
 
     def request_download(self, path: str, budget: RetryBudget) -> tuple[int, Any]:
         """Call :meth:`get_json` as soon as the limits on downloads allow one more."""
-        # One at a time, so that each is counted before the next is admitted.
+        # Requests are made one at a time, so that each is counted before the next is admitted.
         with self._admitting:
             return self.get_json(
                 path, budget, before_try=lambda: self.limits.admit(self.usage(budget), budget)
@@ -106,8 +106,10 @@ class Session:
     ) -> tuple[Response, bool]:
         """Open a file of the API or of the store that the API redirects to.
 
-        The store gets the headers and never the keys. The result is the response, and
-        whether it is the store's.
+        The headers are sent only to the store, and the keys only to Amplitude.
+
+        Returns:
+            The response, and whether it is the store's.
         """
         url = Secret(self.base_url + path)
         response = self._get(url, budget)
@@ -134,7 +136,7 @@ class Session:
         return reported or self.limits.counted()
 
     def _redirected(self, url: Secret, location: str) -> Secret | None:
-        """Return the target of a redirect, or None if others could read what it sends."""
+        """Return the target of a redirect, or None if its connection would not be secure."""
         with suppress(ValueError):  # it is not a URL
             target = urljoin(url.text, location)
             downgraded = self.base_url.startswith("https:") and not target.startswith("https:")

@@ -1,7 +1,7 @@
 """Amplitude's Behavioral Cohorts API as a source of members.
 
-https://amplitude.com/docs/apis/analytics/behavioral-cohorts describes it. Where that page
-is not clear, a comment in the code states what we assume.
+https://amplitude.com/docs/apis/analytics/behavioral-cohorts describes it. If that page
+is not clear, a comment in the code states our assumption.
 """
 
 import time
@@ -20,10 +20,10 @@ _HOSTS = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.c
 class AmplitudeCohorts:
     """The cohorts of an Amplitude project, through its Behavioral Cohorts API.
 
-    Pass ``members(...)`` to ``sync_cohort`` as the members. All threads that share one object
-    keep to the documented limits together: 60 downloads started in 10 minutes, 4 at once, and
-    the month's quota. The quota is read from Amplitude; if Amplitude does not report it, the
-    object counts its own downloads and stops at 500.
+    Pass ``members(...)`` to ``sync_cohort`` as the members. The documented limits apply to all
+    threads that share one object: 60 downloads started in 10 minutes, 4 at once, and the month's
+    quota. The quota is read from Amplitude; if Amplitude does not report it, the object counts
+    its own downloads and stops at 500.
 
     The keys appear in no repr, message or log, and are sent only to Amplitude's own host.
     The pre-signed URLs that large exports come from are secrets too and are treated alike.
@@ -32,11 +32,11 @@ class AmplitudeCohorts:
         api_key: The project's API key.
         secret_key: The project's secret key.
         region: ``"eu"`` for projects in Amplitude's EU data center.
-        base_url: Another server that speaks the API, such as ``testing``'s ``FakeAmplitude``.
+        base_url: Another server with the same API, such as ``FakeAmplitude`` of ``testing``.
         deadline: The seconds that each call, and the whole of a download, may take.
         timeout: The seconds that a connection, a response or its next bytes may take.
-        clock: The time of day; for tests.
-        monotonic: The seconds of a clock that never jumps; for tests.
+        clock: A function that returns the time; for tests.
+        monotonic: A function that returns the seconds of a clock that never jumps; for tests.
         sleep: A function that waits for a number of seconds; for tests.
 
     Raises:
@@ -91,7 +91,7 @@ class AmplitudeCohorts:
         return f"AmplitudeCohorts({self._session.base_url!r})"
 
     def list_cohorts(self) -> tuple[AmplitudeCohort, ...]:
-        """Return all cohorts that can be discovered. It costs no download.
+        """Return all cohorts that can be discovered. This does not count as a download.
 
         Raises:
             AmplitudeAccessDeniedError: A key or the region is wrong.
@@ -121,8 +121,8 @@ class AmplitudeCohorts:
 
         Args:
             cohort_id: The id in the cohort's URL.
-            columns: The headers of properties in the sync, by their names in Amplitude, for
-                those with another name there than in their ``UserProperty``.
+            columns: The headers of properties in the sync, by their names in Amplitude. It is
+                needed only for properties whose ``UserProperty`` has another name.
             max_missing: The number of users of the cohort that may be missing from the export.
         """
         return AmplitudeMembers(

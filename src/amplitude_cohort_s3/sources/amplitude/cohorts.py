@@ -22,7 +22,7 @@ from ._json import datetime_or_none, int_or_none, object_or_empty
 from ._session import Session
 
 _MAX_USERS = 2_000_000
-"""The documented limit."""
+"""The documented limit on the users of a cohort that is downloaded."""
 
 
 @frozen(kw_only=True)
@@ -79,8 +79,8 @@ class AmplitudeMembers:
 
     Attributes:
         cohort_id: The cohort.
-        columns: The headers of properties in the sync, by their names in Amplitude, for those
-            with another name there than in their ``UserProperty``.
+        columns: The headers of properties in the sync, by their names in Amplitude. It is needed
+            only for properties whose ``UserProperty`` has another name.
         max_missing: The number of users of the cohort that may be missing from the export.
     """
 
@@ -134,7 +134,7 @@ class AmplitudeMembers:
         return cohort.last_computed is not None and self._origin(cohort) == origin
 
     def _origin(self, cohort: AmplitudeCohort) -> Mapping[str, str]:
-        """Return the state of the members that the record of a sync keeps."""
+        """Return the state of the cohort, for the record of a sync."""
         return {
             "source": "amplitude",
             "cohort": cohort.id,
@@ -185,7 +185,7 @@ class RowCount:
     def __iter__(self) -> Iterator[bytes]:
         quoted = False
         for chunk in self._chunks:
-            # Only quotes and line ends matter, and of quotes only whether their number is odd.
+            # Only line ends and quotes matter; of quotes, only whether their number is odd.
             marks = b'"' * quoted + chunk.translate(None, _NO_MARKS)
             parts = marks.replace(b'""', b"").split(b'"')
             self._line_ends += sum(part.count(b"\n") for part in parts[::2])

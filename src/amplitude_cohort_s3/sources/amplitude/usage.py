@@ -38,8 +38,8 @@ class DownloadUsage:
 def parse_usage(answer: object) -> DownloadUsage | None:
     """Return the usage that the endpoint reports, or None if its form is unknown.
 
-    Its answer is not documented. Seen are ``{"rest_download": {"limit", "usage",
-    "resets_at"}}`` and ``{"limit", "count"}``.
+    The answer of the endpoint is not documented. Two forms have been observed:
+    ``{"rest_download": {"limit", "usage", "resets_at"}}`` and ``{"limit", "count"}``.
     """
     outer = object_or_empty(answer)
     inner = object_or_empty(outer.get("rest_download", outer))
