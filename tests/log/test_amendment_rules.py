@@ -24,8 +24,9 @@ from amplitude_cohort_s3.errors import HeadFilesMissingError, RecordFormatError
 from amplitude_cohort_s3.history.findings import FindingKind
 from amplitude_cohort_s3.log import Outcome
 from amplitude_cohort_s3.log.amendments import AmendedCounts, Amendment
+from amplitude_cohort_s3.log.files import RecordedFile
 from amplitude_cohort_s3.log.keys import outcome_key
-from amplitude_cohort_s3.log.records import RecordedFile, RecordRef, SyncRecord
+from amplitude_cohort_s3.log.records import RecordRef, SyncRecord
 from amplitude_cohort_s3.storage import StagedObject
 from amplitude_cohort_s3.sync import adopt
 from amplitude_cohort_s3.testing.faulty_storage import Death, Fault, FaultyStorage

@@ -21,8 +21,9 @@ from amplitude_cohort_s3 import (
 from amplitude_cohort_s3.errors import RecordFormatError
 from amplitude_cohort_s3.log import Outcome
 from amplitude_cohort_s3.log.amendments import AmendedCounts, Amendment
+from amplitude_cohort_s3.log.files import RecordedFile
 from amplitude_cohort_s3.log.keys import LogEntry, outcome_key, parse_log_key, record_key
-from amplitude_cohort_s3.log.records import RecordedFile, RecordRef
+from amplitude_cohort_s3.log.records import RecordRef
 from amplitude_cohort_s3.log.sync_log import read_record
 from amplitude_cohort_s3.storage import StagedObject
 from amplitude_cohort_s3.testing import strategies

@@ -16,8 +16,8 @@ from amplitude_cohort_s3.errors import (
     UnknownOutcomeError,
 )
 from amplitude_cohort_s3.log.amendments import Amendment
+from amplitude_cohort_s3.log.files import RecordedFile
 from amplitude_cohort_s3.log.location import StreamLocation
-from amplitude_cohort_s3.log.records import RecordedFile
 from amplitude_cohort_s3.sync import amend as module
 from amplitude_cohort_s3.sync.amend import amend
 from amplitude_cohort_s3.testing.faulty_storage import Fault, FaultyStorage

@@ -26,7 +26,7 @@ from ..format.filled import count_filled
 from ..format.kernel import HAS_KERNEL, CheckedLines, check_lines
 from ..format.reader import LineReader, Table, read_table
 from ..format.schema import RowSchema
-from ..log.records import RecordedFile
+from ..log.files import RecordedFile
 from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
 from ..storage.protocol import ObjectInfo

@@ -12,8 +12,9 @@ from ..format.content import ContentPart, parts_digest
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType
 from ..log.amendments import Amendment, LogRecord
+from ..log.files import RecordedFile
 from ..log.outcomes import Outcome
-from ..log.records import RecordedFile, SyncRecord
+from ..log.records import SyncRecord
 from ..log.sync_log import SyncLog
 from .findings import Finding, FindingKind
 from .sync_files import Files, absent_files

@@ -10,8 +10,9 @@ from ..errors import ObjectChangedError, ObjectNotFoundError
 from ..format.columns import Row
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
+from ..log.files import RecordedFile
 from ..log.listing import BucketSync
-from ..log.records import RecordedFile, SyncRecord
+from ..log.records import SyncRecord
 from ._sorted_file import find_row
 from .member_rows import smallest_row
 from .members import are_sorted, needed_files

@@ -16,7 +16,8 @@ from ..format.compression import unpack_chunks
 from ..format.content import verified
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
-from ..log.records import RecordedFile, SyncRecord
+from ..log.files import RecordedFile
+from ..log.records import SyncRecord
 from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
 from ._external_sort import external_sort

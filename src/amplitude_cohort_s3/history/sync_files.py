@@ -18,8 +18,9 @@ from ..format.columns import ID_COLUMNS, Row
 from ..format.filename import CohortFileName, DiffType
 from ..format.schema import RowSchema
 from ..log.amendments import Amendment
+from ..log.files import RecordedFile
 from ..log.listing import BucketSync, SkippedObject, SyncState, UnpublishedSync
-from ..log.records import RecordedFile, SyncRecord
+from ..log.records import SyncRecord
 from ..log.stream import CohortStream
 from ..log.sync_log import OpenObject, SyncLog
 from ..sources.protocol import CsvSource

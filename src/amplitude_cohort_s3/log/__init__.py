@@ -1,9 +1,10 @@
 """The log of a stream: the recorded syncs, and the outcome of each."""
 
 from .amendments import Amendment
+from .files import RecordedFile
 from .listing import BucketSync, StreamOverview, SyncState, UnpublishedSync
 from .outcomes import Outcome
-from .records import RecordedFile, SyncRecord
+from .records import SyncRecord
 from .stream import CohortStream
 from .sync_log import SyncLog
 

@@ -18,8 +18,9 @@ from ._json import (
     stream_to_json,
     to_bytes,
 )
+from .files import RecordedFile
 from .keys import MAX_NUMBER, record_key
-from .records import RecordedFile, RecordRef, SyncRecord
+from .records import RecordRef, SyncRecord
 from .stream import CohortStream
 
 

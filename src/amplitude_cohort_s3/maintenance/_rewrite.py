@@ -17,9 +17,10 @@ from ..format.filled import CountedCsv
 from ..format.schema import RowSchema
 from ..history.members import needed_files
 from ..log.amendments import AmendedCounts, Amendment
+from ..log.files import RecordedFile
 from ..log.listing import BucketSync
 from ..log.location import StreamLocation
-from ..log.records import RecordedFile, SyncRecord
+from ..log.records import SyncRecord
 from ..storage.capabilities import require_replace
 from ..storage.protocol import Storage
 from ..sync.amend import amend

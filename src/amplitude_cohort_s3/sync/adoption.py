@@ -14,9 +14,10 @@ from ..format.schema import RowSchema
 from ..history.history import CohortHistory
 from ..history.member_rows import RowTally, keyed_rows, member_rows
 from ..history.read import read_location
+from ..log.files import RecordedFile
 from ..log.listing import BucketSync
 from ..log.location import StreamLocation
-from ..log.records import RecordedFile, SyncRecord
+from ..log.records import SyncRecord
 from ..log.stream import CohortStream, HasStream
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage

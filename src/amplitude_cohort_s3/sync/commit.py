@@ -15,8 +15,9 @@ from ..errors import (
     SyncVoidError,
 )
 from ..format.filename import DiffType
+from ..log.files import html_of_files
 from ..log.location import StreamLocation
-from ..log.records import SyncRecord, html_of_files
+from ..log.records import SyncRecord
 from ..storage.open import StorageLocation
 from ..storage.protocol import StagedObject, Storage
 from .commit_protocol import carry_out, outcome_of

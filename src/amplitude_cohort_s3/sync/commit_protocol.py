@@ -53,10 +53,11 @@ from ..errors import (
 from ..format.filename import DiffType
 from ..log.amendment_rules import check_amendment, head_to_amend
 from ..log.amendments import Amendment, LogRecord
+from ..log.files import RecordedFile
 from ..log.keys import LogEntry, outcome_key
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
-from ..log.records import RecordedFile, SyncRecord
+from ..log.records import SyncRecord
 from ..log.sync_log import SyncLog, read_outcome, read_record
 from ..storage.capabilities import require_delete, require_replace
 from ..storage.protocol import StagedObject, StagedState, Storage

@@ -9,10 +9,11 @@ from .._display import counted
 from ..errors import HeadFilesMissingError, UnfinishedSyncError, UnloggedSyncsError
 from ..history.members import Members
 from ..log.amendments import LogRecord
+from ..log.files import html_of_files
 from ..log.listing import StreamFile
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
-from ..log.records import SyncRecord, html_of_files
+from ..log.records import SyncRecord
 from ..log.stream import CohortStream, HasStream
 from ..log.sync_log import OpenObject, SyncLog
 from ..storage.open import StorageLocation

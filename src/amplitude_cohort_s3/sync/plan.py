@@ -18,15 +18,9 @@ from ..errors import (
     UnusableDiffError,
 )
 from ..format.filename import DiffType, NameStyle
+from ..log.files import PlannedFile, RecordedFile, html_of_files
 from ..log.keys import MAX_NUMBER
-from ..log.records import (
-    PlannedFile,
-    RecordedFile,
-    SyncFacts,
-    SyncIdentity,
-    SyncRecord,
-    html_of_files,
-)
+from ..log.records import SyncFacts, SyncIdentity, SyncRecord
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..settings.guard import Guard
 from ..storage.protocol import StagedObject, Storage

@@ -22,8 +22,9 @@ from ..format.content import ContentPart
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType, NameStyle
 from ..format.schema import RowSchema
+from ..log.files import RecordedFile
 from ..log.outcomes import Outcome
-from ..log.records import RecordedFile, RecordRef, SyncRecord
+from ..log.records import RecordRef, SyncRecord
 from ..log.stream import CohortStream
 from ..storage.protocol import StagedObject
 
