@@ -1,6 +1,6 @@
-"""What is synced, for the schedulers beside this file; each calls ``sync_due`` now and then.
+"""The syncs that the schedulers in this folder run: each of them calls ``sync_due``.
 
-A call may be repeated and may overlap with another: what is due, the bucket itself says.
+A call may be repeated, and may overlap with another one: the log in the bucket shows what is due.
 """
 
 import os
@@ -28,9 +28,9 @@ def sync_due() -> RunReport:
         user_properties=(UserProperty("plan"),),
         cadence=Cadence.HOURLY,
     )
-    # Where the members come from: a file here, or AmplitudeCohorts(...).members("26umsb5").
+    # The members come from a file. Those of Amplitude: AmplitudeCohorts(...).members("26umsb5").
     jobs = [(actives, MemberFile(os.environ["COHORT_MEMBERS"]))]
-    # A folder, or s3://my-bucket.
+    # COHORT_STORAGE is a folder, or s3://my-bucket.
     report = run_due(jobs, open_storage(os.environ["COHORT_STORAGE"]))
     print(report)
     report.raise_failures()

@@ -1,4 +1,4 @@
-"""Draws the picture of the README and the docs: four weeks of a made-up cohort.
+"""Draw the picture of the README and the docs: four weeks of a made-up cohort.
 
 Run it with ``python examples/draw_history.py [file]``; it needs the extras ``plot`` and
 ``testing``. The file is the same at each run with one version of matplotlib.
@@ -18,7 +18,7 @@ PICTURE = Path(__file__).parent.parent / "docs" / "history.svg"
 def main(file: str | Path = PICTURE) -> None:
     """Sync into memory, read the history and draw it."""
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "history"  # ids in the file don't change
+    mpl.rcParams["svg.hashsalt"] = "history"  # the ids in the file are the same at each run
     storage = MemoryStorage()
     stream = fill_bucket(storage, syncs=28)
     axes = read_history(storage, stream).plot()
