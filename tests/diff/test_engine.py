@@ -272,7 +272,15 @@ def test_sources_are_closed_while_the_error_of_the_diff_is_handled(tmp_path, rep
     files = len([*Path("/dev/fd").iterdir()])
     engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=70_000)
     sides = source(sample_rows(20_000)), source(sample_rows(20_000))
-    for options in ({"progress": refuse}, {"grown": refuse}):
+    def refuse_in(step):
+        def callback(event):
+            if event.step == step and event.done:
+                refuse()
+
+        return Reporter(callback, clock=count().__next__)  # each event is due
+
+    in_steps = ({"reporter": refuse_in("read")}, {"reporter": refuse_in("compare")})
+    for options in (*in_steps, {"grown": refuse}):
         with pytest.raises(LookupError) as caught:
             compute_diff(
                 *sides,
@@ -281,7 +289,7 @@ def test_sources_are_closed_while_the_error_of_the_diff_is_handled(tmp_path, rep
                 duplicates="refuse",
                 engine=engine,
                 open_folder=partial(system_folder, tmp_path),
-                **{"progress": None, **options},
+                **{"reporter": None, **options},
             )
         assert caught.value.__traceback__ is not None
         assert opened == []
