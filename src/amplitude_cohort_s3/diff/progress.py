@@ -114,6 +114,7 @@ class ReadProgress:
         self._step: StepProgress | None = None
         self._sizes: Iterator[int] = iter(())
         self._end = 0
+        self._error: BaseException | None = None
 
     def begin(self, step: Step, sizes: Sequence[int]) -> None:
         """Begin a step that will read files; ``sizes`` are how much of each, in order."""
@@ -121,7 +122,13 @@ class ReadProgress:
         self._sizes, self._end = iter(sizes), 0
 
     def next(self) -> None:
-        """Report that the file before is done; what is read from now on is of the next one."""
+        """Report that the file before is done; what is read from now on is of the next one.
+
+        An error of the callback is raised again here, because who read the file may have taken
+        it for a fault of the file.
+        """
+        if self._error is not None:
+            raise self._error
         if self._step is not None:
             self._step.reach(self._end)
             self._end += next(self._sizes, 0)
@@ -136,8 +143,14 @@ class ReadProgress:
         return lambda key: cast("BinaryIO", _CountedStream(open_object(key), self._add))
 
     def _add(self, count: int) -> None:
+        if self._error is not None:
+            raise self._error
         if self._step is not None:
-            self._step.reach(min(self._step.done + count, self._end))
+            try:
+                self._step.reach(min(self._step.done + count, self._end))
+            except BaseException as error:
+                self._error = error
+                raise
 
 
 class _CountedStream:
@@ -267,7 +280,7 @@ def reporting(progress: Progress | Literal[True] | None) -> Generator[Reporter |
         yield None
         return
     if progress is not True and not callable(progress):
-        hint = "pass True for bars, or a function that takes a ProgressEvent, such as print"
+        hint = "pass True for bars, a function of a ProgressEvent, such as print, or None"
         raise ArgumentTypeError("progress", type(progress).__name__, hint)
     with TqdmProgress() if progress is True else nullcontext(progress) as callback:
         reporter = Reporter(callback)
