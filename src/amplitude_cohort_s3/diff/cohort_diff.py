@@ -205,14 +205,7 @@ def compute_diff(
     ``open_folder`` makes the folder, and adds its removal to an exit stack, which is closed with
     the diff. ``grown`` is called while the files grow, if the engine supports that.
     """
-    check_kind("schema", schema, RowSchema, "pass a RowSchema, such as sync.schema")
-    check_kind("existing", existing, ExistingMeaning, "pass one, such as ExistingMeaning.MEMBERS")
-    check_kind("engine", engine, DiffEngine | None, "pass one, such as PartitionEngine(workers=2)")
-    if isinstance(engine, type):  # A class has the method too.
-        raise ArgumentTypeError("engine", "type", f"pass an instance: {engine.__name__}()")
-    if duplicates not in get_args(Duplicates):
-        fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
-        raise ConfigurationError("diff_members", (fault,))
+    _check_arguments(schema, existing, engine, duplicates)
     before = as_csv(previous, schema, fill=True)
     now = as_csv(current, schema, fill=False, each=iter if reporter is None else reporter.rows)
     engine = engine or PartitionEngine()
@@ -244,6 +237,18 @@ def compute_diff(
             sealed={t: SealedFile.of(file.path, file.size) for t, file in files.items()},
             closing=closing.pop_all(),
         )
+
+
+def _check_arguments(schema: object, existing: object, engine: object, duplicates: object) -> None:
+    """Raise unless these arguments of a diff are valid."""
+    check_kind("schema", schema, RowSchema, "pass a RowSchema, such as sync.schema")
+    check_kind("existing", existing, ExistingMeaning, "pass one, such as ExistingMeaning.MEMBERS")
+    check_kind("engine", engine, DiffEngine | None, "pass one, such as PartitionEngine(workers=2)")
+    if isinstance(engine, type):  # A class has the method too.
+        raise ArgumentTypeError("engine", "type", f"pass an instance: {engine.__name__}()")
+    if duplicates not in get_args(Duplicates):
+        fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
+        raise ConfigurationError("diff_members", (fault,))
 
 
 def system_folder(work_dir: str | PathLike[str] | None, closing: ExitStack) -> Path:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from os import PathLike
 from typing import Literal
 
@@ -102,21 +103,15 @@ def rebuild_history(
             "the stream has no file existing",
             "Check the project, cohort, path and routing key",
         )
+    sync_again = partial(
+        sync_cohort, sync, max_exits=sys.maxsize, log=log, work_dir=work_dir, clock=lambda: now
+    )
+    results = list[SyncResult]()
     with reporting(progress) as reporter:
-        return [
-            sync_cohort(
-                sync,
-                _with_columns(members[synced_at], sync.schema, keys.get(synced_at)),
-                rebuilt,
-                synced_at=synced_at,
-                max_exits=sys.maxsize,
-                log=log,
-                work_dir=work_dir,
-                progress=reporter,
-                clock=lambda: now,
-            )
-            for synced_at in sorted(members)
-        ]
+        for when in sorted(members):
+            rows = _with_columns(members[when], sync.schema, keys.get(when))
+            results.append(sync_again(rows, rebuilt, synced_at=when, progress=reporter))
+    return results
 
 
 def _with_columns(members: Members, schema: RowSchema, key: str | None) -> CsvSource:
