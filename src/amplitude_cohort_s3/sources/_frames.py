@@ -78,6 +78,12 @@ class PandasTable:
         return self.pa.array(to_texts(list(series), column), self.pa.large_string())
 
 
+def known_rows(table: Any) -> int | None:
+    """Return the number of rows of a table in memory; None if a query would have to be run."""
+    native = unwrapped(table)
+    return len(native) if any(is_a(native, *kind) for kind in _IN_MEMORY) else None
+
+
 def narrowed(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
     """Return a table with only the schema's columns, and the names of the other columns.
 
@@ -131,6 +137,13 @@ def _narrow_duckdb(relation: Any, columns: list[Column]) -> Any:
         cells.append(f'{cell} as "{name}"')
     return relation.project(", ".join(cells))
 
+
+_IN_MEMORY = (
+    ("pandas", "DataFrame"),
+    ("polars", "DataFrame"),
+    ("pyarrow", "Table"),
+    ("pyarrow", "RecordBatch"),
+)
 
 _NARROW = {
     ("polars", "DataFrame"): _narrow_polars,
