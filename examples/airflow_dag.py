@@ -7,10 +7,10 @@ from cohort_jobs import sync_due
 
 
 class SyncDueCohorts(BaseOperator):
-    """One task for all syncs: a retry does only those that failed."""
+    """One task for all syncs: a retry runs only those that failed."""
 
     def execute(self, context: Context) -> str:
-        """Run the syncs that are due, with the current members and the current time."""
+        """Run the syncs that are due, with the present members and the present time."""
         return str(sync_due())
 
 
@@ -18,7 +18,7 @@ with DAG(
     "cohorts",
     schedule="5 * * * *",
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
-    catchup=False,  # Usually nobody knows the members at a past hour any more.
+    catchup=False,  # the members of a past hour are usually no longer available
     max_active_runs=1,
 ) as dag:
     SyncDueCohorts(task_id="sync_due", retries=3, retry_delay=timedelta(minutes=5))

@@ -1,7 +1,6 @@
-"""The syncs for the schedulers in this folder, each of which calls ``sync_due`` regularly.
+"""The syncs that the schedulers in this folder run: each of them calls ``sync_due``.
 
-A call may be repeated, and may overlap with another: the log in the bucket shows which syncs are
-due.
+A call may be repeated, and may overlap with another one: the log in the bucket shows what is due.
 """
 
 import os
@@ -29,9 +28,9 @@ def sync_due() -> RunReport:
         user_properties=(UserProperty("plan"),),
         cadence=Cadence.HOURLY,
     )
-    # The source of the members: a file here, or AmplitudeCohorts(...).members("26umsb5").
+    # The members come from a file. Those of Amplitude: AmplitudeCohorts(...).members("26umsb5").
     jobs = [(actives, MemberFile(os.environ["COHORT_MEMBERS"]))]
-    # A folder, or s3://my-bucket.
+    # COHORT_STORAGE is a folder, or s3://my-bucket.
     report = run_due(jobs, open_storage(os.environ["COHORT_STORAGE"]))
     print(report)
     report.raise_failures()

@@ -14,7 +14,7 @@ from dagster import (
 
 @op(retry_policy=RetryPolicy(max_retries=3, delay=300, backoff=Backoff.EXPONENTIAL))
 def sync_due_cohorts(context: OpExecutionContext) -> None:
-    """One op for all syncs: a retry does only those that failed."""
+    """One op for all syncs: a retry runs only those that failed."""
     context.log.info(str(sync_due()))
 
 

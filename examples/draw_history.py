@@ -18,7 +18,7 @@ PICTURE = Path(__file__).parent.parent / "docs" / "history.svg"
 def main(file: str | Path = PICTURE) -> None:
     """Sync into memory, read the history and draw it."""
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "history"  # The ids in the file do not change.
+    mpl.rcParams["svg.hashsalt"] = "history"  # the ids in the file are the same at each run
     storage = MemoryStorage()
     stream = fill_bucket(storage, syncs=28)
     axes = read_history(storage, stream).plot()

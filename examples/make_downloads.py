@@ -1,8 +1,8 @@
 """Write the three downloads that the quickstart syncs, in the form of Amplitude's API.
 
-Every cell is quoted, quotes are doubled, lines end in LF; anonymous users have an empty
-user id; Amplitude ids have twelve digits; properties contain commas, quotes, line ends and
-names in many scripts. The files are made up, and the same at each run.
+Every cell is quoted, quotes are doubled, and lines end with LF. Anonymous users have an empty
+user id, and Amplitude ids have twelve digits. Properties contain commas, quotes, line ends and
+names in many scripts. The users are made up, and the files are the same at each run.
 """
 
 import csv
@@ -28,7 +28,7 @@ DAYS = ("2026-11-21", "2026-11-22", "2026-11-23")
 
 
 def user(number: int) -> list[str]:
-    """Return the row of one user, which depends only on the user's number."""
+    """Return the row of a user, which depends only on the number."""
     chosen = random.Random(number)
     amplitude_id = str(300_000_000_000 + number * 7_919_317 % 600_000_000_000)
     user_id = "" if number % 5 == 0 else f"user-{number:05}"

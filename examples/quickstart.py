@@ -1,7 +1,7 @@
-"""Sync three downloads of one cohort into a folder, then read the folder back.
+"""Sync three downloads of one cohort into a folder, and read the folder back.
 
-Run it with ``nox -s quickstart`` or ``python examples/quickstart.py [folder]``. All that
-it prints below "Read back" comes from the files in the folder.
+Run it with ``nox -s quickstart`` or ``python examples/quickstart.py [folder]``. Everything
+that it prints below "Read back" comes from the files in the folder.
 """
 
 import sys
@@ -57,7 +57,7 @@ def main(folder: str) -> None:
         )
 
     findings = history.verify()
-    print("\nVerified:", findings or "all adds up")
+    print("\nVerified:", findings or "no findings")
 
 
 if __name__ == "__main__":

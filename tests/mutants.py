@@ -460,10 +460,31 @@ MUTANTS = (
         FORGETTING,
     ),
     Mutant(
+        "a slow generator is reported by time and not by batch",
+        "diff/progress.py",
+        "if self._clock() - began < INTERVAL / 4 else 1",
+        "if began >= 0 else 1",
+        "diff/test_progress.py",
+    ),
+    Mutant(
+        "the error of a callback is not taken for a fault of the file that is read",
+        "diff/progress.py",
+        "                self._error = error\n",
+        "",
+        "sync/test_reported_steps.py",
+    ),
+    Mutant(
+        "a file is discarded if the callback raises after it was staged",
+        "sync/early_staging.py",
+        "            storage.discard(staged)  # The caller does not know it yet.\n",
+        "",
+        "sync/test_reported_steps.py",
+    ),
+    Mutant(
         "an empty key matches nobody in forget",
         "maintenance/_search.py",
-        'for key in _count_rows(file, subjects)} - {""}',
-        "for key in _count_rows(file, subjects)}",
+        'frozenset(found_keys - {""})',
+        "frozenset(found_keys)",
         FORGETTING,
     ),
     Mutant(

@@ -355,13 +355,11 @@ def test_an_interrupted_sync_leaves_no_files(folder, tmp_path_factory, sent, cod
     assert list(list_streams(LocalStorage("bucket"))) == []
 
 
-def test_progress_is_drawn_on_a_terminal_and_not_in_the_output(folder):
-    pytest.importorskip("tqdm")
+def run_in_terminal(*arguments):
+    """Return what the command prints, and what a terminal of 80 columns shows meanwhile."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(ours, (24, 80))
-    with subprocess.Popen(
-        [SCRIPT, "sync", "actives"], stdout=subprocess.PIPE, stderr=theirs
-    ) as process:
+    with subprocess.Popen([SCRIPT, *arguments], stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
         assert process.stdout is not None
         output = process.stdout.read().decode()
@@ -373,9 +371,20 @@ def test_progress_is_drawn_on_a_terminal_and_not_in_the_output(folder):
                 break
     os.close(ours)
     assert process.returncode == 0
-    assert "2.00" in shown.decode()
-    assert "rows" in shown.decode()
+    return output, shown.decode()
+
+
+def test_progress_is_drawn_on_a_terminal_and_not_in_the_output(folder):
+    pytest.importorskip("tqdm")
+    output, shown = run_in_terminal("sync", "actives")
+    for step in ("read", "compare", "store"):
+        assert f"{step}: 100%" in shown
+    assert "2.00/2.00" in shown
+    assert "B/s" in shown
     assert output.splitlines()[0].endswith("done")
+    output, shown = run_in_terminal("verify", "actives")
+    assert "verify: 100%" in shown
+    assert output == "no findings\n"
     (found,) = list_streams(LocalStorage("bucket"))
     assert (found.syncs, found.files) == (1, 3)
 

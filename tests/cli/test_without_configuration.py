@@ -67,7 +67,7 @@ def test_a_cohort_is_read_from_the_root_or_from_a_folder_in_it(run, location, fo
 
 def test_the_options_choose_among_the_streams_of_a_cohort(run):
     both = run("members", "two", "--from", "bucket", code=ExitCode.USAGE)
-    assert "--project 7 --routing-key a, in p/cohorts; or --project 7 --routing-key b" in both
+    assert "--project 7 --routing-key a, in p/cohorts; --project 7 --routing-key b, in " in both
     assert run("members", "two", "--from", "bucket", "--routing-key", "b") == MEMBERS
     assert run("verify", "two", "one", "--from", "bucket", "--project", 8, code=ExitCode.USAGE)
 

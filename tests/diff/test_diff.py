@@ -340,17 +340,6 @@ def test_the_files_are_in_work_dir_while_the_diff_is_open(tmp_path):
     diff.close()
 
 
-def test_progress_is_called_with_the_number_of_rows(tmp_path):
-    calls = []
-    with diff_members((), NEW, progress=lambda *counts: calls.append(counts)):
-        assert calls[-1] == (3, 3)
-    assert calls == sorted(calls)
-    source = tmp_path / "members.csv"
-    source.write_bytes(b"".join(IDS.encode(NEW)))
-    with diff_members((), MemberFile(source), progress=lambda *counts: calls.append(counts)):
-        assert calls[-1][0] == 3
-
-
 def test_counts_and_reprs_have_no_user_ids():
     with diff_members(OLD, NEW) as diff:
         report = diff.report

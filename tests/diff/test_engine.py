@@ -23,6 +23,7 @@ from amplitude_cohort_s3.diff._boundaries import Boundaries
 from amplitude_cohort_s3.diff._partition import without_small_ones
 from amplitude_cohort_s3.diff.cohort_diff import compute_diff, diff_members, system_folder
 from amplitude_cohort_s3.diff.engine import PartitionEngine
+from amplitude_cohort_s3.diff.progress import Reporter
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
     DiskFullError,
@@ -272,7 +273,16 @@ def test_sources_are_closed_while_the_error_of_the_diff_is_handled(tmp_path, rep
     files = len([*Path("/dev/fd").iterdir()])
     engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=70_000)
     sides = source(sample_rows(20_000)), source(sample_rows(20_000))
-    for options in ({"progress": refuse}, {"grown": refuse}):
+
+    def refuse_in(step):
+        def callback(event):
+            if event.step == step and event.done:
+                refuse()
+
+        return Reporter(callback, clock=itertools.count().__next__)  # each event is due
+
+    in_steps = ({"reporter": refuse_in("read")}, {"reporter": refuse_in("compare")})
+    for options in (*in_steps, {"grown": refuse}):
         with pytest.raises(LookupError) as caught:
             compute_diff(
                 *sides,
@@ -281,7 +291,7 @@ def test_sources_are_closed_while_the_error_of_the_diff_is_handled(tmp_path, rep
                 duplicates="refuse",
                 engine=engine,
                 open_folder=partial(system_folder, tmp_path),
-                **{"progress": None, **options},
+                **{"reporter": None, **options},
             )
         assert caught.value.__traceback__ is not None
         assert opened == []

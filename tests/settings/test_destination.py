@@ -1,4 +1,4 @@
-"""Destinations, syncs, cadences, exit guards and streams."""
+"""Destinations, syncs, cadences, guards and streams."""
 
 import pickle
 from datetime import UTC, datetime, timedelta, timezone
@@ -338,7 +338,7 @@ def test_naive_times_are_refused(cadence):
             cadence.is_due(last, now)
 
 
-# --- The exit guard ------------------------------------------------------------------------
+# --- The guard ------------------------------------------------------------------------
 
 
 # --- Streams -------------------------------------------------------------------------------

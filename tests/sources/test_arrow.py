@@ -152,10 +152,11 @@ def test_a_repeated_id_column_counts_once_and_must_agree():
 
 
 def test_missing_columns_are_named():
-    table = pa.table({"email": ["x"]})
     with pytest.raises(errors.MissingColumnsError) as caught:
-        read_back(table)
-    assert caught.value.columns == ("amplitude_id", "plan", "note")
+        read_back(pa.table({"user_id": ["ann"], "plan": ["pro"]}))
+    assert caught.value.columns == ("amplitude_id", "note")
+    assert caught.value.found == ("user_id", "plan")
+    table = pa.table({"email": ["x"]})
     assert read_back(table, RowSchema(properties=("email",), key="email")) == [("", "", "x")]
     table = pa.table({"amplitude_id": ["1"]})
     assert read_back(table, fill=True) == [("1", "", "", "")]

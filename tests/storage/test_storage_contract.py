@@ -47,21 +47,34 @@ def third_party_storage():
     return module.DictStorage()
 
 
-class TestDocumentedStorage(StorageContract):
-    """The storage of docs/how-to/your_own_storage.md."""
+def documented(page, *classes):
+    """Run the blocks of a how-to page that define classes, and return these classes."""
+    text = (Path(__file__).parents[2] / "docs" / "how-to" / page).read_text()
+    names = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        if any(f"\nclass {name}:" in f"\n{block}" for name in classes):
+            exec(block, names)
+    return [names[name] for name in classes]
 
+
+class TestDocumentedStorage(StorageContract):
     @pytest.fixture
     def storage(self, tmp_path) -> Storage:
-        page = Path(__file__).parents[2] / "docs" / "how-to" / "your_own_storage.md"
-        names = {}
-        exec(
-            re.search(r"^```python\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)[1],
-            names,
-        )
-        return names["SqliteStorage"](tmp_path / "bucket.db")
+        (kind,) = documented("your_own_storage.md", "SqliteStorage")
+        return kind(tmp_path / "bucket.db")
 
     def reopen(self, storage):
         return type(storage)(storage.path)
+
+
+class TestStorageOfTheRecipes(StorageContract):
+    @pytest.fixture
+    def storage(self) -> Storage:
+        kind, bucket = documented("recipes.md", "BucketStorage", "MemoryBucket")
+        return kind(bucket())
+
+    def reopen(self, storage):
+        return type(storage)(storage.bucket)
 
 
 class TestThirdPartyStorage(StorageContract):

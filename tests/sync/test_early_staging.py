@@ -140,7 +140,7 @@ def test_the_files_are_those_of_a_sync_that_stages_at_the_end(storage, monkeypat
 
 
 def test_a_large_file_is_staged_before_the_plan_exists(storage):
-    """The exit guard stops the sync after its largest file was nearly staged."""
+    """The guard stops the sync after its largest file was nearly staged."""
     with pytest.raises(MassExitError):
         sync_later(storage, PEOPLE[:9_000])
     assert sorted(storage.begun) == ["existing", "exiting"]

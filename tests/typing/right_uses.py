@@ -141,7 +141,7 @@ def whole(sync: CohortSync, storage: Storage, engine: DiffEngine) -> None:
         engine=engine,
         work_dir=Path(),
         log=MemoryStorage(),
-        progress=lambda done, expected: None,
+        progress=lambda event: None,
         clock=lambda: AT,
     )
     assert_type(result, SyncResult)

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from amplitude_cohort_s3 import CsvSource, DiffType, ExistingMeaning, RowSchema
-from amplitude_cohort_s3.diff import DiffEngine
-from amplitude_cohort_s3.diff.progress import Progress
+from amplitude_cohort_s3.diff import DiffEngine, Progress, ProgressEvent
 from amplitude_cohort_s3.diff.protocol import DiffFile, DiffReport, Duplicates
 from amplitude_cohort_s3.errors import DuplicateKeyError, EmptyKeyError, MalformedCsvError
 
@@ -54,7 +53,7 @@ class DictEngine:
                 conflicts.setdefault(row[key], line)
                 now[row[key]] = min(there, row, key=lambda one: b"".join(schema.encode([one])))
         if progress is not None:
-            progress(count, current.rows)
+            progress(ProgressEvent("read", count, current.rows))
         if nameless and schema.key == "amplitude_id":
             raise EmptyKeyError(schema.key, len(nameless), tuple(nameless), current.unit)
         if conflicts and duplicates == "refuse":

@@ -68,9 +68,12 @@ def _choose(
     if len(found) == 1:
         return found[0]
     if found:
-        fault = f"there are {len(found)} streams of the cohort {cohort_id!r}: add "
-        shown = [f"{_options_of(stream)}, in {stream.path or '.'}" for stream in found]
-        raise ConfigurationError(options.location, (fault + "; or ".join(shown),))
+        shown = "; ".join(f"{_options_of(stream)}, in {stream.path or '.'}" for stream in found)
+        fault = (
+            f"there are {len(found)} streams of the cohort {cohort_id!r}: {shown}. Add these "
+            "options, or the path to --from"
+        )
+        raise ConfigurationError(options.location, (fault,))
     cohorts = dict.fromkeys(stream.cohort_id for stream in all_streams)
     fault = f"there is no such stream of the cohort {cohort_id!r}; the cohorts here are: "
     raise ConfigurationError(options.location, (fault + (", ".join(cohorts) or "none"),))
@@ -79,4 +82,4 @@ def _choose(
 def _options_of(stream: CohortStream) -> str:
     project = "" if stream.project_id is None else f"--project {stream.project_id}"
     key = "" if stream.routing_key is None else f"--routing-key {stream.routing_key}"
-    return " ".join(filter(None, (project, key))) or "the path to --from"
+    return " ".join(filter(None, (project, key))) or "no options"

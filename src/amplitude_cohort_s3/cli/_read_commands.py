@@ -15,7 +15,7 @@ from ..storage.open import open_location
 from ._arguments import add_sync_name, add_sync_names, aware_time
 from ._location import add_location, history_of, setup_of
 from ._output import print_json, print_message, print_result, print_table
-from ._setup import Setup
+from ._setup import Setup, progress_bar
 from .exit_codes import ExitCode
 
 
@@ -119,7 +119,9 @@ def _verify(options: argparse.Namespace) -> ExitCode:
     code = ExitCode.DONE
     for name in options.names if setup is None else setup.syncs(options.names):
         try:
-            findings = history_of(options, name, setup).verify()
+            history = history_of(options, name, setup)
+            with progress_bar() as progress:
+                findings = history.verify(progress=progress)
         except NoSyncYetError as error:
             # The other syncs are verified all the same.
             print_message(f"{name}: {error}")

@@ -2,7 +2,7 @@
 
 from .cohort_diff import CohortDiff, diff_members
 from .engine import PartitionEngine
-from .progress import Progress
+from .progress import Progress, ProgressEvent
 from .protocol import (
     DiffEngine,
     DiffFile,
@@ -23,6 +23,7 @@ __all__ = [
     "Grown",
     "PartitionEngine",
     "Progress",
+    "ProgressEvent",
     "StageableDiff",
     "diff_members",
 ]

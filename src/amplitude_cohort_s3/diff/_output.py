@@ -68,8 +68,12 @@ class Output:
         self._files[DiffType.EXITING].write(result.exiting.data)
         return result
 
-    def count(self, result: RangeResult) -> None:
-        """Add a range to the digests and counts. Another thread may write it meanwhile."""
+    def count(self, result: RangeResult) -> int:
+        """Add the digests and the counts of a range; another thread may write it.
+
+        Returns:
+            The number of current rows in the range.
+        """
         entering, existing = self._files[DiffType.ENTERING], self._files[DiffType.EXISTING]
         # While both files have the same bytes, as at a first sync, the bytes are hashed only
         # once.
@@ -88,6 +92,7 @@ class Output:
         self._filled = add_counts(self._filled, result.filled)
         free = max(0, _MAX_CONFLICTS - len(self.conflicting_keys))
         self.conflicting_keys += result.conflicting_keys[:free]
+        return result.members_now + result.collapsed
 
     def report(self, *, skipped: int, ignored: tuple[str, ...]) -> DiffReport:
         """Return the report of the engine."""

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..storage.protocol import StagedObject, Storage
 from ..storage.temporary import temporary_folder
 from ._sealed import SealedFile
 from .engine import PartitionEngine
-from .progress import Progress, TqdmProgress
+from .progress import Progress, Reporter, reporting
 from .protocol import DiffEngine, DiffFile, DiffReport, Duplicates, Grown
 
 
@@ -81,8 +81,21 @@ class CohortDiff:
         """Yield the rows of one file, in order."""
         return self.schema.decode(self.report.files[diff_type].chunks(), canonical=True)
 
-    def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:
+    def stage(
+        self,
+        diff_type: DiffType,
+        storage: Storage,
+        key: str,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> StagedObject:
         """Stage one of the files: see ``StageableDiff``.
+
+        Args:
+            diff_type: The file.
+            storage: The storage of the data.
+            key: The key under which the file will appear.
+            progress: A callback for the number of bytes that the storage has received.
 
         Raises:
             UnusableDiffError: The diff is closed, or the file has been changed.
@@ -100,7 +113,8 @@ class CohortDiff:
                 key, file.path, sha256=file.sha256, content_type=content_type
             )
             return checked(file, diff_type, storage, staged, staged.sha256)
-        return checked(file, diff_type, storage, *stage_chunks(storage, key, file.chunks()))
+        chunks = file.chunks() if progress is None else _counted(file.chunks(), progress)
+        return checked(file, diff_type, storage, *stage_chunks(storage, key, chunks))
 
     def close(self) -> None:
         """Remove the files. A second call does nothing."""
@@ -138,7 +152,7 @@ def diff_members(
         duplicates: The treatment of different rows with one key.
         engine: An engine to use instead of the default one.
         work_dir: The folder for temporary files. Default: the system's.
-        progress: A callback for the number of rows read so far; ``True`` shows a tqdm bar.
+        progress: A callback for the progress; ``True`` shows tqdm bars.
 
     Returns:
         The diff, which owns temporary files; use it as a context manager.
@@ -162,16 +176,17 @@ def diff_members(
     ...     diff.entering.rows, list(diff.rows(DiffType.EXITING))
     (1, [('1', 'ann')])
     """
-    return compute_diff(
-        previous,
-        current,
-        schema=schema,
-        existing=existing,
-        duplicates=duplicates,
-        engine=engine,
-        progress=progress,
-        open_folder=partial(system_folder, work_dir),
-    )
+    with reporting(progress) as reporter:
+        return compute_diff(
+            previous,
+            current,
+            schema=schema,
+            existing=existing,
+            duplicates=duplicates,
+            engine=engine,
+            reporter=reporter,
+            open_folder=partial(system_folder, work_dir),
+        )
 
 
 def compute_diff(
@@ -182,7 +197,7 @@ def compute_diff(
     existing: ExistingMeaning,
     duplicates: Duplicates,
     engine: DiffEngine | None,
-    progress: Progress | Literal[True] | None,
+    reporter: Reporter | None,
     open_folder: Callable[[ExitStack], Path],
     grown: Grown | None = None,
 ) -> CohortDiff:
@@ -191,21 +206,14 @@ def compute_diff(
     ``open_folder`` makes the folder, and adds its removal to an exit stack, which is closed with
     the diff. ``grown`` is called while the files grow, but only by the default engine.
     """
-    check_kind("schema", schema, RowSchema, "pass a RowSchema, such as sync.schema")
-    check_kind("existing", existing, ExistingMeaning, "pass one, such as ExistingMeaning.MEMBERS")
-    check_kind("engine", engine, DiffEngine | None, "pass one, such as PartitionEngine(workers=2)")
-    if isinstance(engine, type):  # A class also has the method ``diff``.
-        raise ArgumentTypeError("engine", "type", f"pass an instance: {engine.__name__}()")
-    if duplicates not in get_args(Duplicates):
-        fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
-        raise ConfigurationError("diff_members", (fault,))
+    _check_arguments(schema, existing, engine, duplicates)
     before = as_csv(previous, schema, fill=True)
-    now = as_csv(current, schema, fill=False)
+    now = as_csv(current, schema, fill=False, each=iter if reporter is None else reporter.rows)
     engine = engine or PartitionEngine()
     # Other engines have no parameter ``grown``, and their digests must be checked.
     is_ours = type(engine).diff is PartitionEngine.diff
     following: dict[str, Any] = {"grown": grown} if is_ours and grown is not None else {}
-    with _as_callback(progress) as callback, ExitStack() as closing:
+    with ExitStack() as closing:
         report = engine.diff(
             before,
             now,
@@ -213,9 +221,11 @@ def compute_diff(
             existing=existing,
             duplicates=duplicates,
             folder=open_folder(closing),
-            progress=callback,
+            progress=reporter,
             **following,
         )
+        if reporter is not None:
+            reporter.flush()
         check_kind("the result of the engine", report, DiffReport, "return a DiffReport")
         files: Mapping[DiffType, DiffFile] = report.files if following else {}
         return CohortDiff(
@@ -230,11 +240,32 @@ def compute_diff(
         )
 
 
+def _check_arguments(schema: object, existing: object, engine: object, duplicates: object) -> None:
+    """Raise unless these arguments of a diff are valid."""
+    check_kind("schema", schema, RowSchema, "pass a RowSchema, such as sync.schema")
+    check_kind("existing", existing, ExistingMeaning, "pass one, such as ExistingMeaning.MEMBERS")
+    check_kind("engine", engine, DiffEngine | None, "pass one, such as PartitionEngine(workers=2)")
+    if isinstance(engine, type):  # A class has the method too.
+        raise ArgumentTypeError("engine", "type", f"pass an instance: {engine.__name__}()")
+    if duplicates not in get_args(Duplicates):
+        fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
+        raise ConfigurationError("diff_members", (fault,))
+
+
 def system_folder(work_dir: str | PathLike[str] | None, closing: ExitStack) -> Path:
     """Make a folder in ``work_dir`` or, by default, in the system's folder for temporary files."""
     folder = temporary_folder("cohort-diff-", work_dir)
     closing.callback(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+def _counted(chunks: Iterable[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
+    """Yield chunks, and report the number of bytes after each."""
+    done = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        progress(done)
 
 
 def stage_chunks(
@@ -262,9 +293,3 @@ def checked(
     raise UnusableDiffError(
         f"its file {diff_type.value!r} was changed on the disk", "Compute the diff again"
     )
-
-
-def _as_callback(
-    progress: Progress | Literal[True] | None,
-) -> AbstractContextManager[Progress | None]:
-    return TqdmProgress() if progress is True else nullcontext(progress)

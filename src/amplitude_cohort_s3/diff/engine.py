@@ -11,7 +11,7 @@
 """
 
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -48,7 +48,7 @@ from ._partition import (
 )
 from ._spill import RangeIndex
 from ._threads import usable_processors
-from .progress import Progress
+from .progress import Progress, StepProgress
 from .protocol import DiffReport, Duplicates, Grown, ignore_growth
 
 _ASSUMED_BYTES = 512 << 20
@@ -121,25 +121,26 @@ class PartitionEngine:
         with as_disk_full_error(folder):
             scratch.mkdir()
 
-        def report_progress(rows: int) -> None:
-            if progress is not None:
-                progress(rows, current.rows)
-
+        has_rows = current.rows is not None or current.unit == "row"
+        if has_rows:
+            step = StepProgress(progress, "read", current.rows)
+        else:
+            step = StepProgress(progress, "read", current.size, "bytes")
         source = _RereadableSource(current, scratch / "source")
         with current.reading(), closing(source.chunks()) as chunks:
             table = read_table(chunks, canonical=current.canonical)
             reader = schema.line_reader(table)
-            limits, boundaries, blocks = self._choose_boundaries(
-                current, schema, reader, table.blocks
-            )
+            blocks = table.blocks if has_rows else _reported(table.blocks, step)
+            limits, boundaries, blocks = self._choose_boundaries(current, schema, reader, blocks)
             index = partition(
                 blocks,
                 reader,
                 boundaries,
                 limits,
                 path=scratch / "current",
-                progress=report_progress,
+                progress=step.reach if has_rows else None,
             )
+            step.end()
         if index.skipped and schema.key == "amplitude_id":
             lines = first_without_key(source.reopen(), schema)
             raise EmptyKeyError(schema.key, index.skipped, lines, current.unit, current.file)
@@ -147,7 +148,7 @@ class PartitionEngine:
         with previous.reading(), _closed_at_end(previous) as before:
             jobs = _jobs(before, schema, boundaries, index, scratch, limits)
             with closing(limits.run(_joins(existing, schema, limits), jobs)) as results:
-                _write(results, output, limits)
+                _write(results, output, limits, progress, index.rows - index.skipped)
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
         shutil.rmtree(scratch)
@@ -218,14 +219,37 @@ def _jobs(
     return jobs_with_partitioned_previous(ranges, limits)
 
 
-def _write(results: Iterator[RangeResult], output: Output, limits: Limits) -> None:
-    """Write the results; one thread writes the files, and one computes their digests."""
+def _reported(blocks: Iterable[Block], step: StepProgress) -> Iterator[Block]:
+    """Yield blocks, and report the bytes of those that have been read."""
+    for block in blocks:
+        step.add(block.size)
+        yield block
+
+
+def _write(
+    results: Iterator[RangeResult],
+    output: Output,
+    limits: Limits,
+    progress: Progress | None,
+    total: int,
+) -> None:
+    """Write the results; one thread writes the files, and one computes their digests.
+
+    Args:
+        results: The results.
+        output: The files.
+        limits: The limits.
+        progress: A callback for the number of current rows that have been compared.
+        total: The number of current rows with a key.
+    """
+    step = StepProgress(progress, "compare", total)
     with (
         closing(limits.run([output.write], results)) as written,
         closing(limits.run([output.count], written)) as counted,
     ):
-        for _ in counted:
-            pass
+        for rows in counted:
+            step.add(rows)
+    step.end()
 
 
 def _joins(

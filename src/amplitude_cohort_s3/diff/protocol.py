@@ -189,7 +189,8 @@ class DiffEngine(Protocol):
             existing: The meaning of the file ``existing``.
             duplicates: The treatment of different current rows with one key.
             folder: An empty folder for the engine's own use; the caller removes it.
-            progress: A callback for the number of current rows read so far.
+            progress: A callback for the progress: the step ``read`` for the current members
+                and, if it takes long, the step ``compare``. It is called in this thread only.
 
         Returns:
             The report of the files, whose rows are in the order of the key's UTF-8 bytes.

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import accumulate, islice
 from operator import itemgetter
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from attrs import frozen
 
 from .._arguments import check_kind
 from .._display import counted, html_table
+from ..diff.progress import Progress, reporting
 from ..errors import CohortS3Error
 from ..format.columns import Row
 from ..format.existing_meaning import ExistingMeaning
@@ -221,7 +222,7 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         for sync, (m, i, o, r) in zip(self.syncs, counts, strict=True):
             yield Churn(synced_at=sync.synced_at, members=m, entered=i, exited=o, returned=r)
 
-    def verify(self) -> tuple[Finding, ...]:
+    def verify(self, *, progress: Progress | Literal[True] | None = None) -> tuple[Finding, ...]:
         """Read all files and return the faults of the history; empty if there are none.
 
         Every value of a record is compared with the files, the listing or the other entries
@@ -233,10 +234,16 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         If there are findings and the bucket has changed since it was listed, it is listed and
         verified again, once.
 
+        Args:
+            progress: A callback for the bytes that are read, such as ``print``; ``True`` shows
+                a tqdm bar. It gets a ``ProgressEvent``.
+
         Raises:
             NoSyncYetError: The stream has no sync at all; most often it was mistyped.
+            MissingExtraError: ``progress=True`` without tqdm.
         """
-        return verify(self)
+        with reporting(progress) as reporter:
+            return verify(self, reporter)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the size over time, with entries and exits. Needs the extra ``plot``.

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from attrs import evolve, frozen
 
 from .._display import counted
+from ..diff.progress import Progress, ReadProgress
 from ..errors import LogError, ObjectChangedError, RecordFormatError
 from ..format.columns import ID_COLUMNS
 from ..format.content import verified
@@ -29,18 +30,20 @@ from .replay import Replay
 from .sync_files import CHANGES, Files
 
 
-def verify(replay: Replay) -> tuple[Finding, ...]:
+def verify(replay: Replay, progress: Progress | None) -> tuple[Finding, ...]:
     """Return the faults of a history: see ``CohortHistory.verify``."""
-    findings = _findings(replay)
+    findings = _findings(replay, progress)
     if findings and (newer := replay.newer()) is not None:
         # A sync, ``forget`` or ``prune`` changed the files in the meantime.
-        findings = _findings(newer)
+        findings = _findings(newer, progress)
     return findings
 
 
-def _findings(replay: Replay) -> tuple[Finding, ...]:
+def _findings(replay: Replay, progress: Progress | None) -> tuple[Finding, ...]:
     if not (replay.log.newest or replay.syncs or replay.unpublished):
         raise replay.no_sync_yet()
+    reads = ReadProgress(progress)
+    reads.begin("verify", _bytes_to_read(replay.syncs))
     log = check_log(replay.log)
     match_by = replay.match_by
     try:
@@ -50,13 +53,34 @@ def _findings(replay: Replay) -> tuple[Finding, ...]:
         newest = max(log.published, default=None)
         match_by = match_by if newest is None else log.published[newest].schema.key
     # A listing that is being verified must not be replaced by a newer one.
-    still: Replay = evolve(replay, log_fault=None, match_by=match_by, read_again=lambda: still)
+    still: Replay = evolve(
+        replay,
+        log_fault=None,
+        match_by=match_by,
+        read_again=lambda: still,
+        open=reads.opening(replay._open),  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    )
     found = _Verification(
-        replay=still, log=log, absent=log.absent, changing=log.changing
+        replay=still, log=log, absent=log.absent, changing=log.changing, reads=reads
     ).findings()
     beginning = datetime.min.replace(tzinfo=UTC)
     unique = dict.fromkeys(found)
+    reads.end()
     return tuple(sorted(unique, key=lambda finding: finding.synced_at or beginning))
+
+
+def _bytes_to_read(syncs: Sequence[BucketSync]) -> list[int]:
+    """Return about how many bytes are read for each sync.
+
+    Its files are read twice, and are compared with ``existing`` of the sync before.
+    """
+    sizes = list[int]()
+    before = 0
+    for sync in syncs:
+        sizes.append(2 * sum(info.size for info in sync.files.values()) + before)
+        existing = sync.files.get(DiffType.EXISTING)
+        before = 0 if existing is None else existing.size
+    return sizes
 
 
 _READABLE = {
@@ -79,12 +103,14 @@ class _Verification:
         log: Its log, which has been read completely.
         absent: The files that were removed, or are being removed.
         changing: The keys of files that may be in one of two states.
+        reads: The progress, which counts what the history reads.
     """
 
     replay: Replay
     log: CheckedLog
     absent: Files
     changing: frozenset[str]
+    reads: ReadProgress
 
     def findings(self) -> Iterator[Finding]:
         """Yield all faults."""
@@ -97,6 +123,7 @@ class _Verification:
                 yield _of_file(FindingKind.DUPLICATE_FILE, skipped.key)
         was_readable = True
         for number, sync in enumerate(self.replay.syncs):
+            self.reads.next()
             facts = dict[DiffType, FileFacts]()
             of_files = list(self._files_of(sync, facts))
             yield from of_files

@@ -9,6 +9,7 @@ from typing import Self
 from attrs import evolve, frozen
 
 from .._bytes import Hashed
+from ..diff.progress import ReadProgress
 from ..errors import StagedGoneError
 from ..format.columns import ID_COLUMNS
 from ..format.compression import stage_csv
@@ -71,17 +72,30 @@ def _own_schema(file: SearchedFile) -> RowSchema:
     )
 
 
-def replace_unlogged(location: StreamLocation, found: SearchResult) -> None:
+def _affected_files(found: SearchResult, reads: ReadProgress) -> Iterator[SearchedFile]:
+    """Yield the files to rewrite, and report how much of them has been read."""
+    files = [found.files[affected.key] for affected in found.plan.files]
+    reads.begin("rewrite", [file.size for file in files])
+    for file in files:
+        reads.next()
+        yield file
+    reads.end()
+
+
+def replace_unlogged(location: StreamLocation, found: SearchResult, reads: ReadProgress) -> None:
     """Replace the affected files of a stream without a log; a rerun replaces the remaining ones."""
     storage = require_replace(location.data, "forget")
-    for affected in found.plan.files:
-        file = found.files[affected.key]
+    for file in _affected_files(found, reads):
         rewritten = _RewrittenFile.staged(file, found.subjects, location.data)
         storage.replace(replacement(rewritten.file))
 
 
 def amend_log(
-    location: StreamLocation, found: SearchResult, head: SyncRecord, now: datetime
+    location: StreamLocation,
+    found: SearchResult,
+    head: SyncRecord,
+    now: datetime,
+    reads: ReadProgress,
 ) -> int:
     """Stage the new files, record them, and replace the old ones.
 
@@ -94,10 +108,9 @@ def amend_log(
     """
     with ExitStack() as discarding:
         rewritten = dict[str, _RewrittenFile]()
-        for affected in found.plan.files:
-            file = found.files[affected.key]
+        for file in _affected_files(found, reads):
             new = _RewrittenFile.staged(file, found.subjects, location.data)
-            rewritten[affected.key] = new
+            rewritten[file.key] = new
             discarding.callback(location.data.discard, replacement(new.file))
         amendment = Amendment(
             number=found.history.log.last_ended + 1,

@@ -7,6 +7,7 @@ from os import PathLike
 from attrs import evolve, field, frozen
 
 from .._arguments import check_kind
+from ..diff.progress import ReadProgress
 from ..errors import ArgumentTypeError, MissingColumnsError
 from ..format.cells import to_text
 from ..format.columns import ID_COLUMNS, Row
@@ -49,11 +50,13 @@ class SearchedFile:
 
     Attributes:
         key: The object's key.
+        size: The number of bytes, as stored.
         source: The rows of the file.
         schema: The recorded schema; None if no record of this library describes the file.
     """
 
     key: str
+    size: int
     source: CsvSource
     schema: RowSchema | None
 
@@ -83,27 +86,38 @@ def search(
     *,
     by: str | None,
     work_dir: str | PathLike[str] | None,
+    reads: ReadProgress,
 ) -> SearchResult:
-    """Search all files of a stream for people: see ``plan_forget``."""
+    """Search all files of a stream for people: see ``plan_forget``.
+
+    ``reads`` counts what is read of the files, now and when they are read again later.
+    """
     check_is_people(people)
     # One listing returns both, so the new counts follow from the files that are searched.
     history, listed = read_settled(location, work_dir=work_dir)
-    files = {file.key: file for file in _files(location, history, listed)}
+    files = {file.key: file for file in _files(location, history, listed, reads)}
     column = history.match_by if by is None else by
     # An empty cell means that there is no id, so it matches nobody.
     ids = frozenset(to_text(one, column) for one in people) - {""}
     if column not in (*ID_COLUMNS, *history.columns):
         raise MissingColumnsError((column,), found=history.columns)
     subjects = Subjects(key=history.match_by, keys=frozenset(), by=column, ids=ids)
-    if column != history.match_by and ids:
-        keys = {key for file in files.values() for key in _count_rows(file, subjects)} - {""}
-        subjects = evolve(subjects, keys=frozenset(keys))
+    has_other_column = column != history.match_by and bool(ids)
+    reads.begin("search", [file.size for file in files.values()] * (1 + has_other_column))
+    if has_other_column:
+        found_keys = set[str]()
+        for file in files.values():
+            reads.next()
+            found_keys.update(_count_rows(file, subjects))
+        subjects = evolve(subjects, keys=frozenset(found_keys - {""}))
     affected, keys_in = list[AffectedFile](), dict[str, frozenset[str]]()
     for key, file in files.items():
+        reads.next()
         rows = _count_rows(file, subjects) if ids else Counter[str]()
         if rows:
             keys_in[key] = frozenset(rows)
             affected.append(AffectedFile(key=key, rows=rows.total()))
+    reads.end()
     found = frozenset[str]().union(*keys_in.values()) - {""}
     plan = ForgetPlan(
         stream=location.stream, people=len(found), files=tuple(affected), files_read=len(files)
@@ -124,18 +138,22 @@ def check_is_people(people: object) -> None:
 
 
 def _files(
-    location: StreamLocation, history: CohortHistory, listed: Iterable[StreamFile]
+    location: StreamLocation,
+    history: CohortHistory,
+    listed: Iterable[StreamFile],
+    reads: ReadProgress,
 ) -> Iterator[SearchedFile]:
     """Yield every file of the stream, including those that no published record names."""
+    open_object = reads.opening(location.data.open)
     for item in listed:
         name, key = item.name, item.info.key
         record = history.log.published_at(name.synced_at)
         if record is None or key not in record.keys:
-            source, schema = object_source(key, location.data.open), None
+            source, schema = object_source(key, open_object), None
         else:
-            source = recorded_source(record, name.diff_type, location.data.open)
+            source = recorded_source(record, name.diff_type, open_object)
             schema = None if record.adopted else record.schema
-        yield SearchedFile(key=key, source=source, schema=schema)
+        yield SearchedFile(key=key, size=item.info.size, source=source, schema=schema)
 
 
 def _count_rows(file: SearchedFile, subjects: Subjects) -> Counter[str]:

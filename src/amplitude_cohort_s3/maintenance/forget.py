@@ -9,8 +9,10 @@ a sync has, so the two can't interfere, and any process can finish it without kn
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from os import PathLike
+from typing import Literal
 
 from .._time import to_utc
+from ..diff.progress import Progress, ReadProgress, reporting
 from ..log.location import StreamLocation
 from ..log.stream import CohortStream, HasStream
 from ..storage.capabilities import require_replace
@@ -31,6 +33,7 @@ def plan_forget(
     by: str | None = None,
     log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
+    progress: Progress | Literal[True] | None = None,
 ) -> ForgetPlan:
     """Return the files that contain rows of people, without changing anything.
 
@@ -42,6 +45,8 @@ def plan_forget(
             who had such an id in any file is forgotten with all rows of the same key.
         log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: the system's.
+        progress: A callback for the bytes that are read, such as ``print``; ``True`` shows a
+            tqdm bar. It gets a ``ProgressEvent``.
 
     Raises:
         MissingCapabilityError: The storage can't replace files.
@@ -61,7 +66,9 @@ def plan_forget(
     """
     location = StreamLocation.of(storage, stream, log)
     require_replace(location.data, "forget")
-    return search(location, people, by=by, work_dir=work_dir).plan
+    with reporting(progress) as reporter:
+        reads = ReadProgress(reporter)
+        return search(location, people, by=by, work_dir=work_dir, reads=reads).plan
 
 
 def forget(
@@ -72,6 +79,7 @@ def forget(
     by: str | None = None,
     log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
+    progress: Progress | Literal[True] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> ForgetReceipt:
     """Remove people from all files of a stream, including those of unpublished syncs.
@@ -94,6 +102,8 @@ def forget(
             who had such an id in any file is forgotten with all rows of the same key.
         log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: the system's.
+        progress: A callback for the bytes that are read: see :func:`plan_forget`. If it raises,
+            nothing is changed; files of a stream without a log may have been replaced.
         clock: A function that returns the time; for tests.
 
     Returns:
@@ -127,18 +137,18 @@ def forget(
     check_is_people(people)
     ids = tuple(people)
 
-    def attempt() -> ForgetReceipt:
+    def attempt(reads: ReadProgress) -> ForgetReceipt:
         # Staged files of dead writers may contain rows of these people too.
         discard_leftovers(location, None)
-        found = search(location, ids, by=by, work_dir=work_dir)
+        found = search(location, ids, by=by, work_dir=work_dir, reads=reads)
         now = to_utc(clock(), "clock()")
         number = None
         if found.plan.files:
             head = found.history.log.head
             if head is None:
-                replace_unlogged(location, found)
+                replace_unlogged(location, found, reads)
             else:
-                number = amend_log(location, found, head, now)
+                number = amend_log(location, found, head, now, reads)
         return ForgetReceipt(
             stream=location.stream,
             forgotten_at=now,
@@ -147,4 +157,5 @@ def forget(
             number=number,
         )
 
-    return with_retries(location, attempt)
+    with reporting(progress) as reporter:
+        return with_retries(location, lambda: attempt(ReadProgress(reporter)))

@@ -86,6 +86,12 @@ class PandasTable:
         return self.pa.array(to_texts(list(series), column), self.pa.large_string())
 
 
+def known_rows(table: Any) -> int | None:
+    """Return the number of rows of a table in memory; None if a query would have to be run."""
+    native = unwrapped(table)
+    return len(native) if any(is_a(native, *kind) for kind in _IN_MEMORY) else None
+
+
 def narrowed(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
     """Return a table with only the schema's columns, and the names of the other columns.
 
@@ -153,6 +159,13 @@ def _narrow_ibis(table: Any, columns: list[Column]) -> Any:
     names: list[str] = [*table.columns]
     return table.select([names[column.place] for column in columns]).to_pyarrow_batches()
 
+
+_IN_MEMORY = (
+    ("pandas", "DataFrame"),
+    ("polars", "DataFrame"),
+    ("pyarrow", "Table"),
+    ("pyarrow", "RecordBatch"),
+)
 
 _NARROW = {
     ("ibis", "Table"): _narrow_ibis,

@@ -12,7 +12,7 @@ from .._optional import load
 from ..errors import ArgumentTypeError
 from ..format.columns import ID_COLUMNS, column_name, id_column
 from ..format.schema import RowSchema
-from ._frames import PandasTable, is_a, narrowed, unwrapped
+from ._frames import PandasTable, is_a, known_rows, narrowed, unwrapped
 from ._text_arrays import Column, empty_texts, text_array
 from .names import places_by_header, property_conflict
 from .protocol import CsvSource, SupportsArrow
@@ -83,7 +83,12 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
                 yield _csv_bytes(csv, rows)
 
     return CsvSource(
-        chunks=chunks, repeatable=False, unit="row", origin={"table": kind}, ignored=ignored
+        chunks=chunks,
+        repeatable=False,
+        rows=known_rows(table),
+        unit="row",
+        origin={"table": kind},
+        ignored=ignored,
     )
 
 

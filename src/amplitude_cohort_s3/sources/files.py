@@ -22,6 +22,7 @@ from ..errors import (
     CohortS3Error,
     ConfigurationError,
     MemberFileError,
+    MissingExtraError,
 )
 from ..format.compression import is_compressed, unpack_chunks
 from ..format.schema import RowSchema
@@ -163,10 +164,14 @@ class MemberFile:
         ignored, shown = set[str](), _shown(self.location)
         is_path = isinstance(self.location, str)
 
+        rows, size = (
+            _known_extent(self.location) if isinstance(self.location, str) else (None, None)
+        )
         return CsvSource(
             chunks=partial(self._chunks, schema, shown, ignored),
             repeatable=is_path or self._start is not None,
-            size=_plain_size(self.location) if isinstance(self.location, str) else None,
+            rows=rows,
+            size=size,
             unit="row" if shown.endswith(".parquet") else "line",
             file=shown,
             origin={"file": shown.rpartition("/")[2]},
@@ -251,19 +256,20 @@ def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
     )
 
 
-def _plain_size(location: str) -> int | None:
-    """Return the size of a local file of plain CSV, else None."""
+def _known_extent(location: str) -> tuple[int | None, int | None]:
+    """Return the rows of a local Parquet file and the size of one of plain CSV; None if unknown."""
     path = _local_path(location)
     if path is None:
-        return None
+        return None, None
     try:
         with path.open("rb") as file:
             first = file.read(len(_PARQUET_MAGIC))
-            if is_compressed(first) or first == _PARQUET_MAGIC:
-                return None
-            return os.fstat(file.fileno()).st_size
-    except OSError:  # The error is reported when the file is read.
-        return None
+            if first == _PARQUET_MAGIC:
+                rows: int = load("pyarrow.parquet", "arrow").read_metadata(path).num_rows
+                return rows, None
+            return None, None if is_compressed(first) else os.fstat(file.fileno()).st_size
+    except (OSError, ValueError, MissingExtraError):  # The error is reported when the file is read.
+        return None, None
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Conversion of any kind of members to CSV."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from functools import partial
 from itertools import chain
 from os import PathLike
@@ -20,13 +20,20 @@ from .names import NamedRow, csv_by_header, members_by_header
 from .protocol import CsvSource, MemberSource, SupportsArrow, SupportsCsv
 
 
-def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource:
+def as_csv(
+    members: MemberSource,
+    schema: RowSchema,
+    *,
+    fill: bool,
+    each: Callable[[Iterable[MemberLike]], Iterable[MemberLike]] = iter,
+) -> CsvSource:
     """Return any kind of members as CSV.
 
     Args:
         members: The members, as :func:`diff_members` accepts them.
         schema: The columns and the key.
         fill: True if a property that a member lacks is empty instead of an error.
+        each: A function that iterates over members in Python, and may count them.
 
     Raises:
         ArgumentTypeError: The members are one text or path, or cannot be iterated.
@@ -65,7 +72,7 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
 
     return CsvSource(
         chunks=lambda: schema.encode(
-            schema.rows(members_by_header(members, schema), fill=fill, ignored=ignored)
+            schema.rows(members_by_header(each(members), schema), fill=fill, ignored=ignored)
         ),
         repeatable=not isinstance(members, Iterator),
         rows=len(members) if isinstance(members, Sized) else None,

@@ -6,16 +6,17 @@ staging of a large file begins while the file grows, and ends when the sync is c
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from .._bytes import CHUNK_BYTES
 from ..diff.cohort_diff import CohortDiff, checked, stage_chunks
+from ..diff.progress import Progress, StepProgress
 from ..diff.protocol import DiffSummary
 from ..errors import CohortS3Error
 from ..format.existing_meaning import ExistingMeaning
@@ -71,6 +72,7 @@ class _GrowingFile:
         self._is_abandoned = False
         # Each item is a size, and whether it is the last. The queue is in C: see storage.threads.
         self._sizes = SimpleQueue[tuple[int, bool]]()
+        self._positions = SimpleQueue[int | None]()
 
     def grow(self, size: int) -> None:
         """Allow the reader to read up to a size."""
@@ -84,6 +86,19 @@ class _GrowingFile:
         """Make the reader fail, unless it has read everything."""
         self._is_abandoned = True
         self._sizes.put((0, True))
+
+    def stage(self, storage: Storage, key: str) -> tuple[StagedObject, str | None]:
+        """Stage the file while it grows, in a thread of its own."""
+        try:
+            return stage_chunks(storage, key, self.chunks())
+        finally:
+            self._positions.put(None)
+
+    def positions(self) -> Iterator[int]:
+        """Yield how many bytes the storage has received, whenever there are more, to the end."""
+        while (position := self._positions.get()) is not None:
+            yield position
+        self._positions.put(None)  # If it is called again, this is the end too.
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they appear, and wait for the end.
@@ -100,6 +115,7 @@ class _GrowingFile:
                         return  # The file was cut short: its digest will differ.
                     position += len(chunk)
                     yield chunk
+                    self._positions.put(position)
 
     def _wait(self, position: int) -> int:
         """Return the size up to which the file can be read, which is ``position`` at its end."""
@@ -144,21 +160,27 @@ class EarlyStaging:
                 return
             file = _GrowingFile(path)
             key = self._keys[diff_type]
-            staged = self._threads.submit(partial(stage_chunks, self._storage, key, file.chunks()))
+            staged = self._threads.submit(partial(file.stage, self._storage, key))
             underway = self._underway[diff_type] = _Underway(file, staged)
         underway.file.grow(size)
 
     def stage(
-        self, diff: CohortDiff, diff_type: DiffType, storage: Storage, key: str
+        self,
+        diff: CohortDiff,
+        diff_type: DiffType,
+        storage: Storage,
+        key: str,
+        *,
+        progress: Callable[[int], None],
     ) -> StagedObject:
         """Complete the staging of a file, or stage it now if it was not begun."""
-        if storage is not self._storage or key != self._keys[diff_type]:
-            return diff.stage(diff_type, storage, key)
         underway = self._underway.get(diff_type)
-        if underway is None:
-            return diff.stage(diff_type, storage, key)
+        if underway is None or storage is not self._storage or key != self._keys[diff_type]:
+            return diff.stage(diff_type, storage, key, progress=progress)
         file = diff.report.files[diff_type]
         underway.file.complete(file.size)
+        for position in underway.file.positions():
+            progress(position)
         staged, sha256 = underway.staged.result()
         del self._underway[diff_type]  # From now on the caller may publish or discard it.
         return checked(file, diff_type, storage, staged, sha256)
@@ -177,12 +199,20 @@ class EarlyStaging:
         self._underway.clear()
 
 
-@frozen
-class EarlyStagedDiff:
-    """A ``StageableDiff`` whose large files are already being staged."""
+@define
+class FollowedDiff:
+    """A diff whose staging is reported, and may have begun already: see ``StageableDiff``.
+
+    Attributes:
+        diff: The diff.
+        early: The staging that has begun, or None.
+        progress: A callback for the progress, or None.
+    """
 
     diff: CohortDiff
-    early: EarlyStaging
+    early: EarlyStaging | None
+    progress: Progress | None
+    _step: StepProgress | None = field(init=False, default=None)
 
     @property
     def schema(self) -> RowSchema:
@@ -206,4 +236,20 @@ class EarlyStagedDiff:
 
     def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:
         """Stage one of the files, or complete its staging."""
-        return self.early.stage(self.diff, diff_type, storage, key)
+        files = self.diff.report.files
+        if self._step is None:
+            total = sum(file.size for file in files.values())
+            self._step = StepProgress(self.progress, "store", total, "bytes")
+        step, before = self._step, self._step.done
+
+        def report(done: int) -> None:
+            step.reach(before + done)
+
+        stage = self.diff.stage if self.early is None else partial(self.early.stage, self.diff)
+        staged = stage(diff_type, storage, key, progress=report)
+        try:
+            report(files[diff_type].size)
+        except BaseException:
+            storage.discard(staged)  # The caller does not know it yet.
+            raise
+        return staged

@@ -13,7 +13,7 @@ from typing import Literal, Unpack
 from attrs import field, frozen
 
 from ..diff.cohort_diff import CohortDiff
-from ..diff.progress import Progress
+from ..diff.progress import Progress, Reporter, reporting
 from ..diff.protocol import DiffEngine, Duplicates
 from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
@@ -21,7 +21,7 @@ from ..sources.protocol import MemberSource
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .commit import SyncResult
-from .early_staging import EarlyStagedDiff, EarlyStaging
+from .early_staging import EarlyStaging, FollowedDiff
 from .plan import SyncPlan
 from .start import SyncStart, begin_sync, diff_of_start, early_staging_of
 from .work_files import DiffOptions
@@ -40,6 +40,7 @@ class PreparedSync:
     diff: CohortDiff
     _start: SyncStart = field(repr=False, alias="start")
     _early: EarlyStaging | None = field(repr=False, alias="early")
+    _reporter: Reporter | None = field(repr=False, alias="reporter")
 
     @property
     def already_done(self) -> bool:
@@ -54,8 +55,7 @@ class PreparedSync:
             ConcurrentSyncError, SyncVoidError, UnknownOutcomeError, UnusableDiffError,
                 LogLimitError: As ``commit``.
         """
-        early = self._early
-        diff = self.diff if early is None else EarlyStagedDiff(self.diff, early)
+        diff = FollowedDiff(self.diff, self._early, self._reporter)
         return self._start.commit(self.plan, diff)
 
 
@@ -125,6 +125,7 @@ def prepare_start(
     members: MemberSource | str | PathLike[str],
     *,
     commits: bool,
+    progress: Progress | Literal[True] | None,
     **options: Unpack[DiffOptions],
 ) -> Generator[PreparedSync]:
     """Prepare a sync from its ``SyncStart``: see :func:`prepare_sync`.
@@ -134,8 +135,14 @@ def prepare_start(
         members: The members of the cohort now.
         commits: True if the sync is committed unless its plan is refused. Then large files may
             be staged while they are written.
+        progress: A callback for the progress, which is called until the preparation ends.
         options: The arguments of ``sync_cohort`` that are about the diff.
     """
     early = early_staging_of(start) if commits else None
-    with diff_of_start(start, members, early, **options) as diff:
-        yield PreparedSync(plan=start.plan(diff), diff=diff, start=start, early=early)
+    with (
+        reporting(progress) as reporter,
+        diff_of_start(start, members, early, reporter, **options) as diff,
+    ):
+        yield PreparedSync(
+            plan=start.plan(diff), diff=diff, start=start, early=early, reporter=reporter
+        )

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from os import PathLike
+from typing import Literal
 
 from .._time import to_utc
+from ..diff.progress import Progress, reporting
 from ..errors import ConfigurationError, NothingToAdoptError
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
@@ -30,6 +33,7 @@ def rebuild_history(
     *,
     log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
+    progress: Progress | Literal[True] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> list[SyncResult]:
     r"""Sync the lists of a stream again, oldest first, so that each sync has all three files.
@@ -49,6 +53,7 @@ def rebuild_history(
             cohort or the routing key of ``sync`` differs.
         log: The storage of the log of the rebuilt stream, if it is not ``target``.
         work_dir: The folder for temporary files. Default: the system's.
+        progress: A callback for the progress of each sync, as for ``sync_cohort``.
         clock: A function that returns the time; for tests.
 
     Returns:
@@ -97,19 +102,15 @@ def rebuild_history(
             "the stream has no file existing",
             "Check the project, cohort, path and routing key",
         )
-    return [
-        sync_cohort(
-            sync,
-            _with_columns(members[synced_at], sync.schema, keys.get(synced_at)),
-            rebuilt,
-            synced_at=synced_at,
-            guard=False,
-            log=log,
-            work_dir=work_dir,
-            clock=lambda: now,
-        )
-        for synced_at in sorted(members)
-    ]
+    sync_again = partial(
+        sync_cohort, sync, guard=False, log=log, work_dir=work_dir, clock=lambda: now
+    )
+    results = list[SyncResult]()
+    with reporting(progress) as reporter:
+        for when in sorted(members):
+            rows = _with_columns(members[when], sync.schema, keys.get(when))
+            results.append(sync_again(rows, rebuilt, synced_at=when, progress=reporter))
+    return results
 
 
 def _with_columns(members: Members, schema: RowSchema, key: str | None) -> CsvSource:

@@ -10,14 +10,14 @@ from datetime import datetime
 from enum import Enum
 from functools import partial
 from os import PathLike
-from typing import cast, overload
+from typing import Literal, cast, overload
 
 from attrs import field, frozen
 
 from .._arguments import check_kind
 from .._display import counted, html_table
 from .._time import to_utc
-from ..diff.progress import Progress
+from ..diff.progress import Progress, reporting
 from ..errors import ArgumentTypeError, CohortS3Error
 from ..format.filename import DiffType
 from ..log.location import StreamLocation
@@ -174,7 +174,7 @@ def run_due(
     dry_run: bool = False,
     log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | Literal[True] | None = None,
 ) -> RunReport:
     """Sync the cohorts that are due, one after the other.
 
@@ -194,7 +194,7 @@ def run_due(
         log: The storage of the log, if it is not ``storage``.
         work_dir: The folder for temporary files. Default: a hidden folder of the storage if it
             can take over files, otherwise the system's.
-        progress: A callback for the number of rows read so far, from 0 for each sync.
+        progress: A callback for the progress of each sync, as for ``sync_cohort``.
 
     Returns:
         The results, in the order of the jobs.
@@ -223,7 +223,7 @@ def run_due(
     def present() -> datetime:
         return datetime.now().astimezone() if now is None else now
 
-    def run(sync: CohortSync, members: JobMembers) -> JobResult:
+    def run(sync: CohortSync, members: JobMembers, progress: Progress | None) -> JobResult:
         location = StreamLocation(*storages, sync.stream)
         # The log is enough to know that a sync is not due. The data is not listed for it:
         # thousands of streams may share one folder.
@@ -247,12 +247,13 @@ def run_due(
         return JobResult(sync=sync, outcome=done, result=result)
 
     results = list[JobResult]()
-    for job in jobs:
-        sync, members = _pair(job)
-        try:
-            results.append(run(sync, members))
-        except Exception as error:  # noqa: BLE001 -- a source may raise anything; the other jobs go on
-            results.append(JobResult(sync=sync, outcome=JobOutcome.FAILED, error=error))
+    with reporting(progress) as reporter:
+        for job in jobs:
+            sync, members = _pair(job)
+            try:
+                results.append(run(sync, members, reporter))
+            except Exception as error:  # noqa: BLE001 -- a source may raise anything; the other jobs go on
+                results.append(JobResult(sync=sync, outcome=JobOutcome.FAILED, error=error))
     return RunReport(tuple(results))
 
 

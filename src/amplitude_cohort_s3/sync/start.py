@@ -10,7 +10,7 @@ from attrs import frozen
 
 from .._time import to_utc
 from ..diff.cohort_diff import CohortDiff
-from ..diff.progress import Progress
+from ..diff.progress import Progress, Reporter, reporting
 from ..diff.protocol import DiffEngine, Duplicates, StageableDiff
 from ..errors import (
     SyncTimeError,
@@ -95,15 +95,16 @@ class SyncStart:
         Raises:
             StagedGoneError: ``forget`` or ``clean_up`` has removed the temporary files.
         """
-        return diff_of_start(
-            self,
-            members,
-            None,
-            duplicates=duplicates,
-            engine=engine,
-            work_dir=work_dir,
-            progress=progress,
-        )
+        with reporting(progress) as reporter:
+            return diff_of_start(
+                self,
+                members,
+                None,
+                reporter,
+                duplicates=duplicates,
+                engine=engine,
+                work_dir=work_dir,
+            )
 
     def find_repeated_sync(self, members_sha256: Callable[[], str]) -> SyncRecord | None:
         """Return the record of an earlier run that did the same sync; None for a new sync.
@@ -180,6 +181,7 @@ def diff_of_start(
     start: SyncStart,
     members: MemberSource | str | PathLike[str],
     early: EarlyStaging | None,
+    reporter: Reporter | None,
     **options: Unpack[DiffOptions],
 ) -> CohortDiff:
     """Return the diff of ``SyncStart.diff``; ``early`` stages its files while they grow."""
@@ -191,6 +193,7 @@ def diff_of_start(
         storage=None if start.dry_run else _file_storage(start),
         key=keys_of(start.sync, start.synced_at)[DiffType.EXISTING],
         early=early,
+        reporter=reporter,
         **options,
     )
 

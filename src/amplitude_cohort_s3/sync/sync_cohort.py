@@ -89,7 +89,8 @@ def sync_cohort(
         work_dir: The folder for temporary files. Default: a hidden folder of the storage if it
             can take over files, otherwise the system's.
         log: The storage of the log, if it is not ``storage``.
-        progress: A callback for the number of rows read so far; ``True`` shows a tqdm bar.
+        progress: A callback for the progress, such as ``print``; ``True`` shows tqdm bars. It
+            gets a ``ProgressEvent``. If it raises, the sync is not done.
         dry_run: True to return the plan and write nothing, not even the recovery of an
             unfinished sync.
         clock: A function that returns the time; for tests.

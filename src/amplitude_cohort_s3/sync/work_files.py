@@ -3,10 +3,10 @@
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 from ..diff.cohort_diff import CohortDiff, compute_diff, system_folder
-from ..diff.progress import Progress
+from ..diff.progress import Reporter
 from ..diff.protocol import DiffEngine, Duplicates, Grown
 from ..errors import CohortS3Error, StagedGoneError
 from ..format.existing_meaning import ExistingMeaning
@@ -22,7 +22,6 @@ class DiffOptions(TypedDict):
     duplicates: Duplicates
     engine: DiffEngine | None
     work_dir: str | PathLike[str] | None
-    progress: Progress | Literal[True] | None
 
 
 def diff_for_sync(
@@ -34,6 +33,7 @@ def diff_for_sync(
     storage: SupportsStageFile | None,
     key: str,
     early: EarlyStaging | None,
+    reporter: Reporter | None,
     **options: Unpack[DiffOptions],
 ) -> CohortDiff:
     """Compute the diff of a sync: see ``SyncStart.diff``.
@@ -46,6 +46,7 @@ def diff_for_sync(
         storage: The storage of the data if it can take over files, or None.
         key: The key of the file ``existing``.
         early: The ``EarlyStaging`` of the files; None to stage them when they are finished.
+        reporter: The callback for the progress, or None.
         options: The other arguments of ``diff_members``.
     """
     grown: Grown | None = None
@@ -72,7 +73,7 @@ def diff_for_sync(
         existing=existing,
         duplicates=options["duplicates"],
         engine=options["engine"],
-        progress=options["progress"],
+        reporter=reporter,
         open_folder=open_folder,
         grown=grown,
     )

@@ -9,12 +9,14 @@ To use them, subclass, define a fixture, and run pytest::
 """
 
 from collections.abc import Iterator
+from itertools import groupby
 
 import pytest
 from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ..diff.progress import ProgressEvent
 from ..diff.protocol import DiffEngine
 from ..errors import (
     DuplicateKeyError,
@@ -291,7 +293,7 @@ class DiffEngineContract:
         assert run.report.ignored_columns == ("age",)
 
     def test_progress_is_reported(self, run: Run) -> None:
-        reported = list[tuple[int, int | None]]()
+        events = list[ProgressEvent]()
         rows = sample_rows(1000)
         source = evolve(csv_source(canonical_bytes(rows)), rows=len(rows))
         run.engine.diff(
@@ -301,7 +303,12 @@ class DiffEngineContract:
             existing=ExistingMeaning.MEMBERS,
             duplicates="refuse",
             folder=run.folder,
-            progress=lambda done, expected: reported.append((done, expected)),
+            progress=events.append,
         )
-        assert reported[-1] == (1000, 1000)
-        assert reported == sorted(reported)
+        reading = [event for event in events if event.step == "read"]
+        assert reading[-1] == ProgressEvent("read", 1000, 1000, "rows")
+        # The comparison comes after the reading, and neither goes back.
+        assert events[: len(reading)] == reading
+        for _, step in groupby(events, key=lambda event: event.step):
+            counts = [event.done for event in step]
+            assert counts == sorted(counts)
