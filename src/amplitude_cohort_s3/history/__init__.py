@@ -8,8 +8,9 @@ from .members import Members
 if TYPE_CHECKING:
     from .archives import UnpackedArchive, unpack_archive
     from .events import Churn, ChurnTable, MembershipEvent
-    from .findings import Finding, FindingKind
+    from .findings import Finding, FindingKind, Findings
     from .history import CohortHistory, detect_existing_meaning
+    from .named_rows import MemberRow
     from .read import list_streams, read_history
     from .stays import Stay
     from .tables import ValueTable
@@ -21,6 +22,8 @@ __all__ = [
     "CohortHistory",
     "Finding",
     "FindingKind",
+    "Findings",
+    "MemberRow",
     "Members",
     "MembershipEvent",
     "Stay",
@@ -42,6 +45,8 @@ __getattr__ = exports_on_demand(
         "CohortHistory": ".history",
         "Finding": ".findings",
         "FindingKind": ".findings",
+        "Findings": ".findings",
+        "MemberRow": ".named_rows",
         "MembershipEvent": ".events",
         "Stay": ".stays",
         "UnpackedArchive": ".archives",

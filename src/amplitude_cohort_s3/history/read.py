@@ -15,7 +15,7 @@ from ..log.listing import (
     BucketSync,
     SkippedObject,
     StreamFile,
-    StreamOverview,
+    StreamList,
     hour_in_name,
     overview,
 )
@@ -66,6 +66,17 @@ def read_history(
         NaiveDatetimeError: ``since`` or ``until`` has no time zone.
         ConfigurationError: ``since`` is after ``until``.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import MemoryStorage
+    >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
+    >>> storage = MemoryStorage()
+    >>> history = read_history(storage, fill_bucket(storage, syncs=2))
+    >>> print(history.churn())
+    synced_at                  members  entered  exited  returned
+    2026-11-01 06:30:00+00:00    2,000    2,000       0         0
+    2026-11-02 06:30:00+00:00    1,984       38      54         0
+    >>> len(history.members_at())
+    1984
     """
     location = StreamLocation.of(storage, stream, log)
     window = Window(
@@ -157,8 +168,8 @@ def _history(
     )
 
 
-def list_streams(storage: Storage | StorageLocation, path: str = "") -> Iterator[StreamOverview]:
-    """Yield the streams of a bucket, by any writer, from one listing.
+def list_streams(storage: Storage | StorageLocation, path: str = "") -> StreamList:
+    """Return the streams of a bucket, by any writer, from one listing.
 
     Args:
         storage: The storage to list.
@@ -166,9 +177,20 @@ def list_streams(storage: Storage | StorageLocation, path: str = "") -> Iterator
 
     Raises:
         ArgumentTypeError: ``storage`` is not a storage.
+
+    >>> from amplitude_cohort_s3 import MemoryStorage
+    >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
+    >>> storage = MemoryStorage()
+    >>> stream = fill_bucket(storage, syncs=2)
+    >>> streams = list_streams(storage)
+    >>> print(streams)
+    path     project  cohort   routing key  syncs  first             last              log
+    cohorts  123      26umsb5  -                2  2026-11-01 06:30  2026-11-02 06:30  yes
+    >>> streams[0].stream == stream
+    True
     """
     listed = as_storage("storage", storage)
-    return overview(listed.list_objects(f"{path}/" if path else ""))
+    return StreamList(overview(listed.list_objects(f"{path}/" if path else "")))
 
 
 @frozen(kw_only=True)

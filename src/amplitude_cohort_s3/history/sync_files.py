@@ -155,7 +155,10 @@ class SyncFiles:
             return True
         return record.previous.number != before.number
 
-    def _index(self, when: datetime | BucketSync) -> int:
+    def _index(self, when: datetime | BucketSync | None) -> int:
+        if when is None:
+            window = self.window
+            when = self.syncs[-1] if self.syncs else window.until or window.since or FAR_FUTURE
         if isinstance(when, BucketSync):
             return self._number(when)
         instant = to_utc(when, "when")
