@@ -80,8 +80,9 @@ def html_table(
         notes: Lines below the caption.
 
     >>> html_table("a < b", ["n"], [[1200]])
-    '<table><caption>a &lt; b</caption><thead><tr><th style="text-align: right">n</th></tr>\
-</thead><tbody><tr><td style="text-align: right">1,200</td></tr></tbody></table>'
+    '<table><caption style="text-align: left">a &lt; b</caption><thead><tr>\
+<th style="text-align: right">n</th></tr></thead><tbody><tr>\
+<td style="text-align: right">1,200</td></tr></tbody></table>'
     """
     lines = [tuple(row) for row in rows]
     numeric = _numeric_columns(len(columns), lines)
@@ -91,7 +92,7 @@ def html_table(
     )
     caption = "<br>".join(map(escape, (title, *notes)))
     return (
-        f"<table><caption>{caption}</caption>"
+        f'<table><caption style="text-align: left">{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
 

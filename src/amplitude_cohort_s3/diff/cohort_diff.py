@@ -1,5 +1,7 @@
 """The difference of two sets of members: users who entered, users who exited, members."""
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext

@@ -96,6 +96,8 @@ class Findings(tuple[Finding, ...]):  # noqa: SLOT001 -- a tuple can't have slot
         return f"{type(self).__name__}(<{self._title}>)"
 
     def _repr_html_(self) -> str:
+        if not self:
+            return html_table(self._title, (), ())
         rows = [
             (one.synced_at or "-", one.kind.value, one.count, one.key or "-", one.detail)
             for one in self

@@ -1,5 +1,7 @@
 """The history of a stream: its members at any time, and their changes."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, islice
@@ -68,16 +70,19 @@ class CohortHistory(MemberSearch, Intervals, ArrowTable, Sequence[BucketSync]):
         )
 
     def _repr_html_(self) -> str:
-        summary, notes = str(self.no_sync_yet()), list[str]()
-        if self.syncs:
-            first, last = self.syncs[0].synced_at, self.syncs[-1].synced_at
-            shown = newest_of(len(self.syncs[-MAX_ROWS:]), len(self), "sync")
-            summary = f"{shown}, {first} to {last}"
-        rows = [(sync.synced_at, *self._recorded_counts(sync)) for sync in self.syncs[-MAX_ROWS:]]
-        if any("-" in row for row in rows):
-            notes.append("Counts without a record are shown as -. Use .churn() to count the users.")
-        columns = ("sync", "members", "entered", "exited")
-        return html_table(f"{self.stream.data_prefix}: {summary}", columns, rows, notes)
+        if not self.syncs:
+            return html_table(f"{self.stream.data_prefix}: {self.no_sync_yet()}", (), ())
+        shown = self.syncs[-MAX_ROWS:]
+        first, last = self.syncs[0].synced_at, self.syncs[-1].synced_at
+        title = (
+            f"{self.stream.data_prefix}: {newest_of(len(shown), len(self), 'sync')}, "
+            f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        )
+        rows = [(sync.synced_at, *self._recorded_counts(sync)) for sync in shown]
+        if all("-" in row for row in rows):
+            note = "The numbers of users are not recorded. Use .churn() to count them."
+            return html_table(title, ("sync",), [row[:1] for row in rows], [note])
+        return html_table(title, ("sync", "members", "entered", "exited"), rows)
 
     def _recorded_counts(self, sync: BucketSync) -> tuple[int | str, ...]:
         try:

@@ -1,5 +1,7 @@
 """Reading the history of a stream from listings."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cache, partial
@@ -142,7 +144,7 @@ def read_settled(
 
 def _history(
     location: StreamLocation,
-    found: "_Syncs",
+    found: _Syncs,
     window: Window,
     match_by: str | None,
     work_dir: str | PathLike[str] | None,

@@ -12,6 +12,8 @@ comparison of the members does. Then, or if a file of changes is missing, the
 changes are the difference of the members at the two syncs.
 """
 
+from __future__ import annotations
+
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime

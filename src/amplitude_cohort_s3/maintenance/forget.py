@@ -6,8 +6,10 @@ decision: it contains the new digests and counts, and names nobody. It gets a nu
 sync, so that the two can't interfere, and any process can finish it without knowing the people.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from os import PathLike
 
 from .._time import to_utc
@@ -16,6 +18,7 @@ from ..log.stream import CohortStream, HasStream
 from ..storage.capabilities import require_replace
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
+from ..sync.clock import utc_now
 from ..sync.leftovers import discard_leftovers
 from ._retries import with_retries
 from ._rewrite import amend_log, replace_unlogged
@@ -64,7 +67,7 @@ def forget(
     by: str | None = None,
     log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = utc_now,
 ) -> ForgetReceipt:
     """Remove people from all files of a stream, also from those of unpublished syncs.
 

@@ -4,9 +4,11 @@ If the stream has a log, one entry of it, an ``Amendment``, is the decision. Fro
 know later that the files were pruned and not lost. Keys of the log are never deleted.
 """
 
+from __future__ import annotations
+
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, get_args
 
 from attrs import frozen
@@ -25,6 +27,7 @@ from ..storage.capabilities import require_delete
 from ..storage.open import StorageLocation
 from ..storage.protocol import ObjectInfo, Storage
 from ..sync.amend import amend
+from ..sync.clock import utc_now
 from ._retries import with_retries
 
 Keep = Literal["changes", "nothing"]
@@ -131,7 +134,7 @@ def prune(
     before: datetime,
     keep: Keep = "changes",
     log: Storage | StorageLocation | None = None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = utc_now,
 ) -> PruneReceipt:
     """Delete old files of a stream. The newest sync is never touched.
 

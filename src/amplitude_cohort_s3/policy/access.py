@@ -3,6 +3,8 @@
 Only this module of the folder sends requests.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import partial

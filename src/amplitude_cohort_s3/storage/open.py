@@ -1,5 +1,7 @@
 """Opening a storage by its URL, its folder or its destination."""
 
+from __future__ import annotations
+
 import os
 import re
 from typing import Protocol

@@ -1,5 +1,7 @@
 """The head of a stream: its newest published sync, which the next one continues."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from datetime import datetime
 

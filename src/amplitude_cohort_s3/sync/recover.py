@@ -1,5 +1,7 @@
 """Recovering a sync, or an amendment, whose writer did not finish it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Literal
 
