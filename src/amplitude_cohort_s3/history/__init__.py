@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from .events import Churn, ChurnTable, MembershipEvent
     from .findings import Finding, FindingKind, Findings
     from .history import CohortHistory, detect_existing_meaning
-    from .named_rows import MemberRow
     from .read import list_streams, read_history
     from .stays import Stay
     from .tables import ValueTable
@@ -23,7 +22,6 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Findings",
-    "MemberRow",
     "Members",
     "MembershipEvent",
     "Stay",
@@ -46,7 +44,6 @@ __getattr__ = exports_on_demand(
         "Finding": ".findings",
         "FindingKind": ".findings",
         "Findings": ".findings",
-        "MemberRow": ".named_rows",
         "MembershipEvent": ".events",
         "Stay": ".stays",
         "UnpackedArchive": ".archives",

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from .._display import html_table, newest_of, short_repr, text_table
 from ..format.columns import Row
 from ..format.filename import DiffType
-from .named_rows import ColumnType, NamedRow, TableRow, names_beside
+from ..format.named_rows import ColumnType, NamedRow, TableRow, names_beside
 from .tables import RowTable, row_batches
 
 EVENT_COLUMNS: Mapping[str, ColumnType] = {"synced_at": "timestamp", "diff_type": "text"}

@@ -16,6 +16,7 @@ from ..errors import CohortS3Error
 from ..format.columns import Row
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.named_rows import ColumnType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
 from ._event_batches import cells_schema, event_batches
@@ -28,7 +29,6 @@ from .findings import Findings
 from .line_batches import file_batches
 from .member_search import MemberSearch
 from .members import are_sorted
-from .named_rows import ColumnType
 from .stays import STAY_COLUMNS, Stay
 from .sync_files import CHANGES
 from .tables import ArrowTable, ValueTable, row_batches
@@ -304,6 +304,13 @@ def detect_existing_meaning(history: CohortHistory) -> frozenset[ExistingMeaning
     Raises:
         MalformedCsvError: A file is not valid CSV of a cohort.
         ArgumentTypeError: ``history`` is not a history.
+
+    >>> from amplitude_cohort_s3 import MemoryStorage, read_history
+    >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
+    >>> storage = MemoryStorage()
+    >>> history = read_history(storage, fill_bucket(storage, syncs=3))
+    >>> [meaning.value for meaning in detect_existing_meaning(history)]
+    ['members']
     """
     check_is_history(history)
     complete = [sync for sync in history if not sync.missing]

@@ -15,6 +15,7 @@ from ..format.columns import Row
 from ..format.compression import unpack_chunks
 from ..format.content import verified
 from ..format.filename import DiffType
+from ..format.named_rows import ColumnType, MemberRow, row_class
 from ..format.schema import RowSchema
 from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import OpenObject
@@ -23,7 +24,6 @@ from ._external_sort import external_sort
 from ._merged_lines import merged_lines
 from .line_batches import file_batches
 from .member_rows import keyed_rows, smallest_row
-from .named_rows import ColumnType, MemberRow, row_class
 from .tables import RowTable
 
 

@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from .._display import short_repr
 from ..format.columns import Row
-from .named_rows import ColumnType, NamedRow, TableRow, names_beside
+from ..format.named_rows import ColumnType, NamedRow, TableRow, names_beside
 
 
 class ChangeKind(IntEnum):

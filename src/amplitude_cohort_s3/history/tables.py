@@ -12,8 +12,8 @@ from .._display import html_columns
 from .._optional import load
 from ..format.columns import ID_COLUMNS
 from ..format.kernel import HAS_KERNEL
+from ..format.named_rows import ColumnType, names_beside
 from ..sources.arrow import BATCH_ROWS
-from .named_rows import ColumnType, names_beside
 
 _PYARROW_OF_VIEWS = 19
 """The first version of pyarrow that can make views from buffers."""

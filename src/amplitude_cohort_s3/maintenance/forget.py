@@ -53,6 +53,13 @@ def plan_forget(
         InvalidCellError: ``people`` contains a value that is not an id.
         MissingColumnsError: No file has the column ``by``.
         ObjectChangedError, MalformedCsvError: A file was changed, or can't be read.
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination("d"), project_id=1, cohort_id="a")
+    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], bucket)
+    >>> len(plan_forget(bucket, sync, ["ann"], by="user_id").files)
+    2
     """
     location = StreamLocation.of(storage, stream, log)
     require_replace(location.data, "forget")

@@ -120,6 +120,16 @@ def plan_prune(
         UnfinishedSyncError: A sync is running or died; ``recover`` finishes it.
         ConfigurationError: ``keep`` has another value.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from datetime import UTC, datetime
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination("d"), project_id=1, cohort_id="a")
+    >>> for day in (1, 2):
+    ...     at = datetime(2026, 11, day, tzinfo=UTC)
+    ...     _ = sync_cohort(sync, [("1", "ann")], bucket, synced_at=at)
+    >>> len(plan_prune(bucket, sync, before=at).files)
+    1
     """
     location = StreamLocation.of(storage, stream, log)
     require_delete(location.data, "prune")
@@ -162,6 +172,16 @@ def prune(
         UnknownOutcomeError: The storage did not answer a write. Run it again.
         ConfigurationError: ``keep`` has another value.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from datetime import UTC, datetime
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination("d"), project_id=1, cohort_id="a")
+    >>> for day in (1, 2):
+    ...     at = datetime(2026, 11, day, tzinfo=UTC)
+    ...     _ = sync_cohort(sync, [("1", "ann")], bucket, synced_at=at)
+    >>> len(prune(bucket, sync, before=at, keep="nothing").plan.files)
+    3
     """
     location = StreamLocation.of(storage, stream, log)
     remover = require_delete(location.data, "prune")

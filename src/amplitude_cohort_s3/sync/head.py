@@ -95,6 +95,15 @@ def read_head(
         UnloggedSyncsError: No record names some files that are as new as the head.
         RecordFormatError: The log can't be read.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination("d"), project_id=1, cohort_id="a")
+    >>> print(read_head(bucket, sync))
+    None
+    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], bucket)
+    >>> read_head(bucket, sync).record.members
+    2
     """
 
     def refuse(record: LogRecord) -> Outcome:

@@ -65,6 +65,13 @@ def recover(
         UnknownOutcomeError: The storage did not answer a write; run it again.
         MissingCapabilityError: ``forget`` or ``prune`` was begun, which this storage can't finish.
         ArgumentTypeError: An argument has the wrong type.
+
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination("d"), project_id=1, cohort_id="a")
+    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], bucket)
+    >>> recover(bucket, sync).outcome  # nothing is unfinished
+    'nothing'
     """
     end = abandon_record if abandon else finish
     return recover_location(StreamLocation.of(storage, stream, log), end)
