@@ -29,8 +29,8 @@ def newest_of(shown: int, number: int, noun: str) -> str:
     return everything if shown == number else f"newest {shown:,} of {everything}"
 
 
-def short_repr(value: attrs.AttrsInstance) -> str:
-    """Return the repr of a value without the fields that have their default.
+def short_repr(self: object) -> str:
+    """Return the repr of an attrs value without the fields that have their default.
 
     A class uses it as its ``__repr__``, together with ``@frozen(repr=False)``.
 
@@ -39,8 +39,8 @@ def short_repr(value: attrs.AttrsInstance) -> str:
     Destination(name='warehouse', path='cohorts', existing='stayed')
     """
     shown = list[str]()
-    for field in attrs.fields(type(value)):
-        found = getattr(value, field.name)
+    for field in attrs.fields(cast("type[attrs.AttrsInstance]", type(self))):
+        found = getattr(self, field.name)
         default = field.default
         if isinstance(default, attrs.Factory):  # type: ignore[arg-type]
             default = type(found)()
@@ -48,7 +48,7 @@ def short_repr(value: attrs.AttrsInstance) -> str:
             continue
         text = field.repr(found) if callable(field.repr) else _shown(found)
         shown.append(f"{field.name}={text}")
-    return f"{type(value).__name__}({', '.join(shown)})"
+    return f"{type(self).__name__}({', '.join(shown)})"
 
 
 def _shown(value: object) -> str:
