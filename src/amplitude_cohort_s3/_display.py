@@ -84,13 +84,15 @@ def html_table(
 <th style="text-align: right">n</th></tr></thead><tbody><tr>\
 <td style="text-align: right">1,200</td></tr></tbody></table>'
     """
+    caption = "<br>".join(map(escape, (title, *notes)))
+    if not columns:  # A table without columns would be as narrow as a word.
+        return f"<p>{caption}</p>"
     lines = [tuple(row) for row in rows]
     numeric = _numeric_columns(len(columns), lines)
     head = "".join(map(_html_cell, repeat("th"), columns, numeric))
     body = "".join(
         ["<tr>" + "".join(map(_html_cell, repeat("td"), line, numeric)) + "</tr>" for line in lines]
     )
-    caption = "<br>".join(map(escape, (title, *notes)))
     return (
         f'<table><caption style="text-align: left">{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
