@@ -2,7 +2,7 @@
 
 from .amendments import Amendment
 from .files import RecordedFile
-from .listing import BucketSync, StreamOverview, SyncState, UnpublishedSync
+from .listing import BucketSync, StreamList, StreamOverview, SyncState, UnpublishedSync
 from .outcomes import Outcome
 from .records import SyncRecord
 from .stream import CohortStream
@@ -14,6 +14,7 @@ __all__ = [
     "CohortStream",
     "Outcome",
     "RecordedFile",
+    "StreamList",
     "StreamOverview",
     "SyncLog",
     "SyncRecord",
