@@ -78,4 +78,4 @@ def check_present(required: Iterable[str], found: Collection[str]) -> None:
     present = set(found)
     missing = [column for column in required if column not in present]
     if missing:
-        raise MissingColumnsError(tuple(dict.fromkeys(missing)), found=tuple(found))
+        raise MissingColumnsError(tuple(dict.fromkeys(missing)), found=tuple(dict.fromkeys(found)))

@@ -7,6 +7,7 @@ from os import PathLike
 
 from attrs import evolve, frozen
 
+from .._arguments import check_kind
 from .._time import to_utc
 from ..errors import RecordFormatError, UnfinishedSyncError
 from ..format.filename import DiffType
@@ -68,6 +69,8 @@ def read_history(
         ArgumentTypeError: An argument has the wrong type.
     """
     location = StreamLocation.of(storage, stream, log)
+    hint = "pass the name of a column, or None for that of the log"
+    check_kind("match_by", match_by, str | None, hint)
     window = Window(
         since=None if since is None else to_utc(since, "since"),
         until=None if until is None else to_utc(until, "until"),
@@ -162,13 +165,16 @@ def list_streams(storage: Storage | StorageLocation, path: str = "") -> Iterator
 
     Args:
         storage: The storage to list.
-        path: The folder to list, with all folders below it. Default: the whole bucket.
+        path: The folder to list, with all folders below it. Default: the whole bucket. Slashes
+            at its ends are removed.
 
     Raises:
         ArgumentTypeError: ``storage`` is not a storage.
     """
     listed = as_storage("storage", storage)
-    return overview(listed.list_objects(f"{path}/" if path else ""))
+    check_kind("path", path, str, 'pass a folder in it, such as "cohorts"')
+    folder = path.strip("/")
+    return overview(listed.list_objects(f"{folder}/" if folder else ""))
 
 
 @frozen(kw_only=True)

@@ -14,7 +14,7 @@ from ..storage.protocol import Storage
 from .commit import SyncResult
 from .plan import SyncPlan
 from .prepare import prepare_start
-from .start import begin_sync
+from .start import begin_sync, check_is_not_storage
 
 
 @overload
@@ -112,6 +112,7 @@ def sync_cohort(
     >>> result.record.members
     2
     """
+    check_is_not_storage(members)
     start = begin_sync(
         sync,
         storage,
