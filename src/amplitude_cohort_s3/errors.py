@@ -653,7 +653,7 @@ class BucketNotFoundError(StorageError, FileNotFoundError):
         if not self.elsewhere:
             return f"there is no bucket {self.bucket!r}. Check its name, region and endpoint"
         if self.region is None:
-            return f"the bucket {self.bucket!r} is in another region. Pass its name as region=..."
+            return f"the bucket {self.bucket!r} is in another region. Pass region= with its name"
         return f"the bucket {self.bucket!r} is in {self.region}. Pass region={self.region!r}"
 
 

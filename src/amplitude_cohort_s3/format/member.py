@@ -307,8 +307,8 @@ _ROW = "a row"
 def _row_hint(member: object) -> str:
     if isinstance(member, AbstractSet):
         return "pass a tuple, a list or a dict: a set has no order"
-    if hasattr(member, "ndim"):  # an array of NumPy
-        return "pass .tolist() of the array, or the data frame itself"
     if any(hasattr(member, name) for name in ("columns", "csv_source", "__arrow_c_stream__")):
         return "pass the table or source itself, not in a list"
+    if hasattr(member, "ndim"):  # an array of NumPy
+        return "pass .tolist() of the array, or the data frame itself"
     return 'pass a dict such as {"amplitude_id": "42"}, a Member, or a tuple with all columns'

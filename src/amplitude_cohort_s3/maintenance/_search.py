@@ -118,7 +118,7 @@ def check_is_people(people: object) -> None:
     Raises:
         ArgumentTypeError: It is a text, or can't be iterated.
     """
-    hint = 'pass a list of ids: ["ann"]'
+    hint = 'pass a list of ids: ["42"]'
     check_kind("people", people, Iterable, hint)
     if isinstance(people, str | bytes | Mapping):
         raise wrong_kind("people", people, hint)

@@ -26,9 +26,11 @@ def _as_properties(properties: Iterable[UserProperty | str]) -> tuple[UserProper
         properties = (properties,)
     faults = kind_faults("user_properties", properties, Iterable, 'pass a list: ["plan"]')
     if isinstance(properties, Mapping | AbstractSet):
+        # A set has no order, and the values of a mapping would be lost.
+        kind = type(properties).__name__
         faults.append(
-            f"user_properties must have an order, which a {type(properties).__name__} does not "
-            'define: pass a list, such as ["plan", UserProperty("age", header="user age")]'
+            f"user_properties must be a list, not {kind}: for example "
+            '["plan", UserProperty("age", header="user age")]'
         )
     if faults:
         raise ConfigurationError("CohortSync", tuple(faults))

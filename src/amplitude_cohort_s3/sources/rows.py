@@ -67,7 +67,7 @@ def _hint(members: object) -> str:
     if hasattr(members, "members_at"):
         return "pass the members at a time: history.members_at(when)"
     if hasattr(members, "members"):  # a head, or the cohorts of a project
-        return f"pass its members: the result of {type(members).__name__}.members(...)"
+        return "pass its members, such as head.members() or cohorts.members(cohort_id)"
     return "pass rows, a table, or a source such as MemberFile(location)"
 
 

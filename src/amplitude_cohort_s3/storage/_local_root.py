@@ -79,6 +79,6 @@ def root_path(root: str | os.PathLike[str]) -> Path:
         raise ConfigurationError("LocalStorage", (fault,)) from None
     path = Path(os.path.abspath(path))  # noqa: PTH100 -- Path.absolute keeps ".."
     if path.is_file():
-        fault = f"the root {text!r} is a file: pass a folder"
+        fault = f"the root {text!r} is a file, not a folder: pass a folder"
         raise ConfigurationError("LocalStorage", (fault,))
     return path

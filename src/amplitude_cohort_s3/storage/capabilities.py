@@ -31,7 +31,7 @@ def as_storage(argument: str, value: object) -> Storage:
         elif type(value).__module__.startswith(("boto3.", "botocore.")):
             hint = 'pass S3Storage("my-bucket", client=boto3.client("s3"))'
         elif hasattr(value, "bucket") and hasattr(value, "region") and not is_class:
-            hint = "pass open_storage(destination), or a folder"
+            hint = "pass a folder, or an opened storage, such as open_storage(destination)"
         elif len(missing) <= len(_METHODS) // 2:  # A storage of your own that is not complete.
             hint = f"add {', '.join(missing)} to it, see the protocol Storage"
         raise wrong_kind(argument, value, hint)
