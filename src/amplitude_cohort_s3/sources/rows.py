@@ -63,12 +63,15 @@ def as_csv(members: MemberSource, schema: RowSchema, *, fill: bool) -> CsvSource
 def _hint(members: object) -> str:
     """Return what to pass instead of an object that has no rows."""
     if hasattr(members, "collect"):  # a LazyFrame of Polars, a data frame of Spark
-        return "run the query first: pass the result of its .collect()"
+        return "run the query first, for example with .collect()"
     if hasattr(members, "members_at"):
         return "pass the members at a time: history.members_at(when)"
     if hasattr(members, "members"):  # a head, or the cohorts of a project
         return "pass its members, such as head.members() or cohorts.members(cohort_id)"
-    return "pass rows, a table, or a source such as MemberFile(location)"
+    return (
+        "pass rows, a table, or a source such as MemberFile(location); if it is a query, run it "
+        "first, for example with .collect()"
+    )
 
 
 def _by_header(source: CsvSource, schema: RowSchema) -> CsvSource:
