@@ -87,7 +87,7 @@ MUTANTS = (
     Mutant(
         "the exit guard is checked",
         "sync/exits.py",
-        "    if exits > limit:",
+        "    if limit is not None and exits > limit:",
         "    if False:",
         "sync/test_refusals.py",
     ),
