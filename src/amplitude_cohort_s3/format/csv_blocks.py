@@ -323,8 +323,6 @@ def _end_of_first_record(data: bytes, begin: int) -> int:
 def _csv_bytes(source: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the bytes without byte order marks; raise if they are another format."""
     read = getattr(source, "read", None)
-    if read is None:
-        check_kind("the chunks", source, Iterable, "return an iterator of bytes, not None")
     chunks = iter(source) if read is None else iter(partial(read, CHUNK_BYTES), b"")
     head = b""
     for chunk in chunks:
