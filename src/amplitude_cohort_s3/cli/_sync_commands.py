@@ -4,6 +4,7 @@ import argparse
 from functools import partial
 from typing import Any
 
+from .._display import counted
 from ..errors import CohortS3Error
 from ..sources import MemberFile
 from ..sources.protocol import MemberSource
@@ -11,8 +12,8 @@ from ..sync.commit import SyncResult, sync_to_json
 from ..sync.plan import SyncPlan
 from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
-from ._arguments import add_sync_name, add_sync_names, aware_time
-from ._output import command_hint, print_json, print_message, print_result, print_table
+from ._arguments import add_sync_name, add_sync_names, aware_time, natural_number
+from ._output import in_command, print_json, print_message, print_result, print_table
 from ._setup import Setup, progress_bar, standard_input
 from .exit_codes import ExitCode, exit_code
 
@@ -35,7 +36,7 @@ def add_sync(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-exits",
-        type=int,
+        type=natural_number,
         metavar="N",
         help="allow up to N members to leave in this sync (overrides the exit guard)",
     )
@@ -105,14 +106,11 @@ def _run(options: argparse.Namespace) -> ExitCode:
     if options.json:
         print_json([_job_json(name, job) for name, job in results.items()])
     else:
-        rows = [
-            (name, job.outcome.value, job.detail + command_hint(job.error))
-            for name, job in results.items()
-        ]
+        rows = [(name, job.outcome.value, in_command(job.detail)) for name, job in results.items()]
         print_table(("sync", "outcome", ""), rows)
     errors = [job.error for job in results.values() if job.error is not None]
     if errors:
-        print_message(f"{len(errors)} of {len(results)} syncs failed")
+        print_message(f"{len(errors)} of {counted(len(results), 'sync')} failed")
     codes = {exit_code(error) for error in errors}
     if len(codes) > 1:
         return ExitCode.FAILED
@@ -153,6 +151,6 @@ def _error_json(error: Exception) -> dict[str, Any]:
     return {
         "type": kind,
         # The messages of other packages may contain user ids.
-        "message": str(error) if isinstance(error, CohortS3Error) else kind,
+        "message": in_command(str(error)) if isinstance(error, CohortS3Error) else kind,
         "exit_code": int(exit_code(error)),
     }

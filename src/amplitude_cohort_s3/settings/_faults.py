@@ -5,6 +5,7 @@ from types import UnionType
 from .._arguments import kind_faults
 
 _EXAMPLES = {
+    "destination": 'Destination("warehouse", bucket="my-bucket")',
     "exit_guard": "ExitGuard(share=0.5)",
     "name_style": "NameStyle(seconds=True)",
     "user_property": 'UserProperty("plan")',

@@ -1,7 +1,7 @@
 """The limit for the number of members that leave in one sync."""
 
 from .._arguments import check_kind
-from ..errors import ArgumentTypeError, ConfigurationError, MassExitError
+from ..errors import ConfigurationError, MassExitError
 from ..settings.cohort_sync import CohortSync
 
 
@@ -35,8 +35,6 @@ def check_max_exits(max_exits: int | None) -> None:
     """
     hint = "pass a number, or None for the exit guard"
     check_kind("max_exits", max_exits, int | None, hint)
-    if isinstance(max_exits, bool):  # an int to Python
-        raise ArgumentTypeError("max_exits", "bool", hint)
     if max_exits is not None and max_exits < 0:
         fault = f"max_exits must be 0 or more, not {max_exits}"
-        raise ConfigurationError("plan_sync", (fault,))
+        raise ConfigurationError("the sync", (fault,))

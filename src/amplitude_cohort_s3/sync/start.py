@@ -8,6 +8,7 @@ from typing import Literal, Unpack
 
 from attrs import frozen
 
+from .._arguments import check_kind, wrong_kind
 from .._time import to_utc
 from ..diff.cohort_diff import CohortDiff
 from ..diff.progress import Progress, Reporter, reporting
@@ -177,6 +178,13 @@ class SyncStart:
         return next_free_time(style, self.synced_at, state.head, state.occupied_times)
 
 
+def check_is_not_storage(members: object) -> None:
+    """Raise ArgumentTypeError if the argument ``members`` is a storage."""
+    if hasattr(members, "list_objects"):
+        hint = "swap the arguments: the members come before the storage"
+        raise wrong_kind("members", members, hint)
+
+
 def diff_of_start(
     start: SyncStart,
     members: MemberSource | str | PathLike[str],
@@ -264,6 +272,7 @@ def begin_sync(
     (0, 2)
     """
     check_max_exits(max_exits)
+    check_kind("dry_run", dry_run, bool, "pass True or False")
     location = StreamLocation.of(storage, check_is_sync(sync).stream, log)
     now = to_utc(clock(), "clock()")
     return begin_at(
