@@ -255,7 +255,7 @@ class CohortFileName:
             InvalidFileNameError: The last segment is not the name of a cohort file, or
                 more than one slash comes before it.
         """
-        if not isinstance(key, str):
+        if type(key) is not str:  # the check takes as long as the rest
             check_kind("key", key, str, "pass it as text, such as info.key of an ObjectInfo")
         path, slash, name = key.rpartition("/")
         if slash and (not path or path[-1] == "/"):

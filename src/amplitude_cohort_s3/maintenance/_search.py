@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
+from typing import cast
 
 from attrs import evolve, field, frozen
 
@@ -135,7 +136,7 @@ def check_is_people(people: object) -> None:
     hint = 'pass a list of ids: ["42"]'
     check_kind("people", people, Iterable, hint)
     if isinstance(people, str | bytes | Mapping):
-        raise wrong_kind("people", people, hint)
+        raise wrong_kind("people", cast("object", people), hint)
 
 
 def _files(

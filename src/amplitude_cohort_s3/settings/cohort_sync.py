@@ -27,14 +27,14 @@ def _as_properties(properties: Iterable[UserProperty | str]) -> tuple[UserProper
     faults = kind_faults("user_properties", properties, Iterable, 'pass a list: ["plan"]')
     if isinstance(properties, Mapping | AbstractSet):
         # A set has no order, and the values of a mapping would be lost.
-        kind = type(properties).__name__
+        kind = type(cast("object", properties)).__name__
         faults.append(
             f"user_properties must be a list, not {kind}: for example "
             '["plan", UserProperty("age", header="user age")]'
         )
     if faults:
         raise ConfigurationError("CohortSync", tuple(faults))
-    return tuple(map(as_property, properties))
+    return tuple(as_property(one) for one in properties)
 
 
 def _as_cadence(cadence: Cadence | Literal["one-time", "hourly", "daily"]) -> Cadence:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from attrs import field, frozen
 
@@ -76,7 +76,7 @@ def _as_existing(
     return member_of(ExistingMeaning, value)
 
 
-def _without_outer_slashes(path: str) -> str:
+def _without_outer_slashes(path: Any) -> Any:
     return path.strip("/") if isinstance(path, str) and "://" not in path else path
 
 

@@ -82,7 +82,7 @@ def _checked_location(location: Any) -> "str | BinaryIO":
         return checked_file(location)
     hint = "pass the path or URI of a file, or an open file; rows and tables need no MemberFile"
     check_kind("location", location, str | os.PathLike, hint)
-    text: str = os.fspath(location)
+    text = os.fspath(cast("str | os.PathLike[str]", location))
     if _IS_CONTENT(text):
         # Not shown: it contains users.
         fault = "location is text with members: pass a file, or rows such as json.loads(text)"

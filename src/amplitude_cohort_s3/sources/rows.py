@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from os import PathLike
+from typing import cast
 
 from attrs import evolve
 
@@ -47,14 +48,15 @@ def as_csv(
     if hasattr(members, "read"):
         hint = "pass MemberFile(file) for an open file; open a file of text with open(path, 'rb')"
         raise wrong_kind("members", members, hint)
-    if not isinstance(members, Iterable) or hasattr(members, "members_at"):
+    rows = cast("object", members)
+    if not isinstance(rows, Iterable) or hasattr(rows, "members_at"):
         raise wrong_kind("members", members, _hint(members))
     if isinstance(members, Mapping):
         hint = (
             'pass a list with a dict for each member: [{"amplitude_id": "42"}]; or, if each key '
             "has the values of a column, a data frame: pandas.DataFrame(members)"
         )
-        raise wrong_kind("members", members, hint)
+        raise wrong_kind("members", cast("object", members), hint)
     ignored = set[str]()
 
     return CsvSource(

@@ -19,7 +19,7 @@ def as_storage(argument: str, value: object) -> Storage:
         ConfigurationError: The location is not valid.
     """
     if isinstance(value, str | os.PathLike):
-        return open_storage(value)
+        return open_storage(cast("str | os.PathLike[str]", value))
     # isinstance is not used: since Python 3.12 it ignores methods that come from __getattr__.
     is_class = isinstance(value, type)
     missing = [f"{name}()" for name in _METHODS if is_class or not hasattr(value, name)]
