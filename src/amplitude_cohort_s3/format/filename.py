@@ -214,7 +214,7 @@ class CohortFileName:
             InvalidFileNameError: The text is not the name of a cohort file. The error has the
                 rule that the text breaks.
         """
-        if not isinstance(name, str):
+        if type(name) is not str:  # the check takes as long as the rest
             check_kind("name", name, str, "pass the last segment of a key, as text")
         match = _match(name)
         if match is None or (len(name) > _SHORT and _is_too_long(name)):

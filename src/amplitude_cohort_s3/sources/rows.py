@@ -49,7 +49,7 @@ def as_csv(
         hint = "pass MemberFile(file) for an open file; open a file of text with open(path, 'rb')"
         raise wrong_kind("members", members, hint)
     rows = cast("object", members)
-    if not isinstance(rows, Iterable) or hasattr(rows, "members_at"):
+    if hasattr(rows, "members_at") or not isinstance(rows, Iterable):
         raise wrong_kind("members", members, _hint(members))
     if isinstance(members, Mapping):
         hint = (
