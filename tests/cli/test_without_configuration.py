@@ -69,24 +69,32 @@ def test_the_options_choose_among_the_streams_of_a_cohort(run):
     both = run("members", "two", "--from", "bucket", code=ExitCode.USAGE)
     assert "--project 7 --routing-key a, in p/cohorts; --project 7 --routing-key b, in " in both
     assert run("members", "two", "--from", "bucket", "--routing-key", "b") == MEMBERS
-    assert run("verify", "two", "one", "--from", "bucket", "--project", 8, code=ExitCode.USAGE)
+    none = run("verify", "two", "one", "--from", "bucket", "--project", 8, code=ExitCode.USAGE)
+    assert "no stream of the cohort 'two' has these options; it has: --project 7 --routing" in none
 
 
 def test_a_missing_cohort_is_an_error_that_lists_the_cohorts(run):
     for command in ("members", "history", "verify"):
         message = run(command, "typo", "--from", "bucket", code=ExitCode.USAGE)
-        assert "no such stream of the cohort 'typo'; the cohorts here are: one, two" in message
+        assert "there is no cohort 'typo'; the cohorts here are: one, two" in message
 
 
 def test_a_location_without_cohorts_is_an_error(run, folder):
-    assert "nowhere has no files of cohorts" in run("streams", "nowhere", code=ExitCode.FAILED)
+    for arguments in (["streams", "nowhere"], ["history", "one", "--from", "bucket/nowhere"]):
+        assert "the folder does not exist" in run(*arguments, code=ExitCode.USAGE)
     assert not (folder / "nowhere").exists()
+    (folder / "empty").mkdir()
+    assert "empty has no files of cohorts" in run("streams", "empty", code=ExitCode.FAILED)
+    message = run("members", "one", "--from", "empty", code=ExitCode.USAGE)
+    assert "there are no files of cohorts here" in message
 
 
 def test_an_option_that_needs_a_location_says_so(run):
     message = run("history", "actives", "--routing-key", "a", code=ExitCode.USAGE)
     assert "--routing-key needs --from LOCATION" in message
-    assert "name the cohorts" in run("verify", "--from", "bucket", code=ExitCode.USAGE)
+    assert "--from needs the ids of cohorts" in run(
+        "verify", "--from", "bucket", code=ExitCode.USAGE
+    )
 
 
 def test_without_the_file_the_message_names_init(run):

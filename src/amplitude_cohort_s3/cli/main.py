@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from ..errors import CohortS3Error, ConfigurationError
 from ..format import kernel_state
 from ._init_command import add_init
-from ._output import COMMAND, command_hint, print_message
+from ._output import COMMAND, in_command, print_message
 from ._read_commands import (
     add_history,
     add_members,
@@ -54,15 +54,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, one of ``ExitCode``.
     """
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unknown arguments: {' '.join(unknown)}")
     try:
         code: ExitCode = options.run(options)
         sys.stdout.flush()
     except ConfigurationError as error:
-        print_message("\n  - ".join([f"{error.subject}:", *error.faults]))
+        print_message(in_command("\n  - ".join([f"{error.subject}:", *error.faults])))
         return exit_code(error)
     except CohortS3Error as error:
-        print_message(f"{error}{command_hint(error)}")
+        print_message(in_command(str(error)))
         return exit_code(error)
     except KeyboardInterrupt:
         print_message("interrupted; no sync is partly visible, and the next run continues")
@@ -110,5 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name not in _WITHOUT_CONFIG:
             subparser.add_argument("--config", default=argparse.SUPPRESS, **config)
+        # Its error shows the options that there are.
+        subparser.set_defaults(parser=subparser)
         add_arguments(subparser)
     return parser

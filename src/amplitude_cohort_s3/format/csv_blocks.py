@@ -141,7 +141,9 @@ class Block:
         """
         nul = self.data.find(b"\0")
         if nul >= 0:
-            raise MalformedCsvError(self._line_at(nul), "it contains a NUL")
+            raise MalformedCsvError(
+                self._line_at(nul), "it contains a NUL", "Save it as CSV (UTF-8)"
+            )
         try:
             return self.data.decode()
         except UnicodeDecodeError as error:
@@ -216,7 +218,8 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
         quoted ^= rest.count(b'"') % 2 == 1
         _check_row_size(begun_bytes, line)
     if quoted:
-        raise MalformedCsvError(line, "a quoted cell is never closed")
+        hint = "Add the missing quote; a quote within a cell is written twice"
+        raise MalformedCsvError(line, "a quoted cell is never closed", hint)
     if begun_bytes:
         data = b"".join(begun)
         begun.clear()
@@ -225,7 +228,8 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
 
 def _check_row_size(size: int, line: int) -> None:
     if size > MAX_ROW_BYTES:
-        raise MalformedCsvError(line, f"the row has more than {MAX_ROW_BYTES >> 20} MiB")
+        hint = "Look for a quote that is never closed, before this row or in it"
+        raise MalformedCsvError(line, f"the row has more than {MAX_ROW_BYTES >> 20} MiB", hint)
 
 
 def _check_line_end(data: bytes, line: int) -> None:
@@ -274,13 +278,15 @@ def split_record(record: str, line: int) -> list[str]:
             break
         position += 1
     raise MalformedCsvError(
-        line, "a quote is inside a cell that is not quoted, or text follows a quoted cell"
+        line,
+        "a quote is inside a cell that is not quoted, or text follows a quoted cell",
+        "Put the whole cell in quotes, and write a quote within it twice",
     )
 
 
 def repeated_header(line: int) -> MalformedCsvError:
     """Return the error about a row that repeats the header."""
-    hint = "Several files were joined: pass each by itself, or remove the line"
+    hint = "Remove the row; if several files were joined, pass each by itself"
     return MalformedCsvError(line, "the row is a header again", hint)
 
 

@@ -180,7 +180,8 @@ class SyncFiles:
         """Return the error about a time before the first sync, or about a history without syncs."""
         first = self.syncs[0].synced_at if self.syncs else None
         has_lists = any(DiffType.EXISTING in sync.files for sync in self._partial)
-        return NoSyncYetError(when, first, has_lists=has_lists)
+        prefix = None if self.syncs else self.stream.data_prefix
+        return NoSyncYetError(when, first, has_lists=has_lists, prefix=prefix)
 
     def _number(self, sync: BucketSync) -> int:
         number = bisect_left(self.syncs, sync.synced_at, key=lambda s: s.synced_at)

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from .._arguments import check_kind
+from .._arguments import check_kind, choice_faults, kind_faults
 from .._display import html_table
 from ..errors import ConfigurationError
 from ..settings.destination import Destination, check_is_destination
@@ -175,9 +175,13 @@ StringLike 'cohorts/*'
     """
     check_is_destination(destination)
     check_kind("principal", principal, Iterable, "pass one ARN or several, as text")
-    if purpose not in PURPOSES:
-        fault = f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r}"
-        raise ConfigurationError("bucket_policy", (fault,))
+    faults = choice_faults("purpose", purpose, PURPOSES)
+    for name, value in [("create_only", create_only), ("legacy_acl", legacy_acl)]:
+        faults += kind_faults(name, value, bool)
+    faults += kind_faults("tls_only", tls_only, bool)
+    faults += kind_faults("kms_key", kms_key, str | None)
+    if faults:
+        raise ConfigurationError("bucket_policy", tuple(faults))
     partition = partition_of(destination.region)
     principals = expand_principals(principal, partition)
     faults = [
