@@ -87,9 +87,8 @@ def sync_more(storage: Storage) -> None:
     [("memory", dies), ("memory", fails), ("local", dies), ("unlogged", dies)],
 )
 def test_after_a_failure_at_any_call_readers_are_right_and_a_rerun_completes_it(
-    kind, fail: Callable[[int, When], Fault], tmp_path, monkeypatch, record_property
+    kind, fail: Callable[[int, When], Fault], tmp_path, record_property
 ):
-    monkeypatch.setattr("os.fsync", lambda _: None)
     counting = Fault()
     storage = prepared(kind, tmp_path, 0)
     forget_two(FaultyStorage(storage, counting))
