@@ -71,11 +71,18 @@ def thorough(session: nox.Session) -> None:
     ``-- tests/s3`` passes arguments to pytest instead.
     """
     session.install("-e", ".[testing]", *GROUPS["tests"], *GROUPS["servers"], *GROUPS["spark"])
-    # Three processes, because many of these tests wait for servers. Spark and PostgreSQL run in
-    # one of them each. The session ``kernel`` runs the tests of the kernel.
-    all_tests = ("-n3", "--dist=loadgroup", "--thorough", "--ignore-glob=*/test_*kernel*.py")
-    session.run("pytest", *(session.posargs or all_tests), env={"HYPOTHESIS_PROFILE": "ci"})
+    env = {"HYPOTHESIS_PROFILE": "ci"}
+    if session.posargs:
+        session.run("pytest", *session.posargs, env=env)
+        return
+    # Three processes, because many of these tests wait for servers, but one session of Spark.
+    # The session ``kernel`` runs the tests of the kernel.
+    others = [*(f"--ignore={path}" for path in _SPARK), "--ignore-glob=*/test_*kernel*.py"]
+    session.run("pytest", "-n3", "--dist=worksteal", "--thorough", *others, env=env)
+    session.run("pytest", "--thorough", *_SPARK, env=env)
 
+
+_SPARK = ("tests/distributed/spark", "tests/sql/test_sql_athena.py")
 
 # All sessions of CI, the longest first. Two of them run at a time, so that the last ones are short.
 _EVERYTHING = (

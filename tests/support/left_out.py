@@ -20,34 +20,47 @@ SERVERS = {
     "test_benchmarks.py": "benchmarks",
 }
 
-# Folders, files, classes and single tests.
-OTHERS = {
-    "format/test_kernel_harness.py": "builds of the kernel",
-    "format/test_named_rows.py::test_a_row_of_pyspark_is_read_by_name": "Spark",
-    "history/test_stay_tables.py::test_a_damaged_file_raises_the_same_error": "damaged files",
-    "history/test_verification.py::test_each_claim_of_the_newest_record_is_compared_with_the_bucket": (
-        "damaged files"
-    ),
-    "history/test_verification.py::test_each_value_of_each_entry_is_checked": "damaged files",
-    "maintenance/test_forgetting_interrupted.py": "exhaustive searches",
-    "maintenance/test_maintenance_races.py": "races and killed processes",
-    "maintenance/test_pruning.py::test_pruning_that_fails_at_any_call_is_completed": (
-        "exhaustive searches"
-    ),
-    "policy/test_policy_lint.py": "policies, judged by other tools",
-    "policy/test_policy_verdicts.py": "policies, judged by other tools",
-    "schedulers": "schedulers",
-    "sql/test_sql_athena.py": "Spark",
-    "sql/test_sql_kills.py": "races and killed processes",
-    "sql/test_sql_options.py::test_snowflakes_statements_run_in_fakesnow": "Snowflake",
-    "storage/test_power_cuts.py": "exhaustive searches",
-    "sync/test_cut_matrix.py::TestLocalCut": "exhaustive searches",
-    "sync/test_early_staging.py::TestEarlyCut": "exhaustive searches",
-    "sync/test_kills.py": "races and killed processes",
-    "sync/test_protocol_model.py": "exhaustive searches",
-    "sync/test_races.py": "races and killed processes",
-    "sync/test_state_machine.py": "exhaustive searches",
+# Folders, files, classes and single tests, by the reason.
+_OTHERS = {
+    "builds of the kernel": [
+        "format/test_kernel_harness.py",
+    ],
+    "damaged files": [
+        "history/test_stay_tables.py::test_a_damaged_file_raises_the_same_error",
+        "history/test_verification.py::test_each_claim_of_the_newest_record_is_compared_with_the_bucket",
+        "history/test_verification.py::test_each_value_of_each_entry_is_checked",
+    ],
+    "exhaustive searches": [
+        "maintenance/test_forgetting_interrupted.py",
+        "maintenance/test_pruning.py::test_pruning_that_fails_at_any_call_is_completed",
+        "storage/test_power_cuts.py",
+        "sync/test_cut_matrix.py::TestLocalCut",
+        "sync/test_early_staging.py::TestEarlyCut",
+        "sync/test_protocol_model.py",
+        "sync/test_state_machine.py",
+    ],
+    "policies, judged by other tools": [
+        "policy/test_policy_lint.py",
+        "policy/test_policy_verdicts.py",
+    ],
+    "races and killed processes": [
+        "maintenance/test_maintenance_races.py",
+        "sql/test_sql_kills.py",
+        "sync/test_kills.py",
+        "sync/test_races.py",
+    ],
+    "schedulers": [
+        "schedulers",
+    ],
+    "Snowflake": [
+        "sql/test_sql_options.py::test_snowflakes_statements_run_in_fakesnow",
+    ],
+    "Spark": [
+        "format/test_named_rows.py::test_a_row_of_pyspark_is_read_by_name",
+        "sql/test_sql_athena.py",
+    ],
 }
+OTHERS = {place: reason for reason, places in _OTHERS.items() for place in places}
 
 # The sessions of nox that run them, if it is not `thorough`.
 SESSIONS = {"builds of the kernel": "kernel", "schedulers": "schedulers"}
@@ -75,20 +88,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not (config.option.quick or config.option.thorough):
         return
     reasons = {item: _reason(item) for item in items}
-    for item, reason in reasons.items():
-        if reason in _ONE_AT_A_TIME:
-            item.add_marker(pytest.mark.xdist_group(reason))
     config.stash[_COUNTS] = Counter(reason for reason in reasons.values() if reason)
     if config.option.quick:
         kept = [item for item in items if reasons[item] is None]
     else:
         kept = [item for item in items if reasons[item] or _is_property(item)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    chosen = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = kept
 
-
-# Servers that take long to start, and are shared by all tests: one process has all of these tests.
-_ONE_AT_A_TIME = {"PostgreSQL", "Spark"}
 
 _COUNTS = pytest.StashKey[Counter[str]]()
 
@@ -128,7 +136,7 @@ def pytest_testnodedown(node: object) -> None:
         node.config.stash[_COUNTS] = Counter(counts)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter) -> None:
     """Print what the quick run left out, and the commands that run it."""
     config = terminalreporter.config
     if not config.option.quick or _COUNTS not in config.stash:
