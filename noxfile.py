@@ -46,7 +46,7 @@ def units(session: nox.Session) -> None:
     if session.python != PRIMARY and not session.posargs:
         # On the first Python, the session ``lowest`` tests the code without the native kernel.
         pure = _QUICK | {"AMPLITUDE_COHORT_S3_KERNEL": "0"}
-        session.run("pytest", "-n2", "--quick", *_CALL_THE_KERNEL, env=pure)
+        session.run("pytest", "-n2", "--quick", *_SOME_THAT_CALL_THE_KERNEL, env=pure)
 
 
 def _run_quick_tests(session: nox.Session) -> None:
@@ -59,8 +59,8 @@ def _run_quick_tests(session: nox.Session) -> None:
 
 _QUICK = {"HYPOTHESIS_PROFILE": "quick"}
 
-# The folders whose code calls the kernel. The tests of the diff choose the implementation.
-_CALL_THE_KERNEL = ("tests/format", "tests/history")
+# The tests of the diff choose the implementation themselves.
+_SOME_THAT_CALL_THE_KERNEL = ("tests/format", "tests/history/test_history.py")
 
 
 @nox.session(python=PRIMARY, default=False)
@@ -238,7 +238,11 @@ def package(session: nox.Session, kind: str) -> None:
     shutil.unpack_archive(sdist, unpacked, filter="data")
     with session.chdir(unpacked / sdist.name.removesuffix(".tar.gz")):
         shutil.rmtree("src")
-        chosen = _UNITS if kind == "cp311-abi3" else _TESTS_OF_THE_PURE_WHEEL
+        # The tests of the diff and of the file format search long, and tell nothing new here.
+        units = [test for test in _UNITS if not test.startswith(("tests/diff", "tests/format"))]
+        units += ["tests/diff/test_engine_with_kernel.py"]
+        units += ["tests/format/test_kernel.py", "tests/format/test_kernel_spans.py"]
+        chosen = units if kind == "cp311-abi3" else _TESTS_OF_THE_PURE_WHEEL
         session.run("pytest", "-n2", "--quick", *chosen, env=_QUICK)
 
 
