@@ -41,6 +41,7 @@ _OTHERS = {
     ],
     "policies, judged by other tools": [
         "policy/test_policy_lint.py",
+        "policy/test_policy_recorded.py::test_exactly_the_sent_requests_are_allowed",
         "policy/test_policy_verdicts.py",
     ],
     "races and killed processes": [
