@@ -1,4 +1,4 @@
-"""The command as a process, with files, an API and a terminal."""
+"""The command with files, an API and a terminal; as a process where a process is interrupted."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from commands import run_command
 
 from amplitude_cohort_s3 import (
     LocalStorage,
@@ -78,10 +79,7 @@ def folder(tmp_path, monkeypatch):
 
 def run(*arguments, code=ExitCode.DONE, **options):
     """Run the command, check its exit code, and return its output."""
-    ended = subprocess.run(
-        [SCRIPT, *arguments], capture_output=True, text=True, timeout=60, check=False, **options
-    )
-    assert "Traceback" not in ended.stderr
+    ended = run_command(*arguments, **options)
     assert ended.returncode == code, ended.stderr
     return ended
 
