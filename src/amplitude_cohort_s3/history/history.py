@@ -1,6 +1,7 @@
 """The history of a stream: its members at any time, and their changes."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from itertools import accumulate, islice
 from operator import itemgetter
@@ -10,6 +11,7 @@ from attrs import frozen
 
 from .._arguments import check_kind
 from .._display import counted, html_table
+from .._time import to_utc
 from ..errors import CohortS3Error
 from ..format.columns import Row
 from ..format.existing_meaning import ExistingMeaning
@@ -26,6 +28,9 @@ from .findings import Finding
 from .line_batches import file_batches
 from .member_search import MemberSearch
 from .members import are_sorted
+from .report import HistoryReport
+from .report.facts import facts_of
+from .report.page import report_of
 from .stays import Stay
 from .sync_files import CHANGES
 from .tables import TableRow, ValueTable, row_batches
@@ -255,6 +260,35 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
             raise self.no_sync_yet()
         points = [(one.synced_at, one.members, one.entered, one.exited) for one in self.churn()]
         return plot_history(points, ax)
+
+    def report(self, *, verify: bool = False, generated: datetime | None = None) -> HistoryReport:
+        """Return one HTML page about the cohort, for people who do not use Python.
+
+        It shows the size over time, the entries and exits, the share of members with a value of
+        each property, and the newest runs. It needs no network, and it contains no user.
+
+        Args:
+            verify: True to call :meth:`verify`, which reads all files, and to show the findings.
+            generated: The time at which the report is made, to show it. Without it, the reports
+                of equal histories are equal.
+
+        Raises:
+            NoSyncYetError: There is nothing to report: no sync, and no run in the log.
+            MalformedCsvError, UnknownMembersError: As in :meth:`churn`, which counts the changes of
+                syncs that are not in the log.
+            RecordFormatError: The log can't be read.
+            NaiveDatetimeError: ``generated`` has no time zone.
+
+        >>> from amplitude_cohort_s3 import MemoryStorage, read_history
+        >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
+        >>> storage = MemoryStorage()
+        >>> history = read_history(storage, fill_bucket(storage, syncs=3, members=100))
+        >>> history.report().title
+        'Cohort 26umsb5'
+        """
+        made = None if generated is None else to_utc(generated, "generated")
+        findings = self.verify() if verify else None
+        return report_of(facts_of(self, self.churn, findings, made))
 
 
 def _event_row(event: MembershipEvent) -> TableRow:
