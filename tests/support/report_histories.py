@@ -94,8 +94,8 @@ def hostile() -> CohortHistory:
     sync = with_settings(attrs.evolve(SYNC, routing_key=key), path=HOSTILE)
     sync = attrs.evolve(sync, user_properties=(UserProperty(HOSTILE), UserProperty("x" * 300)))
     storage = MemoryStorage()
-    run_sync(storage, [("1", "ann", HOSTILE, "")], AT - DAY, sync)
-    run_sync(storage, [("1", "ann", HOSTILE, ""), ("2", "bob", "", "")], AT, sync)
+    run_sync(storage, [("1", "ann", "<i>free</i>", "")], AT - DAY, sync)
+    run_sync(storage, [("1", "ann", "<i>free</i>", ""), ("2", "bob", "", "")], AT, sync)
     return read_history(storage, sync)
 
 

@@ -30,6 +30,7 @@ _TREND_COLUMNS = 40
 _TREND_HEIGHT = 24
 _MAX_MARKS = 60
 _HEIGHT, _LABELS = 200, 24
+_WIDEST_BAR = 0.06
 
 
 def moment(when: datetime) -> str:
@@ -149,7 +150,7 @@ def _percent(share: float) -> str:
 
 
 def _bar_width(axis: TimeAxis) -> float:
-    return 0.8 * (axis.step / (axis.end - axis.begin))
+    return min(0.8 * (axis.step / (axis.end - axis.begin)), _WIDEST_BAR)
 
 
 def _steps(points: Sequence[Point]) -> str:

@@ -62,8 +62,9 @@ class TimeAxis:
                 return [(when, _day_label(when, hours=step < _DAY)) for when in times]
         first, last = (12 * when.year + when.month - 1 for when in (self.begin, self.end))
         years = 12 * count_step((last - first) // 12 + 1, most - 1)
-        months = next((n for n in _STEPS_IN_MONTHS if (last - first) // n < most), years)
-        counts = range(first + -first % months, last + 1, months)
+        steps = (*_STEPS_IN_MONTHS, years)
+        months = [range(first + -first % step, last + 1, step) for step in steps]
+        counts = next(found for found in months if len(found) <= most or found is months[-1])
         whens = (datetime(n // 12, n % 12 + 1, 1, tzinfo=UTC) for n in counts)
         return [
             (when, f"{_MONTHS[when.month - 1]} {when.year}") for when in whens if when >= self.begin

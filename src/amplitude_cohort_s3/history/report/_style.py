@@ -35,7 +35,7 @@ font-variant-numeric:tabular-nums}
 figure{margin:0}figcaption{margin-top:.5rem}
 .chart{display:block;overflow:visible;width:calc(100% - 3.4rem);margin:.75rem 0 0 3.4rem;
 color:var(--soft);font-size:12px;font-variant-numeric:tabular-nums}
-.chart>svg{width:100%}
+.chart>svg{width:100%;overflow:visible}
 .chart text{fill:currentColor;text-anchor:middle}
 .chart .count,.chart .end{text-anchor:end}
 .grid{stroke:var(--grid)}.tick{stroke:var(--soft)}.zero{stroke:var(--soft)}
@@ -60,13 +60,15 @@ tbody th{font-weight:500}
 time{white-space:nowrap}
 .n{text-align:right;white-space:nowrap}
 .runs th:first-child,.findings th:first-child{position:sticky;left:0;background:var(--card)}
-.runs td:last-child,.findings td{min-width:9rem}
+.text{min-width:9rem}.fill .text{min-width:4.5rem}
+caption span{display:block;max-width:calc(100vw - 5rem)}
 .runs td:nth-child(2),.runs code{white-space:nowrap}
 .fill td:nth-child(3){width:50%;min-width:4rem}
 .trend{display:block;width:100%;height:24px}
 .bad{color:var(--bad)}.good{color:var(--good)}
 @media (max-width:34rem){article{padding:1.25rem .75rem 2rem}h1{font-size:1.4rem}
-section{padding:1rem}
+section{padding:1rem}.fill th,.fill td{padding-left:.5rem;padding-right:0}
+.fill tr>:first-child{padding-left:0}
 .tiles{grid-template-columns:1fr 1fr;gap:.6rem}.tiles div{padding:.65rem .8rem}
 .tiles dd{font-size:1.25rem}}
 @media print{body{background:none;font-size:12px}article{padding:0}.wide{overflow:visible}

@@ -1,6 +1,6 @@
 """The page of a report: facts to HTML. Every text of the bucket is escaped here."""
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 
@@ -51,9 +51,9 @@ def _sections(facts: Facts, title: str) -> Iterator[str]:
         axis = TimeAxis.of([one.at for one in facts.syncs])
         yield _section("Members over time", _size(facts.syncs, axis))
         yield _section("Entries and exits", _changes(facts.syncs, axis))
+        yield _section("Properties with a value", _filled(facts, axis))
     else:
         yield _section("Members over time", "<p>No sync is published.</p>")
-    yield _section("Properties with a value", _filled(facts))
     yield _section("Runs", _runs(facts.runs))
     yield _section("Verification", _verification(facts.findings))
     notes = "All times are in UTC. This page counts users and names none."
@@ -71,7 +71,7 @@ def _subtitle(facts: Facts) -> str:
     first, last = times[0], times[-1]
     # Runs of one moment, and a single sync, have no range.
     span = _time(first) if first == last else f"{_time(first)} to {_time(last)}"
-    where = " &middot; ".join([*_parts(facts.stream), f"members by {_code(facts.match_by)}"])
+    where = " &middot; ".join([*_parts(facts.stream), f"matched by {_code(facts.match_by)}"])
     return f"{counted(len(facts.syncs), 'sync')}, {span}<br>{where}"
 
 
@@ -102,25 +102,20 @@ def _tiles(facts: Facts) -> str:
     since = f"{change:+,} since the first sync"
     if first.members and change:
         since = f"{change:+,} ({change / first.members:+.1%}) since the first sync"
-    void = sum(run.state in _BAD_STATES for run in facts.runs)
+    if len(facts.syncs) == 1:
+        since = "at the only sync"
+    entered, exited = sum(one.entered for one in later), sum(one.exited for one in later)
+    bad = sum(run.state in _BAD_STATES for run in facts.runs)
     tiles = [
-        ("Members", f"{last.members:,}", since if len(facts.syncs) > 1 else "at the only sync"),
-        (
-            "Entered",
-            f"{sum(one.entered for one in later):,}",
-            f"{last.entered:,} at the newest sync",
-        ),
-        ("Exited", f"{sum(one.exited for one in later):,}", f"{last.exited:,} at the newest sync"),
-        ("Syncs", f"{len(facts.syncs):,}", f"{void:,} void or unfinished"),
+        ("Members", last.members, since),
+        ("Entered", entered, f"{last.entered:,} at the newest sync"),
+        ("Exited", exited, f"{last.exited:,} at the newest sync"),
+        ("Syncs", len(facts.syncs), f"and {bad:,} void or unfinished"),
     ]
-    return (
-        '<dl class="tiles">\n'
-        + "\n".join(
-            f"<div><dt>{name}</dt><dd>{number}</dd><dd>{more}</dd></div>"
-            for name, number, more in tiles
-        )
-        + "\n</dl>"
+    shown = "\n".join(
+        [f"<div><dt>{name}</dt><dd>{n:,}</dd><dd>{more}</dd></div>" for name, n, more in tiles]
     )
+    return f'<dl class="tiles">\n{shown}\n</dl>'
 
 
 def _later(syncs: Sequence[Counts]) -> Sequence[Counts]:
@@ -138,7 +133,10 @@ def _figure(chart: str, caption: str) -> str:
 
 def _size(syncs: Sequence[Counts], axis: TimeAxis) -> str:
     members = [one.members for one in syncs]
-    caption = f"Between {min(members):,} and {max(members):,} members."
+    least, most = min(members), max(members)
+    caption = f"Between {least:,} and {counted(most, 'member')}."
+    if least == most:
+        caption = f"{counted(most, 'member')} at each sync."
     return _figure(size_chart(syncs, axis), caption)
 
 
@@ -155,7 +153,7 @@ def _changes(syncs: Sequence[Counts], axis: TimeAxis) -> str:
 # --- Properties --------------------------------------------------------------------------
 
 
-def _filled(facts: Facts) -> str:
+def _filled(facts: Facts, axis: TimeAxis) -> str:
     if not facts.filled:
         has_record = any(run.writer for run in facts.runs)
         reason = (
@@ -164,8 +162,6 @@ def _filled(facts: Facts) -> str:
             else "The log counts the values of properties, and no sync here is in a log."
         )
         return f"<p>{reason}</p>"
-    times = [when for shares in facts.filled.values() for when, _ in shares]
-    axis = TimeAxis.of([min(times), max(times)])
     rows = [
         (
             escape(name),
@@ -178,8 +174,8 @@ def _filled(facts: Facts) -> str:
     ]
     shown = _shown(len(facts.filled), MAX_PROPERTIES, "property", "properties", "first")
     caption = f"The share of the members who have a value{shown}. Lines go from 0 to 100%."
-    columns = ("Property", "Newest", "Over time", "First", "Lowest")
-    return _table("fill", caption, columns, rows, numbers={1, 3, 4})
+    columns = {"Property": "text", "Newest": "n", "Trend": "", "First": "n", "Lowest": "n"}
+    return _table("fill", caption, columns, rows)
 
 
 def _percent(share: float) -> str:
@@ -188,7 +184,7 @@ def _percent(share: float) -> str:
         return "&lt; 100%"
     if share > 0 and text == "0.0%":
         return "&gt; 0%"
-    return "100%" if text == "100.0%" else text
+    return {"100.0%": "100%", "0.0%": "0%"}.get(text, text)
 
 
 # --- Tables ------------------------------------------------------------------------------
@@ -204,32 +200,30 @@ _Cells = Sequence[str | int | None]
 """A row: HTML that is escaped already, counts, and None for nothing."""
 
 
-def _table(
-    name: str, caption: str, columns: Sequence[str], rows: Iterable[_Cells], numbers: Container[int]
-) -> str:
+def _table(name: str, caption: str, columns: Mapping[str, str], rows: Sequence[_Cells]) -> str:
     """Return a table that can be scrolled sideways with the mouse and with the keyboard.
 
     Args:
         name: The class of the table.
         caption: The caption.
-        columns: The names of the columns.
+        columns: The class of each column: ``n`` for numbers, ``text`` for long texts, or none.
         rows: The rows; their first cells are headers. A column without any value is left out.
-        numbers: The columns that are aligned to the right.
     """
-    rows = list(rows)
     used = [i for i in range(len(columns)) if any(row[i] not in (None, "") for row in rows)]
-    classes = [' class="n"' if i in numbers else "" for i in range(len(columns))]
-    head = "".join([f'<th scope="col"{classes[i]}>{columns[i]}</th>' for i in used])
+    names = list(columns)
+    classes = [f' class="{kind}"' if kind else "" for kind in columns.values()]
+    head = "".join([f'<th scope="col"{classes[i]}>{names[i]}</th>' for i in used])
     body = "\n".join(
-        "<tr>"
-        f'<th scope="row"{classes[0]}>{row[0]}</th>'
-        + "".join([f"<td{classes[i]}>{_cell(row[i])}</td>" for i in used[1:]])
-        + "</tr>"
-        for row in rows
+        [
+            f'<tr><th scope="row"{classes[0]}>{row[0]}</th>'
+            + "".join([f"<td{classes[i]}>{_cell(row[i])}</td>" for i in used[1:]])
+            + "</tr>"
+            for row in rows
+        ]
     )
     return (
         f'<div class="wide" role="region" aria-label="{caption}" tabindex="0">\n'
-        f'<table class="{name}">\n<caption>{caption}</caption>\n'
+        f'<table class="{name}">\n<caption><span>{caption}</span></caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>\n</div>"
     )
 
@@ -240,10 +234,15 @@ def _cell(cell: str | int | None) -> str:
     return f"{cell:,}" if isinstance(cell, int) else cell
 
 
-_RUN_COLUMNS = (
-    *("Time", "State", "Members", "Entered", "Exited", "Bytes", "Skipped"),
-    *("Requested", "Writer", "Source", "Notes"),
-)
+_RUN_COLUMNS = {
+    "Time": "",
+    "State": "",
+    **dict.fromkeys(("Members", "Entered", "Exited", "Bytes", "Skipped"), "n"),
+    "Requested": "",
+    "Writer": "",
+    "Source": "text",
+    "Notes": "text",
+}
 
 
 def _runs(runs: Sequence[Run]) -> str:
@@ -262,7 +261,7 @@ def _runs(runs: Sequence[Run]) -> str:
         for run in runs[:MAX_RUNS]
     ]
     caption = f"Newest first{_shown(len(runs), MAX_RUNS, 'run', 'runs', 'newest')}."
-    return _table("runs", caption, _RUN_COLUMNS, rows, numbers=range(2, 7))
+    return _table("runs", caption, _RUN_COLUMNS, rows)
 
 
 def _state(state: str) -> str:
@@ -293,5 +292,5 @@ def _verification(findings: tuple[Finding, ...] | None) -> str:
     ]
     shown = _shown(len(findings), MAX_FINDINGS, "finding", "findings", "first")
     caption = f"All files were read: {counted(len(findings), 'finding')}{shown}."
-    columns = ("Time of the sync", "Finding", "Count", "Detail", "Key")
-    return _table("findings", caption, columns, rows, numbers={2})
+    columns = {"Sync": "", "Finding": "text", "Count": "n", "Detail": "text", "Key": "text"}
+    return _table("findings", caption, columns, rows)
