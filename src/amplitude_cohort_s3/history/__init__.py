@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .findings import Finding, FindingKind
     from .history import CohortHistory, detect_existing_meaning
     from .read import list_streams, read_history
-    from .report import HistoryReport
+    from .report.report import HistoryReport
     from .stays import Stay
     from .tables import ValueTable
     from .window import Window
@@ -44,7 +44,7 @@ __getattr__ = exports_on_demand(
         "CohortHistory": ".history",
         "Finding": ".findings",
         "FindingKind": ".findings",
-        "HistoryReport": ".report",
+        "HistoryReport": ".report.report",
         "MembershipEvent": ".events",
         "Stay": ".stays",
         "UnpackedArchive": ".archives",

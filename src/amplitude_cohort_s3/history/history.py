@@ -28,9 +28,9 @@ from .findings import Finding
 from .line_batches import file_batches
 from .member_search import MemberSearch
 from .members import are_sorted
-from .report import HistoryReport
 from .report.facts import facts_of
 from .report.page import report_of
+from .report.report import HistoryReport
 from .stays import Stay
 from .sync_files import CHANGES
 from .tables import TableRow, ValueTable, row_batches
