@@ -344,12 +344,13 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=PRIMARY, default=False)
 def site(session: nox.Session) -> None:
-    """Look at each page that the session ``docs`` has built, in Chromium.
+    """Look at each page that the session ``docs`` has built, and at reports, in Chromium.
 
     On Debian this needs chromium and chromium-driver.
     """
-    session.install(*GROUPS["site"])
+    session.install("-e", ".[testing]", *GROUPS["site"])
     session.run("python", "tests/site_in_browser.py", "build/site")
+    session.run("python", "tests/reports_in_browser.py")
 
 
 @nox.session(python=PRIMARY, default=False)

@@ -425,6 +425,13 @@ MUTANTS = (
         FORGERIES,
     ),
     Mutant(
+        "texts of a bucket are escaped in a report",
+        "history/report/page.py",
+        'return f"<code>{escape(text)}</code>"',
+        'return f"<code>{text}</code>"',
+        "history/test_report.py",
+    ),
+    Mutant(
         "times of published syncs grow",
         "history/_log_checks.py",
         "        if head is not None and record.synced_at <= head.synced_at:",

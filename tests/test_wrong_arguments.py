@@ -486,7 +486,6 @@ WRONG_MEMBERS = [
     ([None], "row 1 has the wrong type NoneType"),
     ([ROW, 7], "row 2 has the wrong type int"),
     ([{"42", "ann"}], "a set has no order"),
-    ([pd.DataFrame([ROW])], "row 1 .* DataFrame: pass the table or source itself"),
     (pd.DataFrame([ROW]).to_numpy(), r"row 1 .* ndarray: pass \.tolist\(\) of the array"),
     ([("42", "ann")], "row 1: it has 2 values, but the sync has 3 columns. Pass amplitude_id, u"),
     ([ROW, {"user_id": "x"}], "row 2 has no columns? 'amplitude_id', 'plan'. The data has: 'user"),
@@ -509,9 +508,10 @@ WRONG_MEMBERS = [
     ("amplitude_id\n42\n", "location is text with members: pass a file"),
     ("", "location is empty: pass the path or URI of a file"),
     ("no.csv", r"the member file 'no.csv' does not exist .*\. Check its location"),
-    ("*.csv", r"\* is not expanded"),
+    ("no*.csv", r"the member file 'no\*\.csv' does not exist \(no file matches\)"),
+    (MemberFile("*.csv"), "Pass MemberFiles for the files of a pattern"),
     ("~/no.csv", "~ is not expanded"),
-    (".", r"can't be read \(Is a directory\)\. Pass a file in it"),
+    (MemberFile("."), r"can't be read \(Is a directory\)\. Pass a file in it"),
     ("nowhere://x/m.csv", "Use a scheme that smart_open supports"),
 ]
 
@@ -577,7 +577,7 @@ WRONG_CALLS = [
     ),
     (lambda s: sync_cohort(SYNC, MEMBERS, DESTINATION), r"such as open_storage\(destination\)"),
     (lambda s: sync_cohort(SYNC, MEMBERS, s, dry_run="no"), "dry_run .* str: pass True or False"),
-    (lambda s: sync_cohort(SYNC, MEMBERS, s, max_exits=True), "max_exits .* bool: pass a number"),
+    (lambda s: sync_cohort(SYNC, MEMBERS, s, guard=True), "guard .* bool: pass Guard"),
     (
         lambda s: sync_cohort(SYNC, MEMBERS, s, work_dir=7),
         "work_dir .* int: pass a folder, or None",

@@ -152,12 +152,12 @@ def test_verify_has_an_exit_code_for_findings(folder):
 def test_a_mass_exit_has_its_own_exit_code_and_an_option_that_allows_it(folder):
     sync_at(0)
     (folder / "actives.csv").write_text("id,user_id,plan\n")
-    refused = sync_at(1, code=ExitCode.MASS_EXIT)
+    refused = sync_at(1, code=ExitCode.GUARD)
     assert "2 of 2 members would exit" in refused.stderr
     assert refused.stderr.endswith("if they really left, pass --max-exits 2\n")
     assert refused.stdout == ""
-    run("sync", "actives", "--dry-run", code=ExitCode.MASS_EXIT)
-    failed = json.loads(run("sync", "actives", "--json", code=ExitCode.MASS_EXIT).stdout)
+    run("sync", "actives", "--dry-run", code=ExitCode.GUARD)
+    failed = json.loads(run("sync", "actives", "--json", code=ExitCode.GUARD).stdout)
     assert (failed["outcome"], failed["error"]["type"]) == ("failed", "MassExitError")
     run("sync", "actives", "--max-exits", "-1", code=ExitCode.USAGE)
     run("sync", "actives", "--max-exits", "2")

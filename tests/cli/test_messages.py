@@ -64,7 +64,7 @@ WRONG_USES = [
     ("sync local --max-skipped 1.5", 2, "max_skipped is a share"),
     ("sync local --duplicates first", 2, "choose from"),
     ("sync local --members no.csv", 1, "the member file 'no.csv' does not exist"),
-    ("sync local --members bucket", 1, "(Is a directory). Pass a file in it"),
+    ("sync local --members bucket/*.json", 1, "does not exist (no file matches)"),
     ("sync local --members none.csv", 3, "if they really left, pass --max-exits 2"),
     ("sync local --members twice.csv", 1, "(line 3). Remove the duplicates, or pass --duplicates"),
     ("sync local --members names.csv", 1, "The data has: 'amplitude_id', 'Email', 'Tier'. Rename"),

@@ -141,3 +141,36 @@ def test_a_sync_that_never_ran_is_an_error_of_history(run, folder):
     run("init")
     message = run("history", "actives", code=ExitCode.FAILED)
     assert "no complete sync" in message
+
+
+def test_report_writes_a_page_that_replaces_an_older_one(run, folder):
+    (folder / "report.html").write_text("old")
+    assert run("report", "one", "--from", "bucket", "--output", "report.html") == (
+        "report.html is written.\n"
+    )
+    page = (folder / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "Cohort one" in page
+    assert "Made <time" in page
+    assert "--verify" in page
+    found = json.loads(
+        run("report", "one", "--from", "bucket", "--output", "new.html", "--verify", "--json")
+    )
+    assert found == {"output": "new.html", "title": "Cohort one", "findings": 0}
+    assert "No findings." in (folder / "new.html").read_text()
+
+
+def test_report_ends_like_verify_if_there_are_findings(run, folder):
+    (lost,) = (folder / "bucket/p/cohorts").glob("7_one_*existing.csv")
+    lost.unlink()
+    arguments = ("report", "one", "--from", "bucket", "--output", "report.html")
+    run(*arguments)
+    run(*arguments, "--verify", code=ExitCode.FINDINGS)
+    assert "a file is missing" in (folder / "report.html").read_text()
+
+
+def test_a_report_that_cannot_be_written_is_an_error(run):
+    message = run("report", "one", "--from", "bucket", "--output", "no/report.html", code=2)
+    assert "no/report.html:\n  - can't be written (No such file or directory)" in message
+    message = run("report", "one", "--from", "bucket", code=ExitCode.USAGE)
+    assert "--output" in message

@@ -25,6 +25,7 @@ from ._read_commands import (
     add_streams,
     add_verify,
 )
+from ._report_command import add_report
 from ._setup import CONFIG_FILE
 from ._sync_commands import add_run, add_sync
 from .exit_codes import ExitCode, exit_code
@@ -37,6 +38,7 @@ _SUBCOMMANDS = {
     "streams": ("list the cohorts of a folder or bucket", add_streams),
     "history": ("print size and changes over time", add_history),
     "members": ("print the members as CSV", add_members),
+    "report": ("write an HTML page about a cohort", add_report),
     "verify": ("check that all files agree", add_verify),
     "policy": ("print a bucket policy as JSON", add_policy),
     "parse-name": ("print what file names contain", add_parse_name),

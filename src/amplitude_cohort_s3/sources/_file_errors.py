@@ -51,7 +51,7 @@ def _hint(error: Exception, reason: str, shown: str) -> dict[str, str]:
     if isinstance(error, FileNotFoundError) and shown.startswith("~"):
         return {"hint": "Write the home folder in full: ~ is not expanded"}
     if isinstance(error, FileNotFoundError) and "*" in shown:
-        return {"hint": "Pass one file: * is not expanded"}
+        return {"hint": "Pass MemberFiles for the files of a pattern"}
     return {}
 
 

@@ -83,6 +83,16 @@ def _checked_location(location: Any) -> "str | BinaryIO":
     hint = "pass the path or URI of a file, or an open file; rows and tables need no MemberFile"
     check_kind("location", location, str | os.PathLike, hint)
     text = os.fspath(cast("str | os.PathLike[str]", location))
+    check_location(text)
+    return text
+
+
+def check_location(text: str) -> None:
+    """Raise unless a text can be the location of a file.
+
+    Raises:
+        ConfigurationError: It is empty, or it is the content of a file.
+    """
     if _IS_CONTENT(text):
         # Not shown: it contains users.
         fault = "location is text with members: pass a file, or rows such as json.loads(text)"
@@ -90,7 +100,6 @@ def _checked_location(location: Any) -> "str | BinaryIO":
     if text == "":
         fault = "location is empty: pass the path or URI of a file"
         raise ConfigurationError("MemberFile", (fault,))
-    return text
 
 
 def _repr_of(location: "str | BinaryIO") -> str:
