@@ -41,6 +41,8 @@ def as_csv(
         hint = "return CsvSource(chunks=lambda: iter([data]))"
         check_kind("the result of csv_source()", source, CsvSource, hint)
         return _by_header(source, schema)
+    if hasattr(members, "members_at"):  # a history, which is a table of its syncs
+        raise wrong_kind("members", members, _hint(members))
     if isinstance(members, SupportsArrow):
         return arrow_csv(members, schema, fill=fill)
     if isinstance(members, str | bytes | PathLike):
@@ -48,8 +50,7 @@ def as_csv(
     if hasattr(members, "read"):
         hint = "pass MemberFile(file) for an open file; open a file of text with open(path, 'rb')"
         raise wrong_kind("members", members, hint)
-    rows = cast("object", members)
-    if hasattr(rows, "members_at") or not isinstance(rows, Iterable):
+    if not isinstance(cast("object", members), Iterable):
         raise wrong_kind("members", members, _hint(members))
     if isinstance(members, Mapping):
         hint = (
