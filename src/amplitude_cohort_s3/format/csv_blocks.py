@@ -21,16 +21,14 @@ from ._other_formats import HEAD_BYTES, other_format
 from .kernel import HAS_KERNEL, count_line_ends
 
 BLOCK_BYTES = 64 << 10
-"""The size of a block: large enough that the overhead of a block is negligible, and small enough
-that the block stays in the processor's cache."""
+"""The size of a block: its overhead is negligible, and it fits into the processor's cache."""
 
 MAX_ROW_BYTES = 64 << 20
 """The size of the largest row that is accepted. A file without line ends can't fill the memory."""
 
 _BOM = b"\xef\xbb\xbf"
 
-# A block larger than these limits has a very long row. Its marks could double the memory that it
-# needs, and it could have millions of lines.
+# A larger block has a very long row. Its marks could double its memory, its lines be millions.
 _MAX_MARKED_BYTES = 2 << 20
 _MAX_SPLIT_BYTES = 4 * BLOCK_BYTES
 
@@ -40,8 +38,7 @@ _ALL_BUT_QUOTES_AND_LINE_ENDS = bytes(set(range(256)) - set(b'"\n'))
 
 _QUOTED_CELL = re.compile(r'"((?:[^"]++|"")*+)"|([^",\r]*)')
 
-# A record ends at the first line end that is not in quotes. One match reads a whole record,
-# because a loop over its lines would take long for a cell of millions of line ends.
+# One match reads a whole record, because a cell may have millions of line ends.
 _RECORD = re.compile(r'[^"\n]*+(?:"[^"]*+"[^"\n]*+)*+\n?')
 RECORD_BYTES = re.compile(_RECORD.pattern.encode())
 

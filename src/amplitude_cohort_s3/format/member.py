@@ -222,10 +222,15 @@ def cells_of(
     except InvalidCellError as error:
         raise attrs.evolve(error, lines=(number + len(cells),)) from None
     except ArgumentTypeError as error:
-        row = f"row {number + len(cells)}"
-        argument = row if error.argument == _ROW else f"{error.argument} of {row}"
-        raise ArgumentTypeError(argument, error.type_name, error.hint) from None
+        raise _of_row(error, number + len(cells)) from None
     return cells
+
+
+def _of_row(error: ArgumentTypeError, number: int) -> ArgumentTypeError:
+    """Return the error of a member with the number of its row."""
+    row = f"row {number}"
+    argument = row if error.argument == _ROW else f"{error.argument} of {row}"
+    return ArgumentTypeError(argument, error.type_name, error.hint)
 
 
 def named_cells(member: Any) -> Named | None:

@@ -101,9 +101,7 @@ class SyncFiles:
 
     @property
     def unpublished(self) -> tuple[UnpublishedSync, ...]:
-        """The syncs in the window that are not part of the history.
-
-        They are void, in doubt, or incomplete.
+        """The void, doubtful and incomplete syncs in the window, which the history leaves out.
 
         Raises:
             RecordFormatError: The log can't be read.
@@ -345,7 +343,7 @@ def absent_files(removed: Iterable[str], pending: Amendment | None) -> Files:
 
     Args:
         removed: The keys of the files that were removed.
-        pending: The amendment.
+        pending: The amendment, or None.
     """
     removing = () if pending is None else pending.removed
     names = [CohortFileName.from_key(key)[1] for key in (*removed, *removing)]

@@ -175,12 +175,8 @@ StringLike 'cohorts/*'
     """
     check_is_destination(destination)
     check_kind("principal", principal, Iterable, "pass one ARN or several, as text")
-    faults = choice_faults("purpose", purpose, PURPOSES)
-    for name, value in [("create_only", create_only), ("legacy_acl", legacy_acl)]:
-        faults += kind_faults(name, value, bool)
-    faults += kind_faults("tls_only", tls_only, bool)
-    faults += kind_faults("kms_key", kms_key, str | None)
-    if faults:
+    switches = {"create_only": create_only, "legacy_acl": legacy_acl, "tls_only": tls_only}
+    if faults := _type_faults(purpose, kms_key, switches):
         raise ConfigurationError("bucket_policy", tuple(faults))
     partition = partition_of(destination.region)
     principals = expand_principals(principal, partition)
@@ -215,3 +211,10 @@ StringLike 'cohorts/*'
         ),
         key_statement=builder.allow_key() if kms_key else None,
     )
+
+
+def _type_faults(purpose: object, kms_key: object, switches: Mapping[str, object]) -> list[str]:
+    faults = choice_faults("purpose", purpose, PURPOSES)
+    for name, value in switches.items():
+        faults += kind_faults(name, value, bool)
+    return faults + kind_faults("kms_key", kms_key, str | None)
