@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from attrs import field, frozen
 
@@ -26,14 +26,14 @@ _MAGIC = re.compile(r"[*?[]")
 _HINT = 'pass a folder, a pattern such as "unload/*.parquet", or a list of locations'
 
 
-def _as_locations(locations: object) -> tuple[str, ...]:
+def _as_locations(locations: Any) -> tuple[str, ...]:
     if isinstance(locations, str | os.PathLike):
         locations = (locations,)
     check_kind("locations", locations, Iterable, _HINT)
-    found = tuple(cast("Iterable[object]", locations))
+    found: tuple[Any, ...] = tuple(locations)
     for one in found:
         check_kind("each of locations", one, str | os.PathLike, _HINT)
-    texts = tuple(os.fspath(cast("str", one)) for one in found)
+    texts = tuple(map(os.fspath, found))
     for text in texts:
         check_location(text)
     return texts

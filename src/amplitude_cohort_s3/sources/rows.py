@@ -109,7 +109,8 @@ def _column_names(rows: object) -> tuple[str, ...] | None:
     """Return the names of the columns of a cursor (PEP 249), or of a result of SQLAlchemy."""
     description: Any = getattr(rows, "description", None)
     if isinstance(description, Sequence) and hasattr(rows, "fetchmany"):
-        return tuple(column[0] for column in description)
+        columns: Sequence[Any] = description
+        return tuple(column[0] for column in columns)
     return None
 
 
