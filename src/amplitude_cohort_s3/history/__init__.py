@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .findings import Finding, FindingKind, Findings
     from .history import CohortHistory, detect_existing_meaning
     from .read import list_streams, read_history
+    from .runs import RunTable, SyncRun
     from .stays import Stay
     from .tables import ValueTable
     from .window import Window
@@ -24,7 +25,9 @@ __all__ = [
     "Findings",
     "Members",
     "MembershipEvent",
+    "RunTable",
     "Stay",
+    "SyncRun",
     "UnpackedArchive",
     "ValueTable",
     "Window",
@@ -45,7 +48,9 @@ __getattr__ = exports_on_demand(
         "FindingKind": ".findings",
         "Findings": ".findings",
         "MembershipEvent": ".events",
+        "RunTable": ".runs",
         "Stay": ".stays",
+        "SyncRun": ".runs",
         "UnpackedArchive": ".archives",
         "ValueTable": ".tables",
         "Window": ".window",

@@ -286,6 +286,7 @@ def records(draw: st.DrawFn) -> SyncRecord:
         adopted=adopted,
         source=draw(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)),
         writer=draw(st.text(max_size=32)),
+        recovered=draw(st.integers(0, min(number - 1, 2))),
     )
 
 
