@@ -8,6 +8,8 @@ from attrs import frozen
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
+from ..format.named_rows import ColumnType
+from ..history.runs import RUN_COLUMNS
 from ..log.stream import CohortStream
 
 
@@ -29,18 +31,24 @@ PROPERTIES: sa.types.TypeEngine[Any] = (
 """A JSON object: ``jsonb`` in PostgreSQL, ``JSON`` in DuckDB, text elsewhere."""
 
 
+_KNOWN_OF_RUNS = ("synced_at", "outcome", "bytes")
+"""The values that are known of each sync, also without a record."""
+
+
 @frozen(kw_only=True)
 class CohortTables:
-    """The two tables and the view.
+    """The three tables and the view.
 
     Attributes:
         membership: The table of stays, open ones and ended ones.
         sync: The table of the syncs that were applied.
+        run: The table of the run log: see ``SyncRun``.
         current: The view of the open stays.
     """
 
     membership: sa.Table
     sync: sa.Table
+    run: sa.Table
     current: sa.Table
 
     @classmethod
@@ -81,13 +89,29 @@ class CohortTables:
             sa.Column("writer", sa.Text),
             sa.Column("members_sha256", sa.Text),
         )
+        types: dict[ColumnType, sa.types.TypeEngine[Any]] = {
+            "integer": sa.BigInteger(),
+            "timestamp": Instant(),
+            "text": sa.Text(),
+        }
+        run = sa.Table(
+            "cohort_run",
+            metadata,
+            sa.Column("stream", sa.Text, nullable=False),
+            *(
+                sa.Column(name, types[kind], nullable=name not in _KNOWN_OF_RUNS)
+                for name, kind in RUN_COLUMNS.items()
+            ),
+            # A sync without a record has no number, so this can't be the primary key.
+            sa.UniqueConstraint("stream", "synced_at", "number"),
+        )
         # It has its own MetaData, because create_all would create it as a table.
         current = sa.Table(
             "cohort_current",
             sa.MetaData(schema=schema),
             *(sa.Column(c.name, c.type) for c in membership.c if c.name != "exited"),
         )
-        return cls(membership=membership, sync=sync, current=current)
+        return cls(membership=membership, sync=sync, run=run, current=current)
 
     def create(self, connection: sa.Connection) -> None:
         """Create the tables and the view that do not exist yet."""
