@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from functools import partial
 from itertools import accumulate, islice
 from operator import itemgetter
@@ -21,18 +20,17 @@ from ..format.filename import DiffType
 from ..format.named_rows import ColumnType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
-from ..settings.cadence import Cadence, check_cadence
 from ._event_batches import cells_schema, event_batches
 from ._intervals import Intervals
 from ._plot import plot_history
 from ._recorded_churn import recorded_changes, recorded_churn
+from ._run_log import RunLog
 from ._set_checks import possible_meanings
 from .events import CHURN_COLUMNS, EVENT_COLUMNS, Churn, ChurnTable, MembershipEvent
 from .findings import Findings
 from .line_batches import file_batches
 from .member_search import MemberSearch
 from .members import are_sorted
-from .runs import RunTable, runs_of
 from .stays import STAY_COLUMNS, Stay
 from .sync_files import CHANGES
 from .tables import ArrowTable, ValueTable, row_batches
@@ -43,7 +41,7 @@ MAX_ROWS = 10
 
 
 @frozen(kw_only=True)
-class CohortHistory(MemberSearch, Intervals, ArrowTable, Sequence[BucketSync]):
+class CohortHistory(MemberSearch, Intervals, RunLog, ArrowTable, Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are
@@ -247,65 +245,6 @@ class CohortHistory(MemberSearch, Intervals, ArrowTable, Sequence[BucketSync]):
         counts = zip(islice(sizes, 1, None), entered, exited, returned, strict=True)
         for sync, (m, i, o, r) in zip(self.syncs, counts, strict=True):
             yield Churn(synced_at=sync.synced_at, members=m, entered=i, exited=o, returned=r)
-
-    def runs(self) -> RunTable:
-        """Return the run log: a row for each sync, also for void and unfinished ones.
-
-        Without a log, there is a row for each listed sync, with the values that a listing
-        shows. Each record is read, and no file.
-
-        Raises:
-            RecordFormatError: The log can't be read.
-
-        >>> from amplitude_cohort_s3 import MemoryStorage, read_history
-        >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
-        >>> storage = MemoryStorage()
-        >>> history = read_history(storage, fill_bucket(storage, syncs=2))
-        >>> [(run.number, run.outcome, run.members) for run in history.runs()]
-        [(1, 'published', 2000), (2, 'published', 1984)]
-        """
-        self.check_log()
-        return RunTable(
-            runs_of(self.log, self.window, complete=self.syncs, incomplete=self._partial)
-        )
-
-    def overdue(
-        self, now: datetime, cadence: Cadence | Literal["one-time", "hourly", "daily"]
-    ) -> timedelta | None:
-        """Return how long the next sync is overdue; None if it is not.
-
-        A sync is overdue once a whole hour, or a whole day of the time zone of ``now``, has
-        passed without one: see :meth:`Cadence.overdue`. Read the history again for each call,
-        because it has the syncs of its listing.
-
-        Args:
-            now: The present time (timezone-aware).
-            cadence: The cadence of the stream, or its word, such as ``"daily"``.
-
-        Raises:
-            NoSyncYetError: The stream has no sync at all.
-            NaiveDatetimeError: ``now`` has no time zone.
-            ConfigurationError: ``cadence`` is not a cadence.
-            RecordFormatError: The log can't be read.
-
-        >>> from datetime import UTC
-        >>> from amplitude_cohort_s3 import MemoryStorage, read_history
-        >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
-        >>> storage = MemoryStorage()
-        >>> history = read_history(storage, fill_bucket(storage, syncs=2))
-        >>> history[-1].synced_at
-        datetime.datetime(2026, 11, 2, 6, 30, tzinfo=datetime.timezone.utc)
-        >>> print(history.overdue(datetime(2026, 11, 3, 23, 59, tzinfo=UTC), "daily"))
-        None
-        >>> print(history.overdue(datetime(2026, 11, 4, 6, 30, tzinfo=UTC), "daily"))
-        6:30:00
-        """
-        chosen = check_cadence(cadence)
-        self.check_log()
-        if not self.syncs:
-            raise self.no_sync_yet()
-        record, synced_at = self.record(self.syncs[-1]), self.syncs[-1].synced_at
-        return chosen.overdue(synced_at if record is None else record.begun, now)
 
     def _columns(self) -> Mapping[str, ColumnType]:
         return CHURN_COLUMNS

@@ -31,10 +31,6 @@ PROPERTIES: sa.types.TypeEngine[Any] = (
 """A JSON object: ``jsonb`` in PostgreSQL, ``JSON`` in DuckDB, text elsewhere."""
 
 
-_KNOWN_OF_RUNS = ("synced_at", "outcome", "bytes")
-"""The values that are known of each sync, also without a record."""
-
-
 @frozen(kw_only=True)
 class CohortTables:
     """The three tables and the view.
@@ -89,29 +85,13 @@ class CohortTables:
             sa.Column("writer", sa.Text),
             sa.Column("members_sha256", sa.Text),
         )
-        types: dict[ColumnType, sa.types.TypeEngine[Any]] = {
-            "integer": sa.BigInteger(),
-            "timestamp": Instant(),
-            "text": sa.Text(),
-        }
-        run = sa.Table(
-            "cohort_run",
-            metadata,
-            sa.Column("stream", sa.Text, nullable=False),
-            *(
-                sa.Column(name, types[kind], nullable=name not in _KNOWN_OF_RUNS)
-                for name, kind in RUN_COLUMNS.items()
-            ),
-            # A sync without a record has no number, so this can't be the primary key.
-            sa.UniqueConstraint("stream", "synced_at", "number"),
-        )
         # It has its own MetaData, because create_all would create it as a table.
         current = sa.Table(
             "cohort_current",
             sa.MetaData(schema=schema),
             *(sa.Column(c.name, c.type) for c in membership.c if c.name != "exited"),
         )
-        return cls(membership=membership, sync=sync, run=run, current=current)
+        return cls(membership=membership, sync=sync, run=_run_table(metadata), current=current)
 
     def create(self, connection: sa.Connection) -> None:
         """Create the tables and the view that do not exist yet."""
@@ -123,6 +103,26 @@ class CohortTables:
         name = connection.dialect.identifier_preparer.format_table(self.current)
         text = selected.compile(dialect=connection.dialect).string
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {text}")
+
+
+def _run_table(metadata: sa.MetaData) -> sa.Table:
+    types: dict[ColumnType, sa.types.TypeEngine[Any]] = {
+        "integer": sa.BigInteger(),
+        "timestamp": Instant(),
+        "text": sa.Text(),
+    }
+    known = ("synced_at", "outcome", "bytes")  # of each sync, also without a record
+    return sa.Table(
+        "cohort_run",
+        metadata,
+        sa.Column("stream", sa.Text, nullable=False),
+        *(
+            sa.Column(name, types[kind], nullable=name not in known)
+            for name, kind in RUN_COLUMNS.items()
+        ),
+        # A sync without a record has no number, so this can't be the primary key.
+        sa.UniqueConstraint("stream", "synced_at", "number"),
+    )
 
 
 def _has_partial_indexes(*_: object, dialect: sa.Dialect, **__: object) -> bool:

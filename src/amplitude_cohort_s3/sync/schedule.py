@@ -250,14 +250,8 @@ def run_due(
             return JobResult(sync=sync, outcome=outcome)
         # This may take long, so the time of the sync is read afterwards.
         source = _resolved_members(members)
-        start = begin_at(
-            sync,
-            location,
-            synced_at=None,
-            guard=None,
-            now=to_utc(present(), "now"),
-            dry_run=False,
-        )
+        at = to_utc(present(), "now")
+        start = begin_at(sync, location, synced_at=None, guard=None, now=at, dry_run=False)
         start = evolve(start, recovered=(*recovered, *start.recovered))
         result = _sync_now(start, source, work_dir=work_dir, progress=progress)
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
