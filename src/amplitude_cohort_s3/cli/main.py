@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from ..errors import CohortS3Error, ConfigurationError
 from ..format import kernel_state
 from ._init_command import add_init
+from ._monitor_commands import add_overdue, add_runs
 from ._output import COMMAND, in_command, print_message
 from ._read_commands import (
     add_history,
@@ -37,6 +38,8 @@ _SUBCOMMANDS = {
     "run": ("sync all cohorts that are due", add_run),
     "streams": ("list the cohorts of a folder or bucket", add_streams),
     "history": ("print size and changes over time", add_history),
+    "runs": ("print the run log, with void and unfinished syncs", add_runs),
+    "overdue": ("print the syncs that are overdue", add_overdue),
     "members": ("print the members as CSV", add_members),
     "report": ("write an HTML page about a cohort", add_report),
     "verify": ("check that all files agree", add_verify),
