@@ -296,6 +296,6 @@ def _of_object(names: Sequence[str]) -> Callable[[Any], Named]:
 def _refuse(member: object) -> Named:
     hint = (
         "pass a Member, a mapping by column, a row with named fields, or a sequence of values; "
-        "a data frame or a source is passed itself, not in a list"
+        "tables and files are not members: pass one itself, or a list of nothing else"
     )
     raise ArgumentTypeError("a member", type(member).__name__, hint)
