@@ -240,8 +240,8 @@ def _file_kind(location: str) -> type[MemberFile] | type[MemberFiles]:
 
     Whether a location is a folder is not looked up, because reading the text opens nothing.
     """
-    several = location.endswith("/") or is_pattern(location)
-    return MemberFiles if several else MemberFile
+    is_folder = location.endswith("/") and not location.startswith(("http://", "https://"))
+    return MemberFiles if is_folder or is_pattern(location) else MemberFile
 
 
 def _resolve(location: str, folder: str | os.PathLike[str]) -> str:
