@@ -159,8 +159,13 @@ def _narrow_dataset(dataset: Any, columns: list[Column]) -> Any:
 
 def _narrow_ibis(table: Any, columns: list[Column]) -> Any:
     names: list[str] = [*table.columns]
-    return table.select([names[column.place] for column in columns]).to_pyarrow_batches()
+    return table.select([names[column.place] for column in columns]).to_pyarrow_batches(
+        chunk_size=_QUERY_ROWS
+    )
 
+
+_QUERY_ROWS = 1 << 16
+"""The rows of a batch of Ibis, whose default, a million, takes five times the memory."""
 
 _IN_MEMORY = (
     ("pandas", "DataFrame"),
