@@ -267,7 +267,7 @@ def test_an_expression_of_ibis_is_read_in_batches_with_its_columns_only(tmp_path
     assert len(found) == 99_990
     assert ("17", "u17", "p2") in found
     assert rows_of([chosen.limit(2), users.filter(users.amplitude_id == 3)])[-1][0] == "3"
-    with pytest.raises(MissingColumnsError, match="The data has: 'user_id', 'amplitude_id', 'x'"):
+    with pytest.raises(MissingColumnsError, match="The data has: 'amplitude_id', 'user_id', 'x'"):
         rows_of(chosen.drop("plan"))
     backend.disconnect()
 

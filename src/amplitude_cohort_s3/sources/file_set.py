@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from attrs import field, frozen
 
@@ -25,14 +25,16 @@ _WEB = ("http", "https")
 _HINT = 'pass a folder, a pattern such as "unload/*.parquet", or a list of locations'
 
 
-def _as_locations(locations: object) -> tuple[str, ...]:
+def _as_locations(
+    locations: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> tuple[str, ...]:
     if isinstance(locations, str | os.PathLike):
         locations = (locations,)
     check_kind("locations", locations, Iterable, _HINT)
-    found = tuple(cast("Iterable[object]", locations))
+    found = tuple(locations)
     for one in found:
         check_kind("each of locations", one, str | os.PathLike, _HINT)
-    return tuple(os.fspath(cast("str", one)) for one in found)
+    return tuple(os.fspath(one) for one in found)
 
 
 def _shown(locations: tuple[str, ...]) -> str:
@@ -192,5 +194,5 @@ def member_files(location: str | os.PathLike[str]) -> MemberFile | MemberFiles:
     >>> member_files("members.csv"), member_files("unload/*.csv")
     (MemberFile(location='members.csv'), MemberFiles(locations=('unload/*.csv',)))
     """
-    several = isinstance(location, str | os.PathLike) and _names_several(os.fspath(location))
+    several = _names_several(os.fspath(location))
     return MemberFiles(location) if several else MemberFile(location)

@@ -60,23 +60,22 @@ def as_csv(
         "example with .collect()"
     )
     check_kind("members", members, Iterable, hint)
-    members, first = _peeked(members)
+    iterable, first = _peeked(members)
     if _is_source(first):
-        parts = cast("Iterable[Any]", members)
         return concatenated(
-            lambda: (as_csv(_opened(part), schema, fill=fill) for part in parts),
+            lambda: (as_csv(_opened(part), schema, fill=fill) for part in iterable),
             schema,
             fill=fill,
-            repeatable=not isinstance(members, Iterator),
+            repeatable=not isinstance(iterable, Iterator),
         )
     ignored = set[str]()
 
     return CsvSource(
         chunks=lambda: schema.encode(
-            schema.rows(members_by_header(each(members), schema), fill=fill, ignored=ignored)
+            schema.rows(members_by_header(each(iterable), schema), fill=fill, ignored=ignored)
         ),
-        repeatable=not isinstance(members, Iterator),
-        rows=len(members) if isinstance(members, Sized) else None,
+        repeatable=not isinstance(iterable, Iterator),
+        rows=len(iterable) if isinstance(iterable, Sized) else None,
         unit="row",
         ignored=ignored,
     )
@@ -107,9 +106,10 @@ def _column_names(rows: object) -> tuple[str, ...] | None:
     Raises:
         ArgumentTypeError: The cursor has no result, which is not a cohort without members.
     """
-    if not (hasattr(rows, "description") and hasattr(rows, "fetchmany")):
+    missing = ()
+    description: Any = getattr(rows, "description", missing)
+    if description is missing or not hasattr(rows, "fetchmany"):
         return None
-    description: Any = rows.description
     if description is None:
         hint = "execute a query that returns rows first"
         raise ArgumentTypeError("members", f"{type(rows).__name__} without a result", hint)
