@@ -46,7 +46,7 @@ def main(folder: str) -> None:
     print("\nMembership")
     for one in history:
         members = list(history.members_at(one))
-        anonymous = sum(1 for row in members if not row[1])
+        anonymous = sum(1 for row in members if not row["user_id"])
         print(f"{one.synced_at:%Y-%m-%d %H:%M}  {len(members):5,} members, {anonymous} anonymous")
 
     print("\nHistory")
@@ -56,8 +56,7 @@ def main(folder: str) -> None:
             f"({one.returned} of them returned), {one.exited:,} exited"
         )
 
-    findings = history.verify()
-    print("\nVerified:", findings or "all adds up")
+    print("\nVerified:", history.verify())
 
 
 if __name__ == "__main__":

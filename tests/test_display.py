@@ -1,5 +1,6 @@
 """Values in texts and notebooks: small, escaped, complete, and without users."""
 
+import pickle
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -21,6 +22,7 @@ from amplitude_cohort_s3 import (
     RowSchema,
     UserProperty,
     diff_members,
+    list_streams,
     read_head,
     read_history,
     sync_cohort,
@@ -42,7 +44,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        assert attrs in ([], [("align", "right")])
+        assert attrs in ([], [("style", "text-align: left")], [("style", "text-align: right")])
         if tag in ("caption", "th", "td"):
             self.texts.append("")
 
@@ -75,7 +77,7 @@ def test_a_plan_shows_counts_and_keys_but_no_user():
     assert "x/1_a_2026-11-23T14:05_entering_&lt;b&gt;.csv" in html
     assert "0 -&gt; 1 members" in html
     assert "secret" not in html
-    assert len(html) < 1000
+    assert len(html) < 1500
 
 
 def test_a_result_and_a_history_show_counts_but_no_user():
@@ -92,11 +94,16 @@ def test_a_result_and_a_history_show_counts_but_no_user():
     for html in shown:
         assert "secret" not in html
         assert "<b>" not in html
-        assert len(html) < 3000
+        assert len(html) < 3500
     assert "x/1_a_2026-01-12T00:00_entering_&lt;b&gt;.csv" in shown[0]
-    assert "12 syncs, 2026-01-01" in shown[1]
-    assert shown[1].count("<tr>") == 1 + 10
-    assert shown[1].count('+00:00</td><td align="right">1</td>') == 10  # the members
+    assert "newest 10 of 12 syncs, 2026-01-01" in shown[1]
+    reader = Reader()
+    reader.feed(shown[1])
+    assert reader.texts[1:9] == [
+        *("sync", "members", "entered", "exited"),
+        *("2026-01-03 00:00:00+00:00", "1", "0", "0"),
+    ]
+    assert len(reader.texts) == 1 + 4 + 4 * 10
     # Only the log is read, each entry once: the ten shown, and the search for the first of them.
     assert all("/_syncs/" in key for key in storage.opened)
     assert len(storage.opened) == len(set(storage.opened)) <= 12
@@ -133,9 +140,13 @@ def short_history(**keywords: Any) -> CohortHistory:
     return read_history(*short_bucket(), **keywords)
 
 
-def test_a_history_without_a_log_shows_bytes_only():
+def test_a_history_without_a_log_says_how_to_count():
     html = short_history(log=MemoryStorage())._repr_html_()
-    assert html.count("+00:00</td><td>-</td>") == 3
+    reader = Reader()
+    reader.feed(html)
+    assert reader.texts[1:] == ["sync", *(f"2026-01-0{day} 00:00:00+00:00" for day in (1, 2, 3))]
+    assert "Use .churn() to count them" in html
+    assert "churn" not in short_history()._repr_html_()
 
 
 def test_a_history_with_an_unreadable_log_can_still_be_shown():
@@ -144,7 +155,7 @@ def test_a_history_with_an_unreadable_log_can_still_be_shown():
     broken = evolve(history, log=log)
     with pytest.raises(RecordFormatError):
         broken.record(broken[0])
-    assert broken._repr_html_().count("+00:00</td><td>-</td>") == 3
+    assert broken._repr_html_().count("+00:00</td>") == 3
 
 
 def test_an_empty_history_names_its_likely_cause_in_every_display_and_error():
@@ -197,7 +208,7 @@ def test_tables_of_users_show_their_columns_but_no_user_and_read_nothing():
         reader.feed(html)
         caption, *heads = reader.texts
         assert caption.startswith(f"{title}. Rows are hidden because notebooks get shared.")
-        assert "Use .to_pandas()" in caption
+        assert "Use .head(), .to_pandas()" in caption
         assert ", ".join(heads) == columns
     assert not storage.opened
 
@@ -207,11 +218,55 @@ def test_a_churn_shows_its_numbers():
     assert repr(churn) == "ChurnTable(syncs=<3: synced_at, members, entered, exited, returned>)"
     reader = Reader()
     reader.feed(churn._repr_html_())
-    assert reader.texts[0] == "churn of 3 syncs"
+    assert reader.texts[0] == "churn: 3 syncs"
     assert reader.texts[-5:] == ["2026-01-03 00:00:00+00:00", "3", "2", "1", "1"]
     long = ChurnTable([*churn] * 100)
     assert long._repr_html_().count("<tr>") == 1 + 100
-    assert "churn of 300 syncs, the newest 100" in long._repr_html_()
+    assert "churn: newest 100 of 300 syncs" in long._repr_html_()
+    assert (
+        str(churn).splitlines()[-1]
+        == "2026-01-03 00:00:00+00:00        3        2       1         1"
+    )
+
+
+def test_text_is_aligned_to_the_left_and_numbers_to_the_right():
+    html = short_history()._repr_html_()
+    assert '<th style="text-align: left">sync</th><th style="text-align: right">members' in html
+    assert 'left">2026-01-03 00:00:00+00:00</td><td style="text-align: right">3</td>' in html
+
+
+def test_the_streams_of_a_bucket_are_a_tuple_that_is_printed_as_a_table():
+    streams = list_streams(short_bucket()[0])
+    assert (len(streams), streams[0].stream.cohort_id) == (1, "a")
+    head, line = str(streams).splitlines()
+    assert head.split()[:3] == ["path", "project", "cohort"]
+    assert line.split() == [
+        ".",
+        "1",
+        "a",
+        "-",
+        "3",
+        *["2026-01-01", "00:00", "2026-01-03", "00:00", "yes"],
+    ]
+    assert "1 stream</caption>" in streams._repr_html_()
+    assert (str(list_streams(MemoryStorage())), list_streams(MemoryStorage())) == ("no streams", ())
+
+
+def test_the_findings_of_a_verification_are_a_tuple_that_says_what_was_verified():
+    storage, stream = short_bucket()
+    found = read_history(storage, stream).verify()
+    assert found == ()
+    assert not found
+    assert (str(found), repr(found)) == (
+        "no findings in 3 syncs",
+        "Findings(<no findings in 3 syncs>)",
+    )
+    storage.delete("1_a_2026-01-02T00:00_entering.csv")
+    found = pickle.loads(pickle.dumps(read_history(storage, stream).verify()))
+    assert str(found).splitlines() == ["1 finding in 3 syncs", str(found[0])]
+    assert "1_a_2026-01-02T00:00_entering.csv" in found._repr_html_()
+    assert len(repr(found[0])) < 300
+    assert "datetime" not in repr(found[0])
 
 
 def test_a_sync_of_a_bucket_and_a_diff_show_their_files_but_no_user():
@@ -221,7 +276,7 @@ def test_a_sync_of_a_bucket_and_a_diff_show_their_files_but_no_user():
     assert "sync of 2026-01-02T00:00:00+00:00" in html
     assert "1_a_2026-01-02T00:00_existing.csv" in html
     lost = evolve(sync, files={DiffType.ENTERING: sync.files[DiffType.ENTERING]})
-    assert "<td>existing</td><td>-</td><td>-</td>" in lost._repr_html_()
+    assert re.search(r">existing</td><td [^>]*>-</td><td [^>]*>-</td>", lost._repr_html_())
     void = UnpublishedSync(synced_at=sync.synced_at, state=SyncState.VOID, files=lost.files)
     assert "+00:00: void</caption>" in void._repr_html_()
 
@@ -230,7 +285,7 @@ def test_a_sync_of_a_bucket_and_a_diff_show_their_files_but_no_user():
         text, html = repr(diff), diff._repr_html_()
     assert "<1 to 2 members: 1 entering, 0 exiting, 2 existing>" in text
     assert "1 → 2 members" in html
-    assert '<td>existing</td><td align="right">2</td>' in html
+    assert 'existing</td><td style="text-align: right">2</td>' in html
     assert "secret" not in text + html
 
 

@@ -190,5 +190,13 @@ def test_every_public_function_has_types_for_its_arguments_and_its_result(name):
     assert parameters | {"return"} == set(hints) - {"self", "cls"}
 
 
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if FUNCTIONS[n] in exports(ROOT).values()])
+def test_help_shows_a_short_signature_of_a_function_of_the_package(name):
+    shown = str(inspect.signature(FUNCTIONS[name]))
+    # A union that is written out fills the screen, and an address says nothing.
+    assert f"{ROOT}." not in shown
+    assert " at 0x" not in shown
+
+
 if __name__ == "__main__":
     SNAPSHOT.write_text(snapshot(), encoding="utf-8")

@@ -1,12 +1,15 @@
 """The plot of a history, checked through the axes that matplotlib draws."""
 
+import os
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from amplitude_cohort_s3 import errors
+from amplitude_cohort_s3 import MemoryStorage, errors, read_history
 from amplitude_cohort_s3.history._plot import HistoryPoint, plot_history
+from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")
@@ -46,6 +49,39 @@ def test_the_bar_of_the_first_sync_does_not_hide_the_others():
     later = plot_history(POINTS[1:])
     (changes,) = [ax for ax in later.figure.axes[0].child_axes if ax is not later]
     assert not changes.texts
+
+
+def test_the_plot_of_a_history_names_the_cohort():
+    storage = MemoryStorage()
+    history = read_history(storage, fill_bucket(storage, syncs=3))
+    axes = history.plot()
+    assert axes.get_title() == "Cohort 26umsb5 of project 123"
+    axes.set_title("mine")
+    shown = [ax.get_title(place) for ax in axes.figure.axes for place in ("left", "center")]
+    assert [title for title in shown if title] in ([], ["mine"])
+
+
+def test_a_script_saves_the_plot_without_a_display(tmp_path):
+    code = """
+from amplitude_cohort_s3 import MemoryStorage, read_history
+from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
+storage = MemoryStorage()
+ax = read_history(storage, fill_bucket(storage, syncs=3)).plot()
+ax.figure.savefig("x.png")
+"""
+    hidden = {"DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=environment)
+    height, width, _ = matplotlib.pyplot.imread(tmp_path / "x.png").shape
+    assert (width, height) == (900, 450)
+
+
+def test_the_lines_have_the_colours_of_the_style():
+    with matplotlib.style.context("dark_background"):
+        size = plot_history(POINTS)
+        (changes,) = [ax for ax in size.figure.axes[0].child_axes if ax is not size]
+        zero = changes.lines[0]
+        assert matplotlib.colors.to_rgb(zero.get_color()) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])

@@ -1,5 +1,6 @@
 """Answers as data frames, against the real pyarrow, pandas, Polars and DuckDB."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from implementations import use_kernel
@@ -34,7 +36,7 @@ from amplitude_cohort_s3.format.csv_blocks import BLOCK_BYTES
 from amplitude_cohort_s3.format.reader import RowReader
 from amplitude_cohort_s3.history import members as members_module
 from amplitude_cohort_s3.history.line_batches import BATCH_BYTES
-from amplitude_cohort_s3.history.tables import ValueTable
+from amplitude_cohort_s3.history.tables import ValueTable, row_batches
 from amplitude_cohort_s3.sources.protocol import CsvSource
 
 pa = pytest.importorskip("pyarrow")
@@ -56,6 +58,7 @@ READERS: dict[str, Callable[[Members], list[tuple[Any, ...]]]] = {
     "to_arrow": lambda m: rows_of(m.to_arrow()),
     "polars.DataFrame": lambda m: pl.DataFrame(m).rows(),
     "to_polars": lambda m: m.to_polars().rows(),
+    "pandas.DataFrame": lambda m: rows_of_pandas(pd.DataFrame(m)),
     "pandas from_arrow": lambda m: rows_of_pandas(pd.DataFrame.from_arrow(m)),
     "to_pandas": lambda m: rows_of_pandas(m.to_pandas()),
     "duckdb.from_arrow": lambda m: duckdb.from_arrow(m).fetchall(),
@@ -252,7 +255,8 @@ def test_values_with_times_are_a_data_frame_too():
         values=lambda: iter(rows),
         value_columns={"entered": "timestamp", "exited": "timestamp"},
         row_columns=lambda: ["user_id"],
-        row=lambda row: row,
+        length=lambda: None,
+        batches=lambda schema: row_batches(rows, schema),
     )
     assert table.to_list() == rows
     arrow = pa.table(table)
@@ -267,14 +271,19 @@ def test_values_with_times_are_a_data_frame_too():
 
 
 def test_a_property_keeps_its_name_beside_a_column_of_the_same_name():
-    table = ValueTable(
-        kind=tuple,
-        values=lambda: iter([(None, "", "yesterday", "never")]),
-        value_columns={"entered": "timestamp"},
-        row_columns=lambda: ["user_id", "entered", "entered_"],
-        row=lambda row: row,
+    storage, day = MemoryStorage(), datetime(2026, 11, 1, tzinfo=UTC)
+    sync = CohortSync(
+        destination=Destination(name="d"),
+        project_id=1,
+        cohort_id="a",
+        user_properties=["entered", "entered_", "diff_type"],
     )
-    assert table.to_arrow().column_names == ["entered__", "user_id", "entered", "entered_"]
+    sync_cohort(sync, [("1", "ann", "yesterday", "never", "gp")], storage, synced_at=day)
+    history = read_history(storage, sync)
+    (stay,), (event,) = history.intervals(), history.events()
+    assert history.intervals().to_arrow().column_names[:2] == ["entered__", "exited"]
+    assert (stay["entered"], stay["entered_"], stay["entered__"]) == ("yesterday", "never", day)
+    assert (event["diff_type"], event["diff_type_"]) == ("gp", "entering")
 
 
 # --- Events, stays and churn -----------------------------------------------------------
@@ -303,6 +312,124 @@ def test_events_stays_and_churn_can_be_iterated_again_and_are_data_frames():
     assert (len(churn), churn.to_list()[-1]) == (len(TIMES), churn[-1])
     for text in (repr(events), repr(stays), repr(history)):
         assert "u1" not in text
+
+
+FRAMES: dict[str, Callable[[Any], list[tuple[Any, ...]]]] = {
+    "pandas": lambda table: rows_of_pandas(pd.DataFrame(table).astype(object)),
+    "polars": lambda table: pl.DataFrame(table).rows(),
+}
+
+
+@pytest.mark.parametrize("rows_of_frame", FRAMES.values(), ids=FRAMES)
+def test_the_constructor_of_a_data_frame_takes_every_table(rows_of_frame, keep_log):
+    storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=keep_log)
+    history = read_history(storage, sync.stream)
+    tables = [history.members_at(), history.events(), history.intervals(), history.churn()]
+    for table in [*tables, history.churn()[2:]]:
+        expected = rows_of(table.to_arrow())
+        assert expected
+        assert [tuple(None if v is pd.NaT else v for v in row) for row in rows_of_frame(table)] == (
+            expected
+        )
+        assert (
+            tuple(pd.DataFrame(table).columns)
+            == table.columns
+            == tuple(pl.DataFrame(table).columns)
+        )
+
+
+def test_the_first_rows_of_a_table_are_read_by_themselves():
+    storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=True)
+    history = read_history(storage, sync.stream)
+    for table in (history.members_at(), history.events(), history.intervals(), history.churn()):
+        assert table.head(2) == table.to_list()[:2]
+        assert table.head() == table.to_list()[:5]
+        assert table.head(0) == []
+
+
+def test_a_table_has_a_length_if_the_records_state_it(keep_log, meaning):
+    storage, sync = build(random_cohorts(0), meaning, keep_log=keep_log)
+    history = read_history(storage, sync.stream)
+    assert len(history.churn()) == len(history)
+    for table in (history.members_at(), history.events(), history.intervals()):
+        assert table
+        if keep_log:
+            assert len(table) == len(table.to_list())
+        else:
+            with pytest.raises(TypeError, match=r"count them with sum\(1 for _ in table\)"):
+                len(table)
+        assert list(table) == table.to_list()
+    empty = read_history(MemoryStorage(), sync)
+    assert [len(empty.events()), len(empty.intervals()), len(empty.churn())] == [0, 0, 0]
+    assert not empty.events()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_lengths_of_a_part_of_a_history_are_known_too(seed):
+    storage, sync = build(random_cohorts(seed), ExistingMeaning.MEMBERS, keep_log=True)
+    part = read_history(storage, sync, since=TIMES[3], until=TIMES[-2])
+    assert len(part.events()) == len(part.events().to_list())
+    assert len(part.intervals()) == len(part.intervals().to_list())
+    storage.delete(part[2].files[DiffType.ENTERING].key)
+    with pytest.raises(TypeError, match="not recorded"):
+        len(read_history(storage, sync).events())
+
+
+def test_iterating_a_table_into_a_list_reads_each_file_once():
+    storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=False)
+    opened = list[str]()
+    history = evolve(
+        read_history(storage, sync), open=lambda key: opened.append(key) or storage.open(key)
+    )
+    members = history.members_at()
+    opened.clear()
+    assert list(members)
+    assert sorted(opened) == sorted(info.key for info in history[-1].files.values())
+
+
+def test_cells_are_read_by_name():
+    storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=True)
+    history = read_history(storage, sync)
+    for table in (history.members_at(), history.events(), history.intervals()):
+        row = table.head(1)[0]
+        assert (
+            [row[name] for name in table.columns] == list(row) == [row[n] for n in range(len(row))]
+        )
+        assert row[-1:] == (row["plan"],)
+        with pytest.raises(KeyError, match=r"no column 'nope'; the row has: .*user_id, plan"):
+            row["nope"]
+    (event,), (stay,) = history.events().head(1), history.intervals().head(1)
+    assert (event["synced_at"], event["diff_type"]) == (event.synced_at, "entering")
+    assert event["plan"] == event.row[2]
+    assert stay["exited"] == stay.exited
+    assert history.churn()[0]["members"] == history.churn()[0].members
+
+
+def test_a_row_of_a_member_is_a_tuple_and_a_member():
+    storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=True)
+    members = read_history(storage, sync).members_at()
+    row = members.head(1)[0]
+    assert row == tuple(row)
+    copied = pickle.loads(pickle.dumps(row))
+    assert (copied, copied["plan"], type(copied)) == (row, row["plan"], type(row))
+    # The names count, not the places: this sync has other columns.
+    other = CohortSync(
+        destination=Destination("d"), project_id=1, cohort_id="b", user_properties=["x", "plan"]
+    )
+    with pytest.raises(errors.MissingColumnsError, match="x"):
+        sync_cohort(other, list(members), storage)
+    plain = evolve(other, user_properties=())
+    assert sync_cohort(plain, list(members), storage).record.members == len(members)
+
+
+def test_a_history_is_a_data_frame_with_a_row_for_each_sync(keep_log):
+    storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=keep_log)
+    history = read_history(storage, sync)
+    expected = [tuple(one) for one in history.churn()]
+    columns = ["synced_at", "members", "entered", "exited", "returned"]
+    assert list(history.to_pandas().columns) == history.to_polars().columns == columns
+    assert rows_of(history.to_arrow()) == history.to_polars().rows() == expected
+    assert history.to_duckdb().fetchall() == expected
 
 
 @pytest.mark.parametrize("seed", range(3))

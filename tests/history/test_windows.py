@@ -8,11 +8,12 @@ from random_history import TIMES, build
 from test_one_answer import DAY, HOUR, assert_one_answer
 from test_read_history import Watched
 
-from amplitude_cohort_s3 import ExistingMeaning, read_history
+from amplitude_cohort_s3 import ExistingMeaning, MemoryStorage, read_history
 from amplitude_cohort_s3.errors import (
     ArgumentTypeError,
     ConfigurationError,
     NaiveDatetimeError,
+    NoSyncYetError,
     UnknownMembersError,
 )
 
@@ -52,6 +53,20 @@ def test_members_outside_of_the_window_are_unknown(cohorts):
     empty = read_history(storage, sync.stream, since=since, until=since)
     assert not empty
     assert not list(empty.intervals()) + list(empty.events()) + list(empty.churn())
+
+
+def test_without_a_time_the_members_are_those_at_the_newest_sync(cohorts, keep_log):
+    storage, sync = build(cohorts, ExistingMeaning.MEMBERS, keep_log=keep_log)
+    history = read_history(storage, sync)
+    assert list(history.members_at()) == list(history.members_at(history[-1]))
+    assert {row["amplitude_id"] for row in history.members_at()} == set(cohorts[-1])
+    # The newest sync that was read, whatever the time is.
+    part = read_history(storage, sync, until=TIMES[6] + MINUTE)
+    assert {row["amplitude_id"] for row in part.members_at()} == set(cohorts[6])
+    with pytest.raises(UnknownMembersError, match=r"since=.*earlier since"):
+        read_history(storage, sync, since=TIMES[-1] + MINUTE).members_at()
+    with pytest.raises(NoSyncYetError, match="no complete sync"):
+        read_history(MemoryStorage(), sync).members_at()
 
 
 def test_a_window_without_a_snapshot_says_that_the_members_are_unknown(cohorts):

@@ -34,6 +34,7 @@ from amplitude_cohort_s3 import (
     adopt,
     diff_members,
     forget,
+    list_streams,
     prepare_sync,
     prune,
     read_head,
@@ -43,7 +44,15 @@ from amplitude_cohort_s3 import (
 )
 from amplitude_cohort_s3.diff import DiffEngine
 from amplitude_cohort_s3.errors import CohortS3Error, MassExitError, SyncTimeTakenError
-from amplitude_cohort_s3.history import Churn, MembershipEvent, Stay, ValueTable
+from amplitude_cohort_s3.format import MemberRow
+from amplitude_cohort_s3.history import (
+    Churn,
+    ChurnTable,
+    Findings,
+    MembershipEvent,
+    Stay,
+    ValueTable,
+)
 from amplitude_cohort_s3.log import BucketSync, Outcome
 from amplitude_cohort_s3.maintenance import ForgetReceipt, PruneReceipt
 from amplitude_cohort_s3.sources.amplitude import AmplitudeCohort, DownloadUsage
@@ -167,7 +176,7 @@ def by_hand(sync: CohortSync, storage: Storage) -> None:
     before = () if head is None else head.members()
     with diff_members(before, [("1", "ann")], schema=sync.schema) as diff:
         assert_type(diff, CohortDiff)
-        assert_type(diff.rows(DiffType.ENTERING), Iterator[tuple[str, ...]])
+        assert_type(diff.rows(DiffType.ENTERING), Iterator[MemberRow])
         assert_type(diff.entering.rows, int)
         plan = plan_sync(sync, diff, synced_at=AT, previous=head)
         assert_type(plan, SyncPlan)
@@ -187,7 +196,16 @@ def history(storage: Storage, stream: CohortStream) -> None:
     for stay in found.intervals():
         assert_type(stay, Stay)
     for row in found.members_at(found[0]):
-        assert_type(row, tuple[str, ...])
+        assert_type(row, MemberRow)
+        assert_type(row["plan"], str)
+        assert_type(row[1], str)
+        plain: tuple[str, ...] = row
+        assert_type(plain[1:], tuple[str, ...])
+    assert_type(found.members_at().head(), list[MemberRow])
+    assert_type(found.events().to_list(), list[MembershipEvent])
+    assert_type(found.churn()[1:], ChurnTable)
+    assert_type(found.verify(), Findings)
+    assert_type(list_streams(storage)[0].stream, CohortStream)
 
 
 def exceptions_to_the_rule(storage: Storage, stream: CohortStream) -> None:

@@ -2,9 +2,10 @@
 
 import json
 import sys
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from .._display import text_table
 from ..errors import (
     DiskFullError,
     DuplicateKeyError,
@@ -30,18 +31,9 @@ def print_message(text: str) -> None:
     print(f"{COMMAND}: {text}", file=sys.stderr)  # noqa: T201 -- a message of the command
 
 
-def print_table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], right: Container[int] = ()
-) -> None:
-    """Print aligned columns; those with the numbers in ``right`` are aligned at the right."""
-    lines = [head, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = [
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        print_result("  ".join(cells).rstrip())
+def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print aligned columns."""
+    print_result(text_table(head, rows))
 
 
 def command_hint(error: BaseException | None) -> str:

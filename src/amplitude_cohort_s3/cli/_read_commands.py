@@ -3,7 +3,6 @@
 import argparse
 import json
 import sys
-from datetime import UTC, datetime
 
 from attrs import asdict
 
@@ -27,7 +26,7 @@ def add_streams(parser: argparse.ArgumentParser) -> None:
 
 
 def _streams(options: argparse.Namespace) -> ExitCode:
-    found = list(list_streams(*open_location(options.location)))
+    found = list_streams(*open_location(options.location))
     if options.json:
         print_json(
             [
@@ -36,21 +35,7 @@ def _streams(options: argparse.Namespace) -> ExitCode:
             ]
         )
     elif found:
-        rows = [
-            (
-                one.stream.path or ".",
-                "-" if one.stream.project_id is None else str(one.stream.project_id),
-                one.stream.cohort_id,
-                one.stream.routing_key or "-",
-                f"{one.syncs:,}",
-                f"{one.first:%Y-%m-%d %H:%M}",
-                f"{one.last:%Y-%m-%d %H:%M}",
-                "yes" if one.has_log else "no",
-            )
-            for one in found
-        ]
-        head = ("path", "project", "cohort", "routing key", "syncs", "first", "last", "log")
-        print_table(head, rows, right=(4,))
+        print_result(str(found))
     else:
         print_message(f"{options.location} has no files of cohorts")
         return ExitCode.FAILED
@@ -74,12 +59,12 @@ def _history(options: argparse.Namespace) -> ExitCode:
         rows = [
             (
                 f"{sync.synced_at:%Y-%m-%d %H:%M:%S}",
-                *(f"{n:,}" for n in (sync.members, sync.entered, sync.exited, sync.returned)),
+                *(sync.members, sync.entered, sync.exited, sync.returned),
             )
             for sync in churn
         ]
         head = ("synced at", "members", "entered", "exited", "returned")
-        print_table(head, rows, right=range(1, 5))
+        print_table(head, rows)
     return ExitCode.DONE
 
 
@@ -94,7 +79,7 @@ def add_members(parser: argparse.ArgumentParser) -> None:
 
 def _members(options: argparse.Namespace) -> ExitCode:
     history = history_of(options, options.name, setup_of(options))
-    members = history.members_at(options.at or datetime.max.replace(tzinfo=UTC))
+    members = history.members_at(options.at)
     if options.json:
         for row in members:
             cells = dict(zip(members.schema.columns, row, strict=True))

@@ -1,5 +1,7 @@
 """The diff of two sets of members, and the files that contain it."""
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -14,10 +16,10 @@ from .._arguments import check_kind
 from .._bytes import Hashed
 from .._display import html_table
 from ..errors import ArgumentTypeError, ConfigurationError, UnusableDiffError
-from ..format.columns import Row
 from ..format.compression import content_type_of, stage_csv
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.named_rows import MemberRow, row_class
 from ..format.schema import RowSchema
 from ..sources.protocol import MemberSource
 from ..sources.rows import as_csv
@@ -77,9 +79,10 @@ class CohortDiff:
         """The users chosen by the destination: see ``ExistingMeaning``."""
         return self.report.files[DiffType.EXISTING]
 
-    def rows(self, diff_type: DiffType) -> Iterator[Row]:
-        """Yield the rows of one file, in order."""
-        return self.schema.decode(self.report.files[diff_type].chunks(), canonical=True)
+    def rows(self, diff_type: DiffType) -> Iterator[MemberRow]:
+        """Yield the rows of one file, in order; ``row["plan"]`` is the cell of a column."""
+        rows = self.schema.decode(self.report.files[diff_type].chunks(), canonical=True)
+        return map(row_class(self.schema.columns), rows)
 
     def stage(self, diff_type: DiffType, storage: Storage, key: str) -> StagedObject:
         """Stage one of the files: see ``StageableDiff``.

@@ -6,6 +6,7 @@ from .existing_meaning import ExistingMeaning
 from .filename import CohortFileName, DiffType, NameStyle
 from .kernel import kernel_state
 from .member import Member, MemberLike
+from .named_rows import MemberRow
 from .schema import RowSchema
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "FileContent",
     "Member",
     "MemberLike",
+    "MemberRow",
     "NameStyle",
     "Row",
     "RowSchema",

@@ -8,7 +8,7 @@ from .members import Members
 if TYPE_CHECKING:
     from .archives import UnpackedArchive, unpack_archive
     from .events import Churn, ChurnTable, MembershipEvent
-    from .findings import Finding, FindingKind
+    from .findings import Finding, FindingKind, Findings
     from .history import CohortHistory, detect_existing_meaning
     from .read import list_streams, read_history
     from .stays import Stay
@@ -21,6 +21,7 @@ __all__ = [
     "CohortHistory",
     "Finding",
     "FindingKind",
+    "Findings",
     "Members",
     "MembershipEvent",
     "Stay",
@@ -42,6 +43,7 @@ __getattr__ = exports_on_demand(
         "CohortHistory": ".history",
         "Finding": ".findings",
         "FindingKind": ".findings",
+        "Findings": ".findings",
         "MembershipEvent": ".events",
         "Stay": ".stays",
         "UnpackedArchive": ".archives",

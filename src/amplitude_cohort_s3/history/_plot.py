@@ -17,7 +17,7 @@ MAX_POINTS = 60
 _SIZE, _ENTERED, _EXITED = "#0072B2", "#009E73", "#D55E00"
 
 
-def plot_history(points: Iterable[HistoryPoint], ax: Any = None) -> Any:
+def plot_history(points: Iterable[HistoryPoint], ax: Any = None, *, title: str = "") -> Any:
     """Draw the size of a cohort over time, and below it the entries and exits.
 
     Entries are drawn above the zero line and exits below it, on their own axis: they are a
@@ -27,6 +27,7 @@ def plot_history(points: Iterable[HistoryPoint], ax: Any = None) -> Any:
     Args:
         points: One point for each sync, in order of time.
         ax: The axes to draw on, which are divided in two. Default: a new figure.
+        title: The title of the plot.
 
     Returns:
         The axes of the size; its figure is ``ax.figure``.
@@ -52,8 +53,10 @@ def plot_history(points: Iterable[HistoryPoint], ax: Any = None) -> Any:
     width = _bar_width([dates.date2num(time) for time in times])
     changes.bar(times, entered, width, color=_ENTERED, label="entered")
     changes.bar(times, [-count for count in exited], width, color=_EXITED, label="exited")
-    changes.axhline(0, color="0.3", linewidth=0.8)
+    # The colours of the style that is in use, which may be dark.
+    changes.axhline(0, color=changes.spines["left"].get_edgecolor(), linewidth=0.8)
 
+    size.set_title(title)
     size.set_ylim(bottom=0)
     size.set_ylabel("members")
     size.tick_params(axis="x", length=0, labelbottom=False)
@@ -73,7 +76,7 @@ def plot_history(points: Iterable[HistoryPoint], ax: Any = None) -> Any:
     for part in (size, changes):
         part.yaxis.set_major_formatter(ticker.FuncFormatter(_count))
         part.yaxis.set_major_locator(ticker.MaxNLocator(nbins=4, integer=True))
-        part.grid(axis="y", color="0.9", linewidth=0.8)
+        part.grid(axis="y", alpha=0.35, linewidth=0.8)
         part.set_axisbelow(True)
         part.spines[["top", "right"]].set_visible(False)
     return size

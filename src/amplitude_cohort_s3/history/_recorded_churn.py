@@ -30,20 +30,26 @@ _Keys = tuple[int, DiffType, list[str]]
 """The number of a sync, a file of changes, and some of its keys."""
 
 
+def recorded_changes(replay: Replay) -> list[SyncRecord] | None:
+    """Return the records of all syncs if they state all changes, otherwise None.
+
+    They do not if a sync has no record of its own or lacks a file of changes, if one before
+    it is missing, or if an amendment has not replaced all of its files yet.
+    """
+    return _records_of(replay, replay) if _are_complete(replay) else None
+
+
 def recorded_churn(replay: Replay) -> list[Churn] | None:
     """Return the churn that the records of all syncs state, or None if they do not state it.
 
-    The result is None if a sync has no record of its own or lacks a file of changes, if a sync
-    between two of them is missing, or if an amendment has not replaced all of its files yet. If
-    a newer log has amended the records, its counts are returned.
+    If a newer log has amended the records, its counts are returned.
     """
     if replay.log.newest is None or not _are_complete(replay):
         return None
     # An amendment changes the counts, but perhaps none of the files that are read.
     newer = replay.newer() or replay
-    found = [newer.record(sync) for sync in replay.syncs]
-    records = [record for record in found if record is not None]
-    if len(records) < len(found) or newer.log.pending is not None or newer.log.lost:
+    records = _records_of(newer, replay)
+    if records is None:
         return None
     return [
         Churn(
@@ -64,6 +70,14 @@ def _are_complete(replay: Replay) -> bool:
         if not CHANGES.keys() <= sync.files.keys() or replay.has_gap_before(sync):
             return False
     return True
+
+
+def _records_of(newer: Replay, replay: Replay) -> list[SyncRecord] | None:
+    found = [newer.record(sync) for sync in replay.syncs]
+    records = [record for record in found if record is not None]
+    if len(records) < len(found) or newer.log.pending is not None or newer.log.lost:
+        return None
+    return records
 
 
 def _returned(newer: Replay, replay: Replay, records: Sequence[SyncRecord]) -> list[int]:

@@ -2,20 +2,31 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
-from typing import Any, overload
+from typing import Any, Self, overload
 
 from attrs import field, frozen
 
-from .._display import counted, html_table
+from .._display import html_table, newest_of, short_repr, text_table
 from ..format.columns import Row
 from ..format.filename import DiffType
-from .tables import ArrowTable, ColumnType, row_batches
+from ..format.named_rows import ColumnType, NamedRow, TableRow, names_beside
+from .tables import RowTable, row_batches
+
+EVENT_COLUMNS: Mapping[str, ColumnType] = {"synced_at": "timestamp", "diff_type": "text"}
+"""The columns of events that come before the user's cells."""
+
+CHURN_COLUMNS: Mapping[str, ColumnType] = {
+    "synced_at": "timestamp",
+    **dict.fromkeys(("members", "entered", "exited", "returned"), "integer"),
+}
+"""The columns of the table of all syncs."""
 
 
-@frozen
-class MembershipEvent:
+@frozen(repr=False)
+class MembershipEvent(NamedRow):
     """One user entering or exiting. The repr does not show the user.
+
+    It is also a row of the table of events: ``event["plan"]`` is a cell of the user.
 
     Attributes:
         synced_at: The time of the sync.
@@ -32,10 +43,20 @@ class MembershipEvent:
     derived: bool = False
     columns: tuple[str, ...] = field(default=(), repr=False)
 
+    __repr__ = short_repr
 
-@frozen(kw_only=True)
-class Churn:
-    """The changes of one sync, in numbers.
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return names_beside(tuple(EVENT_COLUMNS), self.columns)
+
+    @property
+    def _cells(self) -> TableRow:
+        return (self.synced_at, self.diff_type.value, *self.row)
+
+
+@frozen(kw_only=True, repr=False)
+class Churn(NamedRow):
+    """The changes of one sync, in numbers; also a row of the table of all syncs.
 
     Attributes:
         synced_at: The time of the sync.
@@ -50,6 +71,16 @@ class Churn:
     entered: int
     exited: int
     returned: int
+
+    __repr__ = short_repr
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return tuple(CHURN_COLUMNS)
+
+    @property
+    def _cells(self) -> TableRow:
+        return (self.synced_at, self.members, self.entered, self.exited, self.returned)
 
     @property
     def members_before(self) -> int:
@@ -70,27 +101,21 @@ class Churn:
 MAX_CHURNS = 100
 """The number of syncs that a notebook shows of a churn: the newest ones."""
 
-_COLUMNS: dict[str, ColumnType] = {
-    "synced_at": "timestamp",
-    **dict.fromkeys(("members", "entered", "exited", "returned"), "integer"),
-}
-
-_table_row = attrgetter(*_COLUMNS)
-
 
 def _as_tuple(churns: Iterable[Churn]) -> tuple[Churn, ...]:
     return tuple(churns)
 
 
 def _summary(churns: Sequence[Churn]) -> str:
-    return f"<{len(churns)}: {', '.join(_COLUMNS)}>"
+    return f"<{len(churns)}: {', '.join(CHURN_COLUMNS)}>"
 
 
+# It is not declared as a Sequence: polars.DataFrame would not look for Arrow then.
 @frozen
-class ChurnTable(ArrowTable, Sequence[Churn]):
-    """One ``Churn`` for each sync, oldest first; also a data frame.
+class ChurnTable(RowTable[Churn]):
+    """One ``Churn`` for each sync, oldest first; also a data frame. A slice is such a table too.
 
-    The repr shows the number of syncs; a notebook shows the newest hundred.
+    The repr shows the number of syncs, the text all of them, and a notebook the newest hundred.
 
     Attributes:
         syncs: The entries.
@@ -101,25 +126,31 @@ class ChurnTable(ArrowTable, Sequence[Churn]):
     def __len__(self) -> int:
         return len(self.syncs)
 
+    def __iter__(self) -> Iterator[Churn]:
+        return iter(self.syncs)
+
     @overload
     def __getitem__(self, index: int, /) -> Churn: ...
     @overload
-    def __getitem__(self, index: slice, /) -> Sequence[Churn]: ...
-    def __getitem__(self, index: int | slice, /) -> Churn | Sequence[Churn]:
-        return self.syncs[index]
+    def __getitem__(self, index: slice, /) -> Self: ...
+    def __getitem__(self, index: int | slice, /) -> Churn | Self:
+        found = self.syncs[index]
+        return found if isinstance(found, Churn) else type(self)(found)
 
-    def to_list(self) -> list[Churn]:
-        """Return all entries."""
-        return list(self.syncs)
+    def __str__(self) -> str:
+        return text_table(tuple(CHURN_COLUMNS), self.syncs)
 
     def _repr_html_(self) -> str:
         shown = self.syncs[-MAX_CHURNS:]
-        newest = f", the newest {len(shown)}" if len(shown) < len(self) else ""
-        title = f"churn of {counted(len(self), 'sync')}{newest}"
-        return html_table(title, tuple(_COLUMNS), map(_table_row, shown))
+        return html_table(
+            f"churn: {newest_of(len(shown), len(self), 'sync')}", tuple(CHURN_COLUMNS), shown
+        )
+
+    def _known_length(self) -> int:
+        return len(self.syncs)
 
     def _columns(self) -> Mapping[str, ColumnType]:
-        return _COLUMNS
+        return CHURN_COLUMNS
 
     def _batches(self, schema: Any) -> Iterator[Any]:
-        return row_batches(map(_table_row, self.syncs), schema)
+        return row_batches(self.syncs, schema)

@@ -1,9 +1,13 @@
 """The findings of a verification."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import Enum
+from typing import Self
 
 from attrs import frozen
+
+from .._display import counted, html_table, short_repr
 
 
 class FindingKind(Enum):
@@ -36,7 +40,7 @@ class FindingKind(Enum):
     UNFINISHED = "a forget or prune is unfinished; recover completes it"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Finding:
     """One fault in a history. It counts users and does not name them.
 
@@ -55,9 +59,52 @@ class Finding:
     count: int = 1
     detail: str = ""
 
+    __repr__ = short_repr
+
     def __str__(self) -> str:
         """Return the finding as one line."""
         when = "unknown time" if self.synced_at is None else f"{self.synced_at:%Y-%m-%d %H:%M:%S}"
         where = f" in {self.key}" if self.key is not None else ""
         more = f" ({self.detail})" if self.detail else ""
         return f"{when}: {self.kind.value}{where}, {self.count}x{more}"
+
+
+class Findings(tuple[Finding, ...]):  # noqa: SLOT001 -- a tuple can't have slots with values
+    """The findings of a verification: a tuple, which is printed with one line for each.
+
+    It is empty, and equal to ``()``, if there is no fault.
+
+    Attributes:
+        syncs: The number of syncs that were verified.
+    """
+
+    syncs: int
+
+    def __new__(cls, findings: Iterable[Finding], syncs: int) -> Self:
+        """Return the findings of a number of syncs."""
+        made = super().__new__(cls, findings)
+        made.syncs = syncs
+        return made
+
+    def __getnewargs__(self) -> tuple[tuple[Finding, ...], int]:
+        return tuple(self), self.syncs
+
+    def __str__(self) -> str:
+        return "\n".join([self._title, *map(str, self)])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(<{self._title}>)"
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return html_table(self._title, (), ())
+        rows = [
+            (one.synced_at or "-", one.kind.value, one.count, one.key or "-", one.detail)
+            for one in self
+        ]
+        return html_table(self._title, ("sync", "finding", "count", "key", "detail"), rows)
+
+    @property
+    def _title(self) -> str:
+        number = counted(len(self), "finding") if self else "no findings"
+        return f"{number} in {counted(self.syncs, 'sync')}"

@@ -1,6 +1,8 @@
 """The history of a stream: its members at any time, and their changes."""
 
-from collections.abc import Iterator, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, islice
 from operator import itemgetter
@@ -9,26 +11,27 @@ from typing import Any, overload
 from attrs import frozen
 
 from .._arguments import check_kind
-from .._display import counted, html_table
+from .._display import html_table, newest_of
 from ..errors import CohortS3Error
 from ..format.columns import Row
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
+from ..format.named_rows import ColumnType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
 from ._event_batches import cells_schema, event_batches
 from ._intervals import Intervals
 from ._plot import plot_history
-from ._recorded_churn import recorded_churn
+from ._recorded_churn import recorded_changes, recorded_churn
 from ._set_checks import possible_meanings
-from .events import Churn, ChurnTable, MembershipEvent
-from .findings import Finding
+from .events import CHURN_COLUMNS, EVENT_COLUMNS, Churn, ChurnTable, MembershipEvent
+from .findings import Findings
 from .line_batches import file_batches
 from .member_search import MemberSearch
 from .members import are_sorted
-from .stays import Stay
+from .stays import STAY_COLUMNS, Stay
 from .sync_files import CHANGES
-from .tables import TableRow, ValueTable, row_batches
+from .tables import ArrowTable, ValueTable, row_batches
 from .verification import verify
 
 MAX_ROWS = 10
@@ -36,12 +39,16 @@ MAX_ROWS = 10
 
 
 @frozen(kw_only=True)
-class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
+class CohortHistory(MemberSearch, Intervals, ArrowTable, Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are
     streams, in memory that does not grow with the history. The repr shows counts. A
     notebook shows the newest ten syncs and reads their records, which are small.
+
+    Its data frame, for example ``history.to_pandas()``, is that of :meth:`churn`: one row for
+    each sync, with the columns ``synced_at``, ``members``, ``entered``, ``exited`` and
+    ``returned``.
     """
 
     def __len__(self) -> int:
@@ -63,27 +70,28 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         )
 
     def _repr_html_(self) -> str:
-        summary = str(self.no_sync_yet())
-        if self.syncs:
-            first, last = self.syncs[0].synced_at, self.syncs[-1].synced_at
-            summary = f"{counted(len(self.syncs), 'sync')}, {first} to {last}"
-        rows = [
-            (
-                sync.synced_at,
-                self._recorded_members(sync),
-                *(sync.files[t].size if t in sync.files else "-" for t in DiffType),
-            )
-            for sync in self.syncs[-MAX_ROWS:]
-        ]
-        columns = ("sync", "members", *(f"{t.value}, bytes" for t in DiffType))
-        return html_table(f"{self.stream.data_prefix}: {summary}", columns, rows)
+        if not self.syncs:
+            return html_table(f"{self.stream.data_prefix}: {self.no_sync_yet()}", (), ())
+        shown = self.syncs[-MAX_ROWS:]
+        first, last = self.syncs[0].synced_at, self.syncs[-1].synced_at
+        title = (
+            f"{self.stream.data_prefix}: {newest_of(len(shown), len(self), 'sync')}, "
+            f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        )
+        rows = [(sync.synced_at, *self._recorded_counts(sync)) for sync in shown]
+        if all("-" in row for row in rows):
+            note = "The numbers of users are not recorded. Use .churn() to count them."
+            return html_table(title, ("sync",), [row[:1] for row in rows], [note])
+        return html_table(title, ("sync", "members", "entered", "exited"), rows)
 
-    def _recorded_members(self, sync: BucketSync) -> int | str:
+    def _recorded_counts(self, sync: BucketSync) -> tuple[int | str, ...]:
         try:
             record = self.record(sync)
         except (CohortS3Error, OSError):  # A display must not fail; record() raises this.
             record = None
-        return "-" if record is None else record.members
+        if record is None:
+            return ("-", "-", "-")
+        return (record.members, *(record.files[t].rows for t in CHANGES))
 
     def events(self) -> ValueTable[MembershipEvent]:
         """Return every entry and exit in the order of the syncs; at each, entries first.
@@ -103,11 +111,17 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         return ValueTable(
             kind=MembershipEvent,
             values=self._events,
-            value_columns={"synced_at": "timestamp", "diff_type": "text"},
+            value_columns=EVENT_COLUMNS,
             row_columns=self._event_columns,
-            row=_event_row,
+            length=self._number_of_events,
             batches=self._event_batches,
         )
+
+    def _number_of_events(self) -> int | None:
+        records = recorded_changes(self)
+        if records is None:
+            return None
+        return sum(record.files[t].rows for record in records for t in CHANGES)
 
     def _events(self) -> Iterator[MembershipEvent]:
         schema, trusted = self._event_schema(), self._on_schedule
@@ -167,11 +181,20 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         return ValueTable(
             kind=Stay,
             values=self._stays,
-            value_columns={"entered": "timestamp", "exited": "timestamp"},
+            value_columns=STAY_COLUMNS,
             row_columns=partial(getattr, self, "columns"),
-            row=_stay_row,
+            length=self._number_of_stays,
             batches=self._stay_batches,
         )
+
+    def _number_of_stays(self) -> int | None:
+        records = recorded_changes(self)
+        if records is None:
+            return None
+        # A stay begins with an entry, or before the first sync; and it ends with an exit, or it
+        # is one of the members at the newest sync.
+        exited = sum(record.files[DiffType.EXITING].rows for record in records)
+        return exited + (records[-1].members if records else 0)
 
     def member_history(self, key: str) -> list[Stay]:
         """Return the stays of one user; the list is empty if no user ever had the key.
@@ -221,8 +244,14 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         for sync, (m, i, o, r) in zip(self.syncs, counts, strict=True):
             yield Churn(synced_at=sync.synced_at, members=m, entered=i, exited=o, returned=r)
 
-    def verify(self) -> tuple[Finding, ...]:
-        """Read all files and return the faults of the history; empty if there are none.
+    def _columns(self) -> Mapping[str, ColumnType]:
+        return CHURN_COLUMNS
+
+    def _batches(self, schema: Any) -> Iterator[Any]:
+        return row_batches(self.churn(), schema)
+
+    def verify(self) -> Findings:
+        """Read all files and return the faults of the history: an empty tuple if there are none.
 
         Every value of a record is compared with the files, the listing or the other entries
         of the log. The members at each sync must be those before, with the entering and
@@ -241,6 +270,9 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
     def plot(self, ax: Any = None) -> Any:
         """Draw the size over time, with entries and exits. Needs the extra ``plot``.
 
+        A notebook shows the figure. A script saves it, and needs no display for that:
+        ``history.plot().figure.savefig("cohort.png")``.
+
         Args:
             ax: The matplotlib axes to draw on. Default: those of a new figure.
 
@@ -254,15 +286,9 @@ class CohortHistory(MemberSearch, Intervals, Sequence[BucketSync]):
         if not self.syncs:
             raise self.no_sync_yet()
         points = [(one.synced_at, one.members, one.entered, one.exited) for one in self.churn()]
-        return plot_history(points, ax)
-
-
-def _event_row(event: MembershipEvent) -> TableRow:
-    return (event.synced_at, event.diff_type.value, *event.row)
-
-
-def _stay_row(stay: Stay) -> TableRow:
-    return (stay.entered, stay.exited, *stay.row)
+        stream = self.stream
+        project = "" if stream.project_id is None else f" of project {stream.project_id}"
+        return plot_history(points, ax, title=f"Cohort {stream.cohort_id}{project}")
 
 
 def detect_existing_meaning(history: CohortHistory) -> frozenset[ExistingMeaning]:
@@ -278,6 +304,13 @@ def detect_existing_meaning(history: CohortHistory) -> frozenset[ExistingMeaning
     Raises:
         MalformedCsvError: A file is not valid CSV of a cohort.
         ArgumentTypeError: ``history`` is not a history.
+
+    >>> from amplitude_cohort_s3 import MemoryStorage, read_history
+    >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
+    >>> storage = MemoryStorage()
+    >>> history = read_history(storage, fill_bucket(storage, syncs=3))
+    >>> [meaning.value for meaning in detect_existing_meaning(history)]
+    ['members']
     """
     check_is_history(history)
     complete = [sync for sync in history if not sync.missing]

@@ -15,6 +15,7 @@ from ..format.columns import Row
 from ..format.compression import unpack_chunks
 from ..format.content import verified
 from ..format.filename import DiffType
+from ..format.named_rows import ColumnType, MemberRow, row_class
 from ..format.schema import RowSchema
 from ..log.records import RecordedFile, SyncRecord
 from ..log.sync_log import OpenObject
@@ -23,16 +24,16 @@ from ._external_sort import external_sort
 from ._merged_lines import merged_lines
 from .line_batches import file_batches
 from .member_rows import keyed_rows, smallest_row
-from .tables import ArrowTable, ColumnType
+from .tables import RowTable
 
 
 @frozen(kw_only=True)
-class Members(ArrowTable):
+class Members(RowTable[MemberRow]):
     """All members of the cohort at one sync: ``(entering | existing) - exiting``.
 
-    Each iteration opens the files again and streams them; the rows are never all in memory. In
-    a data frame all columns are text and nothing is null: see ``ArrowTable``. The repr
-    shows no rows; a notebook shows the columns.
+    Each iteration opens the files again and streams; the rows are never all in memory. A row
+    is a tuple of texts, and ``row["plan"]`` is the cell of a column. In a data frame all columns
+    are text and nothing is null. The repr shows no rows; a notebook shows the columns.
 
     Attributes:
         schema: The columns of the rows, and the key by whose bytes they are ordered.
@@ -59,17 +60,17 @@ class Members(ArrowTable):
         sources = {t: recorded_source(record, t, open_object) for t in needed_files(record)}
         return cls(schema=record.schema, rows=record.members, sources=sources)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[MemberRow]:
         """Iterate over the rows in the order of the key.
 
         Raises:
             ObjectChangedError: The bytes of a file differ from the record; at the end.
         """
-        return self.csv_source(self.schema).rows_of(self.schema)
+        rows = self.csv_source(self.schema).rows_of(self.schema)
+        return map(row_class(self.schema.columns), rows)
 
-    def to_list(self) -> list[Row]:
-        """Return all rows as tuples."""
-        return list(self)
+    def _known_length(self) -> int | None:
+        return self.rows
 
     def _repr_html_(self) -> str:
         title = "members" if self.rows is None else counted(self.rows, "member")

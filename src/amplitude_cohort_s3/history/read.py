@@ -1,5 +1,7 @@
 """Reading the history of a stream from listings."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cache, partial
@@ -15,7 +17,7 @@ from ..log.listing import (
     BucketSync,
     SkippedObject,
     StreamFile,
-    StreamOverview,
+    StreamList,
     hour_in_name,
     overview,
 )
@@ -70,13 +72,16 @@ def read_history(
         ConfigurationError: ``since`` is after ``until``.
         ArgumentTypeError: An argument has the wrong type.
 
-    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> from amplitude_cohort_s3 import MemoryStorage
+    >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
     >>> storage = MemoryStorage()
-    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
-    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], storage)
-    >>> history = read_history(storage, sync.stream)
-    >>> history.members_at(history[-1]).to_list()
-    [('1', 'ann'), ('2', 'bob')]
+    >>> history = read_history(storage, fill_bucket(storage, syncs=2))
+    >>> print(history.churn())
+    synced_at                  members  entered  exited  returned
+    2026-11-01 06:30:00+00:00    2,000    2,000       0         0
+    2026-11-02 06:30:00+00:00    1,984       38      54         0
+    >>> len(history.members_at())
+    1984
     """
     location = StreamLocation.of(storage, stream, log)
     window = Window(
@@ -142,7 +147,7 @@ def read_settled(
 
 def _history(
     location: StreamLocation,
-    found: "_Syncs",
+    found: _Syncs,
     window: Window,
     match_by: str | None,
     work_dir: str | PathLike[str] | None,
@@ -168,8 +173,8 @@ def _history(
     )
 
 
-def list_streams(storage: Storage | StorageLocation, path: str = "") -> Iterator[StreamOverview]:
-    """Yield the streams of a bucket, by any writer, from one listing.
+def list_streams(storage: Storage | StorageLocation, path: str = "") -> StreamList:
+    """Return the streams of a bucket, by any writer, from one listing.
 
     Args:
         storage: The storage to list.
@@ -178,15 +183,19 @@ def list_streams(storage: Storage | StorageLocation, path: str = "") -> Iterator
     Raises:
         ArgumentTypeError: ``storage`` is not a storage.
 
-    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> from amplitude_cohort_s3 import MemoryStorage
+    >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
     >>> storage = MemoryStorage()
-    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
-    >>> _ = sync_cohort(sync, [("1", "ann")], storage)
-    >>> [(one.stream, one.syncs) for one in list_streams(storage)]
-    [(CohortStream(project_id=1, cohort_id='a'), 1)]
+    >>> stream = fill_bucket(storage, syncs=2)
+    >>> streams = list_streams(storage)
+    >>> print(streams)
+    path     project  cohort   routing key  syncs  first             last              log
+    cohorts  123      26umsb5  -                2  2026-11-01 06:30  2026-11-02 06:30  yes
+    >>> streams[0].stream == stream
+    True
     """
     listed = as_storage("storage", storage)
-    return overview(listed.list_objects(f"{path}/" if path else ""))
+    return StreamList(overview(listed.list_objects(f"{path}/" if path else "")))
 
 
 @frozen(kw_only=True)

@@ -12,6 +12,8 @@ comparison of the members shows it. In this case, and if a file of changes is mi
 changes are the difference of the members at the two syncs.
 """
 
+from __future__ import annotations
+
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -96,7 +98,7 @@ class Replay(SyncFiles):
 
     # --- Members -------------------------------------------------------------------------
 
-    def members_at(self, when: datetime | BucketSync) -> Members:
+    def members_at(self, when: datetime | BucketSync | None = None) -> Members:
         """Return the members at the newest sync that is not after a time.
 
         They come from the files of that sync. If it has no ``existing``, they are replayed
@@ -104,12 +106,12 @@ class Replay(SyncFiles):
         properties from that snapshot or from the entry after it.
 
         Args:
-            when: An aware datetime, or one of the syncs.
+            when: An aware datetime, or one of the syncs. Default: the newest sync.
 
         Raises:
             NaiveDatetimeError: ``when`` has no time zone.
             ArgumentTypeError: ``when`` is a text, a date or a number.
-            NoSyncYetError: The first sync is later.
+            NoSyncYetError: The first sync is later, or there is none.
             UnknownMembersError: The time is not in the window of the history, or the files
                 from which the members follow are lost.
         """

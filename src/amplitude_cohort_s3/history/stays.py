@@ -1,6 +1,6 @@
 """Stays: the periods in which users were members, computed from changes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import IntEnum
 from itertools import groupby, islice
@@ -9,7 +9,9 @@ from typing import Self
 
 from attrs import field, frozen
 
+from .._display import short_repr
 from ..format.columns import Row
+from ..format.named_rows import ColumnType, NamedRow, TableRow, names_beside
 
 
 class ChangeKind(IntEnum):
@@ -24,9 +26,15 @@ Change = tuple[bytes, int, ChangeKind, Row]
 """The key in UTF-8, the number of the sync in the history, the kind, the user's row."""
 
 
-@frozen(kw_only=True)
-class Stay:
+STAY_COLUMNS: Mapping[str, ColumnType] = {"entered": "timestamp", "exited": "timestamp"}
+"""The columns of stays that come before the user's cells."""
+
+
+@frozen(kw_only=True, repr=False)
+class Stay(NamedRow):
     """An uninterrupted period in which one user was a member. The repr does not show the user.
+
+    It is also a row of the table of stays: ``stay["plan"]`` is a cell of the user.
 
     Attributes:
         entered: The time of the sync at which the user entered; None if the user was
@@ -41,7 +49,17 @@ class Stay:
     entered: datetime | None
     exited: datetime | None
     row: Row = field(repr=False)
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] = field(repr=False)
+
+    __repr__ = short_repr
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return names_beside(tuple(STAY_COLUMNS), self.columns)
+
+    @property
+    def _cells(self) -> TableRow:
+        return (self.entered, self.exited, *self.row)
 
 
 @frozen(kw_only=True)

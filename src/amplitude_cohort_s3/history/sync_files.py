@@ -155,12 +155,14 @@ class SyncFiles:
             return True
         return record.previous.number != before.number
 
-    def _index(self, when: datetime | BucketSync) -> int:
+    def _index(self, when: datetime | BucketSync | None) -> int:
+        window = self.window
+        if when is None:
+            when = self.syncs[-1] if self.syncs else window.until or window.since or FAR_FUTURE
         if isinstance(when, BucketSync):
             return self._number(when)
         instant = to_utc(when, "when")
         self.check_log()
-        window = self.window
         if window.until is not None and instant > window.until:
             reason = f"the history was read with until={window.until.isoformat()}"
             raise UnknownMembersError(instant, reason, "Read it with a later until, or without")
@@ -182,8 +184,7 @@ class SyncFiles:
     def _number(self, sync: BucketSync) -> int:
         number = bisect_left(self.syncs, sync.synced_at, key=lambda s: s.synced_at)
         if self.syncs[number : number + 1] != (sync,):
-            msg = f"the sync of {sync.synced_at.isoformat()} is not in this history"
-            raise ValueError(msg)
+            raise ValueError(f"the sync of {sync.synced_at.isoformat()} is not in this history")
         return number
 
     # --- Columns -------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """Results of a history as Arrow tables, for every data frame library."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 
@@ -12,13 +12,8 @@ from .._display import html_columns
 from .._optional import load
 from ..format.columns import ID_COLUMNS
 from ..format.kernel import HAS_KERNEL
+from ..format.named_rows import ColumnType, names_beside
 from ..sources.arrow import BATCH_ROWS
-
-ColumnType = Literal["text", "timestamp", "integer"]
-"""Text, never null; a time in UTC to the microsecond, or null; a count."""
-
-TableRow = tuple[str | datetime | int | None, ...]
-"""One row of a table."""
 
 _PYARROW_OF_VIEWS = 19
 """The first version of pyarrow that can make views from buffers."""
@@ -30,8 +25,7 @@ class ArrowTable(ABC):
     """A result that is also a data frame. It is read again each time, in bounded batches.
 
     ``pyarrow.table(t)``, ``polars.DataFrame(t)``, ``pandas.DataFrame.from_arrow(t)`` and
-    DuckDB's SQL over a variable ``t`` accept it. ``pandas.DataFrame(t)`` does not look for
-    Arrow and treats it as a list.
+    DuckDB's SQL over a variable ``t`` accept it.
 
     The extra ``arrow`` and the library of the data frame must be installed; otherwise the
     methods raise ``MissingExtraError``.
@@ -87,8 +81,70 @@ class ArrowTable(ABC):
         return (connection or load("duckdb")).from_arrow(self)
 
 
+class RowTable(ArrowTable, Generic[V]):
+    """A table with a row for each user or each change; its rows can be iterated repeatedly.
+
+    ``pandas.DataFrame(t)`` accepts it too, but takes the rows one by one; ``t.to_pandas()`` is
+    faster, and has the columns also if there is no row.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[V]:
+        """Iterate over the rows. Each iteration reads the bucket again."""
+
+    @abstractmethod
+    def _known_length(self) -> int | None:
+        """Return the number of rows, or None if it is not known without reading them."""
+
+    def __len__(self) -> int:
+        """Return the number of rows if the records of the syncs state it.
+
+        Raises:
+            TypeError: They do not, because another program wrote the bucket, or a file is
+                lost. ``sum(1 for _ in table)`` reads the rows and counts them.
+        """
+        # list() and tuple() also ask for the length. With this error they do without it; a
+        # count would make them read the bucket twice.
+        if (length := self._known_length()) is None:
+            raise TypeError(
+                "the number of rows is not recorded; count them with sum(1 for _ in table), or "
+                "take the len() of a data frame"
+            )
+        return length
+
+    def __bool__(self) -> bool:
+        """Return True if there is a row."""
+        length = self._known_length()
+        return bool(self.head(1) if length is None else length)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self._columns())
+
+    def head(self, n: int = 5) -> list[V]:
+        """Return the first rows; the rest is not read, and digests are not compared.
+
+        Args:
+            n: The largest number of rows.
+        """
+        # A generator that is closed removes its temporary files.
+        with closing(_generator(self)) as rows:
+            return list(islice(rows, n))
+
+    def to_list(self) -> list[V]:
+        """Return all rows."""
+        return list(iter(self))
+
+
+def _generator(rows: Iterable[V]) -> Generator[V]:
+    yield from rows
+
+
 @frozen(kw_only=True)
-class ValueTable(ArrowTable, Generic[V]):
+class ValueTable(RowTable[V]):
     """Values about users that can be iterated repeatedly; also a data frame.
 
     Each iteration and each data frame reads the bucket again. The repr and a notebook show
@@ -99,8 +155,8 @@ class ValueTable(ArrowTable, Generic[V]):
     _values: Callable[[], Iterator[V]] = field(alias="values")
     _value_columns: Mapping[str, ColumnType] = field(alias="value_columns")
     _row_columns: Callable[[], Sequence[str]] = field(alias="row_columns")
-    _row: Callable[[V], TableRow] = field(alias="row")
-    _table_batches: Callable[[Any], Iterator[Any]] | None = field(default=None, alias="batches")
+    _length: Callable[[], int | None] = field(alias="length")
+    _table_batches: Callable[[Any], Iterator[Any]] = field(alias="batches")
 
     def __iter__(self) -> Iterator[V]:
         return self._values()
@@ -115,25 +171,18 @@ class ValueTable(ArrowTable, Generic[V]):
     def _shown(self) -> tuple[str, ...]:
         return (*self._value_columns, *ID_COLUMNS, "...")
 
-    def to_list(self) -> list[V]:
-        """Return all values."""
-        return list(self)
+    def _known_length(self) -> int | None:
+        return self._length()
 
     def _columns(self) -> Mapping[str, ColumnType]:
-        of_row = self._row_columns()
-        columns: dict[str, ColumnType] = {}
-        for name, kind in self._value_columns.items():
-            free = name
-            while free in of_row:  # a property of the same name keeps it
-                free += "_"
-            columns[free] = kind
-        columns.update(dict.fromkeys(of_row, "text"))
+        of_row = tuple(self._row_columns())
+        names = names_beside(tuple(self._value_columns), of_row)
+        columns: dict[str, ColumnType] = dict.fromkeys(names, "text")
+        columns.update(zip(names, self._value_columns.values(), strict=False))
         return columns
 
     def _batches(self, schema: Any) -> Iterator[Any]:
-        if self._table_batches is not None:
-            return self._table_batches(schema)
-        return row_batches(map(self._row, self._values()), schema)
+        return self._table_batches(schema)
 
 
 def arrow_schema(columns: Mapping[str, ColumnType], *, views: bool = False) -> Any:
@@ -156,7 +205,7 @@ def _major_version(module: Any) -> int:
     return int(module.__version__.split(".")[0])
 
 
-def row_batches(rows: Iterable[TableRow], schema: Any) -> Iterator[Any]:
+def row_batches(rows: Iterable[Iterable[object]], schema: Any) -> Iterator[Any]:
     """Yield rows as record batches of a ``pyarrow.Schema``."""
     pa, iterator = load("pyarrow", "arrow"), iter(rows)
     while batch := list(islice(iterator, BATCH_ROWS)):

@@ -23,13 +23,13 @@ from ._file_checks import (
 )
 from ._log_checks import CheckedLog, check_log, count_faults, has_digest_of_existing, of_entry
 from ._set_checks import compare_sets, filled_faults, member_faults
-from .findings import Finding, FindingKind
+from .findings import Finding, FindingKind, Findings
 from .members import needed_files
 from .replay import Replay
 from .sync_files import CHANGES, Files
 
 
-def verify(replay: Replay) -> tuple[Finding, ...]:
+def verify(replay: Replay) -> Findings:
     """Return the faults of a history: see ``CohortHistory.verify``."""
     findings = _findings(replay)
     if findings and (newer := replay.newer()) is not None:
@@ -38,7 +38,7 @@ def verify(replay: Replay) -> tuple[Finding, ...]:
     return findings
 
 
-def _findings(replay: Replay) -> tuple[Finding, ...]:
+def _findings(replay: Replay) -> Findings:
     if not (replay.log.newest or replay.syncs or replay.unpublished):
         raise replay.no_sync_yet()
     log = check_log(replay.log)
@@ -56,7 +56,8 @@ def _findings(replay: Replay) -> tuple[Finding, ...]:
     ).findings()
     beginning = datetime.min.replace(tzinfo=UTC)
     unique = dict.fromkeys(found)
-    return tuple(sorted(unique, key=lambda finding: finding.synced_at or beginning))
+    ordered = sorted(unique, key=lambda finding: finding.synced_at or beginning)
+    return Findings(ordered, len(replay.syncs))
 
 
 _READABLE = {

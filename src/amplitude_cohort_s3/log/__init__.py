@@ -1,7 +1,7 @@
 """The log of a stream: the recorded syncs, and the outcome of each."""
 
 from .amendments import Amendment
-from .listing import BucketSync, StreamOverview, SyncState, UnpublishedSync
+from .listing import BucketSync, StreamList, StreamOverview, SyncState, UnpublishedSync
 from .outcomes import Outcome
 from .records import RecordedFile, SyncRecord
 from .stream import CohortStream
@@ -13,6 +13,7 @@ __all__ = [
     "CohortStream",
     "Outcome",
     "RecordedFile",
+    "StreamList",
     "StreamOverview",
     "SyncLog",
     "SyncRecord",

@@ -6,7 +6,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from .._display import html_table, short_repr
+from .._display import counted, html_table, short_repr, text_table
 from ..errors import InvalidFileNameError
 from ..format.filename import CohortFileName, DiffType
 from ..storage.protocol import ObjectInfo
@@ -152,6 +152,37 @@ class StreamOverview:
     has_log: bool
 
     __repr__ = short_repr
+
+
+class StreamList(tuple[StreamOverview, ...]):
+    """The streams of a bucket: a tuple that is printed as a table, with a line for each."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return text_table(_LIST_COLUMNS, self._rows) if self else "no streams"
+
+    def _repr_html_(self) -> str:
+        return html_table(counted(len(self), "stream"), _LIST_COLUMNS, self._rows)
+
+    @property
+    def _rows(self) -> list[tuple[object, ...]]:
+        return [
+            (
+                one.stream.path or ".",
+                "-" if one.stream.project_id is None else str(one.stream.project_id),
+                one.stream.cohort_id,
+                one.stream.routing_key or "-",
+                one.syncs,
+                f"{one.first:%Y-%m-%d %H:%M}",
+                f"{one.last:%Y-%m-%d %H:%M}",
+                "yes" if one.has_log else "no",
+            )
+            for one in self
+        ]
+
+
+_LIST_COLUMNS = ("path", "project", "cohort", "routing key", "syncs", "first", "last", "log")
 
 
 def overview(listing: Iterable[ObjectInfo]) -> Iterator[StreamOverview]:

@@ -4,9 +4,11 @@ If the stream has a log, one entry of it, an ``Amendment``, is the decision. By 
 distinguish pruned files from lost ones. Objects of the log are never deleted.
 """
 
+from __future__ import annotations
+
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal, get_args
 
 from attrs import frozen
@@ -25,6 +27,7 @@ from ..storage.capabilities import require_delete
 from ..storage.open import StorageLocation
 from ..storage.protocol import ObjectInfo, Storage
 from ..sync.amend import amend
+from ..sync.clock import utc_now
 from ._retries import with_retries
 
 Keep = Literal["changes", "nothing"]
@@ -118,16 +121,15 @@ def plan_prune(
         ConfigurationError: ``keep`` has another value.
         ArgumentTypeError: An argument has the wrong type.
 
-    >>> from datetime import timedelta
+    >>> from datetime import UTC, datetime
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
     >>> bucket = MemoryStorage()
-    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
-    >>> day = datetime(2026, 11, 23, tzinfo=UTC)
-    >>> for number in range(3):
-    ...     when = day + timedelta(days=number)
-    ...     _ = sync_cohort(sync, [("1", "ann")], bucket, synced_at=when)
-    >>> [info.key for info in plan_prune(bucket, sync.stream, before=when).files]
-    ['1_a_2026-11-23T00:00_existing.csv', '1_a_2026-11-24T00:00_existing.csv']
+    >>> sync = CohortSync(destination=Destination("d"), project_id=1, cohort_id="a")
+    >>> for day in (1, 2):
+    ...     at = datetime(2026, 11, day, tzinfo=UTC)
+    ...     _ = sync_cohort(sync, [("1", "ann")], bucket, synced_at=at)
+    >>> len(plan_prune(bucket, sync, before=at).files)
+    1
     """
     location = StreamLocation.of(storage, stream, log)
     require_delete(location.data, "prune")
@@ -142,7 +144,7 @@ def prune(
     before: datetime,
     keep: Keep = "changes",
     log: Storage | StorageLocation | None = None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = utc_now,
 ) -> PruneReceipt:
     """Delete old files of a stream. The newest sync is never touched.
 
@@ -174,16 +176,15 @@ def prune(
         ConfigurationError: ``keep`` has another value.
         ArgumentTypeError: An argument has the wrong type.
 
-    >>> from datetime import timedelta
+    >>> from datetime import UTC, datetime
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
     >>> bucket = MemoryStorage()
-    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
-    >>> day = datetime(2026, 11, 23, tzinfo=UTC)
-    >>> for number in range(3):
-    ...     when = day + timedelta(days=number)
-    ...     _ = sync_cohort(sync, [("1", "ann")], bucket, synced_at=when)
-    >>> len(prune(bucket, sync.stream, before=when).plan.files)
-    2
+    >>> sync = CohortSync(destination=Destination("d"), project_id=1, cohort_id="a")
+    >>> for day in (1, 2):
+    ...     at = datetime(2026, 11, day, tzinfo=UTC)
+    ...     _ = sync_cohort(sync, [("1", "ann")], bucket, synced_at=at)
+    >>> len(prune(bucket, sync, before=at, keep="nothing").plan.files)
+    3
     """
     location = StreamLocation.of(storage, stream, log)
     remover = require_delete(location.data, "prune")

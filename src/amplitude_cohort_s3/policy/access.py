@@ -3,6 +3,8 @@
 This is the only module of the folder that sends requests.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import partial

@@ -8,6 +8,8 @@ The actions, resources and condition keys are those of
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType

@@ -1,5 +1,7 @@
 """Functions that open the storage at a URL, in a folder or of a destination."""
 
+from __future__ import annotations
+
 import os
 import re
 from typing import Protocol

@@ -1,8 +1,10 @@
 """Adopting a stream that another program wrote, so that it can be continued."""
 
+from __future__ import annotations
+
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from .._bytes import Hashed
 from .._time import to_utc
@@ -20,6 +22,7 @@ from ..log.records import RecordedFile, SyncRecord
 from ..log.stream import CohortStream, HasStream
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
+from .clock import utc_now
 from .commit_protocol import carry_out, create_record
 from .head import Head
 
@@ -30,7 +33,7 @@ def adopt(
     *,
     match_by: str = "amplitude_id",
     log: Storage | StorageLocation | None = None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = utc_now,
 ) -> Head:
     r"""Begin the log of a stream with its newest complete sync.
 

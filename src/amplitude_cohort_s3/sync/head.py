@@ -1,5 +1,7 @@
 """The head of a stream: its newest published sync, which the next one continues."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from datetime import datetime
 
@@ -95,14 +97,13 @@ def read_head(
         ArgumentTypeError: An argument has the wrong type.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
-    >>> storage = MemoryStorage()
-    >>> sync = CohortSync(destination=Destination(name="d"), project_id=1, cohort_id="a")
-    >>> read_head(storage, sync.stream) is None
-    True
-    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], storage)
-    >>> head = read_head(storage, sync.stream)
-    >>> head.record.members, head.members().to_list()
-    (2, [('1', 'ann'), ('2', 'bob')])
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination("d"), project_id=1, cohort_id="a")
+    >>> print(read_head(bucket, sync))
+    None
+    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], bucket)
+    >>> read_head(bucket, sync).record.members
+    2
     """
 
     def refuse(record: LogRecord) -> Outcome:

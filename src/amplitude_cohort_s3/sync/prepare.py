@@ -4,9 +4,11 @@ Only temporary files are written, with one exception: if the caller is going to 
 of large files begins here. It is revoked if the plan is refused.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from os import PathLike
 from typing import Literal, Unpack
 
@@ -20,6 +22,7 @@ from ..settings.guard import Guard
 from ..sources.protocol import MemberSource
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
+from .clock import utc_now
 from .commit import SyncResult
 from .early_staging import EarlyStagedDiff, EarlyStaging
 from .plan import SyncPlan
@@ -73,7 +76,7 @@ def prepare_sync(
     log: Storage | StorageLocation | None = None,
     progress: Progress | Literal[True] | None = None,
     dry_run: bool = False,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = utc_now,
 ) -> Generator[PreparedSync]:
     """Compute a sync without writing its files; commit it, or only look at its plan.
 

@@ -1,7 +1,9 @@
 """Rebuilding the history of a stream from full lists of its members."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from os import PathLike
 
 from .._time import to_utc
@@ -18,6 +20,7 @@ from ..sources.protocol import CsvSource
 from ..storage.capabilities import as_storage
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
+from .clock import utc_now
 from .commit import SyncResult
 from .sync_cohort import sync_cohort
 
@@ -30,7 +33,7 @@ def rebuild_history(
     *,
     log: Storage | StorageLocation | None = None,
     work_dir: str | PathLike[str] | None = None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = utc_now,
 ) -> list[SyncResult]:
     r"""Sync the lists of a stream again, oldest first, so that each sync has all three files.
 

@@ -1,5 +1,7 @@
 """Recovering a sync, or an amendment, whose writer did not finish it."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Literal
 
@@ -67,9 +69,12 @@ def recover(
         MissingCapabilityError: The storage can't replace or delete, as the entry requires.
         ArgumentTypeError: An argument has the wrong type.
 
-    >>> from amplitude_cohort_s3 import CohortStream, MemoryStorage
-    >>> recover(MemoryStorage(), CohortStream(project_id=1, cohort_id="a"))
-    RecoveryReport(outcome='nothing', record=None)
+    >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+    >>> bucket = MemoryStorage()
+    >>> sync = CohortSync(destination=Destination("d"), project_id=1, cohort_id="a")
+    >>> _ = sync_cohort(sync, [("1", "ann"), ("2", "bob")], bucket)
+    >>> recover(bucket, sync).outcome  # nothing is unfinished
+    'nothing'
     """
     end = abandon_record if abandon else finish
     return recover_location(StreamLocation.of(storage, stream, log), end)

@@ -4,6 +4,8 @@ There is no daemon and no state besides the log: cron, Airflow or any other sche
 ``run_due`` regularly, and each call does the syncs that are due. Repeating a call is safe.
 """
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime

@@ -1,7 +1,7 @@
 """Beginning a sync: the state that it continues, and its time."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from os import PathLike
 from typing import Literal, Unpack
@@ -30,6 +30,7 @@ from ..sources.protocol import MemberSource
 from ..storage.file_staging import SupportsStageFile
 from ..storage.open import StorageLocation
 from ..storage.protocol import StagedState, Storage
+from .clock import utc_now
 from .commit import SyncResult, commit_plan
 from .commit_protocol import finish, predict
 from .early_staging import EarlyStaging
@@ -223,7 +224,7 @@ def begin_sync(
     guard: Guard | Literal[False] | None = None,
     log: Storage | StorageLocation | None = None,
     dry_run: bool = False,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = utc_now,
 ) -> SyncStart:
     """Read the head of a sync's stream, and choose the sync's time.
 

@@ -1,7 +1,9 @@
 """Syncing a cohort: prepare, then commit."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from os import PathLike
 from typing import Literal, overload
 
@@ -12,6 +14,7 @@ from ..settings.guard import Guard
 from ..sources.protocol import MemberSource
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
+from .clock import utc_now
 from .commit import SyncResult
 from .plan import SyncPlan
 from .prepare import prepare_start
@@ -63,7 +66,7 @@ def sync_cohort(
     log: Storage | StorageLocation | None = None,
     progress: Progress | Literal[True] | None = None,
     dry_run: bool = False,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = utc_now,
 ) -> SyncResult | SyncPlan:
     """Sync a cohort: three files appear, or none.
 

@@ -1,7 +1,7 @@
 """Assertions of the invariants of a stream, which hold at every moment."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from attrs import frozen
@@ -318,7 +318,7 @@ def _are_bytes_of(staged: StagedObject, digests: Mapping[str, str]) -> bool:
     return staged.sha256 is None or digests[staged.key] == staged.sha256
 
 
-def _digest(record: SyncRecord, rows: list[Row]) -> str:
+def _digest(record: SyncRecord, rows: Sequence[Row]) -> str:
     if record.files[DiffType.EXISTING].parts:
         return members_digest(record.schema, sum(map(row_digest, rows)))
     return hashlib.sha256(b"".join(record.schema.encode(rows))).hexdigest()
