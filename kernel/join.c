@@ -349,6 +349,7 @@ static void merge(const Join *join, Joined *joined)
             if (join->meaning != MEMBERS)
                 add(&outputs[EXISTING], is);
             changed = compare_bytes(was->text, was->size, is->text, is->size) != 0;
+            joined->changed += changed;
             was++;
         }
         /* The ids of unchanged rows were checked at an earlier sync. A row that was dropped has

@@ -94,6 +94,7 @@ typedef struct {
     Side before, now;
     LineList outputs[OUTPUTS];
     size_t *filled; /* the number of current members with a value, for each column from 2 on */
+    size_t changed; /* the members on both sides whose lines differ */
     bool has_float_ids;
 } Joined;
 

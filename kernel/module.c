@@ -210,11 +210,12 @@ static PyObject *build_result(const Joined *joined, Meaning meaning, PyObject *c
     const LineList *lists = joined->outputs;
     size_t existing = lists[meaning == MEMBERS ? EVERYONE : EXISTING].count;
     return Py_BuildValue(
-        "nnnnOOOOOnnnOO", (Py_ssize_t)joined->before.count, (Py_ssize_t)joined->now.arrived,
+        "nnnnOOOOOnnnOOn", (Py_ssize_t)joined->before.count, (Py_ssize_t)joined->now.arrived,
         (Py_ssize_t)joined->now.count, (Py_ssize_t)joined->now.conflicts, conflicting,
         texts[EVERYONE], texts[ENTERING], texts[EXITING], texts[EXISTING],
         (Py_ssize_t)lists[ENTERING].count, (Py_ssize_t)lists[EXITING].count,
-        (Py_ssize_t)existing, filled, joined->has_float_ids ? Py_True : Py_False);
+        (Py_ssize_t)existing, filled, joined->has_float_ids ? Py_True : Py_False,
+        (Py_ssize_t)joined->changed);
 }
 
 static PyObject *make_result(const Joined *joined, const Join *join, Py_ssize_t max_conflicts)

@@ -148,6 +148,7 @@ class NativeJoin:
             conflicting_keys=found.conflicting_keys,
             filled=found.filled,
             has_float_ids=found.has_float_ids,
+            changed=found.changed,
         )
 
 

@@ -145,8 +145,10 @@ class PartitionEngine:
             raise EmptyKeyError(schema.key, index.skipped, lines, current.unit, current.file)
         output = Output(folder, schema, existing, grown)
         with previous.reading(), _closed_at_end(previous) as before:
-            jobs = _jobs(before, schema, boundaries, index, scratch, limits)
-            with closing(limits.run(_joins(existing, schema, limits), jobs)) as results:
+            rows = before.read_table()
+            jobs = _jobs(before, rows, schema, boundaries, index, scratch, limits)
+            joins = _joins(existing, schema, rows.columns, limits)
+            with closing(limits.run(joins, jobs)) as results:
                 _write(results, output, limits)
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
@@ -196,6 +198,7 @@ def _closed_at_end(source: CsvSource) -> Generator[CsvSource]:
 
 def _jobs(
     previous: CsvSource,
+    table: Table,
     schema: RowSchema,
     boundaries: Boundaries,
     current: RangeIndex,
@@ -203,7 +206,6 @@ def _jobs(
     limits: Limits,
 ) -> Iterator[Job]:
     """Read the previous rows, and yield the join of each range."""
-    table = previous.read_table()
     reader = schema.line_reader(table, fill=True)
     index = RangeIndex(len(boundaries))
     if not previous.canonical:
@@ -229,10 +231,19 @@ def _write(results: Iterator[RangeResult], output: Output, limits: Limits) -> No
 
 
 def _joins(
-    existing: ExistingMeaning, schema: RowSchema, limits: Limits
+    existing: ExistingMeaning, schema: RowSchema, previous: Sequence[str], limits: Limits
 ) -> Sequence[Callable[[Job], RangeResult]]:
-    """Return the join of each worker."""
-    join = RangeJoin(existing, len(schema.columns), schema.key_index)
+    """Return the join of each worker.
+
+    A column that the previous members lack must not make every member a changed one. At such a
+    sync, which is rare, the join in Python compares the other cells.
+    """
+    columns = schema.columns
+    compared = tuple(place for place, name in enumerate(columns) if name in previous)
+    if len(compared) < len(columns):
+        join = RangeJoin(existing, len(columns), schema.key_index, compared)
+        return [join] * limits.workers
+    join = RangeJoin(existing, len(columns), schema.key_index)
     return [join if limits.native is None else NativeJoin(join)] * limits.workers
 
 

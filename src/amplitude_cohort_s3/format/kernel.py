@@ -118,6 +118,7 @@ class JoinedRange:
         existing_rows: The number of lines of ``existing``.
         filled: The number of current members with a value for each property.
         has_float_ids: True if Amplitude ids in new or changed rows are the texts of floats.
+        changed: The number of members who stayed with another line.
     """
 
     members_before: int
@@ -134,6 +135,7 @@ class JoinedRange:
     existing_rows: int
     filled: tuple[int, ...]
     has_float_ids: bool
+    changed: int
 
 
 def join_range(

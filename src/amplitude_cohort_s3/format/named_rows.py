@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal, SupportsIndex, overload
 
 ColumnType = Literal["text", "timestamp", "integer"]
-"""Text, never null; a time in UTC to the microsecond, or null; a count."""
+"""Text, never null; a time in UTC to the microsecond, or null; a count, or null."""
 
 TableRow = tuple[str | datetime | int | None, ...]
 """The cells of one row of a table."""

@@ -47,8 +47,8 @@ class CohortHistory(MemberSearch, Intervals, ArrowTable, Sequence[BucketSync]):
     notebook shows the newest ten syncs and reads their records, which are small.
 
     Its data frame, for example ``history.to_pandas()``, is that of :meth:`churn`: one row for
-    each sync, with the columns ``synced_at``, ``members``, ``entered``, ``exited`` and
-    ``returned``.
+    each sync, with the columns ``synced_at``, ``members``, ``entered``, ``exited``, ``returned``
+    and ``changed``.
     """
 
     def __len__(self) -> int:
@@ -219,7 +219,8 @@ class CohortHistory(MemberSearch, Intervals, ArrowTable, Sequence[BucketSync]):
         If each sync has a record of its own and no file of changes is missing, the numbers of
         members, entries and exits are those of the records, and the small files are read only
         for the users who returned. ``verify`` compares the records with the files. Otherwise
-        the users are counted in the files, as ``intervals`` reads them.
+        the users are counted in the files, as ``intervals`` reads them, and the numbers of
+        members with changed properties are None.
 
         Raises:
             MalformedCsvError: A file is not valid CSV of a cohort.

@@ -11,7 +11,7 @@ from .._display import html_table
 from ..format.content import ContentPart, FileContent
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType
-from ..format.notes import count_notes
+from ..format.notes import changed_text, count_notes
 from ..format.schema import RowSchema
 from ..storage.protocol import StagedObject
 from ._json import (
@@ -151,6 +151,8 @@ class SyncFacts:
         requested_at: The exact time of the request, in UTC.
         members: The number of members at this sync.
         members_before: The number of members at the previous sync.
+        changed: The number of members who stayed with other properties: see ``DiffSummary``. None
+            if it was not counted, or is not known any more because ``forget`` removed members.
         members_sha256: The digest of the members at this sync: see ``DiffSummary``.
         skipped: The number of source rows without a key.
         collapsed: The number of source rows that repeated another.
@@ -165,6 +167,7 @@ class SyncFacts:
     requested_at: datetime
     members: int
     members_before: int
+    changed: int | None = None
     members_sha256: str
     skipped: int = 0
     collapsed: int = 0
@@ -178,9 +181,9 @@ class SyncFacts:
 
     @property
     def summary(self) -> str:
-        """The time of the sync and the numbers of members before it and at it."""
-        change = f"{self.members_before:,} -> {self.members:,} members"
-        return f"sync of {self.synced_at.isoformat()}: {change}"
+        """The time of the sync, and the numbers of members before it, at it and changed by it."""
+        members = f"{self.members_before:,} -> {self.members:,} members"
+        return f"sync of {self.synced_at.isoformat()}: {members}{changed_text(self.changed)}"
 
     def count_notes(self, key: str, ignored_columns: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Return sentences about rows that were left out and values that are missing.
@@ -271,8 +274,9 @@ class SyncRecord(SyncFacts):
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON object."""
-        amended = {} if self.amendment is None else {"amendment": self.amendment}
-        return amended | {
+        optional = {"amendment": self.amendment, "changed": self.changed}
+        known = {name: number for name, number in optional.items() if number is not None}
+        return known | {
             "schema_version": SCHEMA_VERSION,
             "number": self.number,
             "previous": None if self.previous is None else self.previous.to_json(),
@@ -318,6 +322,7 @@ class SyncRecord(SyncFacts):
             files={t: RecordedFile.from_json(files[t.value]) for t in DiffType},
             members=count(value["members"]),
             members_before=count(value["members_before"]),
+            changed=count(value["changed"]) if "changed" in value else None,
             members_sha256=digest(value["members_sha256"]),
             skipped=count(value["skipped"]),
             collapsed=count(value["collapsed"]),

@@ -254,6 +254,7 @@ def make_plan(
         files={t: PlannedFile.of(keys[t], report.files[t]) for t in DiffType},
         members=report.members_now,
         members_before=report.members_before,
+        changed=report.changed,
         members_sha256=report.members_sha256,
         skipped=report.skipped,
         collapsed=report.collapsed,

@@ -138,6 +138,7 @@ static void write_joined(const Joined *joined, unsigned width)
     for (unsigned i = 2; i < width; i++)
         write_number(joined->filled[i]);
     write_number(joined->has_float_ids);
+    write_number(joined->changed);
 }
 
 static Outcome call_join(const Call *call, bool writes)
