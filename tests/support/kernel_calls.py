@@ -161,7 +161,7 @@ class JoinCall:
             [now[key] for key in now if key in before],
             [now.get(key, line) for key, line in before.items()],
         )[self.meaning]
-        changed = [
+        new_or_changed = [
             line
             for key, line in now.items()
             if before.get(key) != line or (self.key == 0 and key in conflicts)
@@ -180,7 +180,8 @@ class JoinCall:
             len(exiting),
             len(existing),
             _filled(_ended(now.values()), self.width),
-            any(_FLOAT.fullmatch(line.split(b",", 1)[0]) for line in changed),
+            any(_FLOAT.fullmatch(line.split(b",", 1)[0]) for line in new_or_changed),
+            sum(before.get(key, line) != line for key, line in now.items()),
         )
 
     def encoded(self):
@@ -200,7 +201,7 @@ class JoinCall:
                 _numbers(_DONE, *counts),
                 *[_text(key.encode()) for key in conflicts],
                 *[_number(n) + _text(text) for n, text in zip(sizes, texts, strict=True)],
-                _numbers(*expected[12], expected[13]),
+                _numbers(*expected[12], *expected[13:]),
             ]
         )
 
@@ -470,7 +471,7 @@ class IsFloatTextCall:
     def run(self, kernel):
         line = self.text + b",x"
         found = kernel.join(b"", line, 2, 1, None, None, 0, 0, MAX_CONFLICTS)
-        return found[-1]
+        return found[13]
 
     def expected(self):
         return _FLOAT.fullmatch(self.text) is not None
