@@ -83,7 +83,15 @@ def test_a_record_contains_every_field_of_the_design():
         *("schema_version", "number", "previous", "stream", "bucket", "synced_at"),
         *("requested_at", "existing", "match_by", "properties", "property_names"),
         *("header_style", "files", "filled"),
-        *("members", "members_before", "members_sha256", "skipped", "collapsed", "changed", "adopted"),
+        *(
+            "members",
+            "members_before",
+            "members_sha256",
+            "skipped",
+            "collapsed",
+            "changed",
+            "adopted",
+        ),
         *("source", "writer", "sha256"),
     }
 

@@ -56,6 +56,7 @@ def join(
         int,
         tuple[int, ...],
         bool,
+        int,
     ]
     | None
 ):

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from .events import Churn, ChurnTable, MembershipEvent
     from .findings import Finding, FindingKind, Findings
     from .history import CohortHistory, detect_existing_meaning
+    from .overlap import Overlap, OverlapGroup, overlap
+    from .property_changes import PropertyChange
     from .read import list_streams, read_history
     from .stays import Stay
     from .tables import ValueTable
@@ -24,12 +26,16 @@ __all__ = [
     "Findings",
     "Members",
     "MembershipEvent",
+    "Overlap",
+    "OverlapGroup",
+    "PropertyChange",
     "Stay",
     "UnpackedArchive",
     "ValueTable",
     "Window",
     "detect_existing_meaning",
     "list_streams",
+    "overlap",
     "read_history",
     "unpack_archive",
 ]
@@ -45,12 +51,16 @@ __getattr__ = exports_on_demand(
         "FindingKind": ".findings",
         "Findings": ".findings",
         "MembershipEvent": ".events",
+        "Overlap": ".overlap",
+        "OverlapGroup": ".overlap",
+        "PropertyChange": ".property_changes",
         "Stay": ".stays",
         "UnpackedArchive": ".archives",
         "ValueTable": ".tables",
         "Window": ".window",
         "detect_existing_meaning": ".history",
         "list_streams": ".read",
+        "overlap": ".overlap",
         "read_history": ".read",
         "unpack_archive": ".archives",
     },

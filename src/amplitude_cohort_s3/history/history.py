@@ -19,6 +19,7 @@ from ..format.filename import DiffType
 from ..format.named_rows import ColumnType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
+from ._comparisons import Comparisons
 from ._event_batches import cells_schema, event_batches
 from ._intervals import Intervals
 from ._plot import plot_history
@@ -39,7 +40,7 @@ MAX_ROWS = 10
 
 
 @frozen(kw_only=True)
-class CohortHistory(MemberSearch, Intervals, ArrowTable, Sequence[BucketSync]):
+class CohortHistory(MemberSearch, Intervals, Comparisons, ArrowTable, Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are

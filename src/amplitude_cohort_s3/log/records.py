@@ -32,6 +32,7 @@ from ._json import (
 )
 from .keys import MAX_NUMBER, record_key
 from .stream import CohortStream
+from .sync_identity import SyncIdentity
 
 
 @frozen(kw_only=True)
@@ -119,25 +120,6 @@ class RecordRef:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Return the inverse of :meth:`to_json`. The errors are those of ``as_record_error``."""
         return cls(number=count(value["number"]), sha256=digest(value["sha256"]))
-
-
-@frozen(kw_only=True)
-class SyncIdentity:
-    """The values by which a repeated run is recognised, so that schedulers may retry.
-
-    Attributes:
-        synced_at: The time in the names, in UTC.
-        members_sha256: The digest of the members.
-        schema: The columns, and the key that members are matched by.
-        existing: The users that the file ``existing`` contains.
-        keys: The keys of the three files.
-    """
-
-    synced_at: datetime
-    members_sha256: str
-    schema: RowSchema
-    existing: ExistingMeaning
-    keys: frozenset[str]
 
 
 @frozen(kw_only=True, repr=False)
@@ -242,7 +224,7 @@ class SyncRecord(SyncFacts):
         return {file.key for file in self.files.values()}
 
     @property
-    def identity(self) -> "SyncIdentity":
+    def identity(self) -> SyncIdentity:
         """The values by which a repeated run is recognised."""
         return SyncIdentity(
             synced_at=self.synced_at,

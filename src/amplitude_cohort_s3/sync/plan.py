@@ -23,10 +23,10 @@ from ..log.records import (
     PlannedFile,
     RecordedFile,
     SyncFacts,
-    SyncIdentity,
     SyncRecord,
     html_of_files,
 )
+from ..log.sync_identity import SyncIdentity
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..settings.guard import Guard
 from ..storage.protocol import StagedObject, Storage

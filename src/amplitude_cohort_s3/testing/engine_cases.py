@@ -198,7 +198,7 @@ def _count_changed(previous: CsvSource, current: CsvSource, schema: RowSchema) -
 
 
 def _smallest_rows(source: CsvSource, schema: RowSchema) -> dict[str, Row]:
-    """Return the rows of a source by their keys; of several rows, the one with the smaller bytes."""
+    """Return the rows of a source by their keys; of several rows, the smallest one."""
     rows = dict[str, Row]()
     for row in sorted(source.rows_of(schema, fill=True), key=_line):
         rows.setdefault(row[schema.key_index], row)

@@ -253,13 +253,12 @@ def records(draw: st.DrawFn) -> SyncRecord:
             sha256=draw(st.none() | digests()),
             handle=draw(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)),
         )
-        parts = draw(st.lists(st.builds(ContentPart, counts, digests()), max_size=2))
         return RecordedFile(
             key=key,
             rows=draw(counts),
             size=size,
             sha256=draw(digests()),
-            parts=tuple(parts),
+            parts=tuple(draw(st.lists(st.builds(ContentPart, counts, digests()), max_size=2))),
             staged=None if adopted else staged,
         )
 
