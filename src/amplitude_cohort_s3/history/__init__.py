@@ -7,10 +7,10 @@ from .members import Members
 
 if TYPE_CHECKING:
     from .archives import UnpackedArchive, unpack_archive
+    from .cohort_overlap import Overlap, OverlapGroup, overlap
     from .events import Churn, ChurnTable, MembershipEvent
     from .findings import Finding, FindingKind, Findings
     from .history import CohortHistory, detect_existing_meaning
-    from .overlap import Overlap, OverlapGroup, overlap
     from .property_changes import PropertyChange
     from .read import list_streams, read_history
     from .stays import Stay
@@ -51,8 +51,8 @@ __getattr__ = exports_on_demand(
         "FindingKind": ".findings",
         "Findings": ".findings",
         "MembershipEvent": ".events",
-        "Overlap": ".overlap",
-        "OverlapGroup": ".overlap",
+        "Overlap": ".cohort_overlap",
+        "OverlapGroup": ".cohort_overlap",
         "PropertyChange": ".property_changes",
         "Stay": ".stays",
         "UnpackedArchive": ".archives",
@@ -60,7 +60,7 @@ __getattr__ = exports_on_demand(
         "Window": ".window",
         "detect_existing_meaning": ".history",
         "list_streams": ".read",
-        "overlap": ".overlap",
+        "overlap": ".cohort_overlap",
         "read_history": ".read",
         "unpack_archive": ".archives",
     },
