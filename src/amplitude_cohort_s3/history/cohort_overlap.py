@@ -1,5 +1,7 @@
 """The overlap of two cohorts: the users who are members of one or of both."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
