@@ -238,17 +238,19 @@ static PyObject *join(PyObject *self, PyObject *args)
     Short begin, end;
     int width, key, is_sorted, meaning;
     Py_ssize_t max_conflicts;
+    unsigned long long lacking = 0;
     PyObject *result = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*y*iiz#z#pin:join", &before, &now, &width, &key, &begin.data,
+    if (!PyArg_ParseTuple(args, "y*y*iiz#z#pin|K:join", &before, &now, &width, &key, &begin.data,
                           &begin.size, &end.data, &end.size, &is_sorted, &meaning,
-                          &max_conflicts))
+                          &max_conflicts, &lacking))
         return NULL;
     if (!IN_BOUNDS(meaning >= MEMBERS) || !IN_BOUNDS(meaning <= PREVIOUS))
         fail("meaning must be 0, 1 or 2");
     else if (check_columns(width, key)) {
         Join task = {text_of(&before),  text_of(&now),   (unsigned)width, (unsigned)key,
-                     short_text(begin), short_text(end), is_sorted != 0,  (Meaning)meaning};
+                     short_text(begin), short_text(end), is_sorted != 0,  (Meaning)meaning,
+                     lacking};
         Joined joined;
         Outcome outcome;
         Py_BEGIN_ALLOW_THREADS

@@ -121,6 +121,7 @@ class JoinCall:
     end: bytes | None = None
     is_sorted: bool = False
     meaning: int = 0
+    lacking: int = 0
 
     def run(self, kernel):
         return kernel.join(
@@ -133,6 +134,7 @@ class JoinCall:
             self.is_sorted,
             self.meaning,
             MAX_CONFLICTS,
+            self.lacking,
         )
 
     def _is_within(self, key):
@@ -181,12 +183,20 @@ class JoinCall:
             len(existing),
             _filled(_ended(now.values()), self.width),
             any(_FLOAT.fullmatch(line.split(b",", 1)[0]) for line in new_or_changed),
-            sum(before.get(key, line) != line for key, line in now.items()),
+            sum(
+                self._compared(before.get(key, line)) != self._compared(line)
+                for key, line in now.items()
+            ),
         )
 
     def encoded(self):
         texts = (self.before, self.now, self.begin, self.end)
-        return _encoded("j", self.width, self.key, self.meaning, self.is_sorted, 0, texts)
+        numbers = (self.width, self.key, self.meaning, self.is_sorted, self.lacking)
+        return _encoded("j", *numbers, texts)
+
+    def _compared(self, line):
+        cells = re.findall(rb'(?:^|,)((?:"[^"]*"|[^",])*)', line)
+        return [cell for place, cell in enumerate(cells) if not self.lacking >> place & 1]
 
     def encoded_result(self):
         expected = self.expected()

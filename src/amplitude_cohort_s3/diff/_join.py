@@ -158,13 +158,13 @@ class RangeJoin:
         existing: The meaning of the file ``existing``.
         columns: The number of cells of each row.
         key: The position of the key in a row.
-        compared: The positions of the cells that the previous rows have; None if they have all.
+        compared: The positions of the cells that the previous rows have.
     """
 
     existing: ExistingMeaning
     columns: int
     key: int
-    compared: tuple[int, ...] | None = None
+    compared: tuple[int, ...]
 
     def __call__(self, job: Job) -> RangeResult:
         """Join one range."""
@@ -202,7 +202,7 @@ class RangeJoin:
     def _count_changed(self, match: Match, *, keyed: bool) -> int:
         """Return the number of members who stayed with other cells."""
         compared = self.compared
-        if compared is None:
+        if len(compared) == self.columns:
             return len(match.replaced)
         lines = (_lines(records, keyed=keyed) for records in match.replaced.items())
         rows = ([split_record(line, 0) for line in pair] for pair in lines)

@@ -235,15 +235,11 @@ def _joins(
 ) -> Sequence[Callable[[Job], RangeResult]]:
     """Return the join of each worker.
 
-    A column that the previous members lack must not make every member a changed one. At such a
-    sync, which is rare, the join in Python compares the other cells.
+    A column that the previous members lack must not make every member a changed one.
     """
     columns = schema.columns
     compared = tuple(place for place, name in enumerate(columns) if name in previous)
-    if len(compared) < len(columns):
-        join = RangeJoin(existing, len(columns), schema.key_index, compared)
-        return [join] * limits.workers
-    join = RangeJoin(existing, len(columns), schema.key_index)
+    join = RangeJoin(existing, len(columns), schema.key_index, compared)
     return [join if limits.native is None else NativeJoin(join)] * limits.workers
 
 

@@ -144,7 +144,8 @@ static void write_joined(const Joined *joined, unsigned width)
 static Outcome call_join(const Call *call, bool writes)
 {
     Join join = {call->texts[0], call->texts[1], call->width,     call->key,
-                 call->texts[2], call->texts[3], call->is_sorted, (Meaning)call->meaning};
+                 call->texts[2], call->texts[3], call->is_sorted, (Meaning)call->meaning,
+                 call->out_size};
     Joined joined;
     Outcome outcome = join_range(&join, &joined);
     if (writes)
