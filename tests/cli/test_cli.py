@@ -117,9 +117,9 @@ def test_a_cohort_is_previewed_synced_and_read_back(folder):
     assert repeated.items() >= {"outcome": "already done", "already_done": True}.items()
 
     assert run("history", "actives").stdout.splitlines() == [
-        "synced at            members  entered  exited  returned",
-        "2026-11-01 06:30:00        2        2       0         0",
-        "2026-11-02 06:30:00        2        1       1         0",
+        "synced at            members  entered  exited  returned  changed",
+        "2026-11-01 06:30:00        2        2       0         0        0",
+        "2026-11-02 06:30:00        2        1       1         0        0",
     ]
     assert json.loads(run("history", "actives", "--json").stdout)[1] == {
         "synced_at": "2026-11-02T06:30:00+00:00",
@@ -127,6 +127,7 @@ def test_a_cohort_is_previewed_synced_and_read_back(folder):
         "entered": 1,
         "exited": 1,
         "returned": 0,
+        "changed": 0,
     }
     assert run("members", "actives").stdout == "amplitudeID,userID,plan\n2,bob,free\n3,ann,pro\n"
     then = run("members", "actives", "--at", "2026-11-01T12:00Z", "--json").stdout.splitlines()
