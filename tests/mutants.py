@@ -259,8 +259,8 @@ MUTANTS = (
     Mutant(
         "the offset of this machine stands for its time zone",
         "_time.py",
-        "        zone = None  # astimezone",
-        "        pass  # astimezone",
+        "        return None\n    return zone",
+        "        pass\n    return zone",
         "settings/test_cadence.py",
     ),
     Mutant(
@@ -321,10 +321,32 @@ MUTANTS = (
     ),
     Mutant(
         "a sync that was moved to the next day counts for its own",
-        "sync/schedule.py",
-        "    return min(record.synced_at, record.requested_at)",
-        "    return record.synced_at",
+        "log/records.py",
+        "        return min(self.synced_at, self.requested_at)",
+        "        return self.synced_at",
         "sync/test_schedule.py",
+    ),
+    Mutant(
+        "a record counts the entries that its writer finished first",
+        "sync/start.py",
+        "            recovered=len(self.recovered),\n",
+        "",
+        "history/test_runs.py",
+    ),
+    Mutant(
+        "a daily sync is overdue only after a whole day without one",
+        "settings/cadence.py",
+        "last_day < timedelta(days=2)",
+        "last_day < timedelta(days=1)",
+        "settings/test_cadence.py",
+        ("last_day + timedelta(days=2))", "last_day + timedelta(days=1))"),
+    ),
+    Mutant(
+        "an older history does not change the run log in the tables",
+        "sql/_run_log.py",
+        "        if newest > log.last_ended:\n            return\n",
+        "",
+        "sql/test_sql_runs.py",
     ),
     Mutant(
         "an entry is written again if its temporary file is discarded",
