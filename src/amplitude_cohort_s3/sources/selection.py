@@ -174,7 +174,7 @@ def select(
     >>> hashed = select(users, where={"plan": "pro"}, hash=["email"], secret="s3cret")
     >>> with diff_members((), hashed, schema=RowSchema(properties=["email"])) as diff:
     ...     [(id, email[:8]) for id, _, email in diff.rows("entering")]
-    [('1', '2f6e3a14')]
+    [('1', '1a38c9f9')]
     """
     hint = 'pass the new names by the names in the source: {"id": "amplitude_id"}'
     check_kind("rename", rename, Mapping | None, hint)
