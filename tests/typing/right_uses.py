@@ -1,7 +1,7 @@
 """Right uses, with the types that mypy and pyright must infer. This module is not run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, assert_type
 
@@ -58,7 +58,9 @@ from amplitude_cohort_s3.history import (
     ChurnTable,
     Findings,
     MembershipEvent,
+    RunTable,
     Stay,
+    SyncRun,
     ValueTable,
 )
 from amplitude_cohort_s3.log import BucketSync, Observer, Outcome, StreamEvent
@@ -263,6 +265,9 @@ def history(storage: Storage, stream: CohortStream) -> None:
     assert_type(found.members_at().head(), list[MemberRow])
     assert_type(found.events().to_list(), list[MembershipEvent])
     assert_type(found.churn()[1:], ChurnTable)
+    assert_type(found.runs()[0], SyncRun)
+    assert_type(found.runs()[1:], RunTable)
+    assert_type(found.overdue(AT, "daily"), timedelta | None)
     assert_type(found.verify(), Findings)
     assert_type(list_streams(storage)[0].stream, CohortStream)
 

@@ -47,13 +47,17 @@ class Setup:
     def read(cls, file: Path) -> "Setup":
         try:
             text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
+        except FileNotFoundError:
             fault = (
-                f"can't be read ({reason}); pass the file's location with --config, or write a "
+                "there is no such file; pass the file's location with --config, or write a "
                 f"first one with {COMMAND} init"
             )
             raise ConfigurationError(str(file), (fault,)) from None
+        except OSError as error:
+            fault = f"can't be read ({error.strerror}); pass another file with --config"
+            raise ConfigurationError(str(file), (fault,)) from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(str(file), ("it is not UTF-8; save it as UTF-8",)) from None
         return cls(Config.from_toml(text, name=str(file), folder=file.parent), file)
 
     def sync(self, name: str) -> SyncConfig:
@@ -61,6 +65,8 @@ class Setup:
 
     def syncs(self, names: Sequence[str]) -> dict[str, SyncConfig]:
         """Return the named syncs, or all if there are no names."""
+        if not self.config.syncs:
+            self._fail("it has no syncs; add a table [syncs.<name>]")
         return {name: self.sync(name) for name in dict.fromkeys(names or self.config.syncs)}
 
     def destination(self, name: str) -> DestinationConfig:
@@ -70,13 +76,17 @@ class Setup:
         """Return the storage of the data, and that of the log unless it is the same."""
         if destination not in self._storages:
             config = self.destination(destination)
-            self._storages[destination] = config.open_storage(), config.open_log()
+            try:
+                self._storages[destination] = config.open_storage(), config.open_log()
+            except ConfigurationError as error:
+                subject = f"{self.file}: destinations.{destination}"
+                raise ConfigurationError(subject, error.faults) from None
         return self._storages[destination]
 
     def members(self, name: str) -> MemberSource:
         config = self.sync(name).members
         if config is None:
-            self._fail(f"syncs.{name} has no members; add the key, or pass --members LOCATION")
+            self._fail(f"syncs.{name} has no members; set the key, or pass --members LOCATION")
         if isinstance(config, MemberFile | MemberFiles):
             return config
         return self._project(config.amplitude).members(
@@ -109,9 +119,8 @@ class Setup:
 
     def _choose(self, kind: str, name: str, found: Mapping[str, T]) -> T:
         if name not in found:
-            self._fail(
-                f"there is no {kind} {name!r}; the {kind}s are: {', '.join(found) or 'none'}"
-            )
+            others = f"the {kind}s are: {', '.join(found)}" if found else f"it has no {kind}s"
+            self._fail(f"there is no {kind} {name!r}; {others}")
         return found[name]
 
     def _fail(self, fault: str) -> NoReturn:

@@ -16,7 +16,8 @@ from typing import Any, NoReturn
 from ..errors import CohortS3Error, ConfigurationError
 from ..format import kernel_state
 from ._init_command import add_init
-from ._output import COMMAND, command_hint, print_message
+from ._monitor_commands import add_overdue, add_runs
+from ._output import COMMAND, in_command, print_message
 from ._read_commands import (
     add_history,
     add_members,
@@ -25,6 +26,7 @@ from ._read_commands import (
     add_streams,
     add_verify,
 )
+from ._report_command import add_report
 from ._setup import CONFIG_FILE
 from ._sync_commands import add_run, add_sync
 from .exit_codes import ExitCode, exit_code
@@ -36,7 +38,10 @@ _SUBCOMMANDS = {
     "run": ("sync all cohorts that are due", add_run),
     "streams": ("list the cohorts of a folder or bucket", add_streams),
     "history": ("print size and changes over time", add_history),
+    "runs": ("print the run log, with void and unfinished syncs", add_runs),
+    "overdue": ("print the syncs that are overdue", add_overdue),
     "members": ("print the members as CSV", add_members),
+    "report": ("write an HTML page about a cohort", add_report),
     "verify": ("check that all files agree", add_verify),
     "policy": ("print a bucket policy as JSON", add_policy),
     "parse-name": ("print what file names contain", add_parse_name),
@@ -54,15 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code, one of ``ExitCode``.
     """
-    options = _parser().parse_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unknown arguments: {' '.join(unknown)}")
     try:
         code: ExitCode = options.run(options)
         sys.stdout.flush()
     except ConfigurationError as error:
-        print_message("\n  - ".join([f"{error.subject}:", *error.faults]))
+        print_message(in_command("\n  - ".join([f"{error.subject}:", *error.faults])))
         return exit_code(error)
     except CohortS3Error as error:
-        print_message(f"{error}{command_hint(error)}")
+        print_message(in_command(str(error)))
         return exit_code(error)
     except KeyboardInterrupt:
         print_message("interrupted; no sync is partly visible, and the next run continues")
@@ -110,5 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name not in _WITHOUT_CONFIG:
             subparser.add_argument("--config", default=argparse.SUPPRESS, **config)
+        # Its error shows the options that there are.
+        subparser.set_defaults(parser=subparser)
         add_arguments(subparser)
     return parser

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .findings import Finding, FindingKind, Findings
     from .history import CohortHistory, detect_existing_meaning
     from .read import list_streams, read_history
+    from .report.report import HistoryReport
+    from .runs import RunTable, SyncRun
     from .stays import Stay
     from .tables import ValueTable
     from .window import Window
@@ -22,9 +24,12 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Findings",
+    "HistoryReport",
     "Members",
     "MembershipEvent",
+    "RunTable",
     "Stay",
+    "SyncRun",
     "UnpackedArchive",
     "ValueTable",
     "Window",
@@ -44,8 +49,11 @@ __getattr__ = exports_on_demand(
         "Finding": ".findings",
         "FindingKind": ".findings",
         "Findings": ".findings",
+        "HistoryReport": ".report.report",
         "MembershipEvent": ".events",
+        "RunTable": ".runs",
         "Stay": ".stays",
+        "SyncRun": ".runs",
         "UnpackedArchive": ".archives",
         "ValueTable": ".tables",
         "Window": ".window",

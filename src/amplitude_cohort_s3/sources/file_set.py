@@ -14,7 +14,7 @@ from ..errors import ConfigurationError, MemberFileNotFoundError
 from ..format.schema import RowSchema
 from ._file_patterns import MAGIC, matching_files, split_pattern
 from .concatenated import concatenated
-from .files import MemberFile, without_secrets
+from .files import MemberFile, check_location, without_secrets
 from .protocol import CsvSource
 from .rows import as_csv
 
@@ -34,7 +34,10 @@ def _as_locations(
     found = tuple(locations)
     for one in found:
         check_kind("each of locations", one, str | os.PathLike, _HINT)
-    return tuple(os.fspath(one) for one in found)
+    texts = tuple(os.fspath(one) for one in found)
+    for text in texts:
+        check_location(text)
+    return texts
 
 
 def _shown(locations: tuple[str, ...]) -> str:
@@ -195,5 +198,6 @@ def member_files(location: str | os.PathLike[str]) -> MemberFile | MemberFiles:
     >>> member_files("members.csv"), member_files("unload/*.csv")
     (MemberFile(location='members.csv'), MemberFiles(locations=('unload/*.csv',)))
     """
-    several = _names_several(os.fspath(location))
-    return MemberFiles(location) if several else MemberFile(location)
+    text = os.fspath(location)
+    check_location(text)
+    return MemberFiles(text) if _names_several(text) else MemberFile(text)
