@@ -206,6 +206,17 @@ def test_a_location_of_one_file_is_not_listed(location):
     assert member_files(location).location == location
 
 
+@pytest.mark.parametrize(
+    "text", ["", "x" * 5000, "[" + "x" * 5000, "a\0b", "a\0/*", "x" * 300 + "/*"]
+)
+def test_a_text_that_is_no_location_is_an_error_about_a_file(unload, monkeypatch, text):
+    monkeypatch.chdir(unload)
+    with pytest.raises(MemberFileError):
+        ids_of(member_files(text))
+    with pytest.raises(MemberFileError):
+        ids_of(MemberFiles(text))
+
+
 def test_parameters_for_local_files_are_refused(unload):
     with pytest.raises(ConfigurationError, match="transport_params are for URIs"):
         MemberFiles(unload, transport_params={"client": object()})

@@ -252,19 +252,18 @@ def test_a_dataset_of_pyarrow_is_read_with_its_columns_only(tmp_path):
     assert rows_of(ds.dataset(tmp_path)) == ROWS
 
 
-@pytest.mark.filterwarnings("ignore:The 'future.infer_string'")  # Ibis sets it
 def test_an_expression_of_ibis_is_read_in_batches_with_its_columns_only(tmp_path):
     ibis = pytest.importorskip("ibis")
     with sqlite3.connect(tmp_path / "users.db") as connection:
         connection.execute("create table users (plan text, user_id text, amplitude_id integer)")
-        rows = ((f"p{n % 3}", f"u{n}", n) for n in range(100_000))
+        rows = ((f"p{n % 3}", f"u{n}", n) for n in range(70_000))
         connection.executemany("insert into users values (?, ?, ?)", rows)
     connection.close()
     backend = ibis.sqlite.connect(tmp_path / "users.db")
     users = backend.table("users")
     chosen = users.filter(users.amplitude_id >= 10).mutate(x=users.plan.upper())
     found = rows_of(chosen)
-    assert len(found) == 99_990
+    assert len(found) == 69_990  # more than a batch
     assert ("17", "u17", "p2") in found
     assert rows_of([chosen.limit(2), users.filter(users.amplitude_id == 3)])[-1][0] == "3"
     with pytest.raises(MissingColumnsError, match="The data has: 'amplitude_id', 'user_id', 'x'"):

@@ -159,6 +159,13 @@ def test_the_record_names_hashed_columns_and_keeps_the_origin(tmp_path):
     assert "topsecret" not in repr(members)
 
 
+def test_the_record_names_the_hashed_columns_of_nested_selections():
+    inner = select(USERS, rename=RENAME, hash=["plan"], secret="s")
+    outer = select(inner, hash=["user_id"], secret="t")
+    assert outer.csv_source(SCHEMA).origin["hashed"] == "plan,user_id"
+    assert rows_of(outer)[0] == ("1", hashed("ann", b"t"), hashed("pro"))
+
+
 def downloads_of(changed):
     """Return how many downloads two runs take if the second one selects by ``changed``."""
     moment = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2)]

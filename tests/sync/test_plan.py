@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import attrs
+import numpy as np
 import pytest
 
 from amplitude_cohort_s3 import (
@@ -166,6 +167,7 @@ def test_matching_by_another_column_than_before_is_refused(head):
         (Guard(max_exits=0), 2, 1, 0),
         (Guard(max_exits=0.1), 1200, 1079, 120),
         (Guard(max_exits=3), 30, 26, 3),
+        (Guard(max_exits=np.float64(0.1)), 1200, 1079, 120),
         (Guard(max_exits=0.57), 10_000, 4299, 5700),  # 5699.999… as a product of floats
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from amplitude_cohort_s3 import (
     Guard,
+    LocalStorage,
     MemoryStorage,
     UserProperty,
     forget,
@@ -218,9 +219,10 @@ def test_an_interrupted_observer_leaves_a_stream_that_goes_on(kind):
     assert read_history(storage, SYNC).verify() == ()
 
 
-def test_an_observer_may_sync_another_stream_and_its_own(seen):
+@pytest.mark.parametrize("is_local", [False, True])
+def test_an_observer_may_sync_another_stream_and_its_own(seen, is_local, tmp_path):
     other = attrs.evolve(SYNC, cohort_id="other")
-    storage = MemoryStorage()
+    storage = LocalStorage(tmp_path) if is_local else MemoryStorage()
 
     def again(event: StreamEvent) -> None:
         seen.append(event)
@@ -234,9 +236,10 @@ def test_an_observer_may_sync_another_stream_and_its_own(seen):
     assert read_history(storage, SYNC).verify() == ()
 
 
+@pytest.mark.parametrize("is_local", [False, True])
 @pytest.mark.parametrize("kind", ["began", "diffed", "staged"])
-def test_an_observer_that_is_faster_than_its_own_sync_wins(kind):
-    storage = MemoryStorage()
+def test_an_observer_that_is_faster_than_its_own_sync_wins(kind, is_local, tmp_path):
+    storage = LocalStorage(tmp_path) if is_local else MemoryStorage()
 
     def overtake(event: StreamEvent) -> None:
         if event.kind == kind:

@@ -28,8 +28,8 @@ def add_sync(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--members",
         metavar="LOCATION",
-        help="read the members from this CSV or Parquet file or URI, or with - from standard "
-        "input, instead of the source in the configuration file",
+        help="read the members from this CSV or Parquet file, folder or pattern (in quotes), or "
+        "with - from standard input, instead of the source in the configuration file",
     )
     parser.add_argument(
         "--at",

@@ -34,6 +34,7 @@ def exit_code(error: BaseException) -> ExitCode:
     Args:
         error: The error that a subcommand raised.
 
+    >>> from amplitude_cohort_s3.errors import MassExitError
     >>> exit_code(MassExitError(10, 10, 0))
     <ExitCode.GUARD: 3>
     """

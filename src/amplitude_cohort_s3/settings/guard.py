@@ -111,5 +111,5 @@ def _allowed(limit: Limit, total: int) -> int | None:
     """Return the number that a limit allows, or None if there is no limit."""
     if isinstance(limit, float):
         # As a decimal number: 0.57 of 10,000 is 5,700, but 10_000 * 0.57 is 5699.999…
-        return max(int(total * Decimal(repr(limit))), ALWAYS_ALLOWED)
+        return max(int(total * Decimal(repr(float(limit)))), ALWAYS_ALLOWED)
     return limit

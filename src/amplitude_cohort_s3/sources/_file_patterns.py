@@ -105,10 +105,10 @@ def matching_files(folder: Path, pattern: Pattern) -> Iterator[str]:
     to_search = [(folder, pattern.start)]
     while to_search:
         inner, places = to_search.pop()
-        if (found := (os.path.realpath(inner), places)) in seen:
-            continue
-        seen.add(found)
         try:
+            if (found := (os.path.realpath(inner), places)) in seen:
+                continue
+            seen.add(found)
             with os.scandir(inner) as entries:
                 for entry in entries:
                     after = pattern.after(places, entry.name)
@@ -117,5 +117,5 @@ def matching_files(folder: Path, pattern: Pattern) -> Iterator[str]:
                         to_search.append((path, after))
                     elif pattern.is_end(after) and (entry.is_file() or not path.exists()):
                         yield str(path)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a ValueError if the name contains a NUL
             raise member_file_error(error, str(inner)) from None

@@ -135,9 +135,8 @@ class MemberFiles:
         if match := _S3.fullmatch(location):
             yield from self._objects(*match.groups())
             return
-        path = Path(location)
-        if path.is_dir():
-            yield from matching_files(path, split_pattern("")[1])
+        if os.path.isdir(location):  # noqa: PTH112 -- as in _names_several
+            yield from matching_files(Path(location), split_pattern("")[1])
         else:
             # A path object would drop the slash at the end.
             folder, pattern = split_pattern(location.replace(os.sep, "/"))
@@ -187,8 +186,10 @@ def _names_several(location: str) -> bool:
     scheme, separator, _ = location.partition("://")
     if separator:
         return is_pattern(location) or (location.endswith("/") and scheme not in _WEB)
-    path = Path(location)
-    return path.is_dir() or (is_pattern(location) and not path.exists())
+    # These functions of os never raise, for example for a text that is too long for a path. An
+    # empty text is not the current folder.
+    is_folder = location != "" and os.path.isdir(location)  # noqa: PTH112
+    return is_folder or (is_pattern(location) and not os.path.lexists(location))
 
 
 def member_files(location: str | os.PathLike[str]) -> MemberFile | MemberFiles:

@@ -28,6 +28,9 @@ Condition = str | Collection[str] | Callable[[str], bool]
 _DIGEST = "selection"
 """The key in the origin of a source that describes what was selected."""
 
+_HASHED = "hashed"
+"""The key in the origin of a source that names the hashed columns."""
+
 
 @frozen(repr=False)
 class Selection:
@@ -61,7 +64,7 @@ class Selection:
             repeatable=source.repeatable,
             unit="row",
             file=source.file,
-            origin={**source.origin, **self._own_origin()},
+            origin={**source.origin, **self._own_origin(), **self._all_hashed(source.origin)},
             ignored=source.ignored,
         )
 
@@ -118,10 +121,16 @@ class Selection:
             return cell
         return hmac.new(self._secret, cell.encode(), hashlib.sha256).hexdigest()
 
+    def _all_hashed(self, origin: Mapping[str, str]) -> dict[str, str]:
+        """Return the entry of the columns that this or an inner selection hashes."""
+        inner = origin[_HASHED].split(",") if _HASHED in origin else []
+        both = dict.fromkeys([*inner, *self.hashed])
+        return {_HASHED: ",".join(both)} if both else {}
+
     def _own_origin(self) -> dict[str, str]:
         """Return what the record of a sync says about the selection, without the secret."""
         conditions = {name: _fingerprint(one) for name, one in self.where.items()}
-        origin = {"hashed": ",".join(self.hashed)} if self.hashed else {}
+        origin = self._all_hashed({})
         if None not in conditions.values():
             facts = repr((sorted(self.rename.items()), sorted(conditions.items()), self.hashed))
             # With another secret, the members are others too.
@@ -165,7 +174,7 @@ def select(
     >>> hashed = select(users, where={"plan": "pro"}, hash=["email"], secret="s3cret")
     >>> with diff_members((), hashed, schema=RowSchema(properties=["email"])) as diff:
     ...     [(id, email[:8]) for id, _, email in diff.rows("entering")]
-    [('1', '2f6e3a14')]
+    [('1', '1a38c9f9')]
     """
     hint = 'pass the new names by the names in the source: {"id": "amplitude_id"}'
     check_kind("rename", rename, Mapping | None, hint)
