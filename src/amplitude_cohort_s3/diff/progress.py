@@ -8,6 +8,7 @@ thread of the call, and none after the call has ended.
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import chain, islice
 from time import monotonic
 from typing import Any, BinaryIO, Literal, Self, TypeVar, cast
@@ -266,9 +267,20 @@ class Reporter:
             began = self._clock()
 
 
+def _call_all(callbacks: Iterable[Progress], event: ProgressEvent) -> None:
+    for callback in callbacks:
+        callback(event)
+
+
 @contextmanager
-def reporting(progress: Progress | Literal[True] | None) -> Generator[Reporter | None]:
+def reporting(
+    progress: Progress | Literal[True] | None, also: Progress | None = None
+) -> Generator[Reporter | None]:
     """Yield the reporter for an argument ``progress``, or None if nothing is to be reported.
+
+    Args:
+        progress: The argument.
+        also: Another callback for the same events, or None.
 
     After the context, nothing is reported and no bar is changed, whoever still holds it.
 
@@ -276,14 +288,16 @@ def reporting(progress: Progress | Literal[True] | None) -> Generator[Reporter |
         MissingExtraError: It is True, and tqdm is not installed.
         ArgumentTypeError: It is neither a function nor True nor None.
     """
-    if progress is None:
+    if progress is None and also is None:
         yield None
         return
-    if progress is not True and not callable(progress):
+    if progress is not None and progress is not True and not callable(progress):
         hint = "pass True for bars, a function of a ProgressEvent, such as print, or None"
         raise ArgumentTypeError("progress", type(progress).__name__, hint)
     with TqdmProgress() if progress is True else nullcontext(progress) as callback:
-        reporter = Reporter(callback)
+        reporter = Reporter(
+            partial(_call_all, [one for one in (callback, also) if one is not None])
+        )
         try:
             yield reporter
         finally:

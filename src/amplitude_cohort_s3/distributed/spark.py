@@ -16,6 +16,7 @@ from .._optional import load
 from ..errors import ConfigurationError, DuplicateKeyError, ObjectTooLargeError
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
+from ..log.stream_events import Observer
 from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
 from ..storage.limits import MAX_PARTS
@@ -50,6 +51,7 @@ def sync_frames(
     staging: str = "_staging",
     part_bytes: int = PART_BYTES,
     log: Storage | None = None,
+    observer: Observer | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> SyncResult:
     """Sync a cohort from a data frame of PySpark: either all three files become visible, or none.
@@ -75,6 +77,7 @@ def sync_frames(
         part_bytes: The approximate largest size of a part. Parts are smaller if more tasks can
             share the work.
         log: The storage of the log, if it is not ``storage``.
+        observer: A function that is called with a ``StreamEvent`` at the end of each step.
         clock: A function that returns the time; for tests.
 
     Returns:
@@ -100,7 +103,15 @@ def sync_frames(
     driver, schema = storage(), sync.schema
     _check_arguments(sync, staging, part_bytes)
     max_bytes = require_compose(driver).max_object_bytes
-    start = begin_sync(sync, driver, synced_at=synced_at, guard=guard, log=log, clock=clock)
+    start = begin_sync(
+        sync,
+        driver,
+        synced_at=synced_at,
+        guard=guard,
+        log=log,
+        observer=observer,
+        clock=clock,
+    )
     spark = members.sparkSession
     current, ignored = as_text(functions, members, schema)
     with errors_from_notes():

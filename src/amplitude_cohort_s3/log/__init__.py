@@ -6,14 +6,17 @@ from .listing import BucketSync, StreamList, StreamOverview, SyncState, Unpublis
 from .outcomes import Outcome
 from .records import SyncRecord
 from .stream import CohortStream
+from .stream_events import Observer, StreamEvent
 from .sync_log import SyncLog
 
 __all__ = [
     "Amendment",
     "BucketSync",
     "CohortStream",
+    "Observer",
     "Outcome",
     "RecordedFile",
+    "StreamEvent",
     "StreamList",
     "StreamOverview",
     "SyncLog",

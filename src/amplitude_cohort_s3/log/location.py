@@ -11,6 +11,7 @@ from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .listing import SkippedObject, StreamFile, hour_in_name, parse_listing
 from .stream import CohortStream, HasStream, as_stream
+from .stream_events import EventKind, Observer, StreamEvent, check_is_observer, report
 from .sync_log import SyncLog
 
 
@@ -25,11 +26,13 @@ class StreamLocation:
         data: The storage of the three files of each sync.
         log: The storage of the log, which may be the same.
         stream: The stream.
+        observer: The function that is called with each event, or None.
     """
 
     data: Storage = field(repr=False)
     log: Storage = field(repr=False)
     stream: CohortStream
+    observer: Observer | None = field(default=None, repr=False, eq=False)
 
     @classmethod
     def of(
@@ -37,6 +40,7 @@ class StreamLocation:
         storage: Storage | StorageLocation,
         stream: CohortStream | HasStream,
         log: Storage | StorageLocation | None,
+        observer: Observer | None = None,
     ) -> Self:
         """Return the location that a caller's arguments name.
 
@@ -44,7 +48,28 @@ class StreamLocation:
             ArgumentTypeError: An argument has the wrong type.
             ConfigurationError: The location of a storage is not valid.
         """
-        return cls(*as_storages(storage, log), as_stream(stream))
+        check_is_observer(observer)
+        return cls(*as_storages(storage, log), as_stream(stream), observer)
+
+    def report(
+        self, kind: EventKind, seconds: float, synced_at: datetime | None = None, **facts: int | str
+    ) -> None:
+        """Report a step that ends now.
+
+        Args:
+            kind: The step.
+            seconds: The time that it took.
+            synced_at: The time of the sync, or None.
+            facts: The facts of the step.
+        """
+        event = StreamEvent(
+            kind=kind,
+            stream=self.stream,
+            synced_at=synced_at,
+            facts=facts,
+            seconds=seconds,
+        )
+        report(event, self.observer)
 
     def read_log(self) -> SyncLog:
         """Return the log as one listing shows it."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from ..errors import ArgumentTypeError
 from .stream import CohortStream
 
 logger = logging.getLogger("amplitude_cohort_s3")
@@ -52,11 +53,36 @@ class StreamEvent:
 
     def __str__(self) -> str:
         """Return the line of the log."""
-        name = self.stream.data_prefix.rstrip("_")
+        key = self.stream.routing_key
+        name = self.stream.data_prefix.removesuffix("_") + ("" if key is None else f" {key}")
         when = "" if self.synced_at is None else f" {self.synced_at.isoformat()}"
         facts = "".join(f" {name}={value}" for name, value in self.facts.items())
         return f"{self.kind} {name}{when}:{facts} ({self.seconds:.2f} s)"
 
 
 Observer = Callable[[StreamEvent], object]
-"""A function that is called with each event. An exception of it is logged, and the sync goes on."""
+"""A function that is called with each event, in the thread of the call. If it raises, the error is
+logged and the sync goes on."""
+
+
+def report(event: StreamEvent, observer: Observer | None) -> None:
+    """Log an event, and pass it to an observer."""
+    logger.info("%s", event)
+    if observer is not None:
+        try:
+            observer(event)
+        except Exception as error:  # noqa: BLE001 -- a monitoring failure must not stop a sync
+            # Only the type: this error is not ours, and its text may contain anything.
+            logger.warning("the observer raised %s at %s", type(error).__name__, event.kind)
+
+
+def is_observed(observer: Observer | None) -> bool:
+    """Return whether somebody receives the events."""
+    return observer is not None or logger.isEnabledFor(logging.INFO)
+
+
+def check_is_observer(value: object) -> None:
+    """Raise ArgumentTypeError unless the argument ``observer`` is a function or None."""
+    if value is not None and (isinstance(value, type) or not callable(value)):
+        hint = "pass a function of a StreamEvent, such as print"
+        raise ArgumentTypeError("observer", type(value).__name__, hint)

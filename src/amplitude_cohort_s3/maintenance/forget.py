@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from os import PathLike
+from time import perf_counter
 from typing import Literal
 
 from .._time import to_utc
 from ..diff.progress import Progress, ReadProgress, reporting
 from ..log.location import StreamLocation
 from ..log.stream import CohortStream, HasStream
+from ..log.stream_events import Observer
 from ..storage.capabilities import require_replace
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
@@ -80,6 +82,7 @@ def forget(
     *,
     by: str | None = None,
     log: Storage | StorageLocation | None = None,
+    observer: Observer | None = None,
     work_dir: str | PathLike[str] | None = None,
     progress: Progress | Literal[True] | None = None,
     clock: Callable[[], datetime] = utc_now,
@@ -103,6 +106,7 @@ def forget(
         by: The column of these ids. Default: the column that members are matched by. A user
             who had such an id in any file is forgotten with all rows of the same key.
         log: The storage of the log, if it is not ``storage``.
+        observer: A function that is called with a ``StreamEvent`` at the end of each step.
         work_dir: The folder for temporary files. Default: the system's.
         progress: A callback for the bytes that are read: see :func:`plan_forget`. If it raises,
             nothing is changed; files of a stream without a log may have been replaced.
@@ -134,7 +138,8 @@ def forget(
     >>> receipt.people, len(receipt.files)
     (1, 2)
     """
-    location = StreamLocation.of(storage, stream, log)
+    location = StreamLocation.of(storage, stream, log, observer)
+    began = perf_counter()
     require_replace(location.data, "forget")
     check_is_people(people)
     ids = tuple(people)
@@ -160,4 +165,7 @@ def forget(
         )
 
     with reporting(progress) as reporter:
-        return with_retries(location, lambda: attempt(ReadProgress(reporter)))
+        receipt = with_retries(location, lambda: attempt(ReadProgress(reporter)))
+    files = receipt.files
+    location.report("forgot", perf_counter() - began, people=receipt.people, files=len(files))
+    return receipt

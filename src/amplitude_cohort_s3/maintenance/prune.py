@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from time import perf_counter
 from typing import Literal, get_args
 
 from attrs import frozen
@@ -23,6 +24,7 @@ from ..log.amendment_rules import may_remove
 from ..log.amendments import Amendment
 from ..log.location import StreamLocation
 from ..log.stream import CohortStream, HasStream
+from ..log.stream_events import Observer
 from ..storage.capabilities import require_delete
 from ..storage.open import StorageLocation
 from ..storage.protocol import ObjectInfo, Storage
@@ -144,6 +146,7 @@ def prune(
     before: datetime,
     keep: Keep = "changes",
     log: Storage | StorageLocation | None = None,
+    observer: Observer | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> PruneReceipt:
     """Delete old files of a stream. The newest sync is never touched.
@@ -158,6 +161,7 @@ def prune(
         before: Syncs before this time are old (timezone-aware).
         keep: The files of old syncs that are kept: see :func:`plan_prune`.
         log: The storage of the log, if it is not ``storage``.
+        observer: A function that is called with a ``StreamEvent`` at the end of each step.
         clock: A function that returns the time; for tests.
 
     Returns:
@@ -186,7 +190,8 @@ def prune(
     >>> len(prune(bucket, sync, before=at, keep="nothing").plan.files)
     3
     """
-    location = StreamLocation.of(storage, stream, log)
+    location = StreamLocation.of(storage, stream, log, observer)
+    began = perf_counter()
     remover = require_delete(location.data, "prune")
 
     def attempt() -> PruneReceipt:
@@ -200,7 +205,10 @@ def prune(
                 remover.delete(key)
         return PruneReceipt(plan=plan, pruned_at=now, number=number)
 
-    return with_retries(location, attempt)
+    receipt = with_retries(location, attempt)
+    files, size = len(receipt.plan.files), receipt.plan.size
+    location.report("pruned", perf_counter() - began, files=files, bytes=size)
+    return receipt
 
 
 def _amend(

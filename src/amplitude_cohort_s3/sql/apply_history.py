@@ -6,6 +6,7 @@ are not enough or can't be trusted: see ``_SyncApplication._needs_snapshot``. Wi
 the snapshot replaces changes that do not fit the tables.
 """
 
+from time import perf_counter
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from ..history.history import CohortHistory, check_is_history
 from ..history.members import Members
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
+from ..log.stream_events import Observer, StreamEvent, check_is_observer, report
 from ._staging import StagedRows
 from ._stays_table import Stays
 from ._transactions import in_transaction, isolated, without_rows
@@ -35,6 +37,7 @@ def apply(
     reconcile: bool = False,
     refresh: bool = False,
     on_applied: OnApplied | None = None,
+    observer: Observer | None = None,
 ) -> ApplyReport:
     """Apply the syncs of a history to the tables of a database.
 
@@ -57,6 +60,7 @@ def apply(
             agree with its snapshot.
         refresh: True to update the properties of all members to those of the newest sync.
         on_applied: SQL or a function to run in the transaction of each sync: see ``OnApplied``.
+        observer: A function that is called with a ``StreamEvent`` after each sync.
 
     Returns:
         The syncs that were applied, and those that were not.
@@ -84,6 +88,7 @@ def apply(
     >>> engine.dispose()
     """
     check_is_history(history)
+    check_is_observer(observer)
     tables = CohortTables.in_schema(schema)
     with engine.connect() as connected:
         connection = isolated(connected)
@@ -92,20 +97,40 @@ def apply(
         known = stays.applied_times()
         newest = max(known, default=None)
         old = [s.synced_at for s in history if newest is not None and s.synced_at <= newest]
-        results = [
-            _SyncApplication(
+        results = list[AppliedSync | None]()
+        for sync in history[len(old) :]:
+            began = perf_counter()
+            application = _SyncApplication(
                 stays=stays,
                 history=history,
                 sync=sync,
                 refresh=refresh and sync is history[-1],
                 on_applied=on_applied,
-            ).run(reconcile=reconcile)
-            for sync in history[len(old) :]
-        ]
+            )
+            results.append(application.run(reconcile=reconcile))
+            _report(history, results[-1], perf_counter() - began, observer)
     late = tuple(when for when in old if when not in known)
     applied = tuple(result for result in results if result is not None)
     skipped = len(history) - len(late) - len(applied)
     return ApplyReport(applied=applied, skipped=skipped, late=late)
+
+
+def _report(
+    history: CohortHistory, applied: AppliedSync | None, seconds: float, observer: Observer | None
+) -> None:
+    if applied is None:
+        return
+    facts = {name: getattr(applied, name) for name in ("members", "entered", "exited")}
+    if applied.repaired is not None:
+        facts |= {"opened": applied.opened, "closed": applied.closed}
+    event = StreamEvent(
+        kind="applied",
+        stream=history.stream,
+        synced_at=applied.synced_at,
+        facts=facts,
+        seconds=seconds,
+    )
+    report(event, observer)
 
 
 @frozen(kw_only=True)

@@ -2,6 +2,7 @@
 
 import uuid
 from contextlib import ExitStack
+from time import perf_counter
 from typing import Any
 
 from attrs import frozen
@@ -18,12 +19,14 @@ from ..format.filename import DiffType
 from ..log.files import html_of_files
 from ..log.location import StreamLocation
 from ..log.records import SyncRecord
+from ..log.stream_events import EventKind, Observer
 from ..storage.open import StorageLocation
 from ..storage.protocol import StagedObject, Storage
 from .commit_protocol import carry_out, outcome_of
 from .decision import create_or_discard
 from .leftovers import discard_old_leftovers
 from .plan import SyncPlan, check_bucket
+from .recover import RecoveryReport
 
 
 @frozen(kw_only=True, repr=False)
@@ -34,17 +37,20 @@ class SyncResult:
         record: The record of the sync.
         already_done: True if an earlier run, or another writer, had done the same sync.
         ignored_columns: The columns of the source that the sync does not have.
+        recovered: The work of other writers that this sync has finished first.
     """
 
     record: SyncRecord
     already_done: bool = False
     ignored_columns: tuple[str, ...] = ()
+    recovered: tuple[RecoveryReport, ...] = ()
 
     __repr__ = short_repr
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON object, as the command prints it."""
-        return sync_to_json(self)
+        recovered = [report.to_json() for report in self.recovered]
+        return sync_to_json(self) | {"recovered": recovered}
 
     def __str__(self) -> str:
         """Return the counts, one file per line."""
@@ -56,8 +62,9 @@ class SyncResult:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences about rows that were left out and values that are missing."""
-        return self.record.count_notes(self.record.schema.key, self.ignored_columns)
+        """Sentences about what was finished first, rows left out and values that are missing."""
+        counts = self.record.count_notes(self.record.schema.key, self.ignored_columns)
+        return (*(f"{report} now" for report in self.recovered), *counts)
 
     @property
     def _title(self) -> str:
@@ -92,6 +99,7 @@ def commit(
     storage: Storage | StorageLocation,
     *,
     log: Storage | StorageLocation | None = None,
+    observer: Observer | None = None,
 ) -> SyncResult:
     """Carry out a planned sync: all three files become visible, or none.
 
@@ -100,6 +108,7 @@ def commit(
         diff: The diff from which the plan was made, still open.
         storage: The storage of the data, or its location.
         log: The storage of the log, if it is not ``storage``.
+        observer: A function that is called with a ``StreamEvent`` at the end of each step.
 
     Returns:
         The result. If another run did the same sync, it has ``already_done``.
@@ -129,7 +138,7 @@ def commit(
     """
     check_kind("plan", plan, SyncPlan, "pass the result of plan_sync(sync, diff, ...)")
     plan.check(diff)
-    location = StreamLocation.of(storage, plan.sync.stream, log)
+    location = StreamLocation.of(storage, plan.sync.stream, log, observer)
     check_bucket(plan.sync, location.data)
     earlier = location.read_log().published_at(plan.synced_at) if plan.already_done else None
     if earlier is not None:
@@ -141,6 +150,7 @@ def commit(
 def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -> SyncResult:
     """Carry out a planned sync: see :func:`commit`. The arguments are not checked."""
     discard_old_leftovers(location)
+    began = perf_counter()
     with ExitStack() as discarding:
         staged = dict[DiffType, StagedObject]()
         for diff_type, file in plan.files.items():
@@ -149,6 +159,8 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
         record = plan.record(number=plan.number, staged=staged, writer=uuid.uuid4().hex)
         # From here on the record may exist, and then the staged files must not be discarded.
         undecided = discarding.pop_all()
+    size = sum(file.size for file in plan.files.values())
+    began = _report(location, plan, "staged", began, files=len(staged), bytes=size)
     while (other := create_or_discard(location, record, undecided.close)) is not None:
         outcome = outcome_of(location, other)
         if not outcome.published and (outcome.head and outcome.head.ref) == plan.previous:
@@ -165,9 +177,22 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
             ignored = plan.ignored_columns
             return SyncResult(record=other, already_done=True, ignored_columns=ignored)
         raise ConcurrentSyncError(other.key, other.synced_at)
+    began = _report(location, plan, "recorded", began, number=record.number)
     refusals = list[CohortS3Error]()
     if not carry_out(location, record, on_refusal=refusals.append).published:
         refusal = refusals[0] if refusals else None
+        cause = "files lost or names taken" if refusal is None else type(refusal).__name__
+        _report(location, plan, "voided", began, number=record.number, cause=cause)
         message = None if refusal is None else str(refusal)
         raise SyncVoidError(record.key, record.synced_at, message) from refusal
+    _report(location, plan, "published", began, number=record.number, members=record.members)
     return SyncResult(record=record, ignored_columns=plan.ignored_columns)
+
+
+def _report(
+    location: StreamLocation, plan: SyncPlan, kind: EventKind, began: float, **facts: int | str
+) -> float:
+    """Report a step that ends now, and return the time at which the next one begins."""
+    now = perf_counter()
+    location.report(kind, now - began, plan.synced_at, **facts)
+    return now

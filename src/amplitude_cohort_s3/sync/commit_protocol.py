@@ -38,6 +38,7 @@ files of the head are there.
 
 from collections.abc import Callable
 from contextlib import suppress
+from time import perf_counter
 
 from ..errors import (
     CohortS3Error,
@@ -116,8 +117,9 @@ def finish(location: StreamLocation, record: LogRecord) -> Outcome:
     """
     _check(location, record)
     check_files(location, record)
+    began = perf_counter()
     _make_durable(location, record)
-    return carry_out(location, record)
+    return _reported(location, record, carry_out(location, record), began)
 
 
 def abandon_record(location: StreamLocation, record: LogRecord) -> Outcome:
@@ -130,6 +132,7 @@ def abandon_record(location: StreamLocation, record: LogRecord) -> Outcome:
         RecordFormatError: As :func:`finish`.
     """
     _check(location, record)
+    began = perf_counter()
     _make_durable(location, record)
     if isinstance(record, Amendment):
         log = _log_before(location, record)
@@ -138,9 +141,26 @@ def abandon_record(location: StreamLocation, record: LogRecord) -> Outcome:
             for file in record.replaced.values()
             if not _revoke(location.data, [replacement(file)])
         )
-        return _conclude(location, _amended(record, log, lost=lost))
+        outcome = _conclude(location, _amended(record, log, lost=lost))
+        return _reported(location, record, outcome, began)
     published = _revoke(location.data, staged_files(record))
-    return _conclude(location, _sync_outcome(location, record, published=published))
+    outcome = _conclude(location, _sync_outcome(location, record, published=published))
+    return _reported(location, record, outcome, began)
+
+
+def _reported(
+    location: StreamLocation, record: LogRecord, outcome: Outcome, began: float
+) -> Outcome:
+    """Report that a record of another process was finished, and return its outcome."""
+    ended = "amended" if outcome.amended else "published" if outcome.published else "void"
+    location.report(
+        "recovered",
+        perf_counter() - began,
+        record.synced_at,
+        number=record.number,
+        outcome=ended,
+    )
+    return outcome
 
 
 def outcome_of(location: StreamLocation, record: LogRecord) -> Outcome:

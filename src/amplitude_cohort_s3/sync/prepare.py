@@ -10,13 +10,15 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime
 from os import PathLike
+from time import perf_counter
 from typing import Literal, Unpack
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from ..diff.cohort_diff import CohortDiff
-from ..diff.progress import Progress, Reporter, reporting
+from ..diff.progress import Progress, ProgressEvent, Reporter, reporting
 from ..diff.protocol import DiffEngine, Duplicates
+from ..log.stream_events import EventKind, Observer, is_observed
 from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
 from ..sources.protocol import MemberSource
@@ -74,6 +76,7 @@ def prepare_sync(
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
     log: Storage | StorageLocation | None = None,
+    observer: Observer | None = None,
     progress: Progress | Literal[True] | None = None,
     dry_run: bool = False,
     clock: Callable[[], datetime] = utc_now,
@@ -107,6 +110,7 @@ def prepare_sync(
         synced_at=synced_at,
         guard=guard,
         log=log,
+        observer=observer,
         dry_run=dry_run,
         clock=clock,
     )
@@ -142,10 +146,46 @@ def prepare_start(
         options: The arguments of ``sync_cohort`` that are about the diff.
     """
     early = early_staging_of(start) if commits else None
+    watch = _Watch(start) if is_observed(start.location.observer) else None
     with (
-        reporting(progress) as reporter,
+        reporting(progress, watch) as reporter,
         diff_of_start(start, members, early, reporter, **options) as diff,
     ):
+        if watch is not None:
+            watch.diffed(diff)
         yield PreparedSync(
             plan=start.plan(diff), diff=diff, start=start, early=early, reporter=reporter
         )
+
+
+@define
+class _Watch:
+    """Reports the ends of reading and of comparing, from the progress of a diff."""
+
+    start: SyncStart
+    _began: float = field(factory=perf_counter, init=False)
+    _read: ProgressEvent | None = field(default=None, init=False)
+
+    def __call__(self, event: ProgressEvent) -> None:
+        if event.step == "read":
+            self._read = event
+        elif self._read is not None:
+            self._report("read", **{self._read.unit: self._read.done})
+            self._read = None
+
+    def diffed(self, diff: CohortDiff) -> None:
+        """Report the counts of the diff."""
+        report = diff.report
+        self._report(
+            "diffed",
+            members=report.members_now,
+            members_before=report.members_before,
+            entered=diff.entering.rows,
+            exited=diff.exiting.rows,
+            skipped=report.skipped,
+        )
+
+    def _report(self, kind: EventKind, **facts: int) -> None:
+        now = perf_counter()
+        self.start.location.report(kind, now - self._began, self.start.synced_at, **facts)
+        self._began = now

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Self
 
 from attrs import frozen
 
@@ -12,6 +12,7 @@ from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.records import SyncRecord
 from ..log.stream import CohortStream, HasStream
+from ..log.stream_events import Observer
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .commit_protocol import abandon_record, finish
@@ -31,12 +32,35 @@ class RecoveryReport:
     outcome: Literal["nothing", "published", "void", "amended"]
     record: SyncRecord | None = None
 
+    @classmethod
+    def of(cls, record: LogRecord, outcome: Outcome) -> Self:
+        """Return the report about a record that was finished with an outcome."""
+        if isinstance(record, Amendment):
+            return cls(outcome="amended")
+        return cls(outcome="published" if outcome.published else "void", record=record)
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return the outcome, and the time of the sync, as JSON values."""
+        when = None if self.record is None else self.record.synced_at.isoformat()
+        return {"outcome": self.outcome, "synced_at": when}
+
+    def __str__(self) -> str:
+        """Return a sentence about what was finished."""
+        match self.record:
+            case None if self.outcome == "nothing":
+                return "nothing was unfinished"
+            case None:
+                return "an unfinished forget or prune was finished"
+            case record:
+                return f"the unfinished sync of {record.synced_at.isoformat()} is {self.outcome}"
+
 
 def recover(
     storage: Storage | StorageLocation,
     stream: CohortStream | HasStream,
     *,
     log: Storage | StorageLocation | None = None,
+    observer: Observer | None = None,
     abandon: bool = False,
 ) -> RecoveryReport:
     """Finish the newest entry of the log if its writer did not.
@@ -54,6 +78,7 @@ def recover(
         storage: The storage of the data, or its location.
         stream: The stream, or a sync of it.
         log: The storage of the log, if it is not ``storage``.
+        observer: A function that is called with a ``StreamEvent`` at the end of each step.
         abandon: True to give up an unfinished entry instead of finishing it. A sync all of
             whose files are visible already is still published. Files that ``forget`` has not
             replaced, and that ``prune`` has not deleted, stay as they are.
@@ -77,7 +102,7 @@ def recover(
     'nothing'
     """
     end = abandon_record if abandon else finish
-    return recover_location(StreamLocation.of(storage, stream, log), end)
+    return recover_location(StreamLocation.of(storage, stream, log, observer), end)
 
 
 def recover_location(
@@ -88,7 +113,4 @@ def recover_location(
     record = location.read_log().unfinished
     if record is None:
         return RecoveryReport(outcome="nothing")
-    outcome = end(location, record)
-    if isinstance(record, Amendment):
-        return RecoveryReport(outcome="amended")
-    return RecoveryReport(outcome="published" if outcome.published else "void", record=record)
+    return RecoveryReport.of(record, end(location, record))

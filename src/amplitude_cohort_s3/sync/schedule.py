@@ -14,7 +14,7 @@ from functools import partial
 from os import PathLike
 from typing import Literal, cast, overload
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .._arguments import check_kind
 from .._display import counted, html_table
@@ -24,16 +24,18 @@ from ..errors import ArgumentTypeError, CohortS3Error
 from ..format.filename import DiffType
 from ..log.location import StreamLocation
 from ..log.records import SyncRecord
+from ..log.stream_events import Observer, check_is_observer
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..sources.protocol import MemberSource, SupportsArrow, SupportsCsv, SupportsUnchanged
 from ..storage.capabilities import as_storages
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
 from .commit import SyncResult
-from .commit_protocol import finish, predict
+from .commit_protocol import predict
 from .head import read_state
 from .prepare import prepare_start
-from .start import begin_at
+from .recover import RecoveryReport
+from .start import begin_at, recovering
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
 """The members, in any form that ``sync_cohort`` accepts; or a function that returns them and is
@@ -175,6 +177,7 @@ def run_due(
     *,
     dry_run: bool = False,
     log: Storage | StorageLocation | None = None,
+    observer: Observer | None = None,
     work_dir: str | PathLike[str] | None = None,
     progress: Progress | Literal[True] | None = None,
 ) -> RunReport:
@@ -194,6 +197,7 @@ def run_due(
             read again for each sync.
         dry_run: True to report only what is due, and write nothing.
         log: The storage of the log, if it is not ``storage``.
+        observer: A function that is called with a ``StreamEvent`` at the end of each step.
         work_dir: The folder for temporary files. Default: a hidden folder of the storage if it
             can take over files, otherwise the system's.
         progress: A callback for the progress of each sync, as for ``sync_cohort``.
@@ -218,6 +222,7 @@ def run_due(
     not due      warehouse 26umsb5
     """
     storages = as_storages(storage, log)
+    check_is_observer(observer)
     check_kind("jobs", jobs, Iterable, _JOBS_HINT)
     if now is not None:
         to_utc(now, "now")
@@ -226,17 +231,20 @@ def run_due(
         return datetime.now().astimezone() if now is None else now
 
     def run(sync: CohortSync, members: JobMembers, progress: Progress | None) -> JobResult:
-        location = StreamLocation(*storages, sync.stream)
+        location = StreamLocation(*storages, sync.stream, observer)
         # The log is enough to know that a sync is not due. The data is not listed for it:
         # thousands of streams may share one folder.
         log = location.read_log()
         ended = None if log.is_unfinished else log.head
         if ended is not None and not sync.is_due(_begun(ended), present()):
             return JobResult(sync=sync, outcome=JobOutcome.NOT_DUE)
-        head = read_state(location, partial(predict if dry_run else finish, location)).head
+        recovered = list[RecoveryReport]()
+        end = partial(predict, location) if dry_run else recovering(location, recovered)
+        head = read_state(location, end).head
         outcome = due_outcome(sync, members, None if head is None else head.record, present())
         if head is not None and outcome is JobOutcome.UNCHANGED:
-            found = SyncResult(record=head.record, already_done=True)
+            done_before = tuple(recovered)
+            found = SyncResult(record=head.record, already_done=True, recovered=done_before)
             return JobResult(sync=sync, outcome=outcome, result=found)
         if dry_run or outcome is not JobOutcome.DUE:
             return JobResult(sync=sync, outcome=outcome)
@@ -245,6 +253,7 @@ def run_due(
         result = _sync_now(
             sync, source, location, to_utc(present(), "now"), work_dir=work_dir, progress=progress
         )
+        result = evolve(result, recovered=(*recovered, *result.recovered))
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
         return JobResult(sync=sync, outcome=done, result=result)
 

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from os import PathLike
+from time import perf_counter
 from typing import Literal, Unpack
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .._time import to_utc
 from ..diff.cohort_diff import CohortDiff
@@ -23,6 +24,7 @@ from ..log.amendments import Amendment, LogRecord
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.records import SyncRecord
+from ..log.stream_events import Observer
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..settings.guard import Guard
 from ..sources.file_set import member_files
@@ -46,6 +48,7 @@ from .plan import (
     next_free_time,
     plan_mismatch,
 )
+from .recover import RecoveryReport
 from .work_files import DiffOptions, diff_for_sync
 
 CLOCK_TOLERANCE = timedelta(minutes=15)
@@ -64,6 +67,7 @@ class SyncStart:
         requested_at: The exact time of the request.
         guard: The limits on what the sync may change: see ``sync_cohort``.
         dry_run: True if nothing may be written.
+        recovered: The work of other writers that was finished first.
     """
 
     sync: CohortSync
@@ -73,6 +77,7 @@ class SyncStart:
     requested_at: datetime
     guard: Guard | Literal[False] | None
     dry_run: bool
+    recovered: tuple[RecoveryReport, ...] = ()
 
     @property
     def head(self) -> Head | None:
@@ -169,8 +174,10 @@ class SyncStart:
         if plan.already_done and self.head is not None:
             record = self.head.log.published_at(plan.synced_at) or self.head.record
             ignored = plan.ignored_columns
-            return SyncResult(record=record, already_done=True, ignored_columns=ignored)
-        return commit_plan(plan, diff, self.location)
+            result = SyncResult(record=record, already_done=True, ignored_columns=ignored)
+        else:
+            result = commit_plan(plan, diff, self.location)
+        return evolve(result, recovered=self.recovered)
 
     def _next_free_time(self) -> datetime:
         state = self.state
@@ -226,6 +233,7 @@ def begin_sync(
     synced_at: datetime | None = None,
     guard: Guard | Literal[False] | None = None,
     log: Storage | StorageLocation | None = None,
+    observer: Observer | None = None,
     dry_run: bool = False,
     clock: Callable[[], datetime] = utc_now,
 ) -> SyncStart:
@@ -241,6 +249,7 @@ def begin_sync(
         guard: The limits on what this sync may change; False for no limits. Default:
             ``sync.guard``.
         log: The storage of the log, if it is not ``storage``.
+        observer: A function that is called with a ``StreamEvent`` at the end of each step.
         dry_run: True to write nothing: the outcome of an unfinished sync is predicted.
             Otherwise the sync is recovered.
         clock: A function that returns the time; for tests.
@@ -265,7 +274,7 @@ def begin_sync(
     (0, 2)
     """
     check_is_guard(guard)
-    location = StreamLocation.of(storage, check_is_sync(sync).stream, log)
+    location = StreamLocation.of(storage, check_is_sync(sync).stream, log, observer)
     now = to_utc(clock(), "clock()")
     return begin_at(sync, location, synced_at=synced_at, guard=guard, now=now, dry_run=dry_run)
 
@@ -285,13 +294,17 @@ def begin_at(
         synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
         if synced_at > now + CLOCK_TOLERANCE:
             raise SyncTimeError("future", synced_at, now)
-    state = read_state(location, partial(_predict_for_dry_run if dry_run else finish, location))
+    recovered, began = list[RecoveryReport](), perf_counter()
+    end = partial(_predict_for_dry_run, location) if dry_run else recovering(location, recovered)
+    state = read_state(location, end)
     check_match_by(sync, state.head)
     if synced_at is None:
         synced_at = _time_from_now(sync, state, now)
     elif state.head is None and synced_at in state.occupied_times:
         free = next_free_time(sync.name_style, synced_at, None, state.occupied_times)
         raise SyncTimeTakenError(synced_at, free)
+    before = 0 if state.head is None else state.head.record.members
+    location.report("began", perf_counter() - began, synced_at, members_before=before)
     return SyncStart(
         sync=sync,
         location=location,
@@ -300,7 +313,21 @@ def begin_at(
         requested_at=now,
         guard=guard,
         dry_run=dry_run,
+        recovered=tuple(recovered),
     )
+
+
+def recovering(
+    location: StreamLocation, recovered: list[RecoveryReport]
+) -> Callable[[LogRecord], Outcome]:
+    """Return a function that finishes a record, and adds a report about it to a list."""
+
+    def recover(record: LogRecord) -> Outcome:
+        outcome = finish(location, record)
+        recovered.append(RecoveryReport.of(record, outcome))
+        return outcome
+
+    return recover
 
 
 def _time_from_now(sync: CohortSync, state: StreamState, now: datetime) -> datetime:

@@ -9,6 +9,7 @@ from typing import Literal, overload
 
 from ..diff.progress import Progress
 from ..diff.protocol import DiffEngine, Duplicates
+from ..log.stream_events import Observer
 from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
 from ..sources.protocol import MemberSource
@@ -33,6 +34,7 @@ def sync_cohort(
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
     log: Storage | StorageLocation | None = None,
+    observer: Observer | None = None,
     progress: Progress | Literal[True] | None = None,
     dry_run: Literal[False] = False,
     clock: Callable[[], datetime] = ...,
@@ -49,6 +51,7 @@ def sync_cohort(
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
     log: Storage | StorageLocation | None = None,
+    observer: Observer | None = None,
     progress: Progress | Literal[True] | None = None,
     dry_run: Literal[True],
     clock: Callable[[], datetime] = ...,
@@ -64,6 +67,7 @@ def sync_cohort(
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
     log: Storage | StorageLocation | None = None,
+    observer: Observer | None = None,
     progress: Progress | Literal[True] | None = None,
     dry_run: bool = False,
     clock: Callable[[], datetime] = utc_now,
@@ -92,6 +96,7 @@ def sync_cohort(
         work_dir: The folder for temporary files. Default: a hidden folder of the storage if it
             can take over files, otherwise the system's.
         log: The storage of the log, if it is not ``storage``.
+        observer: A function that is called with a ``StreamEvent`` at the end of each step.
         progress: A callback for the progress, such as ``print``; ``True`` shows tqdm bars. It
             gets a ``ProgressEvent``. If it raises, the sync is not done.
         dry_run: True to return the plan and write nothing, not even the recovery of an
@@ -111,8 +116,7 @@ def sync_cohort(
         SyncVoidError: A staged file disappeared, another object took a name, or the storage
             refuses a file from every caller.
         UnknownOutcomeError: The storage did not answer a write; run the sync again.
-        ConfigurationError: The sync's bucket is not that of the storage, or ``max_exits`` is
-            negative.
+        ConfigurationError: The sync's bucket is not that of the storage.
         LogLimitError: The log has no number left.
         EmptyKeyError, DuplicateKeyError, MalformedCsvError, MissingColumnsError,
             InvalidCellError: The members can't be synced.
@@ -130,6 +134,7 @@ def sync_cohort(
         synced_at=synced_at,
         guard=guard,
         log=log,
+        observer=observer,
         dry_run=dry_run,
         clock=clock,
     )

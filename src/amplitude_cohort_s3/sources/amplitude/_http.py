@@ -6,6 +6,7 @@ secret like a password. Its ``Retry`` also ignores deadlines when it sleeps.
 """
 
 import io
+import logging
 import re
 import socket
 import ssl
@@ -16,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from string import punctuation
+from time import perf_counter
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlsplit
 
@@ -25,6 +27,8 @@ from ...errors import AmplitudeTimeoutError, AmplitudeUnavailableError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+logger = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 60.0
 _CHUNK_BYTES = 1 << 16
@@ -198,7 +202,12 @@ class Http:
         while True:
             if before_try is not None:
                 before_try()
+            began = perf_counter()
             response = self._try(url, authorization, headers or {}, budget)
+            outcome = response if isinstance(response, str) else f"HTTP {response.status}"
+            # Only the host: the rest of a pre-signed URL is a secret.
+            host = urlsplit(url.text).hostname
+            logger.debug("GET from %s: %s (%.3f s)", host, outcome, perf_counter() - began)
             if isinstance(response, str):
                 budget.failed(response)
             elif response.status == _TOO_MANY_REQUESTS:

@@ -7,8 +7,10 @@ expects the fields that S3 always sends, and turns whatever botocore raises abou
 response into ``NotS3ResponseError``. ``pages`` does the same for listings of several pages.
 """
 
+import logging
 import re
 from collections.abc import Iterator
+from time import perf_counter
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -16,7 +18,15 @@ from botocore.parsers import ResponseParserError
 
 from ._credentials import CredentialsFailure, credentials_error
 from ._options import REQUEST_OPTIONS
-from .errors import BotoError, ChecksumsRefusedError, NotS3ResponseError, names_checksum
+from .errors import (
+    BotoError,
+    ChecksumsRefusedError,
+    NotS3ResponseError,
+    error_code,
+    names_checksum,
+)
+
+logger = logging.getLogger(__name__)
 
 # The fields of each response that have a value in every response of S3. A dot leads into a
 # structure. Of fields with | between them, one is enough: Ceph sends an empty ETag of a
@@ -81,15 +91,20 @@ def send(client: Any, operation: str, **arguments: Any) -> dict[str, Any]:
         all of ``BotoError``.
     """
     method = getattr(client, operation)
+    began, outcome = perf_counter(), "done"
     try:
         response: dict[str, Any] = method(**arguments)
     except Exception as error:
+        outcome = error_code(error) if isinstance(error, ClientError) else type(error).__name__
         failure = _failure(operation, arguments, error)
         if failure is error:
             raise
     else:
         _check(operation, response)
         return response
+    finally:
+        where = arguments.get("Key", arguments.get("Prefix", ""))
+        logger.debug("%s %r: %s (%.3f s)", operation, where, outcome, perf_counter() - began)
     # Raised here, because the original may contain the whole response, or the output of the
     # program that has the credentials.
     raise failure
