@@ -9,7 +9,7 @@ from ..history.read import list_streams, read_history
 from ..log.listing import StreamOverview
 from ..log.stream import CohortStream
 from ..storage.open import open_location
-from ._setup import Setup
+from ._setup import Place, Setup
 
 
 def add_location(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +36,17 @@ def add_location(parser: argparse.ArgumentParser) -> None:
 
 def history_of(options: argparse.Namespace, name: str, setup: Setup | None) -> CohortHistory:
     """Return the history of a sync in the configuration, or of a cohort at a location."""
+    storage, stream, log, match_by = place_of(options, name, setup)
+    return read_history(storage, stream, log=log, match_by=match_by)
+
+
+def place_of(options: argparse.Namespace, name: str, setup: Setup | None) -> Place:
+    """Return where a sync in the configuration, or a cohort at a location, is."""
     if setup is not None:
-        return setup.history(name)
+        return setup.place(name)
     storage, path = open_location(options.location)
     stream = _choose(options, name, list_streams(storage, path))
-    return read_history(storage, stream, match_by=options.match_by)
+    return Place(storage, stream, None, options.match_by)
 
 
 def setup_of(options: argparse.Namespace) -> Setup | None:

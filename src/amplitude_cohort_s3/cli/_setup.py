@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from attrs import field, frozen
 
@@ -14,8 +14,7 @@ from .._bytes import CHUNK_BYTES
 from ..diff.progress import Progress, TqdmProgress
 from ..errors import ConfigurationError, MissingExtraError
 from ..format.compression import unpack_chunks
-from ..history.history import CohortHistory
-from ..history.read import read_history
+from ..log.stream import CohortStream
 from ..sources import MemberFile, MemberFiles
 from ..sources.protocol import CsvSource, MemberSource
 from ..storage import Storage
@@ -28,6 +27,22 @@ if TYPE_CHECKING:
 CONFIG_FILE = f"{COMMAND}.toml"
 
 T = TypeVar("T")
+
+
+class Place(NamedTuple):
+    """A stream and where it is: the arguments of most functions of the library.
+
+    Attributes:
+        storage: The storage of the data.
+        stream: The stream.
+        log: The storage of the log, or None if it is that of the data.
+        match_by: The column that identifies a member, or None for that of the log.
+    """
+
+    storage: Storage
+    stream: CohortStream
+    log: Storage | None
+    match_by: str | None
 
 
 @frozen
@@ -83,11 +98,10 @@ class Setup:
             config.cohort_id, columns=config.columns, max_missing=config.max_missing
         )
 
-    def history(self, name: str) -> CohortHistory:
+    def place(self, name: str) -> Place:
         config = self.sync(name)
         storage, log = self.storages(config.destination)
-        key = config.sync.schema.key
-        return read_history(storage, config.sync.stream, log=log, match_by=key)
+        return Place(storage, config.sync.stream, log, config.sync.schema.key)
 
     def _project(self, name: str) -> "AmplitudeCohorts":
         # One object for all cohorts of a project, since it enforces the project's rate limits.

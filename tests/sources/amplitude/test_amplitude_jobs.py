@@ -86,9 +86,9 @@ def test_a_list_of_cohorts_is_a_table_for_people(amplitude, fake):
     cohorts = amplitude.list_cohorts()
     assert repr(cohorts) == "CohortList(<2 cohorts>)"
     assert str(cohorts).splitlines() == [
-        "2 cohorts",
-        "26umsb5           100  2026-11-24 06:30  Cohort 26umsb5",
-        "payers              1  never computed    <Payers>",
+        "id       size  last computed     name            type",
+        "26umsb5   100  2026-11-24 06:30  Cohort 26umsb5  redshift",
+        "payers      1  -                 <Payers>        redshift",
     ]
     html = cohorts._repr_html_()
     assert "&lt;Payers&gt;" in html

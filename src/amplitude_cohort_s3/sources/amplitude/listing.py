@@ -8,7 +8,7 @@ from typing import Any, cast, overload
 
 from attrs import field, frozen
 
-from ..._display import counted, html_table, short_repr
+from ..._display import counted, html_table, short_repr, text_table
 from ...errors import AmplitudeRefusedError
 from ._json import datetime_or_none, int_or_none, object_or_empty
 from ._session import Session
@@ -63,8 +63,8 @@ class CohortList(Sequence[AmplitudeCohort]):
         cohorts: The cohorts, in the order in which the API lists them.
 
     >>> print(CohortList([AmplitudeCohort(id="26umsb5", name="Payers", size=1200)]))
-    1 cohort
-    26umsb5         1,200  never computed    Payers
+    id        size  last computed  name    type
+    26umsb5  1,200  -              Payers
     """
 
     cohorts: tuple[AmplitudeCohort, ...] = field(converter=_as_tuple)
@@ -83,26 +83,11 @@ class CohortList(Sequence[AmplitudeCohort]):
         return f"{type(self).__name__}(<{counted(len(self), 'cohort')}>)"
 
     def __str__(self) -> str:
-        """Return the ids, sizes, times of computation and names, one cohort per line."""
-        lines = [
-            f"{one.id:<9}{_size(one):>12}  {_computed(one):<16}  {_label(one)}".rstrip()
-            for one in self
-        ]
-        return "\n".join([counted(len(self), "cohort"), *lines])
+        return text_table(_COLUMNS, map(_row, self)) if self else "no cohorts"
 
     def _repr_html_(self) -> str:
-        columns = ("id", "name", "size", "last computed (UTC)", "type", "description")
-        rows = [
-            (
-                one.id,
-                _label(one),
-                "" if one.size is None else one.size,
-                _computed(one),
-                one.type,
-                one.description,
-            )
-            for one in self
-        ]
+        columns = (*_COLUMNS, "description")
+        rows = [(*_row(one), one.description) for one in self]
         return html_table(counted(len(self), "cohort"), columns, rows)
 
     def matching(self, pattern: str) -> "CohortList":
@@ -123,17 +108,18 @@ class CohortList(Sequence[AmplitudeCohort]):
         return CohortList([one for one in self if matches(one.name) and not one.archived])
 
 
-def _size(cohort: AmplitudeCohort) -> str:
-    return "-" if cohort.size is None else f"{cohort.size:,}"
+_COLUMNS = ("id", "size", "last computed", "name", "type")
 
 
-def _computed(cohort: AmplitudeCohort) -> str:
+def _row(cohort: AmplitudeCohort) -> tuple[object, ...]:
     when = cohort.last_computed
-    return "never computed" if when is None else f"{when:%Y-%m-%d %H:%M}"
-
-
-def _label(cohort: AmplitudeCohort) -> str:
-    return f"{cohort.name} (archived)" if cohort.archived else cohort.name
+    return (
+        cohort.id,
+        "-" if cohort.size is None else cohort.size,
+        "-" if when is None else f"{when:%Y-%m-%d %H:%M}",
+        f"{cohort.name} (archived)" if cohort.archived else cohort.name,
+        cohort.type,
+    )
 
 
 def list_cohorts(session: Session) -> CohortList:
