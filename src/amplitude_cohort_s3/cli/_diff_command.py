@@ -25,11 +25,12 @@ def add_diff(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_diff)
     add_sync_name(parser)
     parser.add_argument(
-        "times",
-        nargs="*",
+        "--between",
+        dest="times",
+        nargs=2,
         type=aware_time,
-        metavar="time",
-        help="two times, e.g. 2026-11-01T00:00Z (default: those of the last two syncs)",
+        metavar="TIME",
+        help="the two times, e.g. 2026-11-01T00:00Z (default: those of the last two syncs)",
     )
     parser.add_argument(
         "--rows",
@@ -41,7 +42,7 @@ def add_diff(parser: argparse.ArgumentParser) -> None:
 
 def _diff(options: argparse.Namespace) -> ExitCode:
     history = history_of(options, options.name, setup_of(options))
-    if not options.times and len(history) == 1:
+    if options.times is None and len(history) == 1:
         when = history[0].synced_at.isoformat()
         print_message(f"{options.name} has one sync, of {when}, and none before to compare it with")
         return ExitCode.FAILED
@@ -70,20 +71,17 @@ def _diff(options: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-def _syncs(history: CohortHistory, times: list[datetime]) -> tuple[BucketSync, BucketSync]:
+def _syncs(history: CohortHistory, times: list[datetime] | None) -> tuple[BucketSync, BucketSync]:
     """Return the syncs whose members are compared: those at two times, or the last two."""
-    match times:
-        case [first, second] if first <= second:
-            return _sync_at(history, first), _sync_at(history, second)
-        case [first, second]:
-            fault = f"{first.isoformat()} is after {second.isoformat()}; name the earlier one first"
-        case [] if len(history) > 1:
-            return history[-2], history[-1]
-        case []:
+    if times is None:
+        if not history:
             raise history.no_sync_yet()
-        case _:
-            fault = f"name two times, or none for the last two syncs, not {len(times)}"
-    raise ConfigurationError("diff", (fault,))
+        return history[-2], history[-1]
+    first, second = times
+    if first > second:
+        fault = f"{first.isoformat()} is after {second.isoformat()}; name the earlier one first"
+        raise ConfigurationError("diff --between", (fault,))
+    return _sync_at(history, first), _sync_at(history, second)
 
 
 def _sync_at(history: CohortHistory, when: datetime) -> BucketSync:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar, cast
 
 from attrs import field, frozen
 
@@ -19,9 +19,12 @@ from ..sources import MemberFile, MemberFiles
 from ..sources.protocol import CsvSource, MemberSource
 from ..storage import Storage
 from ._output import COMMAND
-from .config import Config, DestinationConfig, SyncConfig
+from ._stored_cohorts import stored_cohorts
+from .config import AmplitudeMembersConfig, Config, DestinationConfig, SyncConfig
 
 if TYPE_CHECKING:
+    from ..settings.cohort_sync import CohortSync
+    from ..sources.amplitude import AmplitudeMembers
     from ..sources.amplitude.api import AmplitudeCohorts
 
 CONFIG_FILE = f"{COMMAND}.toml"
@@ -72,11 +75,40 @@ class Setup:
         return cls(Config.from_toml(text, name=str(file), folder=file.parent), file)
 
     def sync(self, name: str) -> SyncConfig:
-        return self._choose("sync", name, self.config.syncs)
+        """Return a sync of the file, or one of a pattern: ``all.26umsb5`` of ``[syncs.all]``."""
+        table = self.pattern_of(name)
+        if table is None:
+            return self._choose("sync", name, self.config.syncs)
+        if table == name:
+            fault = f"syncs.{name} syncs several cohorts; name one of them, such as {name}.26umsb5"
+            self.fail(f"{fault}. The subcommand run, with --dry-run, lists them")
+        return self.config.syncs[table].of_cohort(name.removeprefix(f"{table}."))
 
     def syncs(self, names: Sequence[str]) -> dict[str, SyncConfig]:
-        """Return the named syncs, or all if there are no names."""
-        return {name: self.sync(name) for name in dict.fromkeys(names or self.config.syncs)}
+        """Return the named syncs, or all if there are no names.
+
+        The syncs of a pattern are those that have been done: the bucket shows them.
+        """
+        found = dict[str, SyncConfig]()
+        for name in dict.fromkeys(names or self.config.syncs):
+            if self.pattern_of(name) != name:
+                found[name] = self.sync(name)
+                continue
+            config = self.config.syncs[name]
+            storage, log = self.storages(config.destination)
+            for cohort_id in stored_cohorts(log or storage, config.sync.stream):
+                one = config.of_cohort(cohort_id)
+                if not any(one.sync.stream == other.sync.stream for other in found.values()):
+                    found[f"{name}.{cohort_id}"] = one
+        return found
+
+    def pattern_of(self, name: str) -> str | None:
+        """Return the name of the pattern that a name is, or is a cohort of; None for a sync."""
+        syncs = self.config.syncs
+        for table in (name, name.rpartition(".")[0]):
+            if table in syncs:
+                return None if syncs[table].cohorts is None else table
+        return None
 
     def destination(self, name: str) -> DestinationConfig:
         return self._choose("destination", name, self.config.destinations)
@@ -91,11 +123,32 @@ class Setup:
     def members(self, name: str) -> MemberSource:
         config = self.sync(name).members
         if config is None:
-            self._fail(f"syncs.{name} has no members; add the key, or pass --members LOCATION")
+            self.fail(f"syncs.{name} has no members; add the key, or pass --members LOCATION")
         if isinstance(config, MemberFile | MemberFiles):
             return config
+        table = self.pattern_of(name)
+        if table is not None:
+            for sync, members in self.cohort_jobs(table):
+                if sync.cohort_id == config.cohort_id:
+                    return members
+            pattern = self.config.syncs[table].cohorts
+            self.fail(
+                f"there is no sync {name!r}: Amplitude lists no cohort with this id whose name "
+                f"matches {pattern!r}"
+            )
         return self._project(config.amplitude).members(
             config.cohort_id, columns=config.columns, max_missing=config.max_missing
+        )
+
+    def cohort_jobs(self, table: str) -> "tuple[tuple[CohortSync, AmplitudeMembers], ...]":
+        """Return the syncs of a pattern and their members, as Amplitude lists the cohorts now."""
+        config = self.config.syncs[table]
+        members = cast("AmplitudeMembersConfig", config.members)
+        return self._project(members.amplitude).jobs(
+            config.sync,
+            str(config.cohorts),
+            columns=members.columns,
+            max_missing=members.max_missing,
         )
 
     def place(self, name: str) -> Place:
@@ -123,12 +176,11 @@ class Setup:
 
     def _choose(self, kind: str, name: str, found: Mapping[str, T]) -> T:
         if name not in found:
-            self._fail(
-                f"there is no {kind} {name!r}; the {kind}s are: {', '.join(found) or 'none'}"
-            )
+            self.fail(f"there is no {kind} {name!r}; the {kind}s are: {', '.join(found) or 'none'}")
         return found[name]
 
-    def _fail(self, fault: str) -> NoReturn:
+    def fail(self, fault: str) -> NoReturn:
+        """Raise the error about a fault of the file."""
         raise ConfigurationError(str(self.file), (fault,))
 
 

@@ -57,7 +57,7 @@ _SUBCOMMANDS = {
     "diff": (
         "compare the members at two times",
         add_diff,
-        "diff actives 2026-11-01T00:00Z 2026-11-23T00:00Z --rows > changes.csv",
+        "diff actives --between 2026-11-01T00:00Z 2026-11-23T00:00Z --rows > changes.csv",
     ),
     "verify": ("check that all files agree", add_verify, "verify actives"),
     "adopt": (
