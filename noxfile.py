@@ -1,8 +1,12 @@
-"""The commands of the project: ``pip install nox``, then for example ``nox -s tests``."""
+"""The commands of the project: ``pip install nox uv``, then for example ``nox -s tests``."""
 
 import os
 import shutil
+import subprocess
+import sys
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nox
@@ -16,6 +20,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "uv|virtualenv"  # uv is many times faster, if it is installed
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
+GROUPS = PROJECT["dependency-groups"]
 
 
 @nox.session(default=False)
@@ -25,48 +30,106 @@ def quickstart(session: nox.Session) -> None:
     session.run("python", "examples/quickstart.py", *session.posargs)
 
 
-@nox.session(python=PYTHONS)
+@nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests on the first Python, with more examples in CI; on the others the unit tests.
+    """Run the quick tests on the Python at hand; they need what pip installs, and no server.
 
-    Code with two implementations is tested with the native kernel and without it; on the first
-    Python, the session ``lowest`` tests it without the kernel.
+    ``-- tests/format`` passes arguments to pytest, and leaves nothing out.
     """
-    groups = PROJECT["dependency-groups"]
-    thorough = session.python == PRIMARY
-    spark = groups["spark"] if thorough else []
-    session.install("-e", ".[testing]", *groups["tests"], *spark)
-    # Three processes, because many tests wait for servers and time-outs.
-    pytest = ("pytest", "-n3", "--dist=worksteal")
-    session.run(
-        *pytest,
-        *([] if thorough else ["-m", "not servers", *_ONCE]),
-        *session.posargs,
-        env={"HYPOTHESIS_PROFILE": "ci" if thorough and os.environ.get("CI") else "dev"},
-    )
-    if not thorough and not session.posargs:
-        pure = {"HYPOTHESIS_PROFILE": "dev", "AMPLITUDE_COHORT_S3_KERNEL": "0"}
-        session.run(*pytest, *_TWICE, *_ONCE, env=pure)
+    _run_quick_tests(session)
 
 
-# The folders whose code calls the kernel. The tests of the diff choose the implementation.
-_TWICE = ("tests/format", "tests/history")
+@nox.session(python=PYTHONS, default=False)
+def units(session: nox.Session) -> None:
+    """Run the quick tests on each supported Python, as the session ``tests`` does."""
+    _run_quick_tests(session)
+    if session.python != PRIMARY and not session.posargs:
+        # On the first Python, the session ``lowest`` tests the code without the native kernel.
+        pure = _QUICK | {"AMPLITUDE_COHORT_S3_KERNEL": "0"}
+        session.run("pytest", "-n2", "--quick", *_SOME_THAT_CALL_THE_KERNEL, env=pure)
 
 
-# Crashes, races, exhaustive searches, builds and foreign tools: one Python is enough for them.
-_SEARCHES = {
-    *(
-        f"tests/sync/test_{name}.py"
-        for name in ("cut_matrix", "kills", "protocol_model", "races", "state_machine")
-    ),
-    *("tests/maintenance/test_forgetting_interrupted.py", "tests/maintenance/test_pruning.py"),
-    *("tests/maintenance/test_forgetting.py", "tests/sources/amplitude/test_amplitude_faults.py"),
-    "tests/format/test_kernel_harness.py",
-}
-_ONCE = [
-    f"--ignore={path}"
-    for path in sorted(_SEARCHES | {"tests/policy", "tests/distributed/spark", "tests/sql"})
-]
+def _run_quick_tests(session: nox.Session) -> None:
+    session.install("-e", ".[testing]", *GROUPS["tests"])
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+    else:
+        session.run("pytest", "-n2", "--dist=worksteal", "--quick", env=_QUICK)
+
+
+_QUICK = {"HYPOTHESIS_PROFILE": "quick"}
+
+# The tests of the diff choose the implementation themselves.
+_SOME_THAT_CALL_THE_KERNEL = ("tests/format", "tests/history/test_history.py")
+
+
+@nox.session(python=PRIMARY, default=False)
+def thorough(session: nox.Session) -> None:
+    """Run what the quick tests leave out, and the property tests with many more examples.
+
+    The tests of S3 servers, PostgreSQL and Spark are skipped if these are not installed.
+    ``-- tests/s3`` passes arguments to pytest instead.
+    """
+    session.install("-e", ".[testing]", *GROUPS["tests"], *GROUPS["servers"], *GROUPS["spark"])
+    env = {"HYPOTHESIS_PROFILE": "ci"}
+    if session.posargs:
+        session.run("pytest", *session.posargs, env=env)
+        return
+    # Three processes, because many of these tests wait for servers, but one session of Spark.
+    # The session ``kernel`` runs the tests of the kernel.
+    others = [*(f"--ignore={path}" for path in _SPARK), "--ignore-glob=*/test_*kernel*.py"]
+    session.run("pytest", "-n3", "--dist=worksteal", "--thorough", *others, env=env)
+    session.run("pytest", "--thorough", *_SPARK, env=env)
+
+
+_SPARK = ("tests/distributed/spark", "tests/sql/test_sql_athena.py")
+
+# All sessions of CI, the longest first. Two of them run at a time, so that the last ones are short.
+_EVERYTHING = (
+    "thorough",
+    "lowest",
+    *(f"units-{python}" for python in PYTHONS),
+    "kernel",
+    "package",
+    "schedulers",
+    "docs site",  # site looks at what docs has built
+    "without_compiler",
+    "typing",
+    "lint",
+    "quickstart",
+)
+
+
+@nox.session(venv_backend="none", default=False)
+def everything(session: nox.Session) -> None:
+    """Run all sessions of CI, two at a time; ``-- lint docs`` leaves out these two.
+
+    This needs all supported Pythons, and the Debian packages that ``.ci/run`` installs.
+    """
+    nox_command = (sys.executable, "-m", "nox", "--error-on-missing-interpreters", "--session")
+
+    def has_failed(name: str) -> bool:
+        started = time.monotonic()
+        ended = subprocess.run(  # noqa: S603 -- the names are those of this file
+            [*nox_command, *name.split()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env=os.environ | {"CI": "true"},  # A server that is missing is a failure.
+        )
+        seconds = round(time.monotonic() - started)
+        outcome = "FAILED" if ended.returncode else "passed"
+        sys.stdout.write(f"{ended.stdout}\n=== {name} {outcome} in {seconds} s ===\n")
+        sys.stdout.flush()
+        return ended.returncode != 0
+
+    names = [name for name in _EVERYTHING if name not in session.posargs]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        results = zip(names, pool.map(has_failed, names), strict=True)
+        failed = [name for name, is_failure in results if is_failure]
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
 
 
 @nox.session(python=PRIMARY)
@@ -79,8 +142,8 @@ def lowest(session: nox.Session) -> None:
     session.run(
         "pytest",
         "-n2",
+        "--quick",
         *_UNITS,
-        "tests/sync/test_cut_matrix.py",
         env={"HYPOTHESIS_PROFILE": "dev", "AMPLITUDE_COHORT_S3_KERNEL": "0"},
     )
 
@@ -101,6 +164,7 @@ _NEED_MORE = {
     "tests/history/test_windows.py",
     "tests/log/test_record_schema.py",
     "tests/settings/test_cadence.py",
+    "tests/sources/amplitude/test_amplitude_faults.py",
     "tests/sources/test_arrow.py",
     "tests/sources/test_cells.py",
     "tests/sources/test_files.py",
@@ -119,7 +183,6 @@ _UNITS = sorted(
         ),
         *(path.as_posix() for path in Path("tests/sync").glob("test_*.py")),
     }
-    - _SEARCHES
     - _NEED_MORE
 )
 
@@ -127,7 +190,7 @@ _UNITS = sorted(
 @nox.session(python=PRIMARY)
 def schedulers(session: nox.Session) -> None:
     """Run the examples for cron, Airflow and Dagster with Airflow and Dagster."""
-    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["schedulers"])
+    session.install("-e", ".[testing]", *GROUPS["schedulers"])
     session.run("pytest", "tests/schedulers", *session.posargs)
 
 
@@ -141,6 +204,8 @@ _WHEELS = {
     "cp311-abi3": ("in use", _STRICT),
     "py3-none-any": ("not built", {"AMPLITUDE_COHORT_S3_KERNEL": "0"}),
 }
+# Both wheels have the same Python code, and the session ``lowest`` tests it without the kernel.
+_TESTS_OF_THE_PURE_WHEEL = ("tests/history/test_history.py", "tests/sync/test_written_files.py")
 
 
 @nox.session(python=PRIMARY, reuse_venv=False)
@@ -154,7 +219,7 @@ def package(session: nox.Session, kind: str) -> None:
     state, environment = _WHEELS[kind]
     dist = Path("build/dist", kind).absolute()
     shutil.rmtree(dist, ignore_errors=True)
-    session.install(*PROJECT["dependency-groups"]["package"])
+    session.install(*GROUPS["package"])
     build = ("python", "-m", "build", "--outdir", str(dist))
     session.run(*build, silent=True, env=environment)
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
@@ -177,7 +242,8 @@ def package(session: nox.Session, kind: str) -> None:
         units = [test for test in _UNITS if not test.startswith(("tests/diff", "tests/format"))]
         units += ["tests/diff/test_engine_with_kernel.py"]
         units += ["tests/format/test_kernel.py", "tests/format/test_kernel_spans.py"]
-        session.run("pytest", "-n2", *units, env={"HYPOTHESIS_PROFILE": "dev"})
+        chosen = units if kind == "cp311-abi3" else _TESTS_OF_THE_PURE_WHEEL
+        session.run("pytest", "-n2", "--quick", *chosen, env=_QUICK)
 
 
 def _check_version(session: nox.Session, state: str) -> None:
@@ -246,7 +312,7 @@ def without_compiler(session: nox.Session) -> None:
 @nox.session(python=PRIMARY)
 def lint(session: nox.Session) -> None:
     """Check the style with ruff, and the imports between modules with import-linter."""
-    session.install(*PROJECT["dependency-groups"]["lint"])
+    session.install(*GROUPS["lint"])
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     # It reads the sources, so the package need not be installed.
@@ -256,7 +322,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=PRIMARY)
 def typing(session: nox.Session) -> None:
     """Check the types of the package and the typing tests with mypy and pyright, both strict."""
-    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["typing"])
+    session.install("-e", ".[testing]", *GROUPS["typing"])
     session.run("mypy")
     session.run("pyright")
 
@@ -267,7 +333,7 @@ def docs(session: nox.Session) -> None:
 
     The picture of the docs must be what the example draws; the other one is written by hand.
     """
-    session.install("-e", ".[testing]", *PROJECT["dependency-groups"]["docs"])
+    session.install("-e", ".[testing]", *GROUPS["docs"])
     drawn = Path(session.create_tmp(), "history.svg").absolute()
     session.run("python", "examples/draw_history.py", str(drawn))
     if drawn.read_bytes() != Path("docs/history.svg").read_bytes():
@@ -278,12 +344,13 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(python=PRIMARY, default=False)
 def site(session: nox.Session) -> None:
-    """Look at each page that the session ``docs`` has built, in Chromium.
+    """Look at each page that the session ``docs`` has built, and at reports, in Chromium.
 
     On Debian this needs chromium and chromium-driver.
     """
-    session.install(*PROJECT["dependency-groups"]["site"])
+    session.install("-e", ".[testing]", *GROUPS["site"])
     session.run("python", "tests/site_in_browser.py", "build/site")
+    session.run("python", "tests/reports_in_browser.py")
 
 
 @nox.session(python=PRIMARY, default=False)
@@ -293,7 +360,7 @@ def mutants(session: nox.Session) -> None:
     ``-- disk`` selects the rules that contain the word.
     """
     # An editable installation would come before the changed copy on the path.
-    session.install(".[testing]", *PROJECT["dependency-groups"]["tests"])
+    session.install(".[testing]", *GROUPS["tests"], *GROUPS["servers"])
     session.run("python", "tests/mutants.py", *session.posargs)
 
 
@@ -304,8 +371,7 @@ def bench(session: nox.Session) -> None:
     ``-- reading s3`` selects benchmarks. All of them need 2 cores, 24 GiB of memory, 40 GB of
     disk, Java, PostgreSQL and radosgw, and most of an hour.
     """
-    groups = PROJECT["dependency-groups"]
-    session.install("-e", ".[testing]", *groups["bench"], *groups["spark"])
+    session.install("-e", ".[testing]", *GROUPS["bench"], *GROUPS["spark"])
     small = "--small" in session.posargs
     chosen = [argument for argument in session.posargs if argument != "--small"]
     for name in chosen or _BENCHMARKS:

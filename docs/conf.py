@@ -18,6 +18,7 @@ extensions = [
     "sphinx_copybutton",
     "autodoc_fixes",
     "reference",
+    "sample_report",
 ]
 exclude_patterns = ["_build", "README.md", "explanation/benchmarks/*"]
 nitpicky = True

@@ -1,4 +1,4 @@
-"""Options, counts, and hypothesis profiles: `dev`, or `ci` by HYPOTHESIS_PROFILE or in CI."""
+"""Options, counts, and hypothesis profiles: `dev`, or what HYPOTHESIS_PROFILE names."""
 
 import os
 import re
@@ -10,6 +10,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from kernel_build import kernel_under_test
 
+pytest_plugins = ["left_out"]
+
+settings.register_profile(
+    "quick", max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile(
     "ci",
@@ -18,7 +23,7 @@ settings.register_profile(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,6 +32,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="s3://BUCKET/PREFIX",
         help="also run the storage contract below this prefix of a bucket of your own",
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_disk():
+    """Flush nothing to the disk: 5 ms each time. Power cuts have tests of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 # ruff: noqa: T201 -- a program that prints a table
 """Remove one bounds check of the native kernel at a time, and check that it is noticed.
 
-`nox -s kernel` runs this program. The checks are the conditions that `kernel/*.[ch]` marks with
-`IN_BOUNDS`. Each mutant is a copy of the sources in which one of them is taken to be true. The
+`nox -s kernel_mutants` runs this program. The checks are the conditions that `kernel/*.[ch]` marks
+with `IN_BOUNDS`. Each mutant is a copy of the sources in which one of them is taken to be true. The
 calls of `support/kernel_cases.py` are run with it under AddressSanitizer: a result must differ,
 or the program must end with an error or not at all. A mutant of `module.c` must fail a test of
 its arguments. The program prints the mutants, and ends with an error if one is not noticed.

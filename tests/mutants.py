@@ -484,6 +484,13 @@ MUTANTS = (
         FORGERIES,
     ),
     Mutant(
+        "texts of a bucket are escaped in a report",
+        "history/report/page.py",
+        'return f"<code>{escape(text)}</code>"',
+        'return f"<code>{text}</code>"',
+        "history/test_report.py",
+    ),
+    Mutant(
         "times of published syncs grow",
         "history/_log_checks.py",
         "        if head is not None and record.synced_at <= head.synced_at:",
@@ -781,7 +788,7 @@ MUTANTS = (
     Mutant(
         "forget discards what is staged",
         "maintenance/forget.py",
-        "    discard_leftovers(location, None)\n",
+        "        discard_leftovers(location, None)\n",
         "",
         CLEAN_UP,
     ),
@@ -876,16 +883,20 @@ MUTANTS = (
 )
 
 
+def changed_module(mutant: Mutant) -> str:
+    """Return the text of the mutant's file with its change."""
+    text = (PACKAGE / mutant.file).read_text(encoding="utf-8")
+    for old, new in ((mutant.old, mutant.new), *([mutant.also] if mutant.also else [])):
+        assert text.count(old) == 1, f"{mutant.rule}: found {text.count(old)} times"
+        text = text.replace(old, new)
+    return text
+
+
 def apply(mutant: Mutant, folder: Path) -> None:
     """Write a copy of the package with the mutant's change into a folder."""
     copy = folder / PACKAGE.name
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    path = copy / mutant.file
-    text = path.read_text(encoding="utf-8")
-    for old, new in ((mutant.old, mutant.new), *([mutant.also] if mutant.also else [])):
-        assert text.count(old) == 1, f"{mutant.rule}: found {text.count(old)} times"
-        text = text.replace(old, new)
-    path.write_text(text, encoding="utf-8")
+    (copy / mutant.file).write_text(changed_module(mutant), encoding="utf-8")
 
 
 def caught_by(mutant: Mutant) -> str | None:

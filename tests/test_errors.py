@@ -38,8 +38,8 @@ EXAMPLES = [
     errors.MissingExtraError("matplotlib", "plot"),
     errors.MalformedCsvError(
         17,
-        "the row has 2 cells and the header 4",
-        "Repair the file, or leave it out",
+        "the row has 2 cells, but the header has 4",
+        "Put quotes around each cell that contains a comma or a line end",
         "members.csv",
     ),
     errors.CompressionError("gzip", "the data ends too early", "members.csv.gz"),

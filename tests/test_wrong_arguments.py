@@ -1,13 +1,18 @@
 """Arguments of wrong types: the error names the argument and the correction."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import boto3
+import pandas as pd
+import polars as pl
 import pytest
 
 from amplitude_cohort_s3 import (
+    AmplitudeCohorts,
     Cadence,
     CohortFileName,
+    CohortS3Error,
     CohortStream,
     CohortSync,
     Destination,
@@ -73,7 +78,9 @@ def plan(diff):
 
 
 def raises(argument, hint):
-    return pytest.raises(ArgumentTypeError, match=rf"^{argument} has the wrong type \w+: .*{hint}")
+    return pytest.raises(
+        ArgumentTypeError, match=rf"^{argument} has the wrong type [\w\[\]]+: .*{hint}"
+    )
 
 
 WRONG_STORAGES = [DESTINATION, None, 7, b"bucket", MEMBERS, LocalStorage]
@@ -97,7 +104,7 @@ WRONG_STORAGES = [DESTINATION, None, 7, b"bucket", MEMBERS, LocalStorage]
     ],
 )
 def test_a_wrong_storage_is_refused_with_a_hint(use, wrong):
-    with raises("storage", r'pass "s3://my-bucket", a folder, or an opened storage'):
+    with raises("storage", "a folder, or an opened storage"):
         use(wrong)
 
 
@@ -250,7 +257,7 @@ def test_diff_members_refuses_wrong_arguments():
         diff_members((), MEMBERS, schema=SYNC.schema, existing="members")
     with raises("engine", "PartitionEngine"):
         diff_members((), MEMBERS, schema=SYNC.schema, engine="polars")
-    with pytest.raises(ConfigurationError, match="one of refuse, keep_smallest, not 'first'"):
+    with pytest.raises(ConfigurationError, match="'refuse' or 'keep_smallest', not 'first'"):
         diff_members((), MEMBERS, schema=SYNC.schema, duplicates="first")
 
 
@@ -269,7 +276,7 @@ def test_diff_members_refuses_wrong_members_on_either_side(wrong, hint, side):
 
 def test_a_head_in_place_of_its_members_is_refused(storage):
     sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
-    with raises("members", r"head\.members\(\)"):
+    with raises("members", r"head\.members"):
         diff_members(read_head(storage, STREAM), MEMBERS, schema=SYNC.schema)
 
 
@@ -277,7 +284,7 @@ def test_an_unknown_value_of_keep_is_refused_before_any_change(storage):
     sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
     before = [info.key for info in storage.list_objects()]
     for use in (prune, plan_prune):
-        with pytest.raises(ConfigurationError, match="one of changes, nothing, not 'all'"):
+        with pytest.raises(ConfigurationError, match="'changes' or 'nothing', not 'all'"):
             use(storage, STREAM, before=AT, keep="all")
     assert [info.key for info in storage.list_objects()] == before
 
@@ -351,8 +358,8 @@ def test_other_arguments_of_a_wrong_type_are_refused(storage):
         ),
         (lambda: Guard(min_members=None), "min_members must be of type int, not None"),
         (lambda: RowSchema(properties=[UserProperty("p")]), "of type str, not UserProperty"),
-        (lambda: open_storage(None), "pass a URL, a folder or a destination, not a NoneType"),
-        (lambda: open_storage(SYNC), "pass a URL, a folder or a destination, not a CohortSync"),
+        (lambda: open_storage(None), "pass a URL, a folder or a destination, not NoneType"),
+        (lambda: open_storage(SYNC), "pass a URL, a folder or a destination, not CohortSync"),
         (lambda: S3Storage("s3://bucket"), "or use open_storage"),
         (lambda: S3Storage(None), "bucket must be of type str, not None"),
     ],
@@ -423,7 +430,7 @@ def test_wrong_results_of_custom_sources_and_engines_are_refused(tmp_path):
             diff(CsvSource(chunks=lambda chunks=chunks: iter(chunks)))
     with raises("the result of the engine", "DiffReport"):
         diff(MEMBERS, engine=EngineWithoutReport())
-    with raises("engine", r"PartitionEngine\(\)"):
+    with raises("engine", "PartitionEngine.* not the class itself"):
         diff(MEMBERS, engine=PartitionEngine)
     with pytest.raises(TypeError, match=r"properties.* str: .*mapping"):
         diff([Member("1", "a", "pro")])
@@ -460,3 +467,211 @@ def test_a_file_in_place_of_a_folder_is_refused(tmp_path):
 def test_the_settings_of_the_engine_must_be_numbers(setting):
     with pytest.raises(ConfigurationError, match=f"{setting} must be of type int, not '2'"):
         PartitionEngine(**{setting: "2"})
+
+
+# --- What newcomers pass -----------------------------------------------------------------
+
+WITH_PLAN = CohortSync(
+    destination=DESTINATION, project_id=1, cohort_id="a", user_properties=["plan"]
+)
+ROW = {"amplitude_id": "42", "user_id": "ann", "plan": "pro"}
+TWICE = [("1", "ann"), ("1", "bob")]
+
+# What is passed as the members of a sync with the columns amplitude_id, user_id and plan, and the
+# words of the message. Each row is a mistake of its own.
+WRONG_MEMBERS = [
+    (ROW, r'dict: pass a list with a dict for each member: \[{"amplitude_id"'),
+    (pd.DataFrame([ROW]).to_dict(), r"a data frame: pandas\.DataFrame\(members\)"),
+    (["42"], 'row 1 has the wrong type str: pass a dict such as {"amplitude_id": "42"}'),
+    ([None], "row 1 has the wrong type NoneType"),
+    ([ROW, 7], "row 2 has the wrong type int"),
+    ([{"42", "ann"}], "a set has no order"),
+    (pd.DataFrame([ROW]).to_numpy(), r"row 1 .* ndarray: pass \.tolist\(\) of the array"),
+    ([("42", "ann")], "row 1: it has 2 values, but the sync has 3 columns. Pass amplitude_id, u"),
+    ([ROW, {"user_id": "x"}], "row 2 has no columns? 'amplitude_id', 'plan'. The data has: 'user"),
+    (pd.DataFrame([ROW]).rename(columns={"plan": "Plan"}), "'user_id', 'Plan'. Rename the column"),
+    (pd.DataFrame([ROW]).set_index("amplitude_id"), r"is the index .* pass df\.reset_index\(\)"),
+    (pd.DataFrame([ROW])["amplitude_id"], r"Series: pass .* series\.to_frame\('amplitude_id'\)"),
+    (pd.DataFrame([ROW | {"amplitude_id": 4.2}]), "'amplitude_id' is of type float: read it as t"),
+    (pd.DataFrame([ROW | {"amplitude_id": None}]), r"empty amplitude_id, by which .* \(row 1\)"),
+    (pd.DataFrame([ROW | {"plan": ["a"]}]), "'plan' is of type list: convert it to text"),
+    (pd.DataFrame([ROW]).assign(userID="x"), "occurs twice .* Remove or rename one of the two"),
+    (pd.DataFrame, r"type\[DataFrame\]: pass rows, a table or a source, not the class itself"),
+    (pl.DataFrame([ROW]).lazy(), r"LazyFrame: run the query first, for example with \.collect\(\)"),
+    (pl.DataFrame([ROW])["plan"], r"Series: pass .* series\.to_frame\('amplitude_id'\)"),
+    (MemberFile, r"type\[MemberFile\]: pass rows, a table or a source, not the class itself"),
+    (lambda: [ROW], "function: pass rows, a table, or a source such as MemberFile"),
+    (AmplitudeCohorts("key", "secret"), r"pass its members, .* cohorts\.members\(cohort_id\)"),
+    (read_history(MemoryStorage(), STREAM), r"CohortHistory: .* history\.members_at\(when\)"),
+    (MemoryStorage(), "swap the arguments: the members come before the storage"),
+    ('[{"amplitude_id": "42"}]', r"location is text with members: .* json\.loads\(text\)"),
+    ("amplitude_id\n42\n", "location is text with members: pass a file"),
+    ("", "location is empty: pass the path or URI of a file"),
+    ("no.csv", r"the member file 'no.csv' does not exist .*\. Check its location"),
+    ("no*.csv", r"the member file 'no\*\.csv' does not exist \(no file matches\)"),
+    (MemberFile("*.csv"), "Pass MemberFiles for the files of a pattern"),
+    ("~/no.csv", "~ is not expanded"),
+    (MemberFile("."), r"can't be read \(Is a directory\)\. Pass a file in it"),
+    ("nowhere://x/m.csv", "Use a scheme that smart_open supports"),
+]
+
+
+@pytest.mark.parametrize(("members", "words"), WRONG_MEMBERS, ids=[w for _, w in WRONG_MEMBERS])
+def test_wrong_members_are_refused_with_a_hint(members, words, storage):
+    with pytest.raises(CohortS3Error, match=words) as caught:
+        sync_cohort(WITH_PLAN, members, storage, synced_at=AT)
+    assert "ann" not in str(caught.value)
+    assert list(storage.list_objects()) == []
+
+
+# The content of a file, and the words of the message.
+WRONG_FILES = [
+    (b"", "line 1 of .*the file is empty and has no header. Write a header"),
+    (b"42,ann,pro\n", "no column is named amplitude_id or user_id. Add a header, or map other"),
+    (b"amplitude_id;plan\n42;pro\n", "commas between the cells, not semicolons"),
+    (b"amplitude_id,plan\n42\n", "line 2 .* 1 cell, but the header has 2. Put quotes around"),
+    (b'amplitude_id,plan\n42,"pro\n', "line 2 .* never closed. Add the missing quote"),
+    (b"amplitude_id,plan\n42,p\0\n", r"line 2 .* NUL. Save it as CSV \(UTF-8\)"),
+    ("amplitude_id,plan\n42,größer\n".encode("latin-1"), "line 2 .* not UTF-8. Save the file as"),
+    (b"amplitude_id,Tier\n42,pro\n", r"no column 'plan'. The data has: 'amplitude_id', 'Tier'. R"),
+    (b"amplitude_id,Tier\n42,pro\n", r"as in MemberFile\(\.\.\., columns=\{'\.\.\.': 'plan'\}\)"),
+    (
+        b"amplitude_id,plan\n4.2e9,pro\n",
+        r"floating-point number.* \(line 2\): .* dtype=str in pandas",
+    ),
+    (b"amplitude_id,plan,userID,user_id\n42,pro,a,b\n", "line 2 .* Remove or rename one of the"),
+    (b'[{"amplitude_id": 42}]', r"it is JSON. Save it as CSV \(UTF-8\)"),
+    (b"PK\x03\x04xl/workbook", r"it is a workbook.* Save it as CSV \(UTF-8\)"),
+    (b"<!DOCTYPE html>", "it is a web page or XML. Download the file itself"),
+]
+
+
+@pytest.mark.parametrize(("data", "words"), WRONG_FILES, ids=[w for _, w in WRONG_FILES])
+def test_a_wrong_file_is_refused_with_a_hint(data, words, storage, tmp_path):
+    (tmp_path / "m").write_bytes(data)
+    with pytest.raises(CohortS3Error, match=words) as caught:
+        sync_cohort(WITH_PLAN, tmp_path / "m", storage, synced_at=AT)
+    assert str(tmp_path / "m") in str(caught.value)
+
+
+def history_of(storage):
+    sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
+    return read_history(storage, SYNC)
+
+
+# A call with a storage, and the words of the message.
+WRONG_CALLS = [
+    (lambda s: sync_cohort(s, SYNC, MEMBERS), "sync .*: swap the arguments: the sync comes before"),
+    (lambda s: sync_cohort(SYNC, s, MEMBERS), "swap the arguments: the members come before the st"),
+    (
+        lambda s: sync_cohort(CohortSync, MEMBERS, s),
+        r"sync .* type\[CohortSync\]: .* not the class",
+    ),
+    (
+        lambda s: sync_cohort(SYNC, MEMBERS, MemoryStorage),
+        r"storage .* type\[MemoryStorage\]: .* n",
+    ),
+    (
+        lambda s: sync_cohort(SYNC, MEMBERS, boto3.client("s3", "eu-west-1")),
+        r"pass S3Storage\(\"my",
+    ),
+    (lambda s: sync_cohort(SYNC, MEMBERS, DESTINATION), r"such as open_storage\(destination\)"),
+    (lambda s: sync_cohort(SYNC, MEMBERS, s, dry_run="no"), "dry_run .* str: pass True or False"),
+    (lambda s: sync_cohort(SYNC, MEMBERS, s, guard=True), "guard .* bool: pass Guard"),
+    (
+        lambda s: sync_cohort(SYNC, MEMBERS, s, work_dir=7),
+        "work_dir .* int: pass a folder, or None",
+    ),
+    (lambda s: sync_cohort(SYNC, TWICE, s), r"\(row 2\)\. .* pass duplicates=\"keep_smallest\""),
+    (
+        lambda s: sync_cohort(SYNC, MEMBERS, s, synced_at=AT.replace(tzinfo=None)),
+        r"pass synced_at\.astimezone\(\) if it is local time, or synced_at\.replace\(tzinfo=timez",
+    ),
+    (lambda s: sync_cohort(SYNC, MEMBERS, s, synced_at=pd.NaT), "synced_at .* NaTType: pass an aw"),
+    (lambda s: prune(s, STREAM, before=timedelta(days=30)), r"now\(timezone.utc\) - timedelta\(d"),
+    (lambda s: forget(s, STREAM, {"user_id": "ann"}), r'people .* dict: pass a list of ids: \["'),
+    (lambda s: read_history(s, CohortSync), r"stream .* type\[CohortSync\]: .* not the class"),
+    (lambda s: read_history(s, STREAM, match_by=7), "match_by .* int: pass the name of a column"),
+    (
+        lambda s: read_history(s, STREAM).verify(),
+        r"begin with '1_a_'\)\. .* list_streams\(storage\)",
+    ),
+    (lambda s: list_streams(s, 7), "path .* int: pass a folder in it"),
+    (lambda s: open_storage(Destination), "pass a URL, a folder or a destination, not Destination"),
+    (lambda s: open_storage(""), "the root is empty: pass a folder, or '.' for the current one"),
+    (lambda s: open_storage("s3://b/path"), "open 's3://b', and pass the rest as path"),
+    (lambda s: open_storage("gs://b"), "begins with gs://: write s3://my-bucket for a bucket"),
+    (lambda s: LocalStorage(None), 'root has the wrong type NoneType: pass a folder, such as "b'),
+    (lambda s: S3Storage(DESTINATION), r"not Destination: .* call open_storage\(destination\)"),
+    (lambda s: check_access(S3Storage("b-1", region="eu-west-1"), "writing"), "'write', .* 'maint"),
+    (check_access, "MemoryStorage: pass S3Storage.* only a bucket has permissions"),
+    (lambda s: bucket_policy(DESTINATION, principal="x"), "has no bucket: set bucket to its name"),
+    (lambda s: bucket_policy(DESTINATION, principal=[7]), "each of principal .* int: pass an ARN"),
+    (
+        lambda s: bucket_policy(DESTINATION, principal="x", create_only="y"),
+        "create_only must be of",
+    ),
+    (
+        lambda s: make_sync(user_properties={"plan": "Plan"}),
+        r"must be a list, not dict: .*\[\"plan",
+    ),
+    (lambda s: make_sync(user_properties={"plan"}), "user_properties must be a list, not set"),
+    (lambda s: make_sync(project_id=True), "project_id must be of type int, not True"),
+    (lambda s: make_sync(cohort_id="a/b"), "cohort_id 'a/b': a cohort id consists of letters"),
+    (lambda s: make_sync(destination=Destination), r"not type\[Destination\]: pass one, such as D"),
+    (lambda s: Destination("d", bucket="my bucket"), "'my bucket' is not the name of a bucket"),
+    (lambda s: Destination("d", bucket=""), "'' is not the name of a bucket, such as my-bucket"),
+    (lambda s: Destination("d", bucket="b-1/x"), "has a path: set bucket='b-1', and path to the"),
+    (lambda s: Destination("d", bucket="arn:aws:s3:::b-1"), "is an ARN: set bucket='b-1'"),
+    (lambda s: Destination("d", region="eu_west_1"), "regions have names such as eu-west-1"),
+    (lambda s: Destination("d", path="a\\b"), "separate folders with /, not with a backslash"),
+    (lambda s: Destination("d", require_suffix="yes"), "require_suffix must be of type bool, not"),
+    (lambda s: Guard(min_members=True), "min_members must be of type int, not True"),
+    (
+        lambda s: CohortStream(project_id=1, cohort_id="a", path="/x"),
+        "not begin or end with a slas",
+    ),
+    (
+        lambda s: RowSchema(properties=None),
+        r"properties must be of type Iterable, not None: pass n",
+    ),
+    (lambda s: RowSchema(key="email"), "not a column; the columns are 'amplitude_id', 'user_id'"),
+    (
+        lambda s: CohortFileName(1, "a", AT, "entered"),
+        "'entering', 'exiting' or 'existing', not 'e",
+    ),
+    (lambda s: CohortFileName.parse(Path("x")), "name .* pass the last segment of a key, as text"),
+    (lambda s: CohortFileName.from_key(7), "key .* int: pass it as text"),
+    (lambda s: history_of(s).member_history(42), "key .* int: pass it as text"),
+    (lambda s: diff_members([], [], schema=SYNC.schema).rows("x"), "'exiting' or 'existing', not"),
+    (lambda s: PartitionEngine(workers=True), "workers must be of type int, not True"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), WRONG_CALLS, ids=[w for _, w in WRONG_CALLS])
+def test_a_wrong_call_is_refused_with_a_hint(call, words, storage):
+    with pytest.raises(CohortS3Error, match=words) as caught:
+        call(storage)
+    assert "ann" not in str(caught.value)
+
+
+def test_a_diff_of_another_schema_is_refused_with_the_argument_to_pass(diff):
+    with pytest.raises(UnusableDiffError, match=r"Pass schema=sync\.schema to diff_members"):
+        plan_sync(WITH_PLAN, diff, synced_at=AT, previous=None)
+
+
+def test_the_advice_of_a_message_works_when_it_is_followed(storage):
+    frame = pd.DataFrame([ROW]).set_index("amplitude_id")
+    naive = datetime(2026, 1, 23, 14, 5)  # noqa: DTZ001 -- the mistake
+    sync_cohort(WITH_PLAN, frame.reset_index(), storage, synced_at=naive.astimezone())
+    series = pd.DataFrame([ROW])["amplitude_id"]
+    for members in (
+        series.to_frame("amplitude_id"),
+        [{"amplitude_id": "42"}],
+        pd.DataFrame({"amplitude_id": ["42"]}),
+        pd.DataFrame([ROW])[["amplitude_id", "user_id"]].to_numpy().tolist(),
+        pl.DataFrame([ROW]).lazy().collect(),
+    ):
+        assert sync_cohort(SYNC, members, MemoryStorage(), synced_at=AT).record.members == 1
+    plan = make_sync(user_properties=["plan", UserProperty("age", header="user age")])
+    assert plan.schema.columns[2:] == ("plan", "user age")

@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
-from ._arguments import check_kind
+from ._arguments import check_kind, wrong_kind
 from .errors import ConfigurationError, NaiveDatetimeError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +25,11 @@ def to_utc(when: datetime, argument: str) -> datetime:
         ConfigurationError: The moment is not in the years 1 to 9999 of UTC.
     """
     hint = 'pass an aware datetime; from a text, datetime.fromisoformat("2026-11-23T14:05Z")'
+    if isinstance(when, timedelta):
+        hint = "pass a time, for example datetime.now(timezone.utc) - timedelta(days=30)"
     check_kind(argument, when, datetime, hint)
+    if when != when:  # noqa: PLR0124 -- NaT of pandas, which is a datetime
+        raise wrong_kind(argument, when, hint)
     if when.tzinfo is None or when.utcoffset() is None:
         raise NaiveDatetimeError(argument)
     utc = _in_zone(when, UTC, argument)

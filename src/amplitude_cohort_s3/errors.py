@@ -141,16 +141,16 @@ class ConfigurationError(ArgumentError, ValueError):
 class NaiveDatetimeError(ArgumentError, ValueError):
     """A ``datetime`` without a time zone.
 
-    Example: ``synced_at has no time zone: pass an aware datetime, for example
-    datetime.now(timezone.utc)``
+    Example: ``synced_at has no time zone: pass synced_at.astimezone() if it is local time, or
+    synced_at.replace(tzinfo=timezone.utc) if it is UTC``
     """
 
     argument: str
 
     def __str__(self) -> str:
         return (
-            f"{self.argument} has no time zone: pass an aware datetime, "
-            "for example datetime.now(timezone.utc)"
+            f"{self.argument} has no time zone: pass {self.argument}.astimezone() if it is local "
+            f"time, or {self.argument}.replace(tzinfo=timezone.utc) if it is UTC"
         )
 
 
@@ -211,8 +211,8 @@ class InvalidPolicyError(ArgumentError, ValueError):
 class InvalidNotificationError(ArgumentError, ValueError):
     """A payload that is not a message about events of S3.
 
-    Example: ``the payload is not a notification of S3: it is not JSON. Pass the complete message
-    as it was received``
+    Example: ``the payload is not a notification of S3: it is not JSON. Pass the complete message as
+    it was received``
     """
 
     rule: str
@@ -267,14 +267,14 @@ class MembersError(CohortS3Error):
 class MalformedCsvError(MembersError, ValueError):
     """A row or a file that is not the CSV of a cohort.
 
-    Example: ``line 17 of 'members.csv': the row has 2 cells and the header 4. Repair the file, or
-    leave it out``
+    Example: ``line 17 of 'members.csv': the row has 2 cells, but the header has 4. Put quotes
+    around each cell that contains a comma or a line end``
     """
 
     line: int | None
     """The number of the faulty row's first line, from 1; None if it is not known."""
     rule: str
-    hint: str = "Repair the file, or leave it out"
+    hint: str = "Repair the file"
     file: str | None = None
     """The file's location without credentials, or its key, if it is known."""
     unit: str = "line"
@@ -290,8 +290,8 @@ class MalformedCsvError(MembersError, ValueError):
 class CompressionError(MembersError, ValueError):
     """A compressed file that is damaged or cut off.
 
-    Example: ``'members.csv.gz' is not one complete gzip file: the data ends too early. Download
-    or restore the file again``
+    Example: ``'members.csv.gz' is not one complete gzip file: the data ends too early. Download or
+    restore the file again``
     """
 
     compression: Literal["gzip", "Zstandard"]
@@ -345,12 +345,10 @@ class MemberFileError(MembersError, OSError):
     location: str
     """The file's path or URL, without credentials and signatures."""
     reason: str
+    hint: str = "Check its location and its credentials, and that it is complete"
 
     def __str__(self) -> str:
-        return (
-            f"the member file {self.location!r} can't be read ({self.reason}). "
-            "Check its location and its credentials, and that it is complete"
-        )
+        return f"the member file {self.location!r} can't be read ({self.reason}). {self.hint}"
 
 
 @define(slots=False)
@@ -361,10 +359,10 @@ class MemberFileNotFoundError(MemberFileError, FileNotFoundError):
     location``
     """
 
+    hint: str = "Check its location"
+
     def __str__(self) -> str:
-        return (
-            f"the member file {self.location!r} does not exist ({self.reason}). Check its location"
-        )
+        return f"the member file {self.location!r} does not exist ({self.reason}). {self.hint}"
 
 
 @define(slots=False)
@@ -372,8 +370,7 @@ class MissingColumnsError(MembersError, ValueError):
     """Columns that the sync's schema needs and the members do not have.
 
     Example: ``the members have no column 'plan'. The data has: 'amplitude_id', 'Email', 'Tier'.
-    Rename the columns of the data (MemberFile has columns= for that), remove the property from
-    user_properties, or set another match_by in the Destination``
+    Rename the column that has it, or remove the property from the sync``
     """
 
     columns: tuple[str, ...]
@@ -383,6 +380,8 @@ class MissingColumnsError(MembersError, ValueError):
     """The columns that the members have, if they are known."""
     file: str | None = None
     """The file's location without credentials, or its key, if it is known."""
+    hint: str | None = None
+    """What to do; None if the columns are missing from the members of a sync."""
 
     def __str__(self) -> str:
         where = "the members have" if self.file is None else f"{self.file!r} has"
@@ -390,11 +389,20 @@ class MissingColumnsError(MembersError, ValueError):
             where = f"row {self.number} has"
         there = f". The data has: {_listed(self.found)}" if self.found else ""
         noun = "column" if len(self.columns) == 1 else "columns"
-        return (
-            f"{where} no {noun} {_listed(self.columns)}{there}. Rename the columns of the data "
-            "(MemberFile has columns= for that), remove the property from user_properties, or set "
-            "another match_by in the Destination"
-        )
+        return f"{where} no {noun} {_listed(self.columns)}{there}. {self.hint or self._remedy()}"
+
+    def _remedy(self) -> str:
+        # An id column is needed only as the key, so a sync without it can have another key.
+        ids = [name for name in self.columns if name in ("amplitude_id", "user_id")]
+        remedies = [f"Rename the column that has {'it' if len(self.columns) == 1 else 'each'}"]
+        if self.file is not None:
+            remedies[0] += f", as in MemberFile(..., columns={{'...': {self.columns[0]!r}}})"
+        if ids:
+            remedies.append("set another match_by in the Destination")
+        if len(ids) < len(self.columns):
+            remedies.append("remove the property from the sync")
+        *others, last = remedies
+        return f"{', '.join(others)}, or {last}"
 
 
 @define(slots=False)
@@ -426,7 +434,7 @@ class EmptyKeyError(MembersError, ValueError):
     """Rows without an Amplitude id, although members are matched by it.
 
     Example: ``2 rows have an empty amplitude_id, by which members are matched (lines 17 and 40).
-    Fill it in, or match by another column``
+    Fill it in, or set another match_by in the Destination``
     """
 
     column: str
@@ -445,7 +453,7 @@ class EmptyKeyError(MembersError, ValueError):
         return (
             f"{rows} an empty {self.column}, by which members are matched"
             f"{_positions(self.lines, self.unit, self.count)}. "
-            "Fill it in, or match by another column"
+            "Fill it in, or set another match_by in the Destination"
         )
 
 
@@ -584,8 +592,8 @@ class StagedGoneError(StorageError, FileNotFoundError):
 class UnknownOutcomeError(StorageError, RetryableError, OSError):
     """A write that may or may not have happened, because the storage failed afterwards, too.
 
-    Example: ``it is unknown whether 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' was
-    written (ReadTimeout). Run the same sync again: it finds out and finishes the work``
+    Example: ``it is unknown whether 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' was written
+    (ReadTimeout). Run the same sync again: it finds out and finishes the work``
     """
 
     key: str
@@ -618,8 +626,8 @@ class UnsuitableStorageError(StorageError, OSError):
 class MissingCapabilityError(StorageError, TypeError):
     """A storage without an optional method that this call needs.
 
-    Example: ``ReadOnlyStorage has no method delete(), which prune needs. Use a storage that has
-    it, or add the method to yours``
+    Example: ``ReadOnlyStorage has no method delete(), which prune needs. Use a storage that has it,
+    or add the method to yours``
     """
 
     storage: str
@@ -650,7 +658,7 @@ class BucketNotFoundError(StorageError, FileNotFoundError):
         if not self.elsewhere:
             return f"there is no bucket {self.bucket!r}. Check its name, region and endpoint"
         if self.region is None:
-            return f"the bucket {self.bucket!r} is in another region. Pass it as region="
+            return f"the bucket {self.bucket!r} is in another region. Pass region= with its name"
         return f"the bucket {self.bucket!r} is in {self.region}. Pass region={self.region!r}"
 
 
@@ -696,8 +704,8 @@ class AccessDeniedError(StorageError, PermissionError):
 class CredentialsError(StorageError, PermissionError):
     """Credentials of the store that are missing, expired or unknown, or that can't be obtained.
 
-    Example: ``the AWS credentials are not accepted (ExpiredToken). Renew them, for example with
-    aws sso login, or set AWS_PROFILE``
+    Example: ``the AWS credentials are not accepted (ExpiredToken). Renew them, for example with aws
+    sso login, or set AWS_PROFILE``
     """
 
     reason: str
@@ -737,8 +745,8 @@ class CredentialsUnavailableError(CredentialsError, RetryableError, ConnectionEr
 class StoreUnavailableError(StorageError, RetryableError, ConnectionError):
     """A store that could not be reached, or that failed at every try.
 
-    Example: ``the store of the bucket 'my-bucket' is not available (SlowDown). Check its endpoint,
-    or run the same again later: it continues where this run stopped``
+    Example: ``the store of the bucket 'my-bucket' is not available (SlowDown). Check the network,
+    the region and the endpoint, or run the same again later``
     """
 
     bucket: str
@@ -747,7 +755,7 @@ class StoreUnavailableError(StorageError, RetryableError, ConnectionError):
     def __str__(self) -> str:
         return (
             f"the store of the bucket {self.bucket!r} is not available ({self.reason}). "
-            "Check its endpoint, or run the same again later: it continues where this run stopped"
+            "Check the network, the region and the endpoint, or run the same again later"
         )
 
 
@@ -755,9 +763,9 @@ class StoreUnavailableError(StorageError, RetryableError, ConnectionError):
 class StoreRefusedError(StorageError, OSError):
     """A request that the store refuses for a reason of its own.
 
-    Example: ``the store refuses PutObject of 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv'
-    in the bucket 'my-bucket' with the code InvalidRequest. Check the name of the bucket, then look
-    up the code in the store's documentation``
+    Example: ``the store refuses PutObject of 'cohorts/123_26umsb5_2026-11-23T14:05_existing.csv' in
+    the bucket 'my-bucket' with the code InvalidRequest. Check the name of the bucket, then look up
+    the code in the store's documentation``
     """
 
     bucket: str
@@ -822,8 +830,8 @@ class InvalidResponseError(StorageError, RetryableError, OSError):
     it always fails.
 
     Example: ``the endpoint of the bucket 'my-bucket' does not answer ListObjectsV2 as S3 does: it
-    has no IsTruncated and the type text/html. Set endpoint_url to the address of the S3 API, not
-    of a web console, and check proxies and http or https``
+    has no IsTruncated and the type text/html. Set endpoint_url to the address of the S3 API, not of
+    a web console, and check proxies and http or https``
     """
 
     bucket: str
@@ -873,8 +881,8 @@ class ArchivedObjectError(StorageError, PermissionError):
 class DiskFullError(StorageError, OSError):
     """A disk without space for the temporary files of a diff. They have been removed.
 
-    Example: ``the temporary files in '/tmp' do not fit on the disk. Free some space, or pass as
-    work_dir a folder on a disk with twice the size of the members before and now``
+    Example: ``the temporary files in '/tmp' do not fit on the disk. Free some space, or pass
+    work_dir='...', a folder with space for twice the members before and now``
     """
 
     folder: str
@@ -882,7 +890,7 @@ class DiskFullError(StorageError, OSError):
     def __str__(self) -> str:
         return (
             f"the temporary files in {self.folder!r} do not fit on the disk. Free some space, or "
-            "pass as work_dir a folder on a disk with twice the size of the members before and now"
+            "pass work_dir='...', a folder with space for twice the members before and now"
         )
 
 
@@ -997,8 +1005,8 @@ class AmplitudeUnavailableError(AmplitudeError, RetryableError, ConnectionError)
 class AmplitudeTimeoutError(AmplitudeError, RetryableError, TimeoutError):
     """A deadline that passed, or that would pass while a rate limit is waited for.
 
-    Example: ``the download of '26umsb5' was not done within 600 seconds. Run the same again, pass
-    a longer deadline, or request fewer properties``
+    Example: ``the download of '26umsb5' was not done within 600 seconds. Run the same again, pass a
+    longer deadline, or request fewer properties``
     """
 
     step: str
@@ -1066,8 +1074,8 @@ class ExportFailedError(AmplitudeError, RetryableError, OSError):
 class SyncTimeError(CohortS3Error, ValueError):
     """A time at which the stream can't have a sync.
 
-    Example: ``2026-11-23T14:05:00+00:00 is before the newest sync (2026-11-23T15:00:00+00:00).
-    Pass a later time, or leave out synced_at``
+    Example: ``2026-11-23T14:05:00+00:00 is before the newest sync (2026-11-23T15:00:00+00:00). Pass
+    a later time, or leave out synced_at``
     """
 
     problem: Literal["future", "order", "clock", "taken"]
@@ -1098,15 +1106,18 @@ class SyncTimeError(CohortS3Error, ValueError):
                     "pass synced_at"
                 )
             case "taken":
-                return f"the stream has a different sync at {at}. The next free time is {other}"
+                return (
+                    f"the stream has a different sync at {at}. Pass another time: the next free "
+                    f"one is {other}"
+                )
 
 
 @define(slots=False, init=False)
 class SyncTimeTakenError(SyncTimeError, FileExistsError):
     """A time at which the stream has a different sync.
 
-    Example: ``the stream has a different sync at 2026-11-23T14:05:00+00:00. The next free time is
-    2026-11-23T14:06:00+00:00``
+    Example: ``the stream has a different sync at 2026-11-23T14:05:00+00:00. Pass another time: the
+    next free one is 2026-11-23T14:06:00+00:00``
     """
 
     def __init__(self, synced_at: datetime, next_free: datetime) -> None:
@@ -1264,8 +1275,9 @@ class UnfinishedSyncError(StreamStateError, RetryableError, OSError):
 class ConcurrentSyncError(StreamStateError, RetryableError, FileExistsError):
     """Another writer (a sync, ``forget`` or ``prune``) that came first. Nothing was changed.
 
-    Example: ``another writer created 'cohorts/_syncs/123_26umsb5/99999997-00000002.json' first,
-    for the sync of 2026-11-23T14:05:00+00:00; nothing of this run is visible. Run it again``
+    Example: ``another writer created 'cohorts/_syncs/123_26umsb5/99999997-00000002.json' first, for
+    the sync of 2026-11-23T14:05:00+00:00; nothing of this run is visible. Run it again, from the
+    reading of the head on``
     """
 
     record_key: str
@@ -1274,7 +1286,8 @@ class ConcurrentSyncError(StreamStateError, RetryableError, FileExistsError):
     def __str__(self) -> str:
         return (
             f"another writer created {self.record_key!r} first, for the sync of "
-            f"{self.winner.isoformat()}; nothing of this run is visible. Run it again"
+            f"{self.winner.isoformat()}; nothing of this run is visible. Run it again, from the "
+            "reading of the head on"
         )
 
 
@@ -1374,16 +1387,20 @@ class NoSyncYetError(StreamStateError, LookupError):
     """The time of the first sync; None if there is none."""
     has_lists: bool = False
     """True if the stream has files ``existing``, but no sync with all three files."""
+    prefix: str | None = None
+    """The beginning of the keys of the stream's files, if there is no sync."""
 
     def __str__(self) -> str:
+        files = "" if self.prefix is None else f" (its files begin with {self.prefix!r})"
         if self.first is None and self.has_lists:
             return (
-                "the stream has no complete sync, but it has files existing. If each contains "
-                "all members, call amplitude_cohort_s3.sync.rebuild_history"
+                f"the stream has no complete sync{files}, but it has files existing. If each "
+                "contains all members, call amplitude_cohort_s3.sync.rebuild_history"
             )
         if self.first is None:
             return (
-                "the stream has no complete sync. Check the project, cohort, path and routing key"
+                f"the stream has no complete sync{files}. Check the project, cohort, path and "
+                "routing key; list_streams(storage) yields the streams that are there"
             )
         return (
             f"the members at {self.when.isoformat()} are unknown: the first sync is of "

@@ -1,4 +1,4 @@
-"""The command as a process, with files, an API and a terminal."""
+"""The command with files, an API and a terminal; as a process where a process is interrupted."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from commands import run_command
 
 from amplitude_cohort_s3 import (
     LocalStorage,
@@ -78,10 +79,7 @@ def folder(tmp_path, monkeypatch):
 
 def run(*arguments, code=ExitCode.DONE, **options):
     """Run the command, check its exit code, and return its output."""
-    ended = subprocess.run(
-        [SCRIPT, *arguments], capture_output=True, text=True, timeout=60, check=False, **options
-    )
-    assert "Traceback" not in ended.stderr
+    ended = run_command(*arguments, **options)
     assert ended.returncode == code, ended.stderr
     return ended
 
@@ -154,12 +152,12 @@ def test_verify_has_an_exit_code_for_findings(folder):
 def test_a_mass_exit_has_its_own_exit_code_and_an_option_that_allows_it(folder):
     sync_at(0)
     (folder / "actives.csv").write_text("id,user_id,plan\n")
-    refused = sync_at(1, code=ExitCode.MASS_EXIT)
+    refused = sync_at(1, code=ExitCode.GUARD)
     assert "2 of 2 members would exit" in refused.stderr
-    assert refused.stderr.endswith("sync NAME --max-exits 2)\n")
+    assert refused.stderr.endswith("if they really left, pass --max-exits 2\n")
     assert refused.stdout == ""
-    run("sync", "actives", "--dry-run", code=ExitCode.MASS_EXIT)
-    failed = json.loads(run("sync", "actives", "--json", code=ExitCode.MASS_EXIT).stdout)
+    run("sync", "actives", "--dry-run", code=ExitCode.GUARD)
+    failed = json.loads(run("sync", "actives", "--json", code=ExitCode.GUARD).stdout)
     assert (failed["outcome"], failed["error"]["type"]) == ("failed", "MassExitError")
     run("sync", "actives", "--max-exits", "-1", code=ExitCode.USAGE)
     run("sync", "actives", "--max-exits", "2")
@@ -178,7 +176,7 @@ def test_a_dry_run_previews_what_follows_an_unfinished_sync_and_does_not_finish_
 def test_a_dry_run_that_needs_unpublished_files_names_the_way_to_publish_them(folder):
     die_before_publishing(folder)
     refused = run("sync", "actives", "--dry-run", code=ExitCode.RETRY)
-    assert refused.stderr.endswith("(here: run it without --dry-run)\n")
+    assert refused.stderr.endswith("Sync without --dry-run, which finishes it\n")
     assert sync_at(1).stdout.splitlines()[0].endswith("done")
     run("sync", "actives", "--dry-run")
 
@@ -231,7 +229,7 @@ def test_the_exit_code_of_a_run_is_that_of_its_failure(folder):
     (folder / "actives.csv").unlink()
     ended = run("run", "actives", code=ExitCode.FAILED, env=environment)
     assert "MemberFileNotFoundError: the member file 'actives.csv' does not exist" in ended.stdout
-    assert ended.stderr == "amplitude-cohort-s3: 1 of 1 syncs failed\n"
+    assert ended.stderr == "amplitude-cohort-s3: 1 of 1 sync failed\n"
 
 
 def test_members_can_be_read_from_standard_input(folder):
@@ -266,15 +264,15 @@ def test_policy_and_parse_name_need_no_aws_account():
         (["sync"], "required: name"),
         (
             ["sync", "actives", "--at", "2026-11-01T06:30"],
-            "has no time zone; add Z for UTC: 2026-11-01T06:30Z",
+            "has no time zone; for UTC, write 2026-11-01T06:30Z",
         ),
         (["sync", "actives", "--at", "noon"], "invalid time 'noon'; use ISO 8601 with a time zone"),
         (["sync", "nobody"], "there is no sync 'nobody'; the syncs are: actives, payers"),
         (["policy", "nobody", "--principal", "x"], "the destinations are: warehouse, s3"),
         (["sync", "payers"], "the environment variable TEST_API_KEY is not set"),
         (["run"], "the environment variable TEST_SECRET_KEY is not set"),
-        (["verify", "--config", "none.toml"], "can't be read (No such file or directory)"),
-        (["--config", "none.toml", "verify"], "can't be read (No such file or directory)"),
+        (["verify", "--config", "none.toml"], "there is no such file; pass the file's location"),
+        (["--config", "none.toml", "verify"], "there is no such file; pass the file's location"),
         (["--config", "x", "verify", "--config", "none.toml"], "none.toml:"),
     ],
 )

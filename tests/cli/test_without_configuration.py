@@ -69,24 +69,32 @@ def test_the_options_choose_among_the_streams_of_a_cohort(run):
     both = run("members", "two", "--from", "bucket", code=ExitCode.USAGE)
     assert "--project 7 --routing-key a, in p/cohorts; --project 7 --routing-key b, in " in both
     assert run("members", "two", "--from", "bucket", "--routing-key", "b") == MEMBERS
-    assert run("verify", "two", "one", "--from", "bucket", "--project", 8, code=ExitCode.USAGE)
+    none = run("verify", "two", "one", "--from", "bucket", "--project", 8, code=ExitCode.USAGE)
+    assert "no stream of the cohort 'two' has these options; it has: --project 7 --routing" in none
 
 
 def test_a_missing_cohort_is_an_error_that_lists_the_cohorts(run):
     for command in ("members", "history", "verify"):
         message = run(command, "typo", "--from", "bucket", code=ExitCode.USAGE)
-        assert "no such stream of the cohort 'typo'; the cohorts here are: one, two" in message
+        assert "there is no cohort 'typo'; the cohorts here are: one, two" in message
 
 
 def test_a_location_without_cohorts_is_an_error(run, folder):
-    assert "nowhere has no files of cohorts" in run("streams", "nowhere", code=ExitCode.FAILED)
+    for arguments in (["streams", "nowhere"], ["history", "one", "--from", "bucket/nowhere"]):
+        assert "the folder does not exist" in run(*arguments, code=ExitCode.USAGE)
     assert not (folder / "nowhere").exists()
+    (folder / "empty").mkdir()
+    assert "empty has no files of cohorts" in run("streams", "empty", code=ExitCode.FAILED)
+    message = run("members", "one", "--from", "empty", code=ExitCode.USAGE)
+    assert "there are no files of cohorts here" in message
 
 
 def test_an_option_that_needs_a_location_says_so(run):
     message = run("history", "actives", "--routing-key", "a", code=ExitCode.USAGE)
     assert "--routing-key needs --from LOCATION" in message
-    assert "name the cohorts" in run("verify", "--from", "bucket", code=ExitCode.USAGE)
+    assert "--from needs the ids of cohorts" in run(
+        "verify", "--from", "bucket", code=ExitCode.USAGE
+    )
 
 
 def test_without_the_file_the_message_names_init(run):
@@ -133,3 +141,36 @@ def test_a_sync_that_never_ran_is_an_error_of_history(run, folder):
     run("init")
     message = run("history", "actives", code=ExitCode.FAILED)
     assert "no complete sync" in message
+
+
+def test_report_writes_a_page_that_replaces_an_older_one(run, folder):
+    (folder / "report.html").write_text("old")
+    assert run("report", "one", "--from", "bucket", "--output", "report.html") == (
+        "report.html is written.\n"
+    )
+    page = (folder / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "Cohort one" in page
+    assert "Made <time" in page
+    assert "--verify" in page
+    found = json.loads(
+        run("report", "one", "--from", "bucket", "--output", "new.html", "--verify", "--json")
+    )
+    assert found == {"output": "new.html", "title": "Cohort one", "findings": 0}
+    assert "No findings." in (folder / "new.html").read_text()
+
+
+def test_report_ends_like_verify_if_there_are_findings(run, folder):
+    (lost,) = (folder / "bucket/p/cohorts").glob("7_one_*existing.csv")
+    lost.unlink()
+    arguments = ("report", "one", "--from", "bucket", "--output", "report.html")
+    run(*arguments)
+    run(*arguments, "--verify", code=ExitCode.FINDINGS)
+    assert "a file is missing" in (folder / "report.html").read_text()
+
+
+def test_a_report_that_cannot_be_written_is_an_error(run):
+    message = run("report", "one", "--from", "bucket", "--output", "no/report.html", code=2)
+    assert "no/report.html:\n  - can't be written (No such file or directory)" in message
+    message = run("report", "one", "--from", "bucket", code=ExitCode.USAGE)
+    assert "--output" in message

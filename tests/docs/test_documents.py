@@ -122,6 +122,14 @@ def test_links_lead_to_files(name: str):
     assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
 
 
+def test_each_command_of_nox_is_a_session():
+    noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    sessions = set(re.findall(r"^def (\w+)\(session", noxfile, re.MULTILINE))
+    for document in (*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / ".ci" / "run"):
+        text = document.read_text(encoding="utf-8")
+        assert set(re.findall(r"nox -s ([\w-]+)", text)) <= sessions, document
+
+
 def test_the_quickstart_prints_what_the_folder_holds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):

@@ -253,11 +253,11 @@ def test_no_tab_is_removed_from_a_canonical_file():
 
 # The kind of file, its bytes, the line of the fault, and a word of the error.
 MALFORMED = {
-    "a row with a cell too few": (b"amplitude_id,user_id\n1,a\n2\n", 3, "1 cell "),
+    "a row with a cell too few": (b"amplitude_id,user_id\n1,a\n2\n", 3, "1 cell,"),
     "a row with a cell too many": (b"amplitude_id,user_id\n1,a,x\n2,b\n", 2, "3 cells"),
     "too few and too many": (b"amplitude_id,user_id\n1,a,x\n2\n", 2, "3 cells"),
-    "after a row of two lines": (b'amplitude_id,user_id\n1,"a\nb"\n2\n', 4, "1 cell "),
-    "after blank lines": (b"\n\namplitude_id,user_id\n\n1,a\n\n2\n", 7, "1 cell "),
+    "after a row of two lines": (b'amplitude_id,user_id\n1,"a\nb"\n2\n', 4, "1 cell,"),
+    "after blank lines": (b"\n\namplitude_id,user_id\n\n1,a\n\n2\n", 7, "1 cell,"),
     "a NUL": (b"amplitude_id,user_id\n1,a\n2,\0\n", 3, "NUL"),
     "a NUL inside of quotes": (b'amplitude_id,user_id\n1,"a"\n2,"\n\0"\n', 4, "NUL"),
     "a NUL in the header": (b"amplitude_id,user_id\0\n1,a\n", 1, "NUL"),

@@ -5,6 +5,7 @@ A rerun of ``forget``, ``recover`` or the next sync completes an amendment that 
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from itertools import product
 
 import pytest
@@ -51,11 +52,17 @@ CUT = [{1, 2, 3}, {2, 3, 4}]
 
 
 def prepared(kind: str, tmp_path, number: int) -> Storage:
-    storage = MemoryStorage() if kind != "local" else LocalStorage(tmp_path / str(number))
-    if kind == "unlogged":
-        sync_all(storage, CUT, log=MemoryStorage())
-    else:
-        sync_all(storage, CUT)
+    if kind != "local":
+        return clone(prepared_in_memory(has_log=kind == "memory"))
+    storage = LocalStorage(tmp_path / str(number))
+    sync_all(storage, CUT)
+    return storage
+
+
+@cache
+def prepared_in_memory(*, has_log: bool) -> MemoryStorage:
+    storage = MemoryStorage()
+    sync_all(storage, CUT, log=None if has_log else MemoryStorage())
     return storage
 
 
@@ -80,9 +87,8 @@ def sync_more(storage: Storage) -> None:
     [("memory", dies), ("memory", fails), ("local", dies), ("unlogged", dies)],
 )
 def test_after_a_failure_at_any_call_readers_are_right_and_a_rerun_completes_it(
-    kind, fail: Callable[[int, When], Fault], tmp_path, monkeypatch, record_property
+    kind, fail: Callable[[int, When], Fault], tmp_path, record_property
 ):
-    monkeypatch.setattr("os.fsync", lambda _: None)
     counting = Fault()
     storage = prepared(kind, tmp_path, 0)
     forget_two(FaultyStorage(storage, counting))
@@ -158,16 +164,13 @@ def test_read_head_and_plan_forget_are_refused_while_it_is_unfinished():
 
 @pytest.mark.parametrize("meaning", ExistingMeaning)
 def test_files_whose_new_version_was_lost_stay_until_a_rerun(meaning):
-    def prepared() -> MemoryStorage:
-        storage = MemoryStorage()
-        sync_all(storage, CUT, meaning=meaning)
-        return storage
-
+    begun = MemoryStorage()
+    sync_all(begun, CUT, meaning=meaning)
     counting = Fault()
-    forget_two(FaultyStorage(prepared(), counting))
+    forget_two(FaultyStorage(clone(begun), counting))
     replaced = [n for n, call in enumerate(counting.calls) if call == "replace"]
     for at, lost in product(replaced, (0, 1, -1)):
-        storage = prepared()
+        storage = clone(begun)
         with pytest.raises(Death):
             forget_two(FaultyStorage(storage, dies(at, "before")))
         amendment = read_record(storage.open, STREAM, len(CUT) + 1)

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 from forgetting import COHORTS as FOUR_COHORTS
-from forgetting import LATER, RequiredMethodsOnly, members_by_time, sync_all
+from forgetting import LATER, RequiredMethodsOnly, clone, members_by_time, sync_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -184,21 +184,19 @@ def test_a_plan_shows_files_and_sizes_and_changes_nothing():
     ("logged", "finish"), [(True, "rerun"), (True, "sync"), (True, "recover"), (False, "rerun")]
 )
 def test_pruning_that_fails_at_any_call_is_completed(keep, logged, finish, record_property):
-    def prepared() -> MemoryStorage:
-        storage = MemoryStorage()
-        sync_all(storage, COHORTS, log=None if logged else MemoryStorage())
-        return storage
+    prepared = MemoryStorage()
+    sync_all(prepared, COHORTS, log=None if logged else MemoryStorage())
 
     def run(storage: Storage) -> None:
         prune(storage, STREAM, before=moment(3), keep=keep, clock=LATER)
 
     counting = Fault()
-    storage = prepared()
+    storage = clone(prepared)
     run(FaultyStorage(storage, counting))
     after = {info.key for info in storage.list_objects()}
     first = 3 if keep == "nothing" else 0
     for at, when in product(range(len(counting.calls)), ("before", "after")):
-        storage = prepared()
+        storage = clone(prepared)
         with pytest.raises(Death):
             run(FaultyStorage(storage, Fault(at=at, when=when)))
         history = read_history(storage, STREAM)

@@ -336,7 +336,7 @@ def test_a_failing_source_of_a_callers_own_client_is_the_same_error(home: Path):
 def test_an_unknown_purpose_is_named(home: Path, monkeypatch: pytest.MonkeyPatch):
     given(home, monkeypatch, KEYS)
     purpose: Any = "writing"
-    with pytest.raises(ConfigurationError, match=r"must be one of write, .*not 'writing'"):
+    with pytest.raises(ConfigurationError, match=r"must be 'write', .*not 'writing'"):
         check_access(S3Storage("my-bucket", region="us-east-1"), purpose)
 
 

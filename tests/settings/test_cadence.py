@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from amplitude_cohort_s3 import Cadence
-from amplitude_cohort_s3.errors import ConfigurationError, NaiveDatetimeError
+from amplitude_cohort_s3.errors import ArgumentTypeError, ConfigurationError, NaiveDatetimeError
 
 BERLIN, NEW_YORK, KOLKATA = map(ZoneInfo, ("Europe/Berlin", "America/New_York", "Asia/Kolkata"))
 LORD_HOWE = ZoneInfo("Australia/Lord_Howe")  # its summer time is half an hour
@@ -98,6 +98,8 @@ def test_a_timestamp_of_pandas_is_a_time_and_a_naive_one_is_refused():
     assert Cadence.DAILY.is_due(last, pd.Timestamp("2027-03-29T01:30:00.1", tz="Europe/Berlin"))
     assert not Cadence.DAILY.is_due(last, last)
     with pytest.raises(NaiveDatetimeError):
+        Cadence.DAILY.is_due(last, pd.Timestamp("2027-03-29"))
+    with pytest.raises(ArgumentTypeError, match="now has the wrong type NaTType"):
         Cadence.DAILY.is_due(last.to_pydatetime(warn=False), pd.NaT)
 
 

@@ -117,7 +117,6 @@ def test_a_destination_accepts_short_forms(short, long):
         ({"user_properties": ["plan"]}, {"user_properties": [PLAN]}),
         ({"user_properties": "plan"}, {"user_properties": [PLAN]}),
         ({"user_properties": PLAN}, {"user_properties": [PLAN]}),
-        ({"user_properties": {"plan": 1}}, {"user_properties": [PLAN]}),
         ({"cadence": "one-time"}, {}),
         ({"cadence": "hourly"}, {"cadence": Cadence.HOURLY}),
         ({"cadence": "daily"}, {"cadence": Cadence.DAILY}),

@@ -174,7 +174,7 @@ def test_an_error_counts_lines_in_the_original_file(tmp_path):
         ("amplitude_id,plan\n1,größer\n".encode("cp1252"), "not UTF-8", "Save the file as UTF-8"),
         ("amplitude_id\n1\n".encode("utf-16"), "it is UTF-16", "Save it as UTF-8"),
         (b"PK\x03\x04\x14\0\x06", "it is a workbook", "Save it as CSV"),
-        (b"amplitude_id,user_id\n1\n", "1 cell and the header 2", "Repair"),
+        (b"amplitude_id,user_id\n1\n", "1 cell, but the header has 2", "Put quotes"),
     ],
 )
 def test_an_error_about_a_file_that_is_not_csv_says_what_to_do(data, rule, cure, tmp_path):

@@ -2,6 +2,9 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from functools import cache
+
+from forgetting import clone
 
 from amplitude_cohort_s3 import (
     CohortSync,
@@ -29,6 +32,12 @@ def random_cohorts(seed: int) -> list[dict[str, tuple[str, str, str]]]:
 
 def build(cohorts, meaning: ExistingMeaning, *, keep_log: bool) -> tuple[MemoryStorage, CohortSync]:
     """Sync the cohorts one after the other. Without a log, the bucket is like Amplitude's."""
+    storage, sync = _built(tuple(tuple(one.values()) for one in cohorts), meaning, keep_log)
+    return clone(storage), sync
+
+
+@cache
+def _built(cohorts, meaning, keep_log):  # for each kind of history once
     storage, log = MemoryStorage(), MemoryStorage()
     sync = CohortSync(
         destination=Destination(name="d", path="p", existing=meaning),
@@ -39,7 +48,7 @@ def build(cohorts, meaning: ExistingMeaning, *, keep_log: bool) -> tuple[MemoryS
     for when, members in zip(TIMES, cohorts, strict=True):
         sync_cohort(
             sync,
-            list(members.values()),
+            list(members),
             storage,
             synced_at=when,
             guard=False,

@@ -16,8 +16,6 @@ class TestMemoryCut(CutMatrix):
 
 class TestLocalCut(CutMatrix):
     @pytest.fixture
-    def new_storage(self, tmp_path, monkeypatch):
-        # Power cuts have tests of their own; here each fsync would cost 5 ms and show nothing.
-        monkeypatch.setattr("os.fsync", lambda _: None)
+    def new_storage(self, tmp_path):
         numbers = count()
         return lambda: LocalStorage(tmp_path / str(next(numbers)))

@@ -11,10 +11,13 @@ from amplitude_cohort_s3 import (
     CohortSync,
     Destination,
     DiffType,
+    ExistingMeaning,
     Guard,
     Head,
     MemoryStorage,
     NameStyle,
+    RowSchema,
+    UserProperty,
     diff_members,
     read_head,
 )
@@ -27,7 +30,9 @@ from amplitude_cohort_s3.errors import (
     SyncTimeError,
     SyncTimeTakenError,
     TooFewMembersError,
+    UnusableDiffError,
 )
+from amplitude_cohort_s3.storage import StagedObject
 from amplitude_cohort_s3.sync import commit, plan_sync
 from amplitude_cohort_s3.sync.plan import next_free_time
 
@@ -266,3 +271,50 @@ def test_the_guard_can_be_replaced_or_switched_off_for_one_sync():
     assert plan(attrs.evolve(SYNC, guard=None), *sides).members == 2
     with pytest.raises(MassExitError):
         plan(attrs.evolve(SYNC, guard=None), *sides, guard=Guard(max_exits=297))
+
+
+@pytest.mark.parametrize(
+    "made_with",
+    [{"schema": RowSchema(header_style="api")}, {"existing": ExistingMeaning.STAYED}],
+    ids=["schema", "meaning"],
+)
+def test_a_diff_of_another_schema_or_meaning_is_refused(made_with):
+    options = {"schema": SYNC.schema} | made_with
+    with (
+        diff_members((), members(1), **options) as diff,
+        pytest.raises(UnusableDiffError, match="to diff_members"),
+    ):
+        plan_sync(SYNC, diff, synced_at=AT, previous=None)
+
+
+def test_committing_another_diff_than_the_planned_one_is_refused():
+    storage = MemoryStorage()
+    made = plan(now=members(1, 2))
+    other = diff_members((), members(1, 3), schema=SYNC.schema)
+    with other as diff, pytest.raises(UnusableDiffError, match="plan"):
+        commit(made, diff, storage)
+    assert list(storage.list_objects()) == []
+
+
+# --- The record of a plan ------------------------------------------------------------
+
+
+def test_the_record_has_the_values_of_the_plan():
+    sync = attrs.evolve(
+        SYNC,
+        destination=Destination(name="d", bucket="b", path="p", existing=ExistingMeaning.STAYED),
+        user_properties=[UserProperty("plan")],
+    )
+    made = plan(sync, now=[("1", "a", "x"), ("1", "a", "x")])
+    staged = {
+        diff_type: StagedObject(key=file.key, size=1, sha256="0" * 64, handle={})
+        for diff_type, file in made.files.items()
+    }
+    record = made.record(number=7, staged=staged, writer="w")
+    assert (record.number, record.writer, record.bucket) == (7, "w", "b")
+    assert (record.schema, record.existing) == (sync.schema, ExistingMeaning.STAYED)
+    assert (record.members, record.collapsed, record.skipped) == (1, 1, 0)
+    assert [(f.key, f.rows, f.size, f.sha256) for f in record.files.values()] == [
+        (f.key, f.rows, f.size, f.sha256) for f in made.files.values()
+    ]
+    assert {t: f.staged for t, f in record.files.items()} == staged

@@ -83,7 +83,6 @@ def test_a_run_reads_no_more_of_a_folder_with_many_streams(tmp_path, monkeypatch
                 seen += 1
                 yield entry
 
-    monkeypatch.setattr("os.fsync", lambda _: None)
     counts = []
     for count in (4, 16):
         storage, jobs = LocalStorage(tmp_path / str(count)), jobs_of(count)

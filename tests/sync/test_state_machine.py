@@ -2,7 +2,6 @@
 
 from tempfile import TemporaryDirectory
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 from amplitude_cohort_s3 import LocalStorage, MemoryStorage
@@ -16,11 +15,6 @@ SETTINGS = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch):
-    monkeypatch.setattr("os.fsync", lambda _: None)
 
 
 class MemoryMachine(StreamMachine):

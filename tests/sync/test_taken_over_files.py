@@ -34,9 +34,7 @@ MANY = [(f"{n:03}", f"user {n}") for n in range(300)]
 
 
 @pytest.fixture
-def storage(tmp_path, monkeypatch):
-    # Power cuts have tests of their own; here each fsync would cost 5 ms and show nothing.
-    monkeypatch.setattr("os.fsync", lambda _: None)
+def storage(tmp_path):
     return LocalStorage(tmp_path / "root")
 
 

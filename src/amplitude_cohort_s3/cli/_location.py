@@ -2,13 +2,16 @@
 
 import argparse
 from collections.abc import Iterable
+from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..history.history import CohortHistory
 from ..history.read import list_streams, read_history
 from ..log.listing import StreamOverview
 from ..log.stream import CohortStream
+from ..storage import LocalStorage, Storage
 from ..storage.open import open_location
+from ._arguments import natural_number
 from ._setup import Place, Setup
 
 
@@ -22,7 +25,10 @@ def add_location(parser: argparse.ArgumentParser) -> None:
         help="read from a folder, s3://bucket or s3://bucket/path; the name is then a cohort id",
     )
     options.add_argument(
-        "--project", type=int, metavar="ID", help="the project, if several have this cohort"
+        "--project",
+        type=natural_number,
+        metavar="ID",
+        help="the project, if several have this cohort",
     )
     options.add_argument(
         "--routing-key", metavar="KEY", help="the routing key, if the cohort has several"
@@ -44,9 +50,26 @@ def place_of(options: argparse.Namespace, name: str, setup: Setup | None) -> Pla
     """Return where a sync in the configuration, or a cohort at a location, is."""
     if setup is not None:
         return setup.place(name)
-    storage, path = open_location(options.location)
+    storage, path = open_existing(options.location)
     stream = _choose(options, name, list_streams(storage, path))
     return Place(storage, stream, None, options.match_by)
+
+
+def open_existing(location: str) -> tuple[Storage, str]:
+    """Return the storage of a location and the path in it: see ``open_location``.
+
+    Raises:
+        ConfigurationError: The location is not valid, or is a folder that does not exist.
+    """
+    try:
+        storage, path = open_location(location)
+    except ConfigurationError as error:
+        # The location is not shown: it may contain credentials.
+        raise ConfigurationError("the location", error.faults) from None
+    if isinstance(storage, LocalStorage) and not Path(storage.root, path).is_dir():
+        fault = "the folder does not exist; name a folder, s3://bucket or s3://bucket/path"
+        raise ConfigurationError(location, (fault,))
+    return storage, path
 
 
 def setup_of(options: argparse.Namespace) -> Setup | None:
@@ -80,9 +103,16 @@ def _choose(
             "options, or the path to --from"
         )
         raise ConfigurationError(options.location, (fault,))
-    cohorts = dict.fromkeys(stream.cohort_id for stream in all_streams)
-    fault = f"there is no such stream of the cohort {cohort_id!r}; the cohorts here are: "
-    raise ConfigurationError(options.location, (fault + (", ".join(cohorts) or "none"),))
+    of_cohort = [stream for stream in all_streams if stream.cohort_id == cohort_id]
+    if of_cohort:
+        theirs = "; ".join(f"{_options_of(one)}, in {one.path or '.'}" for one in of_cohort)
+        fault = f"no stream of the cohort {cohort_id!r} has these options; it has: {theirs}"
+    elif all_streams:
+        cohorts = dict.fromkeys(stream.cohort_id for stream in all_streams)
+        fault = f"there is no cohort {cohort_id!r}; the cohorts here are: {', '.join(cohorts)}"
+    else:
+        fault = "there are no files of cohorts here; name another location with --from"
+    raise ConfigurationError(options.location, (fault,))
 
 
 def _options_of(stream: CohortStream) -> str:

@@ -1,20 +1,12 @@
 """Functions that print: results to standard output, messages to standard error."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from .._display import text_table
-from ..errors import (
-    DiskFullError,
-    DuplicateKeyError,
-    MassExitError,
-    MassGrowthError,
-    SkippedRowsError,
-    TooFewMembersError,
-    UnfinishedSyncError,
-)
 
 COMMAND = "amplitude-cohort-s3"
 
@@ -36,23 +28,51 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     print_result(text_table(head, rows))
 
 
-def command_hint(error: BaseException | None) -> str:
-    """Return the remedy on the command line, if the error's message has one in Python."""
-    match error:
-        case MassExitError():
-            return f" (here: {COMMAND} sync NAME --max-exits {error.exits})"
-        case MassGrowthError():
-            growth = error.members - error.members_before
-            return f" (here: {COMMAND} sync NAME --max-growth {growth})"
-        case SkippedRowsError():
-            return f" (here: {COMMAND} sync NAME --max-skipped {error.skipped})"
-        case TooFewMembersError():
-            return f" (here: {COMMAND} sync NAME --min-members {error.members})"
-        case UnfinishedSyncError():
-            return " (here: run it without --dry-run)"
-        case DuplicateKeyError():
-            return " (here: --duplicates keep_smallest)"
-        case DiskFullError():
-            return " (here: set the environment variable TMPDIR to the folder)"
-        case _:
-            return ""
+# What the library's messages advise in Python, and the same with options and keys of the file.
+_IN_COMMAND = [
+    (re.compile(python), command)
+    for python, command in (
+        (r"pass guard=attrs\.evolve\(sync\.guard, max_(\w+)=(\d+)\)", r"pass --max-\1 \2"),
+        (r"pass guard=attrs\.evolve\(sync\.guard, min_members=(\d+)\)", r"pass --min-members \1"),
+        (r'pass duplicates="keep_smallest"', "pass --duplicates keep_smallest"),
+        (r"(pass|leave out) synced_at", r"\1 --at"),
+        (r"Call recover\(\) first", "Sync without --dry-run, which finishes it"),
+        (r"Call recover\(\), then sync again", "Sync again"),
+        (r"pass work_dir='\.\.\.', a folder", "set TMPDIR to a folder"),
+        (r", or pass work_dir$", ""),
+        (
+            r"as in MemberFile\(\.\.\., columns=\{'\.\.\.': '(.*?)'\}\)",
+            r'as in members = { file = "...", columns = { "..." = "\1" } }',
+        ),
+        (
+            r"map other names with columns= of MemberFile",
+            'map other names, as in members = { file = "...", columns = { "..." = "user_id" } }',
+        ),
+        (r"\b(match_by|bucket)='(.*?)'", r'\1 = "\2"'),
+        (r"(?i:pass) region='(.*?)'", r'Set region = "\1"'),
+        (r"Pass region= with its name", "Set region to its name"),
+        (r'pass region="eu"', 'set region = "eu"'),
+        (r'else region="us"', 'else region = "us"'),
+        (r"which bucket_policy\(\) writes", "which the subcommand policy prints"),
+        (r"list_streams\(storage\) yields the streams", f"{COMMAND} streams LOCATION lists those"),
+        (r"; list_cohorts\(\) lists all discoverable ones", ""),
+        (r"pass max_missing=(\d+)", r"set max_missing = \1 in members"),
+        (r", pass a longer deadline, or", " or"),
+        (r"Pass checksums=False to S3Storage, set", "Set"),
+        (r"Pass checksums=True to S3Storage", "Set checksums = true"),
+        (r", or use open_storage|, or call open_storage.*", ""),
+        (r"\b(in|of) the Destination\b", r"\1 the destination"),
+        (r"\b(adopt\(storage, stream\)|amplitude_cohort_s3\.\S+)", r"\1 of the Python library"),
+    )
+]
+
+
+def in_command(message: str) -> str:
+    """Return a message of the library with advice for the command line.
+
+    >>> in_command("pass guard=attrs.evolve(sync.guard, max_exits=900)")
+    'pass --max-exits 900'
+    """
+    for python, command in _IN_COMMAND:
+        message = python.sub(command, message)
+    return message

@@ -10,10 +10,9 @@ from ..errors import ConfigurationError, NoSyncYetError
 from ..format.filename import CohortFileName
 from ..history import Finding, list_streams
 from ..policy import PURPOSES, bucket_policy
-from ..storage.open import open_location
 from ._arguments import add_sync_name, add_sync_names, aware_time
-from ._location import add_location, history_of, setup_of
-from ._output import print_json, print_message, print_result, print_table
+from ._location import add_location, history_of, open_existing, setup_of
+from ._output import COMMAND, in_command, print_json, print_message, print_result, print_table
 from ._setup import Setup, progress_bar
 from .exit_codes import ExitCode
 
@@ -26,7 +25,7 @@ def add_streams(parser: argparse.ArgumentParser) -> None:
 
 
 def _streams(options: argparse.Namespace) -> ExitCode:
-    found = list_streams(*open_location(options.location))
+    found = list_streams(*open_existing(options.location))
     if options.json:
         print_json(
             [
@@ -37,7 +36,7 @@ def _streams(options: argparse.Namespace) -> ExitCode:
     elif found:
         print_result(str(found))
     else:
-        print_message(f"{options.location} has no files of cohorts")
+        print_message(f"{options.location} has no files of cohorts; name another folder or bucket")
         return ExitCode.FAILED
     return ExitCode.DONE
 
@@ -99,7 +98,8 @@ def add_verify(parser: argparse.ArgumentParser) -> None:
 def _verify(options: argparse.Namespace) -> ExitCode:
     setup = setup_of(options)
     if setup is None and not options.names:
-        raise ConfigurationError("verify --from", ("name the cohorts to verify",))
+        fault = f"--from needs the ids of cohorts; {COMMAND} streams LOCATION lists them"
+        raise ConfigurationError("the command line", (fault,))
     found = list[tuple[str, Finding]]()
     code = ExitCode.DONE
     for name in options.names if setup is None else setup.syncs(options.names):
@@ -109,7 +109,7 @@ def _verify(options: argparse.Namespace) -> ExitCode:
                 findings = history.verify(progress=progress)
         except NoSyncYetError as error:
             # The other syncs are verified all the same.
-            print_message(f"{name}: {error}")
+            print_message(f"{name}: {in_command(str(error))}")
             code = ExitCode.FAILED
             continue
         found += [(name, finding) for finding in findings]
@@ -149,13 +149,20 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
 
 def _policy(options: argparse.Namespace) -> ExitCode:
     config = Setup.read(options.config).destination(options.name)
-    policy = bucket_policy(
-        config.destination,
-        principal=options.principal,
-        purpose=options.purpose,
-        create_only=options.create_only,
-        kms_key=options.kms_key,
-    )
+    try:
+        policy = bucket_policy(
+            config.destination,
+            principal=options.principal,
+            purpose=options.purpose,
+            create_only=options.create_only,
+            kms_key=options.kms_key,
+        )
+    except ConfigurationError as error:
+        # Their faults begin with the name of the argument.
+        flags = {"principal": "--principal", "create_only": "--create-only", "kms_key": "--kms-key"}
+        words = [fault.partition(" ") for fault in error.faults]
+        faults = tuple(f"{flags.get(name, name)} {rest}" for name, _, rest in words)
+        raise ConfigurationError(f"policy {options.name}", faults) from None
     print_result(policy.to_json())
     return ExitCode.DONE
 

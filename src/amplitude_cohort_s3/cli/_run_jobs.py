@@ -46,6 +46,7 @@ class RunJobs:
         Raises:
             ConfigurationError: A name is unknown, or the keys of a project are missing.
         """
+        setup.check_has_syncs()
         found, patterns = cls(), _Patterns(setup)
         for name in dict.fromkeys(names or setup.config.syncs):
             table = setup.pattern_of(name)

@@ -65,13 +65,17 @@ class Setup:
     def read(cls, file: Path) -> "Setup":
         try:
             text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8"
+        except FileNotFoundError:
             fault = (
-                f"can't be read ({reason}); pass the file's location with --config, or write a "
+                "there is no such file; pass the file's location with --config, or write a "
                 f"first one with {COMMAND} init"
             )
             raise ConfigurationError(str(file), (fault,)) from None
+        except OSError as error:
+            fault = f"can't be read ({error.strerror}); pass another file with --config"
+            raise ConfigurationError(str(file), (fault,)) from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(str(file), ("it is not UTF-8; save it as UTF-8",)) from None
         return cls(Config.from_toml(text, name=str(file), folder=file.parent), file)
 
     def sync(self, name: str) -> SyncConfig:
@@ -90,6 +94,7 @@ class Setup:
         The syncs of a pattern are those that have been done: the bucket shows them.
         """
         found = dict[str, SyncConfig]()
+        self.check_has_syncs()
         for name in dict.fromkeys(names or self.config.syncs):
             if self.pattern_of(name) != name:
                 found[name] = self.sync(name)
@@ -101,6 +106,11 @@ class Setup:
                 if not any(one.sync.stream == other.sync.stream for other in found.values()):
                     found[f"{name}.{cohort_id}"] = one
         return found
+
+    def check_has_syncs(self) -> None:
+        """Raise the error about a file without syncs."""
+        if not self.config.syncs:
+            self.fail("it has no syncs; add a table [syncs.<name>]")
 
     def pattern_of(self, name: str) -> str | None:
         """Return the name of the pattern that a name is, or is a cohort of; None for a sync."""
@@ -117,13 +127,17 @@ class Setup:
         """Return the storage of the data, and that of the log unless it is the same."""
         if destination not in self._storages:
             config = self.destination(destination)
-            self._storages[destination] = config.open_storage(), config.open_log()
+            try:
+                self._storages[destination] = config.open_storage(), config.open_log()
+            except ConfigurationError as error:
+                subject = f"{self.file}: destinations.{destination}"
+                raise ConfigurationError(subject, error.faults) from None
         return self._storages[destination]
 
     def members(self, name: str) -> MemberSource:
         config = self.sync(name).members
         if config is None:
-            self.fail(f"syncs.{name} has no members; add the key, or pass --members LOCATION")
+            self.fail(f"syncs.{name} has no members; set the key, or pass --members LOCATION")
         if isinstance(config, MemberFile | MemberFiles):
             return config
         table = self.pattern_of(name)
@@ -176,7 +190,8 @@ class Setup:
 
     def _choose(self, kind: str, name: str, found: Mapping[str, T]) -> T:
         if name not in found:
-            self.fail(f"there is no {kind} {name!r}; the {kind}s are: {', '.join(found) or 'none'}")
+            others = f"the {kind}s are: {', '.join(found)}" if found else f"it has no {kind}s"
+            self.fail(f"there is no {kind} {name!r}; {others}")
         return found[name]
 
     def fail(self, fault: str) -> NoReturn:

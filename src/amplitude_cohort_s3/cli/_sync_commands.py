@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import evolve, fields
 
+from .._display import counted
 from ..errors import CohortS3Error
 from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
@@ -15,8 +16,8 @@ from ..sync.commit import SyncResult, sync_to_json
 from ..sync.plan import SyncPlan
 from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
-from ._arguments import add_sync_name, add_sync_names, aware_time, limit
-from ._output import command_hint, print_json, print_message, print_result, print_table
+from ._arguments import add_sync_name, add_sync_names, aware_time, limit, natural_number
+from ._output import in_command, print_json, print_message, print_result, print_table
 from ._run_jobs import GONE, RunJobs
 from ._setup import Setup, progress_bar, standard_input
 from .exit_codes import ExitCode, exit_code
@@ -45,7 +46,7 @@ def add_sync(parser: argparse.ArgumentParser) -> None:
         ("max-exits", limit, "allow up to N members, or a share such as 0.5, to leave"),
         ("max-growth", limit, "allow the cohort to grow by up to N members, or a share"),
         ("max-skipped", limit, "allow up to N rows, or a share, to lack a key"),
-        ("min-members", int, "require at least N members"),
+        ("min-members", natural_number, "require at least N members"),
     ):
         guard.add_argument(f"--{name}", type=kind, metavar="N", help=what)
     parser.add_argument(
@@ -128,17 +129,14 @@ def _run(options: argparse.Namespace) -> ExitCode:
         gone = [{"sync": name, "outcome": "gone", "message": GONE} for name in jobs.gone]
         print_json([*(_job_json(name, job) for name, job in results.items()), *gone])
     else:
-        rows = [
-            (name, job.outcome.value, job.detail + command_hint(job.error))
-            for name, job in results.items()
-        ]
+        rows = [(name, job.outcome.value, in_command(job.detail)) for name, job in results.items()]
         rows += [(name, "gone", GONE) for name in jobs.gone]
         print_table(("sync", "outcome", ""), rows)
     if jobs.gone:
         print_message(f"no longer synced: {', '.join(jobs.gone)}")
     errors = [job.error for job in results.values() if job.error is not None]
     if errors:
-        print_message(f"{len(errors)} of {len(results)} syncs failed")
+        print_message(f"{len(errors)} of {counted(len(results), 'sync')} failed")
     codes = {exit_code(error) for error in errors}
     if len(codes) > 1:
         return ExitCode.FAILED
@@ -180,6 +178,6 @@ def _error_json(error: Exception) -> dict[str, Any]:
     return {
         "type": kind,
         # The messages of other packages may contain user ids.
-        "message": str(error) if isinstance(error, CohortS3Error) else kind,
+        "message": in_command(str(error)) if isinstance(error, CohortS3Error) else kind,
         "exit_code": int(exit_code(error)),
     }

@@ -6,6 +6,7 @@ of a wrong kind is never shown: it may be a secret.
 """
 
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -14,7 +15,8 @@ import attrs
 
 from ..errors import ConfigurationError
 from ..format.filename import NameStyle
-from ..settings.destination import UserProperty
+from ..settings.cohort_sync import CohortSync
+from ..settings.destination import Destination, UserProperty
 from ..sources import MemberFile, MemberFiles
 
 T = TypeVar("T")
@@ -35,6 +37,15 @@ _WITHOUT_KEY: Mapping[type, set[str]] = {
     MemberFile: {"transport_params", "_start"},
     MemberFiles: {"transport_params"},
 }
+
+# Settings are easily written into the table of the other kind.
+_RELATED: Mapping[str, tuple[str, type[attrs.AttrsInstance]]] = {
+    "syncs": ("destinations", Destination),
+    "destinations": ("syncs", CohortSync),
+}
+
+# A table or a value that turns the setting off.
+_EXAMPLES = {"guard": "{ max_exits = 0.5, max_growth = 1.0 }, or false"}
 
 # They replace required values that are missing, so that the faults of other keys are found too.
 _PLACEHOLDERS: Mapping[Any, Any] = {str: "x", int: 0}
@@ -117,8 +128,17 @@ class TomlTable:
         """Note the keys that nothing has read."""
         for key in self.values:
             if key not in self._known:
-                where = f"in {self.place}" if self.place else "at the top level"
-                self.fault(key, f"is unknown; the keys {where} are {', '.join(self._known)}")
+                self.fault(key, f"is unknown; {self._instead_of(key)}")
+
+    def _instead_of(self, key: str) -> str:
+        """Return what is meant by a key that the table does not have."""
+        kind, cls = _RELATED.get(self.place.partition(".")[0], ("", None))
+        if cls is not None and key in attrs.fields_dict(cls):
+            return f"it belongs in a table [{kind}.<name>]"
+        if similar := get_close_matches(key, self._known, n=1):
+            return f"did you mean {similar[0]}?"
+        where = f"in {self.place}" if self.place else "at the top level"
+        return f"the keys {where} are {', '.join(self._known)}"
 
     def _at(self, key: str) -> str:
         return f"{self.place}.{key}" if self.place else key
@@ -137,7 +157,8 @@ class TomlTable:
             if one is fitting[-1] or value in _choices(one):
                 return self._convert_as(one, key, value)
         expected = dict.fromkeys(_NAMES[found] for one in kinds for found in _toml_types(one))
-        self.fault(key, f"must be {' or '.join(expected)}, not {_name_of(value)}")
+        example = f": {_EXAMPLES[key]}" if key in _EXAMPLES else ""
+        self.fault(key, f"must be {' or '.join(expected)}, not {_name_of(value)}{example}")
         return None
 
     def _convert_as(self, kind: Any, key: str, value: Any) -> Any:

@@ -194,6 +194,10 @@ def _destination(name: str, table: TomlTable, folder: str | os.PathLike[str]) ->
     destination = table.build(Destination, name=name)
     if ("folder" in table.values) == ("bucket" in table.values):
         table.faults.append(f"{table.place} must have either bucket or folder")
+    if root == "" or log == "":
+        table.fault("folder" if root == "" else "log", "must not be empty; write . for this folder")
+    if root is not None and "://" in root:
+        table.fault("folder", "is a URL; set bucket and path instead")
     if root is not None and options:
         table.faults.append(f"{table.place}: {', '.join(options)} can be set for a bucket only")
     return DestinationConfig(

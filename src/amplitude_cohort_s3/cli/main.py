@@ -25,7 +25,7 @@ from ._maintain_commands import (
     add_recover,
     forget_people,
 )
-from ._output import COMMAND, command_hint, print_message
+from ._output import COMMAND, in_command, print_message
 from ._read_commands import (
     add_history,
     add_members,
@@ -34,6 +34,7 @@ from ._read_commands import (
     add_streams,
     add_verify,
 )
+from ._report_command import add_report
 from ._setup import CONFIG_FILE
 from ._sync_commands import add_run, add_sync
 from .exit_codes import ExitCode, exit_code
@@ -58,6 +59,11 @@ _SUBCOMMANDS = {
         "compare the members at two times",
         add_diff,
         "diff actives --between 2026-11-01T00:00Z 2026-11-23T00:00Z --rows > changes.csv",
+    ),
+    "report": (
+        "write an HTML page about a cohort",
+        add_report,
+        "report actives --output actives.html",
     ),
     "verify": ("check that all files agree", add_verify, "verify actives"),
     "adopt": (
@@ -114,10 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: ExitCode = options.run(options)
         sys.stdout.flush()
     except ConfigurationError as error:
-        print_message("\n  - ".join([f"{error.subject}:", *error.faults]))
+        print_message(in_command("\n  - ".join([f"{error.subject}:", *error.faults])))
         return exit_code(error)
     except CohortS3Error as error:
-        print_message(f"{error}{command_hint(error)}")
+        print_message(in_command(str(error)))
         return exit_code(error)
     except KeyboardInterrupt:
         print_message("interrupted; no sync is partly visible, and the next run continues")

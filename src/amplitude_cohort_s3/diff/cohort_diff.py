@@ -12,10 +12,10 @@ from typing import Any, Literal, Self, get_args
 
 from attrs import define, evolve, field
 
-from .._arguments import check_kind
+from .._arguments import check_kind, choice_faults
 from .._bytes import Hashed
 from .._display import html_table
-from ..errors import ArgumentTypeError, ConfigurationError, UnusableDiffError
+from ..errors import ConfigurationError, UnusableDiffError
 from ..format.compression import content_type_of, stage_csv
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
@@ -81,6 +81,8 @@ class CohortDiff:
 
     def rows(self, diff_type: DiffType) -> Iterator[MemberRow]:
         """Yield the rows of one file, in order; ``row["plan"]`` is the cell of a column."""
+        if faults := choice_faults("diff_type", diff_type, map(str, DiffType)):
+            raise ConfigurationError("CohortDiff.rows", tuple(faults))
         rows = self.schema.decode(self.report.files[diff_type].chunks(), canonical=True)
         return map(row_class(self.schema.columns), rows)
 
@@ -247,12 +249,10 @@ def _check_arguments(schema: object, existing: object, engine: object, duplicate
     """Raise unless these arguments of a diff are valid."""
     check_kind("schema", schema, RowSchema, "pass a RowSchema, such as sync.schema")
     check_kind("existing", existing, ExistingMeaning, "pass one, such as ExistingMeaning.MEMBERS")
-    check_kind("engine", engine, DiffEngine | None, "pass one, such as PartitionEngine(workers=2)")
-    if isinstance(engine, type):  # A class has the method too.
-        raise ArgumentTypeError("engine", "type", f"pass an instance: {engine.__name__}()")
-    if duplicates not in get_args(Duplicates):
-        fault = f"duplicates must be one of {', '.join(get_args(Duplicates))}, not {duplicates!r}"
-        raise ConfigurationError("diff_members", (fault,))
+    hint = "pass an engine, such as PartitionEngine(workers=2)"
+    check_kind("engine", engine, DiffEngine | None, hint)
+    if faults := choice_faults("duplicates", duplicates, get_args(Duplicates)):
+        raise ConfigurationError("diff_members", tuple(faults))
 
 
 def system_folder(work_dir: str | PathLike[str] | None, closing: ExitStack) -> Path:

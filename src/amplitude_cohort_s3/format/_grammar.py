@@ -67,7 +67,7 @@ RULES = (
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_{DATE}T{TIME}Z?_(?![0-9]{{2}}Z?_).*", re.DOTALL),
      "after the date come two or three groups of two digits, with :, - or _ between all of them"),
     (re.compile(rf"(?:{PROJECT_ID}_)?{COHORT_ID}_{DATE}T{TIME}Z?_(?:{DIFF_TYPE})[_.].*", re.DOTALL),
-     "the difftype must be entering, exiting or existing"),
+     "the difftype, after the time, must be entering, exiting or existing"),
     (re.compile(rf".*{EXTENSION}", re.DOTALL),
      "it must end in .csv or .csv.gz"),
     (FILE_NAME,

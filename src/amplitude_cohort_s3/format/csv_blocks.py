@@ -21,16 +21,14 @@ from ._other_formats import HEAD_BYTES, other_format
 from .kernel import HAS_KERNEL, count_line_ends
 
 BLOCK_BYTES = 64 << 10
-"""The size of a block: large enough that the overhead of a block is negligible, and small enough
-that the block stays in the processor's cache."""
+"""The size of a block: its overhead is negligible, and it fits into the processor's cache."""
 
 MAX_ROW_BYTES = 64 << 20
 """The size of the largest row that is accepted. A file without line ends can't fill the memory."""
 
 _BOM = b"\xef\xbb\xbf"
 
-# A block larger than these limits has a very long row. Its marks could double the memory that it
-# needs, and it could have millions of lines.
+# A larger block has a very long row. Its marks could double its memory, its lines be millions.
 _MAX_MARKED_BYTES = 2 << 20
 _MAX_SPLIT_BYTES = 4 * BLOCK_BYTES
 
@@ -40,8 +38,7 @@ _ALL_BUT_QUOTES_AND_LINE_ENDS = bytes(set(range(256)) - set(b'"\n'))
 
 _QUOTED_CELL = re.compile(r'"((?:[^"]++|"")*+)"|([^",\r]*)')
 
-# A record ends at the first line end that is not in quotes. One match reads a whole record,
-# because a loop over its lines would take long for a cell of millions of line ends.
+# One match reads a whole record, because a cell may have millions of line ends.
 _RECORD = re.compile(r'[^"\n]*+(?:"[^"]*+"[^"\n]*+)*+\n?')
 RECORD_BYTES = re.compile(_RECORD.pattern.encode())
 
@@ -141,7 +138,9 @@ class Block:
         """
         nul = self.data.find(b"\0")
         if nul >= 0:
-            raise MalformedCsvError(self._line_at(nul), "it contains a NUL")
+            raise MalformedCsvError(
+                self._line_at(nul), "it contains a NUL", "Save it as CSV (UTF-8)"
+            )
         try:
             return self.data.decode()
         except UnicodeDecodeError as error:
@@ -216,7 +215,8 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
         quoted ^= rest.count(b'"') % 2 == 1
         _check_row_size(begun_bytes, line)
     if quoted:
-        raise MalformedCsvError(line, "a quoted cell is never closed")
+        hint = "Add the missing quote; a quote within a cell is written twice"
+        raise MalformedCsvError(line, "a quoted cell is never closed", hint)
     if begun_bytes:
         data = b"".join(begun)
         begun.clear()
@@ -225,7 +225,8 @@ def read_blocks(source: Iterable[bytes], size: int | None = None) -> Iterator[Bl
 
 def _check_row_size(size: int, line: int) -> None:
     if size > MAX_ROW_BYTES:
-        raise MalformedCsvError(line, f"the row has more than {MAX_ROW_BYTES >> 20} MiB")
+        hint = "Look for a quote that is never closed, before this row or in it"
+        raise MalformedCsvError(line, f"the row has more than {MAX_ROW_BYTES >> 20} MiB", hint)
 
 
 def _check_line_end(data: bytes, line: int) -> None:
@@ -274,13 +275,15 @@ def split_record(record: str, line: int) -> list[str]:
             break
         position += 1
     raise MalformedCsvError(
-        line, "a quote is inside a cell that is not quoted, or text follows a quoted cell"
+        line,
+        "a quote is inside a cell that is not quoted, or text follows a quoted cell",
+        "Put the whole cell in quotes, and write a quote within it twice",
     )
 
 
 def repeated_header(line: int) -> MalformedCsvError:
     """Return the error about a row that repeats the header."""
-    hint = "Several files were joined: pass each by itself, or remove the line"
+    hint = "Remove the row; if several files were joined, pass each by itself"
     return MalformedCsvError(line, "the row is a header again", hint)
 
 

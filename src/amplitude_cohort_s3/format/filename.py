@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from attrs import field, fields, frozen
 
-from .._arguments import check_kind
+from .._arguments import check_kind, choice_faults
 from .._display import short_repr
 from .._time import to_utc
 from ..errors import ConfigurationError, InvalidFileNameError
@@ -123,6 +123,8 @@ def _converted_time(when: datetime) -> datetime:
 
 def _diff_type(word: DiffType | str) -> DiffType:
     # With the class itself as the converter, type checkers would accept any argument.
+    if faults := choice_faults("diff_type", word, [one.value for one in DiffType]):
+        raise ConfigurationError("CohortFileName", tuple(faults))
     return DiffType(word)
 
 
@@ -212,6 +214,8 @@ class CohortFileName:
             InvalidFileNameError: The text is not the name of a cohort file. The error has the
                 rule that the text breaks.
         """
+        if type(name) is not str:  # the check takes as long as the rest
+            check_kind("name", name, str, "pass the last segment of a key, as text")
         match = _match(name)
         if match is None or (len(name) > _SHORT and _is_too_long(name)):
             raise InvalidFileNameError(name, _broken_rule_of_text(name))
@@ -251,6 +255,8 @@ class CohortFileName:
             InvalidFileNameError: The last segment is not the name of a cohort file, or
                 more than one slash comes before it.
         """
+        if type(key) is not str:  # the check takes as long as the rest
+            check_kind("key", key, str, "pass it as text, such as info.key of an ObjectInfo")
         path, slash, name = key.rpartition("/")
         if slash and (not path or path[-1] == "/"):
             raise InvalidFileNameError(key, "there must be one slash between the path and the name")

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, ClassVar, Protocol, cast
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Protocol, cast
 import attrs
 from attrs import field, frozen
 
+from .._arguments import wrong_kind
 from .._display import counted
 from ..errors import (
     ArgumentTypeError,
@@ -113,7 +115,8 @@ class Shape:
             for column, places in self.repeated.items():
                 if len({to_text(given[place], column) for place in places}) > 1:
                     rule = f"the column {column} occurs twice with different values"
-                    raise MalformedCsvError(1, rule)
+                    hint = "Remove or rename one of the two columns"
+                    raise MalformedCsvError(1, rule, hint, unit="row")
         if self.is_complete:
             return self.pick(given)
         return self.pick((*given, None))
@@ -218,7 +221,16 @@ def cells_of(
         raise MissingColumnsError(error.columns, number + len(cells), error.found) from None
     except InvalidCellError as error:
         raise attrs.evolve(error, lines=(number + len(cells),)) from None
+    except ArgumentTypeError as error:
+        raise _of_row(error, number + len(cells)) from None
     return cells
+
+
+def _of_row(error: ArgumentTypeError, number: int) -> ArgumentTypeError:
+    """Return the error of a member with the number of its row."""
+    row = f"row {number}"
+    argument = row if error.argument == _ROW else f"{error.argument} of {row}"
+    return ArgumentTypeError(argument, error.type_name, error.hint)
 
 
 def named_cells(member: Any) -> Named | None:
@@ -294,8 +306,17 @@ def _of_object(names: Sequence[str]) -> Callable[[Any], Named]:
 
 
 def _refuse(member: object) -> Named:
-    hint = (
-        "pass a Member, a mapping by column, a row with named fields, or a sequence of values; "
-        "a data frame or a source is passed itself, not in a list"
-    )
-    raise ArgumentTypeError("a member", type(member).__name__, hint)
+    raise wrong_kind(_ROW, member, _row_hint(member))
+
+
+_ROW = "a row"
+
+
+def _row_hint(member: object) -> str:
+    if isinstance(member, AbstractSet):
+        return "pass a tuple, a list or a dict: a set has no order"
+    if any(hasattr(member, name) for name in ("columns", "csv_source", "__arrow_c_stream__")):
+        return "pass the table or source itself, not in a list"
+    if hasattr(member, "ndim"):  # an array of NumPy
+        return "pass .tolist() of the array, or the data frame itself"
+    return 'pass a dict such as {"amplitude_id": "42"}, a Member, or a tuple with all columns'

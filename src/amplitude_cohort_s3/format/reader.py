@@ -206,7 +206,9 @@ class RowReader:
         for line, record in block.records():
             if len(record) != width:
                 raise MalformedCsvError(
-                    line, f"the row has {counted(len(record), 'cell')} and the header {width}"
+                    line,
+                    f"the row has {counted(len(record), 'cell')}, but the header has {width}",
+                    "Put quotes around each cell that contains a comma or a line end",
                 )
             cells = [cell.removeprefix("\t") for cell in record] if header.tabs else record
             if may_repeat and header.is_repeated_by(cells):
@@ -215,7 +217,8 @@ class RowReader:
                 if cells[place] != cells[first]:
                     column = header.names[place]
                     rule = f"the column {column} occurs twice with different values"
-                    raise MalformedCsvError(line, rule)
+                    hint = "Remove or rename one of the two columns"
+                    raise MalformedCsvError(line, rule, hint)
             yield line, cells
 
 

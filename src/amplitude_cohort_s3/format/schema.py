@@ -28,6 +28,8 @@ def _as_names(names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         fault = f"properties must be a sequence of names, for example ({names!r},)"
         raise ConfigurationError("RowSchema", (fault,))
+    if faults := kind_faults("properties", names, Iterable, 'pass names: ("plan",)'):
+        raise ConfigurationError("RowSchema", tuple(faults))
     return tuple(names)
 
 
@@ -98,7 +100,8 @@ class RowSchema:
         if self.names != self.properties and not are_named:
             faults.append("names must have one name for each property")
         if self.key not in self.columns:
-            faults.append(f"the key {self.key!r} is not a column")
+            columns = ", ".join(map(repr, self.columns))
+            faults.append(f"the key {self.key!r} is not a column; the columns are {columns}")
         if self.header_style not in _WRITTEN_IDS:
             faults.append(f"header_style must be 'documented' or 'api', not {self.header_style!r}")
         if faults:

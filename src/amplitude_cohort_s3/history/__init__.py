@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .findings import Finding, FindingKind, Findings
     from .history import CohortHistory, detect_existing_meaning
     from .read import list_streams, read_history
+    from .report.report import HistoryReport
     from .stays import Stay
     from .tables import ValueTable
     from .window import Window
@@ -22,6 +23,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Findings",
+    "HistoryReport",
     "Members",
     "MembershipEvent",
     "Stay",
@@ -44,6 +46,7 @@ __getattr__ = exports_on_demand(
         "Finding": ".findings",
         "FindingKind": ".findings",
         "Findings": ".findings",
+        "HistoryReport": ".report.report",
         "MembershipEvent": ".events",
         "Stay": ".stays",
         "UnpackedArchive": ".archives",

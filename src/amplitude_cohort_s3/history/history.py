@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from itertools import accumulate, islice
 from operator import itemgetter
@@ -12,6 +13,7 @@ from attrs import frozen
 
 from .._arguments import check_kind
 from .._display import html_table, newest_of
+from .._time import to_utc
 from ..diff.progress import Progress, reporting
 from ..errors import CohortS3Error
 from ..format.columns import Row
@@ -30,6 +32,9 @@ from .findings import Findings
 from .line_batches import file_batches
 from .member_search import MemberSearch
 from .members import are_sorted
+from .report.facts import facts_of
+from .report.page import report_of
+from .report.report import HistoryReport
 from .stays import STAY_COLUMNS, Stay
 from .sync_files import CHANGES
 from .tables import ArrowTable, ValueTable, row_batches
@@ -296,6 +301,35 @@ class CohortHistory(MemberSearch, Intervals, ArrowTable, Sequence[BucketSync]):
         stream = self.stream
         project = "" if stream.project_id is None else f" of project {stream.project_id}"
         return plot_history(points, ax, title=f"Cohort {stream.cohort_id}{project}")
+
+    def report(self, *, verify: bool = False, generated: datetime | None = None) -> HistoryReport:
+        """Return one HTML page about the cohort, for people who do not use Python.
+
+        It shows the size over time, the entries and exits, the share of members with a value of
+        each property, and the newest runs. It needs no network, and it contains no user.
+
+        Args:
+            verify: True to call :meth:`verify`, which reads all files, and to show the findings.
+            generated: The time at which the report is made, to show it. Without it, the reports
+                of equal histories are equal.
+
+        Raises:
+            NoSyncYetError: There is nothing to report: no sync, and no run in the log.
+            MalformedCsvError, UnknownMembersError: As in :meth:`churn`, which counts the changes of
+                syncs that are not in the log.
+            RecordFormatError: The log can't be read.
+            NaiveDatetimeError: ``generated`` has no time zone.
+
+        >>> from amplitude_cohort_s3 import MemoryStorage, read_history
+        >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
+        >>> storage = MemoryStorage()
+        >>> history = read_history(storage, fill_bucket(storage, syncs=3, members=100))
+        >>> history.report().title
+        'Cohort 26umsb5'
+        """
+        made = None if generated is None else to_utc(generated, "generated")
+        findings = self.verify() if verify else None
+        return report_of(facts_of(self, self.churn, findings, made))
 
 
 def detect_existing_meaning(history: CohortHistory) -> frozenset[ExistingMeaning]:

@@ -9,6 +9,7 @@ from os import PathLike
 
 from attrs import evolve, frozen
 
+from .._arguments import check_kind
 from .._time import to_utc
 from ..errors import RecordFormatError, UnfinishedSyncError
 from ..format.filename import DiffType
@@ -84,6 +85,8 @@ def read_history(
     1984
     """
     location = StreamLocation.of(storage, stream, log)
+    hint = "pass the name of a column, or None for that of the log"
+    check_kind("match_by", match_by, str | None, hint)
     window = Window(
         since=None if since is None else to_utc(since, "since"),
         until=None if until is None else to_utc(until, "until"),
@@ -178,7 +181,8 @@ def list_streams(storage: Storage | StorageLocation, path: str = "") -> StreamLi
 
     Args:
         storage: The storage to list.
-        path: The folder to list, with all folders below it. Default: the whole bucket.
+        path: The folder to list, with all folders below it. Default: the whole bucket. Slashes
+            at its ends are removed.
 
     Raises:
         ArgumentTypeError: ``storage`` is not a storage.
@@ -195,7 +199,9 @@ def list_streams(storage: Storage | StorageLocation, path: str = "") -> StreamLi
     True
     """
     listed = as_storage("storage", storage)
-    return StreamList(overview(listed.list_objects(f"{path}/" if path else "")))
+    check_kind("path", path, str, 'pass a folder in it, such as "cohorts"')
+    folder = path.strip("/")
+    return StreamList(overview(listed.list_objects(f"{folder}/" if folder else "")))
 
 
 @frozen(kw_only=True)

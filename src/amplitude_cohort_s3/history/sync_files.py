@@ -101,9 +101,7 @@ class SyncFiles:
 
     @property
     def unpublished(self) -> tuple[UnpublishedSync, ...]:
-        """The syncs in the window that are not part of the history.
-
-        They are void, in doubt, or incomplete.
+        """The void, doubtful and incomplete syncs in the window, which the history leaves out.
 
         Raises:
             RecordFormatError: The log can't be read.
@@ -180,7 +178,8 @@ class SyncFiles:
         """Return the error about a time before the first sync, or about a history without syncs."""
         first = self.syncs[0].synced_at if self.syncs else None
         has_lists = any(DiffType.EXISTING in sync.files for sync in self._partial)
-        return NoSyncYetError(when, first, has_lists=has_lists)
+        prefix = None if self.syncs else self.stream.data_prefix
+        return NoSyncYetError(when, first, has_lists=has_lists, prefix=prefix)
 
     def _number(self, sync: BucketSync) -> int:
         number = bisect_left(self.syncs, sync.synced_at, key=lambda s: s.synced_at)
@@ -344,7 +343,7 @@ def absent_files(removed: Iterable[str], pending: Amendment | None) -> Files:
 
     Args:
         removed: The keys of the files that were removed.
-        pending: The amendment.
+        pending: The amendment, or None.
     """
     removing = () if pending is None else pending.removed
     names = [CohortFileName.from_key(key)[1] for key in (*removed, *removing)]

@@ -35,7 +35,7 @@ class CohortStream:
         routing_key: The routing key, or None. A file name with an empty one has None.
 
     Raises:
-        ConfigurationError: The path ends in a slash, so no file would ever be found.
+        ConfigurationError: The path begins or ends with a slash, so no file would be found.
         InvalidFileNameError: Another part can't be in a file name.
         ArgumentTypeError: A part has the wrong type.
 
@@ -52,8 +52,8 @@ class CohortStream:
 
     def __attrs_post_init__(self) -> None:
         check_kind("path", self.path, str, 'pass text, such as "cohorts/vip"')
-        if self.path.endswith("/"):
-            fault = f"path {self.path!r} must not end in a slash"
+        if self.path.startswith("/") or self.path.endswith("/"):
+            fault = f"path {self.path!r} must not begin or end with a slash"
             raise ConfigurationError(f"CohortStream of {self.cohort_id!r}", (fault,))
         self.name(datetime.min.replace(tzinfo=UTC), DiffType.EXISTING, NameStyle())
 
@@ -143,7 +143,7 @@ def as_stream(value: object) -> CohortStream:
     Raises:
         ArgumentTypeError: The argument has no stream.
     """
-    stream = getattr(value, "stream", value)
+    stream = value if isinstance(value, type) else getattr(value, "stream", value)
     hint = "pass a CohortStream or a CohortSync"
     if hasattr(value, "list_objects"):
         hint = "swap the arguments: the storage comes before the stream"

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
+from typing import cast
 
 from attrs import evolve, field, frozen
 
-from .._arguments import check_kind
+from .._arguments import check_kind, wrong_kind
 from ..diff.progress import ReadProgress
-from ..errors import ArgumentTypeError, MissingColumnsError
+from ..errors import MissingColumnsError
 from ..format.cells import to_text
 from ..format.columns import ID_COLUMNS, Row
 from ..format.schema import RowSchema
@@ -100,7 +101,8 @@ def search(
     # An empty cell means that there is no id, so it matches nobody.
     ids = frozenset(to_text(one, column) for one in people) - {""}
     if column not in (*ID_COLUMNS, *history.columns):
-        raise MissingColumnsError((column,), found=history.columns)
+        hint = "Pass by='...' with a column that the files have"
+        raise MissingColumnsError((column,), found=history.columns, hint=hint)
     subjects = Subjects(key=history.match_by, keys=frozenset(), by=column, ids=ids)
     has_other_column = column != history.match_by and bool(ids)
     reads.begin("search", [file.size for file in files.values()] * (1 + has_other_column))
@@ -131,10 +133,10 @@ def check_is_people(people: object) -> None:
     Raises:
         ArgumentTypeError: It is a text, or can't be iterated.
     """
-    hint = "pass a list of ids"
+    hint = 'pass a list of ids: ["42"]'
     check_kind("people", people, Iterable, hint)
-    if isinstance(people, str | bytes):
-        raise ArgumentTypeError("people", type(people).__name__, hint)
+    if isinstance(people, str | bytes | Mapping):
+        raise wrong_kind("people", cast("object", people), hint)
 
 
 def _files(

@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from attrs import frozen
 
+from .._arguments import choice_faults
 from .._display import counted, html_table, short_repr
 from .._time import to_utc
 from ..errors import ConfigurationError
@@ -243,9 +244,8 @@ def _amend(
 def _plan(
     location: StreamLocation, *, before: datetime, keep: Keep
 ) -> tuple[PrunePlan, CohortHistory]:
-    if keep not in get_args(Keep):
-        fault = f"keep must be one of {', '.join(get_args(Keep))}, not {keep!r}"
-        raise ConfigurationError("prune", (fault,))
+    if faults := choice_faults("keep", keep, get_args(Keep)):
+        raise ConfigurationError("prune", tuple(faults))
     before = to_utc(before, "before")
     history, listed = read_settled(location)
     begin = history[0].synced_at if history else None

@@ -6,6 +6,7 @@ Each ``..._faults`` function yields a sentence for every broken rule.
 import re
 from collections.abc import Iterable, Iterator
 
+from .._arguments import check_kind
 from ..settings.destination import Destination
 from ._bucket_names import bucket_name_faults, is_access_point
 from ._statements import SERVICE, Condition
@@ -49,7 +50,7 @@ def place_faults(destination: Destination) -> Iterator[str]:
     """Yield the faults of the destination's bucket and region."""
     bucket, region = destination.bucket, destination.region
     if bucket is None:
-        yield f"the destination {destination.name!r} has no bucket"
+        yield f"the destination {destination.name!r} has no bucket: set bucket to its name"
     elif is_access_point(bucket) or bucket.startswith("arn:"):
         yield (
             f"bucket {bucket!r} is an access point, which has a policy of its own: a bucket "
@@ -59,16 +60,18 @@ def place_faults(destination: Destination) -> Iterator[str]:
         yield from bucket_name_faults(bucket)
     if region is None:
         yield (
-            f"the destination {destination.name!r} has no region, which decides the partition "
-            "in every ARN"
+            f"the destination {destination.name!r} has no region, which the policy needs for "
+            "its ARNs: set region, for example to 'eu-west-1'"
         )
     elif partition_of(region) is None:
-        yield f"AWS has no region {region!r}"
+        yield f"AWS has no region {region!r}: set region to a name such as 'eu-west-1'"
 
 
 def expand_principals(principal: str | Iterable[str], partition: str | None) -> tuple[str, ...]:
     """Return the principals in order, each once, with ARNs in place of account numbers."""
     given = (principal,) if isinstance(principal, str) else tuple(principal)
+    for one in given:
+        check_kind("each of principal", one, str, "pass an ARN or a number of 12 digits, as text")
     expanded = {
         f"arn:{partition or 'aws'}:iam::{one}:root" if _ACCOUNT.fullmatch(one) else one
         for one in given
@@ -79,13 +82,14 @@ def expand_principals(principal: str | Iterable[str], partition: str | None) -> 
 def principal_faults(principals: tuple[str, ...], partition: str | None) -> Iterator[str]:
     """Yield the faults of expanded principals."""
     if not principals:
-        yield "principal must name at least one"
+        yield "principal must have at least one ARN"
     for one in principals:
         arn = _PRINCIPAL_ARN.fullmatch(one)
         if arn is None and not SERVICE.fullmatch(one):
             yield (
-                f"principal {one!r} must be the ARN of a role, a user or an account without "
-                "wildcards, an account number of 12 digits, or a service"
+                f"principal {one!r} must be an ARN without wildcards of a role, a user or an "
+                "account, such as arn:aws:iam::111122223333:role/etl; an account number of 12 "
+                "digits; or a service"
             )
         elif arn is not None and partition and arn["partition"] != partition:
             yield (

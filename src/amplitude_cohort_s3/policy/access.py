@@ -13,7 +13,7 @@ from typing import Any, Required, TypedDict, TypeVar, Unpack
 from attrs import field, frozen
 from botocore.client import BaseClient
 
-from .._arguments import check_kind
+from .._arguments import check_kind, choice_faults
 from ..errors import (
     AccessDeniedError,
     ConfigurationError,
@@ -178,10 +178,11 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
         if report.denied:
             print(report)
     """
-    check_kind("storage", storage, S3Storage, 'pass S3Storage("my-bucket")')
-    if purpose not in PURPOSES:
-        fault = f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r}"
-        raise ConfigurationError("check_access", (fault,))
+    hint = 'pass S3Storage("my-bucket"); only a bucket has permissions to try'
+    check_kind("storage", storage, S3Storage, hint)
+    if faults := choice_faults("purpose", purpose, PURPOSES):
+        raise ConfigurationError("check_access", tuple(faults))
+    check_kind("path", path, str, 'pass text, such as "cohorts"')
     trial = _Trial(storage, path)
     actions = ACTIONS[purpose]
     if purpose == "amplitude":

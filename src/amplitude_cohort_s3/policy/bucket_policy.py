@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from .._arguments import check_kind
+from .._arguments import check_kind, choice_faults, kind_faults
 from .._display import html_table
 from ..errors import ConfigurationError
 from ..settings.destination import Destination, check_is_destination
@@ -175,9 +175,9 @@ StringLike 'cohorts/*'
     """
     check_is_destination(destination)
     check_kind("principal", principal, Iterable, "pass one ARN or several, as text")
-    if purpose not in PURPOSES:
-        fault = f"purpose must be one of {', '.join(PURPOSES)}, not {purpose!r}"
-        raise ConfigurationError("bucket_policy", (fault,))
+    switches = {"create_only": create_only, "legacy_acl": legacy_acl, "tls_only": tls_only}
+    if faults := _type_faults(purpose, kms_key, switches):
+        raise ConfigurationError("bucket_policy", tuple(faults))
     partition = partition_of(destination.region)
     principals = expand_principals(principal, partition)
     faults = [
@@ -211,3 +211,10 @@ StringLike 'cohorts/*'
         ),
         key_statement=builder.allow_key() if kms_key else None,
     )
+
+
+def _type_faults(purpose: object, kms_key: object, switches: Mapping[str, object]) -> list[str]:
+    faults = choice_faults("purpose", purpose, PURPOSES)
+    for name, value in switches.items():
+        faults += kind_faults(name, value, bool)
+    return faults + kind_faults("kms_key", kms_key, str | None)

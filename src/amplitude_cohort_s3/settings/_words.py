@@ -4,9 +4,10 @@ The words are the values of the enum, as in the command's TOML file. Another val
 unchanged, so that the class with the setting reports all its faults at once.
 """
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import TypeVar, cast
+
+from .._arguments import choice_faults
 
 E = TypeVar("E", bound=Enum)
 
@@ -30,16 +31,4 @@ def word_faults(name: str, value: object, kind: type[Enum]) -> list[str]:
     """
     if isinstance(value, kind):
         return []
-    # Other values are not shown: members passed by mistake would put users into a message.
-    shown = repr(value) if isinstance(value, str | int | float | None) else type(value).__name__
-    return [f"{name} must be {alternatives(one.value for one in kind)}, not {shown}"]
-
-
-def alternatives(values: Iterable[object]) -> str:
-    """Return values as the alternatives in a sentence.
-
-    >>> alternatives(["a", "b", "c"])
-    "'a', 'b' or 'c'"
-    """
-    *others, last = map(repr, values)
-    return f"{', '.join(others)} or {last}" if others else last
+    return choice_faults(name, value, (one.value for one in kind))

@@ -1,6 +1,7 @@
 """One cohort synced to one destination."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -23,9 +24,17 @@ from .guard import Guard
 def _as_properties(properties: Iterable[UserProperty | str]) -> tuple[UserProperty, ...]:
     if isinstance(properties, str | UserProperty):  # a single one
         properties = (properties,)
-    if faults := kind_faults("user_properties", properties, Iterable, 'pass a list: ["plan"]'):
+    faults = kind_faults("user_properties", properties, Iterable, 'pass a list: ["plan"]')
+    if isinstance(properties, Mapping | AbstractSet):
+        # A set has no order, and the values of a mapping would be lost.
+        kind = type(cast("object", properties)).__name__
+        faults.append(
+            f"user_properties must be a list, not {kind}: for example "
+            '["plan", UserProperty("age", header="user age")]'
+        )
+    if faults:
         raise ConfigurationError("CohortSync", tuple(faults))
-    return tuple(map(as_property, properties))
+    return tuple(as_property(one) for one in properties)
 
 
 def _as_cadence(cadence: Cadence | Literal["one-time", "hourly", "daily"]) -> Cadence:
@@ -171,5 +180,7 @@ class CohortSync:
 def check_is_sync(value: object) -> CohortSync:
     """Return the argument ``sync`` if it is a ``CohortSync``; otherwise raise ArgumentTypeError."""
     hint = "pass CohortSync(destination=…, project_id=…, cohort_id=…)"
+    if hasattr(value, "list_objects") and not isinstance(value, type):
+        hint = "swap the arguments: the sync comes before the storage"
     check_kind("sync", value, CohortSync, hint)
     return cast("CohortSync", value)

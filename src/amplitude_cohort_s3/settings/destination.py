@@ -1,7 +1,8 @@
 """The destination of syncs, and the user properties that its files contain."""
 
+import re
 from collections.abc import Iterator
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from attrs import field, frozen
 
@@ -75,7 +76,7 @@ def _as_existing(
     return member_of(ExistingMeaning, value)
 
 
-def _without_outer_slashes(path: str) -> str:
+def _without_outer_slashes(path: Any) -> Any:
     return path.strip("/") if isinstance(path, str) and "://" not in path else path
 
 
@@ -138,6 +139,7 @@ class Destination:
             path=str,
             user_property=UserProperty | None,
             name_style=NameStyle,
+            require_suffix=bool,
         ) or [*self._value_faults()]
         if faults:
             raise ConfigurationError(f"Destination {self.name!r}", tuple(faults))
@@ -151,9 +153,9 @@ class Destination:
                 "match_by must be 'amplitude_id', 'user_id' or a property, "
                 f"not of type {type(self.match_by).__name__}"
             )
-        if self.bucket is not None and "://" in self.bucket:
-            # The value is not shown, because it may be a signed URL.
-            yield "bucket must be only a name, not a URL: set path to the folder in it"
+        yield from _bucket_faults(self.bucket)
+        if self.region is not None and not re.fullmatch("[A-Za-z0-9-]+", self.region):
+            yield f"region {self.region!r}: regions have names such as eu-west-1"
         yield from word_faults("existing", self.existing, ExistingMeaning)
         if self.name_style.separator == "_":
             yield "name_style: times with _ can be read, but not written; use ':' or '-'"
@@ -169,6 +171,22 @@ class Destination:
             yield f"compression must be 'gzip' or None, not {self.compression!r}"
 
 
+def _bucket_faults(bucket: str | None) -> Iterator[str]:
+    if bucket is None:
+        return
+    name, slash, _ = bucket.partition("/")
+    if "://" in bucket:
+        # Not shown: it may be a signed URL.
+        yield "bucket must be only a name, not a URL: set path to the folder in it"
+    elif bucket.startswith("arn:aws:s3:::"):
+        name = bucket.removeprefix("arn:aws:s3:::").partition("/")[0]
+        yield f"bucket {bucket!r} is an ARN: set bucket={name!r}"
+    elif slash and not bucket.startswith("arn:"):
+        yield f"bucket {bucket!r} has a path: set bucket={name!r}, and path to the rest"
+    elif not re.fullmatch("[A-Za-z0-9._:/-]+", bucket):
+        yield f"bucket {bucket!r} is not the name of a bucket, such as my-bucket"
+
+
 def _path_faults(path: str) -> Iterator[str]:
     if "://" in path:
         # The URL is not shown, because it may contain credentials.
@@ -180,6 +198,8 @@ def _path_faults(path: str) -> Iterator[str]:
         check_key(path)
     except InvalidKeyError as error:
         yield f"path {path!r}: {error.rule}"
+    if "\\" in path:
+        yield f"path {path!r}: separate folders with /, not with a backslash"
     if path.rpartition("/")[2].startswith(("_", ".")):
         yield f"path {path!r}: many tools hide folders whose names begin with _ or ."
 

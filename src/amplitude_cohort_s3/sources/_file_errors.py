@@ -32,7 +32,27 @@ def member_file_error(error: Exception, shown: str) -> CohortS3Error:
     if isinstance(error, ImportError):
         return MissingExtraError(_EXTRAS.get(scheme, "smart_open[all]"))
     not_found, reason = _describe(error)
-    return (MemberFileNotFoundError if not_found else MemberFileError)(shown, reason)
+    hint = _hint(error, reason, shown)
+    if not_found:
+        return MemberFileNotFoundError(shown, reason, **hint)
+    return MemberFileError(shown, reason, **hint)
+
+
+def _hint(error: Exception, reason: str, shown: str) -> dict[str, str]:
+    """Return the hint of the error if the cause is a common one."""
+    if isinstance(error, IsADirectoryError):
+        return {"hint": "Pass a file in it"}
+    if isinstance(error, PermissionError):
+        return {"hint": "Give this account the permission to read it"}
+    if isinstance(error, NotImplementedError):
+        return {"hint": "Use a scheme that smart_open supports, such as s3:// or https://"}
+    if reason.endswith(("ConnectionError", "ConnectTimeout", "ConnectTimeoutError")):
+        return {"hint": "Check the host in its location, and the network"}
+    if isinstance(error, FileNotFoundError) and shown.startswith("~"):
+        return {"hint": "Write the home folder in full: ~ is not expanded"}
+    if isinstance(error, FileNotFoundError) and "*" in shown:
+        return {"hint": "Pass MemberFiles for the files of a pattern"}
+    return {}
 
 
 def _describe(error: BaseException) -> tuple[bool, str]:

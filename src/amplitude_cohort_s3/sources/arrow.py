@@ -4,12 +4,14 @@ This needs the extra ``arrow``. pyarrow is imported only when it is needed.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from attrs import evolve
+
 from .._optional import load
-from ..errors import ArgumentTypeError
+from ..errors import ArgumentTypeError, MissingColumnsError
 from ..format.columns import ID_COLUMNS, column_name, id_column
 from ..format.schema import RowSchema
 from ._frames import PandasTable, is_a, known_rows, narrowed, unwrapped
@@ -53,7 +55,11 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
         opened = _open_table(pa, table, schema, kind)
         texts = list(map(column_name, opened.names))
         found = places_by_header(schema, texts)
-        schema.check_columns([*(id_column(name) or name for name in texts), *found], fill=fill)
+        try:
+            names = [*(id_column(name) or name for name in texts), *found]
+            schema.check_columns(names, fill=fill)
+        except MissingColumnsError as error:
+            raise evolve(error, hint=_index_hint(table, error.columns)) from None
         columns = [Column(place, name) for name, places in found.items() for place in places]
         used = {column.place for column in columns}
         ignored.update(name for place, name in enumerate(texts) if place not in used)
@@ -90,6 +96,15 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
         origin={"table": kind},
         ignored=ignored,
     )
+
+
+def _index_hint(table: object, missing: Sequence[str]) -> str | None:
+    """Return what to do if a data frame of pandas has a missing column as its index."""
+    levels = getattr(getattr(table, "index", None), "names", ())
+    for level in map(column_name, levels):
+        if (id_column(level) or level) in missing:
+            return f"{level!r} is the index of the data frame: pass df.reset_index()"
+    return None
 
 
 def _check_equal(one: Any, other: Any, names: list[str], number: int) -> None:
@@ -144,6 +159,8 @@ def _open_table(
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError, OverflowError):
         # The error is not chained, because pyarrow's messages quote cells.
         hint = "pass a table whose columns each contain only text or only integers"
+        if hasattr(native, "to_frame"):  # a Series
+            hint = f"pass a table with a name for each column: series.to_frame({schema.key!r})"
         raise ArgumentTypeError("members", kind, hint) from None
 
 

@@ -15,7 +15,7 @@ from .._display import counted, short_repr
 from ..errors import ConfigurationError, MemberFileNotFoundError
 from ..format.schema import RowSchema
 from .concatenated import concatenated
-from .files import MemberFile, without_secrets
+from .files import MemberFile, check_location, without_secrets
 from .protocol import CsvSource
 from .rows import as_csv
 
@@ -33,7 +33,10 @@ def _as_locations(locations: object) -> tuple[str, ...]:
     found = tuple(cast("Iterable[object]", locations))
     for one in found:
         check_kind("each of locations", one, str | os.PathLike, _HINT)
-    return tuple(os.fspath(cast("str", one)) for one in found)
+    texts = tuple(os.fspath(cast("str", one)) for one in found)
+    for text in texts:
+        check_location(text)
+    return texts
 
 
 def _shown(locations: tuple[str, ...]) -> str:
@@ -181,8 +184,9 @@ def member_files(location: str | os.PathLike[str]) -> MemberFile | MemberFiles:
     >>> member_files("members.csv"), member_files("unload/*.csv")
     (MemberFile(location='members.csv'), MemberFiles(locations=('unload/*.csv',)))
     """
-    several = isinstance(location, str | os.PathLike) and _names_several(os.fspath(location))
-    return MemberFiles(location) if several else MemberFile(location)
+    text = os.fspath(location)
+    check_location(text)
+    return MemberFiles(text) if _names_several(text) else MemberFile(text)
 
 
 @cache

@@ -37,6 +37,9 @@ _PARQUET_MAGIC = b"PAR1"
 
 _S3_SCHEMES = frozenset({"s3", "s3n", "s3u", "s3a"})
 
+_IS_CONTENT = re.compile(r'.*[\n\r]|\s*(\{\s*"|\[\s*[\[{("])').match
+"""Return a match if a location is a CSV or JSON text instead."""
+
 _SIGNED = re.compile(r"[?&](X-Amz-|X-Goog-|Signature=|sig=)", re.IGNORECASE)
 
 _FILE_URI = re.compile("(?is)file:(?://(?:localhost)?)?(/.*)")
@@ -79,7 +82,24 @@ def _checked_location(location: Any) -> "str | BinaryIO":
         return checked_file(location)
     hint = "pass the path or URI of a file, or an open file; rows and tables need no MemberFile"
     check_kind("location", location, str | os.PathLike, hint)
-    return cast("str", os.fspath(location))
+    text = os.fspath(cast("str | os.PathLike[str]", location))
+    check_location(text)
+    return text
+
+
+def check_location(text: str) -> None:
+    """Raise unless a text can be the location of a file.
+
+    Raises:
+        ConfigurationError: It is empty, or it is the content of a file.
+    """
+    if _IS_CONTENT(text):
+        # Not shown: it contains users.
+        fault = "location is text with members: pass a file, or rows such as json.loads(text)"
+        raise ConfigurationError("MemberFile", (fault,))
+    if text == "":
+        fault = "location is empty: pass the path or URI of a file"
+        raise ConfigurationError("MemberFile", (fault,))
 
 
 def _repr_of(location: "str | BinaryIO") -> str:

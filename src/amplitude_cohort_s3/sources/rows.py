@@ -8,8 +8,7 @@ from typing import Any, cast
 
 from attrs import evolve
 
-from .._arguments import check_kind
-from ..errors import ArgumentTypeError
+from .._arguments import check_kind, wrong_kind
 from ..format.member import MemberLike
 from ..format.schema import RowSchema
 from ._frames import is_query
@@ -40,25 +39,30 @@ def as_csv(
     """
     if isinstance(members, CsvSource):
         return _by_header(members, schema)
+    if isinstance(members, type):  # A class has the methods of its instances.
+        raise wrong_kind("members", members, "pass rows, a table or a source")
     if isinstance(members, SupportsCsv):
         source = members.csv_source(schema)
         hint = "return CsvSource(chunks=lambda: iter([data]))"
         check_kind("the result of csv_source()", source, CsvSource, hint)
         return _by_header(source, schema)
+    if hasattr(members, "members_at"):  # a history, which is a table of its syncs
+        raise wrong_kind("members", members, _hint(members))
     if isinstance(members, SupportsArrow) or is_query(members):
         return arrow_csv(cast("SupportsArrow", members), schema, fill=fill)
     if isinstance(members, str | bytes | PathLike):
-        hint = "pass MemberFile(location) for a file"
-        raise ArgumentTypeError("members", type(members).__name__, hint)
+        raise wrong_kind("members", members, "pass MemberFile(location) for a file")
     if hasattr(members, "read"):
-        hint = "pass MemberFile(file) for an open file"
-        raise ArgumentTypeError("members", type(members).__name__, hint)
-    # Most often it is a query that was not executed (a LazyFrame, a dataset), or a head.
-    hint = (
-        "pass rows or a table, such as head.members(); if it is a query, run it first, for "
-        "example with .collect()"
-    )
-    check_kind("members", members, Iterable, hint)
+        hint = "pass MemberFile(file) for an open file; open a file of text with open(path, 'rb')"
+        raise wrong_kind("members", members, hint)
+    if not isinstance(cast("object", members), Iterable):
+        raise wrong_kind("members", members, _hint(members))
+    if isinstance(members, Mapping):
+        hint = (
+            'pass a list with a dict for each member: [{"amplitude_id": "42"}]; or, if each key '
+            "has the values of a column, a data frame: pandas.DataFrame(members)"
+        )
+        raise wrong_kind("members", cast("object", members), hint)
     members, first = _peeked(members)
     if _is_source(first):
         parts = cast("Iterable[Any]", members)
@@ -119,6 +123,20 @@ def _is_source(value: object) -> bool:
 
 def _opened(part: Any) -> MemberSource:
     return MemberFile(part) if isinstance(part, PathLike) else part
+
+
+def _hint(members: object) -> str:
+    """Return what to pass instead of an object that has no rows."""
+    if hasattr(members, "collect"):  # a LazyFrame of Polars, a data frame of Spark
+        return "run the query first, for example with .collect()"
+    if hasattr(members, "members_at"):
+        return "pass the members at a time: history.members_at(when)"
+    if hasattr(members, "members"):  # a head, or the cohorts of a project
+        return "pass its members, such as head.members() or cohorts.members(cohort_id)"
+    return (
+        "pass rows, a table, or a source such as MemberFile(location); if it is a query, run it "
+        "first, for example with .collect()"
+    )
 
 
 def _by_header(source: CsvSource, schema: RowSchema) -> CsvSource:

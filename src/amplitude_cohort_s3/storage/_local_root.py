@@ -5,6 +5,7 @@ import re
 import stat
 from pathlib import Path
 
+from .._arguments import check_kind
 from ..errors import ConfigurationError, UnsuitableStorageError
 from ._local_files import access_error
 
@@ -63,7 +64,11 @@ def root_path(root: str | os.PathLike[str]) -> Path:
     Raises:
         ConfigurationError: The root is a file or a URL, or names an unknown home folder.
     """
+    check_kind("root", root, str | os.PathLike, 'pass a folder, such as "bucket"')
     text = os.fspath(root)
+    if text == "":
+        fault = "the root is empty: pass a folder, or '.' for the current one"
+        raise ConfigurationError("LocalStorage", (fault,))
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text):
         # The URL is not shown: it may contain credentials.
         fault = "the root is a URL: pass a folder, or call open_storage with the URL"
@@ -75,6 +80,6 @@ def root_path(root: str | os.PathLike[str]) -> Path:
         raise ConfigurationError("LocalStorage", (fault,)) from None
     path = Path(os.path.abspath(path))  # noqa: PTH100 -- Path.absolute keeps ".."
     if path.is_file():
-        fault = f"the root {text!r} is a file, not a folder"
+        fault = f"the root {text!r} is a file, not a folder: pass a folder"
         raise ConfigurationError("LocalStorage", (fault,))
     return path

@@ -3,7 +3,8 @@
 import os
 from typing import cast
 
-from ..errors import ArgumentTypeError, MissingCapabilityError
+from .._arguments import wrong_kind
+from ..errors import MissingCapabilityError
 from .open import open_storage
 from .protocol import Storage, SupportsDelete, SupportsListStaged, SupportsReplace
 
@@ -18,17 +19,21 @@ def as_storage(argument: str, value: object) -> Storage:
         ConfigurationError: The location is not valid.
     """
     if isinstance(value, str | os.PathLike):
-        return open_storage(value)
+        return open_storage(cast("str | os.PathLike[str]", value))
     # isinstance is not used: since Python 3.12 it ignores methods that come from __getattr__.
     is_class = isinstance(value, type)
     missing = [f"{name}()" for name in _METHODS if is_class or not hasattr(value, name)]
     if missing:
         hint = 'pass "s3://my-bucket", a folder, or an opened storage'
-        if hasattr(value, "cohort_id"):  # a stream or a sync
+        if hasattr(value, "cohort_id") and not is_class:  # A stream or a sync.
             hint = "swap the arguments: the storage comes first"
-        if len(missing) < len(_METHODS):  # the caller's own storage, which is not complete
+        elif type(value).__module__.startswith(("boto3.", "botocore.")):
+            hint = 'pass S3Storage("my-bucket", client=boto3.client("s3"))'
+        elif hasattr(value, "bucket") and hasattr(value, "region") and not is_class:
+            hint = "pass a folder, or an opened storage, such as open_storage(destination)"
+        elif len(missing) <= len(_METHODS) // 2:  # A storage of your own that is not complete.
             hint = f"add {', '.join(missing)} to it, see the protocol Storage"
-        raise ArgumentTypeError(argument, type(value).__name__, hint)
+        raise wrong_kind(argument, value, hint)
     return cast("Storage", value)
 
 

@@ -49,23 +49,24 @@ def open_storage(place: str | os.PathLike[str] | HasBucket, /) -> Storage:
     >>> open_storage("s3://my-bucket/cohorts")
     Traceback (most recent call last):
     ...
-    amplitude_cohort_s3.errors.ConfigurationError: the place of a storage: a storage is a whole \
-bucket: open 's3://my-bucket' and set Destination.path to the rest
+    amplitude_cohort_s3.errors.ConfigurationError: the location of a storage: a storage is a whole \
+bucket: open 's3://my-bucket', and pass the rest as path, for example of the Destination
     """
     if isinstance(place, os.PathLike):
         return LocalStorage(place)
     if not isinstance(place, str):
-        if not hasattr(place, "bucket"):
-            raise _error(f"pass a URL, a folder or a destination, not a {type(place).__name__}")
+        if isinstance(place, type) or not hasattr(place, "bucket"):
+            kind = place.__name__ if isinstance(place, type) else type(place).__name__
+            raise _error(f"pass a URL, a folder or a destination, not {kind}")
         if place.bucket is None:
-            raise _error("the destination has no bucket: set bucket=")
+            raise _error("the destination has no bucket: set bucket, or pass a folder")
         return _open_s3(place.bucket, region=place.region)
     scheme, separator, rest = place.partition("://")
     if not separator:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", place):  # one letter is a drive of Windows
             # The argument is not shown: it may contain credentials.
             raise _error(
-                "the URL has no // after its scheme: write s3://my-bucket for a bucket, and "
+                "there is no // after the first colon: write s3://my-bucket for a bucket, and "
                 "./name:with-a-colon for a folder"
             )
         return LocalStorage(place)
@@ -74,11 +75,11 @@ bucket: open 's3://my-bucket' and set Destination.path to the rest
             bucket, _, path = rest.partition("/")
             if not re.fullmatch(r"[A-Za-z0-9._-]+", bucket):
                 # The argument is not shown: it may contain credentials.
-                raise _error("an S3 URL must be s3:// and the name of a bucket, nothing else")
+                raise _error("the URL must be s3:// and the name of a bucket, as in s3://my-bucket")
             if path:
                 raise _error(
-                    f"a storage is a whole bucket: open {f's3://{bucket}'!r} and set "
-                    "Destination.path to the rest"
+                    f"a storage is a whole bucket: open {f's3://{bucket}'!r}, and pass the rest as "
+                    "path, for example of the Destination"
                 )
             return _open_s3(bucket, region=None)
         case "file":
@@ -91,7 +92,10 @@ bucket: open 's3://my-bucket' and set Destination.path to the rest
                 )
             return LocalStorage(url2pathname(parts.path))
         case _:
-            raise _error("the URL must begin with s3:// or file://")
+            raise _error(
+                f"the URL begins with {scheme}://: write s3://my-bucket for a bucket, and a path "
+                "or file:// for a folder. For a store that is not AWS, also set AWS_ENDPOINT_URL"
+            )
 
 
 def open_location(location: str) -> tuple[Storage, str]:
@@ -120,7 +124,7 @@ def open_location(location: str) -> tuple[Storage, str]:
 
 
 def _error(fault: str) -> ConfigurationError:
-    return ConfigurationError("the place of a storage", (fault,))
+    return ConfigurationError("the location of a storage", (fault,))
 
 
 def _open_s3(bucket: str, *, region: str | None) -> Storage:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 
+from .._arguments import check_kind
 from ..errors import ConfigurationError, DiskFullError
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -35,6 +36,7 @@ def temporary_folder(prefix: str, work_dir: str | PathLike[str] | None = None) -
             refuses this account.
         DiskFullError: The disk is full.
     """
+    check_kind("work_dir", work_dir, str | PathLike | None, "pass a folder, or None")
     with temporary_errors(work_dir):
         return Path(tempfile.mkdtemp(prefix=prefix, dir=work_dir))
 

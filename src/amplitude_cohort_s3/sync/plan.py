@@ -134,7 +134,7 @@ def _facts(sync: SyncFacts) -> dict[str, Any]:
 def plan_mismatch(difference: str) -> UnusableDiffError:
     """Return the error of a diff that is not the diff of a plan."""
     return UnusableDiffError(
-        f"it is not the diff of the plan: {difference}", "Make a new plan from this diff"
+        f"it is not the diff of the plan ({difference})", "Make a new plan from this diff"
     )
 
 
@@ -193,9 +193,11 @@ def plan_sync(
     requested_at = synced_at if requested_at is None else to_utc(requested_at, "requested_at")
     synced_at = sync.name_style.floor(synced_at)
     if diff.schema != sync.schema:
-        raise plan_mismatch("it was made with another schema")
-    if diff.existing_meaning is not sync.destination.existing:
-        raise plan_mismatch("it was made with another meaning of existing")
+        rule = "its schema is not that of the sync"
+        raise UnusableDiffError(rule, "Pass schema=sync.schema to diff_members")
+    if diff.existing_meaning is not (existing := sync.destination.existing):
+        rule = "its meaning of existing is not that of the destination"
+        raise UnusableDiffError(rule, f"Pass existing={existing} to diff_members")
     check_match_by(sync, previous)
     if previous is not None:
         if synced_at < previous.record.synced_at:

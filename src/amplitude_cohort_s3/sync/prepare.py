@@ -28,7 +28,7 @@ from .clock import utc_now
 from .commit import SyncResult
 from .early_staging import EarlyStaging, FollowedDiff
 from .plan import SyncPlan
-from .start import SyncStart, begin_sync, diff_of_start, early_staging_of
+from .start import SyncStart, begin_sync, check_is_not_storage, diff_of_start, early_staging_of
 from .work_files import DiffOptions
 
 
@@ -104,6 +104,7 @@ def prepare_sync(
     ...     prepared.plan.members_before, prepared.plan.members, prepared.already_done
     (0, 2, False)
     """
+    check_is_not_storage(members)
     start = begin_sync(
         sync,
         storage,

@@ -9,6 +9,7 @@ from typing import Literal, Unpack
 
 from attrs import evolve, frozen
 
+from .._arguments import check_kind, wrong_kind
 from .._time import to_utc
 from ..diff.cohort_diff import CohortDiff
 from ..diff.progress import Progress, Reporter, reporting
@@ -185,6 +186,13 @@ class SyncStart:
         return next_free_time(style, self.synced_at, state.head, state.occupied_times)
 
 
+def check_is_not_storage(members: object) -> None:
+    """Raise ArgumentTypeError if the argument ``members`` is a storage."""
+    if hasattr(members, "list_objects"):
+        hint = "swap the arguments: the members come before the storage"
+        raise wrong_kind("members", members, hint)
+
+
 def diff_of_start(
     start: SyncStart,
     members: MemberSource | str | PathLike[str],
@@ -274,6 +282,7 @@ def begin_sync(
     (0, 2)
     """
     check_is_guard(guard)
+    check_kind("dry_run", dry_run, bool, "pass True or False")
     location = StreamLocation.of(storage, check_is_sync(sync).stream, log, observer)
     now = to_utc(clock(), "clock()")
     return begin_at(sync, location, synced_at=synced_at, guard=guard, now=now, dry_run=dry_run)

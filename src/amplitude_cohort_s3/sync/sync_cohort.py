@@ -19,7 +19,7 @@ from .clock import utc_now
 from .commit import SyncResult
 from .plan import SyncPlan
 from .prepare import prepare_start
-from .start import begin_sync
+from .start import begin_sync, check_is_not_storage
 
 
 @overload
@@ -128,6 +128,7 @@ def sync_cohort(
     >>> result.record.members
     2
     """
+    check_is_not_storage(members)
     start = begin_sync(
         sync,
         storage,

@@ -100,7 +100,8 @@ class S3Options:
 
     def faults(self) -> Iterator[str]:
         """Yield the faults of the options."""
-        yield from kind_faults("bucket", self.bucket, str)
+        hint = "pass its name, or call open_storage(destination)"
+        yield from kind_faults("bucket", self.bucket, str, hint)
         for name in ("endpoint_url", "region", "kms_key_id", "expected_bucket_owner"):
             yield from kind_faults(name, getattr(self, name), str | None)
         yield from kind_faults("checksums", self.checksums, bool | None)
@@ -121,14 +122,14 @@ class S3Options:
         yield from _request_faults(self.request_options, self.kms_key_id)
 
     def _number_faults(self) -> Iterator[str]:
-        yield from (faults := _kind_of_number("part_size", self.part_size, int))
+        yield from (faults := kind_faults("part_size", self.part_size, int))
         if not faults and not MIN_PART_BYTES <= self.part_size <= MAX_PART_BYTES:
             limits = f"from {MIN_PART_BYTES} to {MAX_PART_BYTES}"
             yield f"part_size must be {limits} bytes, not {self.part_size}"
-        yield from (faults := _kind_of_number("concurrency", self.concurrency, int))
+        yield from (faults := kind_faults("concurrency", self.concurrency, int))
         if not faults and self.concurrency < 1:
             yield f"concurrency must be at least 1, not {self.concurrency}"
-        yield from (faults := _kind_of_number("settling_time", self.settling_time, int | float))
+        yield from (faults := kind_faults("settling_time", self.settling_time, int | float))
         if not faults and not (math.isfinite(self.settling_time) and self.settling_time >= 0):
             yield f"settling_time must be a number of seconds from 0 on, not {self.settling_time}"
 
@@ -155,13 +156,8 @@ def client_faults(client: Any, *, checksums: bool | None = None) -> Iterator[str
 def session_faults(session: object) -> Iterator[str]:
     """Yield the fault of an argument that is not a session of boto3."""
     if not isinstance(session, boto3.Session):
-        kind = f"{type(session).__module__}.{type(session).__name__}"
-        yield f"session must be a boto3.Session, not {kind}"
-
-
-def _kind_of_number(name: str, value: object, kind: Any) -> list[str]:
-    # bool is a kind of int in Python.
-    return kind_faults(name, str(value) if isinstance(value, bool) else value, kind)
+        kind = type(session).__name__
+        yield f'session must be a boto3.Session, not {kind}: pass boto3.Session(profile_name="etl")'
 
 
 def _bucket_faults(bucket: str) -> Iterator[str]:
