@@ -173,7 +173,7 @@ def test_adopt_begins_the_log_of_a_foreign_stream(run, where, folder):
     assert text == "adopted the sync of 2026-11-03T06:30:00+00:00, with 3 members\n"
     assert sync_cohort(SYNC, DAYS[0], "bucket").record.members == 2
     message = run("adopt", *where, code=ExitCode.FAILED)
-    assert "the stream has a log already" in message
+    assert "the stream has a log already. Sync with the subcommand sync" in message
 
 
 def test_adopt_prints_json(run, folder):
