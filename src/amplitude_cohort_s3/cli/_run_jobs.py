@@ -37,7 +37,7 @@ class RunJobs:
 
     jobs: dict[str, RunJob] = field(factory=dict[str, RunJob])
     failed: dict[str, CohortS3Error] = field(factory=dict[str, CohortS3Error])
-    gone: list[str] = field(factory=list[str])
+    gone: dict[str, None] = field(factory=dict[str, None])
 
     @classmethod
     def of(cls, setup: Setup, names: Sequence[str]) -> "RunJobs":
@@ -63,13 +63,14 @@ class RunJobs:
             gone = patterns.gone(table)
             if name == table:
                 found.jobs.update(jobs)
-                found.gone.extend(gone)
+                found.gone.update(dict.fromkeys(gone))
             elif name in jobs:
                 found.jobs[name] = jobs[name]
             elif name in gone:
-                found.gone.append(name)
+                found.gone[name] = None
             elif table not in found.failed:
-                setup.fail(f"there is no sync {name!r}; those of {table} are: {', '.join(jobs)}")
+                others = ", ".join(jobs) or "none"
+                setup.fail(f"there is no sync {name!r}; those of {table} are: {others}")
         return found
 
 
