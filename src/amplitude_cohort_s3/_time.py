@@ -1,6 +1,6 @@
 """Conversion of aware datetimes to UTC, and the calendar day of a moment."""
 
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 
 from ._arguments import check_kind, wrong_kind
 from .errors import ConfigurationError, NaiveDatetimeError
@@ -59,11 +59,27 @@ def days_of(now: datetime, *others: datetime) -> list[date]:
         now: An aware datetime, in the time zone that determines the days.
         others: Other aware datetimes, in any time zone.
     """
+    zone = _zone_of(now)
+    return [_in_zone(to_utc(when, "now"), zone, "now").date() for when in (now, *others)]
+
+
+def start_of_day(now: datetime, day: date) -> datetime:
+    """Return the first moment of a calendar day, in UTC.
+
+    Args:
+        now: An aware datetime, in the time zone that determines the days: see :func:`days_of`.
+        day: The day.
+    """
+    return _in_zone(datetime.combine(day, time(), tzinfo=_zone_of(now)), UTC, "now")
+
+
+def _zone_of(now: datetime) -> tzinfo | None:
+    """Return the time zone of a moment; None for the machine's own, as in ``astimezone``."""
     zone = now.tzinfo
     is_offset = isinstance(zone, timezone) and zone is not UTC
     if is_offset and now.utcoffset() == _in_zone(to_utc(now, "now"), None, "now").utcoffset():
-        zone = None  # astimezone(None) uses the rules of the machine's zone.
-    return [_in_zone(to_utc(when, "now"), zone, "now").date() for when in (now, *others)]
+        return None
+    return zone
 
 
 def _in_zone(when: datetime, zone: tzinfo | None, argument: str) -> datetime:

@@ -163,6 +163,79 @@ def test_a_mass_exit_has_its_own_exit_code_and_an_option_that_allows_it(folder):
     run("sync", "actives", "--max-exits", "2")
 
 
+def write_actives(folder, ids, keyless=0):
+    rows = [f"{i},u{i},pro\n" for i in ids] + [",nobody,pro\n"] * keyless
+    (folder / "actives.csv").write_text("id,user_id,plan\n" + "".join(rows))
+
+
+@pytest.mark.parametrize(
+    ("ids", "flag", "limit", "enough"),
+    [
+        (range(320), "--max-growth", "19", "20"),
+        (range(150), "--max-exits", "0.49", "0.5"),
+        (range(299), "--min-members", "300", "299"),
+    ],
+)
+def test_each_limit_of_the_guard_has_an_option(folder, ids, flag, limit, enough):
+    write_actives(folder, range(300))
+    sync_at(0)
+    write_actives(folder, ids)
+    refused = run("sync", "actives", flag, limit, code=ExitCode.GUARD).stderr
+    hint = refused.rstrip().removesuffix(")").rpartition("sync NAME ")[2]
+    assert hint.startswith(flag)
+    run("sync", "actives", flag, enough)
+
+
+def test_the_hint_of_a_refusal_by_the_guard_is_a_command_that_syncs(folder):
+    config = CONFIG.replace('folder = "bucket"', 'folder = "bucket"\nmatch_by = "user_id"')
+    (folder / CONFIG_FILE).write_text(config.format(base_url="http://127.0.0.1:9"))
+    write_actives(folder, range(300))
+    sync_at(0)
+    lines = (folder / "actives.csv").read_text()
+    (folder / "actives.csv").write_text(lines + "7,,pro\n" * 301)
+    refused = run("sync", "actives", code=ExitCode.GUARD).stderr
+    assert "(here: amplitude-cohort-s3 sync NAME --max-skipped 301)" in refused
+    run("sync", "actives", "--max-skipped", "300", code=ExitCode.GUARD)
+    assert "301" in run("sync", "actives", "--max-skipped", "301").stdout
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "words"),
+    [
+        ("--max-exits", "2.0", "max_exits is a share, which must be at most 1.0"),
+        ("--max-growth", "-1", "max_growth must be 0 or more, not -1"),
+        ("--max-growth", "inf", "max_growth must be 0 or more, not inf"),
+        ("--max-skipped", "nan", "max_skipped must be 0 or more, not nan"),
+        ("--max-skipped", "half", "invalid limit 'half'; use a number such as 500"),
+        ("--min-members", "0.5", "invalid int value"),
+        ("--min-members", "-5", "min_members must be 0 or more"),
+    ],
+)
+def test_wrong_limits_are_faults_of_the_command_line(folder, flag, value, words):
+    assert words in run("sync", "actives", flag, value, code=ExitCode.USAGE).stderr
+    assert not (folder / "bucket").exists()
+
+
+def test_the_members_can_be_a_folder_or_a_pattern(folder):
+    brackets = folder / "data[1]"
+    (brackets / "unload" / "day=1").mkdir(parents=True)
+    (brackets / "unload" / "_SUCCESS").touch()
+    for number, part in enumerate(("a.csv", "day=1/b.csv", "day=1/c.csv"), 1):
+        (brackets / "unload" / part).write_text(f"id,plan\n{number},pro\n")
+    config = brackets / CONFIG_FILE
+    for location, members in (("unload/", 3), ("unload/**/[bc].csv", 2), ("unload/day=*/", 2)):
+        text = CONFIG.format(base_url="http://127.0.0.1:9").replace("actives.csv", location)
+        config.write_text(text.replace('cohort_id = "26umsb5"', f'cohort_id = "c{len(location)}"'))
+        done = run("--config", str(config), "sync", "actives", "--json").stdout
+        assert json.loads(done)["members"] == members
+    given = ("sync", "actives", "--dry-run", "--json", "--members")
+    (folder / "given").mkdir()
+    (folder / "given" / "a.csv").write_text("amplitude_id,plan\n1,pro\n")
+    for location in ("given", "given/", "given/*.csv"):
+        assert json.loads(run(*given, location).stdout)["members"] == 1
+    assert "no file matches" in run(*given, "given/*.parquet", code=ExitCode.FAILED).stderr
+
+
 def test_a_dry_run_previews_what_follows_an_unfinished_sync_and_does_not_finish_it(folder):
     sync_at(0)
     (outcome,) = folder.rglob("*.end.json")

@@ -25,6 +25,7 @@ from amplitude_cohort_s3.cli.config import (
     DestinationConfig,
     SyncConfig,
 )
+from amplitude_cohort_s3.sources import MemberFiles
 
 WHOLE = """
 [amplitude.main]
@@ -197,6 +198,35 @@ def test_the_file_accepts_the_words_of_python():
         cadence="daily",
         guard=None,
     )
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ('"in/"', MemberFiles("etc/in/")),
+        ('"in/*.csv"', MemberFiles("etc/in/*.csv")),
+        ('"s3://bucket/in/"', MemberFiles("s3://bucket/in/")),
+        (
+            '{ file = "in/**/*", columns = { id = "amplitude_id" } }',
+            MemberFiles("etc/in/**/*", columns={"id": "amplitude_id"}),
+        ),
+        ('"https://host/in/"', MemberFile("https://host/in/")),
+        ('{ file = "in" }', MemberFile("etc/in")),
+    ],
+)
+def test_the_members_can_be_a_folder_or_a_pattern(members, expected):
+    config = read(
+        f"""
+        [destinations.w]
+        folder = "bucket"
+        [syncs.a]
+        destination = "w"
+        project_id = 1
+        cohort_id = "x"
+        members = {members}
+        """
+    )
+    assert config.syncs["a"].members == expected
 
 
 def faults_of(text):

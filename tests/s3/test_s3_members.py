@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 from servers import Server
 
-from amplitude_cohort_s3 import DiffType, MemberFile, RowSchema, diff_members, errors
+from amplitude_cohort_s3 import (
+    CohortSync,
+    Destination,
+    DiffType,
+    MemberFile,
+    RowSchema,
+    diff_members,
+    errors,
+    sync_cohort,
+)
+from amplitude_cohort_s3.sources import MemberFiles
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -29,7 +39,7 @@ def bucket(moto: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return moto.new_bucket()
 
 
-def entering(file: MemberFile) -> list[tuple[str, ...]]:
+def entering(file: MemberFile | MemberFiles) -> list[tuple[str, ...]]:
     with diff_members((), file, schema=SCHEMA) as diff:
         return list(diff.rows(DiffType.ENTERING))
 
@@ -96,3 +106,100 @@ def test_a_file_is_read_with_a_client_of_the_caller(moto: Server, monkeypatch: p
     client.put_object(Bucket=bucket, Key="m.csv", Body=b"amplitude_id,plan\n1,pro\n")
     file = MemberFile(f"s3://{bucket}/m.csv", transport_params={"client": client})
     assert entering(file) == [("1", "", "pro")]
+
+
+UNLOAD = {
+    "unload/a.csv": b"plan,userID,amplitudeID\npro,ann,1\n",
+    "unload/day=1/b.csv": b"amplitude_id,user_id,plan\n2,bob,free\n",
+    "unload/day=1/": b"",  # a folder that the console of S3 made
+    "unload/day=2/c.csv": b"amplitude_id,plan\n3,\n",
+    "unload/_SUCCESS": b"",
+    "unload/day=1/_temporary/d.csv": b"not members",
+    "unload/day=1/.e.csv.crc": b"not members",
+    "unload2/f.csv": b"amplitude_id,plan\n9,\n",
+    "unload/x[1]^.txt": b"not members",
+}
+
+
+def put_unload(moto: Server, bucket: str) -> None:
+    for key, body in UNLOAD.items():
+        moto.client().put_object(Bucket=bucket, Key=key, Body=body)
+
+
+@pytest.mark.parametrize(
+    ("path", "ids"),
+    [
+        ("unload/day=1/", "2"),
+        ("unload/day=*/", "23"),
+        ("unload/*.csv", "1"),
+        ("unload/**/*.csv", "123"),
+        ("unload/day=?/?.csv", "23"),
+        ("unload/day=[!1]/*", "3"),
+        ("unload*/f.*", "9"),
+        ("**.csv", ""),
+        ("**/*.csv", "1239"),
+        ("unload/_*", "empty"),
+    ],
+)
+def test_folders_and_patterns_in_a_bucket(moto: Server, bucket: str, path: str, ids: str):
+    put_unload(moto, bucket)
+    files = MemberFiles(f"s3://{bucket}/{path}")
+    if ids == "":
+        with pytest.raises(errors.MemberFileNotFoundError, match="no file matches"):
+            entering(files)
+    elif ids == "empty":
+        with pytest.raises(errors.MalformedCsvError, match="unload/_SUCCESS"):
+            entering(files)
+    else:
+        assert "".join(row[0] for row in entering(files)) == ids
+
+
+def test_a_sync_reads_the_folder_at_a_location_and_no_secret_is_recorded(moto, bucket, tmp_path):
+    put_unload(moto, bucket)
+    moto.client().delete_object(Bucket=bucket, Key="unload/x[1]^.txt")
+    sync = CohortSync(
+        destination=Destination("d"), project_id=1, cohort_id="a", user_properties=["plan"]
+    )
+    record = sync_cohort(sync, f"s3://{bucket}/unload/", tmp_path / "bucket").record
+    assert (record.members, record.source) == (3, {"files": "unload"})
+
+
+def test_more_files_than_a_page_of_a_listing(moto: Server, bucket: str):
+    for number in range(1, 1004):
+        body = b"amplitude_id,plan\n" + (b"7,\n" if number > 1001 else b"")
+        moto.client().put_object(Bucket=bucket, Key=f"in/{number:05}.csv", Body=body)
+    files = MemberFiles(f"s3://{bucket}/in/")
+    assert len([*files.files()]) == 1003
+    files = MemberFiles(f"s3://{bucket}/in/0100?.csv")
+    assert entering(files) == [("7", "", "")]
+
+
+def test_files_are_listed_and_read_with_a_client_of_the_caller(
+    moto: Server, monkeypatch: pytest.MonkeyPatch
+):
+    """The environment has other credentials and no endpoint."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    bucket = moto.new_bucket()
+    put_unload(moto, bucket)
+    files = MemberFiles(
+        [f"s3://{bucket}/unload/*.csv", f"s3://{bucket}/unload/day=2/"],
+        transport_params={"client": moto.client()},
+    )
+    assert [row[0] for row in entering(files)] == ["1", "3"]
+
+
+def test_a_bucket_that_cannot_be_listed_is_an_error(moto: Server, bucket: str):
+    with pytest.raises(errors.StorageError, match="nobodys-bucket"):
+        entering(MemberFiles("s3://nobodys-bucket/unload/"))
+    with pytest.raises(errors.MemberFileNotFoundError, match="no file matches"):
+        entering(MemberFiles(f"s3://{bucket}/unload/"))
+
+
+def test_an_object_that_disappears_after_the_listing_is_an_error(moto: Server, bucket: str):
+    put_unload(moto, bucket)
+    listed = MemberFiles(f"s3://{bucket}/unload/day=?/").files()
+    next(listed)
+    moto.client().delete_object(Bucket=bucket, Key="unload/day=2/c.csv")
+    with pytest.raises(errors.MemberFileNotFoundError, match=r"c\.csv"):
+        entering(next(listed))

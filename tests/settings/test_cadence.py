@@ -6,6 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from amplitude_cohort_s3 import Cadence
 from amplitude_cohort_s3.errors import ArgumentTypeError, ConfigurationError, NaiveDatetimeError
@@ -115,3 +117,64 @@ def test_a_last_sync_without_a_date_in_the_zone_of_the_job_is_refused(now_zone, 
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+# --- Overdue -------------------------------------------------------------------------------------
+
+ZONES = (UTC, BERLIN, NEW_YORK, KOLKATA, LORD_HOWE, timezone(timedelta(hours=13)))
+MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2028, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+LATER = st.timedeltas(timedelta(days=-1), timedelta(days=5))
+
+
+@given(last=MOMENTS, later=LATER, zone=st.sampled_from(ZONES))
+def test_a_daily_sync_is_overdue_since_a_local_midnight_before_which_a_whole_day_passed(
+    last, later, zone
+):
+    now = (last + later).astimezone(zone)
+    overdue = Cadence.DAILY.overdue(last, now)
+    last_day = last.astimezone(zone).date()
+    passed = (now.date() - last_day).days
+    assert (overdue is not None) == (passed >= 2)
+    if overdue is not None:
+        since = (now.astimezone(UTC) - overdue).astimezone(zone)
+        assert since.date() == last_day + timedelta(days=2)
+        assert (since.hour, since.minute, since.second, since.microsecond) == (0, 0, 0, 0)
+        assert Cadence.DAILY.is_due(last, now)
+
+
+@given(last=MOMENTS, later=LATER, zone=st.sampled_from(ZONES))
+def test_an_hourly_sync_is_overdue_since_an_hour_before_which_a_whole_hour_passed(
+    last, later, zone
+):
+    now = last + later
+    overdue = Cadence.HOURLY.overdue(last, now.astimezone(zone))
+    since = last.replace(minute=0, second=0, microsecond=0) + timedelta(hours=2)
+    assert overdue == (now - since if now > since else None)
+    assert overdue is None or Cadence.HOURLY.is_due(last, now)
+    assert Cadence.ONE_TIME.overdue(last, now) is None
+
+
+def test_a_day_is_overdue_by_real_hours_when_summer_time_begins():
+    last = datetime(2027, 3, 26, 6, 30, tzinfo=UTC)
+    noon = datetime(2027, 3, 28, 12, 0, tzinfo=BERLIN)
+    assert Cadence.DAILY.overdue(last, noon) == timedelta(hours=11)
+
+
+def test_the_days_of_a_fixed_offset_of_this_machine_are_those_of_its_zone(monkeypatch):
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        last = datetime(2027, 3, 26, 23, 30, tzinfo=UTC)  # on the 27th in Berlin
+        now = datetime(2027, 3, 29, 12, 0, tzinfo=BERLIN).astimezone()
+        assert Cadence.DAILY.overdue(last, now) == timedelta(hours=12)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_the_times_of_overdue_are_aware():
+    aware = datetime(2027, 3, 26, tzinfo=UTC)
+    for last, now in ((aware, aware.replace(tzinfo=None)), (aware.replace(tzinfo=None), aware)):
+        for cadence in Cadence:
+            with pytest.raises(NaiveDatetimeError):
+                cadence.overdue(last, now)

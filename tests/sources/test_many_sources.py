@@ -23,6 +23,7 @@ from amplitude_cohort_s3 import (
 )
 from amplitude_cohort_s3.errors import (
     ArgumentTypeError,
+    CohortS3Error,
     ConfigurationError,
     DuplicateKeyError,
     MalformedCsvError,
@@ -195,12 +196,80 @@ def test_chunks_are_read_one_at_a_time():
     assert alive == [*range(5)]
 
 
+def test_the_first_of_an_iterator_is_not_swallowed():
+    """A generator is looked at before it is read, to know what it contains."""
+    with pytest.raises(ArgumentTypeError, match="a member has the wrong type NoneType"):
+        rows_of(iter([None, ROWS[0]]))
+
+    def failing(number):
+        yield from ROWS[:number]
+        raise LookupError(number)
+
+    for number in (0, 1):
+        with pytest.raises(LookupError):
+            rows_of(failing(number))
+    assert rows_of(iter([])) == []
+
+
+def test_frames_can_be_in_any_collection():
+    frames = {"one": pd.DataFrame(COLUMNS)[:2], "two": pd.DataFrame(COLUMNS)[2:]}
+    assert rows_of(frames.values()) == ROWS
+    with pytest.raises(ArgumentTypeError, match="a member has the wrong type str"):
+        rows_of(frames)
+
+    class Users(pd.DataFrame):
+        pass
+
+    assert rows_of([Users(COLUMNS)]) == rows_of(Users(COLUMNS)) == ROWS
+
+
+@pytest.mark.parametrize("other", [ROWS[0], {"user_id": "ann"}, "a.csv", None, [ROWS[0]]])
+def test_tables_and_other_members_do_not_mix(other):
+    with pytest.raises(ArgumentTypeError, match="each of members") as caught:
+        rows_of([pd.DataFrame(COLUMNS), other])
+    assert "ann" not in str(caught.value)
+    with pytest.raises(CohortS3Error) as caught:
+        rows_of([other, pd.DataFrame(COLUMNS)])
+    assert "ann" not in str(caught.value)
+
+
+def test_queries_can_be_parts_and_name_their_columns_in_errors(tmp_path):
+    pq.write_table(pa.table(COLUMNS), tmp_path / "a.parquet")
+    assert rows_of([ds.dataset(tmp_path)]) == ROWS
+    other = RowSchema(properties=("tier",), key="tier")
+    with pytest.raises(MissingColumnsError, match="'amplitude_id', 'user_id', 'plan'"):
+        rows_of(ds.dataset(tmp_path), other)
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "a.parquet")
+    with pytest.raises(MissingColumnsError, match=r"The data has: 'x'"):
+        rows_of(ds.dataset(tmp_path))
+
+
 def test_a_dataset_of_pyarrow_is_read_with_its_columns_only(tmp_path):
     for n, row in enumerate(ROWS):
         table = pa.table({"plan": [row[2]], "x": [{"nested": 1}], "user_id": [row[1]]})
         table = table.append_column("amplitude_id", [[row[0]]])
         pq.write_table(table, tmp_path / f"{n}.parquet")
     assert rows_of(ds.dataset(tmp_path)) == ROWS
+
+
+@pytest.mark.filterwarnings("ignore:The 'future.infer_string'")  # Ibis sets it
+def test_an_expression_of_ibis_is_read_in_batches_with_its_columns_only(tmp_path):
+    ibis = pytest.importorskip("ibis")
+    with sqlite3.connect(tmp_path / "users.db") as connection:
+        connection.execute("create table users (plan text, user_id text, amplitude_id integer)")
+        rows = ((f"p{n % 3}", f"u{n}", n) for n in range(100_000))
+        connection.executemany("insert into users values (?, ?, ?)", rows)
+    connection.close()
+    backend = ibis.sqlite.connect(tmp_path / "users.db")
+    users = backend.table("users")
+    chosen = users.filter(users.amplitude_id >= 10).mutate(x=users.plan.upper())
+    found = rows_of(chosen)
+    assert len(found) == 99_990
+    assert ("17", "u17", "p2") in found
+    assert rows_of([chosen.limit(2), users.filter(users.amplitude_id == 3)])[-1][0] == "3"
+    with pytest.raises(MissingColumnsError, match="The data has: 'amplitude_id', 'user_id', 'x'"):
+        rows_of(chosen.drop("plan"))
+    backend.disconnect()
 
 
 @pytest.fixture
@@ -227,6 +296,21 @@ def test_the_columns_of_a_cursor_have_names(database, factory):
 def test_a_cursor_without_a_property_is_refused(database):
     with pytest.raises(MissingColumnsError, match="plan"):
         rows_of(database.execute("select user_id, amplitude_id, 1 from users"))
+
+
+def test_a_cursor_without_a_result_is_not_a_cohort_without_members(database):
+    for cursor in (database.cursor(), database.execute("delete from users")):
+        with pytest.raises(ArgumentTypeError, match="execute a query that returns rows first"):
+            rows_of(cursor)
+
+
+def test_columns_of_a_cursor_may_repeat_only_with_equal_ids(database):
+    query = "select amplitude_id, {} as amplitudeID, plan, user_id from users"
+    assert rows_of(database.execute(query.format("amplitude_id"))) == ROWS
+    with pytest.raises(MalformedCsvError, match="twice with different values"):
+        rows_of(database.execute(query.format("amplitude_id + 1")))
+    with pytest.raises(MalformedCsvError, match="'plan' occurs more than once"):
+        rows_of(database.execute("select amplitude_id, plan, plan from users"))
 
 
 def test_an_empty_cursor_has_no_members(database):

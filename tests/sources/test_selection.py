@@ -32,6 +32,7 @@ from amplitude_cohort_s3.errors import (
     ArgumentTypeError,
     CohortS3Error,
     ConfigurationError,
+    InvalidCellError,
     MissingColumnsError,
 )
 from amplitude_cohort_s3.sources import select
@@ -118,6 +119,22 @@ def test_members_can_be_matched_by_a_hash():
         assert diff.exiting.rows == 1
 
 
+@pytest.mark.parametrize("text", ["7.0", "3e+17"])
+def test_an_id_that_lost_digits_is_refused_before_it_is_hashed(text):
+    rows = [{"amplitude_id": "1"}, {"amplitude_id": text}]
+    with pytest.raises(InvalidCellError, match=r"floating-point number.*row 2"):
+        rows_of(select(rows, hash=["amplitudeID"], secret="s"), RowSchema())
+    assert rows_of(select(rows[:1], hash=["amplitudeID"], secret="s"), RowSchema()) == [
+        (hashed("1"), "")
+    ]
+
+
+def test_the_selection_of_a_location_reads_its_files(tmp_path):
+    (tmp_path / "users.csv").write_text(CSV)
+    for location in (tmp_path / "users.csv", str(tmp_path), f"{tmp_path}/*.csv"):
+        assert len(rows_of(select(location, rename=RENAME, where={"country": "DE"}))) == 2
+
+
 def test_properties_with_another_header_are_found_by_their_name():
     schema = RowSchema(properties=("Plan name",), names=("plan",))
     rows = [{"amplitude_id": 1, "tier": "pro"}]
@@ -125,6 +142,8 @@ def test_properties_with_another_header_are_found_by_their_name():
     assert rows_of(select(rows, rename={"tier": "Plan name"}), schema) == [("1", "", "pro")]
     rows = [{"amplitude_id": 1, "plan": "pro"}]
     assert rows_of(select(rows, where={"plan": "pro"}), schema) == [("1", "", "pro")]
+    for name in ("plan", "Plan name"):
+        assert rows_of(select(rows, hash=[name], secret="s"), schema) == [("1", "", hashed("pro"))]
 
 
 def test_the_record_names_hashed_columns_and_keeps_the_origin(tmp_path):
@@ -195,6 +214,50 @@ def test_the_values_that_a_condition_uses_count():
     assert one == same != other
 
 
+LIMITS = {"id": 1}
+
+
+def in_limits(text):
+    return text.isdecimal() and any(int(text) <= LIMITS[name] for name in LIMITS)
+
+
+def test_the_values_that_a_comprehension_in_a_condition_uses_count(monkeypatch):
+    def origin():
+        return select(USERS, where={"id": in_limits}).csv_source(CHOSEN).origin
+
+    before = origin()
+    assert "selection" in before
+    monkeypatch.setitem(LIMITS, "id", 2)
+    assert origin() != before
+
+
+class Allowed:
+    """A value whose repr does not change with what it contains."""
+
+    ids = ("1",)
+
+
+ALLOWED = Allowed()
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        lambda text: text in ALLOWED.ids,
+        lambda text: text in NUMBERS,
+        lambda text: not in_limits(text),
+        lambda text, ids=ALLOWED: text in ids.ids,
+        {"1"}.__contains__,
+        {"1": ""}.get,
+    ],
+)
+def test_a_condition_that_uses_more_than_data_is_never_unchanged(condition):
+    origin = select(USERS, where={"id": condition}).csv_source(CHOSEN).origin
+    assert "selection" not in origin
+
+
+NUMBERS = pd.Series(range(10_000)).to_numpy()
+
 CHOSEN = RowSchema(properties=("id",), key="id")
 
 
@@ -205,6 +268,8 @@ CHOSEN = RowSchema(properties=("id",), key="id")
         ({"rename": RENAME, "hash": ["tier"], "secret": "s"}, "hash: 'tier' is not a column"),
         ({"hash": ["plan"]}, "set secret="),
         ({"secret": "s"}, "secret is for columns in hash"),
+        ({"rename": {"tier": "plan", "country": "plan"}}, "2 columns are renamed to 'plan'"),
+        ({"rename": {"id": "userID", "x": "user_id"}}, "2 columns are renamed to 'user_id'"),
     ],
 )
 def test_faults_of_a_selection_are_reported(options, words):
@@ -213,7 +278,18 @@ def test_faults_of_a_selection_are_reported(options, words):
 
 
 @pytest.mark.parametrize(
-    "options", [{"rename": ["a"]}, {"where": "plan"}, {"hash": 7, "secret": "s"}]
+    "options",
+    [
+        {"rename": ["a"]},
+        {"rename": {"tier": None}},
+        {"where": "plan"},
+        {"where": {"plan": None}},
+        {"where": {"id": 7}},
+        {"where": {"id": [1, 2]}},  # no text equals a number, so nobody would be selected
+        {"where": {"id": b"12"}},
+        {"hash": 7, "secret": "s"},
+        {"hash": [7], "secret": "s"},
+    ],
 )
 def test_arguments_of_other_types_are_refused(options):
     with pytest.raises(ArgumentTypeError):

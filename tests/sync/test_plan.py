@@ -166,6 +166,7 @@ def test_matching_by_another_column_than_before_is_refused(head):
         (Guard(max_exits=0), 2, 1, 0),
         (Guard(max_exits=0.1), 1200, 1079, 120),
         (Guard(max_exits=3), 30, 26, 3),
+        (Guard(max_exits=0.57), 10_000, 4299, 5700),  # 5699.999… as a product of floats
     ],
 )
 def test_a_mass_exit_is_refused_unless_the_override_allows_it(guard, before, now, limit):

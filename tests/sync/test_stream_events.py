@@ -20,7 +20,12 @@ from amplitude_cohort_s3 import (
     run_due,
     sync_cohort,
 )
-from amplitude_cohort_s3.errors import ArgumentTypeError, MassExitError, SyncVoidError
+from amplitude_cohort_s3.errors import (
+    ArgumentTypeError,
+    ConcurrentSyncError,
+    MassExitError,
+    SyncVoidError,
+)
 from amplitude_cohort_s3.log import StreamEvent
 from amplitude_cohort_s3.testing.faulty_storage import Fault, FaultyStorage
 from amplitude_cohort_s3.testing.small_cohort import SYNC, clock_at, moment
@@ -176,6 +181,70 @@ def test_an_observer_that_raises_stops_nothing(caplog):
     warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
     assert warnings == [f"the observer raised ValueError at {kind}" for kind in STEPS]
     assert "ann@" not in caplog.text
+
+
+def test_a_handler_that_raises_stops_nothing(seen):
+    class Broken(logging.Handler):
+        def emit(self, record):
+            raise ValueError(record)
+
+    logger, handler = logging.getLogger("amplitude_cohort_s3"), Broken(logging.INFO)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        assert sync(MemoryStorage(), observer=seen.append).record.members == 50
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+    assert kinds(seen) == STEPS
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_an_interrupted_observer_leaves_a_stream_that_goes_on(kind):
+    def interrupt(event: StreamEvent) -> None:
+        if event.kind == kind:
+            raise KeyboardInterrupt
+
+    storage = MemoryStorage()
+    sync(storage)
+    with pytest.raises(KeyboardInterrupt):
+        sync(storage, PEOPLE[1:], 1, observer=interrupt)
+    staged = vars(storage)["_staged"]
+    assert len(staged) == (3 if kind == "recorded" else 0)
+    unfinished = len(staged) > 0
+    result = sync(storage, PEOPLE[2:], 2)
+    assert [report.outcome for report in result.recovered] == ["published"] * unfinished
+    assert read_history(storage, SYNC).verify() == ()
+
+
+def test_an_observer_may_sync_another_stream_and_its_own(seen):
+    other = attrs.evolve(SYNC, cohort_id="other")
+    storage = MemoryStorage()
+
+    def again(event: StreamEvent) -> None:
+        seen.append(event)
+        if event.kind == "published":
+            sync_cohort(other, PEOPLE, storage, observer=seen.append)
+            sync(storage, PEOPLE[1:], 1, observer=seen.append)
+
+    assert sync(storage, observer=again).record.members == 50
+    assert kinds(seen) == STEPS * 3
+    assert len(read_history(storage, SYNC)) == 2
+    assert read_history(storage, SYNC).verify() == ()
+
+
+@pytest.mark.parametrize("kind", ["began", "diffed", "staged"])
+def test_an_observer_that_is_faster_than_its_own_sync_wins(kind):
+    storage = MemoryStorage()
+
+    def overtake(event: StreamEvent) -> None:
+        if event.kind == kind:
+            sync(storage, PEOPLE[1:], 1)
+
+    with pytest.raises(ConcurrentSyncError):
+        sync(storage, observer=overtake)
+    assert [s.synced_at for s in read_history(storage, SYNC)] == [moment(1)]
 
 
 def test_no_line_at_any_level_contains_a_user(caplog):

@@ -1,7 +1,7 @@
 """Right uses, with the types that mypy and pyright must infer. This module is not run."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, assert_type
 
@@ -21,6 +21,7 @@ from amplitude_cohort_s3 import (
     Head,
     LocalStorage,
     Member,
+    MemberFile,
     Members,
     MemoryStorage,
     NameStyle,
@@ -40,21 +41,31 @@ from amplitude_cohort_s3 import (
     read_head,
     read_history,
     recover,
+    run_due,
     sync_cohort,
 )
 from amplitude_cohort_s3.diff import DiffEngine
-from amplitude_cohort_s3.errors import CohortS3Error, MassExitError, SyncTimeTakenError
+from amplitude_cohort_s3.errors import (
+    CohortS3Error,
+    GuardError,
+    MassExitError,
+    SyncTimeTakenError,
+    TooFewMembersError,
+)
 from amplitude_cohort_s3.format import MemberRow
 from amplitude_cohort_s3.history import (
     Churn,
     ChurnTable,
     Findings,
     MembershipEvent,
+    RunTable,
     Stay,
+    SyncRun,
     ValueTable,
 )
-from amplitude_cohort_s3.log import BucketSync, Outcome
+from amplitude_cohort_s3.log import BucketSync, Observer, Outcome, StreamEvent
 from amplitude_cohort_s3.maintenance import ForgetReceipt, PruneReceipt
+from amplitude_cohort_s3.sources import MemberFiles, Selection, select
 from amplitude_cohort_s3.sources.amplitude import (
     AmplitudeCohort,
     AmplitudeMembers,
@@ -144,6 +155,56 @@ def members_of_any_shape(sync: CohortSync, storage: Storage, path: Path) -> None
     sync_cohort(sync, CsvSource(chunks=lambda: iter([b""])), storage)
 
 
+def members_of_several_sources(sync: CohortSync, storage: Storage, path: Path) -> None:
+    files = MemberFiles([path, "s3://bucket/unload/"], columns={"id": "amplitude_id"})
+    assert_type(files.files(), Iterator[MemberFile])
+    assert_type(files.locations, tuple[str, ...])
+    sync_cohort(sync, files, storage)
+    sync_cohort(sync, MemberFiles(path), storage)
+    sync_cohort(sync, [MemberFile(path), MemberFile("b.csv")], storage)
+    sync_cohort(sync, [path, path], storage)
+    chosen = select(
+        files,
+        rename={"id": "amplitude_id"},
+        where={"plan": "pro", "city": {"rome", "paris"}, "team": lambda team: team != "x"},
+        hash=["email"],
+        secret=b"secret",
+    )
+    assert_type(chosen, Selection)
+    assert_type(select(path), Selection)
+    assert_type(select("s3://bucket/unload/*.csv", hash="email", secret="s"), Selection)
+    sync_cohort(sync, chosen, storage)
+
+
+def observed(sync: CohortSync, storage: Storage) -> None:
+    events: list[StreamEvent] = []
+    observer: Observer = events.append
+    sync_cohort(sync, [], storage, observer=observer)
+    run_due([(sync, ())], storage, observer=print)
+    result = sync_cohort(sync, [], storage, observer=lambda event: event.facts.get("rows"))
+    assert_type(result.recovered, tuple[RecoveryReport, ...])
+    assert_type(events[0].stream, CohortStream)
+    assert_type(events[0].synced_at, datetime | None)
+    assert_type(events[0].facts["rows"], int | str)
+    assert_type(events[0].seconds, float)
+
+
+def guarded(sync: CohortSync, storage: Storage) -> None:
+    guard = Guard(max_exits=7, max_growth=0.5, max_skipped=None, min_members=3)
+    assert_type(guard.max_exits, int | float | None)
+    sync_cohort(sync, [], storage, guard=guard)
+    sync_cohort(sync, [], storage, guard=False)
+    CohortSync(destination=sync.destination, project_id=1, cohort_id="a", guard=False)
+    CohortSync(destination=sync.destination, project_id=1, cohort_id="a", guard=None)
+    guard.check(members_before=1, members=2, exits=0, skipped=0)
+    try:
+        sync_cohort(sync, [], storage)
+    except TooFewMembersError as error:
+        assert_type(error.members, int)
+    except GuardError as refused:
+        raise refused from None
+
+
 def whole(sync: CohortSync, storage: Storage, engine: DiffEngine) -> None:
     result = sync_cohort(
         sync,
@@ -209,6 +270,9 @@ def history(storage: Storage, stream: CohortStream) -> None:
     assert_type(found.members_at().head(), list[MemberRow])
     assert_type(found.events().to_list(), list[MembershipEvent])
     assert_type(found.churn()[1:], ChurnTable)
+    assert_type(found.runs()[0], SyncRun)
+    assert_type(found.runs()[1:], RunTable)
+    assert_type(found.overdue(AT, "daily"), timedelta | None)
     assert_type(found.verify(), Findings)
     assert_type(list_streams(storage)[0].stream, CohortStream)
 

@@ -15,6 +15,7 @@ from amplitude_cohort_s3 import (
     Destination,
     DiffType,
     ExistingMeaning,
+    Guard,
     Member,
     MemoryStorage,
     NameStyle,
@@ -33,7 +34,7 @@ from amplitude_cohort_s3 import (
 )
 from amplitude_cohort_s3.diff import DiffEngine
 from amplitude_cohort_s3.diff.protocol import DiffFile, Duplicates
-from amplitude_cohort_s3.sources import SupportsCsv
+from amplitude_cohort_s3.sources import MemberFiles, SupportsCsv, select
 from amplitude_cohort_s3.storage import StagedObject, StagedState, SupportsDelete
 from amplitude_cohort_s3.sync import commit, plan_sync
 
@@ -75,9 +76,34 @@ def settings() -> None:
 
 def members() -> None:
     Member(1)  # type: ignore[arg-type]
-    sync_cohort(SYNC, ["1", "2"], STORAGE)  # type: ignore[list-item]
-    sync_cohort(SYNC, [1, 2], STORAGE)  # type: ignore[list-item]
+    sync_cohort(SYNC, ["1", "2"], STORAGE)  # type: ignore[arg-type]
+    sync_cohort(SYNC, [1, 2], STORAGE)  # type: ignore[arg-type]
     sync_cohort(SYNC, 7, STORAGE)  # type: ignore[call-overload]
+    MemberFiles(7)  # type: ignore[arg-type]
+    MemberFiles([7])  # type: ignore[list-item]
+    MemberFiles("unload/", {"id": "amplitude_id"})  # type: ignore[call-arg]
+    MemberFiles("unload/", columns=["id"])  # type: ignore[arg-type]
+    select([], rename=["id"])  # type: ignore[arg-type]
+    select([], where={"plan": 7})  # type: ignore[dict-item]
+    select([], where={"id": [1, 2]})  # type: ignore[list-item]
+    select([], where={"plan": lambda: True})  # type: ignore[dict-item,misc]
+    select([], hash=[7], secret="s")  # type: ignore[list-item]
+    select([], hash=["email"], secret=7)  # type: ignore[arg-type]
+
+
+def observers() -> None:
+    sync_cohort(SYNC, [], STORAGE, observer="print")  # type: ignore[call-overload]
+    sync_cohort(SYNC, [], STORAGE, observer=lambda: None)  # type: ignore[arg-type,misc]
+    sync_cohort(SYNC, [], STORAGE, observer=lambda event: event.users)  # type: ignore[attr-defined]
+
+
+def guards() -> None:
+    Guard(0.5)  # type: ignore[call-arg]
+    Guard(max_exits="0.5")  # type: ignore[arg-type]
+    Guard(min_members=0.5)  # type: ignore[arg-type]
+    sync_cohort(SYNC, [], STORAGE, guard=True)  # type: ignore[call-overload]
+    sync_cohort(SYNC, [], STORAGE, guard=0.5)  # type: ignore[call-overload]
+    sync_cohort(SYNC, [], STORAGE, max_exits=5)  # type: ignore[call-overload]
     sync_cohort(SYNC, [], b"bucket")  # type: ignore[call-overload]
     sync_cohort(SYNC.destination, [], STORAGE)  # type: ignore[call-overload]
     sync_cohort(SYNC, [], STORAGE, AT)  # type: ignore[call-overload]

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from contextlib import suppress
 from datetime import datetime
 
 
@@ -43,8 +44,10 @@ def aware_time(text: str) -> datetime:
 
 def limit(text: str) -> int | float:
     """Return the number or the share that an argument names."""
+    with suppress(ValueError):
+        return int(text)
     try:
-        return int(text) if text.isdecimal() else float(text)
+        return float(text)
     except ValueError:
         fault = f"invalid limit {text!r}; use a number such as 500, or a share such as 0.5"
         raise argparse.ArgumentTypeError(fault) from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..history.history import CohortHistory
-from ..history.read import list_streams, read_history
+from ..history.read import list_streams
 from ..log.listing import StreamOverview
 from ..log.stream import CohortStream
 from ..storage import LocalStorage, Storage
@@ -42,8 +42,7 @@ def add_location(parser: argparse.ArgumentParser) -> None:
 
 def history_of(options: argparse.Namespace, name: str, setup: Setup | None) -> CohortHistory:
     """Return the history of a sync in the configuration, or of a cohort at a location."""
-    storage, stream, log, match_by = place_of(options, name, setup)
-    return read_history(storage, stream, log=log, match_by=match_by)
+    return place_of(options, name, setup).history()
 
 
 def place_of(options: argparse.Namespace, name: str, setup: Setup | None) -> Place:

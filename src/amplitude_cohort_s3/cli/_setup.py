@@ -14,6 +14,8 @@ from .._bytes import CHUNK_BYTES
 from ..diff.progress import Progress, TqdmProgress
 from ..errors import ConfigurationError, MissingExtraError
 from ..format.compression import unpack_chunks
+from ..history.history import CohortHistory
+from ..history.read import read_history
 from ..log.stream import CohortStream
 from ..sources import MemberFile, MemberFiles
 from ..sources.protocol import CsvSource, MemberSource
@@ -46,6 +48,10 @@ class Place(NamedTuple):
     stream: CohortStream
     log: Storage | None
     match_by: str | None
+
+    def history(self) -> CohortHistory:
+        """Return the history of the stream."""
+        return read_history(self.storage, self.stream, log=self.log, match_by=self.match_by)
 
 
 @frozen

@@ -4,6 +4,7 @@ Reading is a function of the text: it looks up no environment variable and opens
 The file never contains secrets.
 """
 
+import glob
 import os
 import tomllib
 from collections.abc import Mapping
@@ -269,10 +270,14 @@ def _file_kind(location: str) -> type[MemberFile] | type[MemberFiles]:
 
     Whether a location is a folder is not looked up, because reading the text opens nothing.
     """
-    several = location.endswith("/") or is_pattern(location)
-    return MemberFiles if several else MemberFile
+    is_folder = location.endswith("/") and not location.startswith(("http://", "https://"))
+    return MemberFiles if is_folder or is_pattern(location) else MemberFile
 
 
 def _resolve(location: str, folder: str | os.PathLike[str]) -> str:
     """Return a location with relative paths resolved against a folder; URIs stay as they are."""
-    return location if "://" in location else str(Path(folder, location))
+    if "://" in location:
+        return location
+    # Brackets in the name of the folder do not belong to the pattern.
+    path = Path(glob.escape(str(folder)) if is_pattern(location) else folder, location)
+    return f"{path}/" if location.endswith("/") else str(path)

@@ -17,7 +17,7 @@ class ExitCode(IntEnum):
     GUARD = 3
     """A refusal by the guard: the sync exceeds one of its limits."""
     FINDINGS = 4
-    """Findings of ``verify`` or ``report --verify``."""
+    """Findings of ``verify`` or ``report --verify``, or syncs that are overdue."""
     RETRY = 75
     """A failure that a retry may solve, as ``EX_TEMPFAIL`` of ``sysexits.h``."""
     INTERRUPTED = 130

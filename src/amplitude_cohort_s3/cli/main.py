@@ -25,6 +25,7 @@ from ._maintain_commands import (
     add_recover,
     forget_people,
 )
+from ._monitor_commands import add_overdue, add_runs
 from ._output import COMMAND, in_command, print_message
 from ._read_commands import (
     add_history,
@@ -50,6 +51,8 @@ _SUBCOMMANDS = {
         "streams s3://my-bucket/cohorts",
     ),
     "history": ("print size and changes over time", add_history, "history actives"),
+    "runs": ("print the run log, with void and unfinished syncs", add_runs, "runs actives"),
+    "overdue": ("print the syncs that are overdue", add_overdue, "overdue"),
     "members": (
         "print the members as CSV",
         add_members,

@@ -316,7 +316,7 @@ def _row_hint(member: object) -> str:
     if isinstance(member, AbstractSet):
         return "pass a tuple, a list or a dict: a set has no order"
     if any(hasattr(member, name) for name in ("columns", "csv_source", "__arrow_c_stream__")):
-        return "pass the table or source itself, not in a list"
+        return "tables and files are not members: pass one itself, or a list of nothing else"
     if hasattr(member, "ndim"):  # an array of NumPy
         return "pass .tolist() of the array, or the data frame itself"
     return 'pass a dict such as {"amplitude_id": "42"}, a Member, or a tuple with all columns'

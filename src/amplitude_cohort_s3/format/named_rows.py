@@ -7,7 +7,8 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal, SupportsIndex, overload
 
 ColumnType = Literal["text", "timestamp", "integer"]
-"""Text, never null; a time in UTC to the microsecond, or null; a count."""
+"""Text; a time in UTC to the microsecond; a count. Null if it is unknown; the end of a stay also if
+it is open."""
 
 TableRow = tuple[str | datetime | int | None, ...]
 """The cells of one row of a table."""

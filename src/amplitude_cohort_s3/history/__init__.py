@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .history import CohortHistory, detect_existing_meaning
     from .read import list_streams, read_history
     from .report.report import HistoryReport
+    from .runs import RunTable, SyncRun
     from .stays import Stay
     from .tables import ValueTable
     from .window import Window
@@ -26,7 +27,9 @@ __all__ = [
     "HistoryReport",
     "Members",
     "MembershipEvent",
+    "RunTable",
     "Stay",
+    "SyncRun",
     "UnpackedArchive",
     "ValueTable",
     "Window",
@@ -48,7 +51,9 @@ __getattr__ = exports_on_demand(
         "Findings": ".findings",
         "HistoryReport": ".report.report",
         "MembershipEvent": ".events",
+        "RunTable": ".runs",
         "Stay": ".stays",
+        "SyncRun": ".runs",
         "UnpackedArchive": ".archives",
         "ValueTable": ".tables",
         "Window": ".window",

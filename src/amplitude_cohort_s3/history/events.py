@@ -1,16 +1,16 @@
 """Changes of a cohort: the users who entered and exited, and their numbers."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self, overload
+from typing import ClassVar
 
 from attrs import field, frozen
 
-from .._display import html_table, newest_of, short_repr, text_table
+from .._display import short_repr
 from ..format.columns import Row
 from ..format.filename import DiffType
 from ..format.named_rows import ColumnType, NamedRow, TableRow, names_beside
-from .tables import RowTable, row_batches
+from ._sync_table import SyncTable
 
 EVENT_COLUMNS: Mapping[str, ColumnType] = {"synced_at": "timestamp", "diff_type": "text"}
 """The columns of events that come before the user's cells."""
@@ -98,21 +98,8 @@ class Churn(NamedRow):
         return self.exited / self.members_before if self.members_before else 0.0
 
 
-MAX_CHURNS = 100
-"""The number of syncs that a notebook shows of a churn: the newest ones."""
-
-
-def _as_tuple(churns: Iterable[Churn]) -> tuple[Churn, ...]:
-    return tuple(churns)
-
-
-def _summary(churns: Sequence[Churn]) -> str:
-    return f"<{len(churns)}: {', '.join(CHURN_COLUMNS)}>"
-
-
-# It is not declared as a Sequence: polars.DataFrame would not look for Arrow then.
-@frozen
-class ChurnTable(RowTable[Churn]):
+@frozen(repr=False)
+class ChurnTable(SyncTable[Churn]):
     """One ``Churn`` for each sync, oldest first; also a data frame. A slice is such a table too.
 
     The repr shows the number of syncs, the text all of them, and a notebook the newest hundred.
@@ -121,36 +108,13 @@ class ChurnTable(RowTable[Churn]):
         syncs: The entries.
     """
 
-    syncs: Sequence[Churn] = field(converter=_as_tuple, repr=_summary)
-
-    def __len__(self) -> int:
-        return len(self.syncs)
-
-    def __iter__(self) -> Iterator[Churn]:
-        return iter(self.syncs)
-
-    @overload
-    def __getitem__(self, index: int, /) -> Churn: ...
-    @overload
-    def __getitem__(self, index: slice, /) -> Self: ...
-    def __getitem__(self, index: int | slice, /) -> Churn | Self:
-        found = self.syncs[index]
-        return found if isinstance(found, Churn) else type(self)(found)
-
-    def __str__(self) -> str:
-        return text_table(tuple(CHURN_COLUMNS), self.syncs)
-
-    def _repr_html_(self) -> str:
-        shown = self.syncs[-MAX_CHURNS:]
-        return html_table(
-            f"churn: {newest_of(len(shown), len(self), 'sync')}", tuple(CHURN_COLUMNS), shown
-        )
-
-    def _known_length(self) -> int:
-        return len(self.syncs)
+    _title: ClassVar[str] = "churn"
 
     def _columns(self) -> Mapping[str, ColumnType]:
         return CHURN_COLUMNS
 
-    def _batches(self, schema: Any) -> Iterator[Any]:
-        return row_batches(self.syncs, schema)
+    def _shown_columns(self) -> Sequence[str]:
+        return tuple(CHURN_COLUMNS)
+
+    def _shown_cells(self, sync: Churn) -> Sequence[object]:
+        return sync

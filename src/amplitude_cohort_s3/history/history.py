@@ -26,6 +26,7 @@ from ._event_batches import cells_schema, event_batches
 from ._intervals import Intervals
 from ._plot import plot_history
 from ._recorded_churn import recorded_changes, recorded_churn
+from ._run_log import RunLog
 from ._set_checks import possible_meanings
 from .events import CHURN_COLUMNS, EVENT_COLUMNS, Churn, ChurnTable, MembershipEvent
 from .findings import Findings
@@ -45,7 +46,7 @@ MAX_ROWS = 10
 
 
 @frozen(kw_only=True)
-class CohortHistory(MemberSearch, Intervals, ArrowTable, Sequence[BucketSync]):
+class CohortHistory(MemberSearch, Intervals, RunLog, ArrowTable, Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are

@@ -84,6 +84,8 @@ class SyncFacts:
         filled: The number of members that have a value, for each property.
         source: The ``origin`` of the members: see ``CsvSource``.
         amendment: The number of the newest amendment before this sync, or None.
+        recovered: The number of unfinished entries of other writers that the writer of this
+            sync finished before it began.
     """
 
     number: int
@@ -98,10 +100,20 @@ class SyncFacts:
     filled: Mapping[str, int]
     source: Mapping[str, str] = field(factory=dict[str, str])
     amendment: int | None = None
+    recovered: int = 0
 
     def __repr__(self) -> str:
         # The digests and handles are left out because they are long.
         return f"{type(self).__name__}(<{self.summary}>)"
+
+    @property
+    def begun(self) -> datetime:
+        """The time that determines the hour and day of the sync: see ``Cadence``.
+
+        A sync whose minute is occupied has a later time in its names, which can be in the next
+        hour or day.
+        """
+        return min(self.synced_at, self.requested_at)
 
     @property
     def summary(self) -> str:
@@ -198,8 +210,9 @@ class SyncRecord(SyncFacts):
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON object."""
-        amended = {} if self.amendment is None else {"amendment": self.amendment}
-        return amended | {
+        optional = {} if self.amendment is None else {"amendment": self.amendment}
+        optional |= {"recovered": self.recovered} if self.recovered else {}
+        return optional | {
             "schema_version": SCHEMA_VERSION,
             "number": self.number,
             "previous": None if self.previous is None else self.previous.to_json(),
@@ -253,6 +266,7 @@ class SyncRecord(SyncFacts):
             source={expect(str, name): expect(str, text) for name, text in value["source"].items()},
             writer=expect(str, value["writer"]),
             amendment=count(value["amendment"]) if "amendment" in value else None,
+            recovered=count(value.get("recovered", 0)),
         )
         record._check_number()
         record._check_files()
@@ -262,6 +276,9 @@ class SyncRecord(SyncFacts):
         before = 0 if self.previous is None else self.previous.number
         if not before < self.number <= MAX_NUMBER:
             msg = f"the record {self.number} can't follow the record {before}"
+            raise ValueError(msg)
+        if self.recovered >= self.number:
+            msg = f"it recovered {self.recovered} entries, but there are fewer before it"
             raise ValueError(msg)
         if self.adopted and self.number != 1:
             msg = "only the first record of a log can be that of an adopted sync"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
@@ -66,12 +67,15 @@ logged and the sync goes on."""
 
 
 def report(event: StreamEvent, observer: Observer | None) -> None:
-    """Log an event, and pass it to an observer."""
-    logger.info("%s", event)
-    if observer is not None:
-        try:
-            observer(event)
-        except Exception as error:  # noqa: BLE001 -- a monitoring failure must not stop a sync
+    """Log an event, and pass it to an observer. A failure of monitoring must not stop a sync."""
+    with suppress(Exception):  # a handler may raise, and then nobody is left to report it to
+        logger.info("%s", event)
+    if observer is None:
+        return
+    try:
+        observer(event)
+    except Exception as error:  # noqa: BLE001 -- it may be any
+        with suppress(Exception):
             # Only the type: this error is not ours, and its text may contain anything.
             logger.warning("the observer raised %s at %s", type(error).__name__, event.kind)
 

@@ -235,16 +235,24 @@ class SyncLog:
         head = self.outcome(numbers[index]).head if index < len(numbers) else None
         return self._amended(head) if head is not None and head.synced_at == when else None
 
-    def published(self) -> Iterator[SyncRecord]:
-        """Yield every published record, oldest first."""
-        for number in range(1, self.last_ended + 1):
+    def published(self, after: int = 0) -> Iterator[SyncRecord]:
+        """Yield every published record, oldest first.
+
+        Args:
+            after: Only records with a larger number are read.
+        """
+        for number in range(after + 1, self.last_ended + 1):
             outcome = self.outcome(number)
             if outcome.published and outcome.head is not None:
                 yield self._amended(outcome.head)
 
-    def unpublished(self) -> Iterator[tuple[SyncRecord, bool]]:
-        """Yield (record, is_void) for every sync that is not published."""
-        for number in range(1, self.last_ended + 1):
+    def unpublished(self, after: int = 0) -> Iterator[tuple[SyncRecord, bool]]:
+        """Yield (record, is_void) for every sync that is not published.
+
+        Args:
+            after: Only records with a larger number are read.
+        """
+        for number in range(after + 1, self.last_ended + 1):
             outcome = self.outcome(number)
             if not outcome.published and not outcome.amended:
                 yield self._sync(number), True

@@ -1,5 +1,7 @@
 """The guard against a broken source: limits on what one sync may change."""
 
+from decimal import Decimal
+from math import inf
 from typing import Literal
 
 from attrs import field, fields, frozen
@@ -36,9 +38,10 @@ class Guard:
 
     Attributes:
         max_exits: The members that may leave; a share is of the previous members. A share
-            never allows that all members of a cohort leave.
+            never allows that a cohort becomes empty.
         max_growth: The members by which the cohort may grow; a share is of the previous
-            members, so that 1.0 allows twice as many. A first sync is not limited.
+            members, so that 1.0 allows twice as many. It does not limit a cohort that had no
+            members before.
         max_skipped: The rows of the source that may lack a key; a share is of all rows.
         min_members: The number of members that the cohort must have.
 
@@ -63,8 +66,9 @@ class Guard:
             limit = getattr(self, one.name)
             if isinstance(limit, bool):  # an int to Python
                 faults.append(f"{one.name} must be a number, a share or None, not {limit}")
-            elif limit is not None and not limit >= 0:
-                faults.append(f"{one.name} must be 0 or more, not {limit}")
+            elif limit is not None and (not limit >= 0 or limit == inf):
+                hint = "; None is no limit" if limit > 0 else ""
+                faults.append(f"{one.name} must be 0 or more, not {limit}{hint}")
             elif isinstance(limit, float) and limit > 1 and one.name != "max_growth":
                 faults.append(
                     f"{one.name} is a share, which must be at most 1.0, not {limit}; "
@@ -106,5 +110,6 @@ class Guard:
 def _allowed(limit: Limit, total: int) -> int | None:
     """Return the number that a limit allows, or None if there is no limit."""
     if isinstance(limit, float):
-        return max(int(total * limit), ALWAYS_ALLOWED)
+        # As a decimal number: 0.57 of 10,000 is 5,700, but 10_000 * 0.57 is 5699.999…
+        return max(int(total * Decimal(repr(limit))), ALWAYS_ALLOWED)
     return limit

@@ -112,6 +112,8 @@ def narrowed(table: Any, schema: RowSchema) -> tuple[Any, list[str]]:
     found = places_by_header(schema, names)
     # Several properties may have the values of one column.
     columns = {place: Column(place, name) for name, places in found.items() for place in places}
+    if not columns and names and is_query(table):
+        columns = {0: Column(0, names[0])}  # It is opened, so that the error lists all names.
     if not columns:
         return table, []
     others = [name for place, name in enumerate(names) if place not in columns]
@@ -157,8 +159,13 @@ def _narrow_dataset(dataset: Any, columns: list[Column]) -> Any:
 
 def _narrow_ibis(table: Any, columns: list[Column]) -> Any:
     names: list[str] = [*table.columns]
-    return table.select([names[column.place] for column in columns]).to_pyarrow_batches()
+    return table.select([names[column.place] for column in columns]).to_pyarrow_batches(
+        chunk_size=_QUERY_ROWS
+    )
 
+
+_QUERY_ROWS = 1 << 16
+"""The rows of a batch of Ibis, whose default, a million, takes five times the memory."""
 
 _IN_MEMORY = (
     ("pandas", "DataFrame"),

@@ -1,12 +1,10 @@
 """Members from several files: a folder, a glob pattern, or a list of locations."""
 
-import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from attrs import field, frozen
 
@@ -14,6 +12,7 @@ from .._arguments import check_kind
 from .._display import counted, short_repr
 from ..errors import ConfigurationError, MemberFileNotFoundError
 from ..format.schema import RowSchema
+from ._file_patterns import MAGIC, matching_files, split_pattern
 from .concatenated import concatenated
 from .files import MemberFile, check_location, without_secrets
 from .protocol import CsvSource
@@ -21,19 +20,21 @@ from .rows import as_csv
 
 _S3 = re.compile(r"(?is)s3[nua]?://([^/]+)/?(.*)")
 
-_MAGIC = re.compile(r"[*?[]")
+_WEB = ("http", "https")
 
 _HINT = 'pass a folder, a pattern such as "unload/*.parquet", or a list of locations'
 
 
-def _as_locations(locations: object) -> tuple[str, ...]:
+def _as_locations(
+    locations: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> tuple[str, ...]:
     if isinstance(locations, str | os.PathLike):
         locations = (locations,)
     check_kind("locations", locations, Iterable, _HINT)
-    found = tuple(cast("Iterable[object]", locations))
+    found = tuple(locations)
     for one in found:
         check_kind("each of locations", one, str | os.PathLike, _HINT)
-    texts = tuple(os.fspath(cast("str", one)) for one in found)
+    texts = tuple(os.fspath(one) for one in found)
     for text in texts:
         check_location(text)
     return texts
@@ -49,9 +50,11 @@ class MemberFiles:
 
     The files are listed when a sync reads its members, in the order of their names. Each may
     have its own format, and its columns in its own order. In a folder, local or in S3, all files
-    count, also those in folders below it. In a pattern, ``*`` and ``?`` do not match a slash, and
-    ``**`` matches any folders. Files and folders whose names begin with ``_`` or ``.``, such as
-    ``_SUCCESS``, are left out.
+    count, also those in folders below it and behind links. In a pattern, ``*``, ``?`` and
+    ``[...]`` do not match a slash, and ``**`` matches any folders. Files and folders whose names
+    begin with ``_`` or ``.``, such as ``_SUCCESS``, are left out, unless the pattern of the name
+    begins with this character too. Nothing else is left out: a folder that can't be read, a link
+    to a file that does not exist, and an empty file are errors.
 
     Attributes:
         locations: A folder, a pattern, or several locations, each of which is a file, a folder
@@ -62,7 +65,8 @@ class MemberFiles:
 
     Raises:
         ArgumentTypeError: A location is neither text nor a path.
-        ConfigurationError: There is no location, or a pattern is not local or in S3.
+        ConfigurationError: There is no location; a folder or a pattern is not local or in S3, or
+            has credentials in it; or there are ``transport_params`` for local files only.
 
     >>> MemberFiles("s3://my-bucket/unload/*.parquet", columns={"id": "amplitude_id"})
     MemberFiles(locations=('s3://my-bucket/unload/*.parquet',), columns={'id': 'amplitude_id'})
@@ -75,13 +79,15 @@ class MemberFiles:
     __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
-        faults = list[str]()
+        hint = 'pass the new names by the names in the files: {"id": "amplitude_id"}'
+        check_kind("columns", self.columns, Mapping, hint)
+        hint = 'pass a mapping: {"client": client}'
+        check_kind("transport_params", self.transport_params, Mapping, hint)
+        faults = [fault for one in self.locations if (fault := _listing_fault(one)) is not None]
         if not self.locations:
             faults.append(f"there are no locations: {_HINT}")
-        for location in self.locations:
-            if "://" in location and not _S3.fullmatch(location) and _names_several(location):
-                shown = without_secrets(location)
-                faults.append(f"{shown!r} can't be listed: pass a list of the files' locations")
+        elif self.transport_params and not any("://" in one for one in self.locations):
+            faults.append(f"transport_params are for URIs, and {_shown(self.locations)} are local")
         if faults:
             raise ConfigurationError("MemberFiles", tuple(faults))
 
@@ -90,18 +96,17 @@ class MemberFiles:
 
         Raises:
             MemberFileNotFoundError: A location is no file, or no file matches it.
+            StorageError: A bucket can't be listed.
             MemberFileError, MissingColumnsError, MalformedCsvError, MissingExtraError: As
                 ``MemberFile.csv_source``.
         """
-        shown = ", ".join(map(without_secrets, self.locations[:3]))
-        if more := len(self.locations[3:]):
-            shown += f" and {counted(more, 'other location')}"
+        names = [without_secrets(one) for one in self.locations]
         return concatenated(
             lambda: (as_csv(file, schema, fill=False) for file in self.files()),
             schema,
             repeatable=True,
-            file=shown,
-            origin={"files": shown.rpartition("/")[2] or shown},
+            file=_first_few(names),
+            origin={"files": _first_few([Path(name).name or name for name in names])},
         )
 
     def files(self) -> Iterator[MemberFile]:
@@ -109,6 +114,7 @@ class MemberFiles:
 
         Raises:
             MemberFileNotFoundError: No file matches a location.
+            MemberFileError, StorageError: A folder or a bucket can't be listed.
         """
         for location in self.locations:
             found = [location]
@@ -128,52 +134,59 @@ class MemberFiles:
         """Yield the files in a folder, or the files that match a pattern."""
         if match := _S3.fullmatch(location):
             yield from self._objects(*match.groups())
-        elif Path(location).is_dir():
-            yield from _visible(Path(location), Path(location).rglob("*"))
+            return
+        path = Path(location)
+        if path.is_dir():
+            yield from matching_files(path, split_pattern("")[1])
         else:
-            names = glob.iglob(location, recursive=True)  # noqa: PTH207 -- an absolute pattern
-            yield from _visible(Path(_literal_folder(location)), map(Path, names))
+            # A path object would drop the slash at the end.
+            folder, pattern = split_pattern(location.replace(os.sep, "/"))
+            yield from matching_files(Path(folder), pattern)
 
     def _objects(self, bucket: str, path: str) -> Iterator[str]:
         from ..storage.s3 import S3Storage  # noqa: PLC0415 -- boto3 costs 0.3 s
 
-        folder = _literal_folder(path)
-        wanted = _pattern(path if is_pattern(path) else f"{path}**")
+        folder, pattern = split_pattern(path)
         storage = S3Storage(bucket, client=self.transport_params.get("client"))
-        for info in storage.list_objects(_MAGIC.split(path, maxsplit=1)[0]):
+        for info in storage.list_objects(MAGIC.split(path, maxsplit=1)[0]):
             # A key that ends in a slash is a folder that a console made.
-            is_visible = not _is_hidden(info.key[len(folder) :]) and not info.key.endswith("/")
-            if is_visible and wanted.fullmatch(info.key):
+            if not info.key.endswith("/") and pattern.matches(info.key[len(folder) :]):
                 yield f"s3://{bucket}/{info.key}"
 
 
-def _literal_folder(path: str) -> str:
-    """Return the beginning of a pattern or a folder up to its last slash before a wildcard."""
-    literal = _MAGIC.split(path, maxsplit=1)[0]
-    return literal[: literal.rfind("/") + 1]
+def _first_few(names: list[str]) -> str:
+    more = len(names[3:])
+    return ", ".join(names[:3]) + (f" and {counted(more, 'other')}" if more else "")
 
 
-def _visible(root: Path, paths: Iterable[Path]) -> Iterator[str]:
-    for path in paths:
-        if path.is_file() and not _is_hidden(path.relative_to(root).as_posix()):
-            yield str(path)
-
-
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(("_", ".")) for part in path.split("/"))
+def _listing_fault(location: str) -> str | None:
+    """Return why a folder or a pattern can't be listed, or None."""
+    if "://" not in location or not _names_several(location):
+        return None
+    match, shown = _S3.fullmatch(location), without_secrets(location)
+    if match is None:
+        return f"{shown!r} can't be listed: pass a list of MemberFile"
+    if re.search("[:@]", match[1]):
+        return f"{shown!r} has credentials in it: pass them in transport_params={{'client': ...}}"
+    return None
 
 
 def is_pattern(location: str) -> bool:
-    """Return whether a location has characters of a pattern; in a web address they are none."""
-    if location.startswith(("http://", "https://")):
-        return False
-    return _MAGIC.search(location.partition("?versionId=")[0]) is not None
+    """Return whether a location has characters of a pattern.
+
+    In a web address they are none, and other URIs may have a query or a host in brackets.
+    """
+    scheme, separator, _ = location.partition("://")
+    if separator and not _S3.fullmatch(location):
+        return "*" in location and scheme not in _WEB
+    return MAGIC.search(location.partition("?versionId=")[0]) is not None
 
 
 def _names_several(location: str) -> bool:
     """Return whether a location is a folder or a pattern, and not the name of a file."""
-    if "://" in location:
-        return location.endswith("/") or is_pattern(location)
+    scheme, separator, _ = location.partition("://")
+    if separator:
+        return is_pattern(location) or (location.endswith("/") and scheme not in _WEB)
     path = Path(location)
     return path.is_dir() or (is_pattern(location) and not path.exists())
 
@@ -187,25 +200,3 @@ def member_files(location: str | os.PathLike[str]) -> MemberFile | MemberFiles:
     text = os.fspath(location)
     check_location(text)
     return MemberFiles(text) if _names_several(text) else MemberFile(text)
-
-
-@cache
-def _pattern(pattern: str) -> re.Pattern[str]:
-    """Return a glob pattern as a regular expression for keys of S3.
-
-    >>> bool(_pattern("a/**/*.csv").fullmatch("a/b/c/d.csv"))
-    True
-    >>> bool(_pattern("a/*.csv").fullmatch("a/b/d.csv"))
-    False
-    """
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]+\])", pattern)
-    meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile(
-        "(?s)"
-        + "".join(
-            meanings.get(part)
-            or (part.replace("[!", "[^") if part.startswith("[") and part[-1:] == "]" else "")
-            or re.escape(part)
-            for part in parts
-        )
-    )

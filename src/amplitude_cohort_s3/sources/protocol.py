@@ -18,6 +18,7 @@ If the source can find out cheaply that nothing has changed since the last sync,
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from os import PathLike
 from typing import Literal, Protocol, runtime_checkable
 
 from attrs import field, frozen
@@ -163,5 +164,12 @@ class SupportsUnchanged(Protocol):
         ...
 
 
-MemberSource = CsvSource | SupportsCsv | SupportsArrow | Iterable[MemberLike]
-"""Anything that a sync accepts as members."""
+MemberSource = (
+    CsvSource
+    | SupportsCsv
+    | SupportsArrow
+    | Iterable[MemberLike]
+    | Iterable[CsvSource | SupportsCsv | SupportsArrow | PathLike[str]]
+)
+"""Anything that a sync accepts as members: a table, a file or another source; members; or several
+sources, one after the other, of which a path is a file."""

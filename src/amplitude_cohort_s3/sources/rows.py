@@ -1,6 +1,6 @@
 """Conversion of any kind of members to CSV."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sized
 from functools import partial
 from itertools import chain
 from os import PathLike
@@ -9,6 +9,7 @@ from typing import Any, cast
 from attrs import evolve
 
 from .._arguments import check_kind, wrong_kind
+from ..errors import ArgumentTypeError
 from ..format.member import MemberLike
 from ..format.schema import RowSchema
 from ._frames import is_query
@@ -35,7 +36,8 @@ def as_csv(
         each: A function that iterates over members in Python, and may count them.
 
     Raises:
-        ArgumentTypeError: The members are one text or path, or cannot be iterated.
+        ArgumentTypeError: The members are one text or path, cannot be iterated, or are a cursor
+            without a result.
     """
     if isinstance(members, CsvSource):
         return _by_header(members, schema)
@@ -63,23 +65,22 @@ def as_csv(
             "has the values of a column, a data frame: pandas.DataFrame(members)"
         )
         raise wrong_kind("members", cast("object", members), hint)
-    members, first = _peeked(members)
+    iterable, first = _peeked(members)
     if _is_source(first):
-        parts = cast("Iterable[Any]", members)
         return concatenated(
-            lambda: (as_csv(_opened(part), schema, fill=fill) for part in parts),
+            lambda: (as_csv(_opened(part), schema, fill=fill) for part in iterable),
             schema,
             fill=fill,
-            repeatable=not isinstance(members, Iterator),
+            repeatable=not isinstance(iterable, Iterator),
         )
     ignored = set[str]()
 
     return CsvSource(
         chunks=lambda: schema.encode(
-            schema.rows(members_by_header(each(members), schema), fill=fill, ignored=ignored)
+            schema.rows(members_by_header(each(iterable), schema), fill=fill, ignored=ignored)
         ),
-        repeatable=not isinstance(members, Iterator),
-        rows=len(members) if isinstance(members, Sized) else None,
+        repeatable=not isinstance(iterable, Iterator),
+        rows=len(iterable) if isinstance(iterable, Sized) else None,
         unit="row",
         ignored=ignored,
     )
@@ -90,15 +91,14 @@ def _peeked(members: Iterable[Any]) -> tuple[Iterable[Any], object]:
 
     The rows of a database cursor get the names of its columns.
     """
-    if isinstance(members, Sequence):
+    if isinstance(members, Collection):
         return members, next(iter(members), None)
     names = _column_names(members)
     if names is not None:
         members = map(partial(_named, names), members)
-    if not isinstance(members, Iterator):
-        return members, None  # Looking at it might run a query twice.
-    first = next(members, None)
-    return (iter(()) if first is None else chain([first], members)), first
+    for first in members if isinstance(members, Iterator) else ():
+        return chain([first], members), first
+    return members, None  # Looking at another iterable might run a query twice.
 
 
 def _named(names: tuple[str, ...], row: Any) -> MemberLike:
@@ -106,11 +106,19 @@ def _named(names: tuple[str, ...], row: Any) -> MemberLike:
 
 
 def _column_names(rows: object) -> tuple[str, ...] | None:
-    """Return the names of the columns of a cursor (PEP 249), or of a result of SQLAlchemy."""
-    description: Any = getattr(rows, "description", None)
-    if isinstance(description, Sequence) and hasattr(rows, "fetchmany"):
-        return tuple(column[0] for column in description)
-    return None
+    """Return the names of the columns of a cursor (PEP 249), or None for other rows.
+
+    Raises:
+        ArgumentTypeError: The cursor has no result, which is not a cohort without members.
+    """
+    missing = ()
+    description: Any = getattr(rows, "description", missing)
+    if description is missing or not hasattr(rows, "fetchmany"):
+        return None
+    if description is None:
+        hint = "execute a query that returns rows first"
+        raise ArgumentTypeError("members", f"{type(rows).__name__} without a result", hint)
+    return tuple(column[0] for column in description)
 
 
 def _is_source(value: object) -> bool:
@@ -118,10 +126,13 @@ def _is_source(value: object) -> bool:
     is_table = isinstance(value, SupportsArrow) and (
         hasattr(value, "columns") or hasattr(value, "schema")
     )
-    return is_table or isinstance(value, CsvSource | SupportsCsv | PathLike)
+    return is_table or is_query(value) or isinstance(value, CsvSource | SupportsCsv | PathLike)
 
 
 def _opened(part: Any) -> MemberSource:
+    if not _is_source(part):
+        hint = "the first one is a table or a file, so pass MemberFile(location) or another table"
+        raise ArgumentTypeError("each of members", type(part).__name__, hint)
     return MemberFile(part) if isinstance(part, PathLike) else part
 
 

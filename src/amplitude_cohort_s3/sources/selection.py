@@ -2,18 +2,23 @@
 
 import hashlib
 import hmac
-import inspect
 import marshal
+import os
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from types import FunctionType
+from inspect import getclosurevars
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import cast
 
 from attrs import field, frozen
 
 from .._arguments import check_kind
 from .._display import short_repr
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidCellError
+from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE, is_float_id
 from ..format.columns import ID_COLUMNS, Row, id_column
 from ..format.schema import RowSchema
+from .file_set import member_files
 from .protocol import CsvSource, MemberSource, SupportsUnchanged
 from .rows import as_csv
 
@@ -79,7 +84,7 @@ class Selection:
         faults += [
             f"hash: {name!r} is not a column of the sync"
             for name in self.hashed
-            if name not in schema.columns
+            if name not in (*schema.columns, *schema.names)
         ]
         if faults:
             columns = ", ".join(map(repr, schema.columns))
@@ -92,8 +97,15 @@ class Selection:
         place = {name: number for number, name in enumerate(asked.columns)}
         tests = [(place[id_column(n) or n], _test(one)) for n, one in self.where.items()]
         places = [place[id_column(own[column]) or own[column]] for column in schema.columns]
-        hashed = [column in self.hashed for column in schema.columns]
-        for row in source.rows_of(asked):
+        hashed = [
+            column in self.hashed or name in self.hashed
+            for column, name in zip(schema.columns, (*ID_COLUMNS, *schema.names), strict=True)
+        ]
+        ids = places[0] if hashed[0] else None
+        for number, row in enumerate(source.rows_of(asked), 1):
+            if ids is not None and is_float_id(row[ids]):  # The engine would see only its hash.
+                rule, hint = FLOAT_ID_RULE, FLOAT_ID_HINT
+                raise InvalidCellError(ID_COLUMNS[0], rule, hint, (number,), file=source.file)
             if all(test(row[number]) for number, test in tests):
                 cells = (row[number] for number in places)
                 yield tuple(
@@ -118,7 +130,7 @@ class Selection:
 
 
 def select(
-    source: MemberSource,
+    source: MemberSource | str | os.PathLike[str],
     *,
     rename: Mapping[str, str] | None = None,
     where: Mapping[str, Condition] | None = None,
@@ -143,8 +155,8 @@ def select(
             of the sync names the hashed columns, but does not contain the secret.
 
     Raises:
-        ConfigurationError: Columns are to be hashed without a secret, or there is a secret and
-            nothing to hash.
+        ConfigurationError: Columns are to be hashed without a secret, there is a secret and
+            nothing to hash, or two columns get the same name.
         ArgumentTypeError: An argument has the wrong type.
 
     >>> from amplitude_cohort_s3 import diff_members
@@ -157,22 +169,51 @@ def select(
     """
     hint = 'pass the new names by the names in the source: {"id": "amplitude_id"}'
     check_kind("rename", rename, Mapping | None, hint)
+    renamed = dict(rename or {})
+    for name in (*renamed, *renamed.values()):
+        check_kind("a name in rename", name, str, hint)
     hint = 'pass a condition for each column: {"plan": "pro"}'
     check_kind("where", where, Mapping | None, hint)
-    if isinstance(hash, str):
-        hash = (hash,)  # noqa: A001
-    check_kind("hash", hash, Collection, 'pass names of columns: ["email"]')
+    conditions = dict(where or {})
+    for name, condition in conditions.items():
+        check_kind("a name in where", name, str, hint)
+        _check_condition(condition)
+    columns = (hash,) if isinstance(hash, str) else hash
+    hint = 'pass names of columns: ["email"]'
+    check_kind("hash", columns, Collection, hint)
+    for column in columns:
+        check_kind("each of hash", column, str, hint)
     check_kind("secret", secret, str | bytes, "pass a text that you keep secret")
-    if bool(hash) != bool(secret):
-        fault = "secret is for columns in hash" if secret else "set secret= to hash columns"
-        raise ConfigurationError("select", (fault,))
+    new_names = [id_column(new) or new for new in renamed.values()]
+    faults = [
+        f"rename: {new_names.count(new)} columns are renamed to {new!r}"
+        for new in dict.fromkeys(new_names)
+        if new_names.count(new) > 1
+    ]
+    if bool(columns) != bool(secret):
+        faults.append("secret is for columns in hash" if secret else "set secret= to hash columns")
+    if faults:
+        raise ConfigurationError("select", tuple(faults))
     return Selection(
-        source=source,
-        rename=dict(rename or {}),
-        where=dict(where or {}),
-        hashed=tuple(id_column(name) or name for name in hash),
+        source=member_files(source) if isinstance(source, str | os.PathLike) else source,
+        rename=renamed,
+        where=conditions,
+        hashed=tuple(id_column(name) or name for name in columns),
         secret=secret.encode() if isinstance(secret, str) else secret,
     )
+
+
+def _check_condition(condition: object) -> None:
+    """Raise ArgumentTypeError unless a value is a condition for the text of a cell.
+
+    A number in a list would equal no text, and all members would silently be left out.
+    """
+    hint = "pass a text, several texts, or a function; cells are compared as text"
+    if isinstance(condition, str) or callable(condition):
+        return
+    check_kind("a condition in where", condition, Collection, hint)
+    for one in cast("Collection[object]", condition):
+        check_kind("each text of a condition in where", one, str, hint)
 
 
 def _schema_of(names: Iterable[str], key: str) -> RowSchema:
@@ -190,8 +231,8 @@ def _test(condition: Condition) -> Callable[[str], bool]:
 def _fingerprint(condition: Condition) -> str | None:
     """Return a text that changes with a condition; None if that cannot be known.
 
-    That of a function covers its code and the values that it uses from outside. A text that
-    changes without need only costs a sync.
+    That of a function covers its code, and the values that it uses from outside, as far as they
+    are data. A text that changes without need only costs a sync.
     """
     if isinstance(condition, str):
         return repr([condition])
@@ -199,7 +240,37 @@ def _fingerprint(condition: Condition) -> str | None:
         return repr(sorted(condition))
     if not isinstance(condition, FunctionType):
         return None
-    used = inspect.getclosurevars(condition)
+    used: dict[str, object] = {**getclosurevars(condition).nonlocals}
+    # A comprehension or a lambda in the function has names of its own.
+    names = {name for code in _codes(condition.__code__) for name in code.co_names}
+    used |= {name: value for name, value in condition.__globals__.items() if name in names}
+    values = [*used.items(), condition.__defaults__, condition.__kwdefaults__]
+    if not _is_data(values):
+        return None
     code = condition.__code__.replace(co_filename="", co_firstlineno=0, co_linetable=b"")
-    values = (sorted(used.nonlocals.items()), sorted(used.globals.items()), condition.__defaults__)
     return hashlib.sha256(marshal.dumps(code) + repr(values).encode()).hexdigest()
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _is_data(value: object) -> bool:
+    """Return whether the repr of a value contains everything that can change in it.
+
+    That of an array is shortened, that of an object may be its address, and a function uses
+    values of its own.
+    """
+    if type(value) in (list, tuple, set, frozenset):
+        return all(map(_is_data, cast("Collection[object]", value)))
+    if type(value) is dict:
+        items = cast("dict[object, object]", value).items()
+        return all(map(_is_data, items))
+    if isinstance(value, BuiltinFunctionType):
+        value = value.__self__  # its module, or the object whose method it is
+    if isinstance(value, ModuleType):
+        return value.__name__.partition(".")[0] in sys.stdlib_module_names
+    return value is None or type(value) in (bool, int, float, str, bytes)

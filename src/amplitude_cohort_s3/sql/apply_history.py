@@ -20,6 +20,7 @@ from ..history.members import Members
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
 from ..log.stream_events import Observer, StreamEvent, check_is_observer, report
+from ._run_log import RunLog
 from ._staging import StagedRows
 from ._stays_table import Stays
 from ._transactions import in_transaction, isolated, without_rows
@@ -42,9 +43,11 @@ def apply(
     """Apply the syncs of a history to the tables of a database.
 
     Missing tables are created: ``cohort_membership`` with one row per stay, ``cohort_sync`` with
-    one row per applied sync, and the view ``cohort_current`` of the open stays. Many streams can
-    share them. Each sync is one transaction, so an interrupted run leaves complete syncs and the
-    next run continues. Several runs may overlap: each sync is applied once.
+    one row per applied sync, ``cohort_run`` with the run log of each stream (see
+    ``CohortHistory.runs``), and the view ``cohort_current`` of the open stays. Many streams can
+    share them. The run log is refreshed first, also if there is no new sync. Each sync is one
+    transaction, so an interrupted run leaves complete syncs and the next run continues. Several
+    runs may overlap: each sync is applied once.
 
     A stay has the properties that the user had on entering or, once it has ended, on leaving.
     ``entered`` is NULL if the user entered before the first known sync. The snapshot of a sync is
@@ -73,6 +76,7 @@ def apply(
         DatabaseRefusedError: The database refused a statement. SQLAlchemy errors that are raised
             in ``on_applied`` are also replaced by this error, because they may quote rows.
         ObjectChangedError, MalformedCsvError: A file is damaged.
+        RecordFormatError: The log can't be read.
         ArgumentTypeError: ``history`` is not a ``CohortHistory``.
 
     >>> import sqlalchemy as sa
@@ -94,6 +98,7 @@ def apply(
         connection = isolated(connected)
         in_transaction(connection, "tables", lambda: tables.create(connection))
         stays = Stays(connection, tables, stream_name(history.stream))
+        RunLog(connection, tables, stays.stream).refresh(history)
         known = stays.applied_times()
         newest = max(known, default=None)
         old = [s.synced_at for s in history if newest is not None and s.synced_at <= newest]

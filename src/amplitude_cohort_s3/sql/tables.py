@@ -8,6 +8,8 @@ from attrs import frozen
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeDecorator
 
+from ..format.named_rows import ColumnType
+from ..history.runs import RUN_COLUMNS
 from ..log.stream import CohortStream
 
 
@@ -31,16 +33,18 @@ PROPERTIES: sa.types.TypeEngine[Any] = (
 
 @frozen(kw_only=True)
 class CohortTables:
-    """The two tables and the view.
+    """The three tables and the view.
 
     Attributes:
         membership: The table of stays, open ones and ended ones.
         sync: The table of the syncs that were applied.
+        run: The table of the run log: see ``SyncRun``.
         current: The view of the open stays.
     """
 
     membership: sa.Table
     sync: sa.Table
+    run: sa.Table
     current: sa.Table
 
     @classmethod
@@ -87,7 +91,7 @@ class CohortTables:
             sa.MetaData(schema=schema),
             *(sa.Column(c.name, c.type) for c in membership.c if c.name != "exited"),
         )
-        return cls(membership=membership, sync=sync, current=current)
+        return cls(membership=membership, sync=sync, run=_run_table(metadata), current=current)
 
     def create(self, connection: sa.Connection) -> None:
         """Create the tables and the view that do not exist yet."""
@@ -99,6 +103,26 @@ class CohortTables:
         name = connection.dialect.identifier_preparer.format_table(self.current)
         text = selected.compile(dialect=connection.dialect).string
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {text}")
+
+
+def _run_table(metadata: sa.MetaData) -> sa.Table:
+    types: dict[ColumnType, sa.types.TypeEngine[Any]] = {
+        "integer": sa.BigInteger(),
+        "timestamp": Instant(),
+        "text": sa.Text(),
+    }
+    known = ("synced_at", "outcome", "bytes")  # of each sync, also without a record
+    return sa.Table(
+        "cohort_run",
+        metadata,
+        sa.Column("stream", sa.Text, nullable=False),
+        *(
+            sa.Column(name, types[kind], nullable=name not in known)
+            for name, kind in RUN_COLUMNS.items()
+        ),
+        # A sync without a record has no number, so this can't be the primary key.
+        sa.UniqueConstraint("stream", "synced_at", "number"),
+    )
 
 
 def _has_partial_indexes(*_: object, dialect: sa.Dialect, **__: object) -> bool:

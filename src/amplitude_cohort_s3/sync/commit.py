@@ -157,10 +157,11 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
             staged[diff_type] = diff.stage(diff_type, location.data, file.key)
             discarding.callback(location.data.discard, staged[diff_type])
         record = plan.record(number=plan.number, staged=staged, writer=uuid.uuid4().hex)
+        size = sum(file.size for file in plan.files.values())
+        # An observer may be interrupted, so this is still before the decision.
+        began = _report(location, plan, "staged", began, files=len(staged), bytes=size)
         # From here on the record may exist, and then the staged files must not be discarded.
         undecided = discarding.pop_all()
-    size = sum(file.size for file in plan.files.values())
-    began = _report(location, plan, "staged", began, files=len(staged), bytes=size)
     while (other := create_or_discard(location, record, undecided.close)) is not None:
         outcome = outcome_of(location, other)
         if not outcome.published and (outcome.head and outcome.head.ref) == plan.previous:

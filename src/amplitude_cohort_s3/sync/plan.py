@@ -226,6 +226,7 @@ def make_plan(
     number: int,
     guard: Guard | Literal[False] | None,
     dry_run: bool = False,
+    recovered: int = 0,
 ) -> SyncPlan:
     """Return the plan of record ``number``; its time and its diff have been checked.
 
@@ -257,6 +258,7 @@ def make_plan(
         ignored_columns=report.ignored_columns,
         source=diff.origin,
         amendment=None if head is None else head.record.amendment,
+        recovered=recovered,
         dry_run=dry_run,
     )
 

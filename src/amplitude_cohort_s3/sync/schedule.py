@@ -35,7 +35,7 @@ from .commit_protocol import predict
 from .head import read_state
 from .prepare import prepare_start
 from .recover import RecoveryReport
-from .start import begin_at, recovering
+from .start import SyncStart, begin_at, recovering
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
 """The members, in any form that ``sync_cohort`` accepts; or a function that returns them and is
@@ -236,7 +236,7 @@ def run_due(
         # thousands of streams may share one folder.
         log = location.read_log()
         ended = None if log.is_unfinished else log.head
-        if ended is not None and not sync.is_due(_begun(ended), present()):
+        if ended is not None and not sync.is_due(ended.begun, present()):
             return JobResult(sync=sync, outcome=JobOutcome.NOT_DUE)
         recovered = list[RecoveryReport]()
         end = partial(predict, location) if dry_run else recovering(location, recovered)
@@ -250,10 +250,10 @@ def run_due(
             return JobResult(sync=sync, outcome=outcome)
         # This may take long, so the time of the sync is read afterwards.
         source = _resolved_members(members)
-        result = _sync_now(
-            sync, source, location, to_utc(present(), "now"), work_dir=work_dir, progress=progress
-        )
-        result = evolve(result, recovered=(*recovered, *result.recovered))
+        at = to_utc(present(), "now")
+        start = begin_at(sync, location, synced_at=None, guard=None, now=at, dry_run=False)
+        start = evolve(start, recovered=(*recovered, *start.recovered))
+        result = _sync_now(start, source, work_dir=work_dir, progress=progress)
         done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
         return JobResult(sync=sync, outcome=done, result=result)
 
@@ -269,15 +269,12 @@ def run_due(
 
 
 def _sync_now(
-    sync: CohortSync,
+    start: SyncStart,
     members: MemberSource | str | PathLike[str],
-    location: StreamLocation,
-    now: datetime,
     *,
     work_dir: str | PathLike[str] | None,
     progress: Progress | None,
 ) -> SyncResult:
-    start = begin_at(sync, location, synced_at=None, guard=None, now=now, dry_run=False)
     with prepare_start(
         start,
         members,
@@ -298,14 +295,6 @@ def _pair(job: tuple[CohortSync, JobMembers]) -> tuple[CohortSync, JobMembers]:
     return job
 
 
-def _begun(record: SyncRecord) -> datetime:
-    """Return the time that determines the hour and day of a sync.
-
-    A sync whose minute is occupied has a later time, which can be in the next hour or day.
-    """
-    return min(record.synced_at, record.requested_at)
-
-
 def due_outcome(
     sync: CohortSync, members: JobMembers, newest: SyncRecord | None, now: datetime
 ) -> JobOutcome:
@@ -317,7 +306,7 @@ def due_outcome(
         newest: The record of its newest sync, or None before the first.
         now: The present time, in the time zone that determines the days.
     """
-    if not sync.is_due(None if newest is None else _begun(newest), now):
+    if not sync.is_due(None if newest is None else newest.begun, now):
         return JobOutcome.NOT_DUE
     if (
         newest is not None

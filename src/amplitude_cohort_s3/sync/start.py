@@ -159,6 +159,7 @@ class SyncStart:
             number=self.state.last_number + 1,
             guard=self.guard,
             dry_run=self.dry_run,
+            recovered=len(self.recovered),
         )
 
     def commit(self, plan: SyncPlan, diff: StageableDiff) -> SyncResult:

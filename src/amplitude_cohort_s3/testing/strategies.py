@@ -23,6 +23,7 @@ from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType, NameStyle
 from ..format.schema import RowSchema
 from ..log.files import RecordedFile
+from ..log.keys import MAX_NUMBER
 from ..log.outcomes import Outcome
 from ..log.records import RecordRef, SyncRecord
 from ..log.stream import CohortStream
@@ -240,7 +241,7 @@ def records(draw: st.DrawFn) -> SyncRecord:
     """Return records of syncs; some are the first record of an adopted stream."""
     stream, schema = draw(streams()), draw(schemas())
     style = draw(name_styles(written=True))
-    number = draw(st.integers(1, 99_999_999))
+    number = draw(st.integers(1, MAX_NUMBER))
     adopted = number == 1 and draw(st.booleans())
     synced_at = style.floor(draw(times()))
     counts = st.integers(0, 10**9)
@@ -254,13 +255,12 @@ def records(draw: st.DrawFn) -> SyncRecord:
             sha256=draw(st.none() | digests()),
             handle=draw(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)),
         )
-        parts = draw(st.lists(st.builds(ContentPart, counts, digests()), max_size=2))
         return RecordedFile(
             key=key,
             rows=draw(counts),
             size=size,
             sha256=draw(digests()),
-            parts=tuple(parts),
+            parts=tuple(draw(st.lists(st.builds(ContentPart, counts, digests()), max_size=2))),
             staged=None if adopted else staged,
         )
 
@@ -286,6 +286,7 @@ def records(draw: st.DrawFn) -> SyncRecord:
         adopted=adopted,
         source=draw(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2)),
         writer=draw(st.text(max_size=32)),
+        recovered=draw(st.integers(0, min(number - 1, 2))),
     )
 
 
@@ -295,9 +296,10 @@ def outcomes(draw: st.DrawFn) -> Outcome:
     head = draw(st.none() | records())
     if head is None:
         return Outcome(number=draw(st.integers(1, 9)), published=False, head=None)
-    published = draw(st.booleans())
+    published = head.number == MAX_NUMBER or draw(st.booleans())
+    later = st.integers(head.number + 1, min(head.number + 9, MAX_NUMBER))
     return Outcome(
-        number=head.number if published else head.number + draw(st.integers(1, 9)),
+        number=head.number if published else draw(later),
         published=published,
         head=head,
     )
