@@ -250,7 +250,8 @@ def test_a_dry_run_previews_what_follows_an_unfinished_sync_and_does_not_finish_
 def test_a_dry_run_that_needs_unpublished_files_names_the_way_to_publish_them(folder):
     die_before_publishing(folder)
     refused = run("sync", "actives", "--dry-run", code=ExitCode.RETRY)
-    assert refused.stderr.endswith("Sync without --dry-run, which finishes it\n")
+    assert refused.stderr.endswith("Run amplitude-cohort-s3 recover NAME first\n")
+    run("recover", "actives")
     assert sync_at(1).stdout.splitlines()[0].endswith("done")
     run("sync", "actives", "--dry-run")
 
