@@ -355,3 +355,28 @@ def test_a_mapping_with_a_column_in_two_spellings_must_have_one_value_for_it():
     differing = [{"amplitude_id": "1"}, {"amplitudeID": "2", "amplitude_id": "3"}]
     with pytest.raises(MalformedCsvError, match="2: the column amplitude_id occurs twice"):
         three([], differing)
+
+
+# --- Changed members --------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("each_implementation")
+@pytest.mark.parametrize("properties", [2, 70])
+def test_a_column_that_the_previous_members_lack_is_not_a_change(properties):
+    schema = RowSchema(properties=[f"p{n}" for n in range(properties)])
+    values = ['"x", y'] * properties
+    before = b"".join(RowSchema(properties=["p0"]).encode([("1", "a", values[0]), ("2", "b", "")]))
+    for canonical in (True, False):
+        source = csv(before, canonical=canonical, repeatable=False)
+        now = [("1", "a", *values), ("2", "B", "", *values[1:]), ("3", "c", *values)]
+        with diff_members(source, now, schema) as diff:
+            assert diff.report.changed == 1
+
+
+def test_a_diff_shows_the_number_of_changed_members():
+    with diff_members([("1", "ann"), ("2", "bob")], [("1", "ann b"), ("2", "bob")]) as diff:
+        assert "0 entering, 0 exiting, 2 existing, 1 changed" in repr(diff)
+        assert "2 → 2 members, 1 changed" in diff._repr_html_()
+    with diff_members([("1", "ann")], [("1", "ann")]) as diff:
+        assert diff.report.changed == 0
+        assert "changed" not in repr(diff) + diff._repr_html_()

@@ -11,6 +11,7 @@ from amplitude_cohort_s3 import (
     CohortSync,
     CsvSource,
     Destination,
+    Guard,
     MemoryStorage,
     UserProperty,
     adopt,
@@ -34,6 +35,7 @@ SYNC = CohortSync(
     cohort_id="a",
     user_properties=[UserProperty("plan"), UserProperty("city")],
     cadence=Cadence.DAILY,
+    guard=Guard(max_skipped=None),
 )
 # 3 members, of whom 2 have a plan and nobody a city; a repeated row, and 900 without a key.
 ROWS = [

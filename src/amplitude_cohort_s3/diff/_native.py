@@ -22,6 +22,10 @@ _HEAD_BYTES = 8
 """The size of the part of each splitter that the kernel compares."""
 
 
+_MAX_LACKING = (1 << 64) - 1
+"""The kernel has one bit for each of the first 64 columns."""
+
+
 @frozen
 class LineShape:
     """The number of cells of a schema's canonical lines, and the position of their key.
@@ -117,7 +121,9 @@ class NativeJoin:
         return self._join(job) or self.join(job)
 
     def _join(self, job: Job) -> RangeResult | None:
-        if job.current.keyed or job.current.size > job.max_bytes:
+        absent = {*range(self.join.columns)}.difference(self.join.compared)
+        lacking = sum(1 << place for place in absent)
+        if job.current.keyed or job.current.size > job.max_bytes or lacking > _MAX_LACKING:
             return None
         before = _previous_lines(job)
         if before is None:
@@ -132,7 +138,7 @@ class NativeJoin:
             before_is_sorted=isinstance(job.previous, SortedPrevious),
             existing=self.join.existing,
             max_conflicts=MAX_CONFLICTS,
-            compared=self.join.compared,
+            lacking=lacking,
         )
         if found is None:
             return None

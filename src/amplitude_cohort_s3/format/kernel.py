@@ -64,9 +64,7 @@ HAS_KERNEL = _STATE == "in use"
 
 _NO_CELL = 255
 _MAX_COLUMNS = (1 << 16) - 1
-_MAX_LACKING = (1 << 64) - 1
-_MAX_CELLS = 254
-_MIN_CELLS = 2
+_MIN_CELLS, _MAX_CELLS = 2, 254
 _OFFSET_BYTES = 4
 _VIEW_BYTES = 16
 
@@ -150,12 +148,9 @@ def join_range(
     before_is_sorted: bool,
     existing: ExistingMeaning,
     max_conflicts: int,
-    compared: tuple[int, ...],
+    lacking: int,
 ) -> JoinedRange | None:
     """Join the lines of both sides of a key range, or return None."""
-    lacking = sum(1 << place for place in {*range(columns)}.difference(compared))
-    if lacking > _MAX_LACKING:
-        return None
     meaning = 0 if existing.contains_entering else 2 if existing.contains_exiting else 1
     found = _kernel.join(
         before, now, columns, key, begin, end, before_is_sorted, meaning, max_conflicts, lacking

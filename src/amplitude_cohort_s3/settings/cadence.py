@@ -87,7 +87,7 @@ class Cadence(Enum):
                 if today - last_day < timedelta(days=2):
                     return None
                 late = moment - start_of_day(now, last_day + timedelta(days=2))
-        return late if late > timedelta(0) else None
+        return late if late >= timedelta(0) else None
 
 
 def check_cadence(value: object) -> Cadence:

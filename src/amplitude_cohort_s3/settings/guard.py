@@ -64,9 +64,7 @@ class Guard:
         )
         for one in () if faults else fields(type(self)):
             limit = getattr(self, one.name)
-            if isinstance(limit, bool):  # an int to Python
-                faults.append(f"{one.name} must be a number, a share or None, not {limit}")
-            elif limit is not None and (not limit >= 0 or limit == inf):
+            if limit is not None and (not limit >= 0 or limit == inf):
                 hint = "; None is no limit" if limit > 0 else ""
                 faults.append(f"{one.name} must be 0 or more, not {limit}{hint}")
             elif isinstance(limit, float) and limit > 1 and one.name != "max_growth":
