@@ -259,8 +259,8 @@ MUTANTS = (
     Mutant(
         "the offset of this machine stands for its time zone",
         "_time.py",
-        "        zone = None  # astimezone",
-        "        pass  # astimezone",
+        "        return None\n    return zone",
+        "        pass\n    return zone",
         "settings/test_cadence.py",
     ),
     Mutant(
@@ -321,9 +321,9 @@ MUTANTS = (
     ),
     Mutant(
         "a sync that was moved to the next day counts for its own",
-        "sync/schedule.py",
-        "    return min(record.synced_at, record.requested_at)",
-        "    return record.synced_at",
+        "log/records.py",
+        "        return min(self.synced_at, self.requested_at)",
+        "        return self.synced_at",
         "sync/test_schedule.py",
     ),
     Mutant(

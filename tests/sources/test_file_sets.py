@@ -206,15 +206,20 @@ def test_a_location_of_one_file_is_not_listed(location):
     assert member_files(location).location == location
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x" * 5000, "[" + "x" * 5000, "a\0b", "a\0/*", "x" * 300 + "/*"]
-)
+@pytest.mark.parametrize("text", ["x" * 5000, "[" + "x" * 5000, "a\0b", "a\0/*", "x" * 300 + "/*"])
 def test_a_text_that_is_no_location_is_an_error_about_a_file(unload, monkeypatch, text):
     monkeypatch.chdir(unload)
     with pytest.raises(MemberFileError):
         ids_of(member_files(text))
     with pytest.raises(MemberFileError):
         ids_of(MemberFiles(text))
+
+
+def test_an_empty_text_is_not_the_current_folder(unload, monkeypatch):
+    monkeypatch.chdir(unload)
+    for files in (member_files, MemberFiles):
+        with pytest.raises(ConfigurationError, match="location is empty"):
+            ids_of(files(""))
 
 
 def test_parameters_for_local_files_are_refused(unload):
