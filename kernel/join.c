@@ -324,6 +324,34 @@ static Outcome count_values(const Join *join, Joined *joined)
     return DONE;
 }
 
+/* Return the end of the cell of a line that begins at a place. */
+static size_t cell_end(const Line *line, size_t at)
+{
+    bool quoted = false;
+    for (; IN_BOUNDS(at < line->size) && (quoted || line->text[at] != ','); at++)
+        quoted ^= line->text[at] == '"';
+    return at;
+}
+
+/* Return whether two lines that differ also differ in a column that both sides have. */
+static bool has_changed_cell(const Line *was, const Line *is, const Join *join)
+{
+    uint64_t lacking = join->lacking;
+    size_t was_begin = 0, is_begin = 0;
+    if (!lacking)
+        return true;
+    for (unsigned column = 0; column < join->width; column++, lacking >>= 1) {
+        size_t was_end = cell_end(was, was_begin), is_end = cell_end(is, is_begin);
+        if (!(lacking & 1)
+            && compare_bytes(was->text + was_begin, was_end - was_begin, is->text + is_begin,
+                             is_end - is_begin) != 0)
+            return true;
+        was_begin = was_end + 1;
+        is_begin = is_end + 1;
+    }
+    return false;
+}
+
 /* Merge both sides. `was` is the next previous line, and `is` the next current one. */
 static void merge(const Join *join, Joined *joined)
 {
@@ -349,6 +377,7 @@ static void merge(const Join *join, Joined *joined)
             if (join->meaning != MEMBERS)
                 add(&outputs[EXISTING], is);
             changed = compare_bytes(was->text, was->size, is->text, is->size) != 0;
+            joined->changed += changed && has_changed_cell(was, is, join);
             was++;
         }
         /* The ids of unchanged rows were checked at an earlier sync. A row that was dropped has

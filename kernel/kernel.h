@@ -72,6 +72,7 @@ typedef struct {
     Text begin, end;        /* the bounds of the range; no bound if there is no data */
     bool before_is_sorted;  /* REFUSED unless the previous keys ascend strictly */
     Meaning meaning;
+    uint64_t lacking; /* a bit for each of the first 64 columns that the previous members lack */
 } Join;
 
 typedef struct Line Line;
@@ -94,6 +95,7 @@ typedef struct {
     Side before, now;
     LineList outputs[OUTPUTS];
     size_t *filled; /* the number of current members with a value, for each column from 2 on */
+    size_t changed; /* the members on both sides whose cells differ, in columns that both have */
     bool has_float_ids;
 } Joined;
 

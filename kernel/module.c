@@ -210,11 +210,12 @@ static PyObject *build_result(const Joined *joined, Meaning meaning, PyObject *c
     const LineList *lists = joined->outputs;
     size_t existing = lists[meaning == MEMBERS ? EVERYONE : EXISTING].count;
     return Py_BuildValue(
-        "nnnnOOOOOnnnOO", (Py_ssize_t)joined->before.count, (Py_ssize_t)joined->now.arrived,
+        "nnnnOOOOOnnnOOn", (Py_ssize_t)joined->before.count, (Py_ssize_t)joined->now.arrived,
         (Py_ssize_t)joined->now.count, (Py_ssize_t)joined->now.conflicts, conflicting,
         texts[EVERYONE], texts[ENTERING], texts[EXITING], texts[EXISTING],
         (Py_ssize_t)lists[ENTERING].count, (Py_ssize_t)lists[EXITING].count,
-        (Py_ssize_t)existing, filled, joined->has_float_ids ? Py_True : Py_False);
+        (Py_ssize_t)existing, filled, joined->has_float_ids ? Py_True : Py_False,
+        (Py_ssize_t)joined->changed);
 }
 
 static PyObject *make_result(const Joined *joined, const Join *join, Py_ssize_t max_conflicts)
@@ -237,17 +238,19 @@ static PyObject *join(PyObject *self, PyObject *args)
     Short begin, end;
     int width, key, is_sorted, meaning;
     Py_ssize_t max_conflicts;
+    unsigned long long lacking = 0;
     PyObject *result = NULL;
     (void)self;
-    if (!PyArg_ParseTuple(args, "y*y*iiz#z#pin:join", &before, &now, &width, &key, &begin.data,
+    if (!PyArg_ParseTuple(args, "y*y*iiz#z#pin|K:join", &before, &now, &width, &key, &begin.data,
                           &begin.size, &end.data, &end.size, &is_sorted, &meaning,
-                          &max_conflicts))
+                          &max_conflicts, &lacking))
         return NULL;
     if (!IN_BOUNDS(meaning >= MEMBERS) || !IN_BOUNDS(meaning <= PREVIOUS))
         fail("meaning must be 0, 1 or 2");
     else if (check_columns(width, key)) {
         Join task = {text_of(&before),  text_of(&now),   (unsigned)width, (unsigned)key,
-                     short_text(begin), short_text(end), is_sorted != 0,  (Meaning)meaning};
+                     short_text(begin), short_text(end), is_sorted != 0,  (Meaning)meaning,
+                     lacking};
         Joined joined;
         Outcome outcome;
         Py_BEGIN_ALLOW_THREADS

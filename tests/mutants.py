@@ -52,8 +52,67 @@ S3_REFUSALS = "s3/test_s3_refusals.py"
 FORGERIES = "log/test_amendment_rules.py"
 RACES = "maintenance/test_maintenance_races.py"
 FORGETTING = "maintenance/test_forgetting.py"
+JOBS = "sources/amplitude/test_amplitude_jobs.py"
+ASKING = "cli/test_maintain_commands.py"
+PATTERNS = "cli/test_cohort_patterns.py"
 
 MUTANTS = (
+    Mutant(
+        "the jobs of a run share one list of cohorts",
+        "sources/amplitude/listing.py",
+        "if now > self._outdated_at:",
+        "if True:",
+        JOBS,
+    ),
+    Mutant(
+        "the list that jobs share is requested again after a minute",
+        "sources/amplitude/listing.py",
+        "_RECENT_SECONDS = 60.0",
+        "_RECENT_SECONDS = 1e9",
+        JOBS,
+    ),
+    Mutant(
+        "an export is compared with a new list, not with that of the jobs",
+        "sources/amplitude/cohorts.py",
+        "return self._cohort().last_computed ==",
+        "return self._cohort(self._recent).last_computed ==",
+        JOBS,
+    ),
+    Mutant(
+        "archived cohorts match no pattern",
+        "sources/amplitude/listing.py",
+        "if matches(one.name) and not one.archived",
+        "if matches(one.name)",
+        JOBS,
+    ),
+    Mutant(
+        "without a terminal nothing is deleted unless --yes is passed",
+        "cli/_confirm.py",
+        "if not sys.stdin.isatty():",
+        "if False:",
+        ASKING,
+    ),
+    Mutant(
+        "only yes is a yes",
+        "cli/_confirm.py",
+        'if sys.stdin.readline().strip().lower() in ("y", "yes"):',
+        "if sys.stdin.readline():",
+        ASKING,
+    ),
+    Mutant(
+        "an id that the parser does not know is not printed",
+        "cli/main.py",
+        'shown = "" if options.run is forget_people else',
+        "shown =",
+        ASKING,
+    ),
+    Mutant(
+        "a cohort with a table of its own is not synced by a pattern too",
+        "cli/_run_jobs.py",
+        "taken = set(self._single_streams(table))",
+        "taken = set[CohortStream]()",
+        PATTERNS,
+    ),
     Mutant(
         "existing is published last",
         "sync/commit_protocol.py",
@@ -325,6 +384,28 @@ MUTANTS = (
         "        return min(self.synced_at, self.requested_at)",
         "        return self.synced_at",
         "sync/test_schedule.py",
+    ),
+    Mutant(
+        "a record counts the entries that its writer finished first",
+        "sync/start.py",
+        "            recovered=len(self.recovered),\n",
+        "",
+        "history/test_runs.py",
+    ),
+    Mutant(
+        "a daily sync is overdue only after a whole day without one",
+        "settings/cadence.py",
+        "last_day < timedelta(days=2)",
+        "last_day < timedelta(days=1)",
+        "settings/test_cadence.py",
+        ("last_day + timedelta(days=2))", "last_day + timedelta(days=1))"),
+    ),
+    Mutant(
+        "an older history does not change the run log in the tables",
+        "sql/_run_log.py",
+        "        if newest > log.last_ended:\n            return\n",
+        "",
+        "sql/test_sql_runs.py",
     ),
     Mutant(
         "an entry is written again if its temporary file is discarded",

@@ -216,17 +216,20 @@ def test_tables_of_users_show_their_columns_but_no_user_and_read_nothing():
 
 def test_a_churn_shows_its_numbers():
     churn = short_history().churn()
-    assert repr(churn) == "ChurnTable(syncs=<3: synced_at, members, entered, exited, returned>)"
+    assert (
+        repr(churn)
+        == "ChurnTable(syncs=<3: synced_at, members, entered, exited, returned, changed>)"
+    )
     reader = Reader()
     reader.feed(churn._repr_html_())
     assert reader.texts[0] == "churn: 3 syncs"
-    assert reader.texts[-5:] == ["2026-01-03 00:00:00+00:00", "3", "2", "1", "1"]
+    assert reader.texts[-6:] == ["2026-01-03 00:00:00+00:00", "3", "2", "1", "1", "0"]
     long = ChurnTable([*churn] * 100)
     assert long._repr_html_().count("<tr>") == 1 + 100
     assert "churn: newest 100 of 300 syncs" in long._repr_html_()
     assert (
         str(churn).splitlines()[-1]
-        == "2026-01-03 00:00:00+00:00        3        2       1         1"
+        == "2026-01-03 00:00:00+00:00        3        2       1         1        0"
     )
 
 

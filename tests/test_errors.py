@@ -87,6 +87,7 @@ EXAMPLES = [
     errors.DiskFullError("/tmp"),
     errors.AmplitudeAccessDeniedError("https://amplitude.com"),
     errors.UnknownCohortError("26umsb5"),
+    errors.NoCohortMatchesError("Marketing *", 12),
     errors.AmplitudeLimitError("users", 3_000_000, 2_000_000, "26umsb5"),
     errors.AmplitudeUnavailableError("the download of '26umsb5'", "HTTP 503"),
     errors.AmplitudeTimeoutError("the download of '26umsb5'", 600.0),
@@ -144,6 +145,7 @@ VARIANTS = [
         "ProfileNotFound", details="there is no profile 'etl'", hint="Set AWS_PROFILE to 'main'"
     ),
     errors.StoreRefusedError("my-bucket", None, "ListObjectsV2", "RequestTimeTooSkewed"),
+    errors.NoCohortMatchesError("Marketing *", 1),
     errors.AmplitudeLimitError("downloads", 500, 500),
     errors.AmplitudeLimitError("downloads", 500, 500, resets_at=LATER),
     errors.AmplitudeTimeoutError("the download of '26umsb5'", 60.0, rate_limited=True),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Finding,
         detect_existing_meaning,
         list_streams,
+        overlap,
         read_history,
     )
     from .maintenance import forget, plan_forget, plan_prune, prune
@@ -83,6 +84,7 @@ __all__ = [
     "forget",
     "list_streams",
     "open_storage",
+    "overlap",
     "plan_forget",
     "plan_prune",
     "prepare_sync",
@@ -111,6 +113,7 @@ _on_demand = exports_on_demand(
         "detect_existing_meaning": ".history",
         "forget": ".maintenance",
         "list_streams": ".history",
+        "overlap": ".history",
         "plan_forget": ".maintenance",
         "plan_prune": ".maintenance",
         "prune": ".maintenance",

@@ -148,6 +148,8 @@ def _is_number(value: object) -> bool:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "-"  # It is not known.
     return f"{value:,}" if _is_number(value) else str(value)
 
 

@@ -46,6 +46,7 @@
         [AmplitudeError]
             AmplitudeAccessDeniedError (PermissionError)
             UnknownCohortError (LookupError)
+            NoCohortMatchesError (LookupError)
             AmplitudeLimitError (OSError)
             AmplitudeUnavailableError (ConnectionError) *
             AmplitudeTimeoutError (TimeoutError) *
@@ -933,6 +934,26 @@ class UnknownCohortError(AmplitudeError, LookupError):
         return (
             f"the project has no discoverable cohort {self.cohort_id!r}. Compare the id with the "
             "cohort's URL, and publish the cohort; list_cohorts() lists all discoverable ones"
+        )
+
+
+@define(slots=False)
+class NoCohortMatchesError(AmplitudeError, LookupError):
+    """A pattern that matches the name of no cohort, or only of archived ones.
+
+    Example: ``none of the 12 discoverable cohorts has a name that matches 'Marketing *'. Compare
+    the pattern with the names, and publish the cohorts``
+    """
+
+    pattern: str
+    listed: int
+    """The number of discoverable cohorts."""
+
+    def __str__(self) -> str:
+        found = f"{self.listed:,} discoverable cohort{'' if self.listed == 1 else 's'}"
+        return (
+            f"none of the {found} has a name that matches {self.pattern!r}. Compare the pattern "
+            "with the names, and publish the cohorts"
         )
 
 

@@ -117,9 +117,9 @@ def test_a_cohort_is_previewed_synced_and_read_back(folder):
     assert repeated.items() >= {"outcome": "already done", "already_done": True}.items()
 
     assert run("history", "actives").stdout.splitlines() == [
-        "synced at            members  entered  exited  returned",
-        "2026-11-01 06:30:00        2        2       0         0",
-        "2026-11-02 06:30:00        2        1       1         0",
+        "synced at            members  entered  exited  returned  changed",
+        "2026-11-01 06:30:00        2        2       0         0        0",
+        "2026-11-02 06:30:00        2        1       1         0        0",
     ]
     assert json.loads(run("history", "actives", "--json").stdout)[1] == {
         "synced_at": "2026-11-02T06:30:00+00:00",
@@ -127,6 +127,7 @@ def test_a_cohort_is_previewed_synced_and_read_back(folder):
         "entered": 1,
         "exited": 1,
         "returned": 0,
+        "changed": 0,
     }
     assert run("members", "actives").stdout == "amplitudeID,userID,plan\n2,bob,free\n3,ann,pro\n"
     then = run("members", "actives", "--at", "2026-11-01T12:00Z", "--json").stdout.splitlines()
@@ -249,7 +250,8 @@ def test_a_dry_run_previews_what_follows_an_unfinished_sync_and_does_not_finish_
 def test_a_dry_run_that_needs_unpublished_files_names_the_way_to_publish_them(folder):
     die_before_publishing(folder)
     refused = run("sync", "actives", "--dry-run", code=ExitCode.RETRY)
-    assert refused.stderr.endswith("Sync without --dry-run, which finishes it\n")
+    assert refused.stderr.endswith("Run amplitude-cohort-s3 recover NAME first\n")
+    run("recover", "actives")
     assert sync_at(1).stdout.splitlines()[0].endswith("done")
     run("sync", "actives", "--dry-run")
 

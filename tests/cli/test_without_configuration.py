@@ -120,7 +120,7 @@ def test_every_commented_line_of_the_template_is_valid(run, folder):
     text = "\n".join(line for line in keys if not line.startswith("folder"))
     config = Config.from_toml(text, name="x")
     assert config.destinations["warehouse"].destination.bucket == "my-bucket"
-    assert sorted(config.syncs) == ["actives", "payers"]
+    assert sorted(config.syncs) == ["actives", "all", "payers"]
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

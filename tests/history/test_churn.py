@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from attrs import evolve
 from forgetting import LATER, forget_ids, sync_all
 from random_history import TIMES, build, random_cohorts
 
@@ -19,6 +20,11 @@ def counted(history):
     return list(history._counted_churn())  # noqa: SLF001 -- the reference
 
 
+def recorded(history):
+    """Return the churn without the numbers of changed members, which only records have."""
+    return [evolve(one, changed=None) for one in history.churn()]
+
+
 @pytest.fixture(params=[1_000_000, 7, 1], ids=["held", "divided", "divided often"])
 def held(request, monkeypatch):
     monkeypatch.setattr(_recorded_churn, "MAX_HELD", request.param)
@@ -30,7 +36,7 @@ def test_the_records_and_the_files_of_changes_show_what_all_files_show(seed, mea
     storage, sync = build(random_cohorts(seed), meaning, keep_log=True)
     for window in ({}, {"since": TIMES[3]}, {"until": TIMES[6]}, {"since": TIMES[11]}):
         history = read_history(storage, sync.stream, **window)
-        churn = list(history.churn())
+        churn = recorded(history)
         assert churn == counted(history)
         assert sum(one.returned for one in churn) > 3 or len(churn) < 7
 
@@ -45,7 +51,7 @@ def test_after_users_were_forgotten_the_amended_records_count(meaning, held):
     for one in (history, loaded):
         found = [(c.members, c.entered, c.exited, c.returned) for c in one.churn()]
         assert found == expected
-    assert list(history.churn()) == counted(history)
+    assert recorded(history) == counted(history)
 
 
 @pytest.mark.parametrize("keep", ["changes", "nothing"])
@@ -54,7 +60,7 @@ def test_after_files_were_removed(meaning, keep):
     sync_all(storage, [{1, 2, 3}, {2, 4}, {1, 3, 4}, {1, 2}, {3}], meaning=meaning)
     prune(storage, STREAM, before=moment(3), keep=keep, clock=LATER)
     history = read_history(storage, STREAM)
-    assert list(history.churn()) == counted(history)
+    assert recorded(history) == counted(history)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -72,7 +78,7 @@ def test_if_files_are_lost_the_users_are_counted_in_the_others(seed, meaning):
         with pytest.raises(UnknownMembersError):
             history.churn()
     else:
-        assert list(history.churn()) == expected
+        assert recorded(history) == expected
 
 
 class Watched(MemoryStorage):
@@ -119,6 +125,6 @@ def test_the_temporary_files_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(
         _recorded_churn, "temporary_folder", lambda *of: folders.append(made(*of)) or folders[0]
     )
-    assert list(history.churn()) == counted(history)
+    assert recorded(history) == counted(history)
     assert folders[0].parent == tmp_path
     assert not list(tmp_path.iterdir())

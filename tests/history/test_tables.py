@@ -307,7 +307,7 @@ def test_events_stays_and_churn_can_be_iterated_again_and_are_data_frames():
         (s.entered, s.exited, *s.row) for s in stays
     ]
     assert [tuple(row.values()) for row in churn.to_arrow().to_pylist()] == [
-        (c.synced_at, c.members, c.entered, c.exited, c.returned) for c in churn
+        (c.synced_at, c.members, c.entered, c.exited, c.returned, c.changed) for c in churn
     ]
     assert (len(churn), churn.to_list()[-1]) == (len(TIMES), churn[-1])
     for text in (repr(events), repr(stays), repr(history)):
@@ -426,7 +426,7 @@ def test_a_history_is_a_data_frame_with_a_row_for_each_sync(keep_log):
     storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=keep_log)
     history = read_history(storage, sync)
     expected = [tuple(one) for one in history.churn()]
-    columns = ["synced_at", "members", "entered", "exited", "returned"]
+    columns = ["synced_at", "members", "entered", "exited", "returned", "changed"]
     assert list(history.to_pandas().columns) == history.to_polars().columns == columns
     assert rows_of(history.to_arrow()) == history.to_polars().rows() == expected
     assert history.to_duckdb().fetchall() == expected

@@ -38,12 +38,14 @@ NOT_CHECKED = {
     "requested_at",
     "skipped",
     "collapsed",
+    "changed",
     "property_names",
     "source",
     "writer",
     "handle",
 }
-"""The values of a record that nothing else in the bucket shows. Their only guards are the
+"""The values of a record that nothing else in the bucket shows, and the number of changed members,
+which would require to compare the rows of two syncs. Their only guards are the
 digests: that of the record itself, and those in the outcome and in the next record."""
 
 

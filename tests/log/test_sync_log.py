@@ -50,6 +50,7 @@ RECORD = SyncRecord(
     files={diff_type: recorded_file(diff_type) for diff_type in DiffType},
     members=3,
     members_before=2,
+    changed=1,
     members_sha256="d" * 64,
     filled={"plan": 2},
     source={"file": "members.csv"},
@@ -64,6 +65,12 @@ def test_a_record_survives_to_bytes_and_from_bytes(record):
     assert read == record
     assert read.to_bytes() == data
     assert read.ref == RecordRef(number=record.number, sha256=hashlib.sha256(data).hexdigest())
+
+
+def test_a_record_without_the_number_of_changed_members_is_read():
+    earlier = attrs.evolve(RECORD, changed=None)
+    assert "changed" not in json.loads(earlier.to_bytes())
+    assert SyncRecord.from_bytes(earlier.to_bytes(), key="k").changed is None
 
 
 @given(strategies.outcomes())
@@ -84,7 +91,15 @@ def test_a_record_contains_every_field_of_the_design():
         *("schema_version", "number", "previous", "stream", "bucket", "synced_at"),
         *("requested_at", "existing", "match_by", "properties", "property_names"),
         *("header_style", "files", "filled"),
-        *("members", "members_before", "members_sha256", "skipped", "collapsed", "adopted"),
+        *(
+            "members",
+            "members_before",
+            "members_sha256",
+            "skipped",
+            "collapsed",
+            "changed",
+            "adopted",
+        ),
         *("source", "writer", "sha256"),
     }
 
@@ -350,7 +365,11 @@ def test_an_amendment_changes_the_files_that_it_names_except_lost_ones():
     assert (amended.members, amended.amendment) == (1, 7)
     assert (
         attrs.evolve(
-            amended, files=RECORD.files, members=RECORD.members, amendment=RECORD.amendment
+            amended,
+            files=RECORD.files,
+            members=RECORD.members,
+            changed=RECORD.changed,
+            amendment=RECORD.amendment,
         )
         == RECORD
     )

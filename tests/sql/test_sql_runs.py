@@ -7,10 +7,10 @@ import pytest
 import sqlalchemy as sa
 from attrs import evolve
 from forgetting import forget_ids
-from histories import bucket_of, delete, history_of, history_until
+from histories import bucket_of, delete, history_until
 
 from amplitude_cohort_s3 import DiffType, MemoryStorage, adopt, read_history, recover
-from amplitude_cohort_s3.errors import TablesError
+from amplitude_cohort_s3.errors import DatabaseRefusedError, TablesError
 from amplitude_cohort_s3.history.runs import RUN_COLUMNS
 from amplitude_cohort_s3.sql import apply
 from amplitude_cohort_s3.sql.tables import CohortTables, stream_name
@@ -110,13 +110,17 @@ def test_it_is_refreshed_even_if_the_syncs_do_not_fit_the_tables(engine):
 
 
 def test_an_older_history_changes_nothing_and_a_window_only_its_rows(engine):
-    older = history_of(({1}, {2}))
-    storage = bucket_of(({1}, {2}, {3}, {4}))
-    history = read_history(storage, STREAM)
-    apply(history, engine)
+    storage = bucket_of(({1}, {2}))
+    older = [read_history(storage, STREAM)]
+    interrupted(storage, {3}, 2, calls_left=1)
+    older.append(read_history(storage, STREAM))
+    assert older[-1].log.is_unfinished
+    sync_ids(storage, {4}, 3)
+    apply(read_history(storage, STREAM), engine)
     rows = stored(engine)
-    apply(older, engine)
-    assert stored(engine) == rows
+    for history in older:
+        apply(history, engine)
+        assert stored(engine) == rows
     sync_ids(storage, {5}, 4)
     windowed = read_history(storage, STREAM, since=moment(4))
     apply(windowed, engine)
@@ -144,3 +148,15 @@ def test_times_and_nulls_come_back_as_they_are(engine):
     assert values["synced_at"] == moment(0)
     assert values["writer"] is None
     assert values["bytes"] > 0
+
+
+def test_a_refused_row_is_an_error_and_changes_nothing(engine):
+    storage = bucket_of(({1}, {2, 3}))
+    apply(read_history(storage, STREAM), engine)
+    rows = stored(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE UNIQUE INDEX one ON cohort_run (stream, members)")
+    sync_ids(storage, {3}, 2)
+    with pytest.raises(DatabaseRefusedError):
+        apply(read_history(storage, STREAM), engine)
+    assert stored(engine) == rows

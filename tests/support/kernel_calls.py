@@ -121,6 +121,7 @@ class JoinCall:
     end: bytes | None = None
     is_sorted: bool = False
     meaning: int = 0
+    lacking: int = 0
 
     def run(self, kernel):
         return kernel.join(
@@ -133,6 +134,7 @@ class JoinCall:
             self.is_sorted,
             self.meaning,
             MAX_CONFLICTS,
+            self.lacking,
         )
 
     def _is_within(self, key):
@@ -161,7 +163,7 @@ class JoinCall:
             [now[key] for key in now if key in before],
             [now.get(key, line) for key, line in before.items()],
         )[self.meaning]
-        changed = [
+        new_or_changed = [
             line
             for key, line in now.items()
             if before.get(key) != line or (self.key == 0 and key in conflicts)
@@ -180,12 +182,21 @@ class JoinCall:
             len(exiting),
             len(existing),
             _filled(_ended(now.values()), self.width),
-            any(_FLOAT.fullmatch(line.split(b",", 1)[0]) for line in changed),
+            any(_FLOAT.fullmatch(line.split(b",", 1)[0]) for line in new_or_changed),
+            sum(
+                self._compared(before.get(key, line)) != self._compared(line)
+                for key, line in now.items()
+            ),
         )
 
     def encoded(self):
         texts = (self.before, self.now, self.begin, self.end)
-        return _encoded("j", self.width, self.key, self.meaning, self.is_sorted, 0, texts)
+        numbers = (self.width, self.key, self.meaning, self.is_sorted, self.lacking)
+        return _encoded("j", *numbers, texts)
+
+    def _compared(self, line):
+        cells = re.findall(rb'(?:^|,)((?:"[^"]*"|[^",])*)', line)
+        return [cell for place, cell in enumerate(cells) if not self.lacking >> place & 1]
 
     def encoded_result(self):
         expected = self.expected()
@@ -200,7 +211,7 @@ class JoinCall:
                 _numbers(_DONE, *counts),
                 *[_text(key.encode()) for key in conflicts],
                 *[_number(n) + _text(text) for n, text in zip(sizes, texts, strict=True)],
-                _numbers(*expected[12], expected[13]),
+                _numbers(*expected[12], *expected[13:]),
             ]
         )
 
@@ -470,7 +481,7 @@ class IsFloatTextCall:
     def run(self, kernel):
         line = self.text + b",x"
         found = kernel.join(b"", line, 2, 1, None, None, 0, 0, MAX_CONFLICTS)
-        return found[-1]
+        return found[13]
 
     def expected(self):
         return _FLOAT.fullmatch(self.text) is not None

@@ -164,6 +164,7 @@ def _random_join(random, lines, other, width, key):
         end=random.choice((end, None, None)),
         is_sorted=is_sorted,
         meaning=random.randrange(3),
+        lacking=random.choice((0, random.randrange(1 << width))),
     )
 
 

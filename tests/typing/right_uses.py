@@ -66,7 +66,12 @@ from amplitude_cohort_s3.history import (
 from amplitude_cohort_s3.log import BucketSync, Observer, Outcome, StreamEvent
 from amplitude_cohort_s3.maintenance import ForgetReceipt, PruneReceipt
 from amplitude_cohort_s3.sources import MemberFiles, Selection, select
-from amplitude_cohort_s3.sources.amplitude import AmplitudeCohort, DownloadUsage
+from amplitude_cohort_s3.sources.amplitude import (
+    AmplitudeCohort,
+    AmplitudeMembers,
+    CohortList,
+    DownloadUsage,
+)
 from amplitude_cohort_s3.sources.protocol import SupportsUnchanged
 from amplitude_cohort_s3.storage import (
     StagedObject,
@@ -325,7 +330,9 @@ def every_difftype_and_meaning_is_known(diff_type: DiffType, meaning: ExistingMe
 
 def members_of_amplitude(sync: CohortSync, storage: Storage) -> None:
     amplitude = AmplitudeCohorts("key", "secret", region="eu")
-    assert_type(amplitude.list_cohorts(), tuple[AmplitudeCohort, ...])
+    assert_type(amplitude.list_cohorts(), CohortList)
+    assert_type(amplitude.list_cohorts("a *")[0], AmplitudeCohort)
+    assert_type(amplitude.jobs(sync, "a *"), tuple[tuple[CohortSync, AmplitudeMembers], ...])
     assert_type(amplitude.usage(), DownloadUsage)
     members = amplitude.members("26umsb5", columns={"plan": "tier"})
     can_tell: SupportsUnchanged = members

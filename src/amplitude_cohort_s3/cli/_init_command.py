@@ -34,6 +34,11 @@ members = "actives.csv"         # a CSV or Parquet file: a path, s3://... or htt
 # project_id = 123
 # cohort_id = "9law9ns"
 # members = {{ amplitude = "main" }}
+# [syncs.all]                   # each cohort whose name matches, as all.26umsb5
+# destination = "warehouse"
+# project_id = 123
+# cohorts = "Marketing *"
+# members = {{ amplitude = "main" }}
 """
 
 

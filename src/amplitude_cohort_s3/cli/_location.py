@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ..errors import ConfigurationError
 from ..history.history import CohortHistory
-from ..history.read import list_streams, read_history
+from ..history.read import list_streams
 from ..log.listing import StreamOverview
 from ..log.stream import CohortStream
 from ..storage import LocalStorage, Storage
 from ..storage.open import open_location
 from ._arguments import natural_number
-from ._setup import Setup
+from ._setup import Place, Setup
 
 
 def add_location(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +42,16 @@ def add_location(parser: argparse.ArgumentParser) -> None:
 
 def history_of(options: argparse.Namespace, name: str, setup: Setup | None) -> CohortHistory:
     """Return the history of a sync in the configuration, or of a cohort at a location."""
+    return place_of(options, name, setup).history()
+
+
+def place_of(options: argparse.Namespace, name: str, setup: Setup | None) -> Place:
+    """Return where a sync in the configuration, or a cohort at a location, is."""
     if setup is not None:
-        return setup.history(name)
+        return setup.place(name)
     storage, path = open_existing(options.location)
     stream = _choose(options, name, list_streams(storage, path))
-    return read_history(storage, stream, match_by=options.match_by)
+    return Place(storage, stream, None, options.match_by)
 
 
 def open_existing(location: str) -> tuple[Storage, str]:

@@ -60,7 +60,7 @@ def _overdue_row(
     setup: Setup, name: str, config: SyncConfig, now: datetime
 ) -> dict[str, Any] | None:
     """Return the facts about a sync that is overdue, or None if it is not."""
-    history, cadence = setup.history(name), config.sync.cadence
+    history, cadence = setup.place(name).history(), config.sync.cadence
     row = {"sync": name, "cadence": cadence.value, "newest": None, "overdue": None}
     try:
         overdue = history.overdue(now, cadence)

@@ -36,7 +36,7 @@ _IN_COMMAND = [
         (r"pass guard=attrs\.evolve\(sync\.guard, min_members=(\d+)\)", r"pass --min-members \1"),
         (r'pass duplicates="keep_smallest"', "pass --duplicates keep_smallest"),
         (r"(pass|leave out) synced_at", r"\1 --at"),
-        (r"Call recover\(\) first", "Sync without --dry-run, which finishes it"),
+        (r"Call recover\(\) first", f"Run {COMMAND} recover NAME first"),
         (r"Call recover\(\), then sync again", "Sync again"),
         (r"pass work_dir='\.\.\.', a folder", "set TMPDIR to a folder"),
         (r", or pass work_dir$", ""),
@@ -62,7 +62,9 @@ _IN_COMMAND = [
         (r"Pass checksums=True to S3Storage", "Set checksums = true"),
         (r", or use open_storage|, or call open_storage.*", ""),
         (r"\b(in|of) the Destination\b", r"\1 the destination"),
-        (r"\b(adopt\(storage, stream\)|amplitude_cohort_s3\.\S+)", r"\1 of the Python library"),
+        (r"call adopt\(storage, stream\)", f"run {COMMAND} adopt NAME"),
+        (r"(S|s)ync( a new stream)? without adopt\(\)", r"\1ync\2 with the subcommand sync"),
+        (r"\b(amplitude_cohort_s3\.\S+)", r"\1 of the Python library"),
     )
 ]
 

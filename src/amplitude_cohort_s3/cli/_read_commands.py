@@ -58,11 +58,11 @@ def _history(options: argparse.Namespace) -> ExitCode:
         rows = [
             (
                 f"{sync.synced_at:%Y-%m-%d %H:%M:%S}",
-                *(sync.members, sync.entered, sync.exited, sync.returned),
+                *(sync.members, sync.entered, sync.exited, sync.returned, sync.changed),
             )
             for sync in churn
         ]
-        head = ("synced at", "members", "entered", "exited", "returned")
+        head = ("synced at", "members", "entered", "exited", "returned", "changed")
         print_table(head, rows)
     return ExitCode.DONE
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar, cast
 
 from attrs import field, frozen
 
@@ -16,18 +16,42 @@ from ..errors import ConfigurationError, MissingExtraError
 from ..format.compression import unpack_chunks
 from ..history.history import CohortHistory
 from ..history.read import read_history
+from ..log.stream import CohortStream
 from ..sources import MemberFile, MemberFiles
 from ..sources.protocol import CsvSource, MemberSource
 from ..storage import Storage
 from ._output import COMMAND
-from .config import Config, DestinationConfig, SyncConfig
+from ._stored_cohorts import stored_cohorts
+from .config import AmplitudeMembersConfig, Config, DestinationConfig, SyncConfig
 
 if TYPE_CHECKING:
+    from ..settings.cohort_sync import CohortSync
+    from ..sources.amplitude import AmplitudeMembers
     from ..sources.amplitude.api import AmplitudeCohorts
 
 CONFIG_FILE = f"{COMMAND}.toml"
 
 T = TypeVar("T")
+
+
+class Place(NamedTuple):
+    """A stream and where it is: the arguments of most functions of the library.
+
+    Attributes:
+        storage: The storage of the data.
+        stream: The stream.
+        log: The storage of the log, or None if it is that of the data.
+        match_by: The column that identifies a member, or None for that of the log.
+    """
+
+    storage: Storage
+    stream: CohortStream
+    log: Storage | None
+    match_by: str | None
+
+    def history(self) -> CohortHistory:
+        """Return the history of the stream."""
+        return read_history(self.storage, self.stream, log=self.log, match_by=self.match_by)
 
 
 @frozen
@@ -61,13 +85,46 @@ class Setup:
         return cls(Config.from_toml(text, name=str(file), folder=file.parent), file)
 
     def sync(self, name: str) -> SyncConfig:
-        return self._choose("sync", name, self.config.syncs)
+        """Return a sync of the file, or one of a pattern: ``all.26umsb5`` of ``[syncs.all]``."""
+        table = self.pattern_of(name)
+        if table is None:
+            return self._choose("sync", name, self.config.syncs)
+        if table == name:
+            fault = f"syncs.{name} syncs several cohorts; name one of them, such as {name}.26umsb5"
+            self.fail(f"{fault}. The subcommand run, with --dry-run, lists them")
+        return self.config.syncs[table].of_cohort(name.removeprefix(f"{table}."))
 
     def syncs(self, names: Sequence[str]) -> dict[str, SyncConfig]:
-        """Return the named syncs, or all if there are no names."""
+        """Return the named syncs, or all if there are no names.
+
+        The syncs of a pattern are those that have been done: the bucket shows them.
+        """
+        found = dict[str, SyncConfig]()
+        self.check_has_syncs()
+        for name in dict.fromkeys(names or self.config.syncs):
+            if self.pattern_of(name) != name:
+                found[name] = self.sync(name)
+                continue
+            config = self.config.syncs[name]
+            storage, log = self.storages(config.destination)
+            for cohort_id in stored_cohorts(log or storage, config.sync.stream):
+                one = config.of_cohort(cohort_id)
+                if not any(one.sync.stream == other.sync.stream for other in found.values()):
+                    found[f"{name}.{cohort_id}"] = one
+        return found
+
+    def check_has_syncs(self) -> None:
+        """Raise the error about a file without syncs."""
         if not self.config.syncs:
-            self._fail("it has no syncs; add a table [syncs.<name>]")
-        return {name: self.sync(name) for name in dict.fromkeys(names or self.config.syncs)}
+            self.fail("it has no syncs; add a table [syncs.<name>]")
+
+    def pattern_of(self, name: str) -> str | None:
+        """Return the name of the pattern that a name is, or is a cohort of; None for a sync."""
+        syncs = self.config.syncs
+        for table in (name, name.rpartition(".")[0]):
+            if table in syncs:
+                return None if syncs[table].cohorts is None else table
+        return None
 
     def destination(self, name: str) -> DestinationConfig:
         return self._choose("destination", name, self.config.destinations)
@@ -86,18 +143,38 @@ class Setup:
     def members(self, name: str) -> MemberSource:
         config = self.sync(name).members
         if config is None:
-            self._fail(f"syncs.{name} has no members; set the key, or pass --members LOCATION")
+            self.fail(f"syncs.{name} has no members; set the key, or pass --members LOCATION")
         if isinstance(config, MemberFile | MemberFiles):
             return config
+        table = self.pattern_of(name)
+        if table is not None:
+            for sync, members in self.cohort_jobs(table):
+                if sync.cohort_id == config.cohort_id:
+                    return members
+            pattern = self.config.syncs[table].cohorts
+            self.fail(
+                f"there is no sync {name!r}: Amplitude lists no cohort with this id whose name "
+                f"matches {pattern!r}"
+            )
         return self._project(config.amplitude).members(
             config.cohort_id, columns=config.columns, max_missing=config.max_missing
         )
 
-    def history(self, name: str) -> CohortHistory:
+    def cohort_jobs(self, table: str) -> "tuple[tuple[CohortSync, AmplitudeMembers], ...]":
+        """Return the syncs of a pattern and their members, as Amplitude lists the cohorts now."""
+        config = self.config.syncs[table]
+        members = cast("AmplitudeMembersConfig", config.members)
+        return self._project(members.amplitude).jobs(
+            config.sync,
+            str(config.cohorts),
+            columns=members.columns,
+            max_missing=members.max_missing,
+        )
+
+    def place(self, name: str) -> Place:
         config = self.sync(name)
         storage, log = self.storages(config.destination)
-        key = config.sync.schema.key
-        return read_history(storage, config.sync.stream, log=log, match_by=key)
+        return Place(storage, config.sync.stream, log, config.sync.schema.key)
 
     def _project(self, name: str) -> "AmplitudeCohorts":
         # One object for all cohorts of a project, since it enforces the project's rate limits.
@@ -120,10 +197,11 @@ class Setup:
     def _choose(self, kind: str, name: str, found: Mapping[str, T]) -> T:
         if name not in found:
             others = f"the {kind}s are: {', '.join(found)}" if found else f"it has no {kind}s"
-            self._fail(f"there is no {kind} {name!r}; {others}")
+            self.fail(f"there is no {kind} {name!r}; {others}")
         return found[name]
 
-    def _fail(self, fault: str) -> NoReturn:
+    def fail(self, fault: str) -> NoReturn:
+        """Raise the error about a fault of the file."""
         raise ConfigurationError(str(self.file), (fault,))
 
 

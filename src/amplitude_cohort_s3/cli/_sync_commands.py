@@ -18,6 +18,7 @@ from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
 from ._arguments import add_sync_name, add_sync_names, aware_time, limit, natural_number
 from ._output import in_command, print_json, print_message, print_result, print_table
+from ._run_jobs import GONE, RunJobs
 from ._setup import Setup, progress_bar, standard_input
 from .exit_codes import ExitCode, exit_code
 
@@ -122,12 +123,17 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 
 def _run(options: argparse.Namespace) -> ExitCode:
     setup = Setup.read(options.config)
-    results = _run_syncs(setup, options)
+    jobs = RunJobs.of(setup, options.names)
+    results = _run_jobs(setup, jobs, options)
     if options.json:
-        print_json([_job_json(name, job) for name, job in results.items()])
+        gone = [{"sync": name, "outcome": "gone", "message": GONE} for name in jobs.gone]
+        print_json([*(_job_json(name, job) for name, job in results.items()), *gone])
     else:
         rows = [(name, job.outcome.value, in_command(job.detail)) for name, job in results.items()]
+        rows += [(name, "gone", GONE) for name in jobs.gone]
         print_table(("sync", "outcome", ""), rows)
+    if jobs.gone:
+        print_message(f"no longer synced: {', '.join(jobs.gone)}")
     errors = [job.error for job in results.values() if job.error is not None]
     if errors:
         print_message(f"{len(errors)} of {counted(len(results), 'sync')} failed")
@@ -137,22 +143,23 @@ def _run(options: argparse.Namespace) -> ExitCode:
     return codes.pop() if codes else ExitCode.DONE
 
 
-def _run_syncs(setup: Setup, options: argparse.Namespace) -> dict[str, JobResult]:
+def _run_jobs(setup: Setup, jobs: RunJobs, options: argparse.Namespace) -> dict[str, JobResult]:
     """Run the syncs that are due, and return all results by name."""
-    syncs = setup.syncs(options.names)
-    members = {name: setup.members(name) for name in syncs}
-    results = dict[str, JobResult]()
+    results = {
+        name: JobResult(sync=setup.config.syncs[name].sync, outcome=JobOutcome.FAILED, error=error)
+        for name, error in jobs.failed.items()
+    }
     with progress_bar() as progress:
-        for name, config in syncs.items():
+        for name, (config, members) in jobs.jobs.items():
             try:
                 storage, log = setup.storages(config.destination)
             except CohortS3Error as error:
                 failed = JobOutcome.FAILED
                 results[name] = JobResult(sync=config.sync, outcome=failed, error=error)
                 continue
-            jobs = [(config.sync, members[name])]
+            job = (config.sync, members)
             (results[name],) = run_due(
-                jobs, storage, dry_run=options.dry_run, log=log, progress=progress
+                [job], storage, dry_run=options.dry_run, log=log, progress=progress
             )
     return results
 

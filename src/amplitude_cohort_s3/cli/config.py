@@ -9,8 +9,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import attrs
 from attrs import field, frozen
 
 from ..errors import ConfigurationError
@@ -20,6 +21,9 @@ from ..sources import MemberFile, MemberFiles
 from ..sources.file_set import is_pattern
 from ..storage import Storage, open_storage
 from ._toml_table import TomlTable, is_table
+
+_ANY_COHORT = "any"
+"""The id in the sync of a pattern, which is replaced by that of each cohort."""
 
 _S3_OPTIONS = {
     "endpoint_url": str,
@@ -105,11 +109,20 @@ class SyncConfig:
         sync: The cohort and its destination.
         destination: The name of the table with the destination.
         members: The source of the members, or None if each call names it.
+        cohorts: The pattern of the names of the cohorts in Amplitude that are synced, each by
+            itself, or None for the one cohort of ``sync``.
     """
 
     sync: CohortSync
     destination: str
     members: MemberFile | MemberFiles | AmplitudeMembersConfig | None = None
+    cohorts: str | None = None
+
+    def of_cohort(self, cohort_id: str) -> "SyncConfig":
+        """Return the sync of one of the cohorts of a pattern."""
+        sync = attrs.evolve(self.sync, cohort_id=cohort_id)
+        members = attrs.evolve(cast("AmplitudeMembersConfig", self.members), cohort_id=cohort_id)
+        return SyncConfig(sync=sync, destination=self.destination, members=members)
 
 
 @frozen(kw_only=True)
@@ -206,11 +219,22 @@ def _sync(
     config = destinations.get(destination)
     # The faults of a destination are not repeated for each of its syncs.
     stand_in = Destination(name="?") if config is None else config.destination
-    sync = table.build(CohortSync, destination=stand_in)
+    pattern: str | None = table.get("cohorts", str)
+    if "cohorts" in table.values:
+        table.get("cohort_id", str)
+        if pattern == "":
+            table.fault("cohorts", 'must be a pattern of names, such as "Marketing *"')
+        if "cohort_id" in table.values:
+            table.faults.append(f"{table.place} must have either cohort_id or cohorts")
+        sync = table.build(CohortSync, destination=stand_in, cohort_id=_ANY_COHORT)
+    else:
+        sync = table.build(CohortSync, destination=stand_in)
     members = _members(table, amplitude, folder)
+    if pattern is not None and not isinstance(members, AmplitudeMembersConfig):
+        table.fault("members", 'must be { amplitude = "<name>" }, the project with the cohorts')
     if sync is None:
         return None
-    return SyncConfig(sync=sync, destination=destination, members=members)
+    return SyncConfig(sync=sync, destination=destination, members=members, cohorts=pattern)
 
 
 def _members(
@@ -233,7 +257,9 @@ def _members(
             members = table.build(MemberFiles, locations=_resolve(location, folder))
     else:
         project = table.reference("amplitude", "amplitude", amplitude)
-        cohort_id = table.get("cohort_id", str) or sync.values.get("cohort_id")
+        cohort_id = table.get("cohort_id", str) or sync.values.get("cohort_id", _ANY_COHORT)
+        if "cohort_id" in table.values and "cohorts" in sync.values:
+            table.fault("cohort_id", "must not be set beside cohorts")
         members = table.build(AmplitudeMembersConfig, amplitude=project, cohort_id=cohort_id)
     table.end()
     return members

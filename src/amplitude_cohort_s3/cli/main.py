@@ -15,7 +15,16 @@ from typing import Any, NoReturn
 
 from ..errors import CohortS3Error, ConfigurationError
 from ..format import kernel_state
+from ._diff_command import add_diff
 from ._init_command import add_init
+from ._maintain_commands import (
+    add_adopt,
+    add_clean_up,
+    add_forget,
+    add_prune,
+    add_recover,
+    forget_people,
+)
 from ._monitor_commands import add_overdue, add_runs
 from ._output import COMMAND, in_command, print_message
 from ._read_commands import (
@@ -31,20 +40,66 @@ from ._setup import CONFIG_FILE
 from ._sync_commands import add_run, add_sync
 from .exit_codes import ExitCode, exit_code
 
-# For each subcommand its help, and the function that adds its arguments to its parser.
+# For each subcommand its help, the function that adds its arguments to its parser, and an example.
 _SUBCOMMANDS = {
-    "init": ("write a first configuration file", add_init),
-    "sync": ("sync one cohort now", add_sync),
-    "run": ("sync all cohorts that are due", add_run),
-    "streams": ("list the cohorts of a folder or bucket", add_streams),
-    "history": ("print size and changes over time", add_history),
-    "runs": ("print the run log, with void and unfinished syncs", add_runs),
-    "overdue": ("print the syncs that are overdue", add_overdue),
-    "members": ("print the members as CSV", add_members),
-    "report": ("write an HTML page about a cohort", add_report),
-    "verify": ("check that all files agree", add_verify),
-    "policy": ("print a bucket policy as JSON", add_policy),
-    "parse-name": ("print what file names contain", add_parse_name),
+    "init": ("write a first configuration file", add_init, "init"),
+    "sync": ("sync one cohort now", add_sync, "sync actives --dry-run"),
+    "run": ("sync all cohorts that are due", add_run, "run"),
+    "streams": (
+        "list the cohorts of a folder or bucket",
+        add_streams,
+        "streams s3://my-bucket/cohorts",
+    ),
+    "history": ("print size and changes over time", add_history, "history actives"),
+    "runs": ("print the run log, with void and unfinished syncs", add_runs, "runs actives"),
+    "overdue": ("print the syncs that are overdue", add_overdue, "overdue"),
+    "members": (
+        "print the members as CSV",
+        add_members,
+        "members actives --at 2026-11-23T00:00Z > members.csv",
+    ),
+    "diff": (
+        "compare the members at two times",
+        add_diff,
+        "diff actives --between 2026-11-01T00:00Z 2026-11-23T00:00Z --rows > changes.csv",
+    ),
+    "report": (
+        "write an HTML page about a cohort",
+        add_report,
+        "report actives --output actives.html",
+    ),
+    "verify": ("check that all files agree", add_verify, "verify actives"),
+    "adopt": (
+        "begin the log of a stream that another program wrote",
+        add_adopt,
+        "adopt 26umsb5 --from s3://my-bucket/cohorts",
+    ),
+    "recover": ("finish a sync whose process died", add_recover, "recover actives"),
+    "forget": (
+        "remove people from all files of a stream",
+        add_forget,
+        "forget actives - --by user_id < ids.txt",
+    ),
+    "prune": (
+        "delete the files of old syncs",
+        add_prune,
+        "prune actives --before 2026-01-01T00:00Z",
+    ),
+    "clean-up": (
+        "remove what dead processes left behind",
+        add_clean_up,
+        "clean-up actives --older-than 2h",
+    ),
+    "policy": (
+        "print a bucket policy as JSON",
+        add_policy,
+        "policy warehouse --principal arn:aws:iam::111122223333:role/etl",
+    ),
+    "parse-name": (
+        "print what file names contain",
+        add_parse_name,
+        "parse-name 123_26umsb5_2026-11-23T14:05_entering.csv",
+    ),
 }
 
 _WITHOUT_CONFIG = {"streams", "parse-name"}
@@ -61,7 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options, unknown = _parser().parse_known_args(arguments)
     if unknown:
-        options.parser.error(f"unknown arguments: {' '.join(unknown)}")
+        # An id of a person that begins with - is one of them.
+        shown = "" if options.run is forget_people else f": {' '.join(unknown)}"
+        options.parser.error(f"unknown arguments{shown}")
     try:
         code: ExitCode = options.run(options)
         sys.stdout.flush()
@@ -108,9 +165,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", default=Path(CONFIG_FILE), **config)
     parser.add_argument("--json", action="store_true", help="print JSON")
     subparsers = parser.add_subparsers(title="subcommands", required=True, metavar="SUBCOMMAND")
-    for name, (text, add_arguments) in _SUBCOMMANDS.items():
+    for name, (text, add_arguments, example) in _SUBCOMMANDS.items():
         description = f"{text[0].upper()}{text[1:]}."
-        subparser = subparsers.add_parser(name, help=text, description=description)
+        subparser = subparsers.add_parser(
+            name, help=text, description=description, epilog=f"example: {COMMAND} {example}"
+        )
         # Without defaults, which would replace what is named before the subcommand.
         subparser.add_argument(
             "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON"

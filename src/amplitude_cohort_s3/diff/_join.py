@@ -1,13 +1,13 @@
 """The join of one key range, which loads and matches its rows, and returns their lines."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
 from ..errors import MalformedCsvError
 from ..format.cells import encode_lines, is_float_id
-from ..format.csv_blocks import Block
+from ..format.csv_blocks import Block, split_record
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filled import count_filled
 from ..format.reader import LineReader
@@ -133,6 +133,7 @@ class RangeResult:
         conflicting_keys: Some of these keys.
         filled: The number of current members with a value for each property.
         has_float_ids: True if Amplitude ids in new or changed rows are the texts of floats.
+        changed: The number of members who stayed and whose row differs from the previous one.
     """
 
     entering: RangeOutput
@@ -146,6 +147,7 @@ class RangeResult:
     conflicting_keys: list[str]
     filled: tuple[int, ...]
     has_float_ids: bool
+    changed: int
 
 
 @frozen
@@ -156,11 +158,13 @@ class RangeJoin:
         existing: The meaning of the file ``existing``.
         columns: The number of cells of each row.
         key: The position of the key in a row.
+        compared: The positions of the cells that the previous rows have.
     """
 
     existing: ExistingMeaning
     columns: int
     key: int
+    compared: tuple[int, ...]
 
     def __call__(self, job: Job) -> RangeResult:
         """Join one range."""
@@ -192,7 +196,17 @@ class RangeJoin:
             conflicting_keys=match.conflicts[:MAX_CONFLICTS],
             filled=count_filled(members.data, members.rows, self.columns),
             has_float_ids=self._has_float_ids(match, keyed=keyed),
+            changed=self._count_changed(match, keyed=keyed),
         )
+
+    def _count_changed(self, match: Match, *, keyed: bool) -> int:
+        """Return the number of members who stayed with other cells."""
+        compared = self.compared
+        if len(compared) == self.columns:
+            return len(match.replaced)
+        lines = (_lines(records, keyed=keyed) for records in match.replaced.items())
+        rows = ([split_record(line, 0) for line in pair] for pair in lines)
+        return sum(any(was[place] != now[place] for place in compared) for was, now in rows)
 
     def _has_float_ids(self, match: Match, *, keyed: bool) -> bool:
         """Return whether an Amplitude id in a new or changed row is the text of a float.
@@ -202,8 +216,7 @@ class RangeJoin:
         ids = match.changed_keys
         if self.key:
             records = [*match.entered, *match.replaced.values()]
-            lines = [record.split(SEPARATOR, 1)[1] for record in records] if keyed else records
-            ids = [line.split(",", 1)[0] for line in lines]
+            ids = [line.split(",", 1)[0] for line in _lines(records, keyed=keyed)]
         # Ids almost never contain these characters, and one search over all ids is fast.
         text = "".join(ids)
         if not ("." in text or "e" in text or "E" in text):
@@ -269,5 +282,8 @@ def _load_previous(job: Job, *, keyed: bool) -> list[str]:
 
 
 def _encode(records: list[str], *, keyed: bool) -> RangeOutput:
-    lines = [record.split(SEPARATOR, 1)[1] for record in records] if keyed else records
-    return RangeOutput(len(records), encode_lines(lines))
+    return RangeOutput(len(records), encode_lines(_lines(records, keyed=keyed)))
+
+
+def _lines(records: Sequence[str], *, keyed: bool) -> Sequence[str]:
+    return [record.split(SEPARATOR, 1)[1] for record in records] if keyed else records

@@ -132,6 +132,7 @@ class NativeJoin:
             before_is_sorted=isinstance(job.previous, SortedPrevious),
             existing=self.join.existing,
             max_conflicts=MAX_CONFLICTS,
+            compared=self.join.compared,
         )
         if found is None:
             return None
@@ -148,6 +149,7 @@ class NativeJoin:
             conflicting_keys=found.conflicting_keys,
             filled=found.filled,
             has_float_ids=found.has_float_ids,
+            changed=found.changed,
         )
 
 

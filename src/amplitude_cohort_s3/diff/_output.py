@@ -55,7 +55,7 @@ class Output:
         if not existing.contains_entering:
             self._members = Hashed()
             self._members.update(header)
-        self._before = self._now = self._collapsed = self.conflicts = 0
+        self._before = self._now = self._changed = self._collapsed = self.conflicts = 0
         self.conflicting_keys = list[str]()
         self.has_float_ids = False
         self._properties = schema.properties
@@ -86,6 +86,7 @@ class Output:
             self._members.update(result.members.data)
         self._before += result.members_before
         self._now += result.members_now
+        self._changed += result.changed
         self._collapsed += result.collapsed
         self.conflicts += result.conflicts
         self.has_float_ids |= result.has_float_ids
@@ -108,6 +109,7 @@ class Output:
             },
             members_before=self._before,
             members_now=self._now,
+            changed=self._changed,
             members_sha256=self._members.sha256,
             skipped=skipped,
             collapsed=self._collapsed,

@@ -20,6 +20,7 @@ from ..format.compression import content_type_of, stage_csv
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.named_rows import MemberRow, row_class
+from ..format.notes import changed_text
 from ..format.schema import RowSchema
 from ..sources.protocol import MemberSource
 from ..sources.rows import as_csv
@@ -58,7 +59,8 @@ class CohortDiff:
     def _repr_html_(self) -> str:
         report = self.report
         return html_table(
-            f"{report.members_before:,} → {report.members_now:,} members",
+            f"{report.members_before:,} → {report.members_now:,} members"
+            f"{changed_text(report.changed)}",
             ("file", "rows", "bytes"),
             [(str(t), file.rows, file.size) for t, file in report.files.items()],
             report.notes(self.schema.key),
@@ -145,8 +147,8 @@ def diff_members(
 ) -> CohortDiff:
     """Compute which users entered and exited, and the members.
 
-    A changed property alone is neither entering nor exiting. The files do not depend on
-    the order of the rows.
+    A changed property alone is neither entering nor exiting; ``report.changed`` counts such
+    members. The files do not depend on the order of the rows.
 
     Args:
         previous: The previous members: ``Head.members()``, or ``()`` for the first sync.

@@ -146,8 +146,10 @@ class PartitionEngine:
             raise EmptyKeyError(schema.key, index.skipped, lines, current.unit, current.file)
         output = Output(folder, schema, existing, grown)
         with previous.reading(), _closed_at_end(previous) as before:
-            jobs = _jobs(before, schema, boundaries, index, scratch, limits)
-            with closing(limits.run(_joins(existing, schema, limits), jobs)) as results:
+            rows = before.read_table()
+            jobs = _jobs(before, rows, schema, boundaries, index, scratch, limits)
+            joins = _joins(existing, schema, rows.columns, limits)
+            with closing(limits.run(joins, jobs)) as results:
                 _write(results, output, limits, progress, index.rows - index.skipped)
         _check_keys(output, source, schema, duplicates)
         ignored = _ignored_columns(table, schema, source)
@@ -197,6 +199,7 @@ def _closed_at_end(source: CsvSource) -> Generator[CsvSource]:
 
 def _jobs(
     previous: CsvSource,
+    table: Table,
     schema: RowSchema,
     boundaries: Boundaries,
     current: RangeIndex,
@@ -204,7 +207,6 @@ def _jobs(
     limits: Limits,
 ) -> Iterator[Job]:
     """Read the previous rows, and yield the join of each range."""
-    table = previous.read_table()
     reader = schema.line_reader(table, fill=True)
     index = RangeIndex(len(boundaries))
     if not previous.canonical:
@@ -253,10 +255,15 @@ def _write(
 
 
 def _joins(
-    existing: ExistingMeaning, schema: RowSchema, limits: Limits
+    existing: ExistingMeaning, schema: RowSchema, previous: Sequence[str], limits: Limits
 ) -> Sequence[Callable[[Job], RangeResult]]:
-    """Return the join of each worker."""
-    join = RangeJoin(existing, len(schema.columns), schema.key_index)
+    """Return the join of each worker.
+
+    A column that the previous members lack must not make every member a changed one.
+    """
+    columns = schema.columns
+    compared = tuple(place for place, name in enumerate(columns) if name in previous)
+    join = RangeJoin(existing, len(columns), schema.key_index, compared)
     return [join if limits.native is None else NativeJoin(join)] * limits.workers
 
 

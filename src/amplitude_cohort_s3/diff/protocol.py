@@ -14,7 +14,7 @@ from ..errors import UnusableDiffError
 from ..format.content import FileContent
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
-from ..format.notes import count_notes
+from ..format.notes import changed_text, count_notes
 from ..format.schema import RowSchema
 from ..sources.protocol import CsvSource
 from ..storage.protocol import StagedObject, Storage
@@ -73,6 +73,8 @@ class DiffSummary:
         files: The files ``entering``, ``exiting`` and ``existing``.
         members_before: The number of previous members.
         members_now: The number of current members, each key counted once.
+        changed: The number of users who are previous and current members, and whose row differs
+            in a column that both sides have; None if the engine does not count them.
         members_sha256: The digest of the current members: the SHA-256 of a file of all of them in
             canonical order, with its header. It does not depend on the meaning of ``existing``.
             For files that are composed of parts: see ``distributed.members_digest``.
@@ -86,6 +88,7 @@ class DiffSummary:
     files: Mapping[DiffType, FileContent]
     members_before: int
     members_now: int
+    changed: int | None = None
     members_sha256: str
     skipped: int = 0
     collapsed: int = 0
@@ -110,7 +113,8 @@ class DiffSummary:
     def describe(self, key: str) -> str:
         """Return the counts and the notes in one line."""
         files = ", ".join(f"{file.rows} {diff_type}" for diff_type, file in self.files.items())
-        changes = f"{self.members_before} to {self.members_now} members: {files}"
+        members = f"{self.members_before} to {self.members_now} members"
+        changes = f"{members}: {files}{changed_text(self.changed)}"
         return "; ".join([changes, *self.notes(key)])
 
 

@@ -39,6 +39,7 @@ def join(
     before_is_sorted: bool,
     meaning: int,
     max_conflicts: int,
+    lacking: int = 0,
     /,
 ) -> (
     tuple[
@@ -56,6 +57,7 @@ def join(
         int,
         tuple[int, ...],
         bool,
+        int,
     ]
     | None
 ):
@@ -72,13 +74,15 @@ def join(
         meaning: The users in the file ``existing``: 0 for the members, 1 for the members who
             stayed, 2 for the previous members.
         max_conflicts: The largest number of keys with different rows that are returned.
+        lacking: A bit for each of the first 64 columns that the previous members lack.
 
     Returns:
         The numbers of previous members, of current rows, of current members and of keys with
         different current rows; some of these keys; the lines of all current members and of the
         files ``entering``, ``exiting`` and ``existing``; the numbers of lines of the files; the
-        number of current members with a value for each property; and True if the Amplitude id of
-        a new or changed row is the text of a floating-point number.
+        number of current members with a value for each property; True if the Amplitude id of a new
+        or changed row is the text of a floating-point number; and the number of members who stayed
+        with other cells, in columns that both sides have.
     """
 
 def canonize(rows: Buffer, out: Buffer, width: int, places: bytes | None, /) -> int | None:

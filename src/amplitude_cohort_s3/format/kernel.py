@@ -64,6 +64,7 @@ HAS_KERNEL = _STATE == "in use"
 
 _NO_CELL = 255
 _MAX_COLUMNS = (1 << 16) - 1
+_MAX_LACKING = (1 << 64) - 1
 _MAX_CELLS = 254
 _MIN_CELLS = 2
 _OFFSET_BYTES = 4
@@ -118,6 +119,7 @@ class JoinedRange:
         existing_rows: The number of lines of ``existing``.
         filled: The number of current members with a value for each property.
         has_float_ids: True if Amplitude ids in new or changed rows are the texts of floats.
+        changed: The number of members who stayed with other cells.
     """
 
     members_before: int
@@ -134,6 +136,7 @@ class JoinedRange:
     existing_rows: int
     filled: tuple[int, ...]
     has_float_ids: bool
+    changed: int
 
 
 def join_range(
@@ -147,11 +150,15 @@ def join_range(
     before_is_sorted: bool,
     existing: ExistingMeaning,
     max_conflicts: int,
+    compared: tuple[int, ...],
 ) -> JoinedRange | None:
     """Join the lines of both sides of a key range, or return None."""
+    lacking = sum(1 << place for place in {*range(columns)}.difference(compared))
+    if lacking > _MAX_LACKING:
+        return None
     meaning = 0 if existing.contains_entering else 2 if existing.contains_exiting else 1
     found = _kernel.join(
-        before, now, columns, key, begin, end, before_is_sorted, meaning, max_conflicts
+        before, now, columns, key, begin, end, before_is_sorted, meaning, max_conflicts, lacking
     )
     return None if found is None else JoinedRange(*found)
 

@@ -1,4 +1,4 @@
-"""The notes about rows that a sync left out and about values that its members lack."""
+"""Texts about the counts of a sync."""
 
 from collections.abc import Mapping, Sequence
 
@@ -53,6 +53,17 @@ def count_notes(
             if not count
         ]
     return tuple(notes)
+
+
+def changed_text(changed: int | None) -> str:
+    """Return the number of members whose properties changed, to append to other counts.
+
+    The text is empty if nobody changed, or if the number is not known.
+
+    >>> f"2 entering{changed_text(3)}", f"2 entering{changed_text(None)}"
+    ('2 entering, 3 changed', '2 entering')
+    """
+    return f", {changed:,} changed" if changed else ""
 
 
 def _was(number: int) -> str:

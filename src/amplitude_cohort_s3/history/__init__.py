@@ -7,9 +7,11 @@ from .members import Members
 
 if TYPE_CHECKING:
     from .archives import UnpackedArchive, unpack_archive
+    from .cohort_overlap import Overlap, OverlapGroup, overlap
     from .events import Churn, ChurnTable, MembershipEvent
     from .findings import Finding, FindingKind, Findings
     from .history import CohortHistory, detect_existing_meaning
+    from .property_changes import PropertyChange
     from .read import list_streams, read_history
     from .report.report import HistoryReport
     from .runs import RunTable, SyncRun
@@ -27,6 +29,9 @@ __all__ = [
     "HistoryReport",
     "Members",
     "MembershipEvent",
+    "Overlap",
+    "OverlapGroup",
+    "PropertyChange",
     "RunTable",
     "Stay",
     "SyncRun",
@@ -35,6 +40,7 @@ __all__ = [
     "Window",
     "detect_existing_meaning",
     "list_streams",
+    "overlap",
     "read_history",
     "unpack_archive",
 ]
@@ -52,6 +58,9 @@ __getattr__ = exports_on_demand(
         "HistoryReport": ".report.report",
         "MembershipEvent": ".events",
         "RunTable": ".runs",
+        "Overlap": ".cohort_overlap",
+        "OverlapGroup": ".cohort_overlap",
+        "PropertyChange": ".property_changes",
         "Stay": ".stays",
         "SyncRun": ".runs",
         "UnpackedArchive": ".archives",
@@ -59,6 +68,7 @@ __getattr__ = exports_on_demand(
         "Window": ".window",
         "detect_existing_meaning": ".history",
         "list_streams": ".read",
+        "overlap": ".cohort_overlap",
         "read_history": ".read",
         "unpack_archive": ".archives",
     },

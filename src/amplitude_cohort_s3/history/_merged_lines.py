@@ -7,7 +7,7 @@ at which the few rows of the other files are inserted, or remove a row.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from attrs import define, field
 
@@ -29,18 +29,11 @@ def merged_lines(sources: Mapping[DiffType, CsvSource], schema: RowSchema) -> It
     Raises:
         MissingColumnsError, MalformedCsvError: A file can't be read.
     """
-    files = {diff_type: _File(_lines_of(one, schema)) for diff_type, one in sources.items()}
-    exiting = files.get(DiffType.EXITING)
-    present = [file for diff_type, file in files.items() if diff_type is not DiffType.EXITING]
-    while True:
-        for file in files.values():
-            file.read_on()
-        ends = [file.last_key for file in files.values() if not file.is_at_end]
-        if not ends:
-            return
-        end = min(ends)
-        removed = dict[str, str | None]() if exiting is None else exiting.take(end).without_lines()
-        parts = sorted((file.take(end) for file in present), key=_Part.__len__)
+    for step in line_parts((source, schema) for source in sources.values()):
+        taken = dict(zip(sources, step, strict=True))
+        exiting = taken.pop(DiffType.EXITING, None)
+        removed = dict[str, str | None]() if exiting is None else exiting.without_lines()
+        parts = sorted(taken.values(), key=LinePart.__len__)
         changes = dict[str, str | None]()
         for part in parts[:-1]:
             for key, line in part.items():
@@ -48,6 +41,26 @@ def merged_lines(sources: Mapping[DiffType, CsvSource], schema: RowSchema) -> It
         lines = parts[-1].changed(changes | removed)
         if lines:
             yield encode_lines(lines)
+
+
+def line_parts(sides: Iterable[tuple[CsvSource, RowSchema]]) -> Iterator[list["LinePart"]]:
+    """Read files side by side, and yield the rows of each up to a key that is the same for all.
+
+    Args:
+        sides: Canonical files, each with the schema of its lines. All schemas have one key.
+
+    Raises:
+        MissingColumnsError, MalformedCsvError: A file can't be read.
+    """
+    files = [_File(_lines_of(source, schema)) for source, schema in sides]
+    while True:
+        for file in files:
+            file.read_on()
+        ends = [file.last_key for file in files if not file.is_at_end]
+        if not ends:
+            return
+        end = min(ends)
+        yield [file.take(end) for file in files]
 
 
 def _smaller(line: str, other: str | None) -> str:
@@ -64,7 +77,7 @@ def _lines_of(source: CsvSource, schema: RowSchema) -> Iterator[Lines]:
 
 
 @define
-class _Part:
+class LinePart:
     """Some rows of a block, which are in the order of their keys."""
 
     rows: Lines
@@ -80,10 +93,21 @@ class _Part:
             return self.rows.keys[place]
         return self.rows.lines[place].partition(",")[0]
 
+    @property
+    def lines(self) -> list[str]:
+        """The lines."""
+        return self.rows.lines[self.begin : self.end]
+
     def items(self) -> Iterator[tuple[str, str]]:
         """Yield the key and the line of each row."""
         for place in range(self.begin, self.end):
             yield self.key(place), self.rows.lines[place]
+
+    def items_without(self, lines: Container[str]) -> Iterator[tuple[str, str]]:
+        """Yield the key and the line of each row whose line is not one of ``lines``."""
+        for place in range(self.begin, self.end):
+            if self.rows.lines[place] not in lines:
+                yield self.key(place), self.rows.lines[place]
 
     def without_lines(self) -> dict[str, str | None]:
         """Return the keys, with None for each."""
@@ -114,7 +138,7 @@ class _File:
     """A file that is read block by block."""
 
     blocks: Iterator[Lines]
-    rest: _Part = field(init=False, factory=lambda: _Part(_NO_ROWS, 0, 0))
+    rest: LinePart = field(init=False, factory=lambda: LinePart(_NO_ROWS, 0, 0))
     is_at_end: bool = field(init=False, default=False)
 
     def read_on(self) -> None:
@@ -122,7 +146,7 @@ class _File:
         while not self.rest and not self.is_at_end:
             rows = next(self.blocks, None)
             self.is_at_end = rows is None
-            self.rest = _Part(rows or _NO_ROWS, 0, len(rows.lines) if rows else 0)
+            self.rest = LinePart(rows or _NO_ROWS, 0, len(rows.lines) if rows else 0)
             self.take("")  # Rows without a key are not members.
 
     @property
@@ -130,12 +154,12 @@ class _File:
         """The key of the last row of the block."""
         return self.rest.key(self.rest.end - 1)
 
-    def take(self, end: str) -> _Part:
+    def take(self, end: str) -> LinePart:
         """Remove and return the rows up to a key."""
         rest, place = self.rest, self.rest.end
         # If the last key is not greater, all rows are taken, even if a damaged file is out of
         # order. So each step takes a row, and the steps end.
         if rest and self.last_key > end:
             place = bisect_right(range(rest.end), end, rest.begin, key=rest.key)
-        self.rest = _Part(rest.rows, place, rest.end)
-        return _Part(rest.rows, rest.begin, place)
+        self.rest = LinePart(rest.rows, place, rest.end)
+        return LinePart(rest.rows, rest.begin, place)

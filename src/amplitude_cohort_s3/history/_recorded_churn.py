@@ -60,6 +60,7 @@ def recorded_churn(replay: Replay) -> list[Churn] | None:
             entered=record.files[DiffType.ENTERING].rows,
             exited=record.files[DiffType.EXITING].rows,
             returned=returned,
+            changed=record.changed,
         )
         for record, returned in zip(records, _returned(newer, replay, records), strict=True)
     ]

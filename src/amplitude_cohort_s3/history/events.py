@@ -17,7 +17,7 @@ EVENT_COLUMNS: Mapping[str, ColumnType] = {"synced_at": "timestamp", "diff_type"
 
 CHURN_COLUMNS: Mapping[str, ColumnType] = {
     "synced_at": "timestamp",
-    **dict.fromkeys(("members", "entered", "exited", "returned"), "integer"),
+    **dict.fromkeys(("members", "entered", "exited", "returned", "changed"), "integer"),
 }
 """The columns of the table of all syncs."""
 
@@ -64,6 +64,7 @@ class Churn(NamedRow):
         entered: The number of users who entered.
         exited: The number of users who exited.
         returned: The number of users who entered and had exited earlier in this history.
+        changed: The number of members who stayed with other properties, if the record states it.
     """
 
     synced_at: datetime
@@ -71,6 +72,7 @@ class Churn(NamedRow):
     entered: int
     exited: int
     returned: int
+    changed: int | None = None
 
     __repr__ = short_repr
 
@@ -80,7 +82,7 @@ class Churn(NamedRow):
 
     @property
     def _cells(self) -> TableRow:
-        return (self.synced_at, self.members, self.entered, self.exited, self.returned)
+        return tuple([getattr(self, name) for name in CHURN_COLUMNS])
 
     @property
     def members_before(self) -> int:

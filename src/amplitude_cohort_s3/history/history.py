@@ -22,6 +22,7 @@ from ..format.filename import DiffType
 from ..format.named_rows import ColumnType
 from ..format.schema import RowSchema
 from ..log.listing import BucketSync
+from ._comparisons import Comparisons
 from ._event_batches import cells_schema, event_batches
 from ._intervals import Intervals
 from ._plot import plot_history
@@ -46,7 +47,7 @@ MAX_ROWS = 10
 
 
 @frozen(kw_only=True)
-class CohortHistory(MemberSearch, Intervals, RunLog, ArrowTable, Sequence[BucketSync]):
+class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable, Sequence[BucketSync]):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are
@@ -54,8 +55,8 @@ class CohortHistory(MemberSearch, Intervals, RunLog, ArrowTable, Sequence[Bucket
     notebook shows the newest ten syncs and reads their records, which are small.
 
     Its data frame, for example ``history.to_pandas()``, is that of :meth:`churn`: one row for
-    each sync, with the columns ``synced_at``, ``members``, ``entered``, ``exited`` and
-    ``returned``.
+    each sync, with the columns ``synced_at``, ``members``, ``entered``, ``exited``, ``returned``
+    and ``changed``.
     """
 
     def __len__(self) -> int:
@@ -226,7 +227,8 @@ class CohortHistory(MemberSearch, Intervals, RunLog, ArrowTable, Sequence[Bucket
         If each sync has a record of its own and no file of changes is missing, the numbers of
         members, entries and exits are those of the records, and the small files are read only
         for the users who returned. ``verify`` compares the records with the files. Otherwise
-        the users are counted in the files, as ``intervals`` reads them.
+        the users are counted in the files, as ``intervals`` reads them, and the numbers of
+        members with changed properties are None.
 
         Raises:
             MalformedCsvError: A file is not valid CSV of a cohort.

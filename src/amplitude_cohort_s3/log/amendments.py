@@ -116,6 +116,7 @@ class Amendment:
             amended,
             members=counts.members,
             members_before=counts.members_before,
+            changed=None,  # The forgotten users may have been among them.
             members_sha256=counts.members_sha256,
             filled={**record.filled, **counts.filled},  # in the order of the properties
         )

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import CohortFileName, DiffType
-from ..format.notes import count_notes
+from ..format.notes import changed_text, count_notes
 from ..format.schema import RowSchema
 from ._json import (
     SCHEMA_VERSION,
@@ -29,6 +29,7 @@ from ._json import (
 from .files import RecordedFile
 from .keys import MAX_NUMBER, record_key
 from .stream import CohortStream
+from .sync_identity import SyncIdentity
 
 
 @frozen(kw_only=True)
@@ -48,25 +49,6 @@ class RecordRef:
         return cls(number=count(value["number"]), sha256=digest(value["sha256"]))
 
 
-@frozen(kw_only=True)
-class SyncIdentity:
-    """The values by which a repeated run is recognised, so that schedulers may retry.
-
-    Attributes:
-        synced_at: The time in the names, in UTC.
-        members_sha256: The digest of the members.
-        schema: The columns, and the key that members are matched by.
-        existing: The users that the file ``existing`` contains.
-        keys: The keys of the three files.
-    """
-
-    synced_at: datetime
-    members_sha256: str
-    schema: RowSchema
-    existing: ExistingMeaning
-    keys: frozenset[str]
-
-
 @frozen(kw_only=True, repr=False)
 class SyncFacts:
     """The facts that a planned sync and its record share.
@@ -78,6 +60,8 @@ class SyncFacts:
         requested_at: The exact time of the request, in UTC.
         members: The number of members at this sync.
         members_before: The number of members at the previous sync.
+        changed: The number of members who stayed with other properties: see ``DiffSummary``. None
+            if it was not counted, or is not known any more because ``forget`` removed members.
         members_sha256: The digest of the members at this sync: see ``DiffSummary``.
         skipped: The number of source rows without a key.
         collapsed: The number of source rows that repeated another.
@@ -94,6 +78,7 @@ class SyncFacts:
     requested_at: datetime
     members: int
     members_before: int
+    changed: int | None = None
     members_sha256: str
     skipped: int = 0
     collapsed: int = 0
@@ -117,9 +102,9 @@ class SyncFacts:
 
     @property
     def summary(self) -> str:
-        """The time of the sync and the numbers of members before it and at it."""
-        change = f"{self.members_before:,} -> {self.members:,} members"
-        return f"sync of {self.synced_at.isoformat()}: {change}"
+        """The time of the sync, and the numbers of members before it, at it and changed by it."""
+        members = f"{self.members_before:,} -> {self.members:,} members"
+        return f"sync of {self.synced_at.isoformat()}: {members}{changed_text(self.changed)}"
 
     def count_notes(self, key: str, ignored_columns: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Return sentences about rows that were left out and values that are missing.
@@ -178,7 +163,7 @@ class SyncRecord(SyncFacts):
         return {file.key for file in self.files.values()}
 
     @property
-    def identity(self) -> "SyncIdentity":
+    def identity(self) -> SyncIdentity:
         """The values by which a repeated run is recognised."""
         return SyncIdentity(
             synced_at=self.synced_at,
@@ -210,9 +195,13 @@ class SyncRecord(SyncFacts):
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON object."""
-        optional = {} if self.amendment is None else {"amendment": self.amendment}
-        optional |= {"recovered": self.recovered} if self.recovered else {}
-        return optional | {
+        optional = {
+            "amendment": self.amendment,
+            "changed": self.changed,
+            "recovered": self.recovered or None,
+        }
+        known = {name: number for name, number in optional.items() if number is not None}
+        return known | {
             "schema_version": SCHEMA_VERSION,
             "number": self.number,
             "previous": None if self.previous is None else self.previous.to_json(),
@@ -258,6 +247,7 @@ class SyncRecord(SyncFacts):
             files={t: RecordedFile.from_json(files[t.value]) for t in DiffType},
             members=count(value["members"]),
             members_before=count(value["members_before"]),
+            changed=count(value["changed"]) if "changed" in value else None,
             members_sha256=digest(value["members_sha256"]),
             skipped=count(value["skipped"]),
             collapsed=count(value["collapsed"]),

@@ -1,6 +1,6 @@
 """Changing what is stored: forgetting people, pruning old files, removing leftovers."""
 
-from .clean_up import clean_up
+from .clean_up import clean_up, plan_clean_up
 from .forget import forget, plan_forget
 from .forget_report import AffectedFile, ForgetPlan, ForgetReceipt
 from .prune import PrunePlan, PruneReceipt, plan_prune, prune
@@ -13,6 +13,7 @@ __all__ = [
     "PruneReceipt",
     "clean_up",
     "forget",
+    "plan_clean_up",
     "plan_forget",
     "plan_prune",
     "prune",

@@ -7,7 +7,38 @@ from ..log.stream import CohortStream, HasStream
 from ..storage.capabilities import require_list_staged
 from ..storage.open import StorageLocation
 from ..storage.protocol import Storage
-from ..sync.leftovers import LEFTOVER_AGE, discard_leftovers
+from ..sync.leftovers import LEFTOVER_AGE, discard_leftovers, find_leftovers
+
+
+def plan_clean_up(
+    storage: Storage | StorageLocation,
+    stream: CohortStream | HasStream,
+    *,
+    log: Storage | StorageLocation | None = None,
+    older_than: timedelta = LEFTOVER_AGE,
+) -> tuple[str, ...]:
+    """Return the keys of the files that ``clean_up`` would discard, without changing anything.
+
+    Args:
+        storage: The storage of the data, or its location.
+        stream: The stream, or a sync of it.
+        log: The storage of the log, if it is not ``storage``.
+        older_than: The smallest age of a file.
+
+    Raises:
+        MissingCapabilityError: The storage can't list what is staged.
+        AccessDeniedError: As for ``clean_up``.
+        ArgumentTypeError: An argument has the wrong type.
+
+    >>> import tempfile
+    >>> from amplitude_cohort_s3 import CohortStream, LocalStorage
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     plan_clean_up(folder, CohortStream(project_id=1, cohort_id="a"))
+    ()
+    """
+    location = StreamLocation.of(storage, stream, log)
+    require_list_staged(location.data)
+    return find_leftovers(location, older_than)
 
 
 def clean_up(

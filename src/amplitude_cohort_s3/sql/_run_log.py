@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from ..history.history import CohortHistory
 from ..history.runs import RUN_COLUMNS, SyncRun, runs_of
 from ..history.window import Window
-from ._transactions import ClaimedError, in_transaction, without_rows
+from ._transactions import in_transaction, without_rows
 from .tables import CohortTables
 
 
@@ -50,12 +50,16 @@ class RunLog:
             if self._newest() == newest:  # Otherwise another run was faster.
                 self._write(runs, history.window, after)
 
-        without_rows(
-            self.connection,
-            self.stream,
-            runs[-1].synced_at,
-            lambda: in_transaction(self.connection, self.stream, write),
-        )
+        def write_in_transaction() -> None:
+            try:
+                in_transaction(self.connection, self.stream, write)
+            except IntegrityError:
+                # Some databases do not wait for another run. Then it has inserted these rows.
+                with self.connection.begin():
+                    if self._newest() == newest:
+                        raise
+
+        without_rows(self.connection, self.stream, runs[-1].synced_at, write_in_transaction)
 
     def _newest(self) -> int:
         """Return the number of the newest row whose sync has ended, or 0."""
@@ -85,12 +89,8 @@ class RunLog:
             )
         if new := [run for run in runs if tuple(run) not in stored]:
             values = (dict(zip(RUN_COLUMNS, run, strict=True)) for run in new)
-            try:
-                self.connection.execute(
-                    insert(table), [{"stream": self.stream, **row} for row in values]
-                )
-            except IntegrityError as error:
-                raise ClaimedError from error
+            rows_of_stream = [{"stream": self.stream, **row} for row in values]
+            self.connection.execute(insert(table), rows_of_stream)
 
     def _is_replaced(self, window: Window, after: int) -> ColumnElement[bool]:
         run = self.tables.run.c

@@ -16,6 +16,7 @@ from ..errors import (
     SyncVoidError,
 )
 from ..format.filename import DiffType
+from ..format.notes import changed_text
 from ..log.files import html_of_files
 from ..log.location import StreamLocation
 from ..log.records import SyncRecord
@@ -69,7 +70,8 @@ class SyncResult:
     @property
     def _title(self) -> str:
         done = "already done" if self.already_done else "done"
-        return f"sync of {self.record.synced_at.isoformat()}: {done}"
+        changed = changed_text(self.record.changed)
+        return f"sync of {self.record.synced_at.isoformat()}: {done}{changed}"
 
 
 def sync_to_json(found: SyncResult | SyncPlan) -> dict[str, Any]:
@@ -80,6 +82,7 @@ def sync_to_json(found: SyncResult | SyncPlan) -> dict[str, Any]:
         "already_done": found.already_done,
         "members": sync.members,
         "members_before": sync.members_before,
+        "changed": sync.changed,
         "skipped": sync.skipped,
         "collapsed": sync.collapsed,
         "filled": dict(sync.filled),

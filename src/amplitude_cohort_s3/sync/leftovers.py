@@ -20,6 +20,12 @@ class _ListingStorage(Storage, SupportsListStaged, Protocol):
     """A storage that can list what is staged."""
 
 
+def find_leftovers(location: StreamLocation, older_than: timedelta | None) -> tuple[str, ...]:
+    """Return the keys of the files that :func:`discard_leftovers` would discard."""
+    found = _find(location, _listing_storages(location), older_than)
+    return tuple(info.staged.key for _, info in found)
+
+
 def discard_leftovers(location: StreamLocation, older_than: timedelta | None) -> tuple[str, ...]:
     """Discard the staged files of a stream that no unfinished record names.
 
@@ -50,6 +56,15 @@ def _discard(
     location: StreamLocation, storages: list[_ListingStorage], older_than: timedelta | None
 ) -> tuple[str, ...]:
     """Discard the leftovers in some storages: see :func:`discard_leftovers`."""
+    leftovers = _find(location, storages, older_than)
+    for storage, info in leftovers:
+        storage.discard(info.staged)
+    return tuple(info.staged.key for _, info in leftovers)
+
+
+def _find(
+    location: StreamLocation, storages: list[_ListingStorage], older_than: timedelta | None
+) -> list[tuple[_ListingStorage, StagedInfo]]:
     before = None if older_than is None else datetime.now(UTC) - older_than
     found = [
         (storage, info)
@@ -59,10 +74,7 @@ def _discard(
     ]
     # The record is read after the listing, so it names each listed file that has a record.
     named = _named(location.read_log().unfinished) if found else []
-    leftovers = [(s, i) for s, i in found if not any(i.is_same(staged) for staged in named)]
-    for storage, info in leftovers:
-        storage.discard(info.staged)
-    return tuple(info.staged.key for _, info in leftovers)
+    return [(s, i) for s, i in found if not any(i.is_same(staged) for staged in named)]
 
 
 def _listing_storages(location: StreamLocation) -> list[_ListingStorage]:

@@ -20,7 +20,8 @@ from ..errors import (
 from ..format.filename import DiffType, NameStyle
 from ..log.files import PlannedFile, RecordedFile, html_of_files
 from ..log.keys import MAX_NUMBER
-from ..log.records import SyncFacts, SyncIdentity, SyncRecord
+from ..log.records import SyncFacts, SyncRecord
+from ..log.sync_identity import SyncIdentity
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..settings.guard import Guard
 from ..storage.protocol import StagedObject, Storage
@@ -251,6 +252,7 @@ def make_plan(
         files={t: PlannedFile.of(keys[t], report.files[t]) for t in DiffType},
         members=report.members_now,
         members_before=report.members_before,
+        changed=report.changed,
         members_sha256=report.members_sha256,
         skipped=report.skipped,
         collapsed=report.collapsed,

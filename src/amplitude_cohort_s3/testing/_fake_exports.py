@@ -1,13 +1,14 @@
-"""The exports of :class:`FakeAmplitude`: their bytes, and the store of the pre-signed URLs."""
+"""The cohorts and exports of :class:`FakeAmplitude`, and the store of the pre-signed URLs."""
 
 import csv
+import gzip
 import io
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from email.message import Message
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from attrs import define, field
@@ -40,6 +41,64 @@ def export_csv(members: Iterable[MemberLike], properties: Sequence[str]) -> Iter
             text.seek(0)
             text.truncate()
     yield text.getvalue().encode()
+
+
+@define(kw_only=True)
+class FakeCohort:
+    """A cohort of the fake.
+
+    Attributes:
+        id: The id.
+        members: The members, in an iterable that can be read more than once.
+        name: The name of the cohort in Amplitude.
+        size: The size in the list of cohorts, or None if it was never computed.
+        last_computed: The time of the last computation in seconds since 1970, or None.
+        last_modified: The time of the last change of its definition in seconds since 1970.
+        description: The description of the cohort in Amplitude.
+        archived: True if it was archived. It is still listed.
+        published: False if it can't be discovered. Then it is not listed.
+    """
+
+    id: str
+    members: Iterable[MemberLike] = field(repr=False)
+    name: str
+    size: int | None
+    last_computed: int | None
+    last_modified: int
+    description: str = ""
+    archived: bool = False
+    published: bool = True
+    _files: dict[tuple[tuple[str, ...], str], bytes] = field(
+        factory=dict[tuple[tuple[str, ...], str], bytes], init=False, repr=False
+    )
+
+    def packed(self, properties: tuple[str, ...], packing: str) -> bytes:
+        """Return the file of an export, which is built once."""
+        if (properties, packing) not in self._files:
+            body = b"".join(export_csv(self.members, properties))
+            packed = body if packing == "none" else gzip.compress(body, 1, mtime=0)
+            self._files[properties, packing] = packed
+        return self._files[properties, packing]
+
+    def listed(self, project_id: int) -> dict[str, Any]:
+        """Return the cohort's entry in the list of cohorts."""
+        return {
+            "appId": project_id,
+            "archived": self.archived,
+            "definition": {},
+            "description": self.description,
+            "finished": True,
+            "hidden": False,
+            "id": self.id,
+            "name": self.name,
+            "owners": ["owner@example.com"],
+            "published": self.published,
+            "size": self.size,
+            "type": "redshift",
+            "lastMod": self.last_modified,
+            "createdAt": self.last_modified,
+            "lastComputed": self.last_computed,
+        }
 
 
 @define

@@ -10,6 +10,7 @@ from typing import Self
 from hypothesis import strategies as st
 
 from ..diff.protocol import DiffEngine, DiffReport, Duplicates
+from ..format.cells import encode_text
 from ..format.columns import Row
 from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
@@ -164,6 +165,8 @@ class Run:
             folder=folder,
             progress=None,
         )
+        if self.report.changed is not None and previous.repeatable and current.repeatable:
+            assert self.report.changed == _count_changed(previous, current, schema)
         files = self.report.files
         contents = {t: file.path.read_bytes() for t, file in files.items()}
         for diff_type, file in files.items():
@@ -183,3 +186,24 @@ class Run:
             contents[DiffType.EXISTING],
             self.report.members_sha256,
         )
+
+
+def _count_changed(previous: CsvSource, current: CsvSource, schema: RowSchema) -> int:
+    """Return the number of members on both sides whose cells differ in a common column."""
+    has = previous.read_table().columns
+    common = [place for place, name in enumerate(schema.columns) if name in has]
+    before, now = _smallest_rows(previous, schema), _smallest_rows(current, schema)
+    stayed = before.keys() & now.keys()
+    return sum(any(before[key][n] != now[key][n] for n in common) for key in stayed)
+
+
+def _smallest_rows(source: CsvSource, schema: RowSchema) -> dict[str, Row]:
+    """Return the rows of a source by their keys; of several rows, the smallest one."""
+    rows = dict[str, Row]()
+    for row in sorted(source.rows_of(schema, fill=True), key=_line):
+        rows.setdefault(row[schema.key_index], row)
+    return rows
+
+
+def _line(row: Row) -> str:
+    return encode_text(row).removesuffix("\n")

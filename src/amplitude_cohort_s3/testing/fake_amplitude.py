@@ -15,7 +15,6 @@ Requests go through a proxy that can lose, delay, cut or damage answers::
 """
 
 import base64
-import gzip
 import json
 import secrets
 import threading
@@ -26,10 +25,8 @@ from email.message import Message
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from attrs import define, field
-
 from ..format.member import MemberLike
-from ._fake_exports import Export, FakeStore, Packing, export_csv, file_headers
+from ._fake_exports import Export, FakeCohort, FakeStore, Packing, file_headers
 from ._fake_server import Answer, FakeServer, error_answer, json_answer
 from .lying_proxy import Lie, LyingProxy
 
@@ -43,38 +40,6 @@ FILE = r"^/api/5/cohorts/request/[^/]+/file$"
 STORE = r"^/store/"
 
 _DAY = timedelta(days=1)
-
-
-@define(kw_only=True)
-class FakeCohort:
-    """A cohort of the fake.
-
-    Attributes:
-        id: The id.
-        members: The members, in an iterable that can be read more than once.
-        name: The name of the cohort in Amplitude.
-        size: The size in the list of cohorts, or None if it was never computed.
-        last_computed: The time of the last computation in seconds since 1970, or None.
-        last_modified: The time of the last change of its definition in seconds since 1970.
-    """
-
-    id: str
-    members: Iterable[MemberLike] = field(repr=False)
-    name: str
-    size: int | None
-    last_computed: int | None
-    last_modified: int
-    _files: dict[tuple[tuple[str, ...], str], bytes] = field(
-        factory=dict[tuple[tuple[str, ...], str], bytes], init=False, repr=False
-    )
-
-    def packed(self, properties: tuple[str, ...], packing: str) -> bytes:
-        """Return the file of an export, which is built once."""
-        if (properties, packing) not in self._files:
-            body = b"".join(export_csv(self.members, properties))
-            packed = body if packing == "none" else gzip.compress(body, 1, mtime=0)
-            self._files[properties, packing] = packed
-        return self._files[properties, packing]
 
 
 class FakeAmplitude:
@@ -163,7 +128,7 @@ class FakeAmplitude:
             cohort_id: The id.
             members: ``Member`` objects, mappings, or pairs of both ids, in an iterable that can
                 be read more than once. Properties that a member lacks are empty.
-            name: The name of the cohort in Amplitude.
+            name: The name of the cohort in Amplitude. Default: as before, or made of the id.
             size: The size in the list of cohorts. Default: the number of members.
 
         Returns:
@@ -178,7 +143,7 @@ class FakeAmplitude:
             cohort = FakeCohort(
                 id=cohort_id,
                 members=members,
-                name=name or f"Cohort {cohort_id}",
+                name=name or (before.name if before else f"Cohort {cohort_id}"),
                 size=sum(1 for _ in members) if size is None else size,
                 last_computed=now,
                 last_modified=now if before is None else before.last_modified,
@@ -238,7 +203,8 @@ class FakeAmplitude:
                 return error_answer(403, "Invalid API/Secret Key combination")
             match [unquote(part) for part in parts.path.split("/")[1:]]:
                 case ["api", "3", "cohorts"]:
-                    listed = [self._listed(cohort) for cohort in self._cohorts.values()]
+                    cohorts = [one for one in self._cohorts.values() if one.published]
+                    listed = [cohort.listed(self.project_id) for cohort in cohorts]
                     return json_answer({"cohorts": listed})
                 case ["api", "3", "cohorts", "usage"]:
                     return self._usage()
@@ -254,24 +220,6 @@ class FakeAmplitude:
     def _expected_authorization(self) -> str:
         pair = f"{self.api_key}:{self.secret_key}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"
-
-    def _listed(self, cohort: FakeCohort) -> dict[str, Any]:
-        return {
-            "appId": self.project_id,
-            "archived": False,
-            "definition": {},
-            "description": "",
-            "finished": True,
-            "id": cohort.id,
-            "name": cohort.name,
-            "owners": ["owner@example.com"],
-            "published": True,
-            "size": cohort.size,
-            "type": "redshift",
-            "lastMod": cohort.last_modified,
-            "createdAt": cohort.last_modified,
-            "lastComputed": cohort.last_computed,
-        }
 
     def _usage(self) -> Answer:
         self._turn_month()

@@ -279,6 +279,7 @@ def records(draw: st.DrawFn) -> SyncRecord:
         files={diff_type: file(diff_type) for diff_type in DiffType},
         members=draw(counts),
         members_before=draw(counts),
+        changed=draw(st.none() | counts),
         members_sha256=draw(digests()),
         skipped=draw(counts),
         collapsed=draw(counts),

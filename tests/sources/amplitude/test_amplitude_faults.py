@@ -15,7 +15,8 @@ from amplitude_cohort_s3 import CohortS3Error, errors
 from amplitude_cohort_s3.sources.amplitude._export import read_export
 from amplitude_cohort_s3.sources.amplitude._http import Response, RetryBudget
 from amplitude_cohort_s3.sources.amplitude.cohorts import RowCount
-from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude, export_csv
+from amplitude_cohort_s3.testing._fake_exports import export_csv
+from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
 from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
 
 LOST = {

@@ -138,12 +138,14 @@ static void write_joined(const Joined *joined, unsigned width)
     for (unsigned i = 2; i < width; i++)
         write_number(joined->filled[i]);
     write_number(joined->has_float_ids);
+    write_number(joined->changed);
 }
 
 static Outcome call_join(const Call *call, bool writes)
 {
     Join join = {call->texts[0], call->texts[1], call->width,     call->key,
-                 call->texts[2], call->texts[3], call->is_sorted, (Meaning)call->meaning};
+                 call->texts[2], call->texts[3], call->is_sorted, (Meaning)call->meaning,
+                 call->out_size};
     Joined joined;
     Outcome outcome = join_range(&join, &joined);
     if (writes)

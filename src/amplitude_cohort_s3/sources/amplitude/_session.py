@@ -53,7 +53,7 @@ class Session:
         pair = base64.b64encode(f"{api_key}:{secret_key}".encode()).decode()
         self._authorization = Secret(f"Basic {pair}")
         self._deadline = deadline
-        self._monotonic = monotonic
+        self.monotonic = monotonic
         self._sleep = sleep
         self._http = Http(timeout=timeout, clock=clock)
         self.limits = DownloadLimits(clock, monotonic)
@@ -61,8 +61,8 @@ class Session:
 
     def budget(self, step: str) -> RetryBudget:
         """Return the budget of one call, whose deadline starts now."""
-        ends_at = self._monotonic() + self._deadline
-        return RetryBudget(step, self._deadline, ends_at, self._monotonic, self._sleep)
+        ends_at = self.monotonic() + self._deadline
+        return RetryBudget(step, self._deadline, ends_at, self.monotonic, self._sleep)
 
     def get_json(
         self, path: str, budget: RetryBudget, *, before_try: Callable[[], None] | None = None

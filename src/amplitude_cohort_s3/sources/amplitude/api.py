@@ -7,12 +7,27 @@ is not clear, a comment in the code states our assumption.
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
-from ...errors import ConfigurationError
+from attrs import AttrsInstance, evolve
+
+from ..._arguments import check_kind
+from ...errors import ConfigurationError, NoCohortMatchesError
 from ._session import Session, is_safe
-from .cohorts import AmplitudeCohort, AmplitudeMembers, list_cohorts
+from .cohorts import AmplitudeMembers
+from .listing import CohortList, RecentList, list_cohorts
 from .usage import DownloadUsage
+
+
+@runtime_checkable
+class _SyncOfCohort(AttrsInstance, Protocol):
+    """A sync of one cohort: a ``CohortSync``."""
+
+    @property
+    def cohort_id(self) -> str: ...
+
+
+S = TypeVar("S", bound=_SyncOfCohort)
 
 _HOSTS = {"us": "https://amplitude.com", "eu": "https://analytics.eu.amplitude.com"}
 
@@ -90,14 +105,19 @@ class AmplitudeCohorts:
     def __repr__(self) -> str:
         return f"AmplitudeCohorts({self._session.base_url!r})"
 
-    def list_cohorts(self) -> tuple[AmplitudeCohort, ...]:
+    def list_cohorts(self, pattern: str | None = None) -> CohortList:
         """Return all cohorts that can be discovered. This does not count as a download.
+
+        Args:
+            pattern: The names to return, such as ``"Marketing *"``: see ``CohortList.matching``.
+                Default: all cohorts, also archived ones.
 
         Raises:
             AmplitudeAccessDeniedError: A key or the region is wrong.
             AmplitudeError: The API can't be reached, or refuses the request.
         """
-        return list_cohorts(self._session)
+        found = list_cohorts(self._session)
+        return found if pattern is None else found.matching(pattern)
 
     def usage(self) -> DownloadUsage:
         """Return the month's usage as Amplitude reports it, or else as it was counted here.
@@ -127,4 +147,56 @@ class AmplitudeCohorts:
         """
         return AmplitudeMembers(
             cohort_id, columns=columns or {}, max_missing=max_missing, session=self._session
+        )
+
+    def jobs(
+        self,
+        sync: S,
+        pattern: str,
+        *,
+        columns: Mapping[str, str] | None = None,
+        max_missing: int = 0,
+    ) -> tuple[tuple[S, AmplitudeMembers], ...]:
+        """Return a sync and the members of each cohort whose name matches, for ``run_due``.
+
+        The cohorts are listed now, so call it again for each run: a new cohort is then synced too,
+        and one that has vanished is not. The jobs share the limits of this object. If the month's
+        downloads are used up, the syncs that are left fail with ``AmplitudeLimitError``, and those
+        without a change need none.
+
+        Args:
+            sync: The ``CohortSync`` of all cohorts; its ``cohort_id`` is replaced.
+            pattern: The names, such as ``"Marketing *"``: see ``CohortList.matching``.
+            columns: As for :meth:`members`.
+            max_missing: As for :meth:`members`.
+
+        Returns:
+            The pairs, in the order in which the API lists the cohorts.
+
+        Raises:
+            NoCohortMatchesError: No cohort has such a name.
+            ArgumentTypeError: ``sync`` is not a ``CohortSync``, or ``pattern`` is not a text.
+            AmplitudeAccessDeniedError: A key or the region is wrong.
+            AmplitudeError: The API can't be reached, or refuses the request.
+        """
+        check_kind("sync", sync, _SyncOfCohort, "pass CohortSync(destination=…, project_id=…, …)")
+        check_kind("pattern", pattern, str, 'pass text, such as "Marketing *"')
+        recent = RecentList(self._session)
+        listed = recent()
+        found = listed.matching(pattern)
+        if not found:
+            raise NoCohortMatchesError(pattern, len(listed))
+        template = cast("Any", sync)
+        return tuple(
+            (
+                evolve(template, cohort_id=cohort.id),
+                AmplitudeMembers(
+                    cohort.id,
+                    columns=columns or {},
+                    max_missing=max_missing,
+                    session=self._session,
+                    recent=recent,
+                ),
+            )
+            for cohort in found
         )

@@ -1,16 +1,14 @@
-"""The cohorts of a project, and the members of one as a source."""
+"""The members of a cohort as a source."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, cast
 
 from attrs import field, frozen
 
 from ..._display import counted
 from ...errors import (
     AmplitudeLimitError,
-    AmplitudeRefusedError,
     ExportFailedError,
     UnknownCohortError,
 )
@@ -18,56 +16,11 @@ from ...format.schema import RowSchema
 from ..names import check_mapping, csv_of_names
 from ..protocol import CsvSource
 from ._export import Export
-from ._json import datetime_or_none, int_or_none, object_or_empty
 from ._session import Session
+from .listing import AmplitudeCohort, RecentList, list_cohorts
 
 _MAX_USERS = 2_000_000
 """The documented limit on the users of a cohort that is downloaded."""
-
-
-@frozen(kw_only=True)
-class AmplitudeCohort:
-    """A cohort as the API lists it.
-
-    Attributes:
-        id: The id that is also in the cohort's URL.
-        name: The name that people see.
-        project_id: The number of the project.
-        size: The number of users, or None if it was never computed.
-        last_computed: The time at which the members were last computed, or None.
-        last_modified: The time at which the definition was last changed, or None.
-        archived: True if the cohort was archived.
-    """
-
-    id: str
-    name: str
-    project_id: int | None
-    size: int | None
-    last_computed: datetime | None
-    last_modified: datetime | None
-    archived: bool
-
-
-def list_cohorts(session: Session) -> tuple[AmplitudeCohort, ...]:
-    """Return all cohorts that can be discovered: see ``AmplitudeCohorts.list_cohorts``."""
-    budget = session.budget("the list of cohorts")
-    status, answer = session.get_json("/api/3/cohorts", budget)
-    listed = object_or_empty(answer).get("cohorts")
-    if not isinstance(listed, list):
-        raise AmplitudeRefusedError(budget.step, status)
-    return tuple(_parse_cohort(object_or_empty(entry)) for entry in cast("list[object]", listed))
-
-
-def _parse_cohort(entry: Mapping[str, Any]) -> AmplitudeCohort:
-    return AmplitudeCohort(
-        id=str(entry.get("id", "")),
-        name=str(entry.get("name", "")),
-        project_id=int_or_none(entry.get("appId")),
-        size=int_or_none(entry.get("size")),
-        last_computed=datetime_or_none(entry.get("lastComputed")),
-        last_modified=datetime_or_none(entry.get("lastMod")),
-        archived=entry.get("archived") is True,
-    )
 
 
 @frozen
@@ -88,6 +41,7 @@ class AmplitudeMembers:
     columns: Mapping[str, str] = field(factory=dict[str, str], kw_only=True)
     max_missing: int = field(default=0, kw_only=True)
     _session: Session = field(kw_only=True, repr=False, alias="session")
+    _recent: RecentList | None = field(default=None, kw_only=True, repr=False, alias="recent")
 
     def csv_source(self, schema: RowSchema) -> CsvSource:
         """Return the members with the schema's properties; the download starts when it is read.
@@ -99,7 +53,7 @@ class AmplitudeMembers:
             AmplitudeError: The API can't be reached, or refuses the request.
         """
         check_mapping(schema.properties, self.columns, "AmplitudeMembers")
-        cohort = self._cohort()
+        cohort = self._cohort(self._recent)
         if cohort.size is not None and cohort.size > _MAX_USERS:
             raise AmplitudeLimitError("users", cohort.size, _MAX_USERS, cohort.id)
         own_names = dict(zip(schema.properties, schema.names, strict=True))
@@ -130,7 +84,7 @@ class AmplitudeMembers:
             UnknownCohortError: There is no such cohort.
             AmplitudeError: The API can't be reached, or refuses the request.
         """
-        cohort = self._cohort()
+        cohort = self._cohort(self._recent)
         return cohort.last_computed is not None and self._origin(cohort) == origin
 
     def _origin(self, cohort: AmplitudeCohort) -> Mapping[str, str]:
@@ -145,8 +99,8 @@ class AmplitudeMembers:
             **({"columns": json.dumps(dict(self.columns), sort_keys=True)} if self.columns else {}),
         }
 
-    def _cohort(self) -> AmplitudeCohort:
-        for found in list_cohorts(self._session):
+    def _cohort(self, recent: RecentList | None = None) -> AmplitudeCohort:
+        for found in list_cohorts(self._session) if recent is None else recent():
             if found.id == self.cohort_id:
                 return found
         raise UnknownCohortError(self.cohort_id)

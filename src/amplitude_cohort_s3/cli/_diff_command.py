@@ -1,0 +1,108 @@
+"""The subcommand ``diff``, which compares the members at two times."""
+
+import argparse
+import json
+import sys
+from datetime import datetime
+
+from ..diff.cohort_diff import CohortDiff, diff_members
+from ..errors import ConfigurationError
+from ..format.cells import encode_text
+from ..format.filename import DiffType
+from ..history.history import CohortHistory
+from ..log.listing import BucketSync
+from ._arguments import add_sync_name, aware_time
+from ._location import add_location, history_of, setup_of
+from ._output import print_json, print_message, print_result
+from ._setup import progress_bar
+from .exit_codes import ExitCode
+
+_CHANGES = (DiffType.ENTERING, DiffType.EXITING)
+
+
+def add_diff(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``diff``."""
+    parser.set_defaults(run=_diff)
+    add_sync_name(parser)
+    parser.add_argument(
+        "--between",
+        dest="times",
+        nargs=2,
+        type=aware_time,
+        metavar="TIME",
+        help="the two times, e.g. 2026-11-01T00:00Z (default: those of the last two syncs)",
+    )
+    parser.add_argument(
+        "--rows",
+        action="store_true",
+        help="print the users who entered and exited as CSV, or with --json one object per line",
+    )
+    add_location(parser)
+
+
+def _diff(options: argparse.Namespace) -> ExitCode:
+    history = history_of(options, options.name, setup_of(options))
+    if options.times is None and len(history) == 1:
+        when = history[0].synced_at.isoformat()
+        print_message(f"{options.name} has one sync, of {when}, and none before to compare it with")
+        return ExitCode.FAILED
+    first, second = _syncs(history, options.times)
+    before, after = history.members_at(first), history.members_at(second)
+    with (
+        progress_bar() as progress,
+        diff_members(before, after, schema=after.schema, progress=progress) as diff,
+    ):
+        if options.rows:
+            _print_rows(diff, as_json=options.json)
+            return ExitCode.DONE
+        report = diff.report
+    counts = {diff_type.value: report.files[diff_type].rows for diff_type in _CHANGES}
+    sizes = {"members_before": report.members_before, "members": report.members_now}
+    if options.json:
+        times = {"before": first.synced_at, "after": second.synced_at}
+        print_json({"sync": options.name} | times | sizes | counts)
+    else:
+        print_result(
+            f"{first.synced_at.isoformat()} to {second.synced_at.isoformat()}: "
+            f"{report.members_before:,} -> {report.members_now:,} members"
+        )
+        for name, count in counts.items():
+            print_result(f"{count:>10,} {name}")
+    return ExitCode.DONE
+
+
+def _syncs(history: CohortHistory, times: list[datetime] | None) -> tuple[BucketSync, BucketSync]:
+    """Return the syncs whose members are compared: those at two times, or the last two."""
+    if times is None:
+        if not history:
+            raise history.no_sync_yet()
+        return history[-2], history[-1]
+    first, second = times
+    if first > second:
+        fault = f"{first.isoformat()} is after {second.isoformat()}; name the earlier one first"
+        raise ConfigurationError("diff --between", (fault,))
+    return _sync_at(history, first), _sync_at(history, second)
+
+
+def _sync_at(history: CohortHistory, when: datetime) -> BucketSync:
+    """Return the newest sync that is not after a time."""
+    found = [sync for sync in history if sync.synced_at <= when]
+    if not found:
+        raise history.no_sync_yet(when)
+    return found[-1]
+
+
+def _print_rows(diff: CohortDiff, *, as_json: bool) -> None:
+    """Print the users who entered and then those who exited, with the diff type of each."""
+    mark = "diff_type"
+    while mark in diff.schema.columns:  # A property with this name keeps it.
+        mark += "_"
+    if not as_json:
+        sys.stdout.buffer.write(encode_text((mark, *diff.schema.header)).encode())
+    for diff_type in _CHANGES:
+        for row in diff.rows(diff_type):
+            if as_json:
+                cells = dict(zip(diff.schema.columns, row, strict=True))
+                print_result(json.dumps({mark: diff_type.value} | cells, ensure_ascii=False))
+            else:
+                sys.stdout.buffer.write(encode_text((diff_type.value, *row)).encode())
