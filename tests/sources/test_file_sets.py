@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -80,7 +81,20 @@ def test_a_pipe_in_a_folder_is_not_a_file(unload):
 @on_posix
 @pytest.mark.parametrize("part", ["day", "day/b.csv"])
 @pytest.mark.parametrize("pattern", ["", "*/*.csv", "**/*.csv"])
-def test_a_folder_or_file_without_access_is_an_error(unload, part, pattern):
+def test_a_folder_or_file_without_access_is_an_error(part, pattern):
+    # Another user can't reach the folders of pytest.
+    with tempfile.TemporaryDirectory() as folder:
+        unload = Path(folder, "unload")
+        write(unload / "a.csv", "1")
+        write(unload / "day" / "b.csv", "2")
+        Path(folder).chmod(0o755)
+        stderr = without_access(unload, part, pattern)
+    assert f"MemberFileError: the member file '{unload / part}'" in stderr
+    assert "Permission denied" in stderr
+
+
+def without_access(unload, part, pattern):
+    """Return what is printed if a program that is not root reads the files."""
     program = f"""
 import os
 from amplitude_cohort_s3 import RowSchema
@@ -90,10 +104,6 @@ if os.geteuid() == 0:
 for file in MemberFiles(os.path.join({str(unload)!r}, {pattern!r})).files():
     b"".join(file.csv_source(RowSchema()).chunks())
 """
-    if os.geteuid() == 0:  # The program runs as another user, who must reach the folder.
-        for folder in unload.parents[:4]:
-            if folder.name.startswith(("pytest-", "test_")):
-                folder.chmod(0o755)
     (unload / part).chmod(0)
     try:
         done = subprocess.run(
@@ -101,8 +111,7 @@ for file in MemberFiles(os.path.join({str(unload)!r}, {pattern!r})).files():
         )
     finally:
         (unload / part).chmod(0o755)
-    assert f"MemberFileError: the member file '{unload / part}'" in done.stderr
-    assert "Permission denied" in done.stderr
+    return done.stderr
 
 
 def test_a_file_that_disappears_after_the_listing_is_an_error(unload):
