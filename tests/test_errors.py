@@ -169,6 +169,9 @@ FAMILIES = {
 }
 """The classes that are caught and not raised."""
 
+INNER_FAMILIES = {errors.GuardError}
+"""Those in one of the families."""
+
 RETRYABLE = {
     errors.AmplitudeTimeoutError,
     errors.AmplitudeUnavailableError,
@@ -187,7 +190,8 @@ CLASSES = [
     for value in vars(errors).values()
     if inspect.isclass(value) and issubclass(value, CohortS3Error) and value is not CohortS3Error
 ]
-RAISED = [cls for cls in CLASSES if cls not in FAMILIES and cls is not RetryableError]
+CAUGHT = FAMILIES | INNER_FAMILIES | {RetryableError}
+RAISED = [cls for cls in CLASSES if cls not in CAUGHT]
 
 each_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 each_raised = pytest.mark.parametrize("cls", RAISED, ids=lambda cls: cls.__name__)
@@ -204,7 +208,7 @@ def drawn_tree() -> str:
     """Return the tree as the module docstring draws it, from the classes themselves."""
 
     def line(cls: type, depth: int) -> str:
-        name = f"[{cls.__name__}]" if cls in FAMILIES else cls.__name__
+        name = f"[{cls.__name__}]" if cls in FAMILIES | INNER_FAMILIES else cls.__name__
         builtins = [base.__name__ for base in cls.__bases__ if base.__module__ == "builtins"]
         also = f" ({', '.join(builtins)})" if builtins and cls is not CohortS3Error else ""
         retryable = " *" if issubclass(cls, RetryableError) else ""

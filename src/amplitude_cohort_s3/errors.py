@@ -55,7 +55,7 @@
         SyncTimeError (ValueError)
             SyncTimeTakenError (FileExistsError)
         [StreamStateError]
-            [GuardError (ValueError)]
+            [GuardError] (ValueError)
                 MassExitError
                 MassGrowthError
                 SkippedRowsError

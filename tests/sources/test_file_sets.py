@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -80,7 +81,20 @@ def test_a_pipe_in_a_folder_is_not_a_file(unload):
 @on_posix
 @pytest.mark.parametrize("part", ["day", "day/b.csv"])
 @pytest.mark.parametrize("pattern", ["", "*/*.csv", "**/*.csv"])
-def test_a_folder_or_file_without_access_is_an_error(unload, part, pattern):
+def test_a_folder_or_file_without_access_is_an_error(part, pattern):
+    # Another user can't reach the folders of pytest.
+    with tempfile.TemporaryDirectory() as folder:
+        unload = Path(folder, "unload")
+        write(unload / "a.csv", "1")
+        write(unload / "day" / "b.csv", "2")
+        Path(folder).chmod(0o755)
+        stderr = without_access(unload, part, pattern)
+    assert f"MemberFileError: the member file '{unload / part}'" in stderr
+    assert "Permission denied" in stderr
+
+
+def without_access(unload, part, pattern):
+    """Return what is printed if a program that is not root reads the files."""
     program = f"""
 import os
 from amplitude_cohort_s3 import RowSchema
@@ -90,10 +104,6 @@ if os.geteuid() == 0:
 for file in MemberFiles(os.path.join({str(unload)!r}, {pattern!r})).files():
     b"".join(file.csv_source(RowSchema()).chunks())
 """
-    if os.geteuid() == 0:  # The program runs as another user, who must reach the folder.
-        for folder in unload.parents[:4]:
-            if folder.name.startswith(("pytest-", "test_")):
-                folder.chmod(0o755)
     (unload / part).chmod(0)
     try:
         done = subprocess.run(
@@ -101,8 +111,7 @@ for file in MemberFiles(os.path.join({str(unload)!r}, {pattern!r})).files():
         )
     finally:
         (unload / part).chmod(0o755)
-    assert f"MemberFileError: the member file '{unload / part}'" in done.stderr
-    assert "Permission denied" in done.stderr
+    return done.stderr
 
 
 def test_a_file_that_disappears_after_the_listing_is_an_error(unload):
@@ -206,15 +215,20 @@ def test_a_location_of_one_file_is_not_listed(location):
     assert member_files(location).location == location
 
 
-@pytest.mark.parametrize(
-    "text", ["", "x" * 5000, "[" + "x" * 5000, "a\0b", "a\0/*", "x" * 300 + "/*"]
-)
+@pytest.mark.parametrize("text", ["x" * 5000, "[" + "x" * 5000, "a\0b", "a\0/*", "x" * 300 + "/*"])
 def test_a_text_that_is_no_location_is_an_error_about_a_file(unload, monkeypatch, text):
     monkeypatch.chdir(unload)
     with pytest.raises(MemberFileError):
         ids_of(member_files(text))
     with pytest.raises(MemberFileError):
         ids_of(MemberFiles(text))
+
+
+def test_an_empty_text_is_not_the_current_folder(unload, monkeypatch):
+    monkeypatch.chdir(unload)
+    for files in (member_files, MemberFiles):
+        with pytest.raises(ConfigurationError, match="location is empty"):
+            ids_of(files(""))
 
 
 def test_parameters_for_local_files_are_refused(unload):

@@ -198,7 +198,7 @@ def test_chunks_are_read_one_at_a_time():
 
 def test_the_first_of_an_iterator_is_not_swallowed():
     """A generator is looked at before it is read, to know what it contains."""
-    with pytest.raises(ArgumentTypeError, match="a member has the wrong type NoneType"):
+    with pytest.raises(ArgumentTypeError, match="row 1 has the wrong type NoneType"):
         rows_of(iter([None, ROWS[0]]))
 
     def failing(number):
@@ -214,7 +214,7 @@ def test_the_first_of_an_iterator_is_not_swallowed():
 def test_frames_can_be_in_any_collection():
     frames = {"one": pd.DataFrame(COLUMNS)[:2], "two": pd.DataFrame(COLUMNS)[2:]}
     assert rows_of(frames.values()) == ROWS
-    with pytest.raises(ArgumentTypeError, match="a member has the wrong type str"):
+    with pytest.raises(ArgumentTypeError, match="members has the wrong type dict"):
         rows_of(frames)
 
     class Users(pd.DataFrame):
