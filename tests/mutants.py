@@ -139,7 +139,7 @@ MUTANTS = (
     Mutant(
         "a dry run does not finish an unfinished record",
         "sync/start.py",
-        "partial(_predict_for_dry_run, location) if dry_run else ",
+        "partial(predict_for_dry_run, location) if dry_run else ",
         "",
         "sync/test_preview.py",
     ),

@@ -122,10 +122,8 @@ class PartitionEngine:
             scratch.mkdir()
 
         has_rows = current.rows is not None or current.unit == "row"
-        if has_rows:
-            step = StepProgress(progress, "read", current.rows)
-        else:
-            step = StepProgress(progress, "read", current.size, "bytes")
+        total = current.rows if has_rows else current.size
+        step = StepProgress(progress, "read", total, "rows" if has_rows else "bytes")
         source = _RereadableSource(current, scratch / "source")
         with current.reading(), closing(source.chunks()) as chunks:
             table = read_table(chunks, canonical=current.canonical)

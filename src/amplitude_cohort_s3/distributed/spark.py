@@ -104,13 +104,7 @@ def sync_frames(
     _check_arguments(sync, staging, part_bytes)
     max_bytes = require_compose(driver).max_object_bytes
     start = begin_sync(
-        sync,
-        driver,
-        synced_at=synced_at,
-        guard=guard,
-        log=log,
-        observer=observer,
-        clock=clock,
+        sync, driver, synced_at=synced_at, guard=guard, log=log, observer=observer, clock=clock
     )
     spark = members.sparkSession
     current, ignored = as_text(functions, members, schema)

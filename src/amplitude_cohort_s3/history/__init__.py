@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from .cohort_overlap import Overlap, OverlapGroup, overlap
     from .events import Churn, ChurnTable, MembershipEvent
     from .findings import Finding, FindingKind, Findings
-    from .history import CohortHistory, detect_existing_meaning
+    from .history import CohortHistory
+    from .meanings import detect_existing_meaning
     from .property_changes import PropertyChange
     from .read import list_streams, read_history
     from .report.report import HistoryReport
@@ -66,7 +67,7 @@ __getattr__ = exports_on_demand(
         "UnpackedArchive": ".archives",
         "ValueTable": ".tables",
         "Window": ".window",
-        "detect_existing_meaning": ".history",
+        "detect_existing_meaning": ".meanings",
         "list_streams": ".read",
         "overlap": ".cohort_overlap",
         "read_history": ".read",

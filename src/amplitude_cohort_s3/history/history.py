@@ -17,7 +17,6 @@ from .._time import to_utc
 from ..diff.progress import Progress, reporting
 from ..errors import CohortS3Error
 from ..format.columns import Row
-from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.named_rows import ColumnType
 from ..format.schema import RowSchema
@@ -28,7 +27,6 @@ from ._intervals import Intervals
 from ._plot import plot_history
 from ._recorded_churn import recorded_changes, recorded_churn
 from ._run_log import RunLog
-from ._set_checks import possible_meanings
 from .events import CHURN_COLUMNS, EVENT_COLUMNS, Churn, ChurnTable, MembershipEvent
 from .findings import Findings
 from .line_batches import file_batches
@@ -333,33 +331,6 @@ class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable, Se
         made = None if generated is None else to_utc(generated, "generated")
         findings = self.verify() if verify else None
         return report_of(facts_of(self, self.churn, findings, made))
-
-
-def detect_existing_meaning(history: CohortHistory) -> frozenset[ExistingMeaning]:
-    """Return the meanings of ``existing`` that all complete syncs of a history allow.
-
-    Args:
-        history: The history of any bucket; all files of its complete syncs are read.
-
-    Returns:
-        One meaning is the answer. Several mean that the files fit more than one meaning so
-        far. An empty set means that the syncs are inconsistent.
-
-    Raises:
-        MalformedCsvError: A file is not valid CSV of a cohort.
-        ArgumentTypeError: ``history`` is not a history.
-
-    >>> from amplitude_cohort_s3 import MemoryStorage, read_history
-    >>> from amplitude_cohort_s3.testing.sample_bucket import fill_bucket
-    >>> storage = MemoryStorage()
-    >>> history = read_history(storage, fill_bucket(storage, syncs=3))
-    >>> [meaning.value for meaning in detect_existing_meaning(history)]
-    ['members']
-    """
-    check_is_history(history)
-    complete = [sync for sync in history if not sync.missing]
-    allowed = (possible_meanings(history, sync) for sync in complete)
-    return frozenset(ExistingMeaning).intersection(*allowed)
 
 
 def check_is_history(value: object) -> None:

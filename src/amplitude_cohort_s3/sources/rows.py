@@ -52,19 +52,7 @@ def as_csv(
         raise wrong_kind("members", members, _hint(members))
     if isinstance(members, SupportsArrow) or is_query(members):
         return arrow_csv(cast("SupportsArrow", members), schema, fill=fill)
-    if isinstance(members, str | bytes | PathLike):
-        raise wrong_kind("members", members, "pass MemberFile(location) for a file")
-    if hasattr(members, "read"):
-        hint = "pass MemberFile(file) for an open file; open a file of text with open(path, 'rb')"
-        raise wrong_kind("members", members, hint)
-    if not isinstance(cast("object", members), Iterable):
-        raise wrong_kind("members", members, _hint(members))
-    if isinstance(members, Mapping):
-        hint = (
-            'pass a list with a dict for each member: [{"amplitude_id": "42"}]; or, if each key '
-            "has the values of a column, a data frame: pandas.DataFrame(members)"
-        )
-        raise wrong_kind("members", cast("object", members), hint)
+    _check_rows(members)
     iterable, first = _peeked(members)
     if _is_source(first):
         return concatenated(
@@ -84,6 +72,23 @@ def as_csv(
         unit="row",
         ignored=ignored,
     )
+
+
+def _check_rows(members: Any) -> None:
+    """Raise unless members can be iterated one by one."""
+    if isinstance(members, str | bytes | PathLike):
+        raise wrong_kind("members", cast("object", members), "pass MemberFile(location) for a file")
+    if hasattr(members, "read"):
+        hint = "pass MemberFile(file) for an open file; open a file of text with open(path, 'rb')"
+        raise wrong_kind("members", members, hint)
+    if not isinstance(members, Iterable):
+        raise wrong_kind("members", members, _hint(members))
+    if isinstance(members, Mapping):
+        hint = (
+            'pass a list with a dict for each member: [{"amplitude_id": "42"}]; or, if each key '
+            "has the values of a column, a data frame: pandas.DataFrame(members)"
+        )
+        raise wrong_kind("members", cast("object", members), hint)
 
 
 def _peeked(members: Iterable[Any]) -> tuple[Iterable[Any], object]:

@@ -154,11 +154,7 @@ def _reported(
     """Report that a record of another process was finished, and return its outcome."""
     ended = "amended" if outcome.amended else "published" if outcome.published else "void"
     location.report(
-        "recovered",
-        perf_counter() - began,
-        record.synced_at,
-        number=record.number,
-        outcome=ended,
+        "recovered", perf_counter() - began, record.synced_at, number=record.number, outcome=ended
     )
     return outcome
 

@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from attrs import frozen
 
+from ..errors import UnfinishedSyncError
+from ..history.members import needed_files
 from ..log.amendments import Amendment, LogRecord
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
@@ -14,8 +16,8 @@ from ..log.records import SyncRecord
 from ..log.stream import CohortStream, HasStream
 from ..log.stream_events import Observer
 from ..storage.open import StorageLocation
-from ..storage.protocol import Storage
-from .commit_protocol import abandon_record, finish
+from ..storage.protocol import StagedState, Storage
+from .commit_protocol import abandon_record, finish, predict
 from .leftovers import discard_old_leftovers
 
 
@@ -114,3 +116,40 @@ def recover_location(
     if record is None:
         return RecoveryReport(outcome="nothing")
     return RecoveryReport.of(record, end(location, record))
+
+
+def recovering(
+    location: StreamLocation, recovered: list[RecoveryReport]
+) -> Callable[[LogRecord], Outcome]:
+    """Return a function that finishes a record, and adds a report about it to a list."""
+
+    def recover(record: LogRecord) -> Outcome:
+        outcome = finish(location, record)
+        recovered.append(RecoveryReport.of(record, outcome))
+        return outcome
+
+    return recover
+
+
+def predict_for_dry_run(location: StreamLocation, record: LogRecord) -> Outcome:
+    """Predict the outcome of an unfinished record, for a dry run.
+
+    The members of the predicted head must be readable now, but nobody can read
+    a file that is staged and not published, or that ``forget`` will replace.
+
+    Raises:
+        UnfinishedSyncError: They are not readable before the record is recovered.
+    """
+    outcome = predict(location, record)
+    head = outcome.head
+    if head is None:
+        return outcome
+    needed = [head.files[diff_type] for diff_type in needed_files(head)]
+    if isinstance(record, Amendment):
+        readable = not any(file.key in record.replaced for file in needed)
+    else:
+        states = (location.data.inspect(file.staged) for file in needed if file.staged is not None)
+        readable = not outcome.published or set(states) <= {StagedState.PUBLISHED}
+    if not readable:
+        raise UnfinishedSyncError(record.key)
+    return outcome

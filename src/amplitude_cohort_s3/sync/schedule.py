@@ -34,8 +34,8 @@ from .commit import SyncResult
 from .commit_protocol import predict
 from .head import read_state
 from .prepare import prepare_start
-from .recover import RecoveryReport
-from .start import SyncStart, begin_at, recovering
+from .recover import RecoveryReport, recovering
+from .start import SyncStart, begin_at
 
 JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
 """The members, in any form that ``sync_cohort`` accepts; or a function that returns them and is
@@ -227,45 +227,66 @@ def run_due(
     if now is not None:
         to_utc(now, "now")
 
-    def present() -> datetime:
-        return datetime.now().astimezone() if now is None else now
-
-    def run(sync: CohortSync, members: JobMembers, progress: Progress | None) -> JobResult:
-        location = StreamLocation(*storages, sync.stream, observer)
-        # The log is enough to know that a sync is not due. The data is not listed for it:
-        # thousands of streams may share one folder.
-        log = location.read_log()
-        ended = None if log.is_unfinished else log.head
-        if ended is not None and not sync.is_due(ended.begun, present()):
-            return JobResult(sync=sync, outcome=JobOutcome.NOT_DUE)
-        recovered = list[RecoveryReport]()
-        end = partial(predict, location) if dry_run else recovering(location, recovered)
-        head = read_state(location, end).head
-        outcome = due_outcome(sync, members, None if head is None else head.record, present())
-        if head is not None and outcome is JobOutcome.UNCHANGED:
-            done_before = tuple(recovered)
-            found = SyncResult(record=head.record, already_done=True, recovered=done_before)
-            return JobResult(sync=sync, outcome=outcome, result=found)
-        if dry_run or outcome is not JobOutcome.DUE:
-            return JobResult(sync=sync, outcome=outcome)
-        # This may take long, so the time of the sync is read afterwards.
-        source = _resolved_members(members)
-        at = to_utc(present(), "now")
-        start = begin_at(sync, location, synced_at=None, guard=None, now=at, dry_run=False)
-        start = evolve(start, recovered=(*recovered, *start.recovered))
-        result = _sync_now(start, source, work_dir=work_dir, progress=progress)
-        done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
-        return JobResult(sync=sync, outcome=done, result=result)
-
     results = list[JobResult]()
     with reporting(progress) as reporter:
         for job in jobs:
             sync, members = _pair(job)
+            location = StreamLocation(*storages, sync.stream, observer)
             try:
-                results.append(run(sync, members, reporter))
+                result = _run_job(
+                    sync,
+                    members,
+                    location,
+                    now=now,
+                    dry_run=dry_run,
+                    work_dir=work_dir,
+                    progress=reporter,
+                )
             except Exception as error:  # noqa: BLE001 -- a source may raise anything; the other jobs go on
-                results.append(JobResult(sync=sync, outcome=JobOutcome.FAILED, error=error))
+                result = JobResult(sync=sync, outcome=JobOutcome.FAILED, error=error)
+            results.append(result)
     return RunReport(tuple(results))
+
+
+def _run_job(
+    sync: CohortSync,
+    members: JobMembers,
+    location: StreamLocation,
+    *,
+    now: datetime | None,
+    dry_run: bool,
+    work_dir: str | PathLike[str] | None,
+    progress: Progress | None,
+) -> JobResult:
+    """Run one sync if it is due: see :func:`run_due`."""
+
+    def present() -> datetime:
+        return datetime.now().astimezone() if now is None else now
+
+    # The log is enough to know that a sync is not due. The data is not listed for it:
+    # thousands of streams may share one folder.
+    log = location.read_log()
+    ended = None if log.is_unfinished else log.head
+    if ended is not None and not sync.is_due(ended.begun, present()):
+        return JobResult(sync=sync, outcome=JobOutcome.NOT_DUE)
+    recovered = list[RecoveryReport]()
+    end = partial(predict, location) if dry_run else recovering(location, recovered)
+    head = read_state(location, end).head
+    outcome = due_outcome(sync, members, None if head is None else head.record, present())
+    if head is not None and outcome is JobOutcome.UNCHANGED:
+        done_before = tuple(recovered)
+        found = SyncResult(record=head.record, already_done=True, recovered=done_before)
+        return JobResult(sync=sync, outcome=outcome, result=found)
+    if dry_run or outcome is not JobOutcome.DUE:
+        return JobResult(sync=sync, outcome=outcome)
+    # This may take long, so the time of the sync is read afterwards.
+    source = _resolved_members(members)
+    at = to_utc(present(), "now")
+    start = begin_at(sync, location, synced_at=None, guard=None, now=at, dry_run=False)
+    start = evolve(start, recovered=(*recovered, *start.recovered))
+    result = _sync_now(start, source, work_dir=work_dir, progress=progress)
+    done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
+    return JobResult(sync=sync, outcome=done, result=result)
 
 
 def _sync_now(

@@ -17,13 +17,9 @@ from ..diff.protocol import DiffEngine, Duplicates, StageableDiff
 from ..errors import (
     SyncTimeError,
     SyncTimeTakenError,
-    UnfinishedSyncError,
 )
 from ..format.filename import DiffType
-from ..history.members import needed_files
-from ..log.amendments import Amendment, LogRecord
 from ..log.location import StreamLocation
-from ..log.outcomes import Outcome
 from ..log.records import SyncRecord
 from ..log.stream_events import Observer
 from ..settings.cohort_sync import CohortSync, check_is_sync
@@ -32,10 +28,9 @@ from ..sources.file_set import member_files
 from ..sources.protocol import MemberSource
 from ..storage.file_staging import SupportsStageFile
 from ..storage.open import StorageLocation
-from ..storage.protocol import StagedState, Storage
+from ..storage.protocol import Storage
 from .clock import utc_now
 from .commit import SyncResult, commit_plan
-from .commit_protocol import finish, predict
 from .early_staging import EarlyStaging
 from .head import Head, StreamState, read_state
 from .plan import (
@@ -49,7 +44,7 @@ from .plan import (
     next_free_time,
     plan_mismatch,
 )
-from .recover import RecoveryReport
+from .recover import RecoveryReport, predict_for_dry_run, recovering
 from .work_files import DiffOptions, diff_for_sync
 
 CLOCK_TOLERANCE = timedelta(minutes=15)
@@ -305,7 +300,7 @@ def begin_at(
         if synced_at > now + CLOCK_TOLERANCE:
             raise SyncTimeError("future", synced_at, now)
     recovered, began = list[RecoveryReport](), perf_counter()
-    end = partial(_predict_for_dry_run, location) if dry_run else recovering(location, recovered)
+    end = partial(predict_for_dry_run, location) if dry_run else recovering(location, recovered)
     state = read_state(location, end)
     check_match_by(sync, state.head)
     if synced_at is None:
@@ -327,44 +322,7 @@ def begin_at(
     )
 
 
-def recovering(
-    location: StreamLocation, recovered: list[RecoveryReport]
-) -> Callable[[LogRecord], Outcome]:
-    """Return a function that finishes a record, and adds a report about it to a list."""
-
-    def recover(record: LogRecord) -> Outcome:
-        outcome = finish(location, record)
-        recovered.append(RecoveryReport.of(record, outcome))
-        return outcome
-
-    return recover
-
-
 def _time_from_now(sync: CohortSync, state: StreamState, now: datetime) -> datetime:
     if state.head is not None and now + CLOCK_TOLERANCE < state.head.record.synced_at:
         raise SyncTimeError("clock", now, state.head.record.synced_at)
     return next_free_time(sync.name_style, now, state.head, state.occupied_times)
-
-
-def _predict_for_dry_run(location: StreamLocation, record: LogRecord) -> Outcome:
-    """Predict the outcome of an unfinished record, for a dry run.
-
-    The members of the predicted head must be readable now, but nobody can read
-    a file that is staged and not published, or that ``forget`` will replace.
-
-    Raises:
-        UnfinishedSyncError: They are not readable before the record is recovered.
-    """
-    outcome = predict(location, record)
-    head = outcome.head
-    if head is None:
-        return outcome
-    needed = [head.files[diff_type] for diff_type in needed_files(head)]
-    if isinstance(record, Amendment):
-        readable = not any(file.key in record.replaced for file in needed)
-    else:
-        states = (location.data.inspect(file.staged) for file in needed if file.staged is not None)
-        readable = not outcome.published or set(states) <= {StagedState.PUBLISHED}
-    if not readable:
-        raise UnfinishedSyncError(record.key)
-    return outcome

@@ -264,12 +264,9 @@ def records(draw: st.DrawFn) -> SyncRecord:
             staged=None if adopted else staged,
         )
 
-    previous = None
-    if number > 1 and draw(st.booleans()):
-        previous = RecordRef(number=draw(st.integers(1, number - 1)), sha256=draw(digests()))
     return SyncRecord(
         number=number,
-        previous=previous,
+        previous=draw(st.none() | _references(number)) if number > 1 else None,
         stream=stream,
         bucket=draw(st.none() | st.just("my-bucket")),
         synced_at=synced_at,
@@ -289,6 +286,11 @@ def records(draw: st.DrawFn) -> SyncRecord:
         writer=draw(st.text(max_size=32)),
         recovered=draw(st.integers(0, min(number - 1, 2))),
     )
+
+
+def _references(number: int) -> st.SearchStrategy[RecordRef]:
+    """Return references to records before a number."""
+    return st.builds(RecordRef, number=st.integers(1, number - 1), sha256=digests())
 
 
 @st.composite
