@@ -101,6 +101,7 @@ def test_diff_compares_the_last_two_syncs(run, where):
         "2026-11-02T06:30:00+00:00 to 2026-11-03T06:30:00+00:00: 2 -> 3 members",
         "         1 entering",
         "         0 exiting",
+        "         0 changed",
     ]
 
 
@@ -114,6 +115,7 @@ def test_diff_compares_the_members_at_two_times(run):
         "members": 3,
         "entering": 2,
         "exiting": 1,
+        "changed": 0,
     }
     assert run("diff", "actives", *times, "--rows").splitlines() == [
         "diff_type,amplitudeID,userID,plan",
@@ -128,6 +130,25 @@ def test_diff_compares_the_members_at_two_times(run):
         "amplitude_id": "1",
         "user_id": "ann",
         "plan": "pro",
+    }
+
+
+def test_changes_prints_each_changed_property(run):
+    assert run("changes", "actives") == "synced_at,amplitude_id,user_id,property,old,new\n"
+    members = [("2", "bob", "pro"), ("3", "c,y", "x"), ("4", "d", "")]
+    sync_cohort(SYNC, members, "bucket", synced_at=DAY + timedelta(days=3))
+    assert run("changes", "actives").splitlines()[1:] == [
+        "2026-11-04T06:30:00+00:00,2,bob,plan,,pro",
+        "2026-11-04T06:30:00+00:00,4,d,user_id,dee,d",
+    ]
+    lines = run("--json", "changes", "26umsb5", "--from", "bucket").splitlines()
+    assert json.loads(lines[0]) == {
+        "synced_at": "2026-11-04T06:30:00+00:00",
+        "amplitude_id": "2",
+        "user_id": "bob",
+        "property": "plan",
+        "old": "",
+        "new": "pro",
     }
 
 

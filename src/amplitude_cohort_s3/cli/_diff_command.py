@@ -1,11 +1,11 @@
-"""The subcommand ``diff``, which compares the members at two times."""
+"""The subcommands ``diff`` and ``changes``, which compare the members at several times."""
 
 import argparse
 import json
 import sys
 from datetime import datetime
 
-from ..diff.cohort_diff import CohortDiff, diff_members
+from ..diff.cohort_diff import CohortDiff
 from ..errors import ConfigurationError
 from ..format.cells import encode_text
 from ..format.filename import DiffType
@@ -47,16 +47,13 @@ def _diff(options: argparse.Namespace) -> ExitCode:
         print_message(f"{options.name} has one sync, of {when}, and none before to compare it with")
         return ExitCode.FAILED
     first, second = _syncs(history, options.times)
-    before, after = history.members_at(first), history.members_at(second)
-    with (
-        progress_bar() as progress,
-        diff_members(before, after, schema=after.schema, progress=progress) as diff,
-    ):
+    with progress_bar() as progress, history.diff(first, second, progress=progress) as diff:
         if options.rows:
             _print_rows(diff, as_json=options.json)
             return ExitCode.DONE
         report = diff.report
     counts = {diff_type.value: report.files[diff_type].rows for diff_type in _CHANGES}
+    counts |= {} if report.changed is None else {"changed": report.changed}
     sizes = {"members_before": report.members_before, "members": report.members_now}
     if options.json:
         times = {"before": first.synced_at, "after": second.synced_at}
@@ -68,6 +65,31 @@ def _diff(options: argparse.Namespace) -> ExitCode:
         )
         for name, count in counts.items():
             print_result(f"{count:>10,} {name}")
+    return ExitCode.DONE
+
+
+def add_changes(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``changes``."""
+    parser.set_defaults(run=_changes)
+    add_sync_name(parser)
+    add_location(parser)
+
+
+def _changes(options: argparse.Namespace) -> ExitCode:
+    history = history_of(options, options.name, setup_of(options))
+    if not history:
+        raise history.no_sync_yet()
+    changes = history.changes()
+    columns = changes.columns
+    if not options.json:
+        sys.stdout.buffer.write(encode_text(columns).encode())
+    for change in changes:
+        cells = (change.synced_at.isoformat(), *(change[name] for name in columns[1:]))
+        if options.json:
+            cells_by_name = dict(zip(columns, cells, strict=True))
+            print_result(json.dumps(cells_by_name, ensure_ascii=False))
+        else:
+            sys.stdout.buffer.write(encode_text(cells).encode())
     return ExitCode.DONE
 
 

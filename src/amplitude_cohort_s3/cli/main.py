@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from ..errors import CohortS3Error, ConfigurationError
 from ..format import kernel_state
-from ._diff_command import add_diff
+from ._diff_command import add_changes, add_diff
 from ._init_command import add_init
 from ._maintain_commands import (
     add_adopt,
@@ -62,6 +62,11 @@ _SUBCOMMANDS = {
         "compare the members at two times",
         add_diff,
         "diff actives --between 2026-11-01T00:00Z 2026-11-23T00:00Z --rows > changes.csv",
+    ),
+    "changes": (
+        "print the properties that changed, as CSV",
+        add_changes,
+        "changes actives > changes.csv",
     ),
     "report": (
         "write an HTML page about a cohort",

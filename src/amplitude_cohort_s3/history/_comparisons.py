@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Literal
 
 from attrs import frozen
 
 from ..diff.cohort_diff import CohortDiff, diff_members
+from ..diff.progress import Progress
 from ..format.columns import ID_COLUMNS
 from ..log.listing import BucketSync
 from .origins import Origin
@@ -51,13 +53,18 @@ class Comparisons(Replay):
         )
 
     def diff(
-        self, before: datetime | BucketSync, now: datetime | BucketSync | None = None
+        self,
+        before: datetime | BucketSync,
+        now: datetime | BucketSync | None = None,
+        *,
+        progress: Progress | Literal[True] | None = None,
     ) -> CohortDiff:
         """Compute the diff of the members at any two syncs, in bounded memory.
 
         Args:
             before: A sync, or an aware datetime for the newest sync that is not after it.
             now: The same for the members to compare with. Default: the newest sync.
+            progress: A callback for the progress; ``True`` shows tqdm bars.
 
         Returns:
             The diff, which owns temporary files; use it as a context manager. Its columns are
@@ -79,7 +86,11 @@ class Comparisons(Replay):
         """
         current = self.members_at(now)
         return diff_members(
-            self.members_at(before), current, schema=current.schema, work_dir=self.work_dir
+            self.members_at(before),
+            current,
+            schema=current.schema,
+            work_dir=self.work_dir,
+            progress=progress,
         )
 
     @property
