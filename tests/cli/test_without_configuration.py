@@ -61,7 +61,7 @@ def test_streams_lists_the_cohorts_of_a_location(run):
 def test_a_cohort_is_read_from_the_root_or_from_a_folder_in_it(run, location, folder):
     location = location.format(root=folder)
     assert run("members", "one", "--from", location) == MEMBERS
-    assert run("history", "one", "--from", location).splitlines()[1].split()[2:] == list("2200")
+    assert run("history", "one", "--from", location).splitlines()[1].split()[2:] == list("22000")
     assert run("verify", "one", "--from", location) == "no findings\n"
 
 

@@ -203,5 +203,6 @@ def test_names_that_are_not_text_are_read_as_text():
     ids=lambda member: type(member).__name__,
 )
 def test_a_table_or_a_source_is_not_a_member(member):
-    with pytest.raises(ArgumentTypeError, match=r"row 1 has the wrong type \S+: pass "):
-        entering([member])
+    # A list of nothing else is several tables.
+    with pytest.raises(ArgumentTypeError, match=r"row 2 has the wrong type \S+: "):
+        entering([("1", "ann", *SCHEMA.properties), member])

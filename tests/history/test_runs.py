@@ -222,7 +222,7 @@ def test_the_newest_sync_decides_whether_the_next_one_is_overdue(meaning):
     sync_all(storage, [{1}, {2}], meaning=meaning)  # at 14:00 and 14:01
     for history in (read(storage), read(storage, since=moment(1))):
         assert history.overdue(moment(119), "hourly") is None
-        assert history.overdue(moment(120), "hourly") is None
+        assert history.overdue(moment(120), "hourly") == timedelta(0)
         assert history.overdue(moment(135), "hourly") == timedelta(minutes=15)
         assert history.overdue(moment(60 * 24 + 9 * 60), "daily") is None
         assert history.overdue(moment(60 * 24 + 11 * 60), "daily") == timedelta(hours=1)

@@ -54,11 +54,11 @@ def test_a_path_or_a_file_url_is_a_folder(place: str | Path):
 @pytest.mark.parametrize(
     ("place", "rule"),
     [
-        ("s3://bucket/cohorts", "Destination.path"),
+        ("s3://bucket/cohorts", "pass the rest as path"),
         ("s3://", "name of a bucket"),
         ("s3://AK:secret@bucket", "name of a bucket"),
         ("file://host/x", "absolute path"),
-        ("gs://bucket", "begin with s3://"),
+        ("gs://bucket", "the URL begins with gs://: write s3://my-bucket"),
         ("s3:my-bucket", "write s3://my-bucket for a bucket"),
         ("s3:AK:secret@bucket", "write s3://my-bucket for a bucket"),
         ("file:/tmp", "no // after"),

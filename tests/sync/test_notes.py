@@ -126,6 +126,7 @@ def folder(tmp_path, monkeypatch):
         '[destinations.d]\nfolder = "bucket"\nmatch_by = "user_id"\n'
         '[syncs.s]\ndestination = "d"\nproject_id = 1\ncohort_id = "a"\ncadence = "daily"\n'
         'user_properties = ["plan", "city"]\nmembers = "members.csv"\n'
+        "guard = { max_skipped = false }\n"
     )
 
 
