@@ -254,7 +254,7 @@ def test_diff_members_refuses_wrong_arguments():
     with raises("schema", r"sync\.schema"):
         diff_members((), MEMBERS, schema=SYNC)
     with raises("existing", r"ExistingMeaning\.MEMBERS"):
-        diff_members((), MEMBERS, schema=SYNC.schema, existing="members")
+        diff_members((), MEMBERS, schema=SYNC.schema, existing="member")
     with raises("engine", "PartitionEngine"):
         diff_members((), MEMBERS, schema=SYNC.schema, engine="polars")
     with pytest.raises(ConfigurationError, match="'refuse' or 'keep_smallest', not 'first'"):
@@ -264,7 +264,7 @@ def test_diff_members_refuses_wrong_arguments():
 @pytest.mark.parametrize("side", [0, 1])
 @pytest.mark.parametrize(
     ("wrong", "hint"),
-    [("members.csv", "MemberFile"), (Path("m.csv"), "MemberFile"), (7, "rows"), (None, "rows")],
+    [(b"members.csv", "MemberFile"), (7, "rows"), (None, "rows")],
     ids=lambda value: type(value).__name__,
 )
 def test_diff_members_refuses_wrong_members_on_either_side(wrong, hint, side):

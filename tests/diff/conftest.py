@@ -4,6 +4,7 @@ import pytest
 from implementations import use_kernel
 
 from amplitude_cohort_s3.format import kernel as kernel_module
+from amplitude_cohort_s3.format._kernel_loading import SWITCH
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def with_kernel(kernel, monkeypatch):
 @pytest.fixture
 def without_kernel(monkeypatch):
     use_kernel(monkeypatch, is_used=False)
-    monkeypatch.setenv(kernel_module.SWITCH, "0")  # for processes that the test starts
+    monkeypatch.setenv(SWITCH, "0")  # for processes that the test starts
 
 
 @pytest.fixture(params=["with_kernel", "without_kernel"])

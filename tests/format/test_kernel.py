@@ -4,10 +4,13 @@ The installed kernel is tested, or a build of the sources if the package was ins
 it. `kernel_calls` computes what each call must return.
 """
 
+import ast
 import mmap
 import os
 import subprocess
 import sys
+import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -26,6 +29,9 @@ from kernel_calls import (
     StaysCall,
 )
 from kernel_cases import edge_calls, random_calls
+
+from amplitude_cohort_s3.format import _kernel_loading as kernel_loading
+from amplitude_cohort_s3.format._kernel_loading import INTERFACE
 
 # Bytes with a meaning for the kernel, whole characters, and parts of characters.
 TOKENS = [b",", b"\n", b'"', b"\r", b"\0", b"\xc3", b"\xa9", b"\xf0\x9f\x98\x80", b"\xed\xa0"]
@@ -253,12 +259,28 @@ OUT_100 = bytearray(100)
 # --- The state -----------------------------------------------------------------------------
 
 
+def test_the_number_of_the_interface_changes_with_its_signatures():
+    tree = ast.parse(Path(kernel_loading.__file__).with_name("_kernel.pyi").read_text())
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    signatures = "".join(f"{one.name}({ast.unparse(one.args)})" for one in functions)
+    assert zlib.crc32(signatures.encode()) % 2**31 == INTERFACE
+
+
+def test_a_build_of_the_sources_has_the_number_of_the_interface(kernel):
+    assert kernel.INTERFACE == INTERFACE
+
+
 @pytest.mark.parametrize(
     ("code", "variable", "state"),
     [
         ("", "0", "disabled"),
         ("sys.modules['amplitude_cohort_s3.format._kernel'] = None", "", "not built"),
-        ("sys.modules['amplitude_cohort_s3.format._kernel'] = sys", "", "in use"),
+        ("sys.modules['amplitude_cohort_s3.format._kernel'] = sys", "", "outdated"),
+        (
+            f"sys.INTERFACE = {INTERFACE}\nsys.modules['amplitude_cohort_s3.format._kernel'] = sys",
+            "",
+            "in use",
+        ),
     ],
 )
 def test_the_state_of_the_kernel(code, variable, state):

@@ -22,6 +22,8 @@ from ..format.filename import DiffType
 from ..format.named_rows import MemberRow, row_class
 from ..format.notes import changed_text
 from ..format.schema import RowSchema
+from ..settings._words import member_of
+from ..sources.file_set import as_source
 from ..sources.protocol import MemberSource
 from ..sources.rows import as_csv
 from ..storage.file_staging import SupportsStageFile
@@ -135,11 +137,13 @@ class CohortDiff:
 
 
 def diff_members(
-    previous: MemberSource,
-    current: MemberSource,
+    previous: MemberSource | str | PathLike[str],
+    current: MemberSource | str | PathLike[str],
     *,
     schema: RowSchema,
-    existing: ExistingMeaning = ExistingMeaning.MEMBERS,
+    existing: ExistingMeaning | Literal["members", "stayed", "previous"] = (
+        ExistingMeaning.MEMBERS
+    ),
     duplicates: Duplicates = "refuse",
     engine: DiffEngine | None = None,
     work_dir: str | PathLike[str] | None = None,
@@ -152,10 +156,9 @@ def diff_members(
 
     Args:
         previous: The previous members: ``Head.members()``, or ``()`` for the first sync.
-        current: The current members: an iterable of ``Member``, mappings or sequences, a
-            data frame that supports Arrow, or an object that provides CSV.
+        current: The current members: see ``sync_cohort``.
         schema: The columns to write, and the key.
-        existing: The meaning of the file ``existing``.
+        existing: The meaning of the file ``existing``, or its word, such as ``"stayed"``.
         duplicates: The treatment of different rows with one key.
         engine: An engine to use instead of the default one.
         work_dir: The folder for temporary files. Default: the system's.
@@ -188,7 +191,7 @@ def diff_members(
             previous,
             current,
             schema=schema,
-            existing=existing,
+            existing=member_of(ExistingMeaning, existing),
             duplicates=duplicates,
             engine=engine,
             reporter=reporter,
@@ -197,8 +200,8 @@ def diff_members(
 
 
 def compute_diff(
-    previous: MemberSource,
-    current: MemberSource,
+    previous: MemberSource | str | PathLike[str],
+    current: MemberSource | str | PathLike[str],
     *,
     schema: RowSchema,
     existing: ExistingMeaning,
@@ -214,8 +217,9 @@ def compute_diff(
     the diff. ``grown`` is called while the files grow, but only by the default engine.
     """
     _check_arguments(schema, existing, engine, duplicates)
-    before = as_csv(previous, schema, fill=True)
-    now = as_csv(current, schema, fill=False, each=iter if reporter is None else reporter.rows)
+    before = as_csv(as_source(previous), schema, fill=True)
+    each = iter if reporter is None else reporter.rows
+    now = as_csv(as_source(current), schema, fill=False, each=each)
     engine = engine or PartitionEngine()
     # Other engines have no parameter ``grown``, and their digests must be checked.
     is_ours = type(engine).diff is PartitionEngine.diff

@@ -8,35 +8,18 @@ The functions return None for input that the Python code must process instead: s
 ``_kernel.pyi``. They must be called only if the kernel is in use.
 """
 
-import os
 from array import array
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
-from types import ModuleType
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO
 
 from attrs import frozen
 from typing_extensions import Buffer
 
+from ._kernel_loading import KernelState, load_kernel
 from .existing_meaning import ExistingMeaning
 
-SWITCH = "AMPLITUDE_COHORT_S3_KERNEL"
-"""The environment variable that disables the kernel if it is ``0``."""
-
-KernelState = Literal["in use", "disabled", "not built"]
-
-
-def _load() -> tuple[ModuleType | None, KernelState]:
-    if os.environ.get(SWITCH) == "0":
-        return None, "disabled"
-    try:
-        from . import _kernel as module  # noqa: PLC0415 -- an extension module, perhaps absent
-    except ImportError:
-        return None, "not built"
-    return module, "in use"
-
-
-_MODULE, _STATE = _load()
+_MODULE, _STATE = load_kernel()
 if TYPE_CHECKING:
     from . import _kernel
 else:
@@ -50,10 +33,11 @@ def kernel_state() -> KernelState:
 
     Returns:
         ``"in use"``; ``"disabled"`` by the environment variable
-        ``AMPLITUDE_COHORT_S3_KERNEL=0``; or ``"not built"``, if the package was installed
-        from source without a C compiler, or as a wheel without the kernel.
+        ``AMPLITUDE_COHORT_S3_KERNEL=0``; ``"not built"``, if the package was installed from
+        source without a C compiler, or as a wheel without the kernel; or ``"outdated"``, if
+        the sources of an editable installation have changed: install it again.
 
-    >>> kernel_state() in ("in use", "disabled", "not built")
+    >>> kernel_state() in ("in use", "disabled", "not built", "outdated")
     True
     """
     return _STATE

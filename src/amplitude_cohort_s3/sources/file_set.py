@@ -15,7 +15,7 @@ from ..format.schema import RowSchema
 from ._file_patterns import MAGIC, matching_files, split_pattern
 from .concatenated import concatenated
 from .files import MemberFile, check_location, without_secrets
-from .protocol import CsvSource
+from .protocol import CsvSource, MemberSource
 from .rows import as_csv
 
 _S3 = re.compile(r"(?is)s3[nua]?://([^/]+)/?(.*)")
@@ -201,3 +201,8 @@ def member_files(location: str | os.PathLike[str]) -> MemberFile | MemberFiles:
     text = os.fspath(location)
     check_location(text)
     return MemberFiles(text) if _names_several(text) else MemberFile(text)
+
+
+def as_source(members: MemberSource | str | os.PathLike[str]) -> MemberSource:
+    """Return members that may be given by the location of their files."""
+    return member_files(members) if isinstance(members, str | os.PathLike) else members

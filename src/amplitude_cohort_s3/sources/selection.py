@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, InvalidCellError
 from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE, is_float_id
 from ..format.columns import ID_COLUMNS, Row, id_column
 from ..format.schema import RowSchema
-from .file_set import member_files
+from .file_set import as_source
 from .protocol import CsvSource, MemberSource, SupportsUnchanged
 from .rows import as_csv
 
@@ -204,7 +204,7 @@ def select(
     if faults:
         raise ConfigurationError("select", tuple(faults))
     return Selection(
-        source=member_files(source) if isinstance(source, str | os.PathLike) else source,
+        source=as_source(source),
         rename=renamed,
         where=conditions,
         hashed=tuple(id_column(name) or name for name in columns),

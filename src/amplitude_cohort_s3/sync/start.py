@@ -24,7 +24,6 @@ from ..log.records import SyncRecord
 from ..log.stream_events import Observer
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..settings.guard import Guard
-from ..sources.file_set import member_files
 from ..sources.protocol import MemberSource
 from ..storage.file_staging import SupportsStageFile
 from ..storage.open import StorageLocation
@@ -201,7 +200,7 @@ def diff_of_start(
         start.sync.schema,
         start.sync.destination.existing,
         () if start.head is None else start.head.members(),
-        member_files(members) if isinstance(members, str | PathLike) else members,
+        members,
         storage=None if start.dry_run else _file_storage(start),
         key=keys_of(start.sync, start.synced_at)[DiffType.EXISTING],
         early=early,

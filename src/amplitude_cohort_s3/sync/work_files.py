@@ -28,7 +28,7 @@ def diff_for_sync(
     schema: RowSchema,
     existing: ExistingMeaning,
     previous: MemberSource,
-    current: MemberSource,
+    current: MemberSource | str | PathLike[str],
     *,
     storage: SupportsStageFile | None,
     key: str,
