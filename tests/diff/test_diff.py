@@ -276,10 +276,15 @@ def test_members_are_read_from_a_csv_file_compressed_or_not(tmp_path):
             assert diff.origin == {"file": Path(file).name}
 
 
-@pytest.mark.parametrize("members", ["members.csv", b"1,a", Path("members.csv")], ids=repr)
-def test_a_location_is_not_accepted_as_members(members):
+def test_members_can_be_the_location_of_a_file(tmp_path):
+    file = tmp_path / "members.csv"
+    file.write_text("amplitude_id,user_id,plan\n1,a,\n")
+    with diff_members((), str(file), schema=SCHEMA) as diff:
+        assert diff.entering.rows == 1
+    with diff_members(file, (), schema=SCHEMA, existing="stayed") as diff:
+        assert diff.exiting.rows == 1
     with pytest.raises(ArgumentTypeError, match="MemberFile"):
-        three((), members)
+        three((), b"1,a")
 
 
 def test_a_list_of_texts_is_refused():
