@@ -22,7 +22,7 @@ from ..format.filename import DiffType
 from ..format.named_rows import MemberRow, row_class
 from ..format.notes import changed_text
 from ..format.schema import RowSchema
-from ..settings._words import member_of
+from ..settings.words import member_of
 from ..sources.file_set import as_source
 from ..sources.protocol import MemberSource
 from ..sources.rows import as_csv

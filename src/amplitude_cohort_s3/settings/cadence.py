@@ -5,7 +5,7 @@ from enum import Enum
 
 from .._time import days_of, start_of_day, to_utc
 from ..errors import ConfigurationError
-from ._words import word_faults
+from .words import word_faults
 
 
 class Cadence(Enum):

@@ -15,10 +15,10 @@ from ..format.schema import RowSchema
 from ..log.stream import CohortStream
 from ..storage.keys import check_key
 from ._faults import type_faults
-from ._words import member_of, word_faults
 from .cadence import Cadence
 from .destination import Destination, UserProperty, as_property
 from .guard import Guard
+from .words import member_of, word_faults
 
 
 def _as_properties(properties: Iterable[UserProperty | str]) -> tuple[UserProperty, ...]:

@@ -14,7 +14,7 @@ from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import NameStyle
 from ..storage.keys import check_key
 from ._faults import type_faults
-from ._words import member_of, word_faults
+from .words import member_of, word_faults
 
 
 @frozen(repr=False)

@@ -144,7 +144,6 @@ class MemberFiles:
             yield from matching_files(Path(folder), pattern)
 
     def _objects(self, bucket: str, path: str) -> Iterator[str]:
-
         folder, pattern = split_pattern(path)
         storage = open_bucket(bucket, client=self.transport_params.get("client"))
         for info in storage.list_objects(MAGIC.split(path, maxsplit=1)[0]):
