@@ -156,9 +156,11 @@ _NEED_MORE = {
     "tests/format/test_named_rows.py",
     "tests/history/test_archives.py",
     "tests/history/test_changing_bucket.py",
+    "tests/history/test_comparisons.py",
     "tests/history/test_foreign_files.py",
     "tests/history/test_line_batches.py",
     "tests/history/test_plot.py",
+    "tests/history/test_runs.py",
     "tests/history/test_stay_tables.py",
     "tests/history/test_tables.py",
     "tests/history/test_windows.py",
@@ -166,16 +168,20 @@ _NEED_MORE = {
     "tests/settings/test_cadence.py",
     "tests/sources/amplitude/test_amplitude_faults.py",
     "tests/sources/test_arrow.py",
+    "tests/sources/test_bounded_memory.py",
     "tests/sources/test_cells.py",
     "tests/sources/test_files.py",
     "tests/sources/test_float_ids.py",
+    "tests/sources/test_many_sources.py",
     "tests/sources/test_names.py",
     "tests/sources/test_open_files.py",
+    "tests/sources/test_selection.py",
+    "tests/sync/test_plan.py",
     "tests/sync/test_times.py",
 }
 _UNITS = sorted(
     {
-        *("tests/test_errors.py", "tests/test_notifications.py", "tests/test_wrong_arguments.py"),
+        *("tests/test_errors.py", "tests/test_notifications.py"),
         *(
             path.as_posix()
             for folder in ("diff", "format", "history", "log", "settings", "sources", "storage")

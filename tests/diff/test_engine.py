@@ -332,7 +332,9 @@ def test_an_interrupt_leaves_no_files(tmp_path, workers):
     work_dir = tmp_path / "work"
     work_dir.mkdir()
     script = textwrap.dedent(f"""
-        import sys, itertools
+        import itertools, signal, sys
+        # A shell starts processes in the background with interrupts ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         from amplitude_cohort_s3.diff.cohort_diff import compute_diff, diff_members, system_folder
         from amplitude_cohort_s3.sources.protocol import CsvSource
         from amplitude_cohort_s3.diff.engine import PartitionEngine
