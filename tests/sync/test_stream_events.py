@@ -132,6 +132,24 @@ def test_a_sync_reports_what_it_finishes_for_another_writer():
     assert outcomes["published"] > 0
 
 
+def test_a_sync_reports_what_it_finishes_at_its_commit():
+    counting = Fault()
+    sync(FaultyStorage(MemoryStorage(), counting))
+    storage, seen = MemoryStorage(), []
+
+    def die_first(event: StreamEvent) -> None:
+        seen.append(event)
+        if event.kind == "diffed":
+            with suppress(BaseException):
+                sync(FaultyStorage(storage, Fault(at=counting.calls.index("publish"))))
+
+    result = sync(storage, observer=die_first)
+    assert kinds(seen) == [*STEPS[:4], "recovered"]
+    assert result.already_done
+    assert [report.outcome for report in result.recovered] == ["published"]
+    assert f"{moment(0).isoformat()} is published now" in str(result)
+
+
 def test_recover_and_run_due_report_it_too():
     number = 0
     for storage in interrupted():

@@ -12,7 +12,7 @@ from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
 from ..sources.file_set import member_files
 from ..sources.protocol import MemberSource
-from ..sync.commit import SyncResult, sync_to_json
+from ..sync.commit import SyncResult
 from ..sync.plan import SyncPlan
 from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
@@ -91,7 +91,7 @@ def _sync(options: argparse.Namespace) -> ExitCode:
             print_json(failed | {"error": _error_json(error)})
         raise
     if options.json:
-        print_json({"sync": options.name, "outcome": _outcome(found).value} | sync_to_json(found))
+        print_json({"sync": options.name, "outcome": _outcome(found).value} | found.to_json())
         return ExitCode.DONE
     print_result(str(found))
     return ExitCode.DONE

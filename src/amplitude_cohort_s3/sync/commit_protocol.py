@@ -159,12 +159,20 @@ def _reported(
     return outcome
 
 
-def outcome_of(location: StreamLocation, record: LogRecord) -> Outcome:
-    """Return the outcome of a record that another process wrote; finish it if it has none."""
+def outcome_of(
+    location: StreamLocation, record: LogRecord, end: Callable[[LogRecord], Outcome]
+) -> Outcome:
+    """Return the outcome of a record that another process wrote.
+
+    Args:
+        location: The stream.
+        record: The record.
+        end: A function that finishes the record if it has no outcome yet.
+    """
     try:
         return read_outcome(location.log.open, location.stream, record.number)
     except ObjectNotFoundError:
-        return finish(location, record)
+        return end(record)
 
 
 def predict(location: StreamLocation, record: LogRecord) -> Outcome:

@@ -61,6 +61,15 @@ class SyncPlan(SyncFacts):
     def _repr_html_(self) -> str:
         return html_of_files(self._title, self.files, self.notes)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as a JSON object, as the command prints it with ``--dry-run``."""
+        return sync_to_json(
+            self,
+            already_done=self.already_done,
+            ignored_columns=self.ignored_columns,
+            notes=self.notes,
+        )
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences about rows that were left out and values that are missing."""
@@ -130,6 +139,33 @@ class SyncPlan(SyncFacts):
 
 def _facts(sync: SyncFacts) -> dict[str, Any]:
     return {field.name: getattr(sync, field.name) for field in fields(SyncFacts)}
+
+
+def sync_to_json(
+    sync: SyncPlan | SyncRecord,
+    *,
+    already_done: bool,
+    ignored_columns: tuple[str, ...],
+    notes: tuple[str, ...],
+) -> dict[str, Any]:
+    """Return what a plan and a result have in common, as a JSON object."""
+    return {
+        "synced_at": sync.synced_at.isoformat(),
+        "already_done": already_done,
+        "members": sync.members,
+        "members_before": sync.members_before,
+        "changed": sync.changed,
+        "skipped": sync.skipped,
+        "collapsed": sync.collapsed,
+        "filled": dict(sync.filled),
+        "ignored_columns": list(ignored_columns),
+        "notes": list(notes),
+        "source": dict(sync.source),
+        "files": {
+            t.value: {"key": file.key, "rows": file.rows, "sha256": file.sha256}
+            for t, file in sync.files.items()
+        },
+    }
 
 
 def plan_mismatch(difference: str) -> UnusableDiffError:
