@@ -116,13 +116,7 @@ class RunTable(SyncTable[SyncRun]):
         return _SHOWN
 
     def _shown_cells(self, sync: SyncRun) -> Sequence[object]:
-        return tuple(_shown(getattr(sync, name)) for name in _SHOWN)
-
-
-def _shown(value: object) -> object:
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
-    return "-" if value is None else value
+        return tuple(getattr(sync, name) for name in _SHOWN)
 
 
 def runs_of(
