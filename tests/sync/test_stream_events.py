@@ -21,6 +21,7 @@ from amplitude_cohort_s3 import (
     run_due,
     sync_cohort,
 )
+from amplitude_cohort_s3.diff import PartitionEngine
 from amplitude_cohort_s3.errors import (
     ArgumentTypeError,
     ConcurrentSyncError,
@@ -78,6 +79,23 @@ def test_the_log_has_the_same_lines(seen, caplog):
     sync(MemoryStorage(), observer=seen.append)
     assert [record.getMessage() for record in caplog.records] == list(map(str, seen))
     assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+class ReadingEngine:
+    """An engine that reports only how much it has read."""
+
+    def diff(self, previous, current, *, progress, **options):
+        def report(event):
+            if event.step == "read":
+                progress(event)
+
+        return PartitionEngine().diff(previous, current, progress=report, **options)
+
+
+def test_an_engine_need_not_report_that_it_compares(seen):
+    sync(MemoryStorage(), engine=ReadingEngine(), observer=seen.append)
+    assert kinds(seen) == STEPS
+    assert seen[1].facts == {"rows": 50}
 
 
 def test_a_preview_reports_what_it_does(seen):
