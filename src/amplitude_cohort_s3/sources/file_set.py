@@ -12,6 +12,7 @@ from .._arguments import check_kind
 from .._display import counted, short_repr
 from ..errors import ConfigurationError, MemberFileNotFoundError
 from ..format.schema import RowSchema
+from ..storage.open import open_bucket
 from ._file_patterns import MAGIC, matching_files, split_pattern
 from .concatenated import concatenated
 from .files import MemberFile, check_location, without_secrets
@@ -143,10 +144,8 @@ class MemberFiles:
             yield from matching_files(Path(folder), pattern)
 
     def _objects(self, bucket: str, path: str) -> Iterator[str]:
-        from ..storage.s3 import S3Storage  # noqa: PLC0415 -- boto3 costs 0.3 s
-
         folder, pattern = split_pattern(path)
-        storage = S3Storage(bucket, client=self.transport_params.get("client"))
+        storage = open_bucket(bucket, client=self.transport_params.get("client"))
         for info in storage.list_objects(MAGIC.split(path, maxsplit=1)[0]):
             # A key that ends in a slash is a folder that a console made.
             if not info.key.endswith("/") and pattern.matches(info.key[len(folder) :]):

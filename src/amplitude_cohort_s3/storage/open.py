@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
@@ -60,7 +60,7 @@ bucket: open 's3://my-bucket', and pass the rest as path, for example of the Des
             raise _error(f"pass a URL, a folder or a destination, not {kind}")
         if place.bucket is None:
             raise _error("the destination has no bucket: set bucket, or pass a folder")
-        return _open_s3(place.bucket, region=place.region)
+        return open_bucket(place.bucket, region=place.region)
     scheme, separator, rest = place.partition("://")
     if not separator:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", place):  # one letter is a drive of Windows
@@ -81,7 +81,7 @@ bucket: open 's3://my-bucket', and pass the rest as path, for example of the Des
                     f"a storage is a whole bucket: open {f's3://{bucket}'!r}, and pass the rest as "
                     "path, for example of the Destination"
                 )
-            return _open_s3(bucket, region=None)
+            return open_bucket(bucket)
         case "file":
             from urllib.request import url2pathname  # noqa: PLC0415 -- it costs 30 ms
 
@@ -127,7 +127,8 @@ def _error(fault: str) -> ConfigurationError:
     return ConfigurationError("the location of a storage", (fault,))
 
 
-def _open_s3(bucket: str, *, region: str | None) -> Storage:
+def open_bucket(bucket: str, *, region: str | None = None, client: Any = None) -> Storage:
+    """Return the storage of a bucket in S3: see ``S3Storage``."""
     from .s3 import S3Storage  # noqa: PLC0415 -- boto3 costs 0.3 s
 
-    return S3Storage(bucket, region=region)
+    return S3Storage(bucket, region=region, client=client)
