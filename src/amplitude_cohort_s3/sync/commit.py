@@ -24,10 +24,11 @@ from ..log.records import SyncRecord
 from ..log.stream_events import EventKind, Observer
 from ..storage.open import StorageLocation
 from ..storage.protocol import StagedObject, Storage
+from ._json import sync_to_json
 from .commit_protocol import carry_out, outcome_of
 from .decision import create_or_discard
 from .leftovers import discard_old_leftovers
-from .plan import SyncPlan, check_bucket, sync_to_json
+from .plan import SyncPlan, check_bucket
 from .recover import RecoveryReport, recovering
 
 
@@ -53,6 +54,7 @@ class SyncResult:
         """Return the result as a JSON object, as the command prints it."""
         facts = sync_to_json(
             self.record,
+            self.record.files,
             already_done=self.already_done,
             ignored_columns=self.ignored_columns,
             notes=self.notes,

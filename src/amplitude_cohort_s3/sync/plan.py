@@ -25,6 +25,7 @@ from ..log.sync_identity import SyncIdentity
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..settings.guard import Guard
 from ..storage.protocol import StagedObject, Storage
+from ._json import sync_to_json
 from .head import Head
 
 
@@ -65,6 +66,7 @@ class SyncPlan(SyncFacts):
         """Return the plan as a JSON object, as the command prints it with ``--dry-run``."""
         return sync_to_json(
             self,
+            self.files,
             already_done=self.already_done,
             ignored_columns=self.ignored_columns,
             notes=self.notes,
@@ -139,33 +141,6 @@ class SyncPlan(SyncFacts):
 
 def _facts(sync: SyncFacts) -> dict[str, Any]:
     return {field.name: getattr(sync, field.name) for field in fields(SyncFacts)}
-
-
-def sync_to_json(
-    sync: SyncPlan | SyncRecord,
-    *,
-    already_done: bool,
-    ignored_columns: tuple[str, ...],
-    notes: tuple[str, ...],
-) -> dict[str, Any]:
-    """Return what a plan and a result have in common, as a JSON object."""
-    return {
-        "synced_at": sync.synced_at.isoformat(),
-        "already_done": already_done,
-        "members": sync.members,
-        "members_before": sync.members_before,
-        "changed": sync.changed,
-        "skipped": sync.skipped,
-        "collapsed": sync.collapsed,
-        "filled": dict(sync.filled),
-        "ignored_columns": list(ignored_columns),
-        "notes": list(notes),
-        "source": dict(sync.source),
-        "files": {
-            t.value: {"key": file.key, "rows": file.rows, "sha256": file.sha256}
-            for t, file in sync.files.items()
-        },
-    }
 
 
 def plan_mismatch(difference: str) -> UnusableDiffError:
@@ -309,8 +284,7 @@ def guard_of(sync: CohortSync, guard: Guard | Literal[False] | None) -> Guard | 
 def check_is_guard(value: object) -> None:
     """Raise ArgumentTypeError unless the argument ``guard`` is a guard, False or None."""
     if value is not False:
-        hint = "pass Guard(max_exits=...), or False for no limits"
-        check_kind("guard", value, Guard | None, hint)
+        check_kind("guard", value, Guard | None, "pass Guard(max_exits=...), or False for none")
 
 
 def keys_of(sync: CohortSync, synced_at: datetime) -> dict[DiffType, str]:
