@@ -102,7 +102,7 @@ def test_a_result_and_a_history_show_counts_but_no_user():
     reader.feed(shown[1])
     assert reader.texts[1:9] == [
         *("sync", "members", "entered", "exited"),
-        *("2026-01-03 00:00:00+00:00", "1", "0", "0"),
+        *("2026-01-03 00:00:00", "1", "0", "0"),
     ]
     assert len(reader.texts) == 1 + 4 + 4 * 10
     # Only the log is read, each entry once: the ten shown, and the search for the first of them.
@@ -145,7 +145,7 @@ def test_a_history_without_a_log_says_how_to_count():
     html = short_history(log=MemoryStorage())._repr_html_()
     reader = Reader()
     reader.feed(html)
-    assert reader.texts[1:] == ["sync", *(f"2026-01-0{day} 00:00:00+00:00" for day in (1, 2, 3))]
+    assert reader.texts[1:] == ["sync", *(f"2026-01-0{day} 00:00:00" for day in (1, 2, 3))]
     assert "Use .churn() to count them" in html
     assert "churn" not in short_history()._repr_html_()
 
@@ -156,7 +156,7 @@ def test_a_history_with_an_unreadable_log_can_still_be_shown():
     broken = evolve(history, log=log)
     with pytest.raises(RecordFormatError):
         broken.record(broken[0])
-    assert broken._repr_html_().count("+00:00</td>") == 3
+    assert broken._repr_html_().count(" 00:00:00</td>") == 3
 
 
 def test_an_empty_history_names_its_likely_cause_in_every_display_and_error():
@@ -223,20 +223,20 @@ def test_a_churn_shows_its_numbers():
     reader = Reader()
     reader.feed(churn._repr_html_())
     assert reader.texts[0] == "churn: 3 syncs"
-    assert reader.texts[-6:] == ["2026-01-03 00:00:00+00:00", "3", "2", "1", "1", "0"]
+    assert reader.texts[-6:] == ["2026-01-03 00:00:00", "3", "2", "1", "1", "0"]
     long = ChurnTable([*churn] * 100)
     assert long._repr_html_().count("<tr>") == 1 + 100
     assert "churn: newest 100 of 300 syncs" in long._repr_html_()
     assert (
         str(churn).splitlines()[-1]
-        == "2026-01-03 00:00:00+00:00        3        2       1         1        0"
+        == "2026-01-03 00:00:00        3        2       1         1        0"
     )
 
 
 def test_text_is_aligned_to_the_left_and_numbers_to_the_right():
     html = short_history()._repr_html_()
     assert '<th style="text-align: left">sync</th><th style="text-align: right">members' in html
-    assert 'left">2026-01-03 00:00:00+00:00</td><td style="text-align: right">3</td>' in html
+    assert 'left">2026-01-03 00:00:00</td><td style="text-align: right">3</td>' in html
 
 
 def test_the_streams_of_a_bucket_are_a_tuple_that_is_printed_as_a_table():

@@ -511,7 +511,7 @@ WRONG_MEMBERS = [
     ("no*.csv", r"the member file 'no\*\.csv' does not exist \(no file matches\)"),
     (MemberFile("*.csv"), "Pass MemberFiles for the files of a pattern"),
     ("~/no.csv", "~ is not expanded"),
-    (MemberFile("."), r"can't be read \(Is a directory\)\. Pass a file in it"),
+    (MemberFile("."), r"can't be read \(Is a directory\)\. Pass MemberFiles for"),
     ("nowhere://x/m.csv", "Use a scheme that smart_open supports"),
 ]
 

@@ -113,7 +113,8 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
     Args:
         columns: The names of the columns.
-        rows: The values. Integers are grouped by thousands and aligned to the right.
+        rows: The values. Integers are grouped by thousands and aligned to the right. Times have
+            no time zone, and None is ``-``.
 
     >>> print(text_table(["cohort", "syncs"], [["26umsb5", 1200], ["a", 7]]))
     cohort   syncs
@@ -150,6 +151,8 @@ def _is_number(value: object) -> bool:
 def _text(value: object) -> str:
     if value is None:
         return "-"  # It is not known.
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"  # All times that the library stores are in UTC.
     return f"{value:,}" if _is_number(value) else str(value)
 
 

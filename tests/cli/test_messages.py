@@ -27,6 +27,18 @@ bucket = "my-bucket"
 endpoint_url = "localhost:9000"
 [destinations.file]
 folder = "m.csv"
+[syncs.unload]
+destination = "local"
+project_id = 1
+cohort_id = "b"
+members = "bucket"
+[syncs.twice]
+destination = "local"
+project_id = 1
+cohort_id = "c"
+cadence = "daily"
+user_properties = ["plan"]
+members = "twice.csv"
 """ + "".join(
     f'[syncs.{name}]\ndestination = "{name}"\nproject_id = 1\ncohort_id = "a"\n'
     f'user_properties = ["plan"]\ncadence = "daily"\nmembers = "m.csv"\n'
@@ -52,7 +64,8 @@ WRONG_USES = [
     ("snyc", 2, "invalid choice: 'snyc' (choose from"),
     ("sync local m.csv", 2, "sync: error: unknown arguments: m.csv"),
     ("sync local --dryrun", 2, "sync: error: unknown arguments: --dryrun"),
-    ("sync Local", 2, "there is no sync 'Local'; the syncs are: local, offline, port, file"),
+    ("sync Local", 2, "there is no sync 'Local'; the syncs are: unload, twice, local, offline"),
+    ("sync unload", 1, "can't be read (Is a directory). End its location with a slash"),
     ("sync local --at 2026-11-01", 2, "has no time zone; for UTC, write 2026-11-01T00:00Z"),
     ("sync local --at 2026-11-20Z", 2, "'2026-11-20Z' has no hour; write 2026-11-20T00:00Z"),
     ("sync local --at 2026-13-01T00:00Z", 2, "there is no time '2026-13-01T00:00Z': month must"),
@@ -121,6 +134,13 @@ def test_a_wrong_use_of_the_command_says_what_to_do(line, code, words, capsys):
     assert found == code
     assert not re.search(r"\w\(\)|\w=['\"\w]|MemberFile|S3Storage|Traceback", message)
     assert "ann" not in message
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_run_advises_the_options_of_sync(options, capsys):
+    assert main(["run", "twice", *options]) == ExitCode.FAILED
+    advice = "or run amplitude-cohort-s3 sync twice --duplicates keep_smallest"
+    assert advice in capsys.readouterr().out
 
 
 # The command never raises these: their causes are in Python code.

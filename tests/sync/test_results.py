@@ -2,7 +2,7 @@
 
 import json
 
-from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, sync_cohort
+from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage, prepare_sync, sync_cohort
 
 SYNC = CohortSync(destination=Destination(name="d", path="c"), project_id=1, cohort_id="abc")
 
@@ -19,6 +19,13 @@ def test_a_result_is_json_that_names_the_files_and_no_user():
         for diff_type, file in result.record.files.items()
     }
     assert "ann" not in json.dumps(found)
+
+
+def test_a_plan_has_the_same_json_as_the_result():
+    storage = MemoryStorage()
+    with prepare_sync(SYNC, [("1", "ann")], storage) as prepared:
+        result = prepared.commit()
+    assert result.to_json() == prepared.plan.to_json() | {"recovered": []}
 
 
 def test_a_repeated_run_says_so_in_json():

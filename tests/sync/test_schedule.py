@@ -158,7 +158,10 @@ def test_an_interrupted_job_is_recovered_and_then_not_due():
         run_due(jobs, dying, NOON)
     unfetched = [(a_sync(), lambda: pytest.fail("fetched"))]
     assert outcomes(unfetched, storage, NOON, dry_run=True) == [NOT_DUE]
-    assert outcomes(unfetched, storage, NOON) == [NOT_DUE]
+    (found,) = run_due(unfetched, storage, NOON)
+    assert found.outcome is NOT_DUE
+    assert found.detail == f"1 member; the unfinished sync of {NOON.isoformat()} is published now"
+    assert run_due(unfetched, storage, NOON)[0].result is None
     head = read_head(storage, jobs[0][0].stream)
     assert head is not None
     assert head.record.members == 1

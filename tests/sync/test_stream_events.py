@@ -21,6 +21,7 @@ from amplitude_cohort_s3 import (
     run_due,
     sync_cohort,
 )
+from amplitude_cohort_s3.diff import PartitionEngine
 from amplitude_cohort_s3.errors import (
     ArgumentTypeError,
     ConcurrentSyncError,
@@ -80,6 +81,23 @@ def test_the_log_has_the_same_lines(seen, caplog):
     assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
+class ReadingEngine:
+    """An engine that reports only how much it has read."""
+
+    def diff(self, previous, current, *, progress, **options):
+        def report(event):
+            if event.step == "read":
+                progress(event)
+
+        return PartitionEngine().diff(previous, current, progress=report, **options)
+
+
+def test_an_engine_need_not_report_that_it_compares(seen):
+    sync(MemoryStorage(), engine=ReadingEngine(), observer=seen.append)
+    assert kinds(seen) == STEPS
+    assert seen[1].facts == {"rows": 50}
+
+
 def test_a_preview_reports_what_it_does(seen):
     with prepare_sync(SYNC, PEOPLE, MemoryStorage(), observer=seen.append) as prepared:
         assert kinds(seen) == STEPS[:3]
@@ -130,6 +148,24 @@ def test_a_sync_reports_what_it_finishes_for_another_writer():
             ]
             outcomes[report.outcome] += 1
     assert outcomes["published"] > 0
+
+
+def test_a_sync_reports_what_it_finishes_at_its_commit():
+    counting = Fault()
+    sync(FaultyStorage(MemoryStorage(), counting))
+    storage, seen = MemoryStorage(), []
+
+    def die_first(event: StreamEvent) -> None:
+        seen.append(event)
+        if event.kind == "diffed":
+            with suppress(BaseException):
+                sync(FaultyStorage(storage, Fault(at=counting.calls.index("publish"))))
+
+    result = sync(storage, observer=die_first)
+    assert kinds(seen) == [*STEPS[:4], "recovered"]
+    assert result.already_done
+    assert [report.outcome for report in result.recovered] == ["published"]
+    assert f"{moment(0).isoformat()} is published now" in str(result)
 
 
 def test_recover_and_run_due_report_it_too():

@@ -11,7 +11,7 @@ def add_confirmation(parser: argparse.ArgumentParser) -> None:
     """Add the options of a subcommand that deletes or replaces files."""
     parser.add_argument("--dry-run", action="store_true", help="print the plan, change nothing")
     parser.add_argument(
-        "--yes", action="store_true", help="do not ask; needed if standard input is no terminal"
+        "--yes", action="store_true", help="do not ask; needed if standard input is not a terminal"
     )
 
 
@@ -24,7 +24,7 @@ def is_confirmed(options: argparse.Namespace, plan: str, question: str) -> bool:
         question: The question about it.
 
     Raises:
-        ConfigurationError: Nobody can answer, because standard input is no terminal.
+        ConfigurationError: Nobody can answer, because standard input is not a terminal.
     """
     if options.yes:
         return True

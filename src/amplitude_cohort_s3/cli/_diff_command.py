@@ -8,16 +8,14 @@ from datetime import datetime
 from ..diff.cohort_diff import CohortDiff
 from ..errors import ConfigurationError
 from ..format.cells import encode_text
-from ..format.filename import DiffType
 from ..history.history import CohortHistory
+from ..history.sync_files import CHANGES
 from ..log.listing import BucketSync
 from ._arguments import add_sync_name, aware_time
 from ._location import add_location, history_of, setup_of
 from ._output import print_json, print_message, print_result
 from ._setup import progress_bar
 from .exit_codes import ExitCode
-
-_CHANGES = (DiffType.ENTERING, DiffType.EXITING)
 
 
 def add_diff(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +50,7 @@ def _diff(options: argparse.Namespace) -> ExitCode:
             _print_rows(diff, as_json=options.json)
             return ExitCode.DONE
         report = diff.report
-    counts = {diff_type.value: report.files[diff_type].rows for diff_type in _CHANGES}
+    counts = {diff_type.value: report.files[diff_type].rows for diff_type in CHANGES}
     counts |= {} if report.changed is None else {"changed": report.changed}
     sizes = {"members_before": report.members_before, "members": report.members_now}
     if options.json:
@@ -121,7 +119,7 @@ def _print_rows(diff: CohortDiff, *, as_json: bool) -> None:
         mark += "_"
     if not as_json:
         sys.stdout.buffer.write(encode_text((mark, *diff.schema.header)).encode())
-    for diff_type in _CHANGES:
+    for diff_type in CHANGES:
         for row in diff.rows(diff_type):
             if as_json:
                 cells = dict(zip(diff.schema.columns, row, strict=True))

@@ -46,7 +46,7 @@ def history_of(options: argparse.Namespace, name: str, setup: Setup | None) -> C
 
 
 def place_of(options: argparse.Namespace, name: str, setup: Setup | None) -> Place:
-    """Return where a sync in the configuration, or a cohort at a location, is."""
+    """Return the place of a sync in the configuration, or of a cohort at a location."""
     if setup is not None:
         return setup.place(name)
     storage, path = open_existing(options.location)

@@ -1,4 +1,4 @@
-"""The subcommands that repair, continue or shorten what is stored."""
+"""The subcommands that maintain a stream: its log, its people and its old files."""
 
 import argparse
 import re

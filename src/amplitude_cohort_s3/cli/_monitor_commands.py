@@ -47,7 +47,7 @@ def _overdue(options: argparse.Namespace) -> ExitCode:
         print_json([{**row, "overdue": _seconds(row["overdue"])} for row in found])
     elif found:
         texts = [
-            (row["sync"], row["cadence"], *map(_text, (row["newest"], row["overdue"])))
+            (row["sync"], row["cadence"], *map(_shown, (row["newest"], row["overdue"])))
             for row in found
         ]
         print_table(("sync", "cadence", "newest sync", "overdue by"), texts)
@@ -75,11 +75,11 @@ def _seconds(overdue: timedelta | None) -> int | None:
     return None if overdue is None else int(overdue.total_seconds())
 
 
-def _text(value: datetime | timedelta | None) -> str:
+def _shown(value: datetime | timedelta | None) -> datetime | str:
     match value:
         case None:
             return "never synced"
-        case datetime():
-            return f"{value:%Y-%m-%d %H:%M:%S}"
         case timedelta():
             return str(timedelta(seconds=int(value.total_seconds())))
+        case _:
+            return value

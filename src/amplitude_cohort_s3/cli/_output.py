@@ -48,6 +48,7 @@ _IN_COMMAND = [
             r"map other names with columns= of MemberFile",
             'map other names, as in members = { file = "...", columns = { "..." = "user_id" } }',
         ),
+        (r"Pass MemberFiles for the files of a folder", "End its location with a slash"),
         (r"\b(match_by|bucket)='(.*?)'", r'\1 = "\2"'),
         (r"(?i:pass) region='(.*?)'", r'Set region = "\1"'),
         (r"Pass region= with its name", "Set region to its name"),

@@ -55,15 +55,7 @@ def _history(options: argparse.Namespace) -> ExitCode:
     if options.json:
         print_json([asdict(sync) for sync in churn])
     else:
-        rows = [
-            (
-                f"{sync.synced_at:%Y-%m-%d %H:%M:%S}",
-                *(sync.members, sync.entered, sync.exited, sync.returned, sync.changed),
-            )
-            for sync in churn
-        ]
-        head = ("synced at", "members", "entered", "exited", "returned", "changed")
-        print_table(head, rows)
+        print_result(str(churn))
     return ExitCode.DONE
 
 

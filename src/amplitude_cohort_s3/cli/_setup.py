@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Place(NamedTuple):
-    """A stream and where it is: the arguments of most functions of the library.
+    """A stream and its storages: the arguments of most functions of the library.
 
     Attributes:
         storage: The storage of the data.

@@ -1,6 +1,7 @@
 """The subcommands that sync cohorts: ``sync`` and ``run``."""
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,12 +13,12 @@ from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
 from ..sources.file_set import member_files
 from ..sources.protocol import MemberSource
-from ..sync.commit import SyncResult, sync_to_json
+from ..sync.commit import SyncResult
 from ..sync.plan import SyncPlan
 from ..sync.schedule import JobOutcome, JobResult, run_due
 from ..sync.sync_cohort import sync_cohort
 from ._arguments import add_sync_name, add_sync_names, aware_time, limit, natural_number
-from ._output import in_command, print_json, print_message, print_result, print_table
+from ._output import COMMAND, in_command, print_json, print_message, print_result, print_table
 from ._run_jobs import GONE, RunJobs
 from ._setup import Setup, progress_bar, standard_input
 from .exit_codes import ExitCode, exit_code
@@ -91,7 +92,7 @@ def _sync(options: argparse.Namespace) -> ExitCode:
             print_json(failed | {"error": _error_json(error)})
         raise
     if options.json:
-        print_json({"sync": options.name, "outcome": _outcome(found).value} | sync_to_json(found))
+        print_json({"sync": options.name, "outcome": _outcome(found).value} | found.to_json())
         return ExitCode.DONE
     print_result(str(found))
     return ExitCode.DONE
@@ -129,7 +130,9 @@ def _run(options: argparse.Namespace) -> ExitCode:
         gone = [{"sync": name, "outcome": "gone", "message": GONE} for name in jobs.gone]
         print_json([*(_job_json(name, job) for name, job in results.items()), *gone])
     else:
-        rows = [(name, job.outcome.value, in_command(job.detail)) for name, job in results.items()]
+        rows = [
+            (name, job.outcome.value, _in_run(name, job.detail)) for name, job in results.items()
+        ]
         rows += [(name, "gone", GONE) for name in jobs.gone]
         print_table(("sync", "outcome", ""), rows)
     if jobs.gone:
@@ -169,15 +172,20 @@ def _job_json(name: str, job: JobResult) -> dict[str, Any]:
     if job.result is not None:
         found |= job.result.to_json()
     if job.error is not None:
-        found["error"] = _error_json(job.error)
+        found["error"] = _error_json(job.error, partial(_in_run, name))
     return found
 
 
-def _error_json(error: Exception) -> dict[str, Any]:
+def _in_run(name: str, message: str) -> str:
+    """Return a message of the library for ``run``, which lacks the options of ``sync``."""
+    return in_command(message).replace("pass --", f"run {COMMAND} sync {name} --")
+
+
+def _error_json(error: Exception, translate: Callable[[str], str] = in_command) -> dict[str, Any]:
     kind = type(error).__name__
     return {
         "type": kind,
         # The messages of other packages may contain user ids.
-        "message": in_command(str(error)) if isinstance(error, CohortS3Error) else kind,
+        "message": translate(str(error)) if isinstance(error, CohortS3Error) else kind,
         "exit_code": int(exit_code(error)),
     }

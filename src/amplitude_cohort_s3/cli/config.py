@@ -266,7 +266,7 @@ def _members(
 
 
 def _file_kind(location: str) -> type[MemberFile] | type[MemberFiles]:
-    """Return the class for a location: a folder ends in a slash, and a pattern has ``*`` or ``?``.
+    """Return the class for a location: ``MemberFiles`` if it ends in a slash or is a pattern.
 
     Whether a location is a folder is not looked up, because reading the text opens nothing.
     """

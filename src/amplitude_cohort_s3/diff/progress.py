@@ -125,8 +125,8 @@ class ReadProgress:
     def next(self) -> None:
         """Report that the file before is done; what is read from now on is of the next one.
 
-        An error of the callback is raised again here, because who read the file may have taken
-        it for a fault of the file.
+        An error of the callback is raised again here, because the code that read the file may
+        have handled it as a fault of the file.
         """
         if self._error is not None:
             raise self._error
@@ -278,11 +278,11 @@ def reporting(
 ) -> Generator[Reporter | None]:
     """Yield the reporter for an argument ``progress``, or None if nothing is to be reported.
 
+    After the context, the reporter calls nothing and changes no bar, even if it is still called.
+
     Args:
         progress: The argument.
         also: Another callback for the same events, or None.
-
-    After the context, nothing is reported and no bar is changed, whoever still holds it.
 
     Raises:
         MissingExtraError: It is True, and tqdm is not installed.

@@ -77,7 +77,7 @@ def sync_frames(
         part_bytes: The approximate largest size of a part. Parts are smaller if more tasks can
             share the work.
         log: The storage of the log, if it is not ``storage``.
-        observer: A function that is called with a ``StreamEvent`` at the end of each step.
+        observer: As for ``sync_cohort``; reading and comparing are not reported.
         clock: A function that returns the time; for tests.
 
     Returns:

@@ -146,7 +146,7 @@ def overlap(history: CohortHistory, other: CohortHistory, at: datetime | None = 
     ['dee']
     """
     check_is_history(history)
-    check_kind("other", other, CohortHistory, "pass read_history(storage, sync.stream)")
+    check_is_history(other, "other")
     check_kind("at", at, datetime | None, "pass an aware datetime")
     if history.match_by != other.match_by:
         fault = (

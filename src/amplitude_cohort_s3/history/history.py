@@ -333,10 +333,10 @@ class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable, Se
         return report_of(facts_of(self, self.churn, findings, made))
 
 
-def check_is_history(value: object) -> None:
-    """Raise unless an argument ``history`` is one.
+def check_is_history(value: object, argument: str = "history") -> None:
+    """Raise unless an argument is a history.
 
     Raises:
         ArgumentTypeError: The value is a storage, a stream, or something else.
     """
-    check_kind("history", value, CohortHistory, "pass read_history(storage, sync.stream)")
+    check_kind(argument, value, CohortHistory, "pass read_history(storage, sync.stream)")

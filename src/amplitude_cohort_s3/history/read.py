@@ -78,9 +78,9 @@ def read_history(
     >>> storage = MemoryStorage()
     >>> history = read_history(storage, fill_bucket(storage, syncs=2))
     >>> print(history.churn())
-    synced_at                  members  entered  exited  returned  changed
-    2026-11-01 06:30:00+00:00    2,000    2,000       0         0        0
-    2026-11-02 06:30:00+00:00    1,984       38      54         0       10
+    synced_at            members  entered  exited  returned  changed
+    2026-11-01 06:30:00    2,000    2,000       0         0        0
+    2026-11-02 06:30:00    1,984       38      54         0       10
     >>> len(history.members_at())
     1984
     """

@@ -116,13 +116,7 @@ class RunTable(SyncTable[SyncRun]):
         return _SHOWN
 
     def _shown_cells(self, sync: SyncRun) -> Sequence[object]:
-        return tuple(_shown(getattr(sync, name)) for name in _SHOWN)
-
-
-def _shown(value: object) -> object:
-    if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M:%S}"
-    return "-" if value is None else value
+        return tuple(getattr(sync, name) for name in _SHOWN)
 
 
 def runs_of(
@@ -148,7 +142,7 @@ def runs_of(
     listed = {one.synced_at: one for one in (*complete, *incomplete)}
     found = [
         _recorded(record, outcome, listed.get(record.synced_at))
-        for record, outcome in _records(log, after)
+        for record, outcome in recorded_syncs(log, after)
         if window.contains(record.synced_at)
     ]
     recorded = {run.synced_at for run in found}
@@ -157,7 +151,7 @@ def runs_of(
         ("incomplete", incomplete),
     )
     found += [
-        SyncRun(synced_at=one.synced_at, outcome=outcome, bytes=_listed_bytes(one))
+        SyncRun(synced_at=one.synced_at, outcome=outcome, bytes=listed_bytes(one))
         for outcome, syncs in outcomes
         for one in syncs
         if one.synced_at not in recorded
@@ -165,7 +159,13 @@ def runs_of(
     return sorted(found, key=lambda run: (run.synced_at, run.number or 0))
 
 
-def _records(log: SyncLog, after: int) -> Iterator[tuple[SyncRecord, RunOutcome]]:
+def recorded_syncs(log: SyncLog, after: int = 0) -> Iterator[tuple[SyncRecord, RunOutcome]]:
+    """Yield the records of a log with the outcome of each, the published ones first.
+
+    Args:
+        log: The log.
+        after: Only records with a larger number are read.
+    """
     for record in log.published(after):
         yield record, "adopted" if record.adopted else "published"
     for record, is_void in log.unpublished(after):
@@ -173,12 +173,6 @@ def _records(log: SyncLog, after: int) -> Iterator[tuple[SyncRecord, RunOutcome]
 
 
 def _recorded(record: SyncRecord, outcome: RunOutcome, listed: BucketSync | None) -> SyncRun:
-    stored = [file.staged for file in record.files.values() if file.staged is not None]
-    size = sum(staged.size for staged in stored)
-    if listed is not None:
-        # Only the listing shows the size of an adopted file, which may be compressed.
-        others = (t for t, file in record.files.items() if file.staged is None)
-        size += sum(listed.files[t].size for t in others if t in listed.files)
     return SyncRun(
         number=record.number,
         synced_at=record.synced_at,
@@ -188,7 +182,7 @@ def _recorded(record: SyncRecord, outcome: RunOutcome, listed: BucketSync | None
         members=record.members,
         entered=record.files[DiffType.ENTERING].rows,
         exited=record.files[DiffType.EXITING].rows,
-        bytes=size,
+        bytes=stored_bytes(record, listed),
         skipped=record.skipped,
         collapsed=record.collapsed,
         recovered=record.recovered,
@@ -197,5 +191,22 @@ def _recorded(record: SyncRecord, outcome: RunOutcome, listed: BucketSync | None
     )
 
 
-def _listed_bytes(sync: BucketSync) -> int:
+def stored_bytes(record: SyncRecord, listed: BucketSync | None) -> int:
+    """Return the size of the files of a record as they are stored, also if they were pruned.
+
+    Only the listing shows the size of an adopted file, which may be compressed.
+
+    Args:
+        record: The record.
+        listed: The same sync as the listing shows it, or None if none of its files is visible.
+    """
+    size = sum(file.staged.size for file in record.files.values() if file.staged is not None)
+    if listed is not None:
+        others = (t for t, file in record.files.items() if file.staged is None)
+        size += sum(listed.files[t].size for t in others if t in listed.files)
+    return size
+
+
+def listed_bytes(sync: BucketSync) -> int:
+    """Return the size of the visible files of a sync."""
     return sum(info.size for info in sync.files.values())

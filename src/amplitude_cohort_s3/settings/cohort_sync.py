@@ -57,7 +57,7 @@ class CohortSync:
             short for ``UserProperty("plan")``. A repeated property is one column.
         routing_key: A text at the end of every file's name, or None.
         cadence: The intended cadence: a ``Cadence``, or its word, such as ``"daily"``.
-        guard: The limits on what one sync may change; None for no limit.
+        guard: The limits on what one sync may change; False or None for no limits.
 
     Raises:
         ConfigurationError: Values break rules; the error lists all of them.

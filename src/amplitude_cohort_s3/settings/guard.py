@@ -33,7 +33,7 @@ class Guard:
 
     A source that is broken usually shows in the counts: a failed query returns too few rows, a
     join with a wrong condition too many, and a renamed column leaves rows without a key. An
-    ``int`` limits a number, a ``float`` limits a share, and None is no limit. A share allows
+    ``int`` limits a number, a ``float`` limits a share, and None means no limit. A share allows
     100 members or rows in any case, because small cohorts change much on ordinary days.
 
     Attributes:
@@ -65,7 +65,7 @@ class Guard:
         for one in () if faults else fields(type(self)):
             limit = getattr(self, one.name)
             if limit is not None and (not limit >= 0 or limit == inf):
-                hint = "; None is no limit" if limit > 0 else ""
+                hint = "; None means no limit" if limit > 0 else ""
                 faults.append(f"{one.name} must be 0 or more, not {limit}{hint}")
             elif isinstance(limit, float) and limit > 1 and one.name != "max_growth":
                 faults.append(

@@ -41,7 +41,7 @@ def member_file_error(error: Exception, shown: str) -> CohortS3Error:
 def _hint(error: Exception, reason: str, shown: str) -> dict[str, str]:
     """Return the hint of the error if the cause is a common one."""
     if isinstance(error, IsADirectoryError):
-        return {"hint": "Pass a file in it"}
+        return {"hint": "Pass MemberFiles for the files of a folder"}
     if isinstance(error, PermissionError):
         return {"hint": "Give this account the permission to read it"}
     if isinstance(error, NotImplementedError):

@@ -96,7 +96,7 @@ class MemberFiles:
         """Return the members as CSV. Errors are raised when it is read.
 
         Raises:
-            MemberFileNotFoundError: A location is no file, or no file matches it.
+            MemberFileNotFoundError: A location is not a file, or no file matches it.
             StorageError: A bucket can't be listed.
             MemberFileError, MissingColumnsError, MalformedCsvError, MissingExtraError: As
                 ``MemberFile.csv_source``.

@@ -17,7 +17,7 @@ from .tables import CohortTables
 
 
 @frozen
-class RunLog:
+class RunRows:
     """The rows of one stream in ``cohort_run``."""
 
     connection: Connection

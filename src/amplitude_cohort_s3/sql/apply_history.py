@@ -20,7 +20,7 @@ from ..history.members import Members
 from ..log.listing import BucketSync
 from ..log.records import SyncRecord
 from ..log.stream_events import Observer, StreamEvent, check_is_observer, report
-from ._run_log import RunLog
+from ._run_log import RunRows
 from ._staging import StagedRows
 from ._stays_table import Stays
 from ._transactions import in_transaction, isolated, without_rows
@@ -98,7 +98,7 @@ def apply(
         connection = isolated(connected)
         in_transaction(connection, "tables", lambda: tables.create(connection))
         stays = Stays(connection, tables, stream_name(history.stream))
-        RunLog(connection, tables, stays.stream).refresh(history)
+        RunRows(connection, tables, stays.stream).refresh(history)
         known = stays.applied_times()
         newest = max(known, default=None)
         old = [s.synced_at for s in history if newest is not None and s.synced_at <= newest]

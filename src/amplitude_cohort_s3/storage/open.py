@@ -81,7 +81,7 @@ bucket: open 's3://my-bucket', and pass the rest as path, for example of the Des
                     f"a storage is a whole bucket: open {f's3://{bucket}'!r}, and pass the rest as "
                     "path, for example of the Destination"
                 )
-            return open_bucket(bucket, region=None)
+            return open_bucket(bucket)
         case "file":
             from urllib.request import url2pathname  # noqa: PLC0415 -- it costs 30 ms
 
@@ -128,13 +128,7 @@ def _error(fault: str) -> ConfigurationError:
 
 
 def open_bucket(bucket: str, *, region: str | None = None, client: Any = None) -> Storage:
-    """Return the storage of a bucket.
-
-    Args:
-        bucket: The name of the bucket.
-        region: Its region, or None for that of the environment.
-        client: A boto3 client for S3, or None for one with the credentials of the environment.
-    """
+    """Return the storage of a bucket in S3: see ``S3Storage``."""
     from .s3 import S3Storage  # noqa: PLC0415 -- boto3 costs 0.3 s
 
     return S3Storage(bucket, region=region, client=client)

@@ -13,7 +13,7 @@ from ..log.amendments import Amendment
 from ..log.location import StreamLocation
 from ..log.outcomes import Outcome
 from ..log.sync_log import MAX_ENTRY_BYTES, SyncLog
-from .commit_protocol import carry_out, check_files, outcome_of, replacement
+from .commit_protocol import carry_out, check_files, finish, outcome_of, replacement
 from .decision import create_or_discard
 
 
@@ -49,7 +49,7 @@ def amend(location: StreamLocation, amendment: Amendment, log: SyncLog) -> Outco
         discard()
         raise
     if (other := create_or_discard(location, amendment, discard)) is not None:
-        outcome_of(location, other)
+        outcome_of(location, other, partial(finish, location))
         discard()
         raise ConcurrentSyncError(other.key, other.synced_at)
     return carry_out(location, amendment)

@@ -1,6 +1,7 @@
 """Committing a planned sync: the writer's side of the commit protocol."""
 
 import uuid
+from collections.abc import Iterable
 from contextlib import ExitStack
 from time import perf_counter
 from typing import Any
@@ -23,11 +24,12 @@ from ..log.records import SyncRecord
 from ..log.stream_events import EventKind, Observer
 from ..storage.open import StorageLocation
 from ..storage.protocol import StagedObject, Storage
+from ._json import sync_to_json
 from .commit_protocol import carry_out, outcome_of
 from .decision import create_or_discard
 from .leftovers import discard_old_leftovers
 from .plan import SyncPlan, check_bucket
-from .recover import RecoveryReport
+from .recover import RecoveryReport, recovering
 
 
 @frozen(kw_only=True, repr=False)
@@ -50,8 +52,14 @@ class SyncResult:
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as a JSON object, as the command prints it."""
-        recovered = [report.to_json() for report in self.recovered]
-        return sync_to_json(self) | {"recovered": recovered}
+        facts = sync_to_json(
+            self.record,
+            self.record.files,
+            already_done=self.already_done,
+            ignored_columns=self.ignored_columns,
+            notes=self.notes,
+        )
+        return facts | {"recovered": [report.to_json() for report in self.recovered]}
 
     def __str__(self) -> str:
         """Return the counts, one file per line."""
@@ -72,28 +80,6 @@ class SyncResult:
         done = "already done" if self.already_done else "done"
         changed = changed_text(self.record.changed)
         return f"sync of {self.record.synced_at.isoformat()}: {done}{changed}"
-
-
-def sync_to_json(found: SyncResult | SyncPlan) -> dict[str, Any]:
-    """Return the facts of a sync or of a plan as a JSON object; both have the same fields."""
-    sync: SyncRecord | SyncPlan = found if isinstance(found, SyncPlan) else found.record
-    return {
-        "synced_at": sync.synced_at.isoformat(),
-        "already_done": found.already_done,
-        "members": sync.members,
-        "members_before": sync.members_before,
-        "changed": sync.changed,
-        "skipped": sync.skipped,
-        "collapsed": sync.collapsed,
-        "filled": dict(sync.filled),
-        "ignored_columns": list(found.ignored_columns),
-        "notes": list(found.notes),
-        "source": dict(sync.source),
-        "files": {
-            str(t.value): {"key": file.key, "rows": file.rows, "sha256": file.sha256}
-            for t, file in sync.files.items()
-        },
-    }
 
 
 def commit(
@@ -145,8 +131,7 @@ def commit(
     check_bucket(plan.sync, location.data)
     earlier = location.read_log().published_at(plan.synced_at) if plan.already_done else None
     if earlier is not None:
-        ignored = plan.ignored_columns
-        return SyncResult(record=earlier, already_done=True, ignored_columns=ignored)
+        return _result(plan, earlier, (), already_done=True)
     return commit_plan(plan, diff, location)
 
 
@@ -165,8 +150,9 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
         began = _report(location, plan, "staged", began, files=len(staged), bytes=size)
         # From here on the record may exist, and then the staged files must not be discarded.
         undecided = discarding.pop_all()
+    recovered = list[RecoveryReport]()
     while (other := create_or_discard(location, record, undecided.close)) is not None:
-        outcome = outcome_of(location, other)
+        outcome = outcome_of(location, other, recovering(location, recovered))
         if not outcome.published and (outcome.head and outcome.head.ref) == plan.previous:
             # The other sync is void, so the next number continues the same head.
             record = plan.record(number=record.number + 1, staged=staged, writer=record.writer)
@@ -178,8 +164,7 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
             and outcome.published
             and record.identity == other.identity
         ):
-            ignored = plan.ignored_columns
-            return SyncResult(record=other, already_done=True, ignored_columns=ignored)
+            return _result(plan, other, recovered, already_done=True)
         raise ConcurrentSyncError(other.key, other.synced_at)
     began = _report(location, plan, "recorded", began, number=record.number)
     refusals = list[CohortS3Error]()
@@ -190,7 +175,22 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
         message = None if refusal is None else str(refusal)
         raise SyncVoidError(record.key, record.synced_at, message) from refusal
     _report(location, plan, "published", began, number=record.number, members=record.members)
-    return SyncResult(record=record, ignored_columns=plan.ignored_columns)
+    return _result(plan, record, recovered)
+
+
+def _result(
+    plan: SyncPlan,
+    record: SyncRecord,
+    recovered: Iterable[RecoveryReport],
+    *,
+    already_done: bool = False,
+) -> SyncResult:
+    return SyncResult(
+        record=record,
+        already_done=already_done,
+        ignored_columns=plan.ignored_columns,
+        recovered=tuple(recovered),
+    )
 
 
 def _report(

@@ -159,12 +159,14 @@ def _reported(
     return outcome
 
 
-def outcome_of(location: StreamLocation, record: LogRecord) -> Outcome:
-    """Return the outcome of a record that another process wrote; finish it if it has none."""
+def outcome_of(
+    location: StreamLocation, record: LogRecord, end: Callable[[LogRecord], Outcome]
+) -> Outcome:
+    """Return the outcome of a record of another process; if it has none, call ``end``."""
     try:
         return read_outcome(location.log.open, location.stream, record.number)
     except ObjectNotFoundError:
-        return finish(location, record)
+        return end(record)
 
 
 def predict(location: StreamLocation, record: LogRecord) -> Outcome:
@@ -191,8 +193,7 @@ def staged_files(record: SyncRecord) -> list[StagedObject]:
 def replacement(file: RecordedFile) -> StagedObject:
     """Return the handle of a file of an amendment; it always has one."""
     if file.staged is None:
-        msg = "a file of an amendment has no handle"
-        raise ValueError(msg)
+        raise ValueError("a file of an amendment has no handle")
     return file.staged
 
 

@@ -25,6 +25,7 @@ from ..log.sync_identity import SyncIdentity
 from ..settings.cohort_sync import CohortSync, check_is_sync
 from ..settings.guard import Guard
 from ..storage.protocol import StagedObject, Storage
+from ._json import sync_to_json
 from .head import Head
 
 
@@ -60,6 +61,16 @@ class SyncPlan(SyncFacts):
 
     def _repr_html_(self) -> str:
         return html_of_files(self._title, self.files, self.notes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as a JSON object, as the command prints it with ``--dry-run``."""
+        return sync_to_json(
+            self,
+            self.files,
+            already_done=self.already_done,
+            ignored_columns=self.ignored_columns,
+            notes=self.notes,
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -273,8 +284,7 @@ def guard_of(sync: CohortSync, guard: Guard | Literal[False] | None) -> Guard | 
 def check_is_guard(value: object) -> None:
     """Raise ArgumentTypeError unless the argument ``guard`` is a guard, False or None."""
     if value is not False:
-        hint = "pass Guard(max_exits=...), or False for no limits"
-        check_kind("guard", value, Guard | None, hint)
+        check_kind("guard", value, Guard | None, "pass Guard(max_exits=...), or False for none")
 
 
 def keys_of(sync: CohortSync, synced_at: datetime) -> dict[DiffType, str]:

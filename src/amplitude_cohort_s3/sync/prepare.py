@@ -170,12 +170,12 @@ class _Watch:
     def __call__(self, event: ProgressEvent) -> None:
         if event.step == "read":
             self._read = event
-        elif self._read is not None:
-            self._report("read", **{self._read.unit: self._read.done})
-            self._read = None
+        else:
+            self._end_reading()
 
     def diffed(self, diff: CohortDiff) -> None:
         """Report the counts of the diff."""
+        self._end_reading()  # An engine need not report the step "compare".
         report = diff.report
         self._report(
             "diffed",
@@ -185,6 +185,11 @@ class _Watch:
             exited=diff.exiting.rows,
             skipped=report.skipped,
         )
+
+    def _end_reading(self) -> None:
+        if self._read is not None:
+            self._report("read", **{self._read.unit: self._read.done})
+            self._read = None
 
     def _report(self, kind: EventKind, **facts: int) -> None:
         now = perf_counter()

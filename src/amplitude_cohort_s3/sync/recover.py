@@ -123,12 +123,12 @@ def recovering(
 ) -> Callable[[LogRecord], Outcome]:
     """Return a function that finishes a record, and adds a report about it to a list."""
 
-    def recover(record: LogRecord) -> Outcome:
+    def finish_it(record: LogRecord) -> Outcome:
         outcome = finish(location, record)
         recovered.append(RecoveryReport.of(record, outcome))
         return outcome
 
-    return recover
+    return finish_it
 
 
 def predict_for_dry_run(location: StreamLocation, record: LogRecord) -> Outcome:

@@ -21,7 +21,7 @@ from .._display import counted, html_table
 from .._time import to_utc
 from ..diff.progress import Progress, reporting
 from ..errors import ArgumentTypeError, CohortS3Error
-from ..format.filename import DiffType
+from ..history.sync_files import CHANGES
 from ..log.location import StreamLocation
 from ..log.records import SyncRecord
 from ..log.stream_events import Observer, check_is_observer
@@ -65,8 +65,8 @@ class JobResult:
     Attributes:
         sync: The cohort and its destination.
         outcome: The outcome.
-        result: The result, if the sync was done. If the members are unchanged, the result of
-            the newest sync.
+        result: The result, if the sync was done. If the members are unchanged, or if the sync is
+            not due because an unfinished one was recovered, the result of the newest sync.
         error: The error, if it failed.
     """
 
@@ -81,8 +81,8 @@ class JobResult:
         if self.result is not None:
             record = self.result.record
             counts = counted(record.members, "member")
-            if self.outcome is not JobOutcome.UNCHANGED:
-                entered, exited = (record.files[t].rows for t in _CHANGES)
+            if self.outcome in (JobOutcome.DONE, JobOutcome.ALREADY_DONE):
+                entered, exited = (record.files[t].rows for t in CHANGES)
                 counts += f", {entered:,} entered, {exited:,} exited"
             return "; ".join([counts, *self.result.notes])
         if isinstance(self.error, CohortS3Error):
@@ -91,8 +91,6 @@ class JobResult:
 
 
 _JOBS_HINT = "pass pairs of a CohortSync and its members: [(sync, members), …]"
-
-_CHANGES = (DiffType.ENTERING, DiffType.EXITING)
 
 
 @frozen
@@ -185,8 +183,8 @@ def run_due(
 
     Whether a sync is due follows from the log and its cadence: see ``Cadence.is_due``. A
     source that knows that its members are still those of the newest sync
-    (``SupportsUnchanged``) is not read. If a cohort fails, the others go on; its error is in
-    the report.
+    (``SupportsUnchanged``) is not read. If a cohort fails, for example because its guard refuses
+    the sync, the others go on; its error is in the report.
 
     Args:
         jobs: Pairs of a sync and its members. The members are what ``sync_cohort`` takes, or
@@ -273,11 +271,13 @@ def _run_job(
     end = partial(predict, location) if dry_run else recovering(location, recovered)
     head = read_state(location, end).head
     outcome = due_outcome(sync, members, None if head is None else head.record, present())
-    if head is not None and outcome is JobOutcome.UNCHANGED:
-        done_before = tuple(recovered)
-        found = SyncResult(record=head.record, already_done=True, recovered=done_before)
+    if outcome is not JobOutcome.DUE:
+        found: SyncResult | None = None
+        if head is not None and (recovered or outcome is JobOutcome.UNCHANGED):
+            done = tuple(recovered)
+            found = SyncResult(record=head.record, already_done=True, recovered=done)
         return JobResult(sync=sync, outcome=outcome, result=found)
-    if dry_run or outcome is not JobOutcome.DUE:
+    if dry_run:
         return JobResult(sync=sync, outcome=outcome)
     # This may take long, so the time of the sync is read afterwards.
     source = _resolved_members(members)
@@ -285,8 +285,8 @@ def _run_job(
     start = begin_at(sync, location, synced_at=None, guard=None, now=at, dry_run=False)
     start = evolve(start, recovered=(*recovered, *start.recovered))
     result = _sync_now(start, source, work_dir=work_dir, progress=progress)
-    done = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
-    return JobResult(sync=sync, outcome=done, result=result)
+    outcome = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
+    return JobResult(sync=sync, outcome=outcome, result=result)
 
 
 def _sync_now(

@@ -173,7 +173,7 @@ class SyncStart:
             result = SyncResult(record=record, already_done=True, ignored_columns=ignored)
         else:
             result = commit_plan(plan, diff, self.location)
-        return evolve(result, recovered=self.recovered)
+        return evolve(result, recovered=(*self.recovered, *result.recovered))
 
     def _next_free_time(self) -> datetime:
         state = self.state

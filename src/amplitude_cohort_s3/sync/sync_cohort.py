@@ -82,8 +82,9 @@ def sync_cohort(
     Args:
         sync: The cohort and its destination.
         members: The members of the cohort now: an iterable of ``Member``, mappings or
-            sequences; a data frame that supports Arrow; an object that provides CSV; or the
-            location of a file, as for ``MemberFile``.
+            sequences; a data frame that supports Arrow; an object that provides CSV; the
+            location of a file, a folder or a pattern, as for ``MemberFiles``; or an iterable of
+            several files or tables.
         storage: The storage of the data, or its location.
         synced_at: When the cohort was computed (timezone-aware). Rounded down to the
             precision of the file names, by default the minute. Default: now, or the first

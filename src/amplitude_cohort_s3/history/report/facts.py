@@ -11,10 +11,10 @@ from ...log.amendments import Amendment
 from ...log.listing import BucketSync, SyncState
 from ...log.records import SyncRecord
 from ...log.stream import CohortStream
-from ...storage.protocol import ObjectInfo
 from ..events import Churn
 from ..findings import Finding
 from ..replay import Replay
+from ..runs import listed_bytes, recorded_syncs, stored_bytes
 
 _TOKEN = 8
 """The number of characters of a writer's token that a report shows."""
@@ -117,17 +117,21 @@ def facts_of(
     history.check_log()
     visible = {sync.synced_at: sync for sync in history.syncs}
     filled = dict[str, list[tuple[datetime, float]]]()
-    published = list[Run]()
-    for record in history.log.published():
+    published, others = list[Run](), list[Run]()
+    for record, outcome in recorded_syncs(history.log):
         when = record.synced_at
-        if history.window.contains(when):
-            state = "adopted" if record.adopted else "published"
-            published.append(_run_of(record, state, _missing(visible.pop(when, None))))
-            for name, count in record.filled.items() if record.members else ():
-                filled.setdefault(name, []).append((when, count / record.members))
+        if not history.window.contains(when):
+            continue
+        if outcome not in ("published", "adopted"):
+            others.append(_run_of(record, outcome))
+            continue
+        listed = visible.pop(when, None)
+        published.append(_run_of(record, outcome, listed, _missing(listed)))
+        for name, count in record.filled.items() if record.members else ():
+            filled.setdefault(name, []).append((when, count / record.members))
     if visible:
         published += (_unlogged(visible[n.synced_at], n) for n in churn() if n.synced_at in visible)
-    runs = [*published, *_other_runs(history)]
+    runs = [*published, *others, *_other_runs(history)]
     if not runs:
         raise history.no_sync_yet()
     counts = (run.counts for run in published if run.counts is not None)
@@ -143,18 +147,16 @@ def facts_of(
 
 
 def _other_runs(history: Replay) -> Iterator[Run]:
-    """Yield the syncs that are not part of the history, and the calls of forget and prune."""
+    """Yield the calls of forget and prune, and the syncs whose members are not known."""
     log, window = history.log, history.window
-    for record, is_void in log.unpublished():
-        if window.contains(record.synced_at):
-            yield _run_of(record, (SyncState.VOID if is_void else SyncState.IN_DOUBT).value)
     pending = [] if log.pending is None else [log.pending]
     for amendment in (*log.amendments, *pending):
         if window.contains(amendment.requested_at):
             yield _run_of_amendment(amendment, is_pending=amendment in pending)
     for sync in history.unpublished:
         if sync.state is SyncState.INCOMPLETE:
-            yield Run(at=sync.synced_at, state=sync.state.value, size=_size(sync.files))
+            size = sum(info.size for info in sync.files.values())
+            yield Run(at=sync.synced_at, state=sync.state.value, size=size)
 
 
 def _unlogged(sync: BucketSync, churn: Churn) -> Run:
@@ -164,16 +166,17 @@ def _unlogged(sync: BucketSync, churn: Churn) -> Run:
         counts=Counts(
             at=sync.synced_at, members=churn.members, entered=churn.entered, exited=churn.exited
         ),
-        size=_size(sync.files),
+        size=listed_bytes(sync),
         notes=_missing(sync),
     )
 
 
-def _size(files: Mapping[DiffType, ObjectInfo]) -> int:
-    return sum(info.size for info in files.values())
-
-
-def _run_of(record: SyncRecord, state: str, missing: tuple[str, ...] = ()) -> Run:
+def _run_of(
+    record: SyncRecord,
+    state: str,
+    listed: BucketSync | None = None,
+    missing: tuple[str, ...] = (),
+) -> Run:
     empty = [f"no member has a value of {n}" for n, count in record.filled.items() if not count]
     notes = count_notes(
         key=record.schema.key,
@@ -192,7 +195,7 @@ def _run_of(record: SyncRecord, state: str, missing: tuple[str, ...] = ()) -> Ru
             entered=record.files[DiffType.ENTERING].rows,
             exited=record.files[DiffType.EXITING].rows,
         ),
-        size=sum(file.size for file in record.files.values()),
+        size=stored_bytes(record, listed),
         skipped=record.skipped,
         source=record.source,
         writer=record.writer[:_TOKEN],

@@ -5,7 +5,6 @@ from datetime import datetime
 from html import escape
 
 from ..._display import counted
-from ...log.listing import SyncState
 from ...log.stream import CohortStream
 from ..findings import Finding
 from ._charts import bar_span, changes_chart, moment, size_chart, trend
@@ -23,7 +22,7 @@ MAX_PROPERTIES = 50
 MAX_FINDINGS = 100
 """The number of findings that a report shows: the first ones."""
 
-_BAD_STATES = {state.value for state in SyncState}
+_BAD_STATES = {"void", "unfinished", "incomplete"}
 
 # No browser loads or runs anything, even if a text were not escaped.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"

@@ -101,7 +101,7 @@ class CohortList(Sequence[AmplitudeCohort]):
         >>> [one.name for one in CohortList(cohorts).matching("[EU] *")]
         ['[EU] a']
         """
-        # The names of cohorts often begin with [...], so this is no set of characters here.
+        # The names of cohorts often begin with [...], so brackets are not a set of characters here.
         wildcards = {"*": ".*", "?": "."}
         parts = (wildcards.get(part) or re.escape(part) for part in re.split(r"([*?])", pattern))
         matches = re.compile("".join(parts), re.DOTALL).fullmatch
