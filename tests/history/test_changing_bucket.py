@@ -79,7 +79,7 @@ def test_verify_has_no_false_alarm_whenever_the_bucket_changes(change, record_pr
         storage = bucket()
         hooked = Hooked(storage, at, lambda: change(storage))  # noqa: B023
         kinds = {finding.kind for finding in read_history(hooked, STREAM).verify()}
-        assert kinds <= ({FindingKind.UNFINISHED} if change is forget_half else set()), at
+        assert kinds <= ({FindingKind.UNFINISHED_AMENDMENT} if change is forget_half else set()), at
     record_property("cases", len(counting.calls))
 
 
@@ -94,7 +94,7 @@ def test_a_loaded_history_answers_every_question_after_a_change(change, meaning)
         "member": lambda h: len(h.member_history("2")),
         "churn": lambda h: [one.members for one in h.churn()],
         "columns": lambda h: h.columns,
-        "verify": lambda h: {f.kind for f in h.verify()} <= {FindingKind.UNFINISHED},
+        "verify": lambda h: {f.kind for f in h.verify()} <= {FindingKind.UNFINISHED_AMENDMENT},
         "arrow": lambda h: h.members_at(h[1]).to_arrow().num_rows,
     }
     loaded = {name: read_history(storage, STREAM) for name in questions}

@@ -125,7 +125,7 @@ def test_files_that_are_pruned_or_edited_do_not_change_the_numbers():
 
 def test_void_and_unfinished_syncs_and_those_without_a_log_are_shown():
     assert "void" in Page(HISTORIES["void_only"]().report().html).text
-    assert re.search(r"\d unfinished \d", Page(HISTORIES["in_doubt"]().report().html).text)
+    assert re.search(r"\d unfinished \d", Page(HISTORIES["unfinished"]().report().html).text)
     foreign = Page(HISTORIES["foreign"]().report().html).text
     assert foreign.count("not in the log 3 ") + foreign.count("not in the log 2 ") == 3
     assert "no sync here is in a log" in foreign

@@ -87,7 +87,7 @@ def test_the_run_log_of_any_writers_agrees_with_the_history(steps):
         assert (run.skipped, run.collapsed) == (record.skipped, record.collapsed)
         assert json.loads(run.source) == record.source
     unpublished = {one.synced_at: one.state.value for one in history.unpublished}
-    words = {"void": "void", "unfinished": "in doubt"}
+    words = {"void": "void", "unfinished": "unfinished"}
     others = [run for run in runs if run.outcome != "published"]
     assert {run.synced_at: words[run.outcome] for run in others} == unpublished
 

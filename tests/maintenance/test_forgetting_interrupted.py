@@ -105,7 +105,7 @@ def test_after_a_failure_at_any_call_readers_are_right_and_a_rerun_completes_it(
         if kind != "unlogged":
             earlier = assert_invariants(storage, STREAM)
             kinds = {finding.kind for finding in history.verify()}
-            assert kinds <= {FindingKind.UNFINISHED}
+            assert kinds <= {FindingKind.UNFINISHED_AMENDMENT}
             assert (kinds != set()) == (history.log.pending is not None)
         forget_two(storage)
         assert all_members(storage) == without(CUT, 1, 4)
@@ -156,7 +156,7 @@ def test_read_head_and_plan_forget_are_refused_while_it_is_unfinished():
     with pytest.raises(UnfinishedSyncError):
         plan_forget(storage, STREAM, [1])
     [finding] = read_history(storage, STREAM).verify()
-    assert finding.kind is FindingKind.UNFINISHED
+    assert finding.kind is FindingKind.UNFINISHED_AMENDMENT
     with pytest.raises(MissingCapabilityError):
         sync_more(RequiredMethodsOnly(storage))
     assert recover(storage, STREAM).outcome == "amended"
@@ -182,7 +182,7 @@ def test_files_whose_new_version_was_lost_stay_until_a_rerun(meaning):
         assert state.published[-1].members == 2
         findings = read_history(storage, STREAM).verify()
         if lost % len(replaced) >= replaced.index(at):
-            assert {f.kind for f in findings} == {FindingKind.UNFINISHED}
+            assert {f.kind for f in findings} == {FindingKind.UNFINISHED_AMENDMENT}
             assert "forget again" in str(findings[0])
         else:
             assert findings == ()

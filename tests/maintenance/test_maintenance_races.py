@@ -87,7 +87,7 @@ def test_an_amendment_covers_every_sync_before_it_in_the_log(other, record_prope
         assert history.log.pending is None
         # The next writer continues the head of the log.
         sync_ids(storage, {2, 9}, 95)
-        assert assert_invariants(storage, STREAM).in_doubt is None
+        assert assert_invariants(storage, STREAM).unfinished is None
         forget_one(storage)
         assert not any(1 in ids for ids in all_members(storage))
         assert not vars(storage)["_staged"]

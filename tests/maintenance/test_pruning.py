@@ -202,7 +202,7 @@ def test_pruning_that_fails_at_any_call_is_completed(keep, logged, finish, recor
         history = read_history(storage, STREAM)
         kinds = {f.kind for f in history.verify()}
         if logged:
-            assert kinds <= {FindingKind.UNFINISHED}
+            assert kinds <= {FindingKind.UNFINISHED_AMENDMENT}
             assert_invariants(storage, STREAM)
         late = {
             sync: ids for sync, ids in members_by_time(storage).items() if sync >= moment(first)

@@ -68,7 +68,7 @@ def kill_often(new_bucket: Callable[[], Callable[[], Storage]], rounds: int) -> 
             found = assert_invariants(storage, STREAM, earlier=earlier)
             counts["rounds"] += 1
             counts["killed"] += killed
-            counts["in doubt"] += found.in_doubt is not None
+            counts["unfinished"] += found.unfinished is not None
             counts["nothing recorded"] += len(found.records) == number
             sync_ids(storage, members(number), number)
             earlier = found

@@ -49,7 +49,7 @@ def void_only() -> CohortHistory:
     return read_history(storage, SYNC)
 
 
-def in_doubt() -> CohortHistory:
+def unfinished() -> CohortHistory:
     storage = MemoryStorage()
     run_sync(storage, OLD, AT - DAY)
     abandon(storage, OLD[1:])
@@ -102,7 +102,7 @@ def hostile() -> CohortHistory:
 HISTORIES: dict[str, Callable[[], CohortHistory]] = {
     build.__name__: build
     for build in (
-        *(sample, one_sync, without_members, void_only, in_doubt, foreign, pruned, damaged),
+        *(sample, one_sync, without_members, void_only, unfinished, foreign, pruned, damaged),
         hostile,
     )
 }

@@ -42,7 +42,7 @@ def check(storage: Storage, said: list[str], rounds: int) -> None:
     won = Counter(one for one in said if one.startswith("won"))
     assert won == Counter(f"won {n}" for n in range(1, rounds + 1)), said
     assert len(state.published) == rounds
-    assert state.in_doubt is None
+    assert state.unfinished is None
     assert staged_objects(storage) == []
 
 
@@ -89,7 +89,7 @@ def test_racing_recoveries_agree(storage):
         fault = Fault(at=counted.calls.index("publish") + number % 3)
         with pytest.raises(Death):
             sync_ids(FaultyStorage(storage, fault), {number}, number)
-        record = assert_invariants(storage, STREAM).in_doubt
+        record = assert_invariants(storage, STREAM).unfinished
         assert record is not None
         if number % 2:
             storage.discard(list(record.files.values())[-1].staged)

@@ -52,7 +52,7 @@ def test_recover_publishes_an_unfinished_sync(storage):
     abandon(storage, OLD)
     with pytest.raises(UnfinishedSyncError):
         read_head(storage, STREAM)
-    assert [s.state for s in read_history(storage, STREAM).unpublished] == [SyncState.IN_DOUBT]
+    assert [s.state for s in read_history(storage, STREAM).unpublished] == [SyncState.UNFINISHED]
     report = recover(storage, STREAM)
     assert (report.outcome, report.record.synced_at) == ("published", AT)
     assert members_now(storage) == OLD

@@ -281,7 +281,7 @@ def test_forgetting_is_not_complete_if_a_new_file_is_refused(storage, kind):
         assert report.outcome == "amended"
     assert not staged_objects(storage)
     [finding] = read_history(storage, STREAM).verify()
-    assert finding.kind is FindingKind.UNFINISHED
+    assert finding.kind is FindingKind.UNFINISHED_AMENDMENT
     assert "forget again" in finding.detail
     forget(storage, STREAM, ["1"])
     assert read_history(storage, STREAM).verify() == ()

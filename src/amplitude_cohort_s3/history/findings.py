@@ -36,8 +36,8 @@ class FindingKind(Enum):
     UNLOGGED_SYNC = "a sync is not in the log, which covers its time"
     LEFTOVER = "a void sync left files"
     INCOMPLETE_SYNC = "a sync lacks files and is not in the log"
-    IN_DOUBT = "a recorded sync has no outcome yet"
-    UNFINISHED = "a forget or prune is unfinished; recover completes it"
+    UNFINISHED_SYNC = "a recorded sync has no outcome yet"
+    UNFINISHED_AMENDMENT = "a forget or prune is unfinished; recover completes it"
 
 
 @frozen(kw_only=True, repr=False)

@@ -101,7 +101,7 @@ class SyncFiles:
 
     @property
     def unpublished(self) -> tuple[UnpublishedSync, ...]:
-        """The void, doubtful and incomplete syncs in the window, which the history leaves out.
+        """The void, unfinished and incomplete syncs in the window, which the history leaves out.
 
         Raises:
             RecordFormatError: The log can't be read.
@@ -111,7 +111,7 @@ class SyncFiles:
         recorded = [
             UnpublishedSync(
                 synced_at=record.synced_at,
-                state=SyncState.VOID if void else SyncState.IN_DOUBT,
+                state=SyncState.VOID if void else SyncState.UNFINISHED,
                 files=files.pop(record.synced_at, {}),
             )
             for record, void in self.log.unpublished()

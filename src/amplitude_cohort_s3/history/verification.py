@@ -145,7 +145,7 @@ class _Verification:
             count = len(visible[record.synced_at]) if record.synced_at in unlogged else 0
             is_void = record.number <= self.replay.log.last_ended
             if count or not is_void:
-                kind = FindingKind.LEFTOVER if is_void else FindingKind.IN_DOUBT
+                kind = FindingKind.LEFTOVER if is_void else FindingKind.UNFINISHED_SYNC
                 yield Finding(kind=kind, synced_at=record.synced_at, count=count)
         incomplete = {sync.synced_at for sync in partial}
         covered = self.log.covers_from
@@ -163,14 +163,14 @@ class _Verification:
         pending = self.log.pending
         if pending is not None:
             yield Finding(
-                kind=FindingKind.UNFINISHED,
+                kind=FindingKind.UNFINISHED_AMENDMENT,
                 synced_at=pending.requested_at,
                 key=pending.key,
                 count=len(pending.replaced) + len(pending.removed),
             )
         for key in sorted(self.log.lost):
             detail = "its replacement is lost: call forget again"
-            yield _of_file(FindingKind.UNFINISHED, key, detail)
+            yield _of_file(FindingKind.UNFINISHED_AMENDMENT, key, detail)
         for sync in self.replay.syncs:
             for info in sync.files.values():
                 if info.key in self.log.removed:

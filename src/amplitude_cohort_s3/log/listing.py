@@ -81,7 +81,7 @@ class SyncState(Enum):
 
     INCOMPLETE = "incomplete"
     """It has no record, and its files are not enough to know its members."""
-    IN_DOUBT = "in doubt"
+    UNFINISHED = "unfinished"
     """It has a record and no outcome yet; ``recover`` creates one."""
     VOID = "void"
     """It was never published, but its file entering or exiting may be visible."""

@@ -273,9 +273,9 @@ class CutMatrix:
             storages = make()
             calls = calls_of(_first_sync, make())
             attempt(_first_sync, storages, dies(calls.index("publish") + number, "after"))
-            in_doubt = storages.check().in_doubt
-            assert in_doubt is not None
-            staged = in_doubt.files[DiffType.EXISTING].staged
+            unfinished = storages.check().unfinished
+            assert unfinished is not None
+            staged = unfinished.files[DiffType.EXISTING].staged
             assert staged is not None
             storages.data.discard(staged)
             storages.recover()
@@ -314,7 +314,7 @@ def check_rerun(
     work(storages)
     assert storages.content() == expected
     ended = storages.check(found)
-    assert ended.in_doubt is None
+    assert ended.unfinished is None
     assert len(ended.records) == len(ended.published)
 
 

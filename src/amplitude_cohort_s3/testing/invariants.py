@@ -32,7 +32,7 @@ class StreamState:
     Attributes:
         records: All records of syncs, oldest first.
         published: The published syncs, oldest first; the last one is the head.
-        in_doubt: The newest record, if it is the record of a sync and has no outcome.
+        unfinished: The newest record, if it is the record of a sync and has no outcome.
         amendments: The amendments of ``forget`` and ``prune``, oldest first. The newest one may
             have no outcome yet.
         digests: The sha256 of every visible object of both storages, by its key.
@@ -40,7 +40,7 @@ class StreamState:
 
     records: tuple[SyncRecord, ...]
     published: tuple[SyncRecord, ...]
-    in_doubt: SyncRecord | None
+    unfinished: SyncRecord | None
     amendments: tuple[Amendment, ...]
     digests: Mapping[str, str]
 
@@ -89,7 +89,7 @@ def assert_invariants(
     state = StreamState(
         records=syncs,
         published=tuple(published),
-        in_doubt=syncs[-1] if syncs and syncs[-1].number not in outcomes else None,
+        unfinished=syncs[-1] if syncs and syncs[-1].number not in outcomes else None,
         amendments=tuple(record for record in records if isinstance(record, Amendment)),
         digests=digests,
     )
@@ -286,17 +286,17 @@ def _assert_readers_agree(
     history = read_history(storage, stream, log=log)
     found = [sync.synced_at for sync in history if sync.synced_at >= _first_time(state)]
     expected = [r.synced_at for r in state.published if r.keys & state.digests.keys()]
-    if state.in_doubt is not None and state.in_doubt.keys <= state.digests.keys():
-        expected.append(state.in_doubt.synced_at)
+    if state.unfinished is not None and state.unfinished.keys <= state.digests.keys():
+        expected.append(state.unfinished.synced_at)
     assert found == expected, "the history differs from the log"
     if not state.records:
         return
     try:
         head = read_head(storage, stream, log=log)
     except UnfinishedSyncError:
-        assert state.in_doubt is not None or amending
+        assert state.unfinished is not None or amending
     else:
-        assert state.in_doubt is None
+        assert state.unfinished is None
         assert not amending
         assert (head and head.record) == (state.published[-1] if state.published else None)
 

@@ -124,17 +124,17 @@ class StreamMachine(RuleBasedStateMachine):
         self._look()
         assert recover(self.storage, STREAM).outcome == "nothing"
 
-    @precondition(lambda self: self.state.in_doubt is not None)
+    @precondition(lambda self: self.state.unfinished is not None)
     @rule(diff_type=st.sampled_from(DiffType))
     def an_upload_is_aborted(self, diff_type: DiffType) -> None:
         """Discard a staged file of an unfinished sync, as a rule of the bucket may do."""
-        record = self.state.in_doubt
+        record = self.state.unfinished
         staged = None if record is None else record.files[diff_type].staged
         assert staged is not None
         self.storage.discard(staged)
         self._look()
 
-    @precondition(lambda self: self.published and self.state.in_doubt is None)
+    @precondition(lambda self: self.published and self.state.unfinished is None)
     @rule()
     def a_scheduler_repeats_the_last_sync(self) -> None:
         """Repeat the newest sync, which is already done."""
@@ -153,9 +153,9 @@ class StreamMachine(RuleBasedStateMachine):
         found = [ids_of(history.members_at(sync)) for sync in history]
         # The history also has a sync whose files are visible, but whose outcome is not written
         # yet.
-        in_doubt = found[len(self.published) :]
+        unfinished = found[len(self.published) :]
         assert found[: len(self.published)] == self.published
-        assert in_doubt == [] or (len(in_doubt) == 1 and in_doubt[0] in self.attempted)
+        assert unfinished == [] or (len(unfinished) == 1 and unfinished[0] in self.attempted)
         with suppress(UnfinishedSyncError):
             head = read_head(self.storage, STREAM)
             assert ([ids_of(head.members())] if head else []) == self.published[-1:]
