@@ -326,6 +326,7 @@ def test_results_of_sqlalchemy_are_streamed(tmp_path):
         assert rows_of(connection.execute(query)) == ROWS
         assert rows_of(connection.execute(query).mappings()) == ROWS
         assert rows_of(connection.execution_options(yield_per=1).execute(query)) == ROWS
+    engine.dispose()
 
 
 def test_a_relation_of_duckdb_is_streamed():

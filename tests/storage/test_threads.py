@@ -35,7 +35,9 @@ while time.monotonic() < end:
     except KeyboardInterrupt:
         interrupted += 1
 assert interrupted > 20
-time.sleep(0.2)
+end = time.monotonic() + 20
+while threading.active_count() > 1 and time.monotonic() < end:
+    time.sleep(0.01)
 assert threading.active_count() == 1, threading.enumerate()
 """
 
