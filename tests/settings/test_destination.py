@@ -228,7 +228,7 @@ def test_an_optional_routing_key_may_be_given():
         ({"max_exits": 1.1}, ["max_exits is a share"]),
         ({"max_skipped": 50.0}, ["an int is a number"]),
         ({"max_exits": float("nan")}, ["max_exits"]),
-        ({"max_growth": float("inf")}, ["max_growth must be 0 or more, not inf; None is"]),
+        ({"max_growth": float("inf")}, ["max_growth must be 0 or more, not inf; None means"]),
         ({"max_growth": -1}, ["max_growth"]),
         ({"max_growth": True}, ["not True"]),
         ({"max_exits": 2.0, "min_members": -1}, ["max_exits", "min_members"]),
