@@ -1,19 +1,23 @@
 """The subcommands ``diff`` and ``changes``, which compare the members at several times."""
 
 import argparse
-import json
-import sys
 from datetime import datetime
 
 from ..diff.cohort_diff import CohortDiff
 from ..errors import ConfigurationError
-from ..format.cells import encode_text
+from ..format.named_rows import names_beside
 from ..history.history import CohortHistory
 from ..history.sync_files import CHANGES
 from ..log.listing import BucketSync
 from ._arguments import add_sync_name, aware_time
 from ._location import add_location, history_of, setup_of
-from ._output import print_json, print_message, print_result
+from ._output import (
+    print_csv_row,
+    print_json,
+    print_json_row,
+    print_message,
+    print_result,
+)
 from ._setup import progress_bar
 from .exit_codes import ExitCode
 
@@ -80,14 +84,13 @@ def _changes(options: argparse.Namespace) -> ExitCode:
     changes = history.changes()
     columns = changes.columns
     if not options.json:
-        sys.stdout.buffer.write(encode_text(columns).encode())
+        print_csv_row(columns)
     for change in changes:
         cells = (change.synced_at.isoformat(), *(change[name] for name in columns[1:]))
         if options.json:
-            cells_by_name = dict(zip(columns, cells, strict=True))
-            print_result(json.dumps(cells_by_name, ensure_ascii=False))
+            print_json_row(columns, cells)
         else:
-            sys.stdout.buffer.write(encode_text(cells).encode())
+            print_csv_row(cells)
     return ExitCode.DONE
 
 
@@ -114,15 +117,12 @@ def _sync_at(history: CohortHistory, when: datetime) -> BucketSync:
 
 def _print_rows(diff: CohortDiff, *, as_json: bool) -> None:
     """Print the users who entered and then those who exited, with the diff type of each."""
-    mark = "diff_type"
-    while mark in diff.schema.columns:  # A property with this name keeps it.
-        mark += "_"
+    columns = names_beside(("diff_type",), diff.schema.columns)
     if not as_json:
-        sys.stdout.buffer.write(encode_text((mark, *diff.schema.header)).encode())
+        print_csv_row((columns[0], *diff.schema.header))
     for diff_type in CHANGES:
         for row in diff.rows(diff_type):
             if as_json:
-                cells = dict(zip(diff.schema.columns, row, strict=True))
-                print_result(json.dumps({mark: diff_type.value} | cells, ensure_ascii=False))
+                print_json_row(columns, (diff_type.value, *row))
             else:
-                sys.stdout.buffer.write(encode_text((diff_type.value, *row)).encode())
+                print_csv_row((diff_type.value, *row))

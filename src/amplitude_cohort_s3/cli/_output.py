@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from .._display import text_table
+from ..format.cells import encode_text
 
 COMMAND = "amplitude-cohort-s3"
 
@@ -17,6 +18,16 @@ def print_result(text: str) -> None:
 
 def print_json(value: object) -> None:
     print_result(json.dumps(value, indent=2, default=datetime.isoformat))
+
+
+def print_json_row(columns: Sequence[str], cells: Iterable[str]) -> None:
+    """Print one row as a JSON object on one line."""
+    print_result(json.dumps(dict(zip(columns, cells, strict=True)), ensure_ascii=False))
+
+
+def print_csv_row(cells: Iterable[str]) -> None:
+    """Print one row as CSV."""
+    sys.stdout.buffer.write(encode_text(cells).encode())
 
 
 def print_message(text: str) -> None:

@@ -1,7 +1,6 @@
 """The subcommands that write nothing: they read a bucket, a name or the configuration."""
 
 import argparse
-import json
 import sys
 
 from attrs import asdict
@@ -12,7 +11,15 @@ from ..history import Finding, list_streams
 from ..policy import PURPOSES, bucket_policy
 from ._arguments import add_sync_name, add_sync_names, aware_time
 from ._location import add_location, history_of, open_existing, setup_of
-from ._output import COMMAND, in_command, print_json, print_message, print_result, print_table
+from ._output import (
+    COMMAND,
+    in_command,
+    print_json,
+    print_json_row,
+    print_message,
+    print_result,
+    print_table,
+)
 from ._setup import Setup, progress_bar
 from .exit_codes import ExitCode
 
@@ -73,8 +80,7 @@ def _members(options: argparse.Namespace) -> ExitCode:
     members = history.members_at(options.at)
     if options.json:
         for row in members:
-            cells = dict(zip(members.schema.columns, row, strict=True))
-            print_result(json.dumps(cells, ensure_ascii=False))
+            print_json_row(members.schema.columns, row)
         return ExitCode.DONE
     for chunk in members.csv_source(members.schema).chunks():
         sys.stdout.buffer.write(chunk)
