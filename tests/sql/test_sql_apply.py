@@ -197,10 +197,11 @@ def test_more_properties_than_a_function_of_postgresql_accepts_arguments(engine)
     assert stays(engine)[0][3] == as_items(dict(zip(names, names, strict=True)))
 
 
-def test_the_tables_can_be_in_a_schema_of_any_name(engine):
+def test_the_tables_can_be_in_a_schema_of_any_name(engine, request):
     name = 'we"ird %s Schema'
     if engine.dialect.name == "sqlite":  # a schema of SQLite is a file
         engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+        request.addfinalizer(engine.dispose)
         with engine.connect() as connection:
             quoted = engine.dialect.identifier_preparer.quote(name)
             connection.exec_driver_sql(f"ATTACH ':memory:' AS {quoted}")
