@@ -85,7 +85,7 @@ class RowTable(ArrowTable, Generic[V]):
     """A table with a row for each user or each change; its rows can be iterated repeatedly.
 
     ``pandas.DataFrame(t)`` accepts it too, but takes the rows one by one; ``t.to_pandas()`` is
-    faster, and has the columns also if there is no row.
+    faster, and has the columns even if there is no row.
     """
 
     __slots__ = ()

@@ -30,6 +30,7 @@ _TREND_COLUMNS = 40
 _TREND_HEIGHT = 24
 _MAX_MARKS = 60
 _HEIGHT, _LABELS = 200, 24
+_RIGHT_EDGE = 0.95  # the share of the width after which a centred label is cut off
 _WIDEST_BAR = 0.06
 
 
@@ -195,8 +196,7 @@ def _chart(title: str, about: str, drawn: Iterable[str], axis: TimeAxis) -> str:
     labels = list[str]()
     for when, label in axis.ticks():
         share = axis.share(when)
-        # A label in the middle would leave the picture at its right edge.
-        end = ' class="end"' if share > 0.95 else ""  # noqa: PLR2004
+        end = ' class="end"' if share > _RIGHT_EDGE else ""
         place = _percent(share)
         labels.append(
             f'<line class="tick" x1="{place}" x2="{place}" y1="{_HEIGHT}" y2="{_HEIGHT + 5}"/>'
