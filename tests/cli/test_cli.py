@@ -405,26 +405,31 @@ def test_a_reader_that_stops_early_causes_no_error_message(folder):
     ("sent", "code"),
     [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.TERMINATED)],
 )
-def test_an_interrupted_sync_leaves_no_files(folder, tmp_path_factory, sent, code):
-    temporary = tmp_path_factory.mktemp("tmp")
+def test_an_interrupted_sync_leaves_no_files(folder, sent, code):
+    def files():
+        return [path for path in Path("bucket").rglob("*") if path.is_file()]
+
     with subprocess.Popen(
         [SCRIPT, "sync", "actives", "--members", "-"],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TMPDIR": str(temporary)},
     ) as process:
-        # The diff has begun once there is a temporary folder; it then waits for more input.
+        # The diff has begun once the storage has files for it; it then waits for more input.
+        process.stdin.write("amplitude_id,plan\n")
+        process.stdin.writelines(f"{n},free\n" for n in range(500_000))
+        process.stdin.flush()
         for _ in range(600):
-            if list(temporary.iterdir()):
+            if files():
                 break
             time.sleep(0.1)
-        time.sleep(0.2)
+        else:
+            pytest.fail("the diff did not begin within a minute")
         process.send_signal(sent)
         _, said = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in said
-    assert list(temporary.iterdir()) == []
+    assert files() == []
     assert list(list_streams(LocalStorage("bucket"))) == []
 
 
