@@ -19,6 +19,9 @@ nox.options.sessions = ["tests", "lint", "typing", "docs"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.default_venv_backend = "uv|virtualenv"  # uv is many times faster, if it is installed
 
+# The tests start hundreds of processes. Each would compile what it imports again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
 
