@@ -261,7 +261,7 @@ def assert_faults(error, words):
         (("plan", None, "tier"), "tier"),
     ],
 )
-def test_the_column_of_a_property(arguments, column):
+def test_the_column_of_a_property_is_its_header_or_its_name_and_app(arguments, column):
     assert UserProperty(*arguments).column == column
 
 
