@@ -105,7 +105,7 @@ _EVERYTHING = (
 
 @nox.session(venv_backend="none", default=False)
 def everything(session: nox.Session) -> None:
-    """Run all sessions of CI, two at a time; ``-- lint docs`` leaves out these two.
+    """Run all sessions of CI, two at a time; ``-- lint typing`` leaves out these two.
 
     This needs all supported Pythons, and the Debian packages that ``.ci/run`` installs.
     """

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -331,7 +332,8 @@ def main(
             rows = [row for name in chosen for row in parts[name](setting)]
         except DifferentAnswersError as error:
             sys.exit(str(error))
-    turns = f"Medians of {setting.runs} turns." if setting.runs > 1 else "One run each."
+    turns = f"Medians of {setting.runs} turns" if setting.runs > 1 else "One run each"
+    turns += f", measured on {datetime.now(UTC):%Y-%m-%d}."
     left_out = ", ".join(f"`{name}`" for name in parts if name not in chosen)
     note = f" Parts that were left out: {left_out}." if left_out else ""
     lines = [f"# {title}", "", f"{turns} {machine()}.{note}", "", *HEAD, *map(str, rows), ""]

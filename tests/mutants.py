@@ -316,7 +316,7 @@ MUTANTS = (
         "settings/test_cadence.py",
     ),
     Mutant(
-        "the offset of this machine stands for its time zone",
+        "the offset of this machine is treated as its time zone",
         "_time.py",
         "        return None\n    return zone",
         "        pass\n    return zone",

@@ -308,7 +308,9 @@ def test_no_thread_works_after_the_results_are_closed():
     ("has_kernel", "processors", "workers"),
     [(True, 16, 4), (True, 2, 2), (True, 1, 1), (False, 16, 1)],
 )
-def test_the_default_number_of_workers(has_kernel, processors, workers, monkeypatch, tmp_path):
+def test_by_default_each_processor_has_a_worker_up_to_four(
+    has_kernel, processors, workers, monkeypatch, tmp_path
+):
     monkeypatch.setattr(engine_module, "HAS_KERNEL", has_kernel)
     monkeypatch.setattr(engine_module, "usable_processors", lambda: processors)
     limits = []

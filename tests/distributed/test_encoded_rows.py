@@ -37,6 +37,6 @@ def test_a_part_of_a_batch_is_encoded_alone():
         assert encode_batch(part, schema=SCHEMA) == encode_rows(rows[begin:end], schema=SCHEMA)
 
 
-def test_a_nul_is_refused():
+def test_a_batch_with_a_nul_is_refused():
     with pytest.raises(InvalidCellError):
         encode_batch(batch([("1", "a\0", "x")]), schema=SCHEMA)

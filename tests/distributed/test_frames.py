@@ -222,7 +222,7 @@ def test_a_column_that_an_engine_can_not_compare_is_refused_by_its_name(frame):
     assert caught.value.column == "odd"
 
 
-def test_your_own_engine_duckdb_on_parquet_files(tmp_path):
+def test_duckdb_syncs_a_cohort_of_which_python_never_has_all_rows(tmp_path):
     """DuckDB joins and sorts, and the storage composes: Python never has all rows at once."""
     sync = CohortSync(
         destination=Destination(name="duck", path="cohorts"),

@@ -266,7 +266,7 @@ def test_law_floor_is_the_newest_time_that_the_style_can_write(when, style):
         (HOURS_SECONDS, "14:05:31", "14:00:59"),
     ],
 )
-def test_floor_of_each_style(style, when, floored):
+def test_each_style_floors_a_time_to_what_it_can_write(style, when, floored):
     day = "2026-11-23T"
     assert style.floor(datetime.fromisoformat(f"{day}{when}+00:00")) == datetime.fromisoformat(
         f"{day}{floored}+00:00"

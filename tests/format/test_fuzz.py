@@ -2,7 +2,6 @@
 
 import copy
 import json
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
@@ -104,22 +103,6 @@ def test_any_bytes_are_csv_or_a_csv_error(data, canonical, size):
 def test_any_bytes_are_gzip_or_an_error_of_the_library(data):
     with suppress(CohortS3Error):
         list(decompress_chunks([data]))
-
-
-@pytest.mark.parametrize("more", [-300, -1, 0, 1, 258, 300])
-def test_gzip_is_read_completely_from_chunks_of_any_size(more):
-    text = b"1" * ((1 << 20) + more)
-    packed = b"".join(compress_chunks([text]))
-    for size in (1, 2, 3, 7, len(packed) - 8, len(packed) - 1):
-        chunks = [packed[i : i + size] for i in range(0, len(packed), size)]
-        assert b"".join(decompress_chunks(chunks)) == text
-
-
-def test_a_small_gzip_file_of_much_text_is_read_in_limited_chunks():
-    codec = zlib.compressobj(9, wbits=31)
-    packed = codec.compress(b"1,a\n" * (1 << 22)) + codec.flush()
-    assert len(packed) < 1 << 16
-    assert max(map(len, decompress_chunks([packed]))) <= 4 << 20
 
 
 # --- The log ------------------------------------------------------------------------------

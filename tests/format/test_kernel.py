@@ -93,7 +93,7 @@ def test_any_bytes_have_the_expected_result_or_none(kernel, data, lines, other, 
         assert call.run(kernel) == call.expected(), call
 
 
-def test_each_result_at_the_edge_of_a_buffer(kernel, record_property):
+def test_results_at_the_edge_of_a_buffer_are_those_of_the_python_code(kernel, record_property):
     calls = [call for call in edge_calls() if is_possible(call)]
     for call in calls:
         assert call.run(kernel) == call.expected(), call
@@ -283,7 +283,7 @@ def test_a_build_of_the_sources_has_the_number_of_the_interface(kernel):
         ),
     ],
 )
-def test_the_state_of_the_kernel(code, variable, state):
+def test_kernel_state_says_why_the_kernel_is_not_in_use(code, variable, state):
     code = f"import sys\n{code}\nfrom amplitude_cohort_s3.format import kernel_state\n"
     environment = {**os.environ, "AMPLITUDE_COHORT_S3_KERNEL": variable}
     command = [sys.executable, "-c", f"{code}print(kernel_state())"]

@@ -183,7 +183,7 @@ def piece():
 
 
 @needs_time
-def test_the_largest_text(kernel, piece):
+def test_the_largest_text_is_processed(kernel, piece):
     with repeated(piece, MAX_TEXT_BYTES) as lines, repeated(piece, MAX_TEXT_BYTES) as out:
         rows, skipped, lengths = kernel.partition(lines, out, 2, 0, b"", b"000008\0\0")
         assert (rows, skipped) == (4096, 0)
@@ -209,7 +209,7 @@ def lines_like(lines):
 
 
 @needs_time
-def test_some_functions_have_no_largest_text(kernel, piece):
+def test_some_functions_process_a_text_of_any_size(kernel, piece):
     with repeated(piece, (1 << 32) + len(piece)) as lines:
         assert kernel.count_filled(lines, 2) == ()
         out = bytearray(100_000)

@@ -64,7 +64,7 @@ def test_a_failing_allocation_is_a_memory_error_and_loses_no_memory(tmp_path):
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_the_harness_under_sanitizers(compiler, tmp_path, record_property):
+def test_the_sanitizers_find_nothing(compiler, tmp_path, record_property):
     require_programs(compiler)
     build_harness(tmp_path / "harness", compiler=compiler)
     calls = harness_calls(ROUNDS)
@@ -75,7 +75,7 @@ def test_the_harness_under_sanitizers(compiler, tmp_path, record_property):
 @pytest.mark.parametrize(
     ("name", "is_big_endian"), [("aarch64", False), ("s390x", True)], ids=["arm", "big-endian"]
 )
-def test_the_harness_on_another_processor(name, is_big_endian, tmp_path, record_property):
+def test_results_on_another_processor_are_the_same(name, is_big_endian, tmp_path, record_property):
     needed = [f"{name}-linux-gnu-gcc", f"qemu-{name}"]
     require_programs(*needed)
     build_harness(tmp_path / "harness", "-O3", compiler=needed[0])
@@ -87,7 +87,7 @@ def test_the_harness_on_another_processor(name, is_big_endian, tmp_path, record_
 
 
 @needs_compiler
-def test_the_harness_without_extensions_of_the_compiler(tmp_path):
+def test_results_without_extensions_of_the_compiler_are_the_same(tmp_path):
     build_harness(tmp_path / "harness", "-O1 -DKERNEL_PORTABLE -fsanitize=address,undefined")
     run_harness([tmp_path / "harness"], edge_calls())
 

@@ -61,7 +61,7 @@ def test_a_text_of_4_gib_is_left_to_python(kernel, tmp_path, size):
 
 
 @pytest.mark.parametrize("length", [1, 8, 15, 17, 24])
-def test_spans_are_pairs(kernel, length):
+def test_spans_that_are_not_pairs_are_refused(kernel, length):
     with pytest.raises(ValueError, match="pairs of an offset and a size"):
         kernel.read_spans(0, bytes(length))
     with pytest.raises(TypeError):

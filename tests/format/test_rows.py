@@ -4,7 +4,6 @@ import csv
 import datetime as dt
 import io
 import pickle
-import zlib
 
 import pytest
 from hypothesis import given
@@ -13,14 +12,12 @@ from hypothesis import strategies as st
 from amplitude_cohort_s3 import Member, RowSchema
 from amplitude_cohort_s3.errors import (
     ArgumentTypeError,
-    CompressionError,
     ConfigurationError,
     InvalidCellError,
     MalformedCsvError,
     MissingColumnsError,
 )
 from amplitude_cohort_s3.format import csv_blocks
-from amplitude_cohort_s3.format.compression import compress_chunks, decompress_chunks
 from amplitude_cohort_s3.format.reader import read_table
 from amplitude_cohort_s3.testing import strategies
 
@@ -443,46 +440,6 @@ def test_the_repr_of_a_member_has_no_user_ids():
     assert "ann" not in repr(member)
     assert "secret" not in repr(member)
     assert pickle.loads(pickle.dumps(member)) == member
-
-
-# --- Gzip -----------------------------------------------------------------------------------
-
-
-@given(st.lists(st.binary(max_size=200), max_size=5), st.data())
-def test_law_decompress_undoes_compress_for_any_chunks(chunks, data):
-    compressed = b"".join(compress_chunks(chunks))
-    assert b"".join(decompress_chunks(data.draw(strategies.chunked(compressed)))) == b"".join(
-        chunks
-    )
-
-
-def test_gzip_has_no_time_and_no_name():
-    compressed = b"".join(compress_chunks([b"x"]))
-    assert compressed == b"".join(compress_chunks([b"x"]))
-    assert compressed[3:8] == b"\0\0\0\0\0"
-
-
-def test_gzip_with_several_members_and_padding_is_read_in_any_chunks():
-    one, two = (b"".join(compress_chunks([part])) for part in (b"one", b"two"))
-    data = one + two + b"\0" * 5
-    for size in (1, 3, len(one), len(data)):
-        cut = [data[n : n + size] for n in range(0, len(data), size)]
-        assert b"".join(decompress_chunks(cut)) == b"onetwo"
-
-
-@pytest.mark.parametrize("cut", [0, 1, 5, -9, -1])
-def test_gzip_that_is_cut_off_is_an_error(cut):
-    compressed = b"".join(compress_chunks([b"some text" * 99]))
-    with pytest.raises(CompressionError):
-        list(decompress_chunks([compressed[:cut]]))
-
-
-def test_bytes_that_are_damaged_or_not_gzip_are_an_error():
-    compressed = bytearray(b"".join(compress_chunks([b"some text" * 99])))
-    compressed[-6] ^= 1
-    for data in (bytes(compressed), b"no gzip", zlib.compress(b"x")):
-        with pytest.raises(CompressionError):
-            list(decompress_chunks([data]))
 
 
 def test_many_line_ends_in_one_cell_are_read_in_linear_time():

@@ -55,7 +55,7 @@ def test_after_users_were_forgotten_the_amended_records_count(meaning, held):
 
 
 @pytest.mark.parametrize("keep", ["changes", "nothing"])
-def test_after_files_were_removed(meaning, keep):
+def test_after_a_prune_the_numbers_are_the_same(meaning, keep):
     storage = MemoryStorage()
     sync_all(storage, [{1, 2, 3}, {2, 4}, {1, 3, 4}, {1, 2}, {3}], meaning=meaning)
     prune(storage, STREAM, before=moment(3), keep=keep, clock=LATER)
@@ -116,7 +116,7 @@ def test_a_changed_file_that_is_read_is_an_error():
         history.churn()
 
 
-def test_the_temporary_files_are_removed(tmp_path, monkeypatch):
+def test_temporary_files_are_in_work_dir_and_are_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(_recorded_churn, "MAX_HELD", 2)
     storage, sync = build(random_cohorts(1), ExistingMeaning.MEMBERS, keep_log=True)
     history = read_history(storage, sync.stream, work_dir=tmp_path)

@@ -143,7 +143,7 @@ def assert_same_facts(history):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_files_of_foreign_syncs_that_contradict_each_other(seed, meaning, native):
+def test_foreign_files_that_contradict_each_other_have_the_same_faults(seed, meaning, native):
     chosen = random.Random(seed)
     bucket = foreign_random_history(seed, meaning, "user_id", TIMES[1] - TIMES[0])
     keys = [key_of(when, t) for when in bucket.times for t in DiffType]
@@ -158,7 +158,7 @@ def test_the_files_of_foreign_syncs_that_contradict_each_other(seed, meaning, na
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_files_of_recorded_syncs(seed, meaning, native):
+def test_recorded_syncs_have_the_same_faults(seed, meaning, native):
     storage, sync = build(random_cohorts(seed), meaning, keep_log=True)
     history = read_history(storage, sync.stream)
     assert_same_facts(history)

@@ -177,7 +177,7 @@ def test_the_url_of_a_local_file_can_be_opened(tmp_path, routing_key):
     with diff_members((), MemberFile(info.url), schema=RowSchema()) as diff:
         assert list(diff.rows(ENTERING)) == [("1", "ann")]
         assert diff.origin == {"file": info.url.rpartition("/")[2]}
-    if routing_key != "x?y":  # for DuckDB, ? stands for any character; it has no escape
+    if routing_key != "x?y":  # for DuckDB, ? is any character; it has no escape
         assert duckdb.read_csv(info.url).fetchall() == [(1, "ann")]
     if routing_key in (None, "a b", "me@x.io"):  # pandas decodes % and ends the path at #
         assert pd.read_csv(info.url).to_numpy().tolist() == [[1, "ann"]]

@@ -61,7 +61,9 @@ def assert_same_stays(history, *absent):
         assert history.member_history(key) == by_key.get(key, []), key
 
 
-def test_the_stays_of_each_user(sizes, meaning, keep_log, cohorts, searches):
+def test_the_stays_that_a_search_finds_are_those_of_a_full_reading(
+    sizes, meaning, keep_log, cohorts, searches
+):
     storage, sync = build(cohorts, meaning, keep_log=keep_log)
     assert_same_stays(read_history(storage, sync.stream), "0", "99", "1,u1", '"', "é")
     assert bool(searches) == keep_log
@@ -104,7 +106,7 @@ def test_rows_in_cells_are_not_users(sizes, tmp_path):
     assert_same_stays(read_history(storage, sync.stream), *fakes)
 
 
-def test_syncs_with_other_columns(sizes, searches):
+def test_columns_may_be_added_and_removed_between_syncs(sizes, searches):
     storage = MemoryStorage()
     for first, properties in enumerate([("plan",), ("plan", "city"), ("city",), ("plan",)]):
         chosen = tuple(map(UserProperty, properties))
@@ -162,7 +164,9 @@ def test_a_storage_whose_streams_can_not_seek_is_read(sizes, seekable):
         lambda storage: prune(storage, STREAM, before=moment(2), clock=clock_at(moment(90))),
     ],
 )
-def test_files_that_were_replaced_or_removed_since_the_listing(sizes, meaning, change):
+def test_files_that_were_replaced_or_removed_since_the_listing_are_listed_again(
+    sizes, meaning, change
+):
     storage = MemoryStorage()
     sync_all(storage, [{1, 2, 3}, {2, 3, 4}, {3, 4, 6}], meaning=meaning)
     loaded = [read_history(storage, STREAM) for _ in range(6)]

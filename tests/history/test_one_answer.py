@@ -152,7 +152,7 @@ def test_lost_syncs_without_a_log_are_derived_from_the_snapshots(lost, meaning, 
 
 
 @pytest.mark.parametrize("lost", [(1, 2), (2,), (4,), (6,)])
-def test_a_lost_sync_beside_a_lost_existing_without_a_log(lost, meaning, match_by):
+def test_a_lost_sync_beside_a_lost_existing_is_derived_without_a_log(lost, meaning, match_by):
     bucket = random_history(5, meaning, match_by, HOUR)
     bucket.remove(5, EXISTING)
     for number in reversed(lost):
@@ -221,7 +221,7 @@ def test_changes_across_a_lost_sync_are_marked_as_derived():
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_files_that_are_lost_at_random_beside_a_log(seed, meaning):
+def test_members_are_right_or_unknown_if_files_beside_a_log_are_lost(seed, meaning):
     chosen = random.Random(seed)
     cohorts = random_cohorts(seed)
     storage, sync = build(cohorts, meaning, keep_log=True)

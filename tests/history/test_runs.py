@@ -240,7 +240,7 @@ def test_the_time_of_the_request_counts_as_in_run_due():
     assert read(storage).overdue(moment(121), "hourly") is None
 
 
-def test_wrong_questions():
+def test_overdue_refuses_an_empty_history_a_naive_time_and_an_unknown_cadence():
     empty, storage = read(MemoryStorage()), MemoryStorage()
     for cadence in ("one-time", "hourly", "daily"):
         with pytest.raises(NoSyncYetError):

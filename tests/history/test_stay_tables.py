@@ -138,7 +138,7 @@ def row_of(key, values, match_by, names):
 
 
 @given(history=histories())
-def test_stays_of_random_histories(history):
+def test_random_histories_have_the_same_stays(history):
     assert_same_stays(history)
     for sync in history:
         assert_same_stays(read_since(history, sync.synced_at))
@@ -152,7 +152,7 @@ def read_since(history: CohortHistory, when) -> CohortHistory:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("match_by", ["amplitude_id", "user_id"])
 @pytest.mark.parametrize("step", [DAY, 17 * DAY / 24])
-def test_stays_of_files_with_odd_rows(seed, meaning, match_by, step):
+def test_files_with_odd_rows_have_the_same_stays(seed, meaning, match_by, step):
     bucket = foreign_history(seed, meaning, match_by, step)
     assert_same_stays(read_history(bucket.storage, STREAM, match_by=match_by))
     rest = bucket.lose(3)
@@ -161,7 +161,7 @@ def test_stays_of_files_with_odd_rows(seed, meaning, match_by, step):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_stays_with_lost_files(seed, meaning, keep_log):
+def test_histories_with_lost_files_have_the_same_stays(seed, meaning, keep_log):
     chosen = random.Random(seed)
     storage, sync = build(random_cohorts(seed), meaning, keep_log=keep_log)
     for one in read_history(storage, sync.stream)[2:-2:3]:
@@ -169,7 +169,7 @@ def test_stays_with_lost_files(seed, meaning, keep_log):
     assert_same_stays(read_history(storage, sync.stream))
 
 
-def test_many_users_and_syncs(monkeypatch):
+def test_many_users_and_syncs_have_the_same_stays(monkeypatch):
     monkeypatch.setattr(_stay_lines, "ROUND_BYTES", 20_000)
     chosen = random.Random(1)
     storage = MemoryStorage()
@@ -250,7 +250,7 @@ def test_temporary_files_are_removed(tmp_path, meaning):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_order_is_that_of_the_key(meaning):
+def test_stays_are_in_the_order_of_the_key(meaning):
     storage, sync = build(random_cohorts(2), meaning, keep_log=True)
     rows = read_history(storage, sync.stream).intervals().to_arrow().to_pylist()
     keys = [(row["amplitude_id"].encode(), row["entered"]) for row in rows]
@@ -258,7 +258,7 @@ def test_the_order_is_that_of_the_key(meaning):
     assert keys == sorted(keys)
 
 
-def test_a_foreign_file_of_one_sync(meaning):
+def test_a_single_foreign_sync_has_the_same_stays(meaning):
     storage = MemoryStorage()
     for diff_type, rows in zip(DiffType, ("1,a\n", "", "1,a\n"), strict=True):
         storage.create(key_of(START, diff_type), f"amplitudeID,userID\n{rows}".encode())

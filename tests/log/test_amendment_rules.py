@@ -55,7 +55,7 @@ def calls_until_publish(storage) -> int:
     return counting.calls.index("publish")
 
 
-def honest(storage, **changes) -> Amendment:
+def valid_amendment(storage, **changes) -> Amendment:
     """Return the removal of an old file, as ``prune`` makes it, with changes."""
     log = read_history(storage, STREAM).log
     facts = {
@@ -90,7 +90,7 @@ def a_file(storage, minute, diff_type, rows=1):
 
 def forgetting(storage, file, counts=None, **changes):
     """Return an amendment as ``forget`` makes it, which replaces one file."""
-    return honest(
+    return valid_amendment(
         storage,
         purpose="forget",
         removed=(),
@@ -106,12 +106,12 @@ def counts(storage, number, **changes):
 
 
 def removal(minute, diff_type):
-    return lambda storage: honest(storage, removed=(key_of(minute, diff_type),))
+    return lambda storage: valid_amendment(storage, removed=(key_of(minute, diff_type),))
 
 
 def everything(storage):
     keys = tuple(i.key for i in storage.list_objects(STREAM.data_prefix))
-    return honest(storage, removed=keys)
+    return valid_amendment(storage, removed=keys)
 
 
 def of_the_members(storage, **changes):
@@ -126,21 +126,23 @@ FORGERIES = {
     "a file of the head": removal(2, EXITING),
     "a file of a void sync that is newer than the head": removal(9, ENTERING),
     "a file of no sync": removal(77, EXISTING),
-    "an old file that no record names": lambda s: honest(
+    "an old file that no record names": lambda s: valid_amendment(
         s, removed=(key_of(0, EXISTING).replace("T14:", "T14-"),)
     ),
-    "the same file twice": lambda s: honest(s, removed=(key_of(0, EXISTING),) * 2),
-    "another head": lambda s: honest(s, previous=RecordRef(number=3, sha256="0" * 64)),
-    "an older head": lambda s: honest(s, previous=read_history(s, STREAM).log.outcome(2).head.ref),
-    "another amendment before it": lambda s: honest(s, earlier=2),
-    "a gap before it": lambda s: honest(s, number=9),
-    "the last number": lambda s: honest(s, number=99_999_999),
-    "a removal by forget": lambda s: honest(s, purpose="forget"),
-    "nothing": lambda s: honest(s, removed=()),
+    "the same file twice": lambda s: valid_amendment(s, removed=(key_of(0, EXISTING),) * 2),
+    "another head": lambda s: valid_amendment(s, previous=RecordRef(number=3, sha256="0" * 64)),
+    "an older head": lambda s: valid_amendment(
+        s, previous=read_history(s, STREAM).log.outcome(2).head.ref
+    ),
+    "another amendment before it": lambda s: valid_amendment(s, earlier=2),
+    "a gap before it": lambda s: valid_amendment(s, number=9),
+    "the last number": lambda s: valid_amendment(s, number=99_999_999),
+    "a removal by forget": lambda s: valid_amendment(s, purpose="forget"),
+    "nothing": lambda s: valid_amendment(s, removed=()),
     "a file and a removal": lambda s: evolve(
         forgetting(s, a_file(s, 0, EXISTING)), removed=(key_of(0, EXITING),), purpose="prune"
     ),
-    "counts without a file": lambda s: honest(
+    "counts without a file": lambda s: valid_amendment(
         s, purpose="forget", removed=(), counts={3: counts(s, 3, members=0)}
     ),
     "counts of a void sync": lambda s: evolve(
@@ -245,7 +247,9 @@ def test_a_forged_head_does_not_make_the_newest_sync_an_old_one(made, finisher):
     record, outcome = made(read_history(storage, STREAM).log.head)
     storage.create(record.key, record.to_bytes())
     storage.create(outcome_key(STREAM, 5), outcome.to_bytes())
-    forged = honest(storage, removed=tuple(key_of(n, t) for n in range(3) for t in DiffType))
+    forged = valid_amendment(
+        storage, removed=tuple(key_of(n, t) for n in range(3) for t in DiffType)
+    )
     storage.create(forged.key, forged.to_bytes())
     before = contents(storage)
     with pytest.raises(HeadFilesMissingError) as caught:
@@ -359,12 +363,12 @@ def test_files_older_than_an_adopted_log_may_be_removed_but_no_others():
     storage = MemoryStorage()
     sync_all(storage, COHORTS, log=MemoryStorage())
     adopt(storage, STREAM, clock=clock_at(moment(60)))
-    forged = honest(storage, removed=(key_of(2, EXISTING),))
+    forged = valid_amendment(storage, removed=(key_of(2, EXISTING),))
     storage.create(forged.key, forged.to_bytes())
     with pytest.raises(RecordFormatError):
         recover(storage, STREAM)
     storage.delete(forged.key)
-    amendment = honest(storage, removed=(key_of(1, EXISTING), key_of(0, EXISTING)))
+    amendment = valid_amendment(storage, removed=(key_of(1, EXISTING), key_of(0, EXISTING)))
     storage.create(amendment.key, amendment.to_bytes())
     assert recover(storage, STREAM).outcome == "amended"
     assert key_of(1, EXISTING) not in contents(storage)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import jsonschema
@@ -81,3 +82,14 @@ def test_the_page_names_every_field():
     page = (REFERENCE / "record.md").read_text(encoding="utf-8")
     named = set(re.findall(r"[`\"](\w+)[`\"]", page))
     assert fields_of(SCHEMA) - {"handle"} <= named
+
+
+def test_the_golden_bucket_of_this_version_has_every_field():
+    """A new field needs a sync in test_golden_buckets.py that has it."""
+    bucket = Path(__file__).parent / "data" / f"bucket_{version('amplitude_cohort_s3')}.json"
+    objects = json.loads(bucket.read_text(encoding="utf-8"))
+    entries = [json.loads("".join(lines)) for key, lines in objects.items() if "/_syncs/" in key]
+    for entry in entries:
+        VALIDATOR.validate(entry)
+    written = set(re.findall(r'"(\w+)":', json.dumps(entries)))
+    assert fields_of(SCHEMA) - written == set()

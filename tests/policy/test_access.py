@@ -78,7 +78,7 @@ def test_applying_twice_changes_nothing_the_second_time(client: Any):
     assert second.after == stored
 
 
-def test_applying_to_a_bucket_without_a_policy(client: Any):
+def test_a_bucket_without_a_policy_gets_the_whole_policy(client: Any):
     change = apply_bucket_policy(client, DESTINATION, principal=ROLE, purpose="read")
     assert change.before is None
     assert len(change.added) == 4

@@ -43,7 +43,7 @@ def policy(path: str = "cohorts", **options: Any) -> BucketPolicy:
 # --- Content --------------------------------------------------------------------------
 
 
-def test_the_whole_policy_of_a_writer():
+def test_a_policy_to_write_has_exactly_these_statements():
     made = policy(tls_only=False)
     family = made.statements[0].sid.removesuffix("Objects")
     assert made.to_dict() == {

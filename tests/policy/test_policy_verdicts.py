@@ -258,7 +258,7 @@ def test_amplitude_can_be_an_account_or_a_role(data_region: str):
     assert judge(cases) == ["Allowed"] * 3 + ["ImplicitlyDenied"] * 3
 
 
-def test_principals_of_several_accounts_and_of_the_owners_account():
+def test_principals_may_be_in_several_accounts_and_in_the_owners_account():
     names = [role(), role(account="444455556666"), f"arn:aws:iam::{OWNER}:user/eve"]
     policy = bucket_policy(destination(), principal=names, purpose="read").to_dict()
     get = Call(operation="GetObject", key="cohorts/x")

@@ -53,7 +53,9 @@ def rows(members: list[Member]) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_pipeline_with_faults_on_both_sides(radosgw: Server, caplog: Any, seed: int):
+def test_a_pipeline_with_faults_on_both_sides_loses_nothing(
+    radosgw: Server, caplog: Any, seed: int
+):
     caplog.set_level(logging.DEBUG, logger="urllib3")
     chosen = random.Random(seed)
     passing = Time()

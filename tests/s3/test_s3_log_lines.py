@@ -63,7 +63,7 @@ def synced(storage: S3Storage, members: Any, day: int, **options: Any) -> None:
     sync_cohort(SYNC, members, storage, synced_at=when, clock=clock_at(when), **options)
 
 
-def test_requests_to_s3(moto: Server, lines: Any):
+def test_requests_to_s3_are_logged_without_secrets(moto: Server, lines: Any):
     storage = S3Storage(moto.new_bucket(), client=moto.client())
     for day in range(3):
         synced(storage, PEOPLE[day:], day)
@@ -84,7 +84,9 @@ def test_requests_to_s3(moto: Server, lines: Any):
     assert_private(lines(), moto.secret_key, "Signature")
 
 
-def test_requests_for_members_in_s3(moto: Server, lines: Any, monkeypatch: pytest.MonkeyPatch):
+def test_requests_for_members_in_s3_are_logged_without_secrets(
+    moto: Server, lines: Any, monkeypatch: pytest.MonkeyPatch
+):
     bucket, client = moto.new_bucket(), moto.client()
     body = "".join(f"{m.amplitude_id},{m.user_id},{m.properties['email']}\n" for m in PEOPLE)
     for part in range(2):
@@ -104,7 +106,7 @@ def test_requests_for_members_in_s3(moto: Server, lines: Any, monkeypatch: pytes
     assert_private(lines(), moto.secret_key, secret, signature, "Signature")
 
 
-def test_requests_to_amplitude(moto: Server, lines: Any):
+def test_requests_to_amplitude_are_logged_without_secrets(moto: Server, lines: Any):
     with FakeAmplitude() as fake:
         fake.polls = 0
         fake.inline_bytes = 0  # The download is redirected to a pre-signed URL.

@@ -46,7 +46,9 @@ def user(radosgw: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[
     return make
 
 
-def test_a_writer_a_reader_and_another_user(radosgw: Server, user: Callable[[str], Server]):
+def test_the_policy_lets_a_writer_write_a_reader_read_and_another_user_do_nothing(
+    radosgw: Server, user: Callable[[str], Server]
+):
     owner: Any = radosgw.client()
     bucket = radosgw.new_bucket()
     destination = Destination(name="d", bucket=bucket, region="us-east-1", path="cohorts")

@@ -53,7 +53,7 @@ def test_a_sync_of_three_small_files_needs_fifteen_requests(counted: Counted):
     ]
 
 
-def test_requests_of_discard_inspect_and_repeated_create(counted: Counted):
+def test_discard_inspect_and_a_repeated_create_need_two_requests_at_most(counted: Counted):
     storage = counted.storage
     staged = storage.stage("a", [b"x"])
     counted.take()

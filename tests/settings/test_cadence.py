@@ -1,4 +1,4 @@
-"""A daily job at a fixed local time is due once per local day, through the changes of the clock."""
+"""Cadences: a sync is due once in each hour of UTC, or once on each local day."""
 
 import time
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amplitude_cohort_s3 import Cadence
+from amplitude_cohort_s3 import Cadence, CohortSync, Destination
 from amplitude_cohort_s3.errors import ArgumentTypeError, ConfigurationError, NaiveDatetimeError
 
 BERLIN, NEW_YORK, KOLKATA = map(ZoneInfo, ("Europe/Berlin", "America/New_York", "Asia/Kolkata"))
@@ -20,6 +20,58 @@ STARTS = [date(2026, 10, 20), date(2027, 3, 8), date(2027, 3, 24), date(2027, 10
 
 def local(day, clock, zone):
     return datetime.fromisoformat(f"{day.isoformat()}T{clock}").replace(tzinfo=zone)
+
+
+def at(text):
+    return datetime.fromisoformat(f"2026-11-{text}+00:00")
+
+
+@pytest.mark.parametrize(
+    ("cadence", "last", "now", "due"),
+    [
+        (Cadence.ONE_TIME, None, "23T00:00", True),
+        (Cadence.ONE_TIME, "22T00:00", "30T00:00", False),
+        (Cadence.HOURLY, None, "23T00:00", True),
+        (Cadence.HOURLY, "23T14:00", "23T14:59", False),
+        (Cadence.HOURLY, "23T14:00", "23T15:00", True),
+        (Cadence.HOURLY, "23T14:50", "23T15:00", True),  # late, the next one is on time
+        (Cadence.HOURLY, "23T23:59", "24T00:00", True),
+        (Cadence.HOURLY, "23T14:00", "25T14:00", True),
+        (Cadence.DAILY, None, "23T00:00", True),
+        (Cadence.DAILY, "23T00:10", "23T23:59", False),
+        (Cadence.DAILY, "23T23:50", "24T00:00", True),  # late, the next one is on time
+        (Cadence.DAILY, "23T06:00", "24T05:00", True),
+        (Cadence.DAILY, "23T06:00", "30T05:00", True),
+        (Cadence.HOURLY, "23T14:00", "23T13:00", False),  # the clock was set back
+        (Cadence.DAILY, "23T14:00", "22T14:00", False),
+    ],
+)
+def test_a_sync_is_due_once_in_each_hour_or_on_each_day(cadence, last, now, due):
+    last = None if last is None else at(last)
+    sync = CohortSync(
+        destination=Destination("d"), project_id=123, cohort_id="26umsb5", cadence=cadence
+    )
+    assert cadence.is_due(last, at(now)) is due
+    assert sync.is_due(last, at(now)) is due
+
+
+def test_hours_are_those_of_utc_and_days_those_of_the_time_zone_of_now():
+    india = timezone(timedelta(hours=5, minutes=30))
+    assert not Cadence.HOURLY.is_due(at("23T14:00").astimezone(india), at("23T14:45"))
+    assert not Cadence.DAILY.is_due(at("23T14:00").astimezone(india), at("23T20:00"))
+    assert Cadence.DAILY.is_due(at("23T14:00"), at("23T20:00").astimezone(india))
+
+
+@pytest.mark.parametrize("cadence", Cadence)
+def test_the_times_of_is_due_are_aware(cadence):
+    aware = at("23T14:05")
+    naive = aware.replace(tzinfo=None)
+    for last, now in [(None, naive), (aware, naive), (naive, aware)]:
+        with pytest.raises(NaiveDatetimeError):
+            cadence.is_due(last, now)
+
+
+# --- Local times ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("zone", [UTC, BERLIN, NEW_YORK, KOLKATA, LORD_HOWE], ids=str)

@@ -1,16 +1,12 @@
-"""Destinations, syncs, cadences, guards and streams."""
+"""Destinations, properties, cohort syncs and guards."""
 
 import pickle
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
-import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from amplitude_cohort_s3 import (
     Cadence,
-    CohortStream,
     CohortSync,
     Destination,
     DiffType,
@@ -23,10 +19,7 @@ from amplitude_cohort_s3 import (
 )
 from amplitude_cohort_s3.errors import (
     ConfigurationError,
-    InvalidFileNameError,
-    NaiveDatetimeError,
 )
-from amplitude_cohort_s3.testing import strategies
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 PLAN = UserProperty("plan")
@@ -268,7 +261,7 @@ def assert_faults(error, words):
         (("plan", None, "tier"), "tier"),
     ],
 )
-def test_the_column_of_a_property(arguments, column):
+def test_the_column_of_a_property_is_its_header_or_its_name_and_app(arguments, column):
     assert UserProperty(*arguments).column == column
 
 
@@ -281,133 +274,3 @@ def test_a_repeated_property_is_one_column_at_its_first_position():
     destination = Destination(name="d", match_by=PLAN, user_property=PLAN)
     sync = sync_of(destination, user_properties=[UserProperty("country"), PLAN])
     assert sync.schema.properties == ("plan", "country")
-
-
-# --- Cadence -------------------------------------------------------------------------------
-
-
-def at(text):
-    return datetime.fromisoformat(f"2026-11-{text}+00:00")
-
-
-@pytest.mark.parametrize(
-    ("cadence", "last", "now", "due"),
-    [
-        (Cadence.ONE_TIME, None, "23T00:00", True),
-        (Cadence.ONE_TIME, "22T00:00", "30T00:00", False),
-        (Cadence.HOURLY, None, "23T00:00", True),
-        (Cadence.HOURLY, "23T14:00", "23T14:59", False),
-        (Cadence.HOURLY, "23T14:00", "23T15:00", True),
-        (Cadence.HOURLY, "23T14:50", "23T15:00", True),  # late, the next one is on time
-        (Cadence.HOURLY, "23T23:59", "24T00:00", True),
-        (Cadence.HOURLY, "23T14:00", "25T14:00", True),
-        (Cadence.DAILY, None, "23T00:00", True),
-        (Cadence.DAILY, "23T00:10", "23T23:59", False),
-        (Cadence.DAILY, "23T23:50", "24T00:00", True),  # late, the next one is on time
-        (Cadence.DAILY, "23T06:00", "24T05:00", True),
-        (Cadence.DAILY, "23T06:00", "30T05:00", True),
-        (Cadence.HOURLY, "23T14:00", "23T13:00", False),  # the clock was set back
-        (Cadence.DAILY, "23T14:00", "22T14:00", False),
-    ],
-)
-def test_when_a_sync_is_due(cadence, last, now, due):
-    last = None if last is None else at(last)
-    assert cadence.is_due(last, at(now)) is due
-    assert sync_of(cadence=cadence).is_due(last, at(now)) is due
-
-
-def test_hours_are_those_of_utc_and_days_those_of_the_time_zone_of_now():
-    india = timezone(timedelta(hours=5, minutes=30))
-    assert not Cadence.HOURLY.is_due(at("23T14:00").astimezone(india), at("23T14:45"))
-    assert not Cadence.DAILY.is_due(at("23T14:00").astimezone(india), at("23T20:00"))
-    assert Cadence.DAILY.is_due(at("23T14:00"), at("23T20:00").astimezone(india))
-
-
-@given(strategies.times(), st.integers(0, 40))
-def test_a_late_run_does_not_make_the_next_one_late(start, lateness):
-    start = start.replace(year=2024, minute=0, second=0, microsecond=0)
-    last = start + timedelta(minutes=lateness)
-    assert Cadence.HOURLY.is_due(last, start + timedelta(hours=1))
-
-
-@pytest.mark.parametrize("cadence", Cadence)
-def test_naive_times_are_refused(cadence):
-    naive = AT.replace(tzinfo=None)
-    for last, now in [(None, naive), (AT, naive), (naive, AT)]:
-        with pytest.raises(NaiveDatetimeError):
-            cadence.is_due(last, now)
-
-
-# --- The guard ------------------------------------------------------------------------
-
-
-# --- Streams -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("stream", "data_prefix", "log_prefix"),
-    [
-        ((1, "a"), "1_a_", "_syncs/1_a/"),
-        ((1, "a", "p/q"), "p/q/1_a_", "p/q/_syncs/1_a/"),
-        ((None, "a"), "a_", "_syncs/none_a/"),
-        ((0, "a", "", "vip"), "0_a_", "_syncs/0_a_vip/"),
-        ((0, "a", "", "v_x.csv~ü"), "0_a_", "_syncs/0_a_v%5Fx%2Ecsv%7E%C3%BC/"),
-    ],
-)
-def test_the_prefixes_of_a_streams_files_and_log(stream, data_prefix, log_prefix):
-    keys = ("project_id", "cohort_id", "path", "routing_key")
-    found = CohortStream(**dict(zip(keys, stream, strict=False)))
-    assert (found.data_prefix, found.log_prefix) == (data_prefix, log_prefix)
-
-
-@given(strategies.streams(), strategies.streams())
-def test_law_two_streams_never_share_a_log(one, other):
-    assert (one.log_prefix == other.log_prefix) == (one == other)
-
-
-@given(strategies.streams())
-def test_the_log_of_a_longer_routing_key_is_not_inside_that_of_a_shorter_one(stream):
-    longer = attrs.evolve(stream, routing_key=(stream.routing_key or "") + "_x")
-    assert not longer.log_prefix.startswith(stream.log_prefix)
-
-
-@given(st.text("ab_.~%", min_size=1, max_size=4), st.text("ab_.~%", min_size=1, max_size=4))
-def test_law_two_routing_keys_never_share_a_log(one, other):
-    prefixes = {
-        CohortStream(project_id=1, cohort_id="a", routing_key=key).log_prefix
-        for key in (one, other)
-    }
-    assert len(prefixes) == len({one, other})
-
-
-def test_a_long_routing_key_has_its_own_log_with_a_short_name():
-    streams = [
-        CohortStream(project_id=1, cohort_id="a", routing_key="日" * 150 + end) for end in "ab"
-    ]
-    one, other = (stream.log_prefix for stream in streams)
-    assert one != other
-    assert max(map(len, one.split("/"))) < 200
-
-
-@given(strategies.streams(), strategies.times(), st.sampled_from(DiffType), st.data())
-def test_law_a_stream_owns_its_file_names_and_their_keys_have_its_prefix(
-    stream, when, diff_type, data
-):
-    style = data.draw(strategies.name_styles(written=True))
-    name = stream.name(style.floor(when), diff_type, style)
-    assert stream.owns(stream.path, name)
-    assert name.key(stream.path).startswith(stream.data_prefix)
-    assert not attrs.evolve(stream, path=f"{stream.path}x").owns(stream.path, name)
-    other = attrs.evolve(stream, routing_key=f"{stream.routing_key or ''}x")
-    assert not other.owns(stream.path, name)
-
-
-def test_a_stream_is_refused_if_no_file_name_can_have_its_parts():
-    for parts in ({"cohort_id": "a_b"}, {"routing_key": ""}, {"project_id": -1}):
-        with pytest.raises(InvalidFileNameError):
-            CohortStream(**{"project_id": 1, "cohort_id": "a"} | parts)
-
-
-def test_a_path_that_ends_in_a_slash_is_refused_because_no_key_has_it():
-    with pytest.raises(ConfigurationError):
-        CohortStream(project_id=1, cohort_id="a", path="cohorts/")

@@ -108,13 +108,13 @@ def in_spark(text: str) -> str:
 
 
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
-def test_files_of_the_library(view, compressed, tmp_path):
+def test_athena_reads_the_rows_of_our_files(view, compressed, tmp_path):
     history = own_history(tmp_path, WITHOUT_LINE_ENDS, AFTER, compressed=compressed, key="vip")
     assert view(history) == library_rows(history)
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=lambda s: s.name)
-def test_files_of_other_programs(view, spelling, tmp_path):
+def test_athena_reads_the_rows_of_files_of_other_programs(view, spelling, tmp_path):
     history = foreign_history(tmp_path, spelling, WITHOUT_LINE_ENDS, AFTER)
     assert view(history) == library_rows(history)
 

@@ -65,7 +65,7 @@ def refused(history: CohortHistory, engine: sa.Engine, **options: object) -> Dat
     return caught.value
 
 
-def test_a_constraint_that_a_row_breaks(engine):
+def test_a_constraint_that_refuses_a_row_quotes_nothing(engine):
     """The messages of PostgreSQL and DuckDB have the values of the row."""
     more = [("1", "ann", ""), ("2", SECRET, ""), ("3", SECRET, "")]
     history = history_of([("1", "ann", "")], more)
@@ -89,7 +89,7 @@ def test_a_constraint_that_a_row_breaks(engine):
         ("psycopg2", "builtins.UnicodeEncodeError", None),
     ],
 )
-def test_a_row_that_the_encoding_of_the_database_lacks(driver, kind, code, postgresql):
+def test_an_encoding_that_lacks_a_character_quotes_nothing(driver, kind, code, postgresql):
     """The server refuses a line of COPY, and the driver a parameter of INSERT."""
     admin = sa.create_engine(postgresql.url("postgres"), isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
@@ -105,7 +105,7 @@ def test_a_row_that_the_encoding_of_the_database_lacks(driver, kind, code, postg
 
 @pytest.mark.servers
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
-def test_a_trigger_that_quotes_the_row(driver, tmp_path, request):
+def test_a_trigger_that_quotes_the_row_is_not_quoted(driver, tmp_path, request):
     engine = sa.create_engine(new_url(driver, tmp_path, request))
     history = history_of([("1", "ann", "")], [("1", "ann", ""), ("2", SECRET, "")])
     apply(history_until(history, 1), engine)
@@ -123,7 +123,7 @@ def test_a_trigger_that_quotes_the_row(driver, tmp_path, request):
     engine.dispose()
 
 
-def test_a_disk_that_is_full(tmp_path):
+def test_a_full_disk_quotes_nothing(tmp_path):
     engine = sa.create_engine(f"sqlite:///{tmp_path}/full.sqlite")
 
     @sa.event.listens_for(engine, "connect")
@@ -138,7 +138,7 @@ def test_a_disk_that_is_full(tmp_path):
     engine.dispose()
 
 
-def test_the_callers_own_sql_that_fails(engine):
+def test_sql_of_the_caller_that_fails_quotes_nothing(engine):
     history = history_of([("1", SECRET, "")])
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE kept (user_id TEXT PRIMARY KEY)")

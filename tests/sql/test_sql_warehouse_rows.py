@@ -115,16 +115,16 @@ def check(warehouse: DuckDb | Postgres, history: CohortHistory) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
-def test_files_of_the_library(warehouse, compressed, tmp_path):
+def test_databases_read_the_rows_of_our_files(warehouse, compressed, tmp_path):
     check(warehouse, own_history(tmp_path / "b", WITH_LINE_ENDS, AFTER, compressed=compressed))
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=lambda s: s.name)
-def test_files_of_other_programs(warehouse, spelling, tmp_path):
+def test_databases_read_the_rows_of_files_of_other_programs(warehouse, spelling, tmp_path):
     check(warehouse, foreign_history(tmp_path / "b", spelling, WITH_LINE_ENDS, AFTER))
 
 
-def test_a_row_longer_than_two_million_bytes(warehouse, tmp_path):
+def test_a_row_longer_than_two_million_bytes_is_read(warehouse, tmp_path):
     """DuckDB's limit is 2,000,000 bytes if no other is given."""
     history = own_history(tmp_path / "b", [("1", "ann", "x" * 5_000_000, ""), ("2", "", "", "")])
     check(warehouse, history)
@@ -132,7 +132,7 @@ def test_a_row_longer_than_two_million_bytes(warehouse, tmp_path):
 
 @pytest.mark.parametrize("rows", [[], [("1", "", "", "")]], ids=["no row", "one row"])
 @pytest.mark.parametrize("spelling", SPELLINGS, ids=lambda s: s.name)
-def test_files_with_few_rows(warehouse, spelling, rows, tmp_path):
+def test_files_with_one_row_or_none_are_read(warehouse, spelling, rows, tmp_path):
     check(warehouse, foreign_history(tmp_path / "b", spelling, rows))
 
 
@@ -153,7 +153,7 @@ def test_rows_without_a_key_and_repeated_rows_are_counted_as_the_library_does(wa
     assert warehouse.members() == library_members(history) == [("2", "ann", "q", "")]
 
 
-def test_files_of_one_sync_with_different_columns(warehouse, tmp_path):
+def test_a_column_that_a_file_of_a_sync_lacks_is_empty(warehouse, tmp_path):
     """A column that a file lacks is empty for its rows, and none is shifted."""
     storage = LocalStorage(tmp_path / "b")
     files = {
@@ -204,7 +204,7 @@ def folder(tmp_path_factory) -> Path:
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(file=files())
-def test_any_rows_in_any_spelling(warehouse, folder, file):
+def test_any_rows_in_any_spelling_are_read(warehouse, folder, file):
     spelling, rows = file
     history = foreign_history(folder / str(next(numbers)), spelling, rows)
     warehouse.run(history)

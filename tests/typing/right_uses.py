@@ -65,14 +65,13 @@ from amplitude_cohort_s3.history import (
 )
 from amplitude_cohort_s3.log import BucketSync, Observer, Outcome, StreamEvent
 from amplitude_cohort_s3.maintenance import ForgetReceipt, PruneReceipt
-from amplitude_cohort_s3.sources import MemberFiles, Selection, select
+from amplitude_cohort_s3.sources import MemberFiles, Selection, SupportsUnchanged, select
 from amplitude_cohort_s3.sources.amplitude import (
     AmplitudeCohort,
     AmplitudeMembers,
     CohortList,
     DownloadUsage,
 )
-from amplitude_cohort_s3.sources.protocol import SupportsUnchanged
 from amplitude_cohort_s3.storage import (
     StagedObject,
     StagedState,

@@ -11,8 +11,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from amplitude_cohort_s3 import CsvSource, DiffType, ExistingMeaning, RowSchema
-from amplitude_cohort_s3.diff import DiffEngine, Progress, ProgressEvent
-from amplitude_cohort_s3.diff.protocol import DiffFile, DiffReport, Duplicates
+from amplitude_cohort_s3.diff import (
+    DiffEngine,
+    DiffFile,
+    DiffReport,
+    Duplicates,
+    Progress,
+    ProgressEvent,
+)
 from amplitude_cohort_s3.errors import DuplicateKeyError, EmptyKeyError, MalformedCsvError
 
 csv.field_size_limit(1 << 30)

@@ -32,8 +32,7 @@ from amplitude_cohort_s3 import (
     recover,
     sync_cohort,
 )
-from amplitude_cohort_s3.diff import DiffEngine
-from amplitude_cohort_s3.diff.protocol import DiffFile, Duplicates
+from amplitude_cohort_s3.diff import DiffEngine, DiffFile, Duplicates
 from amplitude_cohort_s3.sources import MemberFiles, SupportsCsv, select
 from amplitude_cohort_s3.storage import StagedObject, StagedState, SupportsDelete
 from amplitude_cohort_s3.sync import commit, plan_sync

@@ -61,7 +61,7 @@ def test_an_expired_export_is_an_error(amplitude, fake, passing):
         list(source.chunks())
 
 
-def test_an_export_that_expires_before_its_file_is_fetched(amplitude, fake):
+def test_an_export_that_expires_before_its_file_is_fetched_is_an_error(amplitude, fake):
     fake.lie(Lie.ERROR_BEFORE, path=FILE, status=404)
     with failing(fake, errors.ExportFailedError, match="7 days"):
         download(amplitude)

@@ -122,7 +122,7 @@ def trusted(authority, tmp_path, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
 
-def test_a_download_over_tls(fake, passing, secure, trusted):
+def test_a_download_works_over_tls(fake, passing, secure, trusted):
     assert download(connect(fake, passing, base_url=secure)) == rows(MANY[:100])
 
 

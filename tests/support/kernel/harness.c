@@ -1,7 +1,7 @@
 /* Calls the kernel without Python: reads calls from standard input, writes their results.
  *
  * All numbers are 32 bits, little-endian. A text is its size and its bytes; the size
- * 0xffffffff stands for no text. Each text is copied into a block of exactly its size, so that
+ * 0xffffffff means no text. Each text is copied into a block of exactly its size, so that
  * AddressSanitizer notices a read beyond it. A result begins with the outcome. Each call is
  * also repeated with each of its allocations failing in turn: it must then report the lack of
  * memory. The program ends with 3 if it does not, and with 4 if memory is left in use. And it is

@@ -41,7 +41,7 @@ CASES = {
 
 @pytest.mark.parametrize("arguments", [["sync", "actives"], ["run"], ["verify", "actives"]])
 @pytest.mark.parametrize("name", CASES)
-def test_the_cause_is_named(
+def test_the_command_names_the_cause_if_a_bucket_can_not_be_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, arguments: list[str]
 ):
     variables, region, options, code, message = CASES[name]

@@ -1,4 +1,4 @@
-"""The SQL of the how-to for warehouses, parsed in its dialects."""
+"""The SQL with which warehouses unload a diff: the blocks of a how-to, parsed in their dialects."""
 
 import re
 from pathlib import Path
