@@ -62,9 +62,13 @@ class Server:
             config=Config(max_pool_connections=20, **config),
         )
 
+    @functools.cache  # noqa: B019 - like the session
+    def _own_client(self) -> Any:
+        return self.client()
+
     def new_bucket(self) -> str:
         name = f"test-{uuid.uuid4().hex[:20]}"
-        self.client().create_bucket(Bucket=name)
+        self._own_client().create_bucket(Bucket=name)
         return name
 
 

@@ -40,7 +40,9 @@ class TestMotoCut(CutMatrix):
     failures = (dies,)
     moments = ("after",)
     own_log = (False,)
-    # These would take minutes; the machine recovers, and reads after each step.
+    # These would take minutes; the machine recovers, and reads after each step. Damaged data is
+    # detected above the storage.
+    test_damaged_data_is_detected_or_does_not_matter = None
     test_a_recovery_that_fails_at_any_call_loses_nothing = None
     test_after_any_failure_a_reader_sees_the_old_state_or_the_new = None
     test_a_void_first_sync_does_not_block_the_minute_that_it_left_files_in = None
