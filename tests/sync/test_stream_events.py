@@ -1,6 +1,7 @@
 """Events and log lines: one for each step, with the same facts, and never a user."""
 
 import logging
+import shlex
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
@@ -195,6 +196,19 @@ def test_a_void_sync_is_an_event(seen):
     with pytest.raises(SyncVoidError):
         sync(storage, observer=seen.append)
     assert kinds(seen) == [*STEPS[:-1], "voided"]
+    assert seen[-1].facts == {"number": 1, "cause": "files lost or names taken"}
+    # The line of the log can be split into its facts, although the cause has spaces.
+    facts, _ = str(seen[-1]).rsplit(" (", 1)
+    assert shlex.split(facts)[-2:] == ["number=1", "cause=files lost or names taken"]
+
+
+@pytest.mark.parametrize("value", ["void", "two words", 'a "quoted" one', "a=b", "", "é", 7])
+def test_a_line_of_the_log_can_be_split_into_its_facts(value):
+    facts = {"before": 1, "cause": value, "after": 2}
+    event = StreamEvent(kind="voided", stream=SYNC.stream, facts=facts, seconds=0.5)
+    line, seconds = str(event).split(": ", 1)[1].rsplit(" ", 2)[0], "(0.50 s)"
+    assert str(event).endswith(seconds)
+    assert shlex.split(line) == ["before=1", f"cause={value}", "after=2"]
 
 
 def test_maintenance_is_an_event(seen):

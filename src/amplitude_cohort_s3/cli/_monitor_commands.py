@@ -1,12 +1,14 @@
 """The subcommands that monitor syncs: ``runs`` and ``overdue``."""
 
 import argparse
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import asdict
 
 from ..errors import NoSyncYetError
+from ..history import SyncRun
 from ._arguments import add_sync_name, add_sync_names
 from ._location import add_location, history_of, setup_of
 from ._output import print_json, print_result, print_table
@@ -27,10 +29,15 @@ def _runs(options: argparse.Namespace) -> ExitCode:
     if not runs:
         raise history.no_sync_yet()
     if options.json:
-        print_json([asdict(run) for run in runs])
+        print_json([{**asdict(run), "source": _source_of(run)} for run in runs])
     else:
         print_result(str(runs))
     return ExitCode.DONE
+
+
+def _source_of(run: SyncRun) -> Any:
+    """Return the origin of the members as JSON, or None if there is no record."""
+    return None if run.source is None else json.loads(run.source)
 
 
 def add_overdue(parser: argparse.ArgumentParser) -> None:
