@@ -202,23 +202,6 @@ class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable, Se
         exited = sum(record.files[DiffType.EXITING].rows for record in records)
         return exited + (records[-1].members if records else 0)
 
-    def member_history(self, key: str) -> list[Stay]:
-        """Return the stays of one user; the list is empty if no user ever had the key.
-
-        Large files that the library wrote are not read, but searched: a few reads find the
-        user in the order of the keys. Of such a file the size is compared with the record
-        and the digest is not; :meth:`verify` compares it. Other files are read whole.
-
-        Args:
-            key: The user's cell in the column that members are matched by.
-
-        Raises:
-            ArgumentTypeError: ``key`` is not a text.
-            UnknownMembersError: As in ``intervals``.
-        """
-        check_kind("key", key, str, "pass it as text, as in the files")
-        return list(self._stays_of_member(key))
-
     def churn(self) -> ChurnTable:
         """Return the numbers of members, and of users who entered, exited and returned, by sync.
 
