@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from itertools import accumulate, islice
 from operator import itemgetter
-from typing import Any, Literal, overload
+from typing import Any, Literal, NoReturn, overload
 
 from attrs import frozen
 
@@ -44,8 +44,9 @@ MAX_ROWS = 10
 """The number of syncs that a notebook shows: the newest ones."""
 
 
+# It is not declared as a Sequence: polars.DataFrame would not look for Arrow then.
 @frozen(kw_only=True)
-class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable, Sequence[BucketSync]):
+class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are
@@ -59,6 +60,16 @@ class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable, Se
 
     def __len__(self) -> int:
         return len(self.syncs)
+
+    def __iter__(self) -> Iterator[BucketSync]:
+        return iter(self.syncs)
+
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        # pandas.DataFrame(history) would have the objects of the syncs as cells.
+        raise TypeError(
+            "the rows of a history are those of history.churn(): pass these, or call "
+            "history.to_pandas()"
+        )
 
     @overload
     def __getitem__(self, index: int, /) -> BucketSync: ...
