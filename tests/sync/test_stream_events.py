@@ -137,14 +137,14 @@ def test_a_sync_reports_what_it_finishes_for_another_writer():
         seen = []
         result = sync(storage, PEOPLE[2:], 2, observer=seen.append)
         found = [event for event in seen if event.kind == "recovered"]
-        assert [report.outcome for report in result.recovered] == [
+        assert [report.outcome for report in result.recoveries] == [
             event.facts["outcome"] for event in found
         ]
-        for event, report in zip(found, result.recovered, strict=True):
+        for event, report in zip(found, result.recoveries, strict=True):
             assert kinds(seen)[:2] == ["recovered", "began"]
             assert report.record.synced_at == event.synced_at == moment(1)
             assert f"{moment(1).isoformat()} is {report.outcome} now" in str(result)
-            assert result.to_json()["recovered"] == [
+            assert result.to_json()["recoveries"] == [
                 {"outcome": report.outcome, "synced_at": moment(1).isoformat()}
             ]
             outcomes[report.outcome] += 1
@@ -165,7 +165,7 @@ def test_a_sync_reports_what_it_finishes_at_its_commit():
     result = sync(storage, observer=die_first)
     assert kinds(seen) == [*STEPS[:4], "recovered"]
     assert result.already_done
-    assert [report.outcome for report in result.recovered] == ["published"]
+    assert [report.outcome for report in result.recoveries] == ["published"]
     assert f"{moment(0).isoformat()} is published now" in str(result)
 
 
@@ -182,7 +182,7 @@ def test_recover_and_run_due_report_it_too():
         run_due([(hourly, PEOPLE[2:])], storage, moment(60 * 24 * 40)).results[0].result
         for storage in interrupted()
     ]
-    assert any(result is not None and result.recovered for result in reports)
+    assert any(result is not None and result.recoveries for result in reports)
 
 
 def test_a_void_sync_is_an_event(seen):
@@ -265,7 +265,7 @@ def test_an_interrupted_observer_leaves_a_stream_that_goes_on(kind):
     assert len(staged) == (3 if kind == "recorded" else 0)
     unfinished = len(staged) > 0
     result = sync(storage, PEOPLE[2:], 2)
-    assert [report.outcome for report in result.recovered] == ["published"] * unfinished
+    assert [report.outcome for report in result.recoveries] == ["published"] * unfinished
     assert read_history(storage, SYNC).verify() == ()
 
 
