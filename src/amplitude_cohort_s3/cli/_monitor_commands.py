@@ -67,8 +67,11 @@ def _overdue_row(
     setup: Setup, name: str, config: SyncConfig, now: datetime
 ) -> dict[str, Any] | None:
     """Return the facts about a sync that is overdue, or None if it is not."""
-    history, cadence = setup.place(name).history(), config.sync.cadence
+    cadence = config.sync.cadence
     row = {"sync": name, "cadence": cadence.value, "newest": None, "overdue": None}
+    if config.cohorts is not None:
+        return row  # A pattern, none of whose cohorts was ever synced.
+    history = setup.place(name).history()
     try:
         overdue = history.overdue(now, cadence)
     except NoSyncYetError:

@@ -92,6 +92,11 @@ def _verify(options: argparse.Namespace) -> ExitCode:
     found = list[tuple[str, Finding]]()
     code = ExitCode.DONE
     for name in options.names if setup is None else setup.syncs(options.names):
+        if setup is not None and setup.pattern_of(name) == name:
+            cause = "no cohort of this pattern was ever synced"
+            print_message(f"{name}: {cause}; sync them with {COMMAND} run {name}")
+            code = ExitCode.FAILED
+            continue
         try:
             history = history_of(options, name, setup)
             with progress_bar() as progress:
