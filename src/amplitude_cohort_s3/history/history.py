@@ -261,7 +261,8 @@ class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable):
         files allow. No content of a file or of an entry raises: it is a finding with the key.
 
         If there are findings and the bucket has changed since it was listed, it is listed and
-        verified again, once.
+        verified again: once if it was a sync, and after each ``forget`` and ``prune``, which may
+        have changed files that were already read.
 
         Args:
             progress: A callback for the bytes that are read, such as ``print``; ``True`` shows
