@@ -109,7 +109,7 @@ MUTANTS = (
     Mutant(
         "a cohort with a table of its own is not synced by a pattern too",
         "cli/_run_jobs.py",
-        "taken = set(self._single_streams(table))",
+        "taken = self._single_streams(table)",
         "taken = set[CohortStream]()",
         PATTERNS,
     ),
