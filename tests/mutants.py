@@ -109,7 +109,7 @@ MUTANTS = (
     Mutant(
         "a cohort with a table of its own is not synced by a pattern too",
         "cli/_run_jobs.py",
-        "taken = set(self._single_streams(table))",
+        "taken = self._single_streams(table)",
         "taken = set[CohortStream]()",
         PATTERNS,
     ),
@@ -132,7 +132,7 @@ MUTANTS = (
     Mutant(
         "a sync recovers an unfinished one first",
         "sync/start.py",
-        "if dry_run else recovering(location, recovered)",
+        "if dry_run else recovering(location, recoveries)",
         "",
         CUT,
     ),
@@ -388,7 +388,7 @@ MUTANTS = (
     Mutant(
         "a record counts the entries that its writer finished first",
         "sync/start.py",
-        "            recovered=len(self.recovered),\n",
+        "            recovered=len(self.recoveries),\n",
         "",
         "history/test_runs.py",
     ),

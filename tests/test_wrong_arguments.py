@@ -51,6 +51,7 @@ from amplitude_cohort_s3.errors import (
     UnusableDiffError,
 )
 from amplitude_cohort_s3.policy import lifecycle_rules
+from amplitude_cohort_s3.sources import select
 from amplitude_cohort_s3.sources.protocol import CsvSource
 from amplitude_cohort_s3.sync import commit, plan_sync
 
@@ -643,6 +644,7 @@ WRONG_CALLS = [
     (lambda s: CohortFileName.parse(Path("x")), "name .* pass the last segment of a key, as text"),
     (lambda s: CohortFileName.from_key(7), "key .* int: pass it as text"),
     (lambda s: history_of(s).member_history(42), "key .* int: pass it as text"),
+    (lambda s: AmplitudeCohorts("k", "s").members(42), "cohort_id .* int: pass it as text"),
     (lambda s: diff_members([], [], schema=SYNC.schema).rows("x"), "'exiting' or 'existing', not"),
     (lambda s: PartitionEngine(workers=True), "workers must be of type int, not True"),
 ]
@@ -653,6 +655,33 @@ def test_a_wrong_call_is_refused_with_a_hint(call, words, storage):
     with pytest.raises(CohortS3Error, match=words) as caught:
         call(storage)
     assert "ann" not in str(caught.value)
+
+
+HALF = "ann\ud800"
+"""An id of which no file can contain a part: half of a surrogate pair has no bytes in UTF-8."""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: history_of(s).member_history(HALF),
+        lambda s: history_of(s).member_history("ann\0"),
+        lambda s: plan_forget(s, history_of(s).stream, [HALF]),
+        lambda s: forget(s, history_of(s).stream, ["42", HALF]),
+        lambda s: sync_cohort(SYNC, [("42", HALF)], s),
+        lambda s: sync_cohort(SYNC, select([("42", HALF)], hash=["user_id"], secret="x"), s),
+        lambda s: select(MEMBERS, hash=["user_id"], secret=HALF),
+        lambda s: AmplitudeCohorts(HALF, "secret"),
+        lambda s: AmplitudeCohorts("key", HALF),
+        lambda s: AmplitudeCohorts("key", "secret").members(HALF),
+    ],
+)
+def test_a_text_that_no_file_can_contain_is_refused_and_not_shown(call, storage):
+    with pytest.raises(CohortS3Error, match=r"half of a surrogate pair|contains a NUL") as caught:
+        call(storage)
+    assert "ann" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
 def test_a_diff_of_another_schema_is_refused_with_the_argument_to_pass(diff):

@@ -114,7 +114,7 @@ def test_a_cohort_is_previewed_synced_and_read_back(folder):
     ] == [1, 1, 2]
 
     repeated = json.loads(run("sync", "actives", "--at", "2026-11-02T06:30Z", "--json").stdout)
-    expected = {"outcome": "already done", "already_done": True, "recovered": []}
+    expected = {"outcome": "already done", "already_done": True, "recoveries": []}
     assert repeated.items() >= expected.items()
 
     assert run("history", "actives").stdout.splitlines() == [

@@ -105,6 +105,22 @@ def test_verify_finds_faults_in_the_cohorts_of_a_pattern(run, fake, tmp_path):
     assert "all.a" not in found
 
 
+def test_a_pattern_none_of_whose_cohorts_was_ever_synced_is_not_overlooked(run, fake):
+    single = '[syncs.own]\ndestination="warehouse"\nproject_id=123\ncohort_id="a"\n'
+    write_config(fake, single + 'members={ amplitude="project" }\n', cadence="daily")
+    outcomes(run, "own")
+    # The cohort with a table of its own is not one of the pattern.
+    for names in ((), ("all",)):
+        found = json.loads(run("overdue", "--json", *names, code=ExitCode.FINDINGS))
+        assert found == [{"sync": "all", "cadence": "daily", "newest": None, "overdue": None}]
+    assert "all   daily    never synced" in run("overdue", code=ExitCode.FINDINGS)
+    message = run("verify", code=ExitCode.FAILED)
+    assert "all: no cohort of this pattern was ever synced; sync them with" in message
+    outcomes(run)
+    assert run("overdue") == "no sync is overdue\n"
+    assert run("verify") == "no findings\n"
+
+
 def test_a_new_cohort_is_synced_and_a_vanished_one_is_reported(run, fake):
     outcomes(run)
     fake.set_cohort("c", [("1", "ann")], name="Marketing c")

@@ -164,6 +164,65 @@ def test_diff_leaves_the_name_of_a_property_as_it_is(run, folder):
     ]
 
 
+@pytest.fixture
+def buyers(folder):
+    """Add the sync ``buyers`` to the configuration, and a cohort that matches by another column."""
+    (folder / CONFIG_FILE).write_text(
+        CONFIG + '[syncs.buyers]\ndestination = "warehouse"\nproject_id = 123\ncohort_id = "b"\n'
+    )
+    for cohort_id, key in (("b", "amplitude_id"), ("c", "user_id")):
+        destination = Destination("warehouse", path="cohorts", match_by=key)
+        sync = CohortSync(destination=destination, project_id=123, cohort_id=cohort_id)
+        sync_cohort(sync, [("1", "ann"), ("9", "eve")], "bucket", synced_at=DAY)
+
+
+@pytest.mark.usefixtures("buyers")
+@pytest.mark.parametrize("where", [("buyers",), ("b", "--from", "bucket")], ids=["file", "root"])
+def test_overlap_counts_the_members_of_two_cohorts(run, where):
+    first = "26umsb5" if "--from" in where else "actives"
+    assert run("overlap", first, *where, "--at", "2026-11-01T12:00Z").splitlines() == [
+        f"first: {first} at 2026-11-01T06:30:00+00:00",
+        f"second: {where[0]} at 2026-11-01T06:30:00+00:00",
+        "group        members  of first  of second",
+        "only first         1  50.0%",
+        "both               1  50.0%     50.0%",
+        "only second        1            50.0%",
+        "Jaccard index: 33.3%",
+    ]
+    assert json.loads(run("overlap", first, *where, "--json")) == {
+        "first": {"sync": first, "synced_at": "2026-11-03T06:30:00+00:00"},
+        "second": {"sync": where[0], "synced_at": "2026-11-01T06:30:00+00:00"},
+        "only_first": 3,
+        "both": 0,
+        "only_second": 2,
+        "share_of_first": 0.0,
+        "share_of_second": 0.0,
+        "jaccard": 0.0,
+    }
+
+
+@pytest.mark.usefixtures("buyers")
+def test_overlap_prints_the_rows_of_one_group(run):
+    arguments = ("overlap", "actives", "buyers", "--at", "2026-11-01T06:30Z", "--rows")
+    assert run(*arguments, "both") == "amplitudeID,userID,plan\n1,ann,pro\n"
+    assert run(*arguments, "only_first") == "amplitudeID,userID,plan\n2,bob,\n"
+    assert json.loads(run(*arguments, "only_second", "--json")) == {
+        "amplitude_id": "9",
+        "user_id": "eve",
+    }
+
+
+@pytest.mark.usefixtures("buyers")
+def test_overlap_refuses_cohorts_and_times_that_it_can_not_compare(run):
+    message = run("overlap", "26umsb5", "c", "--from", "bucket", code=ExitCode.USAGE)
+    assert "matches members by 'amplitude_id', the second by 'user_id'" in message
+    early = ("--at", "2026-10-01T00:00Z")
+    message = run("overlap", "actives", "buyers", *early, code=ExitCode.FAILED)
+    assert "the first sync is of 2026-11-01" in message
+    message = run("overlap", "actives", "buyers", "--rows", "all", code=ExitCode.USAGE)
+    assert "choose from 'only_first', 'both', 'only_second'" in message
+
+
 @pytest.mark.parametrize(
     ("times", "code", "message"),
     [

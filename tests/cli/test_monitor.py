@@ -60,6 +60,18 @@ def test_the_run_log_is_printed_and_is_json(run):
     assert "no complete sync" in run("runs", "days", code=ExitCode.FAILED)
 
 
+def test_the_source_of_a_run_is_an_object_in_json(run, folder):
+    (folder / "members.csv").write_text("amplitude_id,user_id\n1,ann\n")
+    sync = CohortSync(destination=Destination("warehouse"), project_id=7, cohort_id="once")
+    sync_cohort(sync, "members.csv", "bucket")
+    (found,) = json.loads(run("runs", "once", "--json"))
+    assert found["source"] == {"file": "members.csv"}
+    for log in (folder / "bucket" / "_syncs").rglob("*.json"):
+        log.unlink()
+    (found,) = json.loads(run("runs", "once", "--json"))
+    assert (found["outcome"], found["source"]) == ("published", None)
+
+
 def test_syncs_that_are_overdue_or_never_ran_are_findings(run):
     found = run("overdue", code=ExitCode.FINDINGS).splitlines()
     assert [line.split()[0] for line in found[1:]] == ["once", "hours", "days"]

@@ -83,6 +83,38 @@ def test_verify_has_no_false_alarm_whenever_the_bucket_changes(change, record_pr
     record_property("cases", len(counting.calls))
 
 
+@pytest.mark.parametrize("place", [0.2, 0.4, 0.6, 0.8])
+def test_verify_has_no_false_alarm_if_people_are_forgotten_during_each_of_its_attempts(place):
+    class HookedOften(Hooked):
+        """A storage that forgets a person at the same place of each of three attempts."""
+
+        def _count(self, name):
+            self.calls.append(name)
+            if people and len(self.calls) == self.at:
+                self.at += len(counting.calls)
+                forget_ids(self.storage, people.pop())
+
+    counting, people = Hooked(bucket()), [2, 3, 4]
+    assert read_history(counting, STREAM).verify() == ()
+    hooked = HookedOften(bucket(), int(len(counting.calls) * place))
+    assert read_history(hooked, STREAM).verify() == ()
+    assert people == []
+
+
+def test_verify_ends_although_the_stream_is_synced_during_each_of_its_attempts():
+    class Busy(Hooked):
+        def _count(self, name):
+            self.calls.append(name)
+            if name == "open" and len(self.calls) % 20 == 0:
+                sync_ids(self.storage, {1, len(self.calls)}, len(self.calls))
+
+    storage = bucket()
+    storage.delete(read_history(storage, STREAM)[0].files[DiffType.ENTERING].key)
+    assert {f.kind for f in read_history(Busy(storage), STREAM).verify()} == {
+        FindingKind.MISSING_FILE
+    }
+
+
 @pytest.mark.parametrize("change", [forget_one, forget_half, prune_old, sync_again])
 @pytest.mark.parametrize("meaning", ExistingMeaning)
 def test_a_loaded_history_answers_every_question_after_a_change(change, meaning):

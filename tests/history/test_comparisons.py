@@ -268,6 +268,19 @@ def test_histories_that_match_members_by_different_columns_have_no_overlap():
         overlap(one, other)
 
 
+def test_the_time_of_an_overlap_may_be_that_of_a_sync_of_either_history():
+    plans = ["free", "pro", "gold"]
+    syncs = [
+        (["plan"], {n: {"amplitude_id": n, "plan": "x"} for n in plans[: k + 1]}) for k in range(3)
+    ]
+    history, other = read_history(*build(syncs)[:2]), read_history(*build(syncs[:2])[:2])
+    assert [overlap(history, other, sync).both for sync in history] == [1, 2, 2]
+    assert [overlap(history, other, sync).both for sync in other] == [1, 2]
+    foreign = read_history(*build(TWO_SYNCS)[:2])
+    with pytest.raises(ValueError, match="not in this history"):
+        overlap(history, other, foreign[0])
+
+
 def test_a_group_that_does_not_exist_is_an_error():
     history = read_history(*build(TWO_SYNCS)[:2])
     with pytest.raises(ConfigurationError, match="only_first, both, only_second"):

@@ -68,8 +68,21 @@ def test_a_sync_of_another_history_is_refused(cohorts):
     storage, sync = build(cohorts, ExistingMeaning.MEMBERS, keep_log=True)
     history = read_history(storage, sync.stream)
     other = read_history(*_unsorted_bucket([("1", "ann")]))
-    with pytest.raises(ValueError, match="not in this history"):
-        history.members_at(other[0])
+    for method in (history.members_at, history.sync_at):
+        with pytest.raises(ValueError, match="not in this history"):
+            method(other[0])
+
+
+def test_the_sync_at_a_time_is_the_newest_that_is_not_after_it(cohorts):
+    storage, sync = build(cohorts, ExistingMeaning.MEMBERS, keep_log=True)
+    history = read_history(storage, sync.stream)
+    assert history.sync_at(TIMES[5] - timedelta(seconds=1)) == history[4]
+    assert history.sync_at(TIMES[5]) == history.sync_at(history[5]) == history[5]
+    assert history.sync_at() == history.sync_at(TIMES[-1] + timedelta(days=365)) == history[-1]
+    with pytest.raises(NoSyncYetError, match="Pass a later time"):
+        history.sync_at(START - timedelta(seconds=1))
+    with pytest.raises(NoSyncYetError):
+        read_history(MemoryStorage(), sync.stream).sync_at()
 
 
 def test_events_show_who_entered_and_exited_at_each_sync(storage):

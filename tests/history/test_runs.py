@@ -129,7 +129,7 @@ def test_run_due_counts_what_it_finishes_before_it_asks_whether_the_sync_is_due(
     with pytest.raises(Death):
         sync_ids(FaultyStorage(storage, Fault(at=len(calls.calls) - 1)), {2}, 1)
     (result,) = run_due([(hourly, rows({3}))], storage, moment(120))
-    assert len(result.result.recovered) == 1
+    assert len(result.result.recoveries) == 1
     assert read(storage).runs()[-1].recovered == 1
 
 

@@ -338,6 +338,25 @@ def test_the_constructor_of_a_data_frame_takes_every_table(rows_of_frame, keep_l
         )
 
 
+def test_the_constructor_of_a_data_frame_takes_a_history_or_names_the_method(keep_log):
+    storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=keep_log)
+    history = read_history(storage, sync)
+    assert pl.DataFrame(history).equals(history.to_polars())
+    assert history.to_polars().height == len(history)
+    # For pandas, it is an iterable of objects.
+    with pytest.raises(TypeError, match=r"call history\.to_pandas\(\)"):
+        pd.DataFrame(history)
+
+
+def test_a_history_is_iterated_forwards_and_backwards():
+    storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=True)
+    history = read_history(storage, sync)
+    assert [*history] == [history[number] for number in range(len(TIMES))] == [*history.syncs]
+    assert [*reversed(history)] == [*history][::-1]
+    assert history[3] in history
+    assert history[3] not in history[4:]
+
+
 def test_the_first_rows_of_a_table_are_read_by_themselves():
     storage, sync = build(random_cohorts(0), ExistingMeaning.STAYED, keep_log=True)
     history = read_history(storage, sync.stream)

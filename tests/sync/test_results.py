@@ -25,7 +25,7 @@ def test_a_plan_has_the_same_json_as_the_result():
     storage = MemoryStorage()
     with prepare_sync(SYNC, [("1", "ann")], storage) as prepared:
         result = prepared.commit()
-    assert result.to_json() == prepared.plan.to_json() | {"recovered": []}
+    assert result.to_json() == prepared.plan.to_json() | {"recoveries": []}
 
 
 def test_a_repeated_run_says_so_in_json():

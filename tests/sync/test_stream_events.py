@@ -1,6 +1,7 @@
 """Events and log lines: one for each step, with the same facts, and never a user."""
 
 import logging
+import shlex
 from collections import Counter
 from contextlib import suppress
 from datetime import timedelta
@@ -136,14 +137,14 @@ def test_a_sync_reports_what_it_finishes_for_another_writer():
         seen = []
         result = sync(storage, PEOPLE[2:], 2, observer=seen.append)
         found = [event for event in seen if event.kind == "recovered"]
-        assert [report.outcome for report in result.recovered] == [
+        assert [report.outcome for report in result.recoveries] == [
             event.facts["outcome"] for event in found
         ]
-        for event, report in zip(found, result.recovered, strict=True):
+        for event, report in zip(found, result.recoveries, strict=True):
             assert kinds(seen)[:2] == ["recovered", "began"]
             assert report.record.synced_at == event.synced_at == moment(1)
             assert f"{moment(1).isoformat()} is {report.outcome} now" in str(result)
-            assert result.to_json()["recovered"] == [
+            assert result.to_json()["recoveries"] == [
                 {"outcome": report.outcome, "synced_at": moment(1).isoformat()}
             ]
             outcomes[report.outcome] += 1
@@ -164,7 +165,7 @@ def test_a_sync_reports_what_it_finishes_at_its_commit():
     result = sync(storage, observer=die_first)
     assert kinds(seen) == [*STEPS[:4], "recovered"]
     assert result.already_done
-    assert [report.outcome for report in result.recovered] == ["published"]
+    assert [report.outcome for report in result.recoveries] == ["published"]
     assert f"{moment(0).isoformat()} is published now" in str(result)
 
 
@@ -181,7 +182,7 @@ def test_recover_and_run_due_report_it_too():
         run_due([(hourly, PEOPLE[2:])], storage, moment(60 * 24 * 40)).results[0].result
         for storage in interrupted()
     ]
-    assert any(result is not None and result.recovered for result in reports)
+    assert any(result is not None and result.recoveries for result in reports)
 
 
 def test_a_void_sync_is_an_event(seen):
@@ -195,6 +196,19 @@ def test_a_void_sync_is_an_event(seen):
     with pytest.raises(SyncVoidError):
         sync(storage, observer=seen.append)
     assert kinds(seen) == [*STEPS[:-1], "voided"]
+    assert seen[-1].facts == {"number": 1, "cause": "files lost or names taken"}
+    # The line of the log can be split into its facts, although the cause has spaces.
+    facts, _ = str(seen[-1]).rsplit(" (", 1)
+    assert shlex.split(facts)[-2:] == ["number=1", "cause=files lost or names taken"]
+
+
+@pytest.mark.parametrize("value", ["void", "two words", 'a "quoted" one', "a=b", "", "é", 7])
+def test_a_line_of_the_log_can_be_split_into_its_facts(value):
+    facts = {"before": 1, "cause": value, "after": 2}
+    event = StreamEvent(kind="voided", stream=SYNC.stream, facts=facts, seconds=0.5)
+    line, seconds = str(event).split(": ", 1)[1].rsplit(" ", 2)[0], "(0.50 s)"
+    assert str(event).endswith(seconds)
+    assert shlex.split(line) == ["before=1", f"cause={value}", "after=2"]
 
 
 def test_maintenance_is_an_event(seen):
@@ -251,7 +265,7 @@ def test_an_interrupted_observer_leaves_a_stream_that_goes_on(kind):
     assert len(staged) == (3 if kind == "recorded" else 0)
     unfinished = len(staged) > 0
     result = sync(storage, PEOPLE[2:], 2)
-    assert [report.outcome for report in result.recovered] == ["published"] * unfinished
+    assert [report.outcome for report in result.recoveries] == ["published"] * unfinished
     assert read_history(storage, SYNC).verify() == ()
 
 

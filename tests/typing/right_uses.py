@@ -181,7 +181,7 @@ def observed(sync: CohortSync, storage: Storage) -> None:
     sync_cohort(sync, [], storage, observer=observer)
     run_due([(sync, ())], storage, observer=print)
     result = sync_cohort(sync, [], storage, observer=lambda event: event.facts.get("rows"))
-    assert_type(result.recovered, tuple[RecoveryReport, ...])
+    assert_type(result.recoveries, tuple[RecoveryReport, ...])
     assert_type(events[0].stream, CohortStream)
     assert_type(events[0].synced_at, datetime | None)
     assert_type(events[0].facts["rows"], int | str)

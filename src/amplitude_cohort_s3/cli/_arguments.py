@@ -14,6 +14,12 @@ def add_sync_names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="name", help="only these syncs (default: all)")
 
 
+def add_time(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--at", type=aware_time, metavar="TIME", help="as of this time (default: the newest sync)"
+    )
+
+
 def natural_number(text: str) -> int:
     """Return the number that an argument names, 0 or more."""
     if not re.fullmatch("[0-9]+", text):

@@ -1,12 +1,14 @@
 """The subcommands that monitor syncs: ``runs`` and ``overdue``."""
 
 import argparse
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import asdict
 
 from ..errors import NoSyncYetError
+from ..history import SyncRun
 from ._arguments import add_sync_name, add_sync_names
 from ._location import add_location, history_of, setup_of
 from ._output import print_json, print_result, print_table
@@ -27,10 +29,15 @@ def _runs(options: argparse.Namespace) -> ExitCode:
     if not runs:
         raise history.no_sync_yet()
     if options.json:
-        print_json([asdict(run) for run in runs])
+        print_json([{**asdict(run), "source": _source_of(run)} for run in runs])
     else:
         print_result(str(runs))
     return ExitCode.DONE
+
+
+def _source_of(run: SyncRun) -> Any:
+    """Return the origin of the members as JSON, or None if there is no record."""
+    return None if run.source is None else json.loads(run.source)
 
 
 def add_overdue(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +67,11 @@ def _overdue_row(
     setup: Setup, name: str, config: SyncConfig, now: datetime
 ) -> dict[str, Any] | None:
     """Return the facts about a sync that is overdue, or None if it is not."""
-    history, cadence = setup.place(name).history(), config.sync.cadence
+    cadence = config.sync.cadence
     row = {"sync": name, "cadence": cadence.value, "newest": None, "overdue": None}
+    if config.cohorts is not None:
+        return row  # A pattern, none of whose cohorts was ever synced.
+    history = setup.place(name).history()
     try:
         overdue = history.overdue(now, cadence)
     except NoSyncYetError:

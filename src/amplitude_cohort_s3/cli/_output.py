@@ -8,6 +8,7 @@ from datetime import datetime
 
 from .._display import text_table
 from ..format.cells import encode_text
+from ..history.members import Members
 
 COMMAND = "amplitude-cohort-s3"
 
@@ -28,6 +29,16 @@ def print_json_row(columns: Sequence[str], cells: Iterable[str]) -> None:
 def print_csv_row(cells: Iterable[str]) -> None:
     """Print one row as CSV."""
     sys.stdout.buffer.write(encode_text(cells).encode())
+
+
+def print_members(members: Members, *, as_json: bool) -> None:
+    """Print members as CSV, or as one JSON object per line."""
+    if as_json:
+        for row in members:
+            print_json_row(members.schema.columns, row)
+    else:
+        for chunk in members.csv_source(members.schema).chunks():
+            sys.stdout.buffer.write(chunk)
 
 
 def print_message(text: str) -> None:

@@ -1,7 +1,6 @@
 """The subcommands that write nothing: they read a bucket, a name or the configuration."""
 
 import argparse
-import sys
 
 from attrs import asdict
 
@@ -9,13 +8,13 @@ from ..errors import ConfigurationError, NoSyncYetError
 from ..format.filename import CohortFileName
 from ..history import Finding, list_streams
 from ..policy import PURPOSES, bucket_policy
-from ._arguments import add_sync_name, add_sync_names, aware_time
+from ._arguments import add_sync_name, add_sync_names, add_time
 from ._location import add_location, history_of, open_existing, setup_of
 from ._output import (
     COMMAND,
     in_command,
     print_json,
-    print_json_row,
+    print_members,
     print_message,
     print_result,
     print_table,
@@ -70,20 +69,12 @@ def add_members(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_members)
     add_sync_name(parser)
     add_location(parser)
-    parser.add_argument(
-        "--at", type=aware_time, metavar="TIME", help="as of this time (default: the newest sync)"
-    )
+    add_time(parser)
 
 
 def _members(options: argparse.Namespace) -> ExitCode:
     history = history_of(options, options.name, setup_of(options))
-    members = history.members_at(options.at)
-    if options.json:
-        for row in members:
-            print_json_row(members.schema.columns, row)
-        return ExitCode.DONE
-    for chunk in members.csv_source(members.schema).chunks():
-        sys.stdout.buffer.write(chunk)
+    print_members(history.members_at(options.at), as_json=options.json)
     return ExitCode.DONE
 
 
@@ -101,6 +92,11 @@ def _verify(options: argparse.Namespace) -> ExitCode:
     found = list[tuple[str, Finding]]()
     code = ExitCode.DONE
     for name in options.names if setup is None else setup.syncs(options.names):
+        if setup is not None and setup.pattern_of(name) == name:
+            cause = "no cohort of this pattern was ever synced"
+            print_message(f"{name}: {cause}; sync them with {COMMAND} run {name}")
+            code = ExitCode.FAILED
+            continue
         try:
             history = history_of(options, name, setup)
             with progress_bar() as progress:

@@ -1,6 +1,6 @@
 """The syncs of a run: those of the file, and one for each cohort that a pattern names."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from attrs import evolve, field, frozen
@@ -89,7 +89,7 @@ class _Patterns:
         Raises:
             CohortS3Error: The cohorts can't be listed, or there is none.
         """
-        taken = set(self._single_streams(table))
+        taken = self._single_streams(table)
         for other in self._family(table):
             listed = self._list(other)
             if other == table:
@@ -108,7 +108,7 @@ class _Patterns:
         family = self._family(table)
         if family[0] != table:
             return []
-        known = set(self._single_streams(table))
+        known = self._single_streams(table)
         for other in family:
             listed = self._list(other)
             if isinstance(listed, NoCohortMatchesError):
@@ -152,11 +152,8 @@ class _Patterns:
             and (other.destination, other.sync.stream) == (one.destination, one.sync.stream)
         ]
 
-    def _single_streams(self, table: str) -> Iterator[CohortStream]:
-        syncs: Mapping[str, SyncConfig] = self._setup.config.syncs
-        for other in syncs.values():
-            if other.cohorts is None and other.destination == syncs[table].destination:
-                yield other.sync.stream
+    def _single_streams(self, table: str) -> set[CohortStream]:
+        return self._setup.single_streams(self._setup.config.syncs[table].destination)
 
 
 def _stream(job: RunJob) -> CohortStream:

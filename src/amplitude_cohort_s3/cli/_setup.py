@@ -97,7 +97,8 @@ class Setup:
     def syncs(self, names: Sequence[str]) -> dict[str, SyncConfig]:
         """Return the named syncs, or all if there are no names.
 
-        The syncs of a pattern are those that have been done: the bucket shows them.
+        The syncs of a pattern are those that have been done: the bucket shows them. If none has
+        been done, the pattern itself is returned.
         """
         found = dict[str, SyncConfig]()
         self.check_has_syncs()
@@ -107,11 +108,24 @@ class Setup:
                 continue
             config = self.config.syncs[name]
             storage, log = self.storages(config.destination)
-            for cohort_id in stored_cohorts(log or storage, config.sync.stream):
-                one = config.of_cohort(cohort_id)
+            stored = [
+                config.of_cohort(cohort_id)
+                for cohort_id in stored_cohorts(log or storage, config.sync.stream)
+            ]
+            for one in stored:
                 if not any(one.sync.stream == other.sync.stream for other in found.values()):
-                    found[f"{name}.{cohort_id}"] = one
+                    found[f"{name}.{one.sync.cohort_id}"] = one
+            if {one.sync.stream for one in stored} <= self.single_streams(config.destination):
+                found[name] = config
         return found
+
+    def single_streams(self, destination: str) -> set[CohortStream]:
+        """Return the streams in a destination that have a table of their own."""
+        return {
+            one.sync.stream
+            for one in self.config.syncs.values()
+            if one.cohorts is None and one.destination == destination
+        }
 
     def check_has_syncs(self) -> None:
         """Raise the error about a file without syncs."""

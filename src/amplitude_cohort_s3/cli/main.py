@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from ..errors import CohortS3Error, ConfigurationError
 from ..format import kernel_state
-from ._diff_command import add_changes, add_diff
+from ._compare_commands import add_changes, add_diff, add_overlap
 from ._init_command import add_init
 from ._maintain_commands import (
     add_adopt,
@@ -67,6 +67,11 @@ _SUBCOMMANDS = {
         "print the properties that changed, as CSV",
         add_changes,
         "changes actives > changes.csv",
+    ),
+    "overlap": (
+        "count the members that two cohorts share",
+        add_overlap,
+        "overlap actives buyers --rows both > both.csv",
     ),
     "report": (
         "write an HTML page about a cohort",

@@ -22,6 +22,7 @@ from ..format.cells import encode_lines
 from ..format.columns import ID_COLUMNS
 from ..format.content import ContentPart
 from ..format.csv_blocks import Block
+from ..format.filename import CohortFileName
 from ..format.filled import count_filled
 from ..format.kernel import HAS_KERNEL, CheckedLines, check_lines
 from ..format.reader import LineReader, Table, read_table
@@ -30,7 +31,7 @@ from ..log.files import RecordedFile
 from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
 from ..storage.protocol import ObjectInfo
-from .findings import FindingKind
+from .findings import Finding, FindingKind
 from .member_rows import RowTally, member_rows
 
 _OTHER_CAUSES = (
@@ -218,3 +219,9 @@ def part_faults(chunks: Iterable[bytes], parts: Iterable[ContentPart]) -> Iterat
             end = next(ends, None)
         quotes += chunk.count(b'"', begin)
         position += len(chunk)
+
+
+def of_file(kind: FindingKind, key: str, detail: str = "") -> Finding:
+    """Return the finding about a file."""
+    _, name = CohortFileName.from_key(key)
+    return Finding(kind=kind, synced_at=name.synced_at, key=key, detail=detail)

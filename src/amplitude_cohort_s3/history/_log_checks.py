@@ -74,6 +74,14 @@ class CheckedLog:
         return first.synced_at if first.adopted else datetime.min.replace(tzinfo=UTC)
 
 
+def amendments_of(log: SyncLog) -> tuple[Amendment | None, ...]:
+    """Return the amendments of a log, and the unfinished one or None; nothing if it is damaged."""
+    try:
+        return (*log.amendments, log.pending)
+    except RecordFormatError:
+        return ()
+
+
 def check_log(log: SyncLog) -> CheckedLog:
     """Read every entry of a log, and return its contents and its faults."""
     checked = CheckedLog()

@@ -6,12 +6,12 @@ from typing import Literal
 from attrs import frozen
 
 from ..settings.cadence import Cadence, check_cadence
+from .listed_syncs import ListedSyncs
 from .runs import RunTable, runs_of
-from .sync_files import SyncFiles
 
 
 @frozen(kw_only=True)
-class RunLog(SyncFiles):
+class RunLog(ListedSyncs):
     """The syncs of a stream, and the run log, which needs no file."""
 
     def runs(self) -> RunTable:

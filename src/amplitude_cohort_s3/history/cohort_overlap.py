@@ -15,6 +15,7 @@ from .._display import html_table, text_table
 from ..errors import ConfigurationError
 from ..format.cells import encode_lines
 from ..format.filename import DiffType
+from ..log.listing import BucketSync
 from ..sources.protocol import CsvSource
 from ._key_blocks import count_sides, file_keys
 from ._merged_lines import line_parts
@@ -111,7 +112,9 @@ def _shown(share: float, members: int) -> str:
     return f"{share if members else 0:.1%}"
 
 
-def overlap(history: CohortHistory, other: CohortHistory, at: datetime | None = None) -> Overlap:
+def overlap(
+    history: CohortHistory, other: CohortHistory, at: datetime | BucketSync | None = None
+) -> Overlap:
     """Count the users who are members of one cohort or of both, in bounded memory.
 
     The keys of both cohorts are read side by side, from their files at the newest syncs that are
@@ -120,13 +123,15 @@ def overlap(history: CohortHistory, other: CohortHistory, at: datetime | None = 
     Args:
         history: The history of the first cohort.
         other: The history of the second cohort, in any bucket.
-        at: An aware datetime. Default: the newest sync of each.
+        at: An aware datetime, or a sync of either history for its time. Default: the newest
+            sync of each.
 
     Raises:
         ConfigurationError: The histories match members by different columns.
         NaiveDatetimeError, NoSyncYetError, UnknownMembersError: As ``members_at``.
         MalformedCsvError, ObjectChangedError: A file can't be read.
         ArgumentTypeError: An argument has the wrong type.
+        ValueError: The sync is in neither history.
 
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
     >>> from amplitude_cohort_s3 import read_history, sync_cohort
@@ -147,12 +152,14 @@ def overlap(history: CohortHistory, other: CohortHistory, at: datetime | None = 
     """
     check_is_history(history)
     check_is_history(other, "other")
-    check_kind("at", at, datetime | None, "pass an aware datetime")
+    check_kind("at", at, datetime | BucketSync | None, "pass an aware datetime, or a sync")
     if history.match_by != other.match_by:
         fault = (
             f"the first matches members by {history.match_by!r}, the second by {other.match_by!r}"
         )
         raise ConfigurationError("overlap of two histories", (fault,))
+    if isinstance(at, BucketSync):
+        at = (history if at in history else other).sync_at(at).synced_at
     sides = history.members_at(at), other.members_at(at)
     counts = Counter[int]()
     for found in count_sides(*(file_keys(m.csv_source(m.schema), m.schema) for m in sides)):

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from itertools import accumulate, islice
 from operator import itemgetter
-from typing import Any, Literal, overload
+from typing import Any, Literal, NoReturn, overload
 
 from attrs import frozen
 
@@ -44,8 +44,9 @@ MAX_ROWS = 10
 """The number of syncs that a notebook shows: the newest ones."""
 
 
+# It is not declared as a Sequence: polars.DataFrame would not look for Arrow then.
 @frozen(kw_only=True)
-class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable, Sequence[BucketSync]):
+class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable):
     """The syncs of a stream, oldest first, and the questions that they answer.
 
     It is made from listings alone: files and log are read on demand. All answers are
@@ -59,6 +60,16 @@ class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable, Se
 
     def __len__(self) -> int:
         return len(self.syncs)
+
+    def __iter__(self) -> Iterator[BucketSync]:
+        return iter(self.syncs)
+
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        # pandas.DataFrame(history) would have the objects of the syncs as cells.
+        raise TypeError(
+            "the rows of a history are those of history.churn(): pass these, or call "
+            "history.to_pandas()"
+        )
 
     @overload
     def __getitem__(self, index: int, /) -> BucketSync: ...
@@ -202,23 +213,6 @@ class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable, Se
         exited = sum(record.files[DiffType.EXITING].rows for record in records)
         return exited + (records[-1].members if records else 0)
 
-    def member_history(self, key: str) -> list[Stay]:
-        """Return the stays of one user; the list is empty if no user ever had the key.
-
-        Large files that the library wrote are not read, but searched: a few reads find the
-        user in the order of the keys. Of such a file the size is compared with the record
-        and the digest is not; :meth:`verify` compares it. Other files are read whole.
-
-        Args:
-            key: The user's cell in the column that members are matched by.
-
-        Raises:
-            ArgumentTypeError: ``key`` is not a text.
-            UnknownMembersError: As in ``intervals``.
-        """
-        check_kind("key", key, str, "pass it as text, as in the files")
-        return list(self._stays_of_member(key))
-
     def churn(self) -> ChurnTable:
         """Return the numbers of members, and of users who entered, exited and returned, by sync.
 
@@ -267,7 +261,8 @@ class CohortHistory(MemberSearch, Intervals, Comparisons, RunLog, ArrowTable, Se
         files allow. No content of a file or of an entry raises: it is a finding with the key.
 
         If there are findings and the bucket has changed since it was listed, it is listed and
-        verified again, once.
+        verified again: once if it was a sync, and after each ``forget`` and ``prune``, which may
+        have changed files that were already read.
 
         Args:
             progress: A callback for the bytes that are read, such as ``print``; ``True`` shows

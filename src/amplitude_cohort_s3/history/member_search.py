@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from ..errors import ObjectChangedError, ObjectNotFoundError
+from .._arguments import check_kind
+from ..errors import ConfigurationError, ObjectChangedError, ObjectNotFoundError
+from ..format.cells import broken_rule
 from ..format.columns import Row
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
@@ -35,16 +37,35 @@ class MemberSearch(Replay):
     and files in a storage whose streams can't seek.
     """
 
-    def _stays_of_member(self, key: str) -> Iterator[Stay]:
-        """Yield the stays of the user with a key, in order."""
+    def member_history(self, key: str) -> list[Stay]:
+        """Return the stays of one user; the list is empty if no user ever had the key.
+
+        Large files that the library wrote are not read, but searched: a few reads find the
+        user in the order of the keys. Of such a file the size is compared with the record
+        and the digest is not; ``verify`` compares it. Other files are read whole.
+
+        Args:
+            key: The user's cell in the column that members are matched by.
+
+        Raises:
+            ArgumentTypeError: ``key`` is not a text.
+            ConfigurationError: ``key`` is a text that no file can contain.
+            UnknownMembersError: As in ``intervals``.
+        """
+        check_kind("key", key, str, "pass it as text, as in the files")
+        if (rule := broken_rule(key)) is not None:
+            raise ConfigurationError("member_history", (f"key {rule}: pass it as in the files",))
         schema, times = self.schema, [sync.synced_at for sync in self.syncs]
-        for stay in stays_of(self._changes_of(key, schema), self._row_merge(schema)):
-            yield Stay(
+        stays = stays_of(self._changes_of(key, schema), self._row_merge(schema))
+        return [
+            Stay(
                 entered=None if stay.entered is None else times[stay.entered],
                 exited=None if stay.exited is None else times[stay.exited],
                 row=stay.row,
                 columns=schema.columns,
             )
+            for stay in stays
+        ]
 
     def _changes_of(self, key: str, schema: RowSchema) -> list[Change]:
         numbers = range(len(self.syncs))

@@ -153,7 +153,7 @@ class Replay(SyncFiles):
             first = next(chunks, b"")
         except ObjectNotFoundError:
             newer = self.newer()
-            now = None if newer is None else newer.syncs[newer._index(sync.synced_at)]  # noqa: SLF001
+            now = None if newer is None else newer.sync_at(sync.synced_at)
             if newer is None or now is None or now.synced_at != sync.synced_at:
                 raise
             rows = newer.members_at(now).csv_source(schema).rows_of(schema, fill=True)

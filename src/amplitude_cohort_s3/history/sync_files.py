@@ -1,9 +1,8 @@
-"""The syncs of a stream, with their records and the rows of their files."""
+"""The syncs of a stream, with the columns and the rows of their files."""
 
 import heapq
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sized
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -12,70 +11,39 @@ from typing import Any, BinaryIO, Self
 
 from attrs import field, frozen
 
-from .._time import to_utc
-from ..errors import NoSyncYetError, RecordFormatError, UnknownMembersError
 from ..format.columns import ID_COLUMNS, Row
 from ..format.filename import CohortFileName, DiffType
 from ..format.schema import RowSchema
 from ..log.amendments import Amendment
 from ..log.files import RecordedFile
-from ..log.listing import BucketSync, SkippedObject, SyncState, UnpublishedSync
-from ..log.records import SyncRecord
-from ..log.stream import CohortStream
-from ..log.sync_log import OpenObject, SyncLog
+from ..log.listing import BucketSync
+from ..log.sync_log import OpenObject
 from ..sources.protocol import CsvSource
+from .listed_syncs import ListedSyncs
 from .member_rows import KeyedRow, RowTally, member_rows
-from .members import are_sorted, needed_files, object_source, recorded_source
+from .members import are_sorted, object_source, recorded_source
 from .stays import ChangeKind
-from .window import ALL_TIMES, Window
 
 CHANGES = {DiffType.ENTERING: ChangeKind.ENTERED, DiffType.EXITING: ChangeKind.EXITED}
 """The files of changes, and the kind of change of their rows."""
 
-FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
-
-
-def _count(values: Sized) -> str:
-    return f"<{len(values)}>"
-
 
 @frozen(kw_only=True)
-class SyncFiles:
+class SyncFiles(ListedSyncs):
     """The syncs of a stream, oldest first, with their log and their files.
 
     Attributes:
-        stream: The stream of the syncs.
-        syncs: The syncs in the window whose changes or members are known.
-        skipped: Objects in the listing that are not files of the stream, with the reasons.
         match_by: The column by which members are matched.
-        window: The times of the syncs that were read. Default: all.
-        log: The log of the stream, read on demand; empty if the stream has none.
         work_dir: The folder for temporary files. Default: the system's.
     """
 
-    stream: CohortStream
-    syncs: tuple[BucketSync, ...] = field(repr=_count)
-    skipped: tuple[SkippedObject, ...] = field(default=(), repr=_count)
     match_by: str = "amplitude_id"
-    window: Window = field(default=ALL_TIMES, repr=False)
     work_dir: str | PathLike[str] | None = field(default=None, repr=False)
-    _partial: tuple[BucketSync, ...] = field(default=(), repr=False, alias="partial")
-    log: SyncLog = field(repr=False)
     _open: OpenObject = field(repr=False, alias="open")
-    _log_fault: RecordFormatError | None = field(default=None, repr=False, alias="log_fault")
     _read_again: Callable[[], Any] = field(repr=False, eq=False, alias="read_again")
     _headers: dict[str, tuple[str, ...]] = field(
         factory=dict[str, tuple[str, ...]], init=False, repr=False, eq=False
     )
-
-    def check_log(self) -> None:
-        """Raise if the history was read without its log, because an entry is damaged.
-
-        Raises:
-            RecordFormatError: The entry is damaged.
-        """
-        if self._log_fault is not None:
-            raise self._log_fault
 
     def newer(self) -> Self | None:
         """Return the history as new listings show it, or None if they show nothing new.
@@ -87,105 +55,6 @@ class SyncFiles:
         if found.log.newest == self.log.newest and found.syncs == self.syncs:
             return None
         return found
-
-    def record(self, sync: BucketSync) -> SyncRecord | None:
-        """Return the record of a sync, or None if it is not in the log.
-
-        The counts and digests are those after later calls of ``forget``.
-
-        Raises:
-            RecordFormatError: The log can't be read.
-        """
-        self.check_log()
-        return self.log.published_at(sync.synced_at)
-
-    @property
-    def unpublished(self) -> tuple[UnpublishedSync, ...]:
-        """The void, unfinished and incomplete syncs in the window, which the history leaves out.
-
-        Raises:
-            RecordFormatError: The log can't be read.
-        """
-        self.check_log()
-        files = {sync.synced_at: sync.files for sync in self._partial}
-        recorded = [
-            UnpublishedSync(
-                synced_at=record.synced_at,
-                state=SyncState.VOID if void else SyncState.UNFINISHED,
-                files=files.pop(record.synced_at, {}),
-            )
-            for record, void in self.log.unpublished()
-            if self.window.contains(record.synced_at)
-        ]
-        incomplete = (
-            UnpublishedSync(synced_at=synced_at, state=SyncState.INCOMPLETE, files=found)
-            for synced_at, found in files.items()
-        )
-        return tuple(sorted([*recorded, *incomplete], key=lambda sync: sync.synced_at))
-
-    # --- What the files show -------------------------------------------------------------
-
-    def has_snapshot(self, sync: BucketSync) -> bool:
-        """Return True if the sync's own files are enough to know its members."""
-        if not sync.missing:
-            return True
-        record = self.record(sync)
-        return record is not None and sync.files.keys() >= set(needed_files(record))
-
-    @property
-    def has_known_start(self) -> bool:
-        """True if the log states that there was no member before the first sync."""
-        record = self.record(self.syncs[0]) if self.syncs else None
-        return record is not None and record.previous is None and not record.adopted
-
-    def has_gap_before(self, sync: BucketSync) -> bool:
-        """Return True if a sync between this one and the one before it is missing.
-
-        The log shows it or, without a log, the files of an incomplete sync.
-        """
-        if not (number := self._number(sync)):
-            return False
-        earlier = self.syncs[number - 1]
-        record, before = self.record(sync), self.record(earlier)
-        if record is None or record.adopted:
-            between = (one.synced_at for one in self._partial)
-            return any(earlier.synced_at < when < sync.synced_at for when in between)
-        if record.previous is None or before is None:
-            return True
-        return record.previous.number != before.number
-
-    def _index(self, when: datetime | BucketSync | None) -> int:
-        window = self.window
-        if when is None:
-            when = self.syncs[-1] if self.syncs else window.until or window.since or FAR_FUTURE
-        if isinstance(when, BucketSync):
-            return self._number(when)
-        instant = to_utc(when, "when")
-        self.check_log()
-        if window.until is not None and instant > window.until:
-            reason = f"the history was read with until={window.until.isoformat()}"
-            raise UnknownMembersError(instant, reason, "Read it with a later until, or without")
-        index = bisect_right(self.syncs, instant, key=lambda sync: sync.synced_at) - 1
-        if index < 0 and window.since is not None:
-            reason = f"the history was read with since={window.since.isoformat()}"
-            hint = "Read it with an earlier since, that of the sync before or none"
-            raise UnknownMembersError(instant, reason, hint)
-        if index < 0:
-            raise self.no_sync_yet(instant)
-        return index
-
-    def no_sync_yet(self, when: datetime = FAR_FUTURE) -> NoSyncYetError:
-        """Return the error about a time before the first sync, or about a history without syncs."""
-        first = self.syncs[0].synced_at if self.syncs else None
-        has_lists = any(DiffType.EXISTING in sync.files for sync in self._partial)
-        prefix = None if self.syncs else self.stream.data_prefix
-        return NoSyncYetError(when, first, has_lists=has_lists, prefix=prefix)
-
-    def _number(self, sync: BucketSync) -> int:
-        number = bisect_left(self.syncs, sync.synced_at, key=lambda s: s.synced_at)
-        if self.syncs[number : number + 1] != (sync,):
-            raise ValueError(f"the sync of {sync.synced_at.isoformat()} is not in this history")
-        return number
 
     # --- Columns -------------------------------------------------------------------------
 

@@ -102,8 +102,8 @@ class RowTable(ArrowTable, Generic[V]):
         """Return the number of rows if the records of the syncs state it.
 
         Raises:
-            TypeError: They do not, because another program wrote the bucket, or a file is
-                lost. ``sum(1 for _ in table)`` reads the rows and counts them.
+            TypeError: They do not, because another program wrote the bucket, a file is lost, or
+                the rows are changed properties. ``sum(1 for _ in table)`` reads and counts them.
         """
         # list() and tuple() also ask for the length. With this error they do without it; a
         # count would make them read the bucket twice.

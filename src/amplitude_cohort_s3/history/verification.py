@@ -10,19 +10,27 @@ from ..diff.progress import Progress, ReadProgress
 from ..errors import LogError, ObjectChangedError, RecordFormatError
 from ..format.columns import ID_COLUMNS
 from ..format.content import verified
-from ..format.filename import CohortFileName, DiffType
+from ..format.filename import DiffType
 from ..log.listing import SAME_SYNC, BucketSync
 from ..log.records import SyncRecord
 from ..storage.protocol import ObjectInfo
 from ._file_checks import (
     FileFacts,
     content_fault,
+    of_file,
     part_faults,
     read_canonical,
     read_foreign,
     stored_faults,
 )
-from ._log_checks import CheckedLog, check_log, count_faults, has_digest_of_existing, of_entry
+from ._log_checks import (
+    CheckedLog,
+    amendments_of,
+    check_log,
+    count_faults,
+    has_digest_of_existing,
+    of_entry,
+)
 from ._set_checks import compare_sets, filled_faults, member_faults
 from .findings import Finding, FindingKind, Findings
 from .members import needed_files
@@ -32,10 +40,14 @@ from .sync_files import CHANGES, Files
 
 def verify(replay: Replay, progress: Progress | None) -> Findings:
     """Return the faults of a history: see ``CohortHistory.verify``."""
-    findings = _findings(replay, progress)
-    if findings and (newer := replay.newer()) is not None:
-        # A sync, ``forget`` or ``prune`` changed the files in the meantime.
-        findings = _findings(newer, progress)
+    findings, known = _findings(replay, progress), None
+    while findings and (newer := replay.newer()) is not None:
+        # A sync, ``forget`` or ``prune`` changed the bucket in the meantime. Syncs count only
+        # once: they change no other files, and there may be one during each verification.
+        if (amendments := amendments_of(newer.log)) == known:
+            break
+        replay, known = newer, amendments
+        findings = _findings(replay, progress)
     return findings
 
 
@@ -121,7 +133,7 @@ class _Verification:
         yield from self._missing_syncs()
         for skipped in self.replay.skipped:
             if skipped.reason == SAME_SYNC:
-                yield _of_file(FindingKind.DUPLICATE_FILE, skipped.key)
+                yield of_file(FindingKind.DUPLICATE_FILE, skipped.key)
         was_readable = True
         for number, sync in enumerate(self.replay.syncs):
             self.reads.next()
@@ -170,11 +182,11 @@ class _Verification:
             )
         for key in sorted(self.log.lost):
             detail = "its replacement is lost: call forget again"
-            yield _of_file(FindingKind.UNFINISHED_AMENDMENT, key, detail)
+            yield of_file(FindingKind.UNFINISHED_AMENDMENT, key, detail)
         for sync in self.replay.syncs:
             for info in sync.files.values():
                 if info.key in self.log.removed:
-                    yield _of_file(FindingKind.REMOVED_FILE, info.key)
+                    yield of_file(FindingKind.REMOVED_FILE, info.key)
 
     def _missing_syncs(self) -> Iterator[Finding]:
         """Yield the files of published syncs of which no file is there."""
@@ -184,7 +196,7 @@ class _Verification:
                 for diff_type, file in record.files.items():
                     if (record.synced_at, diff_type) not in self.absent:
                         detail = f"{diff_type.value}; the whole sync is missing"
-                        yield _of_file(FindingKind.MISSING_FILE, file.key, detail)
+                        yield of_file(FindingKind.MISSING_FILE, file.key, detail)
 
     # --- Files -----------------------------------------------------------------------------
 
@@ -336,8 +348,3 @@ class _Verification:
         # The digest of ``existing`` alone is compared with its record already.
         if not has_digest_of_existing(record):
             faults += member_faults(record, replay.members_at(sync))
-
-
-def _of_file(kind: FindingKind, key: str, detail: str = "") -> Finding:
-    _, name = CohortFileName.from_key(key)
-    return Finding(kind=kind, synced_at=name.synced_at, key=key, detail=detail)

@@ -1,6 +1,8 @@
 """Events that report the steps of syncs, for logging and for monitoring."""
 
+import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -53,12 +55,17 @@ class StreamEvent:
     seconds: float
 
     def __str__(self) -> str:
-        """Return the line of the log."""
+        """Return the line of the log. A fact with a space, such as a cause, is in quotes."""
         key = self.stream.routing_key
         name = self.stream.data_prefix.removesuffix("_") + ("" if key is None else f" {key}")
         when = "" if self.synced_at is None else f" {self.synced_at.isoformat()}"
-        facts = "".join(f" {name}={value}" for name, value in self.facts.items())
+        facts = "".join(f" {name}={_quoted(value)}" for name, value in self.facts.items())
         return f"{self.kind} {name}{when}:{facts} ({self.seconds:.2f} s)"
+
+
+def _quoted(value: int | str) -> str:
+    text = str(value)
+    return text if re.fullmatch(r'[^\s"=]+', text) else json.dumps(text, ensure_ascii=False)
 
 
 Observer = Callable[[StreamEvent], object]

@@ -9,8 +9,8 @@ from attrs import evolve, field, frozen
 
 from .._arguments import check_kind, wrong_kind
 from ..diff.progress import ReadProgress
-from ..errors import MissingColumnsError
-from ..format.cells import to_text
+from ..errors import InvalidCellError, MissingColumnsError
+from ..format.cells import broken_rule, to_text
 from ..format.columns import ID_COLUMNS, Row
 from ..format.schema import RowSchema
 from ..history.history import CohortHistory
@@ -99,7 +99,7 @@ def search(
     files = {file.key: file for file in _files(location, history, listed, reads)}
     column = history.match_by if by is None else by
     # An empty cell means that there is no id, so it matches nobody.
-    ids = frozenset(to_text(one, column) for one in people) - {""}
+    ids = frozenset(_id_text(one, column) for one in people) - {""}
     if column not in (*ID_COLUMNS, *history.columns):
         hint = "Pass by='...' with a column that the files have"
         raise MissingColumnsError((column,), found=history.columns, hint=hint)
@@ -137,6 +137,14 @@ def check_is_people(people: object) -> None:
     check_kind("people", people, Iterable, hint)
     if isinstance(people, str | bytes | Mapping):
         raise wrong_kind("people", cast("object", people), hint)
+
+
+def _id_text(value: object, column: str) -> str:
+    """Return the text of an id, which a file can contain."""
+    text = to_text(value, column)
+    if (rule := broken_rule(text)) is not None:
+        raise InvalidCellError(column, rule, "pass the id as it is in the files")
+    return text
 
 
 def _files(

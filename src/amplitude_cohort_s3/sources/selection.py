@@ -15,7 +15,7 @@ from attrs import field, frozen
 from .._arguments import check_kind
 from .._display import short_repr
 from ..errors import ConfigurationError, InvalidCellError
-from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE, is_float_id
+from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE, broken_rule, is_float_id
 from ..format.columns import ID_COLUMNS, Row, id_column
 from ..format.schema import RowSchema
 from .file_set import as_source
@@ -112,14 +112,19 @@ class Selection:
             if all(test(row[number]) for number, test in tests):
                 cells = (row[number] for number in places)
                 yield tuple(
-                    self._hash(cell) if is_hashed else cell
-                    for cell, is_hashed in zip(cells, hashed, strict=True)
+                    self._hash(cell, column) if is_hashed else cell
+                    for cell, column, is_hashed in zip(cells, schema.columns, hashed, strict=True)
                 )
 
-    def _hash(self, cell: str) -> str:
+    def _hash(self, cell: str, column: str) -> str:
         if not cell:
             return cell
-        return hmac.new(self._secret, cell.encode(), hashlib.sha256).hexdigest()
+        try:
+            data = cell.encode()
+        except UnicodeEncodeError:
+            rule = str(broken_rule(cell))
+            raise InvalidCellError(column, rule, "remove it before the sync") from None
+        return hmac.new(self._secret, data, hashlib.sha256).hexdigest()
 
     def _all_hashed(self, origin: Mapping[str, str]) -> dict[str, str]:
         """Return the entry of the columns that this or an inner selection hashes."""
@@ -201,6 +206,8 @@ def select(
     ]
     if bool(columns) != bool(secret):
         faults.append("secret is for columns in hash" if secret else "set secret= to hash columns")
+    if isinstance(secret, str) and (rule := broken_rule(secret)) is not None:
+        faults.append(f"secret {rule}")
     if faults:
         raise ConfigurationError("select", tuple(faults))
     return Selection(

@@ -40,13 +40,14 @@ class SyncResult:
         record: The record of the sync.
         already_done: True if an earlier run, or another writer, had done the same sync.
         ignored_columns: The columns of the source that the sync does not have.
-        recovered: The work of other writers that this sync has finished first.
+        recoveries: The work of other writers that this sync has finished first, one report for
+            each. ``record.recovered`` counts those before the sync began.
     """
 
     record: SyncRecord
     already_done: bool = False
     ignored_columns: tuple[str, ...] = ()
-    recovered: tuple[RecoveryReport, ...] = ()
+    recoveries: tuple[RecoveryReport, ...] = ()
 
     __repr__ = short_repr
 
@@ -59,7 +60,7 @@ class SyncResult:
             ignored_columns=self.ignored_columns,
             notes=self.notes,
         )
-        return facts | {"recovered": [report.to_json() for report in self.recovered]}
+        return facts | {"recoveries": [report.to_json() for report in self.recoveries]}
 
     def __str__(self) -> str:
         """Return the counts, one file per line."""
@@ -73,7 +74,7 @@ class SyncResult:
     def notes(self) -> tuple[str, ...]:
         """Sentences about what was finished first, rows left out and values that are missing."""
         counts = self.record.count_notes(self.record.schema.key, self.ignored_columns)
-        return (*(f"{report} now" for report in self.recovered), *counts)
+        return (*(f"{report} now" for report in self.recoveries), *counts)
 
     @property
     def _title(self) -> str:
@@ -150,9 +151,9 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
         began = _report(location, plan, "staged", began, files=len(staged), bytes=size)
         # From here on the record may exist, and then the staged files must not be discarded.
         undecided = discarding.pop_all()
-    recovered = list[RecoveryReport]()
+    recoveries = list[RecoveryReport]()
     while (other := create_or_discard(location, record, undecided.close)) is not None:
-        outcome = outcome_of(location, other, recovering(location, recovered))
+        outcome = outcome_of(location, other, recovering(location, recoveries))
         if not outcome.published and (outcome.head and outcome.head.ref) == plan.previous:
             # The other sync is void, so the next number continues the same head.
             record = plan.record(number=record.number + 1, staged=staged, writer=record.writer)
@@ -164,7 +165,7 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
             and outcome.published
             and record.identity == other.identity
         ):
-            return _result(plan, other, recovered, already_done=True)
+            return _result(plan, other, recoveries, already_done=True)
         raise ConcurrentSyncError(other.key, other.synced_at)
     began = _report(location, plan, "recorded", began, number=record.number)
     refusals = list[CohortS3Error]()
@@ -175,13 +176,13 @@ def commit_plan(plan: SyncPlan, diff: StageableDiff, location: StreamLocation) -
         message = None if refusal is None else str(refusal)
         raise SyncVoidError(record.key, record.synced_at, message) from refusal
     _report(location, plan, "published", began, number=record.number, members=record.members)
-    return _result(plan, record, recovered)
+    return _result(plan, record, recoveries)
 
 
 def _result(
     plan: SyncPlan,
     record: SyncRecord,
-    recovered: Iterable[RecoveryReport],
+    recoveries: Iterable[RecoveryReport],
     *,
     already_done: bool = False,
 ) -> SyncResult:
@@ -189,7 +190,7 @@ def _result(
         record=record,
         already_done=already_done,
         ignored_columns=plan.ignored_columns,
-        recovered=tuple(recovered),
+        recoveries=tuple(recoveries),
     )
 
 

@@ -119,13 +119,13 @@ def recover_location(
 
 
 def recovering(
-    location: StreamLocation, recovered: list[RecoveryReport]
+    location: StreamLocation, recoveries: list[RecoveryReport]
 ) -> Callable[[LogRecord], Outcome]:
     """Return a function that finishes a record, and adds a report about it to a list."""
 
     def finish_it(record: LogRecord) -> Outcome:
         outcome = finish(location, record)
-        recovered.append(RecoveryReport.of(record, outcome))
+        recoveries.append(RecoveryReport.of(record, outcome))
         return outcome
 
     return finish_it

@@ -267,15 +267,15 @@ def _run_job(
     ended = None if log.is_unfinished else log.head
     if ended is not None and not sync.is_due(ended.begun, present()):
         return JobResult(sync=sync, outcome=JobOutcome.NOT_DUE)
-    recovered = list[RecoveryReport]()
-    end = partial(predict, location) if dry_run else recovering(location, recovered)
+    recoveries = list[RecoveryReport]()
+    end = partial(predict, location) if dry_run else recovering(location, recoveries)
     head = read_state(location, end).head
     outcome = due_outcome(sync, members, None if head is None else head.record, present())
     if outcome is not JobOutcome.DUE:
         found: SyncResult | None = None
-        if head is not None and (recovered or outcome is JobOutcome.UNCHANGED):
-            done = tuple(recovered)
-            found = SyncResult(record=head.record, already_done=True, recovered=done)
+        if head is not None and (recoveries or outcome is JobOutcome.UNCHANGED):
+            done = tuple(recoveries)
+            found = SyncResult(record=head.record, already_done=True, recoveries=done)
         return JobResult(sync=sync, outcome=outcome, result=found)
     if dry_run:
         return JobResult(sync=sync, outcome=outcome)
@@ -283,7 +283,7 @@ def _run_job(
     source = _resolved_members(members)
     at = to_utc(present(), "now")
     start = begin_at(sync, location, synced_at=None, guard=None, now=at, dry_run=False)
-    start = evolve(start, recovered=(*recovered, *start.recovered))
+    start = evolve(start, recoveries=(*recoveries, *start.recoveries))
     result = _sync_now(start, source, work_dir=work_dir, progress=progress)
     outcome = JobOutcome.ALREADY_DONE if result.already_done else JobOutcome.DONE
     return JobResult(sync=sync, outcome=outcome, result=result)

@@ -62,7 +62,7 @@ class SyncStart:
         requested_at: The exact time of the request.
         guard: The limits on what the sync may change: see ``sync_cohort``.
         dry_run: True if nothing may be written.
-        recovered: The work of other writers that was finished first.
+        recoveries: The work of other writers that was finished first.
     """
 
     sync: CohortSync
@@ -72,7 +72,7 @@ class SyncStart:
     requested_at: datetime
     guard: Guard | Literal[False] | None
     dry_run: bool
-    recovered: tuple[RecoveryReport, ...] = ()
+    recoveries: tuple[RecoveryReport, ...] = ()
 
     @property
     def head(self) -> Head | None:
@@ -153,7 +153,7 @@ class SyncStart:
             number=self.state.last_number + 1,
             guard=self.guard,
             dry_run=self.dry_run,
-            recovered=len(self.recovered),
+            recovered=len(self.recoveries),
         )
 
     def commit(self, plan: SyncPlan, diff: StageableDiff) -> SyncResult:
@@ -173,7 +173,7 @@ class SyncStart:
             result = SyncResult(record=record, already_done=True, ignored_columns=ignored)
         else:
             result = commit_plan(plan, diff, self.location)
-        return evolve(result, recovered=(*self.recovered, *result.recovered))
+        return evolve(result, recoveries=(*self.recoveries, *result.recoveries))
 
     def _next_free_time(self) -> datetime:
         state = self.state
@@ -298,8 +298,8 @@ def begin_at(
         synced_at = sync.name_style.floor(to_utc(synced_at, "synced_at"))
         if synced_at > now + CLOCK_TOLERANCE:
             raise SyncTimeError("future", synced_at, now)
-    recovered, began = list[RecoveryReport](), perf_counter()
-    end = partial(predict_for_dry_run, location) if dry_run else recovering(location, recovered)
+    recoveries, began = list[RecoveryReport](), perf_counter()
+    end = partial(predict_for_dry_run, location) if dry_run else recovering(location, recoveries)
     state = read_state(location, end)
     check_match_by(sync, state.head)
     if synced_at is None:
@@ -317,7 +317,7 @@ def begin_at(
         requested_at=now,
         guard=guard,
         dry_run=dry_run,
-        recovered=tuple(recovered),
+        recoveries=tuple(recoveries),
     )
 
 

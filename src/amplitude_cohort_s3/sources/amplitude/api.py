@@ -13,6 +13,7 @@ from attrs import AttrsInstance, evolve
 
 from ..._arguments import check_kind
 from ...errors import ConfigurationError, NoCohortMatchesError
+from ...format.cells import broken_rule
 from ._session import Session, is_safe
 from .cohorts import AmplitudeMembers
 from .listing import CohortList, RecentList, list_cohorts
@@ -80,6 +81,8 @@ class AmplitudeCohorts:
         faults = list[str]()
         if not api_key or not secret_key:
             faults.append("api_key and secret_key must not be empty")
+        if (rule := broken_rule(f"{api_key}{secret_key}")) is not None:
+            faults.append(f"api_key or secret_key {rule}: pass both as Amplitude shows them")
         if region not in _HOSTS:
             faults.append(f"region must be 'us' or 'eu', not {region!r}")
         if base_url is not None and not is_safe(base_url):
@@ -144,7 +147,14 @@ class AmplitudeCohorts:
             columns: The headers of properties in the sync, by their names in Amplitude. It is
                 needed only for properties whose ``UserProperty`` has another name.
             max_missing: The number of users of the cohort that may be missing from the export.
+
+        Raises:
+            ArgumentTypeError: ``cohort_id`` is not a text.
+            ConfigurationError: ``cohort_id`` is a text that no request can contain.
         """
+        check_kind("cohort_id", cohort_id, str, 'pass it as text, such as "26umsb5"')
+        if (rule := broken_rule(cohort_id)) is not None:
+            raise ConfigurationError("AmplitudeCohorts.members", (f"cohort_id {rule}",))
         return AmplitudeMembers(
             cohort_id, columns=columns or {}, max_missing=max_missing, session=self._session
         )

@@ -1,20 +1,23 @@
-"""The subcommands ``diff`` and ``changes``, which compare the members at several times."""
+"""The subcommands that compare members: ``diff``, ``changes`` and ``overlap``."""
 
 import argparse
 from datetime import datetime
+from typing import get_args
 
 from ..diff.cohort_diff import CohortDiff
 from ..errors import ConfigurationError
 from ..format.named_rows import names_beside
+from ..history.cohort_overlap import OverlapGroup, overlap
 from ..history.history import CohortHistory
 from ..history.sync_files import CHANGES
 from ..log.listing import BucketSync
-from ._arguments import add_sync_name, aware_time
+from ._arguments import add_sync_name, add_time, aware_time
 from ._location import add_location, history_of, setup_of
 from ._output import (
     print_csv_row,
     print_json,
     print_json_row,
+    print_members,
     print_message,
     print_result,
 )
@@ -94,6 +97,50 @@ def _changes(options: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
+def add_overlap(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``overlap``."""
+    parser.set_defaults(run=_overlap)
+    add_sync_name(parser)
+    parser.add_argument("other", help="name of the second sync")
+    add_time(parser)
+    parser.add_argument(
+        "--rows",
+        choices=get_args(OverlapGroup),
+        metavar="GROUP",
+        help="print the users of a group, only_first, both or only_second, as CSV, or with --json "
+        "one object per line",
+    )
+    add_location(parser)
+
+
+def _overlap(options: argparse.Namespace) -> ExitCode:
+    names, setup = (options.name, options.other), setup_of(options)
+    history, other = (history_of(options, name, setup) for name in names)
+    found = overlap(history, other, options.at)
+    if options.rows:
+        print_members(found.members(options.rows), as_json=options.json)
+        return ExitCode.DONE
+    times = [one.sync_at(options.at).synced_at for one in (history, other)]
+    if options.json:
+        print_json(
+            {
+                "first": {"sync": names[0], "synced_at": times[0]},
+                "second": {"sync": names[1], "synced_at": times[1]},
+                "only_first": found.only_first,
+                "both": found.both,
+                "only_second": found.only_second,
+                "share_of_first": found.share_of_first,
+                "share_of_second": found.share_of_second,
+                "jaccard": found.jaccard,
+            }
+        )
+    else:
+        for place, name, when in zip(("first", "second"), names, times, strict=True):
+            print_result(f"{place}: {name} at {when.isoformat()}")
+        print_result(str(found))
+    return ExitCode.DONE
+
+
 def _syncs(history: CohortHistory, times: list[datetime] | None) -> tuple[BucketSync, BucketSync]:
     """Return the syncs whose members are compared: those at two times, or the last two."""
     if times is None:
@@ -104,15 +151,7 @@ def _syncs(history: CohortHistory, times: list[datetime] | None) -> tuple[Bucket
     if first > second:
         fault = f"{first.isoformat()} is after {second.isoformat()}; name the earlier one first"
         raise ConfigurationError("diff --between", (fault,))
-    return _sync_at(history, first), _sync_at(history, second)
-
-
-def _sync_at(history: CohortHistory, when: datetime) -> BucketSync:
-    """Return the newest sync that is not after a time."""
-    found = [sync for sync in history if sync.synced_at <= when]
-    if not found:
-        raise history.no_sync_yet(when)
-    return found[-1]
+    return history.sync_at(first), history.sync_at(second)
 
 
 def _print_rows(diff: CohortDiff, *, as_json: bool) -> None:
