@@ -7,6 +7,7 @@ from .filename import CohortFileName, DiffType, NameStyle
 from .kernel import kernel_state
 from .member import Member, MemberLike
 from .named_rows import MemberRow
+from .reader import Table, read_table
 from .schema import RowSchema
 
 __all__ = [
@@ -21,5 +22,7 @@ __all__ = [
     "NameStyle",
     "Row",
     "RowSchema",
+    "Table",
     "kernel_state",
+    "read_table",
 ]

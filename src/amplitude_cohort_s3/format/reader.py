@@ -46,88 +46,6 @@ class Lines:
 
 
 @frozen
-class Table:
-    """A CSV file whose header has been read. Its rows can be read once.
-
-    Attributes:
-        columns: The id columns that the file has, as ``amplitude_id`` and ``user_id``,
-            and the properties, in the file's own order, each once. A column without a name
-            is left out.
-        blocks: The blocks after the header.
-        reader: The reader that turns blocks into rows.
-    """
-
-    columns: tuple[str, ...]
-    blocks: Iterator[Block]
-    reader: "RowReader"
-
-    @property
-    def properties(self) -> tuple[str, ...]:
-        """The columns that are not ids."""
-        return tuple(c for c in self.columns if c not in ID_COLUMNS)
-
-    @property
-    def batches(self) -> Iterator[list[Row]]:
-        """The rows, many at a time."""
-        return map(self.reader.rows, self.blocks)
-
-    def unequal_columns(self) -> frozenset[str]:
-        """Read all rows, and return the repeated properties that differ from the first.
-
-        The result has names such as ``plan_2``: see :func:`read_table`.
-        """
-        header = self.reader.header
-        left = dict(header.repeated_properties)
-        for block in self.blocks:
-            for _, cells in self.reader.cells(block):
-                for place in [p for p, first in left.items() if cells[p] != cells[first]]:
-                    del left[place]
-            if not left:
-                break
-        unequal = header.repeated_properties.keys() - left.keys()
-        return frozenset(header.names[place] for place in unequal)
-
-
-def read_table(
-    source: Iterable[bytes],
-    *,
-    canonical: bool = False,
-    unequal: Collection[str] | None = None,
-    block_bytes: int | None = None,
-) -> Table:
-    """Read the header of a CSV file with members, in any dialect.
-
-    A file may have byte order marks, CRLF, quotes around every cell, line ends inside
-    quotes, blank lines, columns in any order, the id columns in either style, in any
-    letter case and with blanks around them, and an id column twice. If every header cell
-    begins with a TAB, as in Amplitude's exports for spreadsheets, one TAB is removed from
-    every cell. A column without a name is left out. A property whose header repeats is
-    called ``plan``, ``plan_2``, ``plan_3``, in the order of the file.
-
-    Args:
-        source: A binary stream, or chunks of bytes.
-        canonical: True if the bytes are in canonical form; then TABs are kept.
-        unequal: The repeated properties to keep, from :meth:`Table.unequal_columns`.
-            Default: all of them.
-        block_bytes: The approximate size of a block. Default: see :func:`read_blocks`.
-
-    Raises:
-        MalformedCsvError: The file is empty, has no id column, is a group cohort, or is not
-            UTF-8. While the rows are read: a row has more or fewer cells than the header, repeats
-            the header, has different cells in a repeated id column, or contains a NUL, a quote in
-            the wrong place, or a CR outside of quotes that no LF follows.
-    """
-    blocks = read_blocks(source, block_bytes)
-    first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
-    if first is None:
-        hint = "Write a header, even if there are no members"
-        raise MalformedCsvError(1, "the file is empty and has no header", hint)
-    line, cells, rest = first.split_header()
-    header = read_header(cells, line, canonical=canonical, unequal=unequal)
-    return Table(header.columns, chain([rest] if rest.data else [], blocks), RowReader(header))
-
-
-@frozen
 class RowReader:
     """A converter from the blocks of one file to rows.
 
@@ -220,6 +138,88 @@ class RowReader:
                     hint = "Remove or rename one of the two columns"
                     raise MalformedCsvError(line, rule, hint)
             yield line, cells
+
+
+@frozen
+class Table:
+    """A CSV file whose header has been read. Its rows can be read once.
+
+    Attributes:
+        columns: The id columns that the file has, as ``amplitude_id`` and ``user_id``,
+            and the properties, in the file's own order, each once. A column without a name
+            is left out.
+        blocks: The blocks after the header.
+        reader: The reader that turns blocks into rows.
+    """
+
+    columns: tuple[str, ...]
+    blocks: Iterator[Block]
+    reader: RowReader
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """The columns that are not ids."""
+        return tuple(c for c in self.columns if c not in ID_COLUMNS)
+
+    @property
+    def batches(self) -> Iterator[list[Row]]:
+        """The rows, many at a time."""
+        return map(self.reader.rows, self.blocks)
+
+    def unequal_columns(self) -> frozenset[str]:
+        """Read all rows, and return the repeated properties that differ from the first.
+
+        The result has names such as ``plan_2``: see :func:`read_table`.
+        """
+        header = self.reader.header
+        left = dict(header.repeated_properties)
+        for block in self.blocks:
+            for _, cells in self.reader.cells(block):
+                for place in [p for p, first in left.items() if cells[p] != cells[first]]:
+                    del left[place]
+            if not left:
+                break
+        unequal = header.repeated_properties.keys() - left.keys()
+        return frozenset(header.names[place] for place in unequal)
+
+
+def read_table(
+    source: Iterable[bytes],
+    *,
+    canonical: bool = False,
+    unequal: Collection[str] | None = None,
+    block_bytes: int | None = None,
+) -> Table:
+    """Read the header of a CSV file with members, in any dialect.
+
+    A file may have byte order marks, CRLF, quotes around every cell, line ends inside
+    quotes, blank lines, columns in any order, the id columns in either style, in any
+    letter case and with blanks around them, and an id column twice. If every header cell
+    begins with a TAB, as in Amplitude's exports for spreadsheets, one TAB is removed from
+    every cell. A column without a name is left out. A property whose header repeats is
+    called ``plan``, ``plan_2``, ``plan_3``, in the order of the file.
+
+    Args:
+        source: A binary stream, or chunks of bytes.
+        canonical: True if the bytes are in canonical form; then TABs are kept.
+        unequal: The repeated properties to keep, from :meth:`Table.unequal_columns`.
+            Default: all of them.
+        block_bytes: The approximate size of a block. Default: see :func:`read_blocks`.
+
+    Raises:
+        MalformedCsvError: The file is empty, has no id column, is a group cohort, or is not
+            UTF-8. While the rows are read: a row has more or fewer cells than the header, repeats
+            the header, has different cells in a repeated id column, or contains a NUL, a quote in
+            the wrong place, or a CR outside of quotes that no LF follows.
+    """
+    blocks = read_blocks(source, block_bytes)
+    first = next((block for block in blocks if block.data.strip(b"\r\n")), None)
+    if first is None:
+        hint = "Write a header, even if there are no members"
+        raise MalformedCsvError(1, "the file is empty and has no header", hint)
+    line, cells, rest = first.split_header()
+    header = read_header(cells, line, canonical=canonical, unequal=unequal)
+    return Table(header.columns, chain([rest] if rest.data else [], blocks), RowReader(header))
 
 
 def select(cells: list[str], places: tuple[int, ...]) -> Row:
