@@ -96,6 +96,8 @@ _SPARK = ("tests/distributed/spark", "tests/sql/test_sql_athena.py")
 _EVERYTHING = (
     "thorough",
     "lowest",
+    "lowest_extras",
+    "spark",
     *(f"units-{python}" for python in PYTHONS),
     "kernel",
     f"package {' '.join(f'wheel-{python}' for python in PYTHONS[1:])}",
@@ -143,10 +145,7 @@ def everything(session: nox.Session) -> None:
 @nox.session(python=PRIMARY)
 def lowest(session: nox.Session) -> None:
     """Run the unit tests with the oldest versions of the dependencies, in pure Python."""
-    project = PROJECT["project"]
-    bounds = [*project["dependencies"], *project["optional-dependencies"]["testing"]]
-    oldest = [bound.replace(">=", "==") for bound in bounds]
-    session.install("-e", ".", "pytest-xdist", *oldest)
+    session.install("-e", ".", "pytest-xdist", *_lowest("testing"))
     session.run(
         "pytest",
         "-n2",
@@ -156,8 +155,57 @@ def lowest(session: nox.Session) -> None:
     )
 
 
+def _lowest(*extras: str) -> list[str]:
+    """Return the requirements of the package and of some extras, each at its lower bound."""
+    optional = PROJECT["project"]["optional-dependencies"]
+    bounds = [*PROJECT["project"]["dependencies"], *(b for name in extras for b in optional[name])]
+    return [bound.replace(">=", "==") for bound in bounds]
+
+
+@nox.session(python=PRIMARY, default=False)
+def lowest_extras(session: nox.Session) -> None:
+    """Test the extras, and the other packages of the tests, with their lowest versions."""
+    extras = PROJECT["project"]["optional-dependencies"].keys() - {"all", "spark"}
+    tests = [bound.replace(">=", "==") for bound in GROUPS["tests"]]
+    session.install("-e", ".", *_lowest(*sorted(extras)), *tests)
+    session.run("pytest", "-n2", "--quick", *_OF_EXTRAS, *_OLD, *session.posargs, env=_QUICK)
+
+
+_OF_EXTRAS = (
+    "tests/diff/test_progress.py",
+    "tests/distributed/test_encoded_rows.py",
+    "tests/distributed/test_frames.py",
+    "tests/format/test_compression.py",
+    "tests/format/test_named_rows.py",
+    "tests/history/test_plot.py",
+    "tests/history/test_tables.py",
+    "tests/sources/test_arrow.py",
+    "tests/sources/test_cells.py",
+    "tests/sources/test_files.py",
+    "tests/sources/test_many_sources.py",
+    "tests/sources/test_selection.py",
+    "tests/sql/test_sql_apply.py",
+)
+# Old versions use what newer versions of their own dependencies deprecate.
+_OLD = ("-W", "default::DeprecationWarning")
+
+
+@nox.session(python=PRIMARY, default=False)
+@nox.parametrize("versions", ["lowest", "newest"])
+def spark(session: nox.Session, versions: str) -> None:
+    """Sync with the lowest and the newest PySpark, with nothing but the extra ``spark``.
+
+    The session ``thorough`` runs all tests of Spark with one version between these.
+    """
+    pins = _lowest("spark", "testing") if versions == "lowest" else []
+    session.install("-e", ".[spark,testing]", "trustme", *pins)
+    # A diff in both engines, a sync that reads and writes parts, and the files as Spark reads them.
+    some = "(continue_each_other and MEMBERS) or evaluated_once or documented_options"
+    session.run("pytest", "tests/distributed/spark", "-k", some, *session.posargs)
+
+
 # The tests that need nothing but the package, pytest and hypothesis: all of these folders,
-# without the files that import an optional package.
+# without the files that import an optional package, or test the kernel.
 _NEED_MORE = {
     "tests/format/test_compression.py",
     "tests/format/test_foreign_csv.py",
@@ -194,6 +242,7 @@ _UNITS = sorted(
             path.as_posix()
             for folder in ("diff", "format", "history", "log", "settings", "sources", "storage")
             for path in Path("tests", folder).rglob("test_*.py")
+            if "kernel" not in path.name
         ),
         *(path.as_posix() for path in Path("tests/sync").glob("test_*.py")),
     }

@@ -145,6 +145,17 @@ def test_exiting_rows_have_the_current_columns(engine):
     assert rows_of(diff.exiting) == [("1", "p", None)]
 
 
+@each_engine
+@pytest.mark.parametrize("value", ["x", 7, True, 1.5])
+@pytest.mark.parametrize("existing", list(ExistingMeaning))
+def test_members_of_before_a_column_have_no_value_in_it(engine, value, existing):
+    before = ENGINES[engine](pa.table({"amplitude_id": ["1", "3"]}))
+    now = ENGINES[engine](pa.table({"amplitude_id": ["2", "3"], "new": [value, value]}))
+    diff = diff_frames(before, now, on="amplitude_id", existing=existing)
+    assert rows_of(diff.entering) == [("2", value)]
+    assert rows_of(diff.exiting) == [("1", None)]
+
+
 def test_a_lazy_query_is_evaluated_once():
     calls = []
 

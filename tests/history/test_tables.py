@@ -59,13 +59,14 @@ READERS: dict[str, Callable[[Members], list[tuple[Any, ...]]]] = {
     "polars.DataFrame": lambda m: pl.DataFrame(m).rows(),
     "to_polars": lambda m: m.to_polars().rows(),
     "pandas.DataFrame": lambda m: rows_of_pandas(pd.DataFrame(m)),
-    "pandas from_arrow": lambda m: rows_of_pandas(pd.DataFrame.from_arrow(m)),
     "to_pandas": lambda m: rows_of_pandas(m.to_pandas()),
     "duckdb.from_arrow": lambda m: duckdb.from_arrow(m).fetchall(),
     "to_duckdb": lambda m: m.to_duckdb().fetchall(),
     "to_duckdb elsewhere": lambda m: m.to_duckdb(duckdb.connect()).fetchall(),
     "SQL": by_sql,
 }
+if hasattr(pd.DataFrame, "from_arrow"):  # since pandas 3
+    READERS["pandas from_arrow"] = lambda m: rows_of_pandas(pd.DataFrame.from_arrow(m))
 
 
 def rows_of_pandas(frame: Any) -> list[tuple[Any, ...]]:

@@ -316,7 +316,8 @@ def test_an_error_about_a_url_shows_no_password_and_no_signature(web, path, kind
             MemoryStorage(),
         )
     assert type(caught.value) is kind
-    assert caught.value.reason == reason
+    # With old versions of smart_open, requests has wrapped the error of urllib3.
+    assert caught.value.reason in {reason, "ChunkedEncodingError"}
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + repr(file)
     assert "127.0.0.1" in shown
     assert [secret for secret in ("ann", "pass@", "5ec4e7") if secret in shown] == []

@@ -211,9 +211,11 @@ def _check_key(nw: Any, before: Any, now: Any, on: str) -> None:
 
 
 def _in_columns(nw: Any, frame: Any, schema: Any) -> Any:
-    names = frame.collect_schema().names()
+    names, null = frame.collect_schema().names(), nw.lit(None)
+    # A cast of pandas would make other values of nulls, such as False or the text "None".
+    is_pandas = frame.implementation.is_pandas()
     cells = [
-        nw.col(name) if name in names else nw.lit(None).cast(kind).alias(name)
+        nw.col(name) if name in names else (null if is_pandas else null.cast(kind)).alias(name)
         for name, kind in schema.items()
     ]
     return frame.select(*cells)
@@ -315,4 +317,4 @@ def _totals(nw: Any, frame: Any, *expressions: Any) -> list[int]:
     found = frame.select(*(one.alias(f"total_{n}") for n, one in enumerate(expressions)))
     if isinstance(found, nw.LazyFrame):
         found = found.collect()
-    return [int(total or 0) for total in found.row(0)]
+    return [int(total or 0) for total in found.rows()[0]]

@@ -27,6 +27,18 @@ _INSERTED = ("member_key", "amplitude_id", "user_id", "properties")
 _quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
+def changed_rows(done: sa.CursorResult[Any]) -> int:
+    """Return the number of rows that an insert or update has changed.
+
+    Before version 2 of DuckDB, the ``rowcount`` is -1, and the number is the only row. SQLAlchemy
+    expects no rows of an insert, so they are read from its cursor.
+    """
+    if done.rowcount >= 0:
+        return done.rowcount
+    cursor: Any = done.context.cursor
+    return int(cursor.fetchone()[0])
+
+
 @frozen(kw_only=True)
 class StagedRows:
     """A temporary table for the rows of one file.
@@ -118,7 +130,7 @@ class StagedRows:
         rows = 0
         try:
             command = f"INSERT INTO {self._table.name} SELECT * FROM {view}"
-            rows = connection.exec_driver_sql(command).rowcount
+            rows = changed_rows(connection.exec_driver_sql(command))
         except DBAPIError:
             if not failed:
                 raise

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from ..log.records import SyncRecord
-from ._staging import StagedRows
+from ._staging import StagedRows, changed_rows
 from ._transactions import ClaimedError
 from .report import AppliedSync
 from .tables import CohortTables, Instant
@@ -135,4 +135,4 @@ class Stays:
 
     def _changed(self, statement: sa.Insert | sa.Update) -> int:
         done = self.connection.execute(statement, execution_options={"preserve_rowcount": True})
-        return done.rowcount
+        return changed_rows(done)
