@@ -71,7 +71,7 @@ def test_the_guard_aborts_an_upload_that_has_begun(storage: S3Storage) -> None:
     requests = Requests(storage)
     with pytest.raises(MassExitError):
         sync_cohort(SYNC, PEOPLE[:105_000], storage, synced_at=AT + HOUR)
-    assert requests.writes()["UploadPart"] > 0
+    assert requests.writes()["CreateMultipartUpload"] > 0
     assert "AbortMultipartUpload" in requests.names
     assert list(storage.list_staged()) == []
     assert len(files(storage)) == 3
