@@ -1146,13 +1146,15 @@ class MassExitError(GuardError):
     """More members that would leave than the guard allows. Nothing was stored.
 
     Example: ``900 of 1,000 members would exit, but the guard allows 500; nothing was stored.
-    Check the source of the members; if they really left, pass
-    guard=attrs.evolve(sync.guard, max_exits=900)``
+    Check the source of the members; if they really left, sync once
+    with guard=Guard(max_exits=900)``
     """
 
     members_before: int
     exits: int
     limit: int
+    override: str
+    """Python code of the guard that allows this sync: the same one with another limit."""
     skipped: int = 0
     """The number of source rows without a key, which do not count as members."""
 
@@ -1160,7 +1162,7 @@ class MassExitError(GuardError):
         return (
             f"{self.exits:,} of {self.members_before:,} members would exit, but the guard "
             f"allows {self.limit:,}; nothing was stored{_and_skipped(self.skipped)}. Check the "
-            f"source of the members; if they really left, {_override('max_exits', self.exits)}"
+            f"source of the members; if they really left, sync once with guard={self.override}"
         )
 
 
@@ -1169,20 +1171,21 @@ class MassGrowthError(GuardError):
     """A cohort that would grow by more than the guard allows. Nothing was stored.
 
     Example: ``the cohort would grow from 1,000 to 9,000 members, but the guard allows 1,000 more;
-    nothing was stored. Check the source of the members; if the cohort really grew, pass
-    guard=attrs.evolve(sync.guard, max_growth=8000)``
+    nothing was stored. Check the source of the members; if the cohort really grew, sync once
+    with guard=Guard(max_growth=8000)``
     """
 
     members_before: int
     members: int
     limit: int
+    override: str
+    """Python code of the guard that allows this sync: the same one with another limit."""
 
     def __str__(self) -> str:
-        growth = self.members - self.members_before
         return (
             f"the cohort would grow from {self.members_before:,} to {self.members:,} members, but "
             f"the guard allows {self.limit:,} more; nothing was stored. Check the source of the "
-            f"members; if the cohort really grew, {_override('max_growth', growth)}"
+            f"members; if the cohort really grew, sync once with guard={self.override}"
         )
 
 
@@ -1191,19 +1194,21 @@ class SkippedRowsError(GuardError):
     """More source rows without a key than the guard allows. Nothing was stored.
 
     Example: ``900 of 1,000 rows have no key, but the guard allows 500; nothing was stored. Check
-    the column that members are matched by; if it may be empty, pass
-    guard=attrs.evolve(sync.guard, max_skipped=900)``
+    the column that members are matched by; if it may be empty, sync once
+    with guard=Guard(max_skipped=900)``
     """
 
     rows: int
     skipped: int
     limit: int
+    override: str
+    """Python code of the guard that allows this sync: the same one with another limit."""
 
     def __str__(self) -> str:
         return (
             f"{self.skipped:,} of {self.rows:,} rows have no key, but the guard allows "
             f"{self.limit:,}; nothing was stored. Check the column that members are matched by; "
-            f"if it may be empty, {_override('max_skipped', self.skipped)}"
+            f"if it may be empty, sync once with guard={self.override}"
         )
 
 
@@ -1212,12 +1217,14 @@ class TooFewMembersError(GuardError):
     """A cohort that would have fewer members than the guard demands. Nothing was stored.
 
     Example: ``the cohort would have 3 members, but the guard demands at least 1,000; nothing was
-    stored. Check the source of the members; if the cohort is really so small, pass
-    guard=attrs.evolve(sync.guard, min_members=3)``
+    stored. Check the source of the members; if the cohort is really so small, sync once
+    with guard=Guard(min_members=3)``
     """
 
     members: int
     minimum: int
+    override: str
+    """Python code of the guard that allows this sync: the same one with another limit."""
     skipped: int = 0
     """The number of source rows without a key, which do not count as members."""
 
@@ -1226,17 +1233,13 @@ class TooFewMembersError(GuardError):
         return (
             f"the cohort would have {members}, but the guard demands at least {self.minimum:,}; "
             f"nothing was stored{_and_skipped(self.skipped)}. Check the source of the members; "
-            f"if the cohort is really so small, {_override('min_members', self.members)}"
+            f"if the cohort is really so small, sync once with guard={self.override}"
         )
 
 
 def _and_skipped(skipped: int) -> str:
     rows = "1 row was" if skipped == 1 else f"{skipped:,} rows were"
     return f", and {rows} skipped for lack of a key" if skipped else ""
-
-
-def _override(limit: str, value: int) -> str:
-    return f"pass guard=attrs.evolve(sync.guard, {limit}={value})"
 
 
 @define(slots=False)

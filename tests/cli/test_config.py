@@ -196,7 +196,7 @@ def test_the_file_accepts_the_words_of_python():
         cohort_id="x",
         user_properties=["plan", "city"],
         cadence="daily",
-        guard=None,
+        guard=False,
     )
 
 

@@ -195,7 +195,6 @@ def guarded(sync: CohortSync, storage: Storage) -> None:
     sync_cohort(sync, [], storage, guard=guard)
     sync_cohort(sync, [], storage, guard=False)
     CohortSync(destination=sync.destination, project_id=1, cohort_id="a", guard=False)
-    CohortSync(destination=sync.destination, project_id=1, cohort_id="a", guard=None)
     guard.check(members_before=1, members=2, exits=0, skipped=0)
     try:
         sync_cohort(sync, [], storage)

@@ -148,9 +148,10 @@ class TomlTable:
 
     def _convert(self, key: str, value: Any, kind: Any) -> Any:
         is_union = get_origin(kind) in (Union, UnionType)
-        kinds = [one for one in (get_args(kind) if is_union else (kind,)) if one is not NoneType]
-        if value is False and len(kinds) < len(get_args(kind)):
-            return value  # A limit that is off: TOML has no None.
+        allowed = get_args(kind) if is_union else (kind,)
+        kinds = [one for one in allowed if one not in (NoneType, Literal[False])]
+        if value is False and len(kinds) < len(allowed):
+            return value  # A limit or a guard that is off. TOML has no None.
         fitting = [one for one in kinds if type(value) in _toml_types(one)]
         # A word of a choice, or else the name of a property.
         for one in fitting:

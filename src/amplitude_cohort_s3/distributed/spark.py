@@ -22,7 +22,7 @@ from ..settings.guard import Guard
 from ..storage.limits import MAX_PARTS
 from ..storage.protocol import Storage, SupportsDelete
 from ..sync.commit import SyncResult
-from ..sync.plan import guard_of, keys_of
+from ..sync.plan import keys_of
 from ..sync.start import SyncStart, begin_sync
 from ._joined import FileSize, JoinedMembers
 from ._read import previous_members
@@ -173,8 +173,8 @@ def _check_before_writing(
 ) -> None:
     """Raise if too many members would leave, or if the store would not accept a file."""
     rows = {diff_type: size.rows for diff_type, size in sizes.items()}
-    if limits := guard_of(start.sync, start.guard):
-        limits.check(
+    if start.guard:
+        start.guard.check(
             members_before=now.members - rows[DiffType.ENTERING] + rows[DiffType.EXITING],
             members=now.members,
             exits=rows[DiffType.EXITING],

@@ -60,7 +60,7 @@ class SyncStart:
         state: The state that the sync continues.
         synced_at: The time in the file names.
         requested_at: The exact time of the request.
-        guard: The limits on what the sync may change: see ``sync_cohort``.
+        guard: The limits on what the sync may change; False for no limits.
         dry_run: True if nothing may be written.
         recovered: The work of other writers that was finished first.
     """
@@ -70,7 +70,7 @@ class SyncStart:
     state: StreamState
     synced_at: datetime
     requested_at: datetime
-    guard: Guard | Literal[False] | None
+    guard: Guard | Literal[False]
     dry_run: bool
     recovered: tuple[RecoveryReport, ...] = ()
 
@@ -315,7 +315,7 @@ def begin_at(
         state=state,
         synced_at=synced_at,
         requested_at=now,
-        guard=guard,
+        guard=sync.guard if guard is None else guard,
         dry_run=dry_run,
         recovered=tuple(recovered),
     )
