@@ -169,11 +169,25 @@ class SyncStart:
             raise plan_mismatch("it belongs to another sync")
         if plan.already_done and self.head is not None:
             record = self.head.log.published_at(plan.synced_at) or self.head.record
-            ignored = plan.ignored_columns
-            result = SyncResult(record=record, already_done=True, ignored_columns=ignored)
-        else:
-            result = commit_plan(plan, diff, self.location)
+            return self.result_of_repeated(record, plan.ignored_columns)
+        result = commit_plan(plan, diff, self.location)
         return evolve(result, recovered=(*self.recovered, *result.recovered))
+
+    def result_of_repeated(
+        self, record: SyncRecord, ignored_columns: tuple[str, ...] = ()
+    ) -> SyncResult:
+        """Return the result of this sync if an earlier run has done it.
+
+        Args:
+            record: The record from :meth:`find_repeated_sync`.
+            ignored_columns: The columns of the source that the sync does not have.
+        """
+        return SyncResult(
+            record=record,
+            already_done=True,
+            ignored_columns=ignored_columns,
+            recovered=self.recovered,
+        )
 
     def _next_free_time(self) -> datetime:
         state = self.state
