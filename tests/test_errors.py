@@ -88,6 +88,11 @@ EXAMPLES = [
     errors.AmplitudeAccessDeniedError("https://amplitude.com"),
     errors.UnknownCohortError("26umsb5"),
     errors.NoCohortMatchesError("Marketing *", 12),
+    errors.UnusableCohortIdError(
+        "26_umsb5",
+        "Marketing EU",
+        "cohort_id '26_umsb5': a cohort id consists of letters, digits and -",
+    ),
     errors.AmplitudeLimitError("users", 3_000_000, 2_000_000, "26umsb5"),
     errors.AmplitudeUnavailableError("the download of '26umsb5'", "HTTP 503"),
     errors.AmplitudeTimeoutError("the download of '26umsb5'", 600.0),

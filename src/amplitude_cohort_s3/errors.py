@@ -47,6 +47,7 @@
             AmplitudeAccessDeniedError (PermissionError)
             UnknownCohortError (LookupError)
             NoCohortMatchesError (LookupError)
+            UnusableCohortIdError (ValueError)
             AmplitudeLimitError (OSError)
             AmplitudeUnavailableError (ConnectionError) *
             AmplitudeTimeoutError (TimeoutError) *
@@ -954,6 +955,25 @@ class NoCohortMatchesError(AmplitudeError, LookupError):
         return (
             f"none of the {found} has a name that matches {self.pattern!r}. Compare the pattern "
             "with the names, and publish the cohorts"
+        )
+
+
+@define(slots=False)
+class UnusableCohortIdError(AmplitudeError, ValueError):
+    """A cohort of a pattern whose id can't be part of a file's name.
+
+    Example: ``the cohort 'Marketing EU' can't be synced by a pattern: cohort_id '26_umsb5': a
+    cohort id consists of letters, digits and -. Sync it by itself, with another cohort_id``
+    """
+
+    cohort_id: str
+    name: str
+    rule: str
+
+    def __str__(self) -> str:
+        return (
+            f"the cohort {self.name!r} can't be synced by a pattern: {self.rule}. Sync it by "
+            "itself, with another cohort_id"
         )
 
 

@@ -20,11 +20,12 @@ from ..log.stream import CohortStream
 from ..sources import MemberFile, MemberFiles
 from ..sources.protocol import CsvSource, MemberSource
 from ..storage import Storage
+from ..sync.stored_cohorts import stored_cohorts
 from ._output import COMMAND
-from ._stored_cohorts import stored_cohorts
 from .config import AmplitudeMembersConfig, Config, DestinationConfig, SyncConfig
 
 if TYPE_CHECKING:
+    from ..errors import UnusableCohortIdError
     from ..settings.cohort_sync import CohortSync
     from ..sources.amplitude import AmplitudeMembers
     from ..sources.amplitude.api import AmplitudeCohorts
@@ -149,7 +150,7 @@ class Setup:
         table = self.pattern_of(name)
         if table is not None:
             for sync, members in self.cohort_jobs(table):
-                if sync.cohort_id == config.cohort_id:
+                if sync.cohort_id == config.cohort_id and not isinstance(members, Exception):
                     return members
             pattern = self.config.syncs[table].cohorts
             self.fail(
@@ -160,7 +161,9 @@ class Setup:
             config.cohort_id, columns=config.columns, max_missing=config.max_missing
         )
 
-    def cohort_jobs(self, table: str) -> "tuple[tuple[CohortSync, AmplitudeMembers], ...]":
+    def cohort_jobs(
+        self, table: str
+    ) -> "tuple[tuple[CohortSync, AmplitudeMembers | UnusableCohortIdError], ...]":
         """Return the syncs of a pattern and their members, as Amplitude lists the cohorts now."""
         config = self.config.syncs[table]
         members = cast("AmplitudeMembersConfig", config.members)

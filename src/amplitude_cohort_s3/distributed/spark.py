@@ -16,7 +16,6 @@ from uuid import uuid4
 from .._optional import load
 from ..errors import ConfigurationError, DuplicateKeyError, ObjectTooLargeError
 from ..format.filename import DiffType
-from ..format.schema import RowSchema
 from ..log.stream_events import EventKind, Observer
 from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
@@ -111,15 +110,12 @@ def sync_frames(
     current, ignored = as_text(functions, members, schema)
     with errors_from_notes():
         previous = previous_members(spark, start.head, storage, schema)
-        began = perf_counter()
-        now = _evaluate(current, schema)
-        count = now.members + now.collapsed + now.skipped
-        began = _report(start, "read", began, rows=count)
+        now = _evaluate(start, current)
         members = now.rows.to_native()
         repeated = start.find_repeated_sync(lambda: digest_of(members, schema))
         if repeated is not None:
             return start.result_of_repeated(repeated, ignored)
-        existing = sync.destination.existing
+        existing, began = sync.destination.existing, perf_counter()
         joined = JoinedMembers.join(functions, previous, members, schema=schema, existing=existing)
         sizes = joined.sizes()
         counts = _counts(now, sizes)
@@ -159,15 +155,18 @@ def _task_count(spark: Any, sizes: dict[DiffType, FileSize], part_bytes: int) ->
     return max(1, -(-total // part_bytes), min(total // LEAST_SHARE, parallel))
 
 
-def _evaluate(current: Any, schema: RowSchema) -> EvaluatedMembers:
+def _evaluate(start: SyncStart, current: Any) -> EvaluatedMembers:
     """Return the distinct current members; raise if keys are empty or repeated."""
+    schema, began = start.sync.schema, perf_counter()
     nw, key = load("narwhals", "frames"), frame_names(schema)[schema.key]
+    refuse_empty = schema.key == "amplitude_id"
     try:
-        refuse_empty = schema.key == "amplitude_id"
-        return evaluate_members(nw, nw.from_native(current), key, refuse_empty=refuse_empty)
+        now = evaluate_members(nw, nw.from_native(current), key, refuse_empty=refuse_empty)
     except DuplicateKeyError as error:
         error.column = schema.key  # the name that the user knows
         raise
+    _report(start, "read", began, rows=now.members + now.collapsed + now.skipped)
+    return now
 
 
 def _counts(now: EvaluatedMembers, sizes: dict[DiffType, FileSize]) -> dict[str, int]:
@@ -181,11 +180,9 @@ def _counts(now: EvaluatedMembers, sizes: dict[DiffType, FileSize]) -> dict[str,
     }
 
 
-def _report(start: SyncStart, kind: EventKind, began: float, **facts: int) -> float:
-    """Report a step that ends now, and return the time at which the next one begins."""
-    now = perf_counter()
-    start.location.report(kind, now - began, start.synced_at, **facts)
-    return now
+def _report(start: SyncStart, kind: EventKind, began: float, **facts: int) -> None:
+    """Report a step that ends now."""
+    start.location.report(kind, perf_counter() - began, start.synced_at, **facts)
 
 
 def _check_before_writing(
