@@ -30,7 +30,7 @@ from amplitude_cohort_s3.errors import (
     MemberFileNotFoundError,
     MissingColumnsError,
 )
-from amplitude_cohort_s3.sources import MemberFiles
+from amplitude_cohort_s3.sources import MemberFiles, select
 
 SCHEMA = RowSchema(properties=("plan",))
 ROWS = [("1", "ann", "pro"), ("2", "bob", "free"), ("3", "cy", "")]
@@ -39,6 +39,44 @@ ROWS = [("1", "ann", "pro"), ("2", "bob", "free"), ("3", "cy", "")]
 def rows_of(members, schema=SCHEMA):
     with diff_members((), members, schema=schema) as diff:
         return list(diff.rows("entering"))
+
+
+def as_csv(folder):
+    (folder / "members.csv").write_text("amplitudeID,amplitude_id,plan\n1,1,p\n2,,p\n")
+    return MemberFile(folder / "members.csv")
+
+
+def as_parquet(folder):
+    pq.write_table(pa.Table.from_pylist(TWO_IDS), folder / "members.parquet")
+    return MemberFile(folder / "members.parquet")
+
+
+TWO_IDS = [
+    {"amplitudeID": "1", "amplitude_id": 1, "plan": "p"},
+    {"amplitudeID": "2", "amplitude_id": None, "plan": "p"},
+]
+
+
+@pytest.mark.parametrize(
+    ("members_in", "where"),
+    [
+        (as_csv, "line 3 of '.*members.csv'"),
+        (as_parquet, "row 2 of '.*members.parquet'"),
+        (lambda folder: MemberFiles([as_parquet(folder).location]), "row 2 of '.*members.parquet'"),
+        (lambda _: TWO_IDS, "row 2"),
+        (lambda _: iter(TWO_IDS), "row 2"),
+        (lambda _: select(TWO_IDS), "row 2"),
+        (lambda _: select(pl.DataFrame(TWO_IDS)), "row 2"),
+        (lambda _: pl.DataFrame(TWO_IDS), "row 2"),
+        (lambda _: pd.DataFrame(TWO_IDS).astype({"amplitude_id": "Int64"}), "row 2"),
+        (lambda _: pa.Table.from_pylist(TWO_IDS), "row 2"),
+        (lambda _: [pa.Table.from_pylist(TWO_IDS)], "row 2"),
+    ],
+)
+def test_an_id_with_two_different_values_is_an_error_in_every_source(tmp_path, members_in, where):
+    rule = f"^{where}: the column amplitude_id occurs twice with different values"
+    with pytest.raises(MalformedCsvError, match=rule):
+        rows_of(members_in(tmp_path))
 
 
 @pytest.fixture
