@@ -38,6 +38,9 @@ _WITHOUT_KEY: Mapping[type, set[str]] = {
     MemberFiles: {"transport_params"},
 }
 
+# These fields have other values only in names that are read.
+_WRITTEN: Mapping[tuple[type, str], Any] = {(NameStyle, "separator"): Literal[":", "-"]}
+
 # Settings are easily written into the table of the other kind.
 _RELATED: Mapping[str, tuple[str, type[attrs.AttrsInstance]]] = {
     "syncs": ("destinations", Destination),
@@ -97,7 +100,8 @@ class TomlTable:
         for field in attrs.fields(cls):  # type: ignore[arg-type]
             if field.name in given or field.name in _WITHOUT_KEY.get(cls, ()):
                 continue
-            kind, is_required = kinds[field.name], field.default is attrs.NOTHING
+            kind = _WRITTEN.get((cls, field.name), kinds[field.name])
+            is_required = field.default is attrs.NOTHING
             value = (self.require if is_required else self.get)(field.name, kind)
             if value is None and is_required:
                 value = _PLACEHOLDERS[kind]
