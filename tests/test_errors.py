@@ -151,6 +151,7 @@ VARIANTS = [
     ),
     errors.StoreRefusedError("my-bucket", None, "ListObjectsV2", "RequestTimeTooSkewed"),
     errors.NoCohortMatchesError("Marketing *", 1),
+    errors.EmptyKeyError("amplitude_id", 3, (2, 1), "row", "a.csv, b.csv", ("a.csv", "b.csv")),
     errors.AmplitudeLimitError("downloads", 500, 500),
     errors.AmplitudeLimitError("downloads", 500, 500, resets_at=LATER),
     errors.AmplitudeTimeoutError("the download of '26umsb5'", 60.0, rate_limited=True),

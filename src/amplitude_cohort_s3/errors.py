@@ -423,10 +423,12 @@ class InvalidCellError(MembersError, ValueError):
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
     file: str | None = None
     """The file's location without credentials, or its key, if it is known."""
+    files: tuple[str, ...] = ()
+    """If several files were read: the file of each of ``lines``, which count from its beginning."""
 
     def __str__(self) -> str:
         of = "" if self.file is None else f" of {self.file!r}"
-        where = _positions(self.lines, self.unit, len(self.lines))
+        where = _positions(self.lines, self.unit, len(self.lines), self.files)
         return f"a value in the column {self.column!r}{of} {self.rule}{where}: {self.hint}"
 
 
@@ -446,6 +448,8 @@ class EmptyKeyError(MembersError, ValueError):
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
     file: str | None = None
     """The file's location without credentials, or its key, if it is known."""
+    files: tuple[str, ...] = ()
+    """If several files were read: the file of each of ``lines``, which count from its beginning."""
 
     def __str__(self) -> str:
         rows = "1 row" if self.count == 1 else f"{self.count:,} rows"
@@ -453,7 +457,7 @@ class EmptyKeyError(MembersError, ValueError):
         rows += " has" if self.count == 1 else " have"
         return (
             f"{rows} an empty {self.column}, by which members are matched"
-            f"{_positions(self.lines, self.unit, self.count)}. "
+            f"{_positions(self.lines, self.unit, self.count, self.files)}. "
             "Fill it in, or set another match_by in the Destination"
         )
 
@@ -475,14 +479,17 @@ class DuplicateKeyError(MembersError, ValueError):
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
     file: str | None = None
     """The file's location without credentials, or its key, if it is known."""
+    files: tuple[str, ...] = ()
+    """If several files were read: the file of each of ``lines``, which count from its beginning."""
 
     def __str__(self) -> str:
         keys = "1 value appears" if self.count == 1 else f"{self.count:,} values appear"
-        where = "" if self.file is None else f" of {self.file!r}"
+        of = "" if self.file is None else f" of {self.file!r}"
+        where = _positions(self.lines, self.unit, self.count, self.files)
         return (
-            f"{keys} more than once in the column {self.column!r}{where}, with different data"
-            f"{_positions(self.lines, self.unit, self.count)}. Remove the duplicates, or pass "
-            'duplicates="keep_smallest" to keep the row that sorts first'
+            f"{keys} more than once in the column {self.column!r}{of}, with different data{where}. "
+            'Remove the duplicates, or pass duplicates="keep_smallest" to keep the row that sorts '
+            "first"
         )
 
 
@@ -1541,11 +1548,14 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _positions(lines: tuple[int, ...], unit: str, count: int) -> str:
+def _positions(lines: tuple[int, ...], unit: str, count: int, files: tuple[str, ...]) -> str:
     """Return the positions in parentheses; nothing if the source could not be read again."""
     if not lines:
         return ""
     first = "first at " if count > len(lines) else ""
+    if files:
+        places = [f"{unit} {line} of {file!r}" for line, file in zip(lines, files, strict=True)]
+        return f" ({first}{', '.join(places)})"
     unit += "" if len(lines) == 1 else "s"
     *others, last = map(str, lines)
     listed = f"{', '.join(others)} and {last}" if others else last

@@ -26,6 +26,8 @@ from amplitude_cohort_s3.errors import (
     CohortS3Error,
     ConfigurationError,
     DuplicateKeyError,
+    EmptyKeyError,
+    InvalidCellError,
     MalformedCsvError,
     MemberFileNotFoundError,
     MissingColumnsError,
@@ -167,13 +169,6 @@ def test_a_quote_that_is_never_closed_does_not_swallow_the_next_file(tmp_path):
         rows_of(MemberFiles(tmp_path), RowSchema())
 
 
-def test_different_rows_of_one_key_count_the_rows_of_all_files(folder):
-    (folder / "z.csv").write_text("amplitude_id,user_id,plan\n1,ann,basic\n")
-    with pytest.raises(DuplicateKeyError) as caught:
-        rows_of(MemberFiles(folder))
-    assert (caught.value.unit, caught.value.lines) == ("row", (4,))
-
-
 @pytest.mark.parametrize("location", ["empty/", "absent", "*.parquet", "_only"])
 def test_a_location_without_files_is_an_error(tmp_path, location):
     (tmp_path / "empty").mkdir()
@@ -312,6 +307,39 @@ def test_an_expression_of_ibis_is_read_in_batches_with_its_columns_only(tmp_path
     with pytest.raises(MissingColumnsError, match="The data has: 'amplitude_id', 'user_id', 'x'"):
         rows_of(chosen.drop("plan"))
     backend.disconnect()
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_an_error_that_shows_in_all_rows_together_names_the_file_and_the_row_in_it(
+    tmp_path, as_list
+):
+    def members(*contents):
+        for file, content in zip("abc", contents, strict=True):
+            (tmp_path / f"{file}.csv").write_text(f"amplitude_id,plan\n{content}")
+        paths = sorted(tmp_path.glob("*.csv"))
+        return paths if as_list else MemberFiles(tmp_path)
+
+    def refused(error, members):
+        with pytest.raises(error) as caught:
+            rows_of(members)
+        found, text = caught.value, str(caught.value)
+        where = list(zip(found.files, found.lines, strict=True))
+        assert all(f"row {line} of {file!r}" in text for file, line in where)
+        return [(Path(file).name, line) for file, line in where]
+
+    twice = members('1,x\n2,"x\ny"\n3,x\n', "", "4,x\n2,other\n3,other\n")
+    assert refused(DuplicateKeyError, twice) == [("c.csv", 2), ("c.csv", 3)]
+    without = members("1,x\n,x\n", "2,x\n", ",x\n,x\n3,x\n")
+    assert refused(EmptyKeyError, without) == [("a.csv", 2), ("c.csv", 1), ("c.csv", 2)]
+    floats = members("1,x\n", "3e+17,x\n", "2,x\n")
+    assert refused(InvalidCellError, floats) == [("b.csv", 1)]
+
+
+def test_rows_of_several_frames_are_counted_over_all():
+    frames = [pl.DataFrame({"amplitude_id": ids, "plan": ["x"] * 2}) for ids in ([1, 2], [None, 3])]
+    with pytest.raises(EmptyKeyError) as caught:
+        rows_of(frames)
+    assert (caught.value.lines, caught.value.files) == ((3,), ())
 
 
 @pytest.fixture
