@@ -86,7 +86,7 @@ def test_a_run_syncs_each_cohort_and_every_command_knows_its_name(run, fake):
 def test_reading_commands_need_no_keys_and_ask_amplitude_nothing(run, fake, monkeypatch):
     outcomes(run)
     monkeypatch.delenv("AMPLITUDE_API_KEY")
-    fake.stop_lying()  # clears the requests
+    fake.clear_faults()  # clears the requests
     assert run("verify", "all") == "no findings\n"
     assert run("verify") == "no findings\n"
     assert run("members", "all.b", "--json")
