@@ -285,7 +285,7 @@ def package(session: nox.Session, kind: str) -> None:
     The wheel with the native kernel is for Python 3.11 and all later ones on one platform; the
     pure wheel is for all other platforms. The session ``wheel`` installs them on later Pythons.
     """
-    state, environment = _WHEELS[kind]
+    _, environment = _WHEELS[kind]
     dist = Path("build/dist", kind).absolute()
     shutil.rmtree(dist, ignore_errors=True)
     session.install(*GROUPS["package"])

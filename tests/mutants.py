@@ -109,8 +109,8 @@ MUTANTS = (
     Mutant(
         "a cohort with a table of its own is not synced by a pattern too",
         "cli/_run_jobs.py",
-        "taken = self._single_streams(table)",
-        "taken = set[CohortStream]()",
+        "taken: set[CohortStream | str] = {one.sync.stream for one in single}",
+        "taken: set[CohortStream | str] = set()",
         PATTERNS,
     ),
     Mutant(

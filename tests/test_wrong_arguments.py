@@ -238,7 +238,7 @@ def test_plan_sync_and_commit_refuse_wrong_arguments(storage, diff, plan):
         with raises("previous", r"read_head\(storage, sync\.stream\)"):
             plan_sync(SYNC, diff, synced_at=AT, previous=wrong)
     for wrong in ("off", True, 0.5):
-        with raises("guard", r"Guard\(max_exits=\.\.\.\), or False"):
+        with raises("guard", r"Guard\(max_exits=0\.5\), or False"):
             plan_sync(SYNC, diff, synced_at=AT, previous=None, guard=wrong)
     for wrong in (SYNC, MEMBERS, storage, diff.report):
         with raises("diff", "diff_members"):
@@ -344,6 +344,7 @@ def test_other_arguments_of_a_wrong_type_are_refused(storage):
         (lambda: make_sync(routing_key=7), "routing_key must be of type str or None, not 7"),
         (lambda: make_sync(cadence="weekly"), "'one-time', 'hourly' or 'daily', not 'weekly'"),
         (lambda: make_sync(guard=0.5), r"not 0\.5: pass one, such as Guard\(max_exits=0\.5\)"),
+        (lambda: make_sync(guard=None), "type Guard, not None: pass .*, or False for no limits"),
         (lambda: Destination(name="d", path="s3://b/a"), "bucket='my-bucket' and path='cohorts'"),
         (lambda: Destination(name="d", existing="all"), "'members', 'stayed' or 'previous', not"),
         (lambda: make_sync(user_properties=[7]), r"not 7: pass UserProperty\(\"plan"),

@@ -47,6 +47,7 @@
             AmplitudeAccessDeniedError (PermissionError)
             UnknownCohortError (LookupError)
             NoCohortMatchesError (LookupError)
+            UnusableCohortIdError (ValueError)
             AmplitudeLimitError (OSError)
             AmplitudeUnavailableError (ConnectionError) *
             AmplitudeTimeoutError (TimeoutError) *
@@ -422,10 +423,12 @@ class InvalidCellError(MembersError, ValueError):
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
     file: str | None = None
     """The file's location without credentials, or its key, if it is known."""
+    files: tuple[str, ...] = ()
+    """If several files were read: the file of each of ``lines``, which count from its beginning."""
 
     def __str__(self) -> str:
         of = "" if self.file is None else f" of {self.file!r}"
-        where = _positions(self.lines, self.unit, len(self.lines))
+        where = _positions(self.lines, self.unit, len(self.lines), self.files)
         return f"a value in the column {self.column!r}{of} {self.rule}{where}: {self.hint}"
 
 
@@ -445,6 +448,8 @@ class EmptyKeyError(MembersError, ValueError):
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
     file: str | None = None
     """The file's location without credentials, or its key, if it is known."""
+    files: tuple[str, ...] = ()
+    """If several files were read: the file of each of ``lines``, which count from its beginning."""
 
     def __str__(self) -> str:
         rows = "1 row" if self.count == 1 else f"{self.count:,} rows"
@@ -452,7 +457,7 @@ class EmptyKeyError(MembersError, ValueError):
         rows += " has" if self.count == 1 else " have"
         return (
             f"{rows} an empty {self.column}, by which members are matched"
-            f"{_positions(self.lines, self.unit, self.count)}. "
+            f"{_positions(self.lines, self.unit, self.count, self.files)}. "
             "Fill it in, or set another match_by in the Destination"
         )
 
@@ -474,14 +479,17 @@ class DuplicateKeyError(MembersError, ValueError):
     """The unit of ``lines``: ``line`` of a file, or ``row`` of an iterable, from 1."""
     file: str | None = None
     """The file's location without credentials, or its key, if it is known."""
+    files: tuple[str, ...] = ()
+    """If several files were read: the file of each of ``lines``, which count from its beginning."""
 
     def __str__(self) -> str:
         keys = "1 value appears" if self.count == 1 else f"{self.count:,} values appear"
-        where = "" if self.file is None else f" of {self.file!r}"
+        of = "" if self.file is None else f" of {self.file!r}"
+        where = _positions(self.lines, self.unit, self.count, self.files)
         return (
-            f"{keys} more than once in the column {self.column!r}{where}, with different data"
-            f"{_positions(self.lines, self.unit, self.count)}. Remove the duplicates, or pass "
-            'duplicates="keep_smallest" to keep the row that sorts first'
+            f"{keys} more than once in the column {self.column!r}{of}, with different data{where}. "
+            'Remove the duplicates, or pass duplicates="keep_smallest" to keep the row that sorts '
+            "first"
         )
 
 
@@ -958,6 +966,25 @@ class NoCohortMatchesError(AmplitudeError, LookupError):
 
 
 @define(slots=False)
+class UnusableCohortIdError(AmplitudeError, ValueError):
+    """A cohort of a pattern whose id can't be part of a file's name.
+
+    Example: ``the cohort 'Marketing EU' can't be synced by a pattern: cohort_id '26_umsb5': a
+    cohort id consists of letters, digits and -. Sync it by itself, with another cohort_id``
+    """
+
+    cohort_id: str
+    name: str
+    rule: str
+
+    def __str__(self) -> str:
+        return (
+            f"the cohort {self.name!r} can't be synced by a pattern: {self.rule}. Sync it by "
+            "itself, with another cohort_id"
+        )
+
+
+@define(slots=False)
 class AmplitudeLimitError(AmplitudeError, OSError):
     """A limit of Amplitude's API: the users of a cohort, or the downloads of a month.
 
@@ -1146,13 +1173,15 @@ class MassExitError(GuardError):
     """More members that would leave than the guard allows. Nothing was stored.
 
     Example: ``900 of 1,000 members would exit, but the guard allows 500; nothing was stored.
-    Check the source of the members; if they really left, pass
-    guard=attrs.evolve(sync.guard, max_exits=900)``
+    Check the source of the members; if they really left, sync once
+    with guard=Guard(max_exits=900)``
     """
 
     members_before: int
     exits: int
     limit: int
+    override: str
+    """Python code of the guard that allows this sync: the same one with another limit."""
     skipped: int = 0
     """The number of source rows without a key, which do not count as members."""
 
@@ -1160,7 +1189,7 @@ class MassExitError(GuardError):
         return (
             f"{self.exits:,} of {self.members_before:,} members would exit, but the guard "
             f"allows {self.limit:,}; nothing was stored{_and_skipped(self.skipped)}. Check the "
-            f"source of the members; if they really left, {_override('max_exits', self.exits)}"
+            f"source of the members; if they really left, sync once with guard={self.override}"
         )
 
 
@@ -1169,20 +1198,21 @@ class MassGrowthError(GuardError):
     """A cohort that would grow by more than the guard allows. Nothing was stored.
 
     Example: ``the cohort would grow from 1,000 to 9,000 members, but the guard allows 1,000 more;
-    nothing was stored. Check the source of the members; if the cohort really grew, pass
-    guard=attrs.evolve(sync.guard, max_growth=8000)``
+    nothing was stored. Check the source of the members; if the cohort really grew, sync once
+    with guard=Guard(max_growth=8000)``
     """
 
     members_before: int
     members: int
     limit: int
+    override: str
+    """Python code of the guard that allows this sync: the same one with another limit."""
 
     def __str__(self) -> str:
-        growth = self.members - self.members_before
         return (
             f"the cohort would grow from {self.members_before:,} to {self.members:,} members, but "
             f"the guard allows {self.limit:,} more; nothing was stored. Check the source of the "
-            f"members; if the cohort really grew, {_override('max_growth', growth)}"
+            f"members; if the cohort really grew, sync once with guard={self.override}"
         )
 
 
@@ -1191,19 +1221,21 @@ class SkippedRowsError(GuardError):
     """More source rows without a key than the guard allows. Nothing was stored.
 
     Example: ``900 of 1,000 rows have no key, but the guard allows 500; nothing was stored. Check
-    the column that members are matched by; if it may be empty, pass
-    guard=attrs.evolve(sync.guard, max_skipped=900)``
+    the column that members are matched by; if it may be empty, sync once
+    with guard=Guard(max_skipped=900)``
     """
 
     rows: int
     skipped: int
     limit: int
+    override: str
+    """Python code of the guard that allows this sync: the same one with another limit."""
 
     def __str__(self) -> str:
         return (
             f"{self.skipped:,} of {self.rows:,} rows have no key, but the guard allows "
             f"{self.limit:,}; nothing was stored. Check the column that members are matched by; "
-            f"if it may be empty, {_override('max_skipped', self.skipped)}"
+            f"if it may be empty, sync once with guard={self.override}"
         )
 
 
@@ -1212,12 +1244,14 @@ class TooFewMembersError(GuardError):
     """A cohort that would have fewer members than the guard demands. Nothing was stored.
 
     Example: ``the cohort would have 3 members, but the guard demands at least 1,000; nothing was
-    stored. Check the source of the members; if the cohort is really so small, pass
-    guard=attrs.evolve(sync.guard, min_members=3)``
+    stored. Check the source of the members; if the cohort is really so small, sync once
+    with guard=Guard(min_members=3)``
     """
 
     members: int
     minimum: int
+    override: str
+    """Python code of the guard that allows this sync: the same one with another limit."""
     skipped: int = 0
     """The number of source rows without a key, which do not count as members."""
 
@@ -1226,17 +1260,13 @@ class TooFewMembersError(GuardError):
         return (
             f"the cohort would have {members}, but the guard demands at least {self.minimum:,}; "
             f"nothing was stored{_and_skipped(self.skipped)}. Check the source of the members; "
-            f"if the cohort is really so small, {_override('min_members', self.members)}"
+            f"if the cohort is really so small, sync once with guard={self.override}"
         )
 
 
 def _and_skipped(skipped: int) -> str:
     rows = "1 row was" if skipped == 1 else f"{skipped:,} rows were"
     return f", and {rows} skipped for lack of a key" if skipped else ""
-
-
-def _override(limit: str, value: int) -> str:
-    return f"pass guard=attrs.evolve(sync.guard, {limit}={value})"
 
 
 @define(slots=False)
@@ -1518,11 +1548,14 @@ def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _positions(lines: tuple[int, ...], unit: str, count: int) -> str:
+def _positions(lines: tuple[int, ...], unit: str, count: int, files: tuple[str, ...]) -> str:
     """Return the positions in parentheses; nothing if the source could not be read again."""
     if not lines:
         return ""
     first = "first at " if count > len(lines) else ""
+    if files:
+        places = [f"{unit} {line} of {file!r}" for line, file in zip(lines, files, strict=True)]
+        return f" ({first}{', '.join(places)})"
     unit += "" if len(lines) == 1 else "s"
     *others, last = map(str, lines)
     listed = f"{', '.join(others)} and {last}" if others else last

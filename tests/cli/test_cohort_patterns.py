@@ -7,10 +7,10 @@ import pytest
 
 from amplitude_cohort_s3 import CohortStream, LocalStorage, MemoryStorage, errors
 from amplitude_cohort_s3.cli._setup import CONFIG_FILE
-from amplitude_cohort_s3.cli._stored_cohorts import stored_cohorts
 from amplitude_cohort_s3.cli.config import Config
 from amplitude_cohort_s3.cli.exit_codes import ExitCode
 from amplitude_cohort_s3.cli.main import main
+from amplitude_cohort_s3.sync.stored_cohorts import stored_cohorts
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
 
 CONFIG = """
@@ -86,7 +86,7 @@ def test_a_run_syncs_each_cohort_and_every_command_knows_its_name(run, fake):
 def test_reading_commands_need_no_keys_and_ask_amplitude_nothing(run, fake, monkeypatch):
     outcomes(run)
     monkeypatch.delenv("AMPLITUDE_API_KEY")
-    fake.stop_lying()  # clears the requests
+    fake.clear_faults()  # clears the requests
     assert run("verify", "all") == "no findings\n"
     assert run("verify") == "no findings\n"
     assert run("members", "all.b", "--json")
@@ -185,6 +185,23 @@ def test_a_table_of_its_own_takes_precedence_over_a_pattern(run, fake):
     assert outcomes(run, "all") == {"all.b": "not due"}
     assert run("verify") == "no findings\n"
     assert fake.downloads == 3
+
+
+def test_a_cohort_with_an_unusable_id_fails_alone_until_it_has_a_table_of_its_own(run, fake):
+    fake.set_cohort("o_d", [("1", "ann")], name="Marketing odd")
+    every = '[syncs.every]\ncohorts="*"\ndestination="warehouse"\nproject_id=123\n'
+    every += 'members={ amplitude="project" }\n'
+    write_config(fake, every)
+    done = {"all.a": "done", "all.b": "done", "every.x": "done"}
+    found = outcomes(run, code=ExitCode.FAILED)
+    assert found == done | {"all.o_d": "failed"}
+    failed = run("run", "all.o_d", code=ExitCode.FAILED)
+    assert "the cohort 'Marketing odd' can't be synced by a pattern: cohort_id 'o_d'" in failed
+    assert run("verify") == "no findings\n"
+    own = '[syncs.odd]\ndestination="warehouse"\nproject_id=123\ncohort_id="odd"\n'
+    own += 'members={ amplitude="project", cohort_id="o_d" }\n'
+    write_config(fake, every + own)
+    assert outcomes(run) == {**dict.fromkeys(done, "not due"), "odd": "done"}
 
 
 def test_the_downloads_of_a_month_end_a_run_in_time_and_the_rest_follows(run, fake):

@@ -196,7 +196,7 @@ def test_the_file_accepts_the_words_of_python():
         cohort_id="x",
         user_properties=["plan", "city"],
         cadence="daily",
-        guard=None,
+        guard=False,
     )
 
 
@@ -281,7 +281,7 @@ def test_all_faults_are_reported_at_once_with_their_places():
             "destinations.warehouse.existing must be one of 'members', 'stayed', 'previous', "
             "not 'all'"
         ),
-        "destinations.warehouse.name_style.separator must be one of ':', '-', '_', not '.'",
+        "destinations.warehouse.name_style.separator must be one of ':', '-', not '.'",
         "destinations.warehouse.name_style.second is unknown; did you mean seconds?",
         "destinations.warehouse: path 'a//b': a segment is empty",
         "destinations.warehouse must have either bucket or folder",
@@ -354,6 +354,7 @@ def test_invalid_toml_is_reported_with_its_line():
         ("syncs", 'match_by = "x"', "match_by is unknown; it belongs in a table [destinations."),
         ("syncs", "projectid = 1", "syncs.a.projectid is unknown; did you mean project_id?"),
         ("syncs", "guard = true", "not a boolean: { max_exits = 0.5, max_growth = 1.0 }, or false"),
+        ("destinations", 'name_style = { separator = "_" }', "must be one of ':', '-', not '_'"),
         ("destinations", 'log = ""', "destinations.w.log must not be empty; write . for this"),
         ("destinations", 'bucket = "b/c"', "bucket 'b/c' has a path: set bucket='b', and path to"),
         ("destinations", 'bucket = "a b"', "bucket 'a b' is not the name of a bucket"),

@@ -11,7 +11,7 @@ import servers
 from botocore.loaders import JSONFileLoader
 from servers import MissingServerError, Server
 
-from amplitude_cohort_s3.testing.lying_proxy import LyingProxy
+from amplitude_cohort_s3.testing.faulty_proxy import FaultyProxy
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -81,7 +81,7 @@ def radosgw_tls(radosgw: Server, tmp_path_factory: pytest.TempPathFactory) -> Ge
 
 
 @pytest.fixture
-def proxy(moto: Server) -> Generator[LyingProxy]:
+def proxy(moto: Server) -> Generator[FaultyProxy]:
     """A proxy in front of moto, whose faults the test chooses."""
-    with LyingProxy(moto.url) as proxy:
+    with FaultyProxy(moto.url) as proxy:
         yield proxy

@@ -27,7 +27,7 @@ import trustme
 from attrs import frozen
 from botocore.config import Config
 
-from amplitude_cohort_s3.testing.lying_proxy import LyingProxy
+from amplitude_cohort_s3.testing.faulty_proxy import FaultyProxy
 
 
 class MissingServerError(Exception):
@@ -217,7 +217,7 @@ def with_tls(server: Server, folder: Path) -> Generator[Server]:
     authority.issue_cert("127.0.0.1").configure_cert(context)
     ca_file = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
-    with LyingProxy(server.url, tls=context) as proxy:
+    with FaultyProxy(server.url, tls=context) as proxy:
         yield Server(
             name=f"{server.name} over TLS",
             url=proxy.url,

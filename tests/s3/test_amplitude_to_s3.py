@@ -20,7 +20,7 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
-from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
+from amplitude_cohort_s3.testing.faulty_proxy import FaultyProxy, NetworkFault
 
 pytestmark = pytest.mark.servers
 
@@ -31,12 +31,12 @@ SYNC = CohortSync(
     user_properties=(UserProperty("plan"),),
 )
 DAYS = 3
-LIES: list[dict[str, Any]] = [
-    {"lie": Lie.RESET_BEFORE},
-    {"lie": Lie.LOSE_ANSWER},
-    {"lie": Lie.CUT_BODY},
-    {"lie": Lie.ERROR_BEFORE, "status": 503},
-    {"lie": Lie.ERROR_AFTER, "status": 500, "code": "InternalError"},
+FAULTS: list[dict[str, Any]] = [
+    {"fault": NetworkFault.RESET_BEFORE},
+    {"fault": NetworkFault.LOSE_ANSWER},
+    {"fault": NetworkFault.CUT_BODY},
+    {"fault": NetworkFault.ERROR_BEFORE, "status": 503},
+    {"fault": NetworkFault.ERROR_AFTER, "status": 500, "code": "InternalError"},
 ]
 
 
@@ -61,7 +61,7 @@ def test_a_pipeline_with_faults_on_both_sides_loses_nothing(
     passing = Time()
     bucket = radosgw.new_bucket()
     told = ""
-    with FakeAmplitude(clock=passing.clock) as fake, LyingProxy(radosgw.url) as proxy:
+    with FakeAmplitude(clock=passing.clock) as fake, FaultyProxy(radosgw.url) as proxy:
         fake.inline_bytes = chosen.choice([0, 1 << 30])
         fake.packing = chosen.choice(["gzip", "none"])
         amplitude = connect(fake, passing)
@@ -71,8 +71,8 @@ def test_a_pipeline_with_faults_on_both_sides_loses_nothing(
             passing.seconds = day * 86_400.0
             fake.set_cohort("26umsb5", cohort_of(day))
             for _ in range(3):
-                fake.lie(**chosen.choice(LIES), path=chosen.choice(list(STEPS.values())))
-                proxy.lie(**chosen.choice(LIES), path=bucket, first=chosen.randint(1, 12))
+                fake.cause(**chosen.choice(FAULTS), path=chosen.choice(list(STEPS.values())))
+                proxy.cause(**chosen.choice(FAULTS), path=bucket, first=chosen.randint(1, 12))
             for _ in range(8):  # as a scheduler does: the same run again until it is done
                 try:
                     result = sync_cohort(

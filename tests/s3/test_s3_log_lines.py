@@ -106,6 +106,29 @@ def test_requests_for_members_in_s3_are_logged_without_secrets(
     assert_private(lines(), moto.secret_key, secret, signature, "Signature")
 
 
+def test_a_handler_that_raises_at_level_debug_stops_nothing(moto: Server, lines: Any):
+    seen = set[str]()
+
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.add(record.name)
+            raise ValueError(record)
+
+    logger, handler = logging.getLogger("amplitude_cohort_s3"), Broken()
+    storage = S3Storage(moto.new_bucket(), client=moto.client())
+    logger.addHandler(handler)
+    try:
+        with FakeAmplitude() as fake:
+            fake.polls = 0
+            fake.set_cohort("26umsb5", PEOPLE)
+            amplitude = AmplitudeCohorts(fake.api_key, fake.secret_key, base_url=fake.base_url)
+            synced(storage, amplitude.members("26umsb5"), 0)
+    finally:
+        logger.removeHandler(handler)
+    assert {name.rpartition(".")[2] for name in seen} >= {"responses", "_http"}
+    assert read_history(storage, SYNC).verify() == ()
+
+
 def test_requests_to_amplitude_are_logged_without_secrets(moto: Server, lines: Any):
     with FakeAmplitude() as fake:
         fake.polls = 0

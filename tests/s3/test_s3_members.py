@@ -65,6 +65,8 @@ def test_what_is_not_there_is_our_error(bucket: str):
         entering(MemberFile(f"s3://{bucket}/none.csv"))
     with pytest.raises(errors.MemberFileNotFoundError, match="NoSuchBucket"):
         entering(MemberFile("s3://nobodys-bucket/none.csv"))
+    with pytest.raises(errors.MemberFileNotFoundError, match="of a folder ends in a slash"):
+        entering(MemberFile(f"s3://{bucket}/in"))
 
 
 def test_the_command_syncs_from_bucket_to_bucket(moto: Server, bucket: str, tmp_path: Path):

@@ -1,7 +1,7 @@
 """Each request of each method meets each fault of a network; each result is right or unknown.
 
-A proxy between the client and the server makes the faults, which are called lies. A result is
-what a method returns or raises. It is compared with the same bucket, read without the proxy.
+A proxy between the client and the server makes the faults. A result is what a method returns or
+raises. It is compared with the same bucket, read without the proxy.
 ``UnknownOutcomeError`` is always allowed, because it claims nothing.
 """
 
@@ -20,29 +20,53 @@ from amplitude_cohort_s3.errors import ObjectExistsError, StagedGoneError, Unkno
 from amplitude_cohort_s3.storage import StagedObject, StagedState
 from amplitude_cohort_s3.storage.s3.storage import S3Storage
 from amplitude_cohort_s3.testing.cut_matrix import FIRST, SECOND
+from amplitude_cohort_s3.testing.faulty_proxy import FaultyProxy, NetworkFault
 from amplitude_cohort_s3.testing.invariants import assert_invariants
-from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
 from amplitude_cohort_s3.testing.small_cohort import STREAM, content, sync_ids
 
 pytestmark = pytest.mark.servers
 
-LIES: dict[str, dict[str, Any]] = {
-    "answer lost": {"lie": Lie.LOSE_ANSWER},
-    "reset before": {"lie": Lie.RESET_BEFORE},
-    "reset after": {"lie": Lie.RESET_AFTER},
-    "stall": {"lie": Lie.STALL, "seconds": 0.9},
-    "body cut short": {"lie": Lie.CUT_BODY},
-    "bit flipped": {"lie": Lie.FLIP_BIT},
-    "503 before": {"lie": Lie.ERROR_BEFORE},
-    "503 after": {"lie": Lie.ERROR_AFTER},
-    "500 before": {"lie": Lie.ERROR_BEFORE, "status": 500, "code": "InternalError"},
-    "500 after": {"lie": Lie.ERROR_AFTER, "status": 500, "code": "InternalError"},
-    "409 before": {"lie": Lie.ERROR_BEFORE, "status": 409, "code": "ConditionalRequestConflict"},
-    "409 after": {"lie": Lie.ERROR_AFTER, "status": 409, "code": "ConditionalRequestConflict"},
-    "200 with an error before": {"lie": Lie.ERROR_BEFORE, "status": 200, "code": "InternalError"},
-    "200 with an error after": {"lie": Lie.ERROR_AFTER, "status": 200, "code": "InternalError"},
-    "412 of nothing": {"lie": Lie.ERROR_BEFORE, "status": 412, "code": "PreconditionFailed"},
-    "412 after a success": {"lie": Lie.ERROR_AFTER, "status": 412, "code": "PreconditionFailed"},
+FAULTS: dict[str, dict[str, Any]] = {
+    "answer lost": {"fault": NetworkFault.LOSE_ANSWER},
+    "reset before": {"fault": NetworkFault.RESET_BEFORE},
+    "reset after": {"fault": NetworkFault.RESET_AFTER},
+    "stall": {"fault": NetworkFault.STALL, "seconds": 0.9},
+    "body cut short": {"fault": NetworkFault.CUT_BODY},
+    "bit flipped": {"fault": NetworkFault.FLIP_BIT},
+    "503 before": {"fault": NetworkFault.ERROR_BEFORE},
+    "503 after": {"fault": NetworkFault.ERROR_AFTER},
+    "500 before": {"fault": NetworkFault.ERROR_BEFORE, "status": 500, "code": "InternalError"},
+    "500 after": {"fault": NetworkFault.ERROR_AFTER, "status": 500, "code": "InternalError"},
+    "409 before": {
+        "fault": NetworkFault.ERROR_BEFORE,
+        "status": 409,
+        "code": "ConditionalRequestConflict",
+    },
+    "409 after": {
+        "fault": NetworkFault.ERROR_AFTER,
+        "status": 409,
+        "code": "ConditionalRequestConflict",
+    },
+    "200 with an error before": {
+        "fault": NetworkFault.ERROR_BEFORE,
+        "status": 200,
+        "code": "InternalError",
+    },
+    "200 with an error after": {
+        "fault": NetworkFault.ERROR_AFTER,
+        "status": 200,
+        "code": "InternalError",
+    },
+    "412 of nothing": {
+        "fault": NetworkFault.ERROR_BEFORE,
+        "status": 412,
+        "code": "PreconditionFailed",
+    },
+    "412 after a success": {
+        "fault": NetworkFault.ERROR_AFTER,
+        "status": 412,
+        "code": "PreconditionFailed",
+    },
 }
 
 REQUESTS: dict[str, dict[str, str]] = {
@@ -261,7 +285,7 @@ NUMBERS = count()
 class Network:
     """A bucket behind a proxy."""
 
-    def __init__(self, server: Server, proxy: LyingProxy, attempts: int) -> None:
+    def __init__(self, server: Server, proxy: FaultyProxy, attempts: int) -> None:
         self.proxy = proxy
         client = server.client(
             proxy.url,
@@ -277,17 +301,17 @@ class Network:
                 self.storage.create("past the probe", b"")
                 break
 
-    def meets(self, verb: Callable[[World], None], request: str, lie: str, times: int) -> bool:
-        """Call the method with a lie, and return whether it sent the request."""
+    def meets(self, verb: Callable[[World], None], request: str, fault: str, times: int) -> bool:
+        """Call the method with a fault, and return whether it sent the request."""
         world = World(self.storage, self.truth, f"key-{next(NUMBERS)}")
-        self.proxy.stop_lying()
-        self.proxy.lie(**LIES[lie], **REQUESTS[request], times=times)
+        self.proxy.clear_faults()
+        self.proxy.cause(**FAULTS[fault], **REQUESTS[request], times=times)
         try:
             verb(world)
         except BaseException as error:
-            error.add_note(f"the request {request!r} met {lie!r}, {times} times")
+            error.add_note(f"the request {request!r} met {fault!r}, {times} times")
             raise
-        return self.proxy.lies > 0
+        return self.proxy.faults > 0
 
 
 @pytest.fixture
@@ -306,7 +330,7 @@ def without_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
 def test_no_network_fault_makes_a_result_wrong(
     moto: Server,
-    proxy: LyingProxy,
+    proxy: FaultyProxy,
     verb: Callable[[World], None],
     attempts: int,
     times: int,
@@ -316,10 +340,10 @@ def test_no_network_fault_makes_a_result_wrong(
     record_property(
         "cases",
         sum(
-            network.meets(verb, request, lie, times)
-            for request, lie in product(VERBS[verb], LIES)
-            if (lie, times) != ("stall", 99)  # Once is enough, because it takes long.
-            and (verb, lie, times) not in FLIPPED
+            network.meets(verb, request, fault, times)
+            for request, fault in product(VERBS[verb], FAULTS)
+            if (fault, times) != ("stall", 99)  # Once is enough, because it takes long.
+            and (verb, fault, times) not in FLIPPED
         ),
     )
 
@@ -335,14 +359,14 @@ def test_no_network_fault_makes_a_result_of_radosgw_wrong(
     verb: Callable[[World], None],
     record_property: Callable[[str, object], None],
 ) -> None:
-    with LyingProxy(radosgw.url) as proxy:
+    with FaultyProxy(radosgw.url) as proxy:
         network = Network(radosgw, proxy, attempts=1)
         record_property(
             "cases",
             sum(
-                network.meets(verb, request, lie, 1)
-                for request, lie in product(VERBS[verb], LIES)
-                if (verb, lie, 1) not in FLIPPED
+                network.meets(verb, request, fault, 1)
+                for request, fault in product(VERBS[verb], FAULTS)
+                if (verb, fault, 1) not in FLIPPED
             ),
         )
 
@@ -351,11 +375,11 @@ def test_no_network_fault_makes_a_result_of_radosgw_wrong(
 
 
 @pytest.mark.usefixtures("without_backoff")
-@pytest.mark.parametrize("lie", ["answer lost", "bit flipped"])
+@pytest.mark.parametrize("fault", ["answer lost", "bit flipped"])
 def test_a_sync_with_a_network_fault_at_any_request_loses_nothing(
     moto: Server,
-    proxy: LyingProxy,
-    lie: str,
+    proxy: FaultyProxy,
+    fault: str,
     record_property: Callable[[str, object], None],
 ) -> None:
     """The result that the sync reports must be true too."""
@@ -368,14 +392,14 @@ def test_a_sync_with_a_network_fault_at_any_request_loses_nothing(
     for first in range(1, requests + 1):
         network = Network(moto, proxy, attempts=1)
         prepare(network)
-        proxy.lie(**LIES[lie], first=first)
+        proxy.cause(**FAULTS[fault], first=first)
         try:
             sync_ids(network.storage, SECOND, 1)
         except CohortS3Error:
             told = False
         else:
             told = True
-        cases += proxy.lies
+        cases += proxy.faults
         found = assert_invariants(network.truth, STREAM)
         assert len(found.published) == 2 or not told
         sync_ids(network.truth, SECOND, 1)
@@ -387,4 +411,4 @@ def test_a_sync_with_a_network_fault_at_any_request_loses_nothing(
 
 def prepare(network: Network) -> None:
     sync_ids(network.truth, FIRST, 0)
-    network.proxy.stop_lying()
+    network.proxy.clear_faults()

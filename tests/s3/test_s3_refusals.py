@@ -13,8 +13,8 @@ from amplitude_cohort_s3.storage import StagedState
 from amplitude_cohort_s3.storage.s3._bucket_reads import BucketReads
 from amplitude_cohort_s3.storage.s3._parts import plan_equal_parts, split_into_parts
 from amplitude_cohort_s3.storage.s3.storage import S3Storage
+from amplitude_cohort_s3.testing.faulty_proxy import FaultyProxy, NetworkFault
 from amplitude_cohort_s3.testing.invariants import assert_invariants
-from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
 from amplitude_cohort_s3.testing.small_cohort import STREAM, sync_ids
 
 MIB = 1 << 20
@@ -59,7 +59,7 @@ def test_parts_of_a_composed_upload_are_equal_and_cover_all_bytes_once(sizes: li
 
 
 @pytest.fixture(params=[1, 3], ids=["one attempt", "botocore retries"])
-def storage(request: pytest.FixtureRequest, moto: Server, proxy: LyingProxy) -> S3Storage:
+def storage(request: pytest.FixtureRequest, moto: Server, proxy: FaultyProxy) -> S3Storage:
     """A bucket behind the proxy, after the probe."""
     client = moto.client(
         proxy.url, retries={"total_max_attempts": request.param, "mode": "standard"}
@@ -149,33 +149,37 @@ def test_parts_that_the_store_refuses_make_the_sync_void_and_the_next_succeeds(
 @pytest.mark.parametrize("code", OF_THE_OBJECT)
 @pytest.mark.parametrize("status", [400, 200])
 def test_a_refused_object_makes_the_sync_void(
-    storage: S3Storage, proxy: LyingProxy, code: str, status: int
+    storage: S3Storage, proxy: FaultyProxy, code: str, status: int
 ):
-    proxy.lie(Lie.ERROR_BEFORE, **COMPLETE, status=status, code=code, times=99)
+    proxy.cause(NetworkFault.ERROR_BEFORE, **COMPLETE, status=status, code=code, times=99)
     with pytest.raises(errors.SyncVoidError, match=code):
         sync_ids(storage, [2, 3], 1)
-    proxy.stop_lying()
+    proxy.clear_faults()
     assert "Uploads" not in storage.client.list_multipart_uploads(Bucket=storage.bucket)
     assert sync_ids(storage, [3, 4], 2).record.members_before == 2
     assert_invariants(storage, STREAM)
 
 
 @pytest.mark.servers
-def test_an_object_is_refused_after_a_lost_answer_too(storage: S3Storage, proxy: LyingProxy):
+def test_an_object_is_refused_after_a_lost_answer_too(storage: S3Storage, proxy: FaultyProxy):
     staged = storage.stage("key", [b"data"])
-    proxy.lie(Lie.RESET_BEFORE, **COMPLETE, times=3)
-    proxy.lie(Lie.ERROR_BEFORE, **COMPLETE, first=4, times=99, status=400, code="InvalidPart")
+    proxy.cause(NetworkFault.RESET_BEFORE, **COMPLETE, times=3)
+    proxy.cause(
+        NetworkFault.ERROR_BEFORE, **COMPLETE, first=4, times=99, status=400, code="InvalidPart"
+    )
     with pytest.raises(errors.ObjectRefusedError):
         storage.publish(staged)
-    proxy.stop_lying()
+    proxy.clear_faults()
     assert storage.inspect(staged) is StagedState.STAGED
 
 
 @pytest.mark.servers
 @pytest.mark.parametrize("code", OF_THE_CALLER)
-def test_a_refused_caller_never_makes_a_sync_void(storage: S3Storage, proxy: LyingProxy, code: str):
+def test_a_refused_caller_never_makes_a_sync_void(
+    storage: S3Storage, proxy: FaultyProxy, code: str
+):
     status, expected = OF_THE_CALLER[code]
-    proxy.lie(Lie.ERROR_BEFORE, **COMPLETE, status=status, code=code, times=99)
+    proxy.cause(NetworkFault.ERROR_BEFORE, **COMPLETE, status=status, code=code, times=99)
     for act in (
         lambda: sync_ids(storage, [2, 3], 1),
         lambda: sync_ids(storage, [2, 3], 2),
@@ -183,7 +187,7 @@ def test_a_refused_caller_never_makes_a_sync_void(storage: S3Storage, proxy: Lyi
     ):
         with pytest.raises(expected):
             act()
-    proxy.stop_lying()
+    proxy.clear_faults()
     assert recover(storage, STREAM).outcome == "published"
     head = read_head(storage, STREAM)
     assert head is not None
@@ -192,12 +196,12 @@ def test_a_refused_caller_never_makes_a_sync_void(storage: S3Storage, proxy: Lyi
 
 
 @pytest.mark.servers
-def test_a_sync_that_nobody_may_complete_can_be_abandoned(storage: S3Storage, proxy: LyingProxy):
-    proxy.lie(Lie.ERROR_BEFORE, **COMPLETE, status=403, code="AccessDenied", times=99)
+def test_a_sync_that_nobody_may_complete_can_be_abandoned(storage: S3Storage, proxy: FaultyProxy):
+    proxy.cause(NetworkFault.ERROR_BEFORE, **COMPLETE, status=403, code="AccessDenied", times=99)
     with pytest.raises(errors.AccessDeniedError):
         sync_ids(storage, [2, 3], 1)
     assert recover(storage, STREAM, abandon=True).outcome == "void"
     assert "Uploads" not in storage.client.list_multipart_uploads(Bucket=storage.bucket)
-    proxy.stop_lying()
+    proxy.clear_faults()
     assert sync_ids(storage, [3], 2).record.number == 3
     assert_invariants(storage, STREAM)

@@ -25,7 +25,7 @@ from amplitude_cohort_s3 import (
     sync_cohort,
 )
 from amplitude_cohort_s3.sync import commit, plan_sync
-from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
+from amplitude_cohort_s3.testing.faulty_proxy import FaultyProxy, NetworkFault
 
 pytestmark = pytest.mark.servers
 
@@ -130,14 +130,14 @@ def test_of_ten_racing_processes_each_record_has_one_winner(radosgw: Server):
 
 
 @pytest.fixture
-def proxy(radosgw: Server) -> Generator[LyingProxy]:
-    with LyingProxy(radosgw.url) as proxy:
+def proxy(radosgw: Server) -> Generator[FaultyProxy]:
+    with FaultyProxy(radosgw.url) as proxy:
         yield proxy
 
 
 @pytest.mark.parametrize("requests", range(1, 19))
 def test_a_sync_that_lost_its_server_is_finished_by_another_process(
-    radosgw: Server, proxy: LyingProxy, requests: int
+    radosgw: Server, proxy: FaultyProxy, requests: int
 ):
     """Cut after each of the requests that a sync needs."""
     bucket = radosgw.new_bucket()
@@ -145,8 +145,8 @@ def test_a_sync_that_lost_its_server_is_finished_by_another_process(
     sync_cohort(a_sync(), members(0, 10), direct, synced_at=START)
     cut_off = S3Storage(bucket, client=radosgw.client(proxy.url, retries={"total_max_attempts": 1}))
     cut_off.create("past/the/probe", b"")
-    proxy.stop_lying()
-    proxy.lie(Lie.RESET_BEFORE, first=requests + 1, times=1_000_000)
+    proxy.clear_faults()
+    proxy.cause(NetworkFault.RESET_BEFORE, first=requests + 1, times=1_000_000)
     with pytest.raises((CohortS3Error, OSError)):
         sync_cohort(a_sync(), members(5, 10), cut_off, synced_at=START + HOUR)
 

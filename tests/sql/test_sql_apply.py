@@ -84,7 +84,7 @@ class Synced:
                 project_id=1,
                 cohort_id=cohort_id,
                 user_properties=tuple(map(UserProperty, properties)),
-                guard=None,
+                guard=False,
             )
             sync_cohort(
                 sync,

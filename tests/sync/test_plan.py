@@ -188,13 +188,14 @@ def test_a_mass_exit_is_refused_unless_the_override_allows_it(guard, before, now
 
 def assert_override_works(error, sync, sides):
     """Do what the message of a refusal advises: the sync is planned."""
-    assert plan(sync, *sides, guard=override_of(error, sync)).members == len(sides[1])
+    assert plan(sync, *sides, guard=override_of(error)).members == len(sides[1])
 
 
-def override_of(error, sync):
+def override_of(error):
     """Return the guard that the message of a refusal advises."""
-    (override,) = re.findall(r"pass guard=(.*)", str(error))
-    return eval(override, {"attrs": attrs, "sync": sync})
+    (override,) = re.findall(r"sync once with guard=(.*)", str(error))
+    assert override == error.override
+    return eval(override, {"Guard": Guard})
 
 
 @pytest.mark.parametrize(("before", "now"), [(300, 150), (101, 1), (0, 0), (3, 3)])
@@ -254,7 +255,7 @@ def test_too_many_rows_without_a_key_are_refused(guard, keyed, keyless, limit):
         plan(sync, (), now)
     error = caught.value
     assert (error.rows, error.skipped, error.limit) == (keyed + keyless, keyless, limit)
-    assert plan(sync, (), now, guard=override_of(error, sync)).members == keyed
+    assert plan(sync, (), now, guard=override_of(error)).members == keyed
 
 
 def test_a_cohort_below_the_minimum_is_refused():
@@ -271,9 +272,22 @@ def test_the_guard_can_be_replaced_or_switched_off_for_one_sync():
     with pytest.raises(MassExitError):
         plan(SYNC, *sides)
     assert plan(SYNC, *sides, guard=False).members == 2
-    assert plan(attrs.evolve(SYNC, guard=None), *sides).members == 2
-    with pytest.raises(MassExitError):
-        plan(attrs.evolve(SYNC, guard=None), *sides, guard=Guard(max_exits=297))
+    assert plan(attrs.evolve(SYNC, guard=False), *sides).members == 2
+    unlimited = attrs.evolve(SYNC, guard=False)
+    with pytest.raises(MassExitError) as caught:
+        plan(unlimited, *sides, guard=Guard(max_exits=297))
+    assert_override_works(caught.value, unlimited, sides)
+
+
+def test_the_advised_guard_keeps_the_other_limits_of_the_one_that_refused():
+    guard = Guard(max_exits=9, max_growth=None, min_members=2)
+    sides = members(*range(300)), members(*range(2))
+    for sync, options in [(attrs.evolve(SYNC, guard=guard), {}), (SYNC, {"guard": guard})]:
+        with pytest.raises(MassExitError) as caught:
+            plan(sync, *sides, **options)
+        assert caught.value.override == "Guard(max_exits=298, max_growth=None, min_members=2)"
+        assert override_of(caught.value) == attrs.evolve(guard, max_exits=298)
+        assert_override_works(caught.value, sync, sides)
 
 
 @pytest.mark.parametrize(

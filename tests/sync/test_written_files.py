@@ -135,7 +135,7 @@ def test_the_history_returns_the_members_that_were_synced(data, meaning, compres
         project_id=0,
         cohort_id="a",
         user_properties=[UserProperty("plan")],
-        guard=None,
+        guard=False,
     )
     storage = MemoryStorage()
     given_rows = []

@@ -51,6 +51,7 @@ from amplitude_cohort_s3.errors import (
     MassExitError,
     SyncTimeTakenError,
     TooFewMembersError,
+    UnusableCohortIdError,
 )
 from amplitude_cohort_s3.format import MemberRow
 from amplitude_cohort_s3.history import (
@@ -79,7 +80,14 @@ from amplitude_cohort_s3.storage import (
     SupportsReplace,
     SupportsStageFile,
 )
-from amplitude_cohort_s3.sync import PreparedSync, RecoveryReport, commit, plan_sync
+from amplitude_cohort_s3.sync import (
+    PreparedSync,
+    RecoveryReport,
+    RunReport,
+    commit,
+    plan_sync,
+    vanished_cohorts,
+)
 
 AT = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 
@@ -194,7 +202,6 @@ def guarded(sync: CohortSync, storage: Storage) -> None:
     sync_cohort(sync, [], storage, guard=guard)
     sync_cohort(sync, [], storage, guard=False)
     CohortSync(destination=sync.destination, project_id=1, cohort_id="a", guard=False)
-    CohortSync(destination=sync.destination, project_id=1, cohort_id="a", guard=None)
     guard.check(members_before=1, members=2, exits=0, skipped=0)
     try:
         sync_cohort(sync, [], storage)
@@ -331,7 +338,10 @@ def members_of_amplitude(sync: CohortSync, storage: Storage) -> None:
     amplitude = AmplitudeCohorts("key", "secret", region="eu")
     assert_type(amplitude.list_cohorts(), CohortList)
     assert_type(amplitude.list_cohorts("a *")[0], AmplitudeCohort)
-    assert_type(amplitude.jobs(sync, "a *"), tuple[tuple[CohortSync, AmplitudeMembers], ...])
+    jobs = amplitude.jobs(sync, "a *")
+    assert_type(jobs, tuple[tuple[CohortSync, AmplitudeMembers | UnusableCohortIdError], ...])
+    assert_type(run_due(jobs, storage), RunReport)
+    assert_type(vanished_cohorts(sync, jobs, storage), tuple[str, ...])
     assert_type(amplitude.usage(), DownloadUsage)
     members = amplitude.members("26umsb5", columns={"plan": "tier"})
     can_tell: SupportsUnchanged = members

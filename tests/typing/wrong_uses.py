@@ -68,6 +68,7 @@ def settings() -> None:
     CohortSync(destination=there, project_id=1, cohort_id="a", user_properties=[7])  # type: ignore[list-item]
     CohortSync(destination=there, project_id=1, cohort_id="a", cadence="weekly")  # type: ignore[arg-type]
     CohortSync(destination=there, project_id=1, cohort_id="a", guard=True)  # type: ignore[arg-type]
+    CohortSync(destination=there, project_id=1, cohort_id="a", guard=None)  # type: ignore[arg-type]
     CohortStream(1, "a")  # type: ignore[call-arg]
     UserProperty(header="h")  # type: ignore[call-arg]
     RowSchema(header_style="x")  # type: ignore[arg-type]

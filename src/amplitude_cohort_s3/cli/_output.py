@@ -54,8 +54,8 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 _IN_COMMAND = [
     (re.compile(python), command)
     for python, command in (
-        (r"pass guard=attrs\.evolve\(sync\.guard, max_(\w+)=(\d+)\)", r"pass --max-\1 \2"),
-        (r"pass guard=attrs\.evolve\(sync\.guard, min_members=(\d+)\)", r"pass --min-members \1"),
+        # The limit to change comes first. The others come from the file or from other options.
+        (r"sync once with guard=Guard\((m\w\w)_(\w+)=(\d+)[^)]*\)", r"pass --\1-\2 \3"),
         (r'pass duplicates="keep_smallest"', "pass --duplicates keep_smallest"),
         (r"(pass|leave out) synced_at", r"\1 --at"),
         (r"Call recover\(\) first", f"Run {COMMAND} recover NAME first"),
@@ -95,7 +95,7 @@ _IN_COMMAND = [
 def in_command(message: str) -> str:
     """Return a message of the library with advice for the command line.
 
-    >>> in_command("pass guard=attrs.evolve(sync.guard, max_exits=900)")
+    >>> in_command("sync once with guard=Guard(max_exits=900, max_growth=None)")
     'pass --max-exits 900'
     """
     for python, command in _IN_COMMAND:

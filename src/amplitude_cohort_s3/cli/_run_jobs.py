@@ -5,12 +5,18 @@ from typing import NamedTuple
 
 from attrs import evolve, field, frozen
 
-from ..errors import CohortS3Error, ConfigurationError, NoCohortMatchesError
+from ..errors import (
+    CohortS3Error,
+    ConfigurationError,
+    NoCohortMatchesError,
+    UnusableCohortIdError,
+)
 from ..log.stream import CohortStream
+from ..settings.cohort_sync import CohortSync
 from ..sources.protocol import MemberSource
+from ..sync.stored_cohorts import vanished_cohorts
 from ._setup import Setup
-from ._stored_cohorts import stored_cohorts
-from .config import SyncConfig
+from .config import AmplitudeMembersConfig, SyncConfig
 
 GONE = (
     "Amplitude lists no such cohort any more, or its name no longer matches the pattern; its files "
@@ -19,10 +25,10 @@ GONE = (
 
 
 class RunJob(NamedTuple):
-    """A sync and its members."""
+    """A sync and its members, or the sync of a pattern and the error of one of its cohorts."""
 
     config: SyncConfig
-    members: MemberSource
+    members: MemberSource | UnusableCohortIdError
 
 
 @frozen(kw_only=True)
@@ -89,15 +95,18 @@ class _Patterns:
         Raises:
             CohortS3Error: The cohorts can't be listed, or there is none.
         """
-        taken = self._single_streams(table)
+        single = list(self._single_tables(table))
+        taken: set[CohortStream | str] = {one.sync.stream for one in single}
+        sources = (one.members for one in single)
+        taken |= {one.cohort_id for one in sources if isinstance(one, AmplitudeMembersConfig)}
         for other in self._family(table):
             listed = self._list(other)
             if other == table:
                 if isinstance(listed, CohortS3Error):
                     raise listed
-                return {n: job for n, job in listed.items() if _stream(job) not in taken}
+                return {n: job for n, job in listed.items() if _subject(job) not in taken}
             if not isinstance(listed, CohortS3Error):
-                taken.update(map(_stream, listed.values()))
+                taken.update(map(_subject, listed.values()))
         raise AssertionError  # The family contains the table.
 
     def gone(self, table: str) -> list[str]:
@@ -108,22 +117,22 @@ class _Patterns:
         family = self._family(table)
         if family[0] != table:
             return []
-        known = self._single_streams(table)
+        known: list[tuple[CohortSync, object]] = []
+        known += [(one.sync, one.members) for one in self._single_tables(table)]
         for other in family:
             listed = self._list(other)
             if isinstance(listed, NoCohortMatchesError):
                 continue
             if isinstance(listed, CohortS3Error):
                 return []  # Nobody knows which cohorts there are.
-            known.update(map(_stream, listed.values()))
+            known += [(job.config.sync, job.members) for job in listed.values()]
         config = self._setup.config.syncs[table]
         try:
             storage, log = self._setup.storages(config.destination)
-            ids = list(stored_cohorts(log or storage, config.sync.stream))
+            ids = vanished_cohorts(config.sync, known, storage, log=log)
         except CohortS3Error:
             return []  # Each sync reports the same error.
-        stream = config.sync.stream
-        return [f"{table}.{one}" for one in ids if evolve(stream, cohort_id=one) not in known]
+        return [f"{table}.{one}" for one in ids]
 
     def _list(self, table: str) -> dict[str, RunJob] | CohortS3Error:
         if table not in self._listed:
@@ -138,8 +147,8 @@ class _Patterns:
     def _jobs(self, table: str) -> Iterator[tuple[str, RunJob]]:
         config = self._setup.config.syncs[table]
         for sync, members in self._setup.cohort_jobs(table):
-            name = f"{table}.{sync.cohort_id}"
-            yield name, RunJob(evolve(config, sync=sync, cohorts=None), members)
+            cohort_id = members.cohort_id
+            yield f"{table}.{cohort_id}", RunJob(evolve(config, sync=sync, cohorts=None), members)
 
     def _family(self, table: str) -> list[str]:
         """Return the patterns whose streams differ from those of a pattern in the cohort only."""
@@ -152,9 +161,12 @@ class _Patterns:
             and (other.destination, other.sync.stream) == (one.destination, one.sync.stream)
         ]
 
-    def _single_streams(self, table: str) -> set[CohortStream]:
-        return self._setup.single_streams(self._setup.config.syncs[table].destination)
+    def _single_tables(self, table: str) -> Iterator[SyncConfig]:
+        return self._setup.single_tables(self._setup.config.syncs[table].destination)
 
 
-def _stream(job: RunJob) -> CohortStream:
+def _subject(job: RunJob) -> CohortStream | str:
+    """Return the stream of a job, or the unusable id of its cohort."""
+    if isinstance(job.members, UnusableCohortIdError):
+        return job.members.cohort_id
     return job.config.sync.stream

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,11 +20,12 @@ from ..log.stream import CohortStream
 from ..sources import MemberFile, MemberFiles
 from ..sources.protocol import CsvSource, MemberSource
 from ..storage import Storage
+from ..sync.stored_cohorts import stored_cohorts
 from ._output import COMMAND
-from ._stored_cohorts import stored_cohorts
 from .config import AmplitudeMembersConfig, Config, DestinationConfig, SyncConfig
 
 if TYPE_CHECKING:
+    from ..errors import UnusableCohortIdError
     from ..settings.cohort_sync import CohortSync
     from ..sources.amplitude import AmplitudeMembers
     from ..sources.amplitude.api import AmplitudeCohorts
@@ -115,17 +116,16 @@ class Setup:
             for one in stored:
                 if not any(one.sync.stream == other.sync.stream for other in found.values()):
                     found[f"{name}.{one.sync.cohort_id}"] = one
-            if {one.sync.stream for one in stored} <= self.single_streams(config.destination):
+            single = {one.sync.stream for one in self.single_tables(config.destination)}
+            if {one.sync.stream for one in stored} <= single:
                 found[name] = config
         return found
 
-    def single_streams(self, destination: str) -> set[CohortStream]:
-        """Return the streams in a destination that have a table of their own."""
-        return {
-            one.sync.stream
-            for one in self.config.syncs.values()
-            if one.cohorts is None and one.destination == destination
-        }
+    def single_tables(self, destination: str) -> Iterator[SyncConfig]:
+        """Yield the tables of one cohort each, of a destination."""
+        for one in self.config.syncs.values():
+            if one.cohorts is None and one.destination == destination:
+                yield one
 
     def check_has_syncs(self) -> None:
         """Raise the error about a file without syncs."""
@@ -163,7 +163,7 @@ class Setup:
         table = self.pattern_of(name)
         if table is not None:
             for sync, members in self.cohort_jobs(table):
-                if sync.cohort_id == config.cohort_id:
+                if sync.cohort_id == config.cohort_id and not isinstance(members, Exception):
                     return members
             pattern = self.config.syncs[table].cohorts
             self.fail(
@@ -174,7 +174,9 @@ class Setup:
             config.cohort_id, columns=config.columns, max_missing=config.max_missing
         )
 
-    def cohort_jobs(self, table: str) -> "tuple[tuple[CohortSync, AmplitudeMembers], ...]":
+    def cohort_jobs(
+        self, table: str
+    ) -> "tuple[tuple[CohortSync, AmplitudeMembers | UnusableCohortIdError], ...]":
         """Return the syncs of a pattern and their members, as Amplitude lists the cohorts now."""
         config = self.config.syncs[table]
         members = cast("AmplitudeMembersConfig", config.members)

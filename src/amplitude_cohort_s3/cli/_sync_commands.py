@@ -99,7 +99,7 @@ def _sync(options: argparse.Namespace) -> ExitCode:
 
 
 def _guard(sync: CohortSync, options: argparse.Namespace) -> Guard | None:
-    """Return the limits of a sync with those of the command line, or None if there are none."""
+    """Return the sync's limits with those of the command line, or None if that has none."""
     names = [one.name for one in fields(Guard)]
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if not given:

@@ -38,6 +38,9 @@ _WITHOUT_KEY: Mapping[type, set[str]] = {
     MemberFiles: {"transport_params"},
 }
 
+# These fields have other values only in names that are read.
+_WRITTEN: Mapping[tuple[type, str], Any] = {(NameStyle, "separator"): Literal[":", "-"]}
+
 # Settings are easily written into the table of the other kind.
 _RELATED: Mapping[str, tuple[str, type[attrs.AttrsInstance]]] = {
     "syncs": ("destinations", Destination),
@@ -97,7 +100,8 @@ class TomlTable:
         for field in attrs.fields(cls):  # type: ignore[arg-type]
             if field.name in given or field.name in _WITHOUT_KEY.get(cls, ()):
                 continue
-            kind, is_required = kinds[field.name], field.default is attrs.NOTHING
+            kind = _WRITTEN.get((cls, field.name), kinds[field.name])
+            is_required = field.default is attrs.NOTHING
             value = (self.require if is_required else self.get)(field.name, kind)
             if value is None and is_required:
                 value = _PLACEHOLDERS[kind]
@@ -148,9 +152,10 @@ class TomlTable:
 
     def _convert(self, key: str, value: Any, kind: Any) -> Any:
         is_union = get_origin(kind) in (Union, UnionType)
-        kinds = [one for one in (get_args(kind) if is_union else (kind,)) if one is not NoneType]
-        if value is False and len(kinds) < len(get_args(kind)):
-            return value  # A limit that is off: TOML has no None.
+        allowed = get_args(kind) if is_union else (kind,)
+        kinds = [one for one in allowed if one not in (NoneType, Literal[False])]
+        if value is False and len(kinds) < len(allowed):
+            return value  # A limit or a guard that is off. TOML has no None.
         fitting = [one for one in kinds if type(value) in _toml_types(one)]
         # A word of a choice, or else the name of a property.
         for one in fitting:

@@ -35,7 +35,7 @@ def exit_code(error: BaseException) -> ExitCode:
         error: The error that a subcommand raised.
 
     >>> from amplitude_cohort_s3.errors import MassExitError
-    >>> exit_code(MassExitError(10, 10, 0))
+    >>> exit_code(MassExitError(10, 10, 0, "Guard(max_exits=10)"))
     <ExitCode.GUARD: 3>
     """
     if isinstance(error, ConfigurationError):

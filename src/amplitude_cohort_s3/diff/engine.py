@@ -141,7 +141,7 @@ class PartitionEngine:
             step.end()
         if index.skipped and schema.key == "amplitude_id":
             lines = first_without_key(source.reopen(), schema)
-            raise EmptyKeyError(schema.key, index.skipped, lines, current.unit, current.file)
+            raise EmptyKeyError(schema.key, index.skipped, *current.positions(lines))
         output = Output(folder, schema, existing, grown)
         with previous.reading(), _closed_at_end(previous) as before:
             rows = before.read_table()
@@ -312,10 +312,9 @@ def _check_keys(
     if output.has_float_ids:
         again = source.reopen()
         lines = first_float_ids(again, schema)
-        raise InvalidCellError(
-            "amplitude_id", FLOAT_ID_RULE, FLOAT_ID_HINT, lines, again.unit, again.file
-        )
+        where = again.positions(lines)
+        raise InvalidCellError("amplitude_id", FLOAT_ID_RULE, FLOAT_ID_HINT, *where)
     if output.conflicts and duplicates == "refuse":
         again = source.reopen()
         lines = first_conflicts(again, schema, {*output.conflicting_keys})
-        raise DuplicateKeyError(schema.key, output.conflicts, lines, again.unit, again.file)
+        raise DuplicateKeyError(schema.key, output.conflicts, *again.positions(lines))

@@ -9,20 +9,20 @@ package on the executors.
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Any, Literal
 from uuid import uuid4
 
 from .._optional import load
 from ..errors import ConfigurationError, DuplicateKeyError, ObjectTooLargeError
 from ..format.filename import DiffType
-from ..format.schema import RowSchema
-from ..log.stream_events import Observer
+from ..log.stream_events import EventKind, Observer
 from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
 from ..storage.limits import MAX_PARTS
 from ..storage.protocol import Storage, SupportsDelete
 from ..sync.commit import SyncResult
-from ..sync.plan import guard_of, keys_of
+from ..sync.plan import keys_of
 from ..sync.start import SyncStart, begin_sync
 from ._joined import FileSize, JoinedMembers
 from ._read import previous_members
@@ -77,7 +77,7 @@ def sync_frames(
         part_bytes: The approximate largest size of a part. Parts are smaller if more tasks can
             share the work.
         log: The storage of the log, if it is not ``storage``.
-        observer: As for ``sync_cohort``; reading and comparing are not reported.
+        observer: As for ``sync_cohort``.
         clock: A function that returns the time; for tests.
 
     Returns:
@@ -110,20 +110,22 @@ def sync_frames(
     current, ignored = as_text(functions, members, schema)
     with errors_from_notes():
         previous = previous_members(spark, start.head, storage, schema)
-        now = _evaluate(current, schema)
+        now = _evaluate(start, current)
         members = now.rows.to_native()
         repeated = start.find_repeated_sync(lambda: digest_of(members, schema))
         if repeated is not None:
-            return SyncResult(record=repeated, already_done=True, ignored_columns=ignored)
-        existing = sync.destination.existing
+            return start.result_of_repeated(repeated, ignored)
+        existing, began = sync.destination.existing, perf_counter()
         joined = JoinedMembers.join(functions, previous, members, schema=schema, existing=existing)
         sizes = joined.sizes()
-        _check_before_writing(start, now, sizes, max_bytes, part_bytes)
+        counts = _counts(now, sizes)
+        _report(start, "diffed", began, **counts)
+        _check_before_writing(start, counts, sizes, max_bytes, part_bytes)
         with _part_prefix(driver, staging) as prefix:
             writer = PartWriter(open=storage, prefix=prefix, schema=schema)
-            count = _task_count(spark, sizes, part_bytes)
+            tasks = _task_count(spark, sizes, part_bytes)
             composed = ComposedDiff.of_parts(
-                write_parts(joined.rows_of_files(), writer, count),
+                write_parts(joined.rows_of_files(), writer, tasks),
                 schema=schema,
                 existing=existing,
                 skipped=now.skipped,
@@ -153,32 +155,50 @@ def _task_count(spark: Any, sizes: dict[DiffType, FileSize], part_bytes: int) ->
     return max(1, -(-total // part_bytes), min(total // LEAST_SHARE, parallel))
 
 
-def _evaluate(current: Any, schema: RowSchema) -> EvaluatedMembers:
+def _evaluate(start: SyncStart, current: Any) -> EvaluatedMembers:
     """Return the distinct current members; raise if keys are empty or repeated."""
+    schema, began = start.sync.schema, perf_counter()
     nw, key = load("narwhals", "frames"), frame_names(schema)[schema.key]
+    refuse_empty = schema.key == "amplitude_id"
     try:
-        refuse_empty = schema.key == "amplitude_id"
-        return evaluate_members(nw, nw.from_native(current), key, refuse_empty=refuse_empty)
+        now = evaluate_members(nw, nw.from_native(current), key, refuse_empty=refuse_empty)
     except DuplicateKeyError as error:
         error.column = schema.key  # the name that the user knows
         raise
+    _report(start, "read", began, rows=now.members + now.collapsed + now.skipped)
+    return now
+
+
+def _counts(now: EvaluatedMembers, sizes: dict[DiffType, FileSize]) -> dict[str, int]:
+    entered, exited = sizes[DiffType.ENTERING].rows, sizes[DiffType.EXITING].rows
+    return {
+        "members": now.members,
+        "members_before": now.members - entered + exited,
+        "entered": entered,
+        "exited": exited,
+        "skipped": now.skipped,
+    }
+
+
+def _report(start: SyncStart, kind: EventKind, began: float, **facts: int) -> None:
+    """Report a step that ends now."""
+    start.location.report(kind, perf_counter() - began, start.synced_at, **facts)
 
 
 def _check_before_writing(
     start: SyncStart,
-    now: EvaluatedMembers,
+    counts: dict[str, int],
     sizes: dict[DiffType, FileSize],
     max_bytes: int,
     part_bytes: int,
 ) -> None:
     """Raise if too many members would leave, or if the store would not accept a file."""
-    rows = {diff_type: size.rows for diff_type, size in sizes.items()}
-    if limits := guard_of(start.sync, start.guard):
-        limits.check(
-            members_before=now.members - rows[DiffType.ENTERING] + rows[DiffType.EXITING],
-            members=now.members,
-            exits=rows[DiffType.EXITING],
-            skipped=now.skipped,
+    if start.guard:
+        start.guard.check(
+            members_before=counts["members_before"],
+            members=counts["members"],
+            exits=counts["exited"],
+            skipped=counts["skipped"],
         )
     for diff_type, key in keys_of(start.sync, start.synced_at).items():
         size = sizes[diff_type]

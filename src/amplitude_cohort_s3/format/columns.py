@@ -69,6 +69,12 @@ def repeated_column(column: str) -> MalformedCsvError:
     return MalformedCsvError(None, rule, "Rename or remove all but one of them", unit="row")
 
 
+def id_conflict(column: str, number: int, unit: str) -> MalformedCsvError:
+    """Return the error about a row with two different values of an id column."""
+    rule = f"the column {column} occurs twice with different values"
+    return MalformedCsvError(number, rule, "Remove or rename one of the two columns", unit=unit)
+
+
 def check_present(required: Iterable[str], found: Collection[str]) -> None:
     """Raise unless all required columns are among those that were found.
 

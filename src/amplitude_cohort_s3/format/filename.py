@@ -67,7 +67,8 @@ class NameStyle:
     def __attrs_post_init__(self) -> None:
         faults = list[str]()
         if self.separator not in (":", "-", "_"):
-            faults.append(f"separator must be ':', '-' or '_', not {self.separator!r}")
+            allowed = "':' or '-', or '_' in names that are only read"
+            faults.append(f"separator must be {allowed}, not {self.separator!r}")
         if self.second_group not in ("minutes", "seconds"):
             faults.append(f"second_group must be 'minutes' or 'seconds', not {self.second_group!r}")
         if self.seconds and self.second_group == "seconds":

@@ -19,7 +19,14 @@ from ..errors import (
     MissingColumnsError,
 )
 from .cells import to_text
-from .columns import ID_COLUMNS, check_present, column_name, id_column, places_of
+from .columns import (
+    ID_COLUMNS,
+    check_present,
+    column_name,
+    id_column,
+    id_conflict,
+    places_of,
+)
 
 
 @frozen
@@ -114,9 +121,7 @@ class Shape:
         if self.repeated:
             for column, places in self.repeated.items():
                 if len({to_text(given[place], column) for place in places}) > 1:
-                    rule = f"the column {column} occurs twice with different values"
-                    hint = "Remove or rename one of the two columns"
-                    raise MalformedCsvError(1, rule, hint, unit="row")
+                    raise id_conflict(column, 1, "row")
         if self.is_complete:
             return self.pick(given)
         return self.pick((*given, None))

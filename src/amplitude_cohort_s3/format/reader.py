@@ -16,7 +16,7 @@ from .._display import counted
 from ..errors import MalformedCsvError
 from ._header import Header, read_header
 from .cells import encode_text
-from .columns import ID_COLUMNS, Row
+from .columns import ID_COLUMNS, Row, id_conflict
 from .csv_blocks import (
     Block,
     read_blocks,
@@ -133,10 +133,7 @@ class RowReader:
                 raise repeated_header(line)
             for place, first in header.repeated_ids.items():
                 if cells[place] != cells[first]:
-                    column = header.names[place]
-                    rule = f"the column {column} occurs twice with different values"
-                    hint = "Remove or rename one of the two columns"
-                    raise MalformedCsvError(line, rule, hint)
+                    raise id_conflict(header.names[place], line, "line")
             yield line, cells
 
 

@@ -6,7 +6,6 @@ from .._arguments import kind_faults
 
 _EXAMPLES = {
     "destination": 'Destination("warehouse", bucket="my-bucket")',
-    "guard": "Guard(max_exits=0.5)",
     "name_style": "NameStyle(seconds=True)",
     "user_property": 'UserProperty("plan")',
 }

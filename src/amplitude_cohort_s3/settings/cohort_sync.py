@@ -41,10 +41,6 @@ def _as_cadence(cadence: Cadence | Literal["one-time", "hourly", "daily"]) -> Ca
     return member_of(Cadence, cadence)
 
 
-def _as_guard(guard: Guard | Literal[False] | None) -> Guard | None:
-    return None if guard is False else guard  # TOML has no None
-
-
 @frozen(kw_only=True, repr=False)
 class CohortSync:
     """One cohort synced to one destination: Amplitude's "sync".
@@ -57,7 +53,7 @@ class CohortSync:
             short for ``UserProperty("plan")``. A repeated property is one column.
         routing_key: A text at the end of every file's name, or None.
         cadence: The intended cadence: a ``Cadence``, or its word, such as ``"daily"``.
-        guard: The limits on what one sync may change; False or None for no limits.
+        guard: The limits on what one sync may change; False for no limits.
 
     Raises:
         ConfigurationError: Values break rules; the error lists all of them.
@@ -79,7 +75,7 @@ class CohortSync:
     user_properties: tuple[UserProperty, ...] = field(default=(), converter=_as_properties)
     routing_key: str | None = None
     cadence: Cadence = field(default=Cadence.ONE_TIME, converter=_as_cadence)
-    guard: Guard | None = field(default=Guard(), converter=_as_guard)
+    guard: Guard | Literal[False] = Guard()
 
     __repr__ = short_repr
 
@@ -94,8 +90,10 @@ class CohortSync:
             project_id=int,
             cohort_id=str,
             routing_key=str | None,
-            guard=Guard | None,
         )
+        if self.guard is not False:
+            hint = "pass one, such as Guard(max_exits=0.5), or False for no limits"
+            faults += kind_faults("guard", self.guard, Guard, hint)
         faults += word_faults("cadence", self.cadence, Cadence)
         for one in self.user_properties:
             faults += kind_faults(

@@ -4,7 +4,7 @@ from decimal import Decimal
 from math import inf
 from typing import Literal
 
-from attrs import field, fields, frozen
+from attrs import asdict, field, fields, frozen
 
 from ..errors import (
     ConfigurationError,
@@ -94,15 +94,25 @@ class Guard:
         if allowed is not None and isinstance(self.max_exits, float) and not members:
             allowed = 0
         if allowed is not None and exits > allowed:
-            raise MassExitError(members_before, exits, allowed, skipped)
+            override = self._code_with(max_exits=exits)
+            raise MassExitError(members_before, exits, allowed, override, skipped)
         allowed = _allowed(self.max_growth, members_before)
         if allowed is not None and members_before and members - members_before > allowed:
-            raise MassGrowthError(members_before, members, allowed)
+            override = self._code_with(max_growth=members - members_before)
+            raise MassGrowthError(members_before, members, allowed, override)
         allowed = _allowed(self.max_skipped, members + skipped)
         if allowed is not None and skipped > allowed:
-            raise SkippedRowsError(members + skipped, skipped, allowed)
+            override = self._code_with(max_skipped=skipped)
+            raise SkippedRowsError(members + skipped, skipped, allowed, override)
         if members < self.min_members:
-            raise TooFewMembersError(members, self.min_members, skipped)
+            override = self._code_with(min_members=members)
+            raise TooFewMembersError(members, self.min_members, override, skipped)
+
+    def _code_with(self, **changed: int) -> str:
+        """Return Python code for this guard with another limit, which comes first."""
+        kept = asdict(self, filter=lambda one, limit: limit != one.default)
+        limits = changed | kept | changed  # the first determines the order, the last the value
+        return f"Guard({', '.join(f'{name}={limit}' for name, limit in limits.items())})"
 
 
 def _allowed(limit: Limit, total: int) -> int | None:

@@ -17,6 +17,8 @@ _EXTRAS = {
     "azure": "smart_open[azure]",
 }
 
+_NO_SUCH_KEY = ("NoSuchKey", "404")
+
 _OF_THE_FILE = ("", "GetObject", "HeadObject", "ListObjects", "ListObjectsV2")
 
 
@@ -52,6 +54,8 @@ def _hint(error: Exception, reason: str, shown: str) -> dict[str, str]:
         return {"hint": "Write the home folder in full: ~ is not expanded"}
     if isinstance(error, FileNotFoundError) and "*" in shown:
         return {"hint": "Pass MemberFiles for the files of a pattern"}
+    if reason in _NO_SUCH_KEY and "." not in shown.rpartition("/")[2]:
+        return {"hint": "Check its location; the location of a folder ends in a slash"}
     return {}
 
 
@@ -63,7 +67,7 @@ def _describe(error: BaseException) -> tuple[bool, str]:
         code = str(cast("Any", response).get("Error", {}).get("Code"))
         operation = getattr(error, "operation_name", "")
         if operation in _OF_THE_FILE:
-            return code in {"NoSuchKey", "NoSuchBucket", "404"}, code
+            return code in {*_NO_SUCH_KEY, "NoSuchBucket"}, code
         return False, f"{operation}: {code}"  # The request for credentials failed.
     status = getattr(response, "status_code", None) or getattr(error, "code", None)
     if isinstance(status, int):

@@ -12,7 +12,7 @@ from attrs import evolve
 
 from .._optional import load
 from ..errors import ArgumentTypeError, MissingColumnsError
-from ..format.columns import ID_COLUMNS, column_name, id_column
+from ..format.columns import ID_COLUMNS, column_name, id_column, id_conflict
 from ..format.schema import RowSchema
 from ._frames import PandasTable, is_a, known_rows, narrowed, unwrapped
 from ._text_arrays import Column, empty_texts, text_array
@@ -63,12 +63,7 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
         columns = [Column(place, name) for name, places in found.items() for place in places]
         used = {column.place for column in columns}
         ignored.update(name for place, name in enumerate(texts) if place not in used)
-        # An id column may occur twice. The engine checks that both have the same values.
-        doubled = [
-            n
-            for n, (one, other) in enumerate(pairwise(columns), 1)
-            if one.name == other.name and one.name not in ID_COLUMNS
-        ]
+        doubled = [n for n, (one, two) in enumerate(pairwise(columns), 1) if one.name == two.name]
         kept = [n for n in range(len(columns)) if n not in doubled]
         absent = [name for name in ID_COLUMNS if name not in found]
         names = [*(columns[n].name for n in kept), *absent]
@@ -77,8 +72,11 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
         number = 1
         for arrays in opened.text_columns(columns):
             for n in doubled:
-                both = [texts[column.place] for column in columns[n - 1 : n + 1]]
-                _check_equal(arrays[n - 1], arrays[n], both, number)
+                if (row := _first_different(arrays[n - 1], arrays[n])) is not None:
+                    if columns[n].name in ID_COLUMNS:
+                        raise id_conflict(columns[n].name, number + row, "row")
+                    both = [texts[column.place] for column in columns[n - 1 : n + 1]]
+                    raise property_conflict(both, number + row, "row")
             number += len(arrays[0])
             empty = [empty_texts(pa, len(arrays[0]))] * len(absent)
             rows = pa.record_batch([*(arrays[n] for n in kept), *empty], schema=written)
@@ -107,24 +105,14 @@ def _index_hint(table: object, missing: Sequence[str]) -> str | None:
     return None
 
 
-def _check_equal(one: Any, other: Any, names: list[str], number: int) -> None:
-    """Raise unless two columns of a property have the same texts.
-
-    Args:
-        one: The texts of the first column.
-        other: The texts of the second column.
-        names: The names of the columns.
-        number: The number of the first row.
-
-    Raises:
-        MalformedCsvError: A row has different texts.
-    """
+def _first_different(one: Any, other: Any) -> int | None:
+    """Return the place of the first row in which two columns have different texts, or None."""
     if one.equals(other):
-        return
+        return None
     pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
-    for row, (text, another) in enumerate(pairs, number):
-        if (text or "") != (another or ""):
-            raise property_conflict(names, row, "row")
+    return next(
+        (n for n, (text, another) in enumerate(pairs) if (text or "") != (another or "")), None
+    )
 
 
 class _ArrowStream:

@@ -16,6 +16,7 @@ If the source can find out cheaply that nothing has changed since the last sync,
 ``is_unchanged(origin)``: see :class:`SupportsUnchanged`.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
@@ -69,6 +70,8 @@ class CsvSource:
             secrets.
         ignored: A set that is filled, while the source is read, with the columns that the
             source has and the bytes lack.
+        parts: A list that is filled, while several files are read as one source, with the number
+            of rows before each file, and its name.
 
     Raises:
         ArgumentTypeError: ``chunks`` is not a function.
@@ -83,6 +86,7 @@ class CsvSource:
     file: str | None = None
     origin: Mapping[str, str] = field(factory=dict[str, str])
     ignored: set[str] = field(factory=set[str], eq=False, repr=False)
+    parts: list[tuple[int, str]] = field(factory=list[tuple[int, str]], eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not callable(self.chunks):
@@ -98,6 +102,17 @@ class CsvSource:
             if error.file is None:
                 error.file = self.file
             raise
+
+    def positions(
+        self, lines: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], str, str | None, tuple[str, ...]]:
+        """Return the fields ``lines``, ``unit``, ``file`` and ``files`` of an error about lines."""
+        if not self.parts:
+            return lines, self.unit, self.file, ()
+        before = [rows for rows, _ in self.parts]
+        parts = [self.parts[bisect_left(before, line) - 1] for line in lines]
+        own_lines = tuple(line - rows for line, (rows, _) in zip(lines, parts, strict=True))
+        return own_lines, self.unit, self.file, tuple(name for _, name in parts)
 
     def read_table(self) -> Table:
         """Read the header, and return the file as a table of blocks.

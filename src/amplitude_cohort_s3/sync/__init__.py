@@ -9,6 +9,7 @@ from .plan import SyncPlan, plan_sync
 from .prepare import PreparedSync, prepare_sync
 from .recover import RecoveryReport, recover
 from .start import SyncStart, begin_sync
+from .stored_cohorts import vanished_cohorts
 from .sync_cohort import sync_cohort
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "recover",
     "run_due",
     "sync_cohort",
+    "vanished_cohorts",
 ]
 
 # These names are imported on demand: they need all modules of the history.

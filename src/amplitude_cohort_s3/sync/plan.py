@@ -224,7 +224,7 @@ def plan_sync(
         requested_at=requested_at,
         head=previous,
         number=1 if previous is None else previous.log.last_ended + 1,
-        guard=guard,
+        guard=sync.guard if guard is None else guard,
     )
 
 
@@ -236,7 +236,7 @@ def make_plan(
     requested_at: datetime,
     head: Head | None,
     number: int,
-    guard: Guard | Literal[False] | None,
+    guard: Guard | Literal[False],
     dry_run: bool = False,
     recovered: int = 0,
 ) -> SyncPlan:
@@ -246,8 +246,8 @@ def make_plan(
         GuardError: The sync exceeds a limit of the guard.
     """
     report = diff.report
-    if limits := guard_of(sync, guard):
-        limits.check(
+    if guard:
+        guard.check(
             members_before=report.members_before,
             members=report.members_now,
             exits=report.files[DiffType.EXITING].rows,
@@ -276,15 +276,11 @@ def make_plan(
     )
 
 
-def guard_of(sync: CohortSync, guard: Guard | Literal[False] | None) -> Guard | None:
-    """Return the limits of a sync, which a caller may replace or switch off; None for no limits."""
-    return sync.guard if guard is None else guard or None
-
-
 def check_is_guard(value: object) -> None:
     """Raise ArgumentTypeError unless the argument ``guard`` is a guard, False or None."""
     if value is not False:
-        check_kind("guard", value, Guard | None, "pass Guard(max_exits=...), or False for none")
+        hint = "pass Guard(max_exits=0.5), or False for no limits"
+        check_kind("guard", value, Guard | None, hint)
 
 
 def keys_of(sync: CohortSync, synced_at: datetime) -> dict[DiffType, str]:

@@ -90,7 +90,9 @@ def prepare_sync(
     Args: see ``sync_cohort``.
 
     Yields:
-        The prepared sync. Its diff has temporary files, which are removed after the block.
+        The prepared sync. Its diff has temporary files, which are removed after the block. Commit
+        within a day: in a local folder, another sync or ``recover`` of the stream removes older
+        ones like those of a dead process, and ``commit`` then raises UnusableDiffError.
 
     Raises:
         GuardError, SyncTimeTakenError, SyncTimeError, UnloggedSyncsError,

@@ -37,9 +37,9 @@ from .prepare import prepare_start
 from .recover import RecoveryReport, recovering
 from .start import SyncStart, begin_at
 
-JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource]
-"""The members, in any form that ``sync_cohort`` accepts; or a function that returns them and is
-called only if the sync is due."""
+JobMembers = MemberSource | str | PathLike[str] | Callable[[], MemberSource] | Exception
+"""The members, in any form that ``sync_cohort`` accepts; a function that returns them and is
+called only if the sync is due; or the error because of which there are none."""
 
 
 class JobOutcome(Enum):
@@ -187,8 +187,8 @@ def run_due(
     the sync, the others go on; its error is in the report.
 
     Args:
-        jobs: Pairs of a sync and its members. The members are what ``sync_cohort`` takes, or
-            a function that returns that and is called only if the sync is due.
+        jobs: Pairs of a sync and its members. The members are what ``sync_cohort`` takes; a
+            function that returns that, called only if the sync is due; or the error of the job.
         storage: The storage of the data, or its location.
         now: The time of the run and of its syncs (timezone-aware). Its time zone determines
             the days of ``Cadence.DAILY``. Default: now, in the machine's time zone,
@@ -261,6 +261,8 @@ def _run_job(
     def present() -> datetime:
         return datetime.now().astimezone() if now is None else now
 
+    if isinstance(members, Exception):
+        raise members
     # The log is enough to know that a sync is not due. The data is not listed for it:
     # thousands of streams may share one folder.
     log = location.read_log()
@@ -345,4 +347,4 @@ def due_outcome(
 def _resolved_members(members: JobMembers) -> MemberSource | str | PathLike[str]:
     if callable(members) and not isinstance(members, SupportsCsv | SupportsArrow | Iterable):
         return members()
-    return cast("MemberSource | str | PathLike[str]", members)  # type: ignore[redundant-cast]
+    return cast("MemberSource | str | PathLike[str]", members)

@@ -60,7 +60,7 @@ class SyncStart:
         state: The state that the sync continues.
         synced_at: The time in the file names.
         requested_at: The exact time of the request.
-        guard: The limits on what the sync may change: see ``sync_cohort``.
+        guard: The limits on what the sync may change; False for no limits.
         dry_run: True if nothing may be written.
         recoveries: The work of other writers that was finished first.
     """
@@ -70,7 +70,7 @@ class SyncStart:
     state: StreamState
     synced_at: datetime
     requested_at: datetime
-    guard: Guard | Literal[False] | None
+    guard: Guard | Literal[False]
     dry_run: bool
     recoveries: tuple[RecoveryReport, ...] = ()
 
@@ -169,11 +169,25 @@ class SyncStart:
             raise plan_mismatch("it belongs to another sync")
         if plan.already_done and self.head is not None:
             record = self.head.log.published_at(plan.synced_at) or self.head.record
-            ignored = plan.ignored_columns
-            result = SyncResult(record=record, already_done=True, ignored_columns=ignored)
-        else:
-            result = commit_plan(plan, diff, self.location)
+            return self.result_of_repeated(record, plan.ignored_columns)
+        result = commit_plan(plan, diff, self.location)
         return evolve(result, recoveries=(*self.recoveries, *result.recoveries))
+
+    def result_of_repeated(
+        self, record: SyncRecord, ignored_columns: tuple[str, ...] = ()
+    ) -> SyncResult:
+        """Return the result of this sync if an earlier run has done it.
+
+        Args:
+            record: The record from :meth:`find_repeated_sync`.
+            ignored_columns: The columns of the source that the sync does not have.
+        """
+        return SyncResult(
+            record=record,
+            already_done=True,
+            ignored_columns=ignored_columns,
+            recoveries=self.recoveries,
+        )
 
     def _next_free_time(self) -> datetime:
         state = self.state
@@ -315,7 +329,7 @@ def begin_at(
         state=state,
         synced_at=synced_at,
         requested_at=now,
-        guard=guard,
+        guard=sync.guard if guard is None else guard,
         dry_run=dry_run,
         recoveries=tuple(recoveries),
     )

@@ -11,7 +11,7 @@ and the monthly quota. Its attributes determine what the documentation does not 
 
 Requests go through a proxy that can lose, delay, cut or damage answers::
 
-        fake.lie(Lie.CUT_BODY, path=STORE)
+        fake.cause(NetworkFault.CUT_BODY, path=STORE)
 """
 
 import base64
@@ -28,10 +28,10 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from ..format.member import MemberLike
 from ._fake_exports import Export, FakeCohort, FakeStore, Packing, file_headers
 from ._fake_server import Answer, FakeServer, error_answer, json_answer
-from .lying_proxy import Lie, LyingProxy
+from .faulty_proxy import FaultyProxy, NetworkFault
 
 LIST = r"^/api/3/cohorts$"
-"""The pattern of requests for the list of cohorts, for ``path`` of :meth:`FakeAmplitude.lie`. The
+"""The pattern of requests for the list of cohorts, for ``path`` of :meth:`FakeAmplitude.cause`. The
 following constants are the patterns of the other requests."""
 USAGE = r"^/api/3/cohorts/usage$"
 REQUEST = r"^/api/5/cohorts/request/[^/?]+(\?|$)"
@@ -102,7 +102,7 @@ class FakeAmplitude:
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.01,), daemon=True
         )
-        self._proxy = LyingProxy(f"http://127.0.0.1:{self._server.server_address[1]}")
+        self._proxy = FaultyProxy(f"http://127.0.0.1:{self._server.server_address[1]}")
 
     @property
     def base_url(self) -> str:
@@ -162,13 +162,13 @@ class FakeAmplitude:
             for export in self._exports.values():
                 export.replace(body)
 
-    def lie(self, lie: Lie, **fields: Any) -> None:
-        """Add a rule to the proxy: see :class:`~amplitude_cohort_s3.testing.lying_proxy.Rule`."""
-        self._proxy.lie(lie, **fields)
+    def cause(self, fault: NetworkFault, **fields: Any) -> None:
+        """Add a rule to the proxy: see :class:`~amplitude_cohort_s3.testing.faulty_proxy.Rule`."""
+        self._proxy.cause(fault, **fields)
 
-    def stop_lying(self) -> None:
+    def clear_faults(self) -> None:
         """Remove all rules of the proxy, and clear :attr:`requests`."""
-        self._proxy.stop_lying()
+        self._proxy.clear_faults()
 
     def start(self) -> Self:
         """Start the server. A ``with`` block calls this, and :meth:`stop` at its end."""

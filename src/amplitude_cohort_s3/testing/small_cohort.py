@@ -16,7 +16,7 @@ SYNC = CohortSync(
     destination=DESTINATION,
     project_id=1,
     cohort_id="a",
-    guard=None,
+    guard=False,
 )
 STREAM = SYNC.stream
 START = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)

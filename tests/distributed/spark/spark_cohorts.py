@@ -60,7 +60,7 @@ def a_sync(existing=ExistingMeaning.MEMBERS, **options):
         project_id=1,
         cohort_id="a",
         user_properties=(UserProperty("plan"),),
-        guard=None,
+        guard=False,
     )
 
 

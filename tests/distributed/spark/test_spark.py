@@ -122,10 +122,13 @@ def test_the_result_equals_that_of_sync_cohort(spark, tmp_path, existing):
     first = [(str(n), f"u{n}" if n % 3 else "", "pro" if n % 2 else "", "", "x") for n in range(60)]
     for number, cells in enumerate([first, [*first[10:], *first[20:25]]]):
         members = spark.createDataFrame(cells, [*columns])
-        found = with_spark(sync, members, storage, number)
-        when = START + number * HOUR
+        when, events, seen = START + number * HOUR, [], []
+        found = with_spark(sync, members, storage, number, observer=seen.append)
         mappings = [dict(zip(columns, row, strict=True)) for row in cells]
-        result = sync_cohort(sync, mappings, expected, synced_at=when, clock=lambda t=when: t)
+        result = sync_cohort(
+            sync, mappings, expected, synced_at=when, clock=lambda t=when: t, observer=events.append
+        )
+        assert [(e.kind, e.facts) for e in seen] == [(e.kind, e.facts) for e in events]
         assert found.notes == result.notes
         assert found.record.filled == result.record.filled
         assert found.record.filled["city"] == 0 < found.record.filled["Plan name"]

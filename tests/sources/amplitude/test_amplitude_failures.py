@@ -8,7 +8,7 @@ from amplitude_fakes import ID, SCHEMA, STEPS, count, download, failing
 
 from amplitude_cohort_s3 import AmplitudeCohorts, errors
 from amplitude_cohort_s3.testing.fake_amplitude import FILE, REQUEST, STATUS
-from amplitude_cohort_s3.testing.lying_proxy import Lie
+from amplitude_cohort_s3.testing.faulty_proxy import NetworkFault
 
 
 @pytest.mark.parametrize("key", ["api_key", "secret_key"])
@@ -23,7 +23,7 @@ def test_a_wrong_key_or_region_is_access_denied(amplitude, fake, key):
 
 @pytest.mark.parametrize("path", [REQUEST, STATUS, FILE])
 def test_a_key_that_is_revoked_during_a_download_is_access_denied(amplitude, fake, path):
-    fake.lie(Lie.ERROR_BEFORE, path=path, status=403)
+    fake.cause(NetworkFault.ERROR_BEFORE, path=path, status=403)
     with failing(fake, errors.AmplitudeAccessDeniedError):
         download(amplitude)
 
@@ -62,7 +62,7 @@ def test_an_expired_export_is_an_error(amplitude, fake, passing):
 
 
 def test_an_export_that_expires_before_its_file_is_fetched_is_an_error(amplitude, fake):
-    fake.lie(Lie.ERROR_BEFORE, path=FILE, status=404)
+    fake.cause(NetworkFault.ERROR_BEFORE, path=FILE, status=404)
     with failing(fake, errors.ExportFailedError, match="7 days"):
         download(amplitude)
 
@@ -78,7 +78,9 @@ def test_a_failed_export_is_never_an_empty_cohort(amplitude, fake, state):
 
 
 def test_a_failure_that_comes_with_status_202_is_a_failure(amplitude, fake):
-    fake.lie(Lie.ERROR_BEFORE, path=STATUS, status=202, body='{"async_status": "JOB FAILED"}')
+    fake.cause(
+        NetworkFault.ERROR_BEFORE, path=STATUS, status=202, body='{"async_status": "JOB FAILED"}'
+    )
     with failing(fake, errors.ExportFailedError):
         download(amplitude)
 
@@ -87,7 +89,7 @@ def test_a_failure_that_comes_with_status_202_is_a_failure(amplitude, fake):
 @pytest.mark.parametrize("step", ["list", "request", "status", "file", "store"])
 def test_an_undocumented_status_is_a_refusal(amplitude, fake, step, status):
     fake.inline_bytes = 0
-    fake.lie(Lie.ERROR_BEFORE, path=STEPS[step], status=status)
+    fake.cause(NetworkFault.ERROR_BEFORE, path=STEPS[step], status=status)
     with failing(fake, errors.AmplitudeRefusedError) as caught:
         download(amplitude)
     assert caught.value.status == status

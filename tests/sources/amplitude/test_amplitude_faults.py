@@ -17,17 +17,17 @@ from amplitude_cohort_s3.sources.amplitude._http import Response, RetryBudget
 from amplitude_cohort_s3.sources.amplitude.cohorts import RowCount
 from amplitude_cohort_s3.testing._fake_exports import export_csv
 from amplitude_cohort_s3.testing.fake_amplitude import FakeAmplitude
-from amplitude_cohort_s3.testing.lying_proxy import Lie, LyingProxy
+from amplitude_cohort_s3.testing.faulty_proxy import FaultyProxy, NetworkFault
 
 LOST = {
-    "reset before": {"lie": Lie.RESET_BEFORE},
-    "lost answer": {"lie": Lie.LOSE_ANSWER},
-    "500 before": {"lie": Lie.ERROR_BEFORE, "status": 500},
-    "503 after": {"lie": Lie.ERROR_AFTER, "status": 503},
-    "429": {"lie": Lie.ERROR_BEFORE, "status": 429},
-    "cut": {"lie": Lie.CUT_BODY},
-    "shortened": {"lie": Lie.SHORTEN},
-    "no JSON": {"lie": Lie.ERROR_BEFORE, "status": 200},
+    "reset before": {"fault": NetworkFault.RESET_BEFORE},
+    "lost answer": {"fault": NetworkFault.LOSE_ANSWER},
+    "500 before": {"fault": NetworkFault.ERROR_BEFORE, "status": 500},
+    "503 after": {"fault": NetworkFault.ERROR_AFTER, "status": 503},
+    "429": {"fault": NetworkFault.ERROR_BEFORE, "status": 429},
+    "cut": {"fault": NetworkFault.CUT_BODY},
+    "shortened": {"fault": NetworkFault.SHORTEN},
+    "no JSON": {"fault": NetworkFault.ERROR_BEFORE, "status": 200},
 }
 CASES = [
     *((fault, step) for fault in LOST for step in ("list", "usage", "request", "status")),
@@ -41,7 +41,7 @@ CASES = [
 def with_fault(fake, fault, step, **fields):
     """Let the requests of this step meet a fault."""
     fake.inline_bytes = 1 << 30 if step == "file" else 0
-    fake.lie(**LOST[fault], path=STEPS[step], **fields)
+    fake.cause(**LOST[fault], path=STEPS[step], **fields)
 
 
 @pytest.mark.parametrize(("fault", "step"), CASES, ids=[f"{f} {s}" for f, s in CASES])
@@ -75,7 +75,7 @@ def test_a_permanent_fault_is_an_error_and_never_a_shorter_cohort(amplitude, fak
 def test_a_stalled_answer_times_out_and_is_requested_again(fake, passing, step):
     amplitude = connect(fake, passing, timeout=0.2)
     fake.inline_bytes = 1 << 30 if step == "file" else 0
-    fake.lie(Lie.STALL, path=STEPS[step], seconds=0.5)
+    fake.cause(NetworkFault.STALL, path=STEPS[step], seconds=0.5)
     assert download(amplitude) == rows(MANY[:100])
 
 
@@ -83,7 +83,7 @@ def test_a_stalled_answer_times_out_and_is_requested_again(fake, passing, step):
 def test_a_flipped_bit_never_leads_to_other_members(amplitude, fake, step):
     fake.set_cohort(ID, MANY)
     fake.inline_bytes = 1 << 30 if step == "file" else 0
-    fake.lie(Lie.FLIP_BIT, path=STEPS[step], times=1)
+    fake.cause(NetworkFault.FLIP_BIT, path=STEPS[step], times=1)
     try:
         members = download(amplitude)
     except CohortS3Error:
@@ -94,7 +94,7 @@ def test_a_flipped_bit_never_leads_to_other_members(amplitude, fake, step):
 def test_an_unreachable_server_is_unavailable(fake, passing):
     with FakeAmplitude() as gone:
         pass
-    fake.lie(Lie.STALL, path="nothing")
+    fake.cause(NetworkFault.STALL, path="nothing")
     with failing(fake, errors.AmplitudeUnavailableError):
         connect(gone, passing).list_cohorts()
 
@@ -112,7 +112,7 @@ def secure(fake, authority):
     """The URL of the fake behind TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
-    with LyingProxy(fake.base_url, tls=context) as proxy:
+    with FaultyProxy(fake.base_url, tls=context) as proxy:
         yield proxy.url
 
 
@@ -146,7 +146,7 @@ def begun(amplitude, fake):
     """The first chunk of a download that breaks off in the middle, and the iterator of the rest."""
     fake.packing, fake.inline_bytes = "none", 0
     fake.set_cohort(ID, MANY)
-    fake.lie(Lie.CUT_BODY, path=STEPS["store"])
+    fake.cause(NetworkFault.CUT_BODY, path=STEPS["store"])
     chunks = amplitude.members(ID).csv_source(SCHEMA).chunks()
     return next(chunks), chunks
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import attrs
 import pytest
 from amplitude_fakes import ID, START, count, failing
 
@@ -13,6 +14,7 @@ from amplitude_cohort_s3 import (
     run_due,
 )
 from amplitude_cohort_s3.sources.amplitude import AmplitudeCohort, CohortList
+from amplitude_cohort_s3.sync import vanished_cohorts
 from amplitude_cohort_s3.testing.fake_amplitude import LIST, REQUEST
 
 TEMPLATE = CohortSync(
@@ -180,6 +182,45 @@ def test_a_pattern_without_a_cohort_is_an_error_with_the_number_of_cohorts(ampli
     fake.set_cohort("s", [], name="Sales x").archived = True
     with failing(fake, errors.NoCohortMatchesError):
         amplitude.jobs(TEMPLATE, "Sales *")
+
+
+@pytest.mark.parametrize("odd", ["o_d", "o/d", "", "o" * 1000])
+def test_a_cohort_with_an_unusable_id_fails_alone(amplitude, marketing, odd):
+    marketing.set_cohort(odd, [("1", "ann")], name="Marketing b2")
+    jobs = amplitude.jobs(TEMPLATE, "Marketing *")
+    for dry_run, others in [(True, "due"), (False, "done")]:
+        report = run_due(jobs, MemoryStorage(), START, dry_run=dry_run)
+        assert outcomes(report) == {**dict.fromkeys("abc", others), "any": "failed"}
+    (failed,) = report.failed
+    assert isinstance(failed.error, errors.UnusableCohortIdError)
+    assert (failed.error.cohort_id, failed.error.name) == (odd, "Marketing b2")
+    with pytest.raises(ExceptionGroup, match="1 of 4 syncs failed"):
+        report.raise_failures()
+    if odd:  # Do what the message of the error advises.
+        sync = attrs.evolve(TEMPLATE, cohort_id="b2")
+        report = run_due([(sync, amplitude.members(odd))], MemoryStorage(), START)
+        assert outcomes(report) == {"b2": "done"}
+
+
+@pytest.mark.parametrize("has_log", [False, True])
+def test_cohorts_that_have_vanished_from_a_pattern_are_named(amplitude, marketing, has_log):
+    storage, log = MemoryStorage(), MemoryStorage() if has_log else None
+    jobs = amplitude.jobs(TEMPLATE, "Marketing *")
+    assert vanished_cohorts(TEMPLATE, jobs, storage, log=log) == ()
+    run_due(jobs, storage, START, log=log)
+    assert vanished_cohorts(TEMPLATE, jobs, storage, log=log) == ()
+    marketing.remove_cohort("a")
+    marketing.set_cohort("c", [("1", "c")], name="Sales c")
+    marketing.set_cohort("o_d", [("1", "ann")], name="Marketing d")
+    jobs = amplitude.jobs(TEMPLATE, "Marketing *")
+    assert vanished_cohorts(TEMPLATE, jobs, storage, log=log) == ("a", "c")
+    assert vanished_cohorts(TEMPLATE, (), storage, log=log) == ("a", "b", "c")
+    # The pair of an unusable id has the sync of all cohorts, which is not synced.
+    of_a = attrs.evolve(TEMPLATE, cohort_id="a")
+    jobs = amplitude.jobs(of_a, "Marketing *")
+    assert vanished_cohorts(of_a, jobs, storage, log=log) == ("a", "c")
+    other = attrs.evolve(TEMPLATE, routing_key="k")
+    assert vanished_cohorts(other, jobs, storage, log=log) == ()
 
 
 def test_wrong_arguments_of_jobs_are_named(amplitude):

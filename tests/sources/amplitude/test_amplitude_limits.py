@@ -10,7 +10,7 @@ from amplitude_fakes import ID, MANY, SCHEMA, START, connect, count, download, f
 from amplitude_cohort_s3 import AmplitudeCohorts, errors
 from amplitude_cohort_s3.sources.amplitude import DownloadUsage, usage
 from amplitude_cohort_s3.testing.fake_amplitude import FILE, LIST, REQUEST, STATUS, STORE, USAGE
-from amplitude_cohort_s3.testing.lying_proxy import Lie
+from amplitude_cohort_s3.testing.faulty_proxy import NetworkFault
 
 
 def test_polling_pauses_grow(amplitude, fake, passing):
@@ -44,20 +44,20 @@ def test_an_export_that_never_completes_ends_at_the_deadline(fake, passing):
 )
 def test_a_429_waits_as_long_as_the_header_asks(amplitude, fake, passing, path, headers, waited):
     fake.polls = fake.inline_bytes = 0
-    fake.lie(Lie.ERROR_BEFORE, path=path, status=429, headers=headers, times=1)
+    fake.cause(NetworkFault.ERROR_BEFORE, path=path, status=429, headers=headers, times=1)
     assert download(amplitude) == rows(MANY[:100])
     assert passing.slept == [waited]
 
 
 def test_a_503_waits_as_long_as_the_header_asks(amplitude, fake, passing):
     fake.polls = 0
-    fake.lie(Lie.ERROR_BEFORE, path=FILE, status=503, headers={"Retry-After": "11"})
+    fake.cause(NetworkFault.ERROR_BEFORE, path=FILE, status=503, headers={"Retry-After": "11"})
     assert download(amplitude) == rows(MANY[:100])
     assert passing.slept == [11]
 
 
 def test_a_limit_that_outlasts_the_deadline_is_an_error(fake, passing):
-    fake.lie(Lie.ERROR_BEFORE, path=STATUS, status=429, headers={"Retry-After": "900"})
+    fake.cause(NetworkFault.ERROR_BEFORE, path=STATUS, status=429, headers={"Retry-After": "900"})
     with failing(fake, errors.AmplitudeTimeoutError) as caught:
         download(connect(fake, passing, deadline=600))
     assert (caught.value.seconds, caught.value.rate_limited) == (900, True)
@@ -66,7 +66,7 @@ def test_a_limit_that_outlasts_the_deadline_is_an_error(fake, passing):
 
 def test_an_expired_url_is_requested_again(amplitude, fake, passing):
     fake.inline_bytes = 0
-    fake.lie(Lie.ERROR_BEFORE, path=STORE, status=503, headers={"Retry-After": "90"})
+    fake.cause(NetworkFault.ERROR_BEFORE, path=STORE, status=503, headers={"Retry-After": "90"})
     assert download(amplitude) == rows(MANY[:100])
     assert count(fake, STORE) == 3  # unavailable, expired, given
     assert count(fake, FILE) == 2
@@ -102,7 +102,7 @@ def test_downloads_are_counted_here_if_the_usage_cannot_be_read(
     amplitude, fake, passing, answer, monkeypatch
 ):
     monkeypatch.setattr(usage, "_MONTHLY_DOWNLOADS", 2)
-    fake.lie(Lie.ERROR_BEFORE, path=USAGE, status=200, body=answer, times=99)
+    fake.cause(NetworkFault.ERROR_BEFORE, path=USAGE, status=200, body=answer, times=99)
     download(amplitude)
     download(amplitude)
     assert amplitude.usage() == DownloadUsage(used=2, limit=2)
@@ -116,7 +116,7 @@ def test_downloads_are_counted_here_if_the_usage_cannot_be_read(
 
 def test_each_try_counts_as_a_download(amplitude, fake):
     fake.usage_form = None
-    fake.lie(Lie.LOSE_ANSWER, path=REQUEST, times=2)
+    fake.cause(NetworkFault.LOSE_ANSWER, path=REQUEST, times=2)
     download(amplitude)
     assert amplitude.usage().used == fake.downloads == 3
 
@@ -124,7 +124,9 @@ def test_each_try_counts_as_a_download(amplitude, fake):
 def test_a_429_for_the_monthly_quota_ends_the_waiting(amplitude, fake, passing):
     fake.polls = 0
     # Another process spends the last one between our look and our request.
-    fake.lie(Lie.ERROR_BEFORE, path=USAGE, status=200, body='{"limit": 500, "count": 499}')
+    fake.cause(
+        NetworkFault.ERROR_BEFORE, path=USAGE, status=200, body='{"limit": 500, "count": 499}'
+    )
     fake.downloads = 500
     with failing(fake, errors.AmplitudeLimitError, match="of this month"):
         download(amplitude)

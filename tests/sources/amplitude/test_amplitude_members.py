@@ -37,7 +37,7 @@ from amplitude_cohort_s3 import (
 )
 from amplitude_cohort_s3.diff.engine import PartitionEngine
 from amplitude_cohort_s3.testing.fake_amplitude import REQUEST, STORE, FakeAmplitude
-from amplitude_cohort_s3.testing.lying_proxy import Lie
+from amplitude_cohort_s3.testing.faulty_proxy import NetworkFault
 
 
 def test_the_cohorts_of_a_project_are_listed(amplitude, fake):
@@ -234,7 +234,7 @@ def test_half_a_file_that_looks_whole_is_incomplete(amplitude, fake, step):
     fake.packing = "none"
     fake.inline_bytes = 1 << 30 if step == "file" else 0
     fake.set_cohort(ID, [(str(n), "") for n in range(100)])
-    fake.lie(Lie.SHORTEN, path=STEPS[step])
+    fake.cause(NetworkFault.SHORTEN, path=STEPS[step])
     with failing(fake, errors.ExportFailedError) as caught:
         list(amplitude.members(ID).csv_source(RowSchema()).chunks())
     assert 40 < caught.value.rows < 60

@@ -9,7 +9,7 @@ from amplitude_fakes import MANY, assert_no_secret_in, connect, count, download,
 from amplitude_cohort_s3 import errors
 from amplitude_cohort_s3.sources.amplitude import _http
 from amplitude_cohort_s3.testing.fake_amplitude import FILE, LIST, REQUEST, STATUS, STORE
-from amplitude_cohort_s3.testing.lying_proxy import Lie
+from amplitude_cohort_s3.testing.faulty_proxy import NetworkFault
 
 
 def test_the_store_never_receives_the_keys(amplitude, fake):
@@ -36,8 +36,8 @@ def test_constructing_and_downloading_add_no_filter_to_any_logger(fake, passing)
 def test_no_query_of_a_signed_url_is_logged_at_debug(amplitude, fake, caplog):
     caplog.set_level(logging.DEBUG)
     fake.inline_bytes = 0
-    fake.lie(Lie.CUT_BODY, path=STORE)
-    fake.lie(Lie.ERROR_BEFORE, path=STORE, status=403)
+    fake.cause(NetworkFault.CUT_BODY, path=STORE)
+    fake.cause(NetworkFault.ERROR_BEFORE, path=STORE, status=403)
     assert download(amplitude) == rows(MANY[:100])
     assert any("X-Amz-Signature" in request for request in fake.requests)
     assert not [record for record in caplog.records if "X-Amz" in str(record.__dict__)]
@@ -67,20 +67,22 @@ def test_urllib3_logs_the_requests_of_others_as_before(fake, amplitude, caplog):
     ["http://example.com/file", "ftp://127.0.0.1/file", "file:///etc/passwd", "http://[x"],
 )
 def test_a_redirect_to_an_insecure_url_is_not_followed(amplitude, fake, location):
-    fake.lie(Lie.ERROR_BEFORE, path=FILE, status=302, headers={"Location": location})
+    fake.cause(NetworkFault.ERROR_BEFORE, path=FILE, status=302, headers={"Location": location})
     with failing(fake, errors.AmplitudeRefusedError):
         download(amplitude)
 
 
 @pytest.mark.parametrize("path", [LIST, REQUEST, STATUS])
 def test_only_the_file_may_be_redirected(amplitude, fake, path):
-    fake.lie(Lie.ERROR_BEFORE, path=path, status=302, headers={"Location": "/elsewhere"})
+    fake.cause(NetworkFault.ERROR_BEFORE, path=path, status=302, headers={"Location": "/elsewhere"})
     with failing(fake, errors.AmplitudeRefusedError):
         download(amplitude)
 
 
 def test_a_redirect_loop_ends(amplitude, fake):
-    fake.lie(Lie.ERROR_BEFORE, path="file", status=302, headers={"Location": "file"}, times=99)
+    fake.cause(
+        NetworkFault.ERROR_BEFORE, path="file", status=302, headers={"Location": "file"}, times=99
+    )
     with failing(fake, errors.AmplitudeRefusedError):
         download(amplitude)
     assert count(fake, FILE) < 10

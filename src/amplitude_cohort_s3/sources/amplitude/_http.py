@@ -207,7 +207,8 @@ class Http:
             outcome = response if isinstance(response, str) else f"HTTP {response.status}"
             # Only the host: the rest of a pre-signed URL is a secret.
             host = urlsplit(url.text).hostname
-            logger.debug("GET from %s: %s (%.3f s)", host, outcome, perf_counter() - began)
+            with suppress(Exception):  # A handler may raise. That must not stop a sync.
+                logger.debug("GET from %s: %s (%.3f s)", host, outcome, perf_counter() - began)
             if isinstance(response, str):
                 budget.failed(response)
             elif response.status == _TOO_MANY_REQUESTS:

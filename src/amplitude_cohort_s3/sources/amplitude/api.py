@@ -12,11 +12,11 @@ from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 from attrs import AttrsInstance, evolve
 
 from ..._arguments import check_kind
-from ...errors import ConfigurationError, NoCohortMatchesError
+from ...errors import ConfigurationError, NoCohortMatchesError, UnusableCohortIdError
 from ...format.cells import broken_rule
 from ._session import Session, is_safe
 from .cohorts import AmplitudeMembers
-from .listing import CohortList, RecentList, list_cohorts
+from .listing import AmplitudeCohort, CohortList, RecentList, list_cohorts
 from .usage import DownloadUsage
 
 
@@ -166,13 +166,13 @@ class AmplitudeCohorts:
         *,
         columns: Mapping[str, str] | None = None,
         max_missing: int = 0,
-    ) -> tuple[tuple[S, AmplitudeMembers], ...]:
+    ) -> tuple[tuple[S, AmplitudeMembers | UnusableCohortIdError], ...]:
         """Return a sync and the members of each cohort whose name matches, for ``run_due``.
 
         The cohorts are listed now, so call it again for each run: a new cohort is then synced too,
-        and one that has vanished is not. The jobs share the limits of this object. If the month's
-        downloads are used up, the syncs that are left fail with ``AmplitudeLimitError``, and those
-        without a change need none.
+        and one that has vanished is not (``vanished_cohorts`` names these). The jobs share the
+        limits of this object. If the month's downloads are used up, the syncs that are left fail
+        with ``AmplitudeLimitError``, and those without a change need none.
 
         Args:
             sync: The ``CohortSync`` of all cohorts; its ``cohort_id`` is replaced.
@@ -181,7 +181,8 @@ class AmplitudeCohorts:
             max_missing: As for :meth:`members`.
 
         Returns:
-            The pairs, in the order in which the API lists the cohorts.
+            The pairs, in the order in which the API lists the cohorts. If an id can't be part of a
+            file's name, its pair is ``sync`` and the error, which ``run_due`` reports.
 
         Raises:
             NoCohortMatchesError: No cohort has such a name.
@@ -196,17 +197,19 @@ class AmplitudeCohorts:
         found = listed.matching(pattern)
         if not found:
             raise NoCohortMatchesError(pattern, len(listed))
-        template = cast("Any", sync)
-        return tuple(
-            (
-                evolve(template, cohort_id=cohort.id),
-                AmplitudeMembers(
-                    cohort.id,
-                    columns=columns or {},
-                    max_missing=max_missing,
-                    session=self._session,
-                    recent=recent,
-                ),
+
+        def job(cohort: AmplitudeCohort) -> tuple[S, AmplitudeMembers | UnusableCohortIdError]:
+            try:
+                own_sync = evolve(cast("Any", sync), cohort_id=cohort.id)
+            except ConfigurationError as error:
+                rule = "; ".join(error.faults)
+                return sync, UnusableCohortIdError(cohort.id, cohort.name, rule)
+            return own_sync, AmplitudeMembers(
+                cohort.id,
+                columns=columns or {},
+                max_missing=max_missing,
+                session=self._session,
+                recent=recent,
             )
-            for cohort in found
-        )
+
+        return tuple(map(job, found))

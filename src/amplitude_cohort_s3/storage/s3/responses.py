@@ -10,6 +10,7 @@ response into ``NotS3ResponseError``. ``pages`` does the same for listings of se
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -104,7 +105,8 @@ def send(client: Any, operation: str, **arguments: Any) -> dict[str, Any]:
         return response
     finally:
         where = arguments.get("Key", arguments.get("Prefix", ""))
-        logger.debug("%s %r: %s (%.3f s)", operation, where, outcome, perf_counter() - began)
+        with suppress(Exception):  # A handler may raise. That must not stop a sync.
+            logger.debug("%s %r: %s (%.3f s)", operation, where, outcome, perf_counter() - began)
     # Raised here, because the original may contain the whole response, or the output of the
     # program that has the credentials.
     raise failure

@@ -3,9 +3,9 @@
 It needs only the standard library. It forwards each request to the server, and the response to
 the client, unless a rule makes it lose, damage or invent the response::
 
-    with LyingProxy("http://127.0.0.1:9000") as proxy:
+    with FaultyProxy("http://127.0.0.1:9000") as proxy:
         storage = S3Storage("bucket", endpoint_url=proxy.url)
-        proxy.lie(Lie.LOSE_ANSWER, method="PUT", path=r"/bucket/key$")
+        proxy.cause(NetworkFault.LOSE_ANSWER, method="PUT", path=r"/bucket/key$")
         storage.create("key", b"data")  # succeeds, although the response is lost
 """
 
@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 from attrs import define, frozen
 
 
-class Lie(Enum):
+class NetworkFault(Enum):
     """A failure that the proxy causes instead of forwarding a request and its response."""
 
     RESET_BEFORE = "the connection is reset before the server sees the request"
@@ -48,7 +48,7 @@ class Rule:
     """A failure, and the requests for which the proxy causes it.
 
     Attributes:
-        lie: The failure.
+        fault: The failure.
         method: The method of the requests, such as ``PUT``; empty for any.
         path: A regular expression to search in the path and query of the requests, as sent.
         first: The number of the first matching request that fails, from 1.
@@ -61,7 +61,7 @@ class Rule:
         seconds: The delay of a stalled response, in seconds.
     """
 
-    lie: Lie
+    fault: NetworkFault
     method: str = ""
     path: str = ""
     first: int = 1
@@ -87,7 +87,7 @@ class _Response:
     body: bytes
 
 
-class LyingProxy:
+class FaultyProxy:
     """The proxy: a context manager that listens on a free port of 127.0.0.1.
 
     Args:
@@ -99,7 +99,7 @@ class LyingProxy:
         self.target = urlsplit(target).netloc
         self.seen: list[str] = []
         """The method and path of every request, in the order of arrival."""
-        self.lies = 0
+        self.faults = 0
         """The number of requests to which a rule applied."""
         self._rules: list[_Counted] = []
         self._lock = threading.Lock()
@@ -119,17 +119,17 @@ class LyingProxy:
         self._thread.join()
         self._server.server_close()
 
-    def lie(self, lie: Lie, **fields: Any) -> None:
+    def cause(self, fault: NetworkFault, **fields: Any) -> None:
         """Add a rule; the arguments are the fields of :class:`Rule`."""
         with self._lock:
-            self._rules.append(_Counted(Rule(lie=lie, **fields)))
+            self._rules.append(_Counted(Rule(fault=fault, **fields)))
 
-    def stop_lying(self) -> None:
-        """Remove all rules, and clear ``seen`` and ``lies``."""
+    def clear_faults(self) -> None:
+        """Remove all rules, and clear ``seen`` and ``faults``."""
         with self._lock:
             self._rules.clear()
             self.seen.clear()
-            self.lies = 0
+            self.faults = 0
 
     def rule_for(self, method: str, path: str) -> Rule | None:
         """Count a request, and return the rule that applies to it, or None."""
@@ -143,7 +143,7 @@ class LyingProxy:
                 counted.seen += 1
                 if found is None and rule.first <= counted.seen < rule.first + rule.times:
                     found = rule
-            self.lies += found is not None
+            self.faults += found is not None
         return found
 
 
@@ -152,7 +152,7 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, proxy: LyingProxy, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, proxy: FaultyProxy, tls: ssl.SSLContext | None) -> None:
         self.proxy = proxy
         self._tls = tls
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -185,32 +185,32 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = cast("_Server", self.server).proxy
         body = _read_body(self.rfile, self.headers)
         rule = proxy.rule_for(self.command, self.path)
-        lie = None if rule is None else rule.lie
-        if rule is not None and lie in (Lie.RESET_BEFORE, Lie.ERROR_BEFORE):
+        fault = None if rule is None else rule.fault
+        if rule is not None and fault in (NetworkFault.RESET_BEFORE, NetworkFault.ERROR_BEFORE):
             answer = _invented(rule)
         else:
             answer = self._pass_on(proxy.target, body)
-        if rule is not None and lie is Lie.ERROR_AFTER:
+        if rule is not None and fault is NetworkFault.ERROR_AFTER:
             answer = _invented(rule)
-        match lie:
-            case Lie.RESET_BEFORE | Lie.RESET_AFTER:
+        match fault:
+            case NetworkFault.RESET_BEFORE | NetworkFault.RESET_AFTER:
                 self._reset()
                 return
-            case Lie.LOSE_ANSWER:
+            case NetworkFault.LOSE_ANSWER:
                 self.close_connection = True
                 return
-            case Lie.STALL:
+            case NetworkFault.STALL:
                 time.sleep(rule.seconds if rule else 0)
-            case Lie.SHORTEN:
+            case NetworkFault.SHORTEN:
                 half = answer.body[: len(answer.body) // 2]
                 answer = _Response(answer.status, answer.headers, half)
-            case Lie.FLIP_BIT:
+            case NetworkFault.FLIP_BIT:
                 answer = _Response(answer.status, answer.headers, _flipped(answer.body))
-            case Lie.ADD_HEADERS if rule:
+            case NetworkFault.ADD_HEADERS if rule:
                 answer.headers.extend(rule.headers.items())
             case _:
                 pass
-        self._send(answer, cut=lie is Lie.CUT_BODY)
+        self._send(answer, cut=fault is NetworkFault.CUT_BODY)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815
 
