@@ -15,7 +15,7 @@ from ..format.schema import RowSchema
 from ..storage.open import open_bucket
 from ._file_patterns import MAGIC, matching_files, split_pattern
 from .concatenated import concatenated
-from .files import MemberFile, check_location, without_secrets
+from .files import MemberFile, check_location, is_pipe, without_secrets
 from .protocol import CsvSource, MemberSource
 from .rows import as_csv
 
@@ -105,7 +105,7 @@ class MemberFiles:
         return concatenated(
             lambda: (as_csv(file, schema, fill=False) for file in self.files()),
             schema,
-            repeatable=True,
+            repeatable=not any(map(is_pipe, self.locations)),
             file=_first_few(names),
             origin={"files": _first_few([Path(name).name or name for name in names])},
         )

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -75,6 +76,21 @@ def _local_path(location: str) -> Path | None:
         return None if "://" in location else Path(location)
     path = Path(re.sub("^/(?=[A-Za-z]:)", "", match[1]) if os.name == "nt" else match[1])
     return path if os.path.lexists(path) else Path(unquote(str(path)))
+
+
+def is_pipe(location: str) -> bool:
+    """Return whether a location is a pipe or a device, such as ``/dev/stdin``: one read empties it.
+
+    A location that can't be examined is none; the error is raised when it is read.
+    """
+    path = _local_path(location)
+    if path is None:
+        return False
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
 def _checked_location(location: Any) -> "str | BinaryIO":
@@ -182,14 +198,13 @@ class MemberFile:
         allowed = tuple(dict.fromkeys((*schema.columns, *schema.names)))
         check_mapping(allowed, self.columns, "MemberFile", hidden=allowed)
         ignored, shown = set[str](), _shown(self.location)
-        is_path = isinstance(self.location, str)
-
-        rows, size = (
-            _known_extent(self.location) if isinstance(self.location, str) else (None, None)
-        )
+        rows, size, repeatable = None, None, self._start is not None
+        if isinstance(self.location, str):
+            rows, size = _known_extent(self.location)
+            repeatable = not is_pipe(self.location)
         return CsvSource(
             chunks=partial(self._chunks, schema, shown, ignored),
-            repeatable=is_path or self._start is not None,
+            repeatable=repeatable,
             rows=rows,
             size=size,
             unit="row" if shown.endswith(".parquet") else "line",
@@ -261,7 +276,9 @@ def _is_uri(location: "str | BinaryIO") -> bool:
 
 def _can_seek(location: "str | BinaryIO") -> bool:
     """Return whether a location has random access; web servers may ignore requests for a part."""
-    return isinstance(location, str) and not location.startswith(("http://", "https://"))
+    if not isinstance(location, str) or location.startswith(("http://", "https://")):
+        return False
+    return not is_pipe(location)
 
 
 def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
@@ -279,7 +296,7 @@ def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
 def _known_extent(location: str) -> tuple[int | None, int | None]:
     """Return the rows of a local Parquet file and the size of one of plain CSV; None if unknown."""
     path = _local_path(location)
-    if path is None:
+    if path is None or is_pipe(location):
         return None, None
     try:
         with path.open("rb") as file:
