@@ -118,6 +118,18 @@ def check_location(text: str) -> None:
         raise ConfigurationError("MemberFile", (fault,))
 
 
+def check_mappings(columns: object, transport_params: object) -> None:
+    """Raise unless the new names and the parameters of smart_open are mappings.
+
+    Raises:
+        ArgumentTypeError: One of them is not.
+    """
+    hint = 'pass the new names by the names in the file: {"id": "amplitude_id"}'
+    check_kind("columns", columns, Mapping, hint)
+    hint = 'pass a mapping: {"client": client}'
+    check_kind("transport_params", transport_params, Mapping, hint)
+
+
 def _repr_of(location: "str | BinaryIO") -> str:
     shown = repr(_shown(location))
     return shown if isinstance(location, str) else f"<open file {shown}>"
@@ -176,10 +188,7 @@ class MemberFile:
     __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
-        hint = 'pass the new names by the names in the file: {"id": "amplitude_id"}'
-        check_kind("columns", self.columns, Mapping, hint)
-        hint = 'pass a mapping: {"client": client}'
-        check_kind("transport_params", self.transport_params, Mapping, hint)
+        check_mappings(self.columns, self.transport_params)
         if self.transport_params and not _is_uri(self.location):
             fault = f"transport_params are for URIs, and {_shown(self.location)!r} is a local file"
             raise ConfigurationError("MemberFile", (fault,))
