@@ -157,7 +157,8 @@ class MemberFile:
     Attributes:
         location: A local path; a URI that smart_open supports (``s3://``, ``https://``,
             ``gs://`` and others); or an open binary file, which is read from its current
-            position to its end, and is not closed. A file that can seek can be read again.
+            position to its end, and is not closed. A file that can seek can be read again; a
+            pipe, also one with a path such as ``/dev/stdin``, is read once.
         columns: New names of columns by the names in the file, as in ``rename`` of pandas
             and Polars. Each new name is an id column, or the name or header of a
             property. (A column of the file that already has such a name may get any name.)
