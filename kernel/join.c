@@ -63,13 +63,6 @@ static size_t shared_bytes(const Side *side, Text text, const Line *model, size_
     return shared;
 }
 
-static inline int compare_keys(const Line *a, const Line *b)
-{
-    if (a->head != b->head)
-        return a->head < b->head ? -1 : 1;
-    return compare_bytes(a->text + a->key, a->key_size, b->text + b->key, b->key_size);
-}
-
 static int compare_lines(const Line *a, const Line *b)
 {
     int order = compare_keys(a, b);

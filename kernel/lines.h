@@ -303,6 +303,14 @@ static inline int compare_bytes(const unsigned char *a, size_t a_size, const uns
     return order ? order : (a_size > b_size) - (a_size < b_size);
 }
 
+/* Compare the keys of two lines whose heads are set. */
+static inline int compare_keys(const Line *a, const Line *b)
+{
+    if (a->head != b->head)
+        return a->head < b->head ? -1 : 1;
+    return compare_bytes(a->text + a->key, a->key_size, b->text + b->key, b->key_size);
+}
+
 /* Double the space for items, and set `capacity`. Return NULL if there is no memory. */
 static inline void *grow(void *items, size_t *capacity, size_t item_size)
 {

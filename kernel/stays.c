@@ -28,13 +28,6 @@ typedef struct {
     size_t out_size, capacity;
 } Merge;
 
-static inline int compare_line_keys(const Line *a, const Line *b)
-{
-    if (a->head != b->head)
-        return a->head < b->head ? -1 : 1;
-    return compare_bytes(a->text + a->key, a->key_size, b->text + b->key, b->key_size);
-}
-
 /* --- The sides ------------------------------------------------------------------------ */
 
 typedef enum { ADVANCED, ENDED, UNREADABLE } Step;
@@ -60,7 +53,7 @@ static Step advance(Merge *merge, size_t place)
         if (!line.key_size)
             continue; /* a row without a key is not a member */
         line.head = key_head(&line, 0, side->lines.data + side->lines.size);
-        if (cursor->has_line && compare_line_keys(&cursor->line, &line) >= 0)
+        if (cursor->has_line && compare_keys(&cursor->line, &line) >= 0)
             return UNREADABLE;
         cursor->line = line;
         cursor->has_line = true;
@@ -104,7 +97,7 @@ static bool find_cut(Merge *merge, size_t count, unsigned width, unsigned key)
 
 static bool is_before(const Merge *merge, size_t a, size_t b)
 {
-    int order = compare_line_keys(&merge->cursors[a].line, &merge->cursors[b].line);
+    int order = compare_keys(&merge->cursors[a].line, &merge->cursors[b].line);
     return order ? order < 0 : a < b;
 }
 
@@ -210,7 +203,7 @@ static Outcome merge_user(Merge *merge)
         if (!pop(merge))
             return REFUSED;
     } while (merge->heap_count
-             && !compare_line_keys(&merge->cursors[merge->heap[0]].line, &first));
+             && !compare_keys(&merge->cursors[merge->heap[0]].line, &first));
     return is_member ? add_stay(merge, &row, entered, 0) : DONE;
 }
 

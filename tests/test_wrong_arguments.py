@@ -40,6 +40,7 @@ from amplitude_cohort_s3 import (
     read_history,
     recover,
     run_due,
+    sql,
     sync_cohort,
 )
 from amplitude_cohort_s3.diff import PartitionEngine
@@ -222,6 +223,12 @@ def test_a_time_must_be_a_datetime(wrong, storage, diff):
     ]:
         with raises(argument, r"datetime\.fromisoformat"):
             use()
+
+
+def test_sql_apply_needs_an_engine_and_not_its_url(storage):
+    sync_cohort(SYNC, MEMBERS, storage, synced_at=AT)
+    with raises("engine", "create_engine"):
+        sql.apply(read_history(storage, STREAM), "sqlite://")
 
 
 def test_the_time_in_the_hint_is_a_valid_time():

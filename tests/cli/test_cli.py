@@ -325,6 +325,10 @@ def test_policy_and_parse_name_need_no_aws_account():
         "path     project_id  cohort_id  synced_at                  diff_type  routing_key",
         "cohorts  123         26umsb5    2026-11-23T14:05:00+00:00  entering   v_ip",
     ]
+    named = run("parse-name", "0_a_2026-11-23T14:05_exiting.csv").stdout
+    assert named.splitlines()[1].split() == [
+        "0", "a", "2026-11-23T14:05:00+00:00", "exiting", "-",
+    ]  # fmt: skip
     (parsed,) = json.loads(run("parse-name", "a_2026-11-23T14-05_exiting.csv", "--json").stdout)
     assert (parsed["project_id"], parsed["routing_key"]) == (None, None)
     assert (

@@ -191,10 +191,9 @@ def test_an_error_has_the_number_of_the_row():
 
 def test_names_that_are_not_text_are_read_as_text():
     schema = RowSchema(properties=("2026",))
-    assert entering([{"amplitude_id": 1, 2026: "x", None: ["y"]}], schema) == (
-        [("1", "", "x")],
-        ("None",),
-    )
+    member = {"amplitude_id": 1, 2026: "x", None: ["y"]}
+    for row in (member, pd.Series(member)):
+        assert entering([row], schema) == ([("1", "", "x")], ("None",))
 
 
 @pytest.mark.parametrize(

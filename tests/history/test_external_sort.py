@@ -1,8 +1,13 @@
 """The external sort: equal to sorted(), in runs of any size, and without leftovers."""
 
+import re
+import resource
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from amplitude_cohort_s3.errors import DiskFullError
 from amplitude_cohort_s3.history._external_sort import external_sort
 
 TEXT = st.text(max_size=3)
@@ -28,4 +33,18 @@ def test_an_iterator_that_is_closed_early_removes_its_files(tmp_path):
     found = external_sort([(b"2", ()), (b"1", ())], run_bytes=1, work_dir=tmp_path)
     next(found)
     found.close()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("items", [2, 200])
+def test_a_full_disk_is_our_error_and_leaves_no_files(items, tmp_path):
+    """The disk is full at the first run, or when many runs are merged into one."""
+    rows = [(b"%03d" % n, ("x" * 100,)) for n in range(items)]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20 if items == 2 else 1000, before[1]))
+    try:
+        with pytest.raises(DiskFullError, match=re.escape(str(tmp_path))):
+            list(external_sort(rows, run_bytes=1, work_dir=tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())

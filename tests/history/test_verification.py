@@ -22,7 +22,7 @@ from amplitude_cohort_s3 import (
     prune,
     read_history,
 )
-from amplitude_cohort_s3.errors import NoSyncYetError
+from amplitude_cohort_s3.errors import NoSyncYetError, RecordFormatError
 from amplitude_cohort_s3.history import FindingKind
 from amplitude_cohort_s3.log._json import to_bytes
 from amplitude_cohort_s3.log.keys import outcome_key, record_key
@@ -409,6 +409,26 @@ def test_an_entry_of_the_log_that_is_damaged_or_missing_is_named(history):
             found = read_history(storage, STREAM).verify()
             assert info.key in {f.key for f in found if f.kind is FindingKind.DAMAGED_LOG}
         overwrite(storage, info.key, original)
+
+
+def test_a_damaged_amendment_does_not_prevent_the_listing_of_an_incomplete_foreign_sync():
+    storage = bucket()
+    for diff_type in (DiffType.ENTERING, DiffType.EXITING):
+        key = STREAM.name(moment(-5), diff_type, NameStyle()).key("cohorts")
+        storage.create(key, b"amplitudeID,userID\n")
+    forget_ids(storage, 3)
+    [amendment] = [
+        info.key
+        for info in storage.list_objects(STREAM.log_prefix)
+        if b'"purpose"' in read(storage, info.key)
+    ]
+    overwrite(storage, amendment, b"{}")
+    history = read_history(storage, STREAM)
+    assert len(history) == len(COHORTS) + 1
+    with pytest.raises(RecordFormatError):
+        history.churn()
+    found = history.verify()
+    assert amendment in {f.key for f in found if f.kind is FindingKind.DAMAGED_LOG}
 
 
 def test_a_file_that_was_pruned_and_is_there_again_is_found():

@@ -92,7 +92,7 @@ def test_a_policy_that_cannot_be_read_is_never_overwritten(client: Any):
         apply_bucket_policy(client, DESTINATION, principal="*")
 
 
-@pytest.mark.parametrize("path", ["", "cohorts"])
+@pytest.mark.parametrize("path", ["", "cohorts", "/cohorts/"])
 def test_trying_to_write_leaves_no_object_and_no_upload(client: Any, path: str):
     report = check_access(S3Storage("my-bucket", client=client), path=path)
     assert set(verdicts(report).values()) == {"granted"}
@@ -104,6 +104,7 @@ def test_trying_to_write_leaves_no_object_and_no_upload(client: Any, path: str):
         "PutObject",
     ]
     assert not report.denied
+    assert report.place == "s3://my-bucket/" + ("cohorts/" if path else "")
     assert "Contents" not in client.list_objects_v2(Bucket="my-bucket")
     assert "Uploads" not in client.list_multipart_uploads(Bucket="my-bucket")
 

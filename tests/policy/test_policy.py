@@ -479,6 +479,12 @@ def test_all_faults_of_lifecycle_rules_are_reported_at_once():
     assert len(caught.value.faults) == 3
 
 
+@pytest.mark.parametrize("wrong", ["7", None, True, 7.0])
+def test_an_age_that_is_not_a_number_of_days_is_refused(wrong):
+    with pytest.raises(ConfigurationError, match="abort_uploads_after_days must be of type int"):
+        lifecycle_rules(destination(), abort_uploads_after_days=wrong)
+
+
 def test_more_rules_than_a_bucket_may_have_are_refused():
     many = {
         CohortStream(project_id=n, cohort_id="a", path="cohorts"): datetime(

@@ -279,6 +279,7 @@ def test_columns_of_a_file_can_be_renamed_to_the_name_or_the_header(tmp_path):
         ({"Tarif": "Plan"}, "'Plan' is not a column of the sync; it can be one of: 'amplitude_id'"),
         ({"id": "amplitude-id"}, "'amplitude-id' is not a column"),
         ({"plan": "plan", "tarif": "plan"}, "2 columns are renamed to 'plan'"),
+        ({"id": "userID", "x": "user_id"}, "2 columns are renamed to 'user_id'"),
     ],
 )
 def test_a_mapping_to_no_column_of_the_sync_is_an_error(columns, fault, tmp_path):

@@ -4,6 +4,7 @@ import io
 import os
 import tempfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,9 +23,11 @@ from amplitude_cohort_s3 import (
 from amplitude_cohort_s3.errors import (
     ArgumentTypeError,
     ConfigurationError,
+    DuplicateKeyError,
     EmptyKeyError,
     MemberFileError,
 )
+from amplitude_cohort_s3.sources import MemberFiles
 
 DATA = b"amplitude_id,user_id,age\n1,ann,7\n"
 ROWS = [("1", "ann")]
@@ -62,6 +65,21 @@ def test_a_pipe_is_read_once(data):
     os.close(writing)
     with os.fdopen(reading, "rb", buffering=0) as pipe:
         assert entering(MemberFile(pipe)) == ROWS
+
+
+@each_format
+@pytest.mark.parametrize("member_file", [MemberFile, MemberFiles])
+def test_the_path_of_a_pipe_is_read_once_and_kept_for_an_error(data, member_file, tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with ThreadPoolExecutor() as pool:
+        writing = pool.submit(path.write_bytes, data)
+        assert entering(member_file(path)) == ROWS
+        writing.result()
+        writing = pool.submit(path.write_bytes, DATA + b"1,bob,7\n")
+        with pytest.raises(DuplicateKeyError, match=r"with different data \((row 2|line 3)\)"):
+            entering(member_file(path))
+        writing.result()
 
 
 def test_a_stream_that_returns_a_byte_at_a_time_is_read_to_its_end():

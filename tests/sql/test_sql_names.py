@@ -158,6 +158,6 @@ def test_a_header_of_several_lines_is_an_error_if_lines_are_skipped(tmp_path):
     put(tmp_path, 0, data, data, data)
     history = history_in(tmp_path)
     for dialect in ("redshift", "snowflake"):
-        with pytest.raises(ConfigurationError, match="header with a line end"):
+        with pytest.raises(ConfigurationError, match="skips one line as the header"):
             statements(history, dialect)
     assert statements(history, "duckdb")

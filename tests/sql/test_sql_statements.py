@@ -97,7 +97,7 @@ def test_a_missing_file_or_an_unknown_dialect_is_an_error(tmp_path):
     history = history_in(tmp_path)
     LocalStorage(tmp_path).delete(history[1].files[DiffType.ENTERING].key)
     history = read_history(LocalStorage(tmp_path), history.stream)
-    with pytest.raises(ConfigurationError, match="lacks a file"):
+    with pytest.raises(ConfigurationError, match="lacks its file entering: leave out sync"):
         statements(history, "snowflake", sync=history[1])
     with pytest.raises(ConfigurationError, match="must be one of"):
         statements(history, "oracle")  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, get_args
 
+from .._display import counted
 from ..errors import ConfigurationError
 from ..maintenance import clean_up, forget, plan_clean_up, plan_forget, plan_prune, prune
 from ..maintenance.forget_report import AffectedFile
@@ -32,7 +33,8 @@ def _adopt(options: argparse.Namespace) -> ExitCode:
     storage, stream, log, match_by = place_of(options, options.name, setup_of(options))
     record = adopt(storage, stream, match_by=match_by or "amplitude_id", log=log).record
     found = {"synced_at": record.synced_at, "members": record.members}
-    text = f"adopted the sync of {record.synced_at.isoformat()}, with {record.members:,} members"
+    members = counted(record.members, "member")
+    text = f"adopted the sync of {record.synced_at.isoformat()}, with {members}"
     return _report(options, "adopted", found, text)
 
 

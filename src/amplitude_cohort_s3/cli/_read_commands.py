@@ -181,5 +181,6 @@ def _parse_name(options: argparse.Namespace) -> ExitCode:
     if options.json:
         print_json(parsed)
     else:
-        print_table([*parsed[0]], [[str(v or "") for v in name.values()] for name in parsed])
+        rows = [[v if v is None else str(v) for v in name.values()] for name in parsed]
+        print_table([*parsed[0]], rows)
     return ExitCode.DONE

@@ -58,7 +58,7 @@ large are partitioned again. If it is smaller, small ranges are merged."""
 _ASSUMED_ROW_BYTES = 64
 """The assumed size of a row, if only the number of rows is known."""
 
-_MOST_THREADS = 4
+_MAX_THREADS = 4
 """The default limit of threads. More threads would wait for the one that reads."""
 
 
@@ -159,7 +159,7 @@ class PartitionEngine:
     ) -> tuple[Limits, Boundaries, Iterator[Block]]:
         """Choose the ranges from the first blocks, and return all blocks, including these."""
         native = LineShape(len(schema.columns), schema.key_index) if HAS_KERNEL else None
-        workers = self.workers or min(_MOST_THREADS, usable_processors())
+        workers = self.workers or min(_MAX_THREADS, usable_processors())
         limits = Limits(
             workers=1 if native is None else workers,
             range_bytes=self.range_bytes,

@@ -28,7 +28,7 @@ Unit = Literal["rows", "bytes"]
 INTERVAL = 0.25
 """The seconds between two events of a step."""
 
-_MOST_ROWS = 1024
+_MAX_ROWS = 1024
 """The largest number of rows that are read before the clock is."""
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class ProgressEvent:
         step: The step.
         done: The number of rows or bytes that are done.
         total: The number that will be done, if it is known; it may be an estimate before the end.
-        unit: What is counted.
+        unit: The unit of ``done`` and ``total``.
 
     >>> print(ProgressEvent("read", 20_000, 60_000))
     read: 20,000 of 60,000 rows
@@ -72,7 +72,7 @@ class StepProgress:
         progress: The callback, or None.
         step: The step.
         total: The number that will be done, if it is known.
-        unit: What is counted.
+        unit: The unit of the numbers.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class StepProgress:
         self.reach(self.done + count)
 
     def end(self) -> None:
-        """Report the end of the step: what is done by now was the total."""
+        """Report the end of the step, whose total is the number that is done by now."""
         self._total = self.done
         self.reach(self.done)
 
@@ -104,7 +104,7 @@ class StepProgress:
 class ReadProgress:
     """The progress of steps that read stored files, in bytes as stored.
 
-    How much of a file a step will read is an estimate, which is corrected after each file.
+    The bytes that a step will read of a file are an estimate, which is corrected after each file.
 
     Args:
         progress: The callback, or None.
@@ -118,12 +118,12 @@ class ReadProgress:
         self._error: BaseException | None = None
 
     def begin(self, step: Step, sizes: Sequence[int]) -> None:
-        """Begin a step that will read files; ``sizes`` are how much of each, in order."""
+        """Begin a step that will read files in order; ``sizes`` are the bytes of each."""
         self._step = StepProgress(self._progress, step, sum(sizes), "bytes")
         self._sizes, self._end = iter(sizes), 0
 
     def next(self) -> None:
-        """Report that the file before is done; what is read from now on is of the next one.
+        """Report that a file is done. Later bytes belong to the next file.
 
         An error of the callback is raised again here, because the code that read the file may
         have handled it as a fault of the file.
@@ -135,12 +135,12 @@ class ReadProgress:
             self._end += next(self._sizes, 0)
 
     def end(self) -> None:
-        """Report the end of the step. What is read from now on belongs to none."""
+        """Report the end of the step. Later bytes are not reported."""
         self.next()
         self._step = None
 
     def opening(self, open_object: Callable[[str], BinaryIO]) -> Callable[[str], BinaryIO]:
-        """Return a function that opens objects, and lets the bytes that are read be reported."""
+        """Return a function that opens objects, whose bytes are reported while they are read."""
         return lambda key: cast("BinaryIO", _CountedStream(open_object(key), self._add))
 
     def _add(self, count: int) -> None:
@@ -246,7 +246,7 @@ class Reporter:
             self._callback(self._last)
 
     def close(self) -> None:
-        """Pass on nothing any more."""
+        """Stop passing on events."""
         self._callback = None
 
     def rows(self, members: Iterable[T]) -> Iterator[T]:
@@ -260,7 +260,7 @@ class Reporter:
         began = self._clock()
         while batch := list(islice(remaining, size)):
             # If these rows came slowly, the next event comes after a single one.
-            size = min(2 * size, _MOST_ROWS) if self._clock() - began < INTERVAL / 4 else 1
+            size = min(2 * size, _MAX_ROWS) if self._clock() - began < INTERVAL / 4 else 1
             done += len(batch)
             self(ProgressEvent("read", done, total))
             yield batch

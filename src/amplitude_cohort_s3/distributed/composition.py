@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from .._bytes import Hashed
 from ..diff.protocol import DiffSummary
-from ..errors import ConfigurationError, MalformedCsvError, MissingCapabilityError
+from ..errors import ConfigurationError, MalformedCsvError
 from ..format.columns import Row
 from ..format.content import ContentPart, FileContent, parts_digest
 from ..format.digests import members_digest
@@ -21,7 +21,8 @@ from ..format.existing_meaning import ExistingMeaning
 from ..format.filename import DiffType
 from ..format.filled import add_counts, count_filled
 from ..format.schema import RowSchema
-from ..storage.protocol import ObjectInfo, StagedObject, Storage, SupportsCompose
+from ..storage.capabilities import require_compose
+from ..storage.protocol import ObjectInfo, StagedObject, Storage
 from ._encoded_rows import EncodedRows, encode_rows
 
 _BATCH_ROWS = 1 << 14
@@ -168,17 +169,6 @@ def _composed_content(parts: Sequence[StoredPart], schema: RowSchema) -> FileCon
         sha256=parts_digest(content),
         parts=tuple(content),
     )
-
-
-def require_compose(storage: Storage) -> SupportsCompose:
-    """Return the storage if it can compose objects.
-
-    Raises:
-        MissingCapabilityError: The storage has no method ``compose``.
-    """
-    if not isinstance(storage, SupportsCompose):
-        raise MissingCapabilityError(type(storage).__name__, "compose", "a sync of parts")
-    return storage
 
 
 def write_part(storage: Storage, key: str, rows: Iterable[Row], *, schema: RowSchema) -> StoredPart:

@@ -19,6 +19,7 @@ from ..format.filename import DiffType
 from ..log.stream_events import EventKind, Observer
 from ..settings.cohort_sync import CohortSync
 from ..settings.guard import Guard
+from ..storage.capabilities import require_compose
 from ..storage.limits import MAX_PARTS
 from ..storage.protocol import Storage, SupportsDelete
 from ..sync.commit import SyncResult
@@ -29,7 +30,7 @@ from ._read import previous_members
 from ._tasks import OpenStorage, errors_from_notes
 from ._text_frames import as_text, frame_names
 from ._write import PartWriter, digest_of, write_parts
-from .composition import ComposedDiff, require_compose
+from .composition import ComposedDiff
 from .frames import EvaluatedMembers, evaluate_members
 
 PART_BYTES = 256 << 20
@@ -37,7 +38,7 @@ PART_BYTES = 256 << 20
 TiB."""
 
 
-LEAST_SHARE = 16 << 20
+MIN_SHARE_BYTES = 16 << 20
 """The smallest share of the files, in bytes, for which another task is worth its cost."""
 
 
@@ -152,7 +153,7 @@ def _task_count(spark: Any, sizes: dict[DiffType, FileSize], part_bytes: int) ->
     """Return the number of tasks that write: more than the parts need if that is faster."""
     total = sum(size.bytes for size in sizes.values())
     parallel = int(spark.conf.get("spark.sql.shuffle.partitions"))
-    return max(1, -(-total // part_bytes), min(total // LEAST_SHARE, parallel))
+    return max(1, -(-total // part_bytes), min(total // MIN_SHARE_BYTES, parallel))
 
 
 def _evaluate(start: SyncStart, current: Any) -> EvaluatedMembers:

@@ -296,7 +296,7 @@ def _of_keyed_row(row: Any) -> Named:
     names = tuple(row.keys())
     if len(set(names)) < len(names):  # It is not a mapping, so it iterates over its values.
         return names, tuple(row)
-    return names, [row[name] if isinstance(name, str) else None for name in names]
+    return names, [row[name] for name in names]
 
 
 def _of_record(record: Any) -> Named:

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..storage.temporary import temporary_folder
+from ..storage.temporary import as_disk_full_error, temporary_folder
 
 Item = TypeVar("Item", bound=tuple[Any, ...])
 
@@ -38,6 +38,10 @@ def external_sort(
         items: Tuples that begin with a key and end with a row of texts.
         work_dir: The folder for temporary files. Default: the system's.
         run_bytes: The approximate size of a run in memory.
+
+    Raises:
+        DiskFullError: The disk of the folder is full.
+        ConfigurationError: ``work_dir`` is missing or can't be written.
 
     >>> list(external_sort([(b"2", ("2", "b")), (b"1", ("1", "a"))]))
     [(b'1', ('1', 'a')), (b'2', ('2', 'b'))]
@@ -74,16 +78,17 @@ def _size(item: tuple[Any, ...]) -> int:
 
 
 def _write(folder: Path, items: Iterable[Item]) -> Path:
-    descriptor, name = tempfile.mkstemp(dir=folder)
-    with os.fdopen(descriptor, "wb") as file:
-        chunk = list[Item]()
-        for item in items:
-            chunk.append(item)
-            if len(chunk) == _CHUNK_ITEMS:
-                pickle.dump(chunk, file)
-                chunk = []
-        pickle.dump(chunk, file)
-    return Path(name)
+    with as_disk_full_error(folder):
+        descriptor, name = tempfile.mkstemp(dir=folder)
+        with os.fdopen(descriptor, "wb") as file:
+            chunk = list[Item]()
+            for item in items:
+                chunk.append(item)
+                if len(chunk) == _CHUNK_ITEMS:
+                    pickle.dump(chunk, file)
+                    chunk = []
+            pickle.dump(chunk, file)
+        return Path(name)
 
 
 def _items(run: Path) -> Iterator[Any]:

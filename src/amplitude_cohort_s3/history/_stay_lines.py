@@ -83,10 +83,9 @@ def stay_lines(
         ObjectChangedError, MalformedCsvError, MissingColumnsError: A file can't be read.
     """
     total = sum(side.size for side in sides) or 1
-    least = min(MIN_PIECE_BYTES, _MAX_PIECES_BYTES // (len(sides) or 1))
-    pieces = [
-        _Piece.begin(side, schema, max(least, ROUND_BYTES * side.size // total)) for side in sides
-    ]
+    min_size = min(MIN_PIECE_BYTES, _MAX_PIECES_BYTES // (len(sides) or 1))
+    sizes = [max(min_size, ROUND_BYTES * side.size // total) for side in sides]
+    pieces = [_Piece.begin(side, schema, size) for side, size in zip(sides, sizes, strict=True)]
     merger = _Merger.of(sides, schema, merge)
     while sum(piece.fill() for piece in pieces):
         found = merger.native_round(pieces) or merger.round(pieces)

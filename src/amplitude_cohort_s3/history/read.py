@@ -218,10 +218,13 @@ class _Syncs:
     @property
     def lacks_files(self) -> bool:
         """True if a file is missing, although the log does not show that it was removed."""
-        if self.log_fault is not None:
-            return False
         missing = {(sync.synced_at, t) for sync in self.syncs for t in sync.missing}
-        return bool(missing) and not missing <= absent_files(self.log.removed, self.log.pending)
+        if not missing or self.log_fault is not None:
+            return False
+        try:
+            return not missing <= absent_files(self.log.removed, self.log.pending)
+        except RecordFormatError:
+            return False  # The methods of the history raise it.
 
 
 def _list_syncs(location: StreamLocation, window: Window) -> _Syncs:

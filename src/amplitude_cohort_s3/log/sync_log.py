@@ -97,6 +97,9 @@ class SyncLog:
     _amendments: dict[int, Amendment] = field(
         factory=dict[int, Amendment], init=False, repr=False, eq=False
     )
+    _amended_records: dict[int, SyncRecord] = field(
+        factory=dict[int, SyncRecord], init=False, repr=False, eq=False
+    )
     _unfinished: dict[int, LogRecord] = field(
         factory=dict[int, LogRecord], init=False, repr=False, eq=False
     )
@@ -159,9 +162,9 @@ class SyncLog:
         head = self.head
         number = None if head is None else head.amendment
         while number is not None:
-            found.insert(0, self._amendment(number))
-            number = found[0].earlier
-        return tuple(found)
+            found.append(self._amendment(number))
+            number = found[-1].earlier
+        return tuple(reversed(found))
 
     @property
     def pending(self) -> Amendment | None:
@@ -214,10 +217,14 @@ class SyncLog:
 
     def _amended(self, record: SyncRecord) -> SyncRecord:
         """Return a record with all later amendments applied."""
-        for amendment in self.amendments:
-            if amendment.number > record.number:
-                record = amendment.applied_to(record, self.outcome(amendment.number).lost)
-        return record
+        if record.number not in self._amended_records:
+            amended = record
+            for amendment in self.amendments:
+                if amendment.number > record.number:
+                    lost = self.outcome(amendment.number).lost
+                    amended = amendment.applied_to(amended, lost)
+            self._amended_records[record.number] = amended
+        return self._amended_records[record.number]
 
     def published_at(self, when: datetime) -> SyncRecord | None:
         """Return the published record of the sync with this time, or None.

@@ -7,7 +7,7 @@ distinguish pruned files from lost ones. Objects of the log are never deleted.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from time import perf_counter
 from typing import Literal, get_args
@@ -21,6 +21,7 @@ from ..errors import ConfigurationError
 from ..format.filename import DiffType
 from ..history.history import CohortHistory
 from ..history.read import read_settled
+from ..history.sync_files import CHANGES
 from ..log.amendment_rules import may_remove
 from ..log.amendments import Amendment
 from ..log.location import StreamLocation
@@ -275,9 +276,5 @@ def _needless_snapshots(history: CohortHistory, before: datetime) -> Iterator[Ob
             continue
         # A missing change is derived from the snapshots at the sync and at the one before.
         near = history[number : number + 2]
-        if not any(history.has_gap_before(s) or _lacks_changes(s.files) for s in near):
+        if all(CHANGES.keys() <= s.files.keys() and not history.has_gap_before(s) for s in near):
             yield info
-
-
-def _lacks_changes(files: Mapping[DiffType, ObjectInfo]) -> bool:
-    return not {DiffType.ENTERING, DiffType.EXITING} <= set(files)

@@ -164,7 +164,7 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
     Args:
         storage: The bucket.
         purpose: As for :func:`bucket_policy`.
-        path: The destination's path in the bucket.
+        path: The destination's path in the bucket. Slashes at its ends are removed.
 
     Raises:
         StoreUnavailableError, BucketNotFoundError, CredentialsError, StoreRefusedError,
@@ -183,7 +183,7 @@ def check_access(storage: S3Storage, purpose: Purpose = "write", *, path: str = 
     if faults := choice_faults("purpose", purpose, PURPOSES):
         raise ConfigurationError("check_access", tuple(faults))
     check_kind("path", path, str, 'pass text, such as "cohorts"')
-    trial = _Trial(storage, path)
+    trial = _Trial(storage, path.strip("/"))
     actions = ACTIONS[purpose]
     if purpose == "amplitude":
         for action in actions.objects:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from .._arguments import check_kind
+from .._arguments import check_kind, kind_faults
 from .._time import to_utc
 from ..errors import ConfigurationError
 from ..log.stream import CohortStream
@@ -64,7 +64,9 @@ def lifecycle_rules(
     check_is_destination(destination)
     check_kind("keep", keep, timedelta, "pass a length of time, such as timedelta(days=30)")
     faults = list[str]()
-    if abort_uploads_after_days < 1:
+    if kinds := kind_faults("abort_uploads_after_days", abort_uploads_after_days, int):
+        faults += kinds
+    elif abort_uploads_after_days < 1:
         faults.append("abort_uploads_after_days must be at least 1")
     if keep < timedelta(0):
         faults.append("keep must not be negative: the newest sync never expires")

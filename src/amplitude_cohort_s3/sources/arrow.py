@@ -56,8 +56,8 @@ def arrow_csv(table: SupportsArrow, schema: RowSchema, *, fill: bool = False) ->
         texts = list(map(column_name, opened.names))
         found = places_by_header(schema, texts)
         try:
-            names = [*(id_column(name) or name for name in texts), *found]
-            schema.check_columns(names, fill=fill)
+            present = [*(id_column(name) or name for name in texts), *found]
+            schema.check_columns(present, fill=fill)
         except MissingColumnsError as error:
             raise evolve(error, hint=_index_hint(table, error.columns)) from None
         columns = [Column(place, name) for name, places in found.items() for place in places]

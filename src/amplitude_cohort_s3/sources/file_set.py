@@ -15,7 +15,7 @@ from ..format.schema import RowSchema
 from ..storage.open import open_bucket
 from ._file_patterns import MAGIC, matching_files, split_pattern
 from .concatenated import concatenated
-from .files import MemberFile, check_location, without_secrets
+from .files import MemberFile, check_location, check_mappings, is_pipe, without_secrets
 from .protocol import CsvSource, MemberSource
 from .rows import as_csv
 
@@ -80,10 +80,7 @@ class MemberFiles:
     __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
-        hint = 'pass the new names by the names in the files: {"id": "amplitude_id"}'
-        check_kind("columns", self.columns, Mapping, hint)
-        hint = 'pass a mapping: {"client": client}'
-        check_kind("transport_params", self.transport_params, Mapping, hint)
+        check_mappings(self.columns, self.transport_params)
         faults = [fault for one in self.locations if (fault := _listing_fault(one)) is not None]
         if not self.locations:
             faults.append(f"there are no locations: {_HINT}")
@@ -105,7 +102,7 @@ class MemberFiles:
         return concatenated(
             lambda: (as_csv(file, schema, fill=False) for file in self.files()),
             schema,
-            repeatable=True,
+            repeatable=not any(map(is_pipe, self.locations)),
             file=_first_few(names),
             origin={"files": _first_few([Path(name).name or name for name in names])},
         )

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -77,6 +78,21 @@ def _local_path(location: str) -> Path | None:
     return path if os.path.lexists(path) else Path(unquote(str(path)))
 
 
+def is_pipe(location: str) -> bool:
+    """Return whether a location is a pipe or a device, such as ``/dev/stdin``: one read empties it.
+
+    A location that can't be examined is none; the error is raised when it is read.
+    """
+    path = _local_path(location)
+    if path is None:
+        return False
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
+
+
 def _checked_location(location: Any) -> "str | BinaryIO":
     if hasattr(location, "read"):
         return checked_file(location)
@@ -100,6 +116,18 @@ def check_location(text: str) -> None:
     if text == "":
         fault = "location is empty: pass the path or URI of a file"
         raise ConfigurationError("MemberFile", (fault,))
+
+
+def check_mappings(columns: object, transport_params: object) -> None:
+    """Raise unless the new names and the parameters of smart_open are mappings.
+
+    Raises:
+        ArgumentTypeError: One of them is not.
+    """
+    hint = 'pass the new names by the names in the file: {"id": "amplitude_id"}'
+    check_kind("columns", columns, Mapping, hint)
+    hint = 'pass a mapping: {"client": client}'
+    check_kind("transport_params", transport_params, Mapping, hint)
 
 
 def _repr_of(location: "str | BinaryIO") -> str:
@@ -129,7 +157,8 @@ class MemberFile:
     Attributes:
         location: A local path; a URI that smart_open supports (``s3://``, ``https://``,
             ``gs://`` and others); or an open binary file, which is read from its current
-            position to its end, and is not closed. A file that can seek can be read again.
+            position to its end, and is not closed. A file that can seek can be read again; a
+            pipe, also one with a path such as ``/dev/stdin``, is read once.
         columns: New names of columns by the names in the file, as in ``rename`` of pandas
             and Polars. Each new name is an id column, or the name or header of a
             property. (A column of the file that already has such a name may get any name.)
@@ -160,10 +189,7 @@ class MemberFile:
     __repr__ = short_repr
 
     def __attrs_post_init__(self) -> None:
-        hint = 'pass the new names by the names in the file: {"id": "amplitude_id"}'
-        check_kind("columns", self.columns, Mapping, hint)
-        hint = 'pass a mapping: {"client": client}'
-        check_kind("transport_params", self.transport_params, Mapping, hint)
+        check_mappings(self.columns, self.transport_params)
         if self.transport_params and not _is_uri(self.location):
             fault = f"transport_params are for URIs, and {_shown(self.location)!r} is a local file"
             raise ConfigurationError("MemberFile", (fault,))
@@ -182,14 +208,13 @@ class MemberFile:
         allowed = tuple(dict.fromkeys((*schema.columns, *schema.names)))
         check_mapping(allowed, self.columns, "MemberFile", hidden=allowed)
         ignored, shown = set[str](), _shown(self.location)
-        is_path = isinstance(self.location, str)
-
-        rows, size = (
-            _known_extent(self.location) if isinstance(self.location, str) else (None, None)
-        )
+        rows, size, repeatable = None, None, self._start is not None
+        if isinstance(self.location, str):
+            rows, size = _known_extent(self.location)
+            repeatable = not is_pipe(self.location)
         return CsvSource(
             chunks=partial(self._chunks, schema, shown, ignored),
-            repeatable=is_path or self._start is not None,
+            repeatable=repeatable,
             rows=rows,
             size=size,
             unit="row" if shown.endswith(".parquet") else "line",
@@ -261,7 +286,9 @@ def _is_uri(location: "str | BinaryIO") -> bool:
 
 def _can_seek(location: "str | BinaryIO") -> bool:
     """Return whether a location has random access; web servers may ignore requests for a part."""
-    return isinstance(location, str) and not location.startswith(("http://", "https://"))
+    if not isinstance(location, str) or location.startswith(("http://", "https://")):
+        return False
+    return not is_pipe(location)
 
 
 def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
@@ -279,7 +306,7 @@ def _open(location: str, transport_params: Mapping[str, Any]) -> BinaryIO:
 def _known_extent(location: str) -> tuple[int | None, int | None]:
     """Return the rows of a local Parquet file and the size of one of plain CSV; None if unknown."""
     path = _local_path(location)
-    if path is None:
+    if path is None or is_pipe(location):
         return None, None
     try:
         with path.open("rb") as file:

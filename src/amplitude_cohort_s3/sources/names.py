@@ -5,6 +5,7 @@ is its column in the files of the sync. Sources may use either. This module rena
 to their headers, so that no other module needs the names.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import chain, count
@@ -106,14 +107,27 @@ def check_mapping(
         for own, new in columns.items()
         if (id_column(new) or new) not in allowed and (id_column(own) or own) not in hidden
     ]
-    new_names = list(columns.values())
-    faults += [
-        f"columns: {new_names.count(new)} columns are renamed to {new!r}"
-        for new in dict.fromkeys(new_names)
-        if new_names.count(new) > 1
-    ]
+    faults += shared_name_faults("columns", columns.values())
     if faults:
         raise ConfigurationError(subject, tuple(faults))
+
+
+def shared_name_faults(argument: str, new_names: Iterable[str]) -> list[str]:
+    """Return a fault for each new name that several columns share.
+
+    Args:
+        argument: The argument with the names, for the faults.
+        new_names: The new name of each column; those of ids may have any spelling.
+
+    >>> shared_name_faults("rename", ["plan", "userID", "user_id"])
+    ["rename: 2 columns are renamed to 'user_id'"]
+    """
+    times = Counter(id_column(new) or new for new in new_names)
+    return [
+        f"{argument}: {count} columns are renamed to {new!r}"
+        for new, count in times.items()
+        if count > 1
+    ]
 
 
 def property_conflict(columns: Sequence[str], number: int | None, unit: str) -> MalformedCsvError:

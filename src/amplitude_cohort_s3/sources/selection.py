@@ -19,6 +19,7 @@ from ..format.cells import FLOAT_ID_HINT, FLOAT_ID_RULE, broken_rule, is_float_i
 from ..format.columns import ID_COLUMNS, Row, id_column
 from ..format.schema import RowSchema
 from .file_set import as_source
+from .names import shared_name_faults
 from .protocol import CsvSource, MemberSource, SupportsUnchanged
 from .rows import as_csv
 
@@ -198,12 +199,7 @@ def select(
     for column in columns:
         check_kind("each of hash", column, str, hint)
     check_kind("secret", secret, str | bytes, "pass a text that you keep secret")
-    new_names = [id_column(new) or new for new in renamed.values()]
-    faults = [
-        f"rename: {new_names.count(new)} columns are renamed to {new!r}"
-        for new in dict.fromkeys(new_names)
-        if new_names.count(new) > 1
-    ]
+    faults = shared_name_faults("rename", renamed.values())
     if bool(columns) != bool(secret):
         faults.append("secret is for columns in hash" if secret else "set secret= to hash columns")
     if isinstance(secret, str) and (rule := broken_rule(secret)) is not None:

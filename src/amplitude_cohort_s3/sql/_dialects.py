@@ -84,9 +84,15 @@ class Syntax:
         for column in columns:
             other = seen.setdefault(column.casefold() if self.folds_case else column, column)
             if other is not column:
-                raise fault(f"the columns {other!r} and {column!r} have the same name for SQL")
+                raise fault(
+                    f"the dialect ignores the case of letters, so the columns {other!r} and "
+                    f"{column!r} would be one: load the history with sql.apply"
+                )
             if self.skips_lines and {"\n", "\r"} & set(column):
-                raise fault(f"the dialect can't skip a header with a line end: {column!r}")
+                raise fault(
+                    f"the dialect skips one line as the header, and the name {column!r} has a "
+                    "line end: load the history with sql.apply"
+                )
 
 
 SYNTAX: dict[Dialect, Syntax] = {
@@ -198,7 +204,10 @@ def _snowflake_options(layout: Layout) -> str:
 
 def _bigquery_options(syntax: Syntax, layout: Layout) -> str:
     if "*" in layout.url:
-        raise fault(f"BigQuery reads * in the name of a file as a wildcard: {layout.url}")
+        raise fault(
+            f"BigQuery reads * in the name of a file as a wildcard: copy {layout.url} to a name "
+            "without it"
+        )
     check_compression(layout)
     return (
         f"format = 'CSV', uris = [{syntax.literal(layout.url)}], field_delimiter = ',', "
@@ -216,8 +225,13 @@ def check_compression(layout: Layout) -> None:
         ConfigurationError: It is gzip without the extension ``.gz``, or the other way round.
     """
     if not layout.is_named_by_its_compression:
-        found = "is not compressed" if layout.compression is None else "is compressed with gzip"
-        raise fault(f"the file {layout.url} {found}, but its name differs: copy it to another name")
+        found, ending, other = "is compressed with gzip", "does not end", "that does"
+        if layout.compression is None:
+            found, ending, other = "is not compressed", "ends", "that does not"
+        raise fault(
+            f"the file {layout.url} {found}, but its name {ending} in .gz: "
+            f"copy it to a name {other}"
+        )
 
 
 def manifest_name(url: str) -> str:
@@ -261,5 +275,8 @@ def _duckdb_pattern(url: str) -> str:
     is_wild = not {"*", "?", "["}.isdisjoint(path)
     if ("\\" in path and (is_wild or not is_local)) or ("?" in path and not is_local):
         # A backslash separates folders in a pattern, and ? begins the parameters of a URL.
-        raise fault(f"DuckDB can't read a file whose name has this backslash or ?: {url}")
+        raise fault(
+            f"DuckDB can't read a file whose name has this backslash or ?: copy {url} to a name "
+            "without it"
+        )
     return "".join(f"[{char}]" if char in "*?[" else char for char in path)

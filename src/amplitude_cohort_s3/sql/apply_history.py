@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from attrs import evolve, frozen
 
+from .._arguments import check_kind
 from ..errors import TablesError
 from ..format.filename import DiffType
 from ..format.schema import RowSchema
@@ -77,7 +78,7 @@ def apply(
             in ``on_applied`` are also replaced by this error, because they may quote rows.
         ObjectChangedError, MalformedCsvError: A file is damaged.
         RecordFormatError: The log can't be read.
-        ArgumentTypeError: ``history`` is not a ``CohortHistory``.
+        ArgumentTypeError: ``history`` is not a ``CohortHistory``, or ``engine`` not an ``Engine``.
 
     >>> import sqlalchemy as sa
     >>> from amplitude_cohort_s3 import CohortSync, Destination, MemoryStorage
@@ -93,6 +94,7 @@ def apply(
     """
     check_is_history(history)
     check_is_observer(observer)
+    check_kind("engine", engine, sa.Engine, "pass sqlalchemy.create_engine(...)")
     tables = CohortTables.in_schema(schema)
     with engine.connect() as connected:
         connection = isolated(connected)

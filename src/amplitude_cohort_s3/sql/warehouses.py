@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from typing import get_args
 
-from ..errors import ConfigurationError
 from ..format.columns import ID_COLUMNS
 from ..format.filename import DiffType
 from ..history.history import CohortHistory, check_is_history
@@ -136,18 +135,21 @@ def _files_to_load(
 ) -> tuple[BucketSync, tuple[DiffType, ...]]:
     """Return the sync to load (the newest usable one for None), and the types of its files."""
     if sync is not None:
-        if sync.missing and not {DiffType.EXITING, DiffType.ENTERING}.isdisjoint(sync.missing):
-            raise _missing_file()
+        missing = [t.value for t in (DiffType.ENTERING, DiffType.EXITING) if t in sync.missing]
+        if missing:
+            raise fault(
+                f"the sync of {sync.synced_at.isoformat()} lacks its file {' and '.join(missing)}: "
+                "leave out sync to load the members of the newest complete one"
+            )
         return sync, (DiffType.EXITING, DiffType.ENTERING)
     for newest in reversed(history):
         needed = needed_files(history.record(newest))
         if set(needed).isdisjoint(newest.missing):
             return newest, needed
-    raise _missing_file()
-
-
-def _missing_file() -> ConfigurationError:
-    return fault("the sync lacks a file: pass another sync, or a history with a complete one")
+    raise fault(
+        "no sync of the history has the files that show all members: pass a history with such a "
+        "sync, such as one without since"
+    )
 
 
 def _layouts(history: CohortHistory, sync: BucketSync | None) -> dict[DiffType, Layout]:

@@ -6,7 +6,13 @@ from typing import cast
 from .._arguments import wrong_kind
 from ..errors import MissingCapabilityError
 from .open import open_storage
-from .protocol import Storage, SupportsDelete, SupportsListStaged, SupportsReplace
+from .protocol import (
+    Storage,
+    SupportsCompose,
+    SupportsDelete,
+    SupportsListStaged,
+    SupportsReplace,
+)
 
 _METHODS = [name for name in vars(Storage) if not name.startswith("_")]
 
@@ -66,6 +72,17 @@ def require_delete(storage: Storage, purpose: str) -> SupportsDelete:
     """
     if not isinstance(storage, SupportsDelete):
         raise MissingCapabilityError(type(storage).__name__, "delete", purpose)
+    return storage
+
+
+def require_compose(storage: Storage) -> SupportsCompose:
+    """Return the storage if it can compose objects.
+
+    Raises:
+        MissingCapabilityError: The storage has no method ``compose``.
+    """
+    if not isinstance(storage, SupportsCompose):
+        raise MissingCapabilityError(type(storage).__name__, "compose", "a sync of parts")
     return storage
 
 

@@ -21,12 +21,12 @@ class HasBucket(Protocol):
 
     @property
     def bucket(self) -> str | None:
-        """Return the bucket's name, or None if there is no bucket."""
+        """The bucket's name, or None if there is no bucket."""
         ...
 
     @property
     def region(self) -> str | None:
-        """Return the bucket's region, or None for the region of the environment."""
+        """The bucket's region, or None for the region of the environment."""
         ...
 
 

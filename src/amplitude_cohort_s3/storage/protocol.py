@@ -260,7 +260,7 @@ class SupportsCompose(Protocol):
 
     @property
     def max_object_bytes(self) -> int:
-        """Return the size of the largest object that the store accepts."""
+        """The size in bytes of the largest object that the store accepts."""
         ...
 
     def compose(
@@ -303,7 +303,7 @@ class SupportsListStaged(Protocol):
 
     @property
     def expires_staged(self) -> bool:
-        """Return whether the store can remove old staged objects by a rule of its own.
+        """True if the store can remove old staged objects by a rule of its own.
 
         A bucket can have lifecycle rules for this. If the store has no such rules, each sync and
         each recovery removes the leftovers of its stream.

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, Literal, TypeVar, cast
+from typing import Any, BinaryIO, Literal, TypeVar, cast
 
 from attrs import define, field
 
@@ -135,7 +135,7 @@ class FaultyStorage:
         with stream:
             data = stream.read()
         if when == "midway":
-            return _Breaking(data[: len(data) // 2], self.fault.error(key))
+            return cast("BinaryIO", _Breaking(data[: len(data) // 2], self.fault.error(key)))
         self.fault.end(when, key)
         middle = len(data) // 2
         rest = b""
@@ -234,15 +234,18 @@ def with_fault(inner: Storage, fault: Fault) -> FaultyStorage:
     return kind(inner, fault)
 
 
-class _Breaking(io.BytesIO):
-    """A stream that raises an error at its end."""
+class _Breaking(io.RawIOBase):
+    """A stream that raises an error at its end, however it is read."""
 
     def __init__(self, data: bytes, error: BaseException) -> None:
-        super().__init__(data)
+        self._data = io.BytesIO(data)
         self._error = error
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        if not data or size is None or size < 0:
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        count = self._data.readinto(buffer)
+        if not count and len(buffer):
             raise self._error
-        return data
+        return count

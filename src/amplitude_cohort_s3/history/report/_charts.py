@@ -84,7 +84,7 @@ def changes_chart(syncs: Sequence[Counts], axis: TimeAxis) -> str:
     found = bins(syncs, axis)
     up = max((one.entered for one in found), default=0)
     down = max((one.exited for one in found), default=0)
-    step = count_step(up + down, most=5)
+    step = count_step(up + down, max_steps=5)
     top, bottom = (max(step * -(-count // step), step) for count in (up, down))
     zero = round(_HEIGHT * top / (top + bottom))
     scale = _HEIGHT / (top + bottom)

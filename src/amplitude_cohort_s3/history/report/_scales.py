@@ -12,6 +12,9 @@ from .facts import Counts
 MAX_BINS = 100
 """The largest number of bars of a chart."""
 
+_MAX_TICKS = 5
+"""The largest number of labels below a chart."""
+
 _DAY = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 5, tzinfo=UTC)  # a Monday, so that steps of a week begin on Mondays
 _STEPS = [timedelta(hours=n) for n in (1, 3, 6, 12)] + [timedelta(days=n) for n in (1, 2, 7, 14)]
@@ -51,20 +54,21 @@ class TimeAxis:
         """Return the place of a time between the edges, from 0 to 1."""
         return (when - self.begin) / (self.end - self.begin)
 
-    def ticks(self, most: int = 5) -> list[tuple[datetime, str]]:
+    def ticks(self) -> list[tuple[datetime, str]]:
         """Return times at round hours, days or months, with their labels; at most a few."""
         for step in _STEPS:
             count = -(-(self.begin - _EPOCH) // step)
             # The number of ticks is computed first: a long time has millions of hours.
             number = (self.end - _EPOCH) // step - count + 1
-            if number <= most:
+            if number <= _MAX_TICKS:
                 times = [_EPOCH + (count + n) * step for n in range(number)]
                 return [(when, _day_label(when, hours=step < _DAY)) for when in times]
         first, last = (12 * when.year + when.month - 1 for when in (self.begin, self.end))
-        years = 12 * count_step((last - first) // 12 + 1, most - 1)
+        years = 12 * count_step((last - first) // 12 + 1, max_steps=_MAX_TICKS - 1)
         steps = (*_STEPS_IN_MONTHS, years)
         months = [range(first + -first % step, last + 1, step) for step in steps]
-        counts = next(found for found in months if len(found) <= most or found is months[-1])
+        fitting = (found for found in months if len(found) <= _MAX_TICKS)
+        counts = next(fitting, months[-1])
         whens = (datetime(n // 12, n % 12 + 1, 1, tzinfo=UTC) for n in counts)
         return [
             (when, f"{_MONTHS[when.month - 1]} {when.year}") for when in whens if when >= self.begin
@@ -82,8 +86,8 @@ def day_name(day: date) -> str:
     return f"{day.day} {_MONTHS[day.month - 1]}"
 
 
-def count_step(largest: int, most: int = 4) -> int:
-    """Return the distance of round numbers, of which a few reach a count.
+def count_step(largest: int, *, max_steps: int = 4) -> int:
+    """Return the distance of round numbers, of which a few steps reach a count.
 
     >>> [count_step(count) for count in (0, 3, 40, 41, 2_065)]
     [1, 1, 10, 20, 1000]
@@ -91,7 +95,7 @@ def count_step(largest: int, most: int = 4) -> int:
     magnitude = 1
     while True:
         for factor in (1, 2, 5):
-            if factor * magnitude * most >= largest:
+            if factor * magnitude * max_steps >= largest:
                 return factor * magnitude
         magnitude *= 10
 
@@ -102,8 +106,8 @@ def short_count(count: int) -> str:
     >>> [short_count(count) for count in (500, 2_500, 25_000, 2_500_000, 3_000_000_000)]
     ['500', '2,500', '25k', '2.5M', '3B']
     """
-    for least, size, unit in ((10**9, 10**9, "B"), (10**6, 10**6, "M"), (10**4, 10**3, "k")):
-        if count >= least:
+    for minimum, size, unit in ((10**9, 10**9, "B"), (10**6, 10**6, "M"), (10**4, 10**3, "k")):
+        if count >= minimum:
             return f"{count / size:.12g}{unit}"
     return f"{count:,}"
 

@@ -177,8 +177,7 @@ class Http:
     """GET requests that are repeated until the server answers.
 
     Each request uses a connection of its own: a sync makes about twenty requests, most of them
-    seconds apart.
-    Redirects are not followed, because the caller decides which headers to send.
+    seconds apart. Redirects are not followed, because the caller decides which headers to send.
     """
 
     def __init__(self, *, timeout: float, clock: Callable[[], datetime]) -> None:

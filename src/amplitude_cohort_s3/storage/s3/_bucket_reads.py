@@ -50,12 +50,12 @@ class BucketReads:
 
     @property
     def client(self) -> Any:
-        """Return the client of this process."""
+        """The client of this process."""
         return self.clients.get()
 
     @property
     def is_aws(self) -> bool:
-        """Return whether the store is Amazon's own."""
+        """True if the store is Amazon's own."""
         endpoint: str = self.client.meta.endpoint_url
         host = urlsplit(endpoint).hostname or ""
         return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"))

@@ -120,12 +120,12 @@ class SourceRange:
 
     @property
     def size(self) -> int:
-        """Return the number of bytes."""
+        """The number of bytes."""
         return self.end - self.begin
 
     @property
     def header(self) -> str:
-        """Return the value of a ``Range`` header."""
+        """The range as the value of a ``Range`` header."""
         return f"bytes={self.begin}-{self.end - 1}"
 
 
@@ -161,16 +161,18 @@ def plan_parts(
     [(False, [1, 3]), (True, [6])]
     """
     small: list[SourceRange] = []
+    missing = min_size
     for source, size in enumerate(sizes):
         if not size:
             continue
         begin = 0
         if small:
-            begin = min(size, min_size - sum(found.size for found in small))
+            begin = min(size, missing)
             small.append(SourceRange(source, 0, begin))
-            if sum(found.size for found in small) == min_size:
+            missing -= begin
+            if not missing:
                 yield PlannedPart(tuple(small), copied=False)
-                small = []
+                small, missing = [], min_size
         rest = size - begin
         if rest >= min_size:
             # Copies of equal size: with full ones, the rest could be smaller than allowed.
@@ -180,6 +182,7 @@ def plan_parts(
                 yield PlannedPart((SourceRange(source, first, end),), copied=True)
         elif rest:
             small.append(SourceRange(source, begin, size))
+            missing -= rest
     if small:
         yield PlannedPart(tuple(small), copied=False)
 

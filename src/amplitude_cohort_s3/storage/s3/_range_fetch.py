@@ -19,8 +19,9 @@ _SECONDS_TO_STOP = 1.0
 class RangeFetch:
     """The bytes of a range, which arrive in the background.
 
-    The thread ends with the range, so a reader that pauses has no thread. Nothing but the
-    flag ``cancelled`` is shared while the thread runs: the reader waits for its end first.
+    The thread ends with the range, so a reader that pauses has no thread. While the thread runs,
+    only two flags are shared: the reader sets the one that cancels it, and may read
+    ``is_accepted``. The reader waits for the end of the thread before it uses anything else.
 
     Args:
         get_object: As in ``ObjectReader``.

@@ -23,8 +23,8 @@ CONNECTIONS = 6
 
 _READ_BYTES = 1 << 20
 
-# Who reads a header, or looks for a row, reads less than this. The other ranges are requested
-# only once a reader has gone on, and only if so much is left that they are worth it.
+# A caller that needs only the header, or searches for a row, reads less than this. Ranges are
+# requested ahead only after these bytes, and only if at least _MIN_BYTES_AHEAD are left.
 _SEQUENTIAL_BYTES = 1 << 20
 _MIN_BYTES_AHEAD = 8 << 20
 
