@@ -312,12 +312,13 @@ def test_members_can_be_read_from_standard_input(folder):
     assert "5,cy,pro" in run("members", "actives").stdout
 
 
-def test_policy_and_parse_name_need_no_aws_account():
+def test_policy_and_parse_name_need_no_aws_account(tmp_path):
     text = '[destinations.s3]\nbucket = "my-bucket"\nregion = "eu-west-1"\npath = "cohorts"\n'
-    Path("policy.toml").write_text(text)
+    config = tmp_path / "policy.toml"
+    config.write_text(text)
     role = "arn:aws:iam::111122223333:role/etl"
     policy = json.loads(
-        run("policy", "s3", "--principal", role, "--config", "policy.toml", "--create-only").stdout
+        run("policy", "s3", "--principal", role, "--config", config, "--create-only").stdout
     )
     assert policy["Statement"][0]["Principal"] == {"AWS": role}
     named = run("parse-name", "cohorts/123_26umsb5_2026-11-23T14:05_entering_v_ip.csv").stdout
