@@ -34,7 +34,7 @@ _OTHERS = {
         "maintenance/test_forgetting_interrupted.py",
         "maintenance/test_pruning.py::test_pruning_that_fails_at_any_call_is_completed",
         "storage/test_power_cuts.py",
-        "sync/test_cut_matrix.py::TestLocalCut",
+        "sync/test_cut_matrix.py",
         "sync/test_early_staging.py::TestEarlyCut",
         "sync/test_protocol_model.py",
         "sync/test_state_machine.py",
