@@ -67,7 +67,7 @@ ROWS = st.lists(st.tuples(KEYS, st.sampled_from(["", "x"])), unique_by=lambda ro
 
 @each_engine
 @pytest.mark.parametrize("existing", list(ExistingMeaning))
-@settings(max_examples=20)
+@settings(max_examples=min(20, settings().max_examples))
 @given(previous=ROWS, current=ROWS)
 def test_the_diff_is_that_of_the_default_engine(engine, existing, previous, current):
     make = ENGINES[engine]

@@ -359,7 +359,10 @@ def test_a_hostile_key_stays_in_its_root(text, world):
 
 
 @given(text=ANY_TEXT)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=min(25, settings().max_examples),
+)
 def test_any_key_stays_in_its_root(text, world):
     before = outside(world)
     for use in uses_of(text, HANDLES[2]):

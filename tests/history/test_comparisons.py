@@ -108,9 +108,7 @@ def left_as_other_tools_do(storage, seed):
 
 @pytest.mark.parametrize("kernel", [True, False], ids=["kernel", "Python"])
 @pytest.mark.parametrize("key", list(KEYS))
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.data())
 def test_changes_are_those_of_dicts(kernel, key, meaning, keep_log, data):
     found = data.draw(cohorts(key))
@@ -141,7 +139,7 @@ def test_changes_are_those_of_dicts(kernel, key, meaning, keep_log, data):
 
 
 @pytest.mark.parametrize("kernel", [True, False], ids=["kernel", "Python"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=min(25, settings().max_examples), deadline=None)
 @given(one=cohorts(), other=cohorts(), number=st.integers(0, 4))
 def test_an_overlap_is_that_of_sets(kernel, one, other, number):
     with pytest.MonkeyPatch.context() as patch:

@@ -177,7 +177,7 @@ COHORTS = st.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=min(40, settings().max_examples))
 @given(
     cohorts=COHORTS,
     meaning=st.sampled_from(ExistingMeaning),
@@ -195,7 +195,7 @@ def test_every_dialect_results_in_the_same_history(cohorts, meaning, dialect, he
     check(storage, cohorts, meaning)
 
 
-@settings(max_examples=25)
+@settings(max_examples=min(25, settings().max_examples))
 @given(cohorts=COHORTS, meaning=st.sampled_from(ExistingMeaning), seed=st.integers(0, 99))
 def test_dialects_and_spellings_of_names_may_change_from_sync_to_sync(cohorts, meaning, seed):
     chosen = random.Random(seed)
@@ -262,7 +262,7 @@ def test_a_column_that_some_files_lack_is_empty_for_them():
     assert history.verify() == ()
 
 
-@settings(max_examples=10)
+@settings(max_examples=min(10, settings().max_examples))
 @given(cohorts=COHORTS, meaning=st.sampled_from(ExistingMeaning))
 def test_a_bucket_of_archives_is_unpacked_and_read(cohorts, meaning):
     """There is one ``.tar.gz`` for each sync, with a routing key in the names."""

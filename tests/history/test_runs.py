@@ -57,7 +57,7 @@ def numbers(row):
     return (row.synced_at, row.members, row.entered, row.exited, row.members_before)
 
 
-@settings(max_examples=60)
+@settings(max_examples=min(60, settings().max_examples))
 @given(st.lists(st.tuples(IDS, st.none() | st.integers(0, 24), st.booleans()), max_size=6))
 def test_the_run_log_of_any_writers_agrees_with_the_history(steps):
     storage = MemoryStorage()

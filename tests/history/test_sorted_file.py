@@ -62,7 +62,7 @@ def files(draw):
 
 
 @pytest.mark.parametrize("size", [32, 80])
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @given(files(), st.one_of(st.integers(0, 99).map(str), TEXTS))
 @example((RowSchema(properties=("plan",)), []), "1")
 @example((RowSchema(properties=("plan",)), [("1", "", "")]), "1")
@@ -76,7 +76,7 @@ def test_a_search_finds_what_the_file_has(size, file, absent):
 
 
 @pytest.mark.parametrize("size", [32, 80])
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(st.sets(st.integers(0, 10**6), max_size=200), st.integers(0, 10**6))
 def test_a_search_in_rows_without_quotes_never_gives_up(size, numbers, absent):
     schema = RowSchema()

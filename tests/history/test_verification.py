@@ -321,7 +321,7 @@ def forge_content(storage, data):
 CSV = b'amplitudeID,userID,plan\n1,ann,"a,""b"\n2,,"c\nd"\n,x,y\n'
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(
     files=st.lists(
         st.one_of(

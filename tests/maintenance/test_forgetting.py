@@ -94,7 +94,7 @@ def test_the_next_sync_continues_the_amended_head(meaning):
     assert [a.earlier for a in state.amendments] == [None, 5]
 
 
-@settings(max_examples=25)
+@settings(max_examples=min(25, settings().max_examples))
 @given(
     cohorts=st.lists(st.sets(st.integers(1, 6)), min_size=1, max_size=5),
     gone=st.lists(st.sets(st.integers(1, 6), min_size=1, max_size=3), min_size=1, max_size=3),

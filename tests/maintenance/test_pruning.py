@@ -79,7 +79,7 @@ def test_keep_nothing_removes_all_syncs_before_a_time(cut):
     assert members_by_time(storage) == {**expected(COHORTS, first), moment(95): {1, 7}}
 
 
-@settings(max_examples=25)
+@settings(max_examples=min(25, settings().max_examples))
 @given(
     cohorts=st.lists(st.sets(st.integers(1, 5)), min_size=2, max_size=6),
     steps=st.lists(

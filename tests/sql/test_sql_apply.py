@@ -147,7 +147,10 @@ def shared(request, tmp_path_factory):
 numbers = itertools.count()
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=min(25, settings().max_examples),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(syncs=synced(), refreshed=st.booleans())
 def test_the_tables_contain_any_history_exactly(shared, syncs, refreshed):
     history = syncs.history(f"c{next(numbers)}")

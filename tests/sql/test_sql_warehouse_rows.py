@@ -202,7 +202,10 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("any")
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=min(30, settings().max_examples),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(file=files())
 def test_any_rows_in_any_spelling_are_read(warehouse, folder, file):
     spelling, rows = file

@@ -435,7 +435,7 @@ def test_a_staged_file_of_another_account_is_named_as_the_cause(local, tmp_path)
         if path.is_dir():
             path.chmod(path.stat().st_mode | 0o777)
     for act in (local.publish, local.replace):
-        text = as_another_account(lambda act=act: act(staged))
+        [text] = as_another_account(lambda act=act: act(staged))
         assert text.startswith("FileAccessError")
         assert "belongs to the account 0" in text
         assert "(10001)" in text
@@ -449,7 +449,7 @@ def test_a_folder_of_another_account_is_named_as_the_cause(local, tmp_path):
     for path in (tmp_path, *tmp_path.parents[:3]):
         path.chmod(path.stat().st_mode | 0o755)
     for act in (lambda: keys(local), lambda: local.create("b", b""), lambda: local.open("a/k")):
-        text = as_another_account(act)
+        [text] = as_another_account(act)
         assert text.startswith("FileAccessError"), text
         assert "10001" in text
 

@@ -1,5 +1,6 @@
 """Functions that run as another account of this machine, which only root can do."""
 
+import json
 import os
 
 import pytest
@@ -9,26 +10,32 @@ as_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only 
 ACCOUNT = 10001
 
 
-def as_another_account(act):
-    """Run a function in a process of another account, and return its exception as text.
+def as_another_account(*acts):
+    """Run functions in one process of another account, and return their exceptions as texts.
 
-    The text is the class and the message, or "nothing" if there was no exception.
+    A text is the class and the message, or "nothing" if there was no exception.
     """
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
-        os.setgroups([])
-        os.setresgid(ACCOUNT, ACCOUNT, ACCOUNT)
-        os.setresuid(ACCOUNT, ACCOUNT, ACCOUNT)
-        text = "nothing"
-        try:
-            act()
-        except Exception as error:  # noqa: BLE001 -- it is passed on as text
-            text = f"{type(error).__name__}: {error}"
-        os.write(write, text.encode())
-        os._exit(0)
+        try:  # Whatever is raised, the child must not go on as a second test run.
+            os.setgroups([])
+            os.setresgid(ACCOUNT, ACCOUNT, ACCOUNT)
+            os.setresuid(ACCOUNT, ACCOUNT, ACCOUNT)
+            texts = [_exception_of(act) for act in acts]
+            os.write(write, json.dumps(texts).encode())
+        finally:
+            os._exit(0)
     os.close(write)
     with open(read, "rb") as file:  # noqa: PTH123 -- a descriptor
-        text = file.read().decode()
+        texts = json.load(file)
     os.waitpid(child, 0)
-    return text
+    return texts
+
+
+def _exception_of(act):
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001 -- it is passed on as text
+        return f"{type(error).__name__}: {error}"
+    return "nothing"

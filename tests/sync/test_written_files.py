@@ -120,7 +120,7 @@ def test_the_meaning_of_existing_can_change_and_is_recorded(storage):
     assert [list(history.members_at(s)) for s in history] == [OLD, NEW] * 3
 
 
-@settings(max_examples=25)
+@settings(max_examples=min(25, settings().max_examples))
 @given(st.data(), st.sampled_from(ExistingMeaning), st.sampled_from([None, "gzip"]))
 def test_the_history_returns_the_members_that_were_synced(data, meaning, compression):
     destination = Destination(

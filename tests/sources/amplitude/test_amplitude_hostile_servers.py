@@ -25,7 +25,7 @@ NORMAL = {
     LIST: http(json.dumps({"cohorts": [{"id": "c", "size": 2, "lastComputed": 1}]}).encode()),
 }
 OK = b"HTTP/1.1 200 OK\r\n\r\n"
-DEADLINE = 1.0
+DEADLINE = 0.4
 
 
 def download(step=None, pieces=None, **options):
