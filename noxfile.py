@@ -205,7 +205,8 @@ def spark(session: nox.Session, versions: str) -> None:
 
 
 # The tests that need nothing but the package, pytest and hypothesis: all of these folders,
-# without the files that import an optional package, or test the kernel.
+# without the files that import an optional package. Those of the kernel and of the diff run the
+# Python code, or both, in every session.
 _NEED_MORE = {
     "tests/format/test_compression.py",
     "tests/format/test_foreign_csv.py",
@@ -240,7 +241,7 @@ _UNITS = sorted(
         *("tests/test_errors.py", "tests/test_notifications.py"),
         *(
             path.as_posix()
-            for folder in ("diff", "format", "history", "log", "settings", "sources", "storage")
+            for folder in ("format", "history", "log", "settings", "sources", "storage")
             for path in Path("tests", folder).rglob("test_*.py")
             if "kernel" not in path.name
         ),
