@@ -270,7 +270,7 @@ _WHEELS = {
 }
 # The code is that of the other sessions. Here, a file may be missing, or the kernel may not fit.
 _TESTS_OF_A_WHEEL = (
-    "tests/test_public_api.py",  # imports all public modules
+    "tests/test_errors.py",
     "tests/history/test_history.py",
     "tests/storage/test_storage_contract.py",
     "tests/sync/test_written_files.py",
