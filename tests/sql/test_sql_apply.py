@@ -272,9 +272,9 @@ def test_a_sync_that_shows_up_late_is_left_out_and_expected_times(engine):
     assert keys(engine) == COHORTS[-1]
 
 
-def test_the_listeners_of_an_engine_may_begin_transactions(tmp_path):
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_the_listeners_of_an_engine_may_begin_transactions(engine):
     """SQLAlchemy's documentation recommends this for SQLite."""
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/a.sqlite")
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection, _):
