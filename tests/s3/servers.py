@@ -157,6 +157,8 @@ mon allow pool size one = true
 mon max pg per osd = 1000
 [mon]
 mon data = {folder}/mon
+mon data avail warn = 0
+mon data avail crit = 0
 [osd]
 osd data = {folder}/osd
 osd objectstore = memstore
