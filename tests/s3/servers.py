@@ -62,7 +62,7 @@ class Server:
             config=Config(max_pool_connections=20, **config),
         )
 
-    @functools.cache  # noqa: B019 - like the session
+    @functools.cache  # noqa: B019 - a client per server: a thousand buckets need one
     def _own_client(self) -> Any:
         return self.client()
 

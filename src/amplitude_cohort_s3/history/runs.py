@@ -10,7 +10,7 @@ from attrs import frozen
 from .._display import short_repr
 from ..format.filename import DiffType
 from ..format.named_rows import ColumnType, NamedRow, TableRow
-from ..log.listing import BucketSync
+from ..log.listing import BucketSync, UnpublishedSync
 from ..log.records import SyncRecord
 from ..log.sync_log import SyncLog
 from ._sync_table import SyncTable
@@ -207,6 +207,6 @@ def stored_bytes(record: SyncRecord, listed: BucketSync | None) -> int:
     return size
 
 
-def listed_bytes(sync: BucketSync) -> int:
+def listed_bytes(sync: BucketSync | UnpublishedSync) -> int:
     """Return the size of the visible files of a sync."""
     return sum(info.size for info in sync.files.values())

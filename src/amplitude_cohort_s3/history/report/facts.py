@@ -155,8 +155,7 @@ def _other_runs(history: Replay) -> Iterator[Run]:
             yield _run_of_amendment(amendment, is_pending=amendment in pending)
     for sync in history.unpublished:
         if sync.state is SyncState.INCOMPLETE:
-            size = sum(info.size for info in sync.files.values())
-            yield Run(at=sync.synced_at, state=sync.state.value, size=size)
+            yield Run(at=sync.synced_at, state=sync.state.value, size=listed_bytes(sync))
 
 
 def _unlogged(sync: BucketSync, churn: Churn) -> Run:
