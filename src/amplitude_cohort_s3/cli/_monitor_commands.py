@@ -36,7 +36,7 @@ def _runs(options: argparse.Namespace) -> ExitCode:
 
 
 def _source_of(run: SyncRun) -> Any:
-    """Return the origin of the members as JSON, or None if there is no record."""
+    """Return the origin of the members as values for JSON. It is None without a record."""
     return None if run.source is None else json.loads(run.source)
 
 
