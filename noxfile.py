@@ -75,31 +75,49 @@ _SOME_THAT_CALL_THE_KERNEL = (
 def thorough(session: nox.Session) -> None:
     """Run what the quick tests leave out, and the property tests with many more examples.
 
-    The tests of S3 servers, PostgreSQL and Spark are skipped if these are not installed.
+    The tests of S3 servers and PostgreSQL are skipped if these are not installed.
     ``-- tests/s3`` passes arguments to pytest instead.
     """
-    session.install("-e", ".[testing]", *GROUPS["tests"], *GROUPS["servers"], *GROUPS["spark"])
-    env = {"HYPOTHESIS_PROFILE": "ci"}
+    session.install("-e", ".[testing]", *GROUPS["tests"], *GROUPS["servers"])
     if session.posargs:
-        session.run("pytest", *session.posargs, env=env)
+        session.run("pytest", *session.posargs, env=_THOROUGH)
         return
-    # Three processes, because many of these tests wait for servers, but one session of Spark.
-    # The session ``kernel`` runs the tests of the kernel.
+    # The sessions ``spark`` and ``kernel`` run the others.
     others = [*(f"--ignore={path}" for path in _SPARK), "--ignore-glob=*/test_*kernel*.py"]
-    session.run("pytest", "-n3", "--dist=worksteal", "--thorough", *others, env=env)
-    session.run("pytest", "--thorough", *_SPARK, env=env)
+    # Three processes, because many of these tests wait for servers.
+    session.run("pytest", "-n3", "--dist=worksteal", "--thorough", *others, env=_THOROUGH)
 
 
-_SPARK = ("tests/distributed/spark", "tests/sql/test_sql_athena.py")
+_THOROUGH = {"HYPOTHESIS_PROFILE": "ci"}
+
+
+@nox.session(python=PRIMARY, default=False)
+def spark(session: nox.Session) -> None:
+    """Run all tests of Spark with the newest version; they need Java 17.
+
+    ``-- -k killed`` passes arguments to pytest.
+    """
+    session.install("-e", ".[testing]", *GROUPS["tests"], *GROUPS["spark"])
+    session.run("pytest", *_SPARK, *session.posargs, env=_THOROUGH | _JAVA)
+
+
+_SPARK = (
+    "tests/distributed/spark",
+    "tests/format/test_named_rows.py",
+    "tests/sql/test_sql_athena.py",
+)
+# In a session of minutes, the second compiler of Java takes more time than it saves.
+_JAVA = {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"}
 
 # All sessions of CI, the longest first. Two of them run at a time, so that the last ones are short.
 _EVERYTHING = (
     "thorough",
-    "lowest",
-    "lowest_extras",
-    "spark",
     *(f"units-{python}" for python in PYTHONS),
     "kernel",
+    "spark",
+    "lowest",
+    "lowest_extras",
+    "lowest_spark",
     f"package {' '.join(f'wheel-{python}' for python in PYTHONS[1:])}",
     "schedulers",
     "docs site",  # site looks at what docs has built
@@ -151,7 +169,7 @@ def lowest(session: nox.Session) -> None:
         "-n2",
         "--quick",
         *_UNITS,
-        env={"HYPOTHESIS_PROFILE": "dev", "AMPLITUDE_COHORT_S3_KERNEL": "0"},
+        env=_QUICK | {"AMPLITUDE_COHORT_S3_KERNEL": "0"},
     )
 
 
@@ -191,17 +209,15 @@ _OLD = ("-W", "default::DeprecationWarning")
 
 
 @nox.session(python=PRIMARY, default=False)
-@nox.parametrize("versions", ["lowest", "newest"])
-def spark(session: nox.Session, versions: str) -> None:
-    """Sync with the lowest and the newest PySpark, with nothing but the extra ``spark``.
+def lowest_spark(session: nox.Session) -> None:
+    """Sync with the lowest versions of PySpark and pandas, and nothing but the extra ``spark``.
 
-    The session ``thorough`` runs all tests of Spark with one version between these.
+    The session ``spark`` runs all tests of Spark with the newest versions.
     """
-    pins = _lowest("spark", "testing") if versions == "lowest" else []
-    session.install("-e", ".[spark,testing]", "trustme", *pins)
+    session.install("-e", ".[spark,testing]", "trustme", *_lowest("spark", "testing"))
     # A diff in both engines, a sync that reads and writes parts, and the files as Spark reads them.
     some = "(continue_each_other and MEMBERS) or evaluated_once or documented_options"
-    session.run("pytest", "tests/distributed/spark", "-k", some, *session.posargs)
+    session.run("pytest", "tests/distributed/spark", "-k", some, *session.posargs, env=_JAVA)
 
 
 # The tests that need nothing but the package, pytest and hypothesis: all of these folders,

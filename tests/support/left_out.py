@@ -64,7 +64,7 @@ _OTHERS = {
 OTHERS = {place: reason for reason, places in _OTHERS.items() for place in places}
 
 # The sessions of nox that run them, if it is not `thorough`.
-SESSIONS = {"builds of the kernel": "kernel", "schedulers": "schedulers"}
+SESSIONS = {"builds of the kernel": "kernel", "schedulers": "schedulers", "Spark": "spark"}
 
 # They import packages that the quick run does not install, so it can't count their tests.
 _NOT_IMPORTED = ("policy/test_policy_lint.py", "policy/test_policy_verdicts.py", "schedulers")
