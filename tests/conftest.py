@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 from kernel_build import kernel_under_test
 
@@ -39,6 +40,16 @@ def quick_disk():
     """Flush nothing to the disk: 5 ms each time. Power cuts have tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed_once():
+    """Let the sessions of boto3 share what they parse: a client takes 0.03 s instead of 0.1 s."""
+    load, loader = JSONFileLoader.load_file, JSONFileLoader()
+    with pytest.MonkeyPatch.context() as patch:
+        shared = cache(lambda path: load(loader, path))
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: shared(path))
         yield
 
 

@@ -88,10 +88,10 @@ def files_of(engine, previous, current, existing=ExistingMeaning.MEMBERS):
     ("canonical", "existing"), list(zip([True, False, True], ExistingMeaning, strict=True))
 )
 def test_threads_do_not_change_the_result(canonical, existing):
-    previous = csv_source(canonical_bytes(sample_rows(9000)), canonical=canonical)
-    current = csv_source(canonical_bytes(sample_rows(9900)[900:], ordered=False))
+    previous = csv_source(canonical_bytes(sample_rows(3000)), canonical=canonical)
+    current = csv_source(canonical_bytes(sample_rows(3300)[300:], ordered=False))
     alone, report = files_of(TINY, previous, current, existing)
-    engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=200_000)
+    engine = PartitionEngine(workers=2, range_bytes=30_000, batch_bytes=60_000)
     shared, other = files_of(engine, previous, current, existing)
     assert shared == alone
     assert other.members_sha256 == report.members_sha256
@@ -111,13 +111,14 @@ def test_an_error_in_a_thread_is_raised_in_the_caller():
 
 def test_without_the_kernel_one_thread_does_all_the_work(without_kernel, tmp_path):
     threads = set()
+    rows = sample_rows(3000)
+    header = canonical_bytes([])
 
     def chunks():
-        for begin in range(0, 9000, 100):
+        for begin in range(0, len(rows), 100):
             threads.add(threading.active_count())
-            yield canonical_bytes(sample_rows(9000)[begin : begin + 100])[len(header) :]
+            yield canonical_bytes(rows[begin : begin + 100])[len(header) :]
 
-    header = canonical_bytes([])
     current = CsvSource(chunks=lambda: itertools.chain([header], chunks()))
     engine = PartitionEngine(workers=4, range_bytes=2000, batch_bytes=6000)
     before = threading.active_count()  # Threads of earlier tests may end in the meantime.
@@ -133,16 +134,16 @@ def test_sources_are_read_in_the_thread_of_the_caller():
     def source(rows, *, canonical):
         def chunks():
             data = canonical_bytes(rows)
-            for begin in range(0, len(data), 10_000):
+            for begin in range(0, len(data), 3000):
                 readers.add(threading.get_ident())
-                yield data[begin : begin + 10_000]
+                yield data[begin : begin + 3000]
 
         return CsvSource(chunks=chunks, canonical=canonical)
 
-    engine = PartitionEngine(workers=3, range_bytes=20_000, batch_bytes=50_000)
-    rows = sample_rows(9900)
+    engine = PartitionEngine(workers=3, range_bytes=6000, batch_bytes=15_000)
+    rows = sample_rows(3300)
     for canonical in (True, False):
-        files_of(engine, source(rows[900:], canonical=canonical), source(rows, canonical=False))
+        files_of(engine, source(rows[300:], canonical=canonical), source(rows, canonical=False))
     assert readers == {threading.get_ident()}
 
 
@@ -260,8 +261,8 @@ def test_sources_are_closed_while_the_error_of_the_diff_is_handled(tmp_path, rep
         def chunks():
             opened.append(1)
             try:
-                for begin in range(0, len(data), 70_000):
-                    yield data[begin : begin + 70_000]
+                for begin in range(0, len(data), 10_000):
+                    yield data[begin : begin + 10_000]
             finally:
                 opened.pop()
 
@@ -271,8 +272,8 @@ def test_sources_are_closed_while_the_error_of_the_diff_is_handled(tmp_path, rep
         raise LookupError
 
     files = len([*Path("/dev/fd").iterdir()])
-    engine = PartitionEngine(workers=2, range_bytes=100_000, batch_bytes=70_000)
-    sides = source(sample_rows(20_000)), source(sample_rows(20_000))
+    engine = PartitionEngine(workers=2, range_bytes=15_000, batch_bytes=10_000)
+    sides = source(sample_rows(3000)), source(sample_rows(3000))
 
     def refuse_in(step):
         def callback(event):

@@ -94,7 +94,7 @@ def random_members(r, schema):
     """Return previous and current rows with keys in a style, and whether these are odd."""
     style = r.choice(("digits", "fixed", "prefix", "two prefixes", "sums", "any"))
     hostile = r.choice((0, 0, 0, 0.01, 0.3))
-    count = r.choice((0, 1, 2, 3, 7, 30, 200, 800))
+    count = r.choice((0, 1, 2, 3, 7, 30, 100, 400))
     place = schema.key_index
     keys = list(dict.fromkeys(random_key(r, style) for _ in range(count)))
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -29,32 +30,32 @@ BLOCK = re.compile(
 
 
 @pytest.fixture(scope="module")
-def server():
+def s3():
+    """A client of a server of moto, made from the environment that the pages have too."""
     server = ThreadedMotoServer(port=0)
     server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in {
+            "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "MPLBACKEND": "agg",
+        }.items():
+            environment.setenv(name, value)
+        yield boto3.client("s3")
     server.stop()
 
 
 @pytest.fixture
-def folder(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Return an empty folder, with an empty bucket `my-bucket` in the environment."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "MPLBACKEND": "agg",
-    }.items():
-        monkeypatch.setenv(name, value)
-    buckets = boto3.resource("s3")
-    for bucket in buckets.buckets.all():
-        bucket.objects.delete()
-        bucket.delete()
-    buckets.create_bucket(
+def folder(s3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return an empty folder, with an empty bucket `my-bucket` on the server."""
+    request = Request(f"{s3.meta.endpoint_url}/moto-api/reset", method="POST")
+    urlopen(request).close()
+    s3.create_bucket(
         Bucket="my-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,9 @@
 """A history that was loaded before the bucket changed is still right, and verify finds nothing."""
 
+from functools import cache
+
 import pytest
-from forgetting import LATER, forget_ids, sync_all
+from forgetting import LATER, clone, forget_ids, sync_all
 
 from amplitude_cohort_s3 import DiffType, ExistingMeaning, MemoryStorage, prune, read_history
 from amplitude_cohort_s3.errors import ObjectChangedError, ObjectNotFoundError
@@ -14,6 +16,11 @@ EXISTING = DiffType.EXISTING
 
 
 def bucket(meaning=ExistingMeaning.MEMBERS):
+    return clone(_bucket(meaning))
+
+
+@cache
+def _bucket(meaning):  # of each meaning once
     storage = MemoryStorage()
     sync_all(storage, COHORTS, meaning=meaning)
     return storage
@@ -59,10 +66,7 @@ def sync_again(storage):
 def forget_half(storage):
     """Die after the first file was replaced."""
     counting = Fault()
-    copied = MemoryStorage()
-    for name in ("_visible", "_staged"):
-        vars(copied)[name].update(vars(storage)[name])
-    forget_one(FaultyStorage(copied, counting))
+    forget_one(FaultyStorage(clone(storage), counting))
     at = counting.calls.index("replace")
     with pytest.raises(Death):
         forget_one(FaultyStorage(storage, Fault(at=at, when="after")))

@@ -4,6 +4,8 @@ The forger may create objects below ``_syncs/``, knows the form of the log and i
 waits until somebody with more access runs a sync, ``forget``, ``prune`` or ``recover``.
 """
 
+from functools import cache
+
 import pytest
 from attrs import evolve
 from forgeries import forged_prune
@@ -39,6 +41,11 @@ COHORTS = [{1, 2, 3}, {2, 3, 4}, {3, 4, 5}]
 
 def prepared() -> MemoryStorage:
     """Three syncs, and a fourth that is void and left its file entering."""
+    return clone(_prepared())
+
+
+@cache
+def _prepared() -> MemoryStorage:  # once
     storage = MemoryStorage()
     sync_all(storage, COHORTS)
     at = calls_until_publish(storage)

@@ -3,8 +3,10 @@
 In each test the other process acts just before each single call of a storage.
 """
 
+from functools import cache
+
 import pytest
-from forgetting import all_members, forget_ids, members_by_time, sync_all
+from forgetting import all_members, clone, forget_ids, members_by_time, sync_all
 from interleaving import calls_of, interrupted
 
 from amplitude_cohort_s3 import MemoryStorage, forget, prune, read_head, read_history, recover
@@ -23,6 +25,11 @@ MEANWHILE = {1, 3, 6}
 
 
 def prepared() -> MemoryStorage:
+    return clone(_prepared())
+
+
+@cache
+def _prepared() -> MemoryStorage:  # once
     storage = MemoryStorage()
     sync_all(storage, BEFORE)
     return storage

@@ -3,12 +3,10 @@
 import os
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from functools import cache
 from pathlib import Path
 
 import pytest
 import servers
-from botocore.loaders import JSONFileLoader
 from servers import MissingServerError, Server
 
 from amplitude_cohort_s3.testing.faulty_proxy import FaultyProxy
@@ -16,16 +14,6 @@ from amplitude_cohort_s3.testing.faulty_proxy import FaultyProxy
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     return (collection_path.name == "test_your_own_bucket.py" and not config.option.s3_url) or None
-
-
-@pytest.fixture(scope="session", autouse=True)
-def parsed_once() -> Generator[None]:
-    """Let the sessions of boto3 share what they parse: a client takes 0.03 s instead of 0.1 s."""
-    load, loader = JSONFileLoader.load_file, JSONFileLoader()
-    with pytest.MonkeyPatch.context() as patch:
-        shared = cache(lambda path: load(loader, path))
-        patch.setattr(JSONFileLoader, "load_file", lambda _, path: shared(path))
-        yield
 
 
 def started(

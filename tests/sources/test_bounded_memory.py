@@ -7,43 +7,50 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the peak is elsewhere there")
 
-READ = """
-import re
-import sys
-
-import pandas as pd
+# Few rows, so that they are read fast, of large cells.
+TABLES = """
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
-from amplitude_cohort_s3 import RowSchema
-from amplitude_cohort_s3.sources import MemberFiles, select
-from amplitude_cohort_s3.sources.rows import as_csv
-
-ROWS = 50_000
-SCHEMA = RowSchema(properties=("plan",))
+ROWS = 6_000
 
 
 def table(part):
     ids = list(map(str, range(part * ROWS, part * ROWS + ROWS)))
-    wide = [f"{id_}-{'x' * 100}" for id_ in ids]
+    wide = [f"{id_}-{'x' * 1500}" for id_ in ids]
     return pa.table({"amplitude_id": ids, "user_id": wide, "plan": wide, "other": wide})
+"""
 
+WRITE = f"""
+import sys
 
-def files(folder, parts):
+import pyarrow.parquet as pq
+{TABLES}
+for folder, parts in zip(sys.argv[1:], (3, 14)):
     for part in range(parts):
-        pq.write_table(table(part), f"{folder}/{part:03}.parquet")
+        pq.write_table(table(part), f"{{folder}}/{{part:03}}.parquet")
+"""
+
+READ = f"""
+import re
+import sys
+
+from amplitude_cohort_s3 import RowSchema
+from amplitude_cohort_s3.sources import MemberFiles, select
+from amplitude_cohort_s3.sources.rows import as_csv
+{TABLES}
+SCHEMA = RowSchema(properties=("plan",))
 
 
 def source(kind, folder, parts):
     match kind:
         case "dataset":
+            import pyarrow.dataset as ds
+
             return ds.dataset(folder)
         case "files":
             return MemberFiles(folder)
         case "selection":
-            where = {"other": lambda text: text[0] != "9"}
+            where = {{"other": lambda text: text[0] != "9"}}
             return select(folder, where=where, hash=["plan"], secret="s")
         case "frames":
             return (table(part).to_pandas() for part in range(parts))
@@ -61,25 +68,32 @@ def read(kind, folder, parts):
 
 
 kind, small, large = sys.argv[1:]
-files(small, 3)
-files(large, 14)
 read(kind, small, 3)
 before = peak()
 print(read(kind, large, 14), peak() - before)
 """
 
 
-@pytest.mark.parametrize("kind", ["dataset", "files", "selection", "frames"])
-def test_many_times_the_rows_take_no_more_memory(kind, tmp_path):
-    folders = [tmp_path / "small", tmp_path / "large"]
-    for folder in folders:
-        folder.mkdir()
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two folders of files, the second nearly five times as large."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("small", "large")]
+    run(WRITE, *folders)
+    return folders
+
+
+def run(script, *arguments):
     done = subprocess.run(
-        [sys.executable, "-c", READ, kind, *map(str, folders)],
+        [sys.executable, "-c", script, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert not done.returncode, done.stderr
-    size, growth = map(int, done.stdout.split())
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", ["dataset", "files", "selection", "frames"])
+def test_many_times_the_rows_take_no_more_memory(kind, folders):
+    size, growth = map(int, run(READ, kind, *folders).split())
     assert growth < size / 2 > 50, (growth, size)

@@ -4,6 +4,7 @@ from threading import Event, Thread
 
 import pytest
 from attrs import evolve
+from forgetting import clone
 from interleaving import calls_of, interrupted
 from syncs import (
     AT,
@@ -212,20 +213,16 @@ def test_an_abandonment_that_fails_at_any_call_is_completed(record_property):
     calls = calls_of_a_sync(with_old())
     cases = 0
     for cut in range(calls.index("create"), len(calls)):
-
-        def begun(cut=cut):
-            storage = with_old()
-            with pytest.raises(Death):
-                run_sync(FaultyStorage(storage, Fault(at=cut, when="after")), NEW, AT + HOUR)
-            return storage
-
-        steps = calls_of(lambda s: recover(s, STREAM, abandon=True), begun())
+        begun = with_old()
+        with pytest.raises(Death):
+            run_sync(FaultyStorage(begun, Fault(at=cut, when="after")), NEW, AT + HOUR)
+        steps = calls_of(lambda s: recover(s, STREAM, abandon=True), clone(begun))
         for at in range(len(steps)):
             for again in (
                 lambda s: recover(s, STREAM, abandon=True),
                 lambda s: recover(s, STREAM),
             ):
-                storage = begun()
+                storage = clone(begun)
                 faulty = FaultyStorage(storage, Fault(at=at, when="after"))
                 with pytest.raises(Death):
                     recover(faulty, STREAM, abandon=True)
