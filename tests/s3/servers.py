@@ -171,6 +171,8 @@ memstore device bytes = 4294967296
 rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw data = {folder}/rgw
 rgw crypt require ssl = false
+rgw enable apis = s3
+rgw run sync thread = false
 """
     )
     keyring, monmap = str(folder / "keyring"), str(folder / "monmap")
