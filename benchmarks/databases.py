@@ -167,7 +167,7 @@ def memory(setting: Setting) -> Iterator[Row]:
     """Measure the peak memory."""
     for kind in ("postgresql", "sqlite", "duckdb"):
         with place_of(kind, setting) as place:
-            for factor in (1, 3):
+            for factor in (1,) if setting.small else (1, 3):
                 options = {"kind": kind, "bucket": bucket_of(setting, factor), "place": place}
                 options |= {"number": 1, "in_little_memory": kind == "duckdb"}
                 candidate = Candidate("apply_with_library", options)

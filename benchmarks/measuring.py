@@ -164,6 +164,7 @@ class Comparison:
         variants: Iterable[str] = VARIANTS,
         digest: Callable[[Candidate], Any] | None = None,
         is_same_library: bool = False,
+        reference: Candidate | None = None,
     ) -> None:
         """Run the candidates, and print their answers and medians.
 
@@ -177,6 +178,7 @@ class Comparison:
                 the process of the candidate does not.
             is_same_library: True if ``theirs`` is this library with another input. It then
                 runs in each variant, and its answer may differ from that of ``ours``.
+            reference: A candidate that runs once, and must have the answer of ``ours``.
 
         Raises:
             DifferentAnswersError: Two answers differ.
@@ -193,6 +195,8 @@ class Comparison:
                     self.theirs[variant].append(self._run(theirs, variant))
                 self.ours[variant].append(self._run(ours, variant))
         found = {f"{ours.name}, {variant}": of_ours for variant, of_ours in self.ours.items()}
+        if reference is not None:
+            found[reference.name] = [self._run(reference, VARIANTS[0])] * runs
         if is_same_library:
             self._show(found)
             self._show({f"{ours.name}, plain, {v}": runs for v, runs in self.theirs.items()})

@@ -84,9 +84,9 @@ def ours_member_history(watch: Watch, bucket: str, key: str) -> Any:
     return [[_text(stay.entered), _text(stay.exited)] for stay in stays]
 
 
-def ours_names(watch: Watch, bucket: str) -> Any:
+def ours_names(watch: Watch, bucket: str, copies: int) -> Any:
     """Parse the names in a listing."""
-    keys = _keys(bucket)
+    keys = _keys(bucket, copies)
     with watch:
         names = [CohortFileName.from_key(key) for key in keys]
     return len(names)
@@ -161,13 +161,13 @@ def reader_pandas(watch: Watch, file: str) -> Any:
     return watch.answer(frame)
 
 
-def floor_of_names(watch: Watch, bucket: str) -> Any:
+def floor_of_names(watch: Watch, bucket: str, copies: int) -> Any:
     """Do only the two steps without which a name can't be parsed."""
     from datetime import datetime
 
     from amplitude_cohort_s3.format._grammar import FILE_NAME
 
-    keys = _keys(bucket)
+    keys = _keys(bucket, copies)
     with watch:
         for key in keys:
             name = key.rpartition("/")[2]
@@ -187,9 +187,8 @@ def _text(when: Any) -> str | None:
     return None if when is None else when.isoformat()
 
 
-def _keys(bucket: str) -> list[str]:
-    keys = [path.name for path in Path(bucket).glob("*.csv")]
-    return keys * 10_000
+def _keys(bucket: str, copies: int) -> list[str]:
+    return [path.name for path in Path(bucket).glob("*.csv")] * copies
 
 
 # --- The parts -------------------------------------------------------------------------------
@@ -227,7 +226,7 @@ def members(setting: Setting) -> Iterator[Row]:
 
 def names(setting: Setting) -> Iterator[Row]:
     """Compare the parsing of names with one match and one time for each name."""
-    options = {"bucket": bucket_of(setting)}
+    options = {"bucket": bucket_of(setting), "copies": 100 if setting.small else 10_000}
     ours, theirs = Candidate("ours_names", options), Candidate("floor_of_names", options)
     compared = Comparison("names in a listing", ours, theirs, runs=setting.runs)
     yield Row(

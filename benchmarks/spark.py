@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from measuring import Candidate, Comparison, Row, Setting, Watch, main, run
+from measuring import VARIANTS, Candidate, Comparison, Row, Setting, Watch, main, run
 from sample_data import START, cohort, digest_of_rows, drawn_ids, write_members
 
 from amplitude_cohort_s3 import DiffType, LocalStorage
@@ -98,7 +98,13 @@ def sync(setting: Setting) -> Iterator[Row]:
         write_members(data / "current.csv", ids[rows // 20 :])
         run(Candidate("first_sync", {"data": data}))
     ours, theirs = (Candidate(name, {"data": data}) for name in ("sync_with_spark", "plain_job"))
-    compared = Comparison(f"sync_frames, {rows:,} rows", ours, theirs, runs=setting.runs)
+    compared = Comparison(
+        f"sync_frames, {rows:,} rows",
+        ours,
+        theirs,
+        runs=setting.runs,
+        variants=VARIANTS[:1] if setting.small else VARIANTS,  # a session takes many seconds
+    )
     measure = f"`sync_frames` of {rows:,} rows / a plain job"
     yield Row(f"{measure}, wall", compared.ratios("wall"), (1.3, 1.3))
     yield Row(f"{measure}, CPU", compared.ratios("cpu"))

@@ -167,13 +167,20 @@ def test_a_sync_reads_the_folder_at_a_location_and_no_secret_is_recorded(moto, b
 
 
 def test_more_files_than_a_page_of_a_listing(moto: Server, bucket: str):
-    client = moto.client()
-    for number in range(1, 1004):
-        body = b"amplitude_id,plan\n" + (b"7,\n" if number > 1001 else b"")
-        client.put_object(Bucket=bucket, Key=f"in/{number:05}.csv", Body=body)
-    files = MemberFiles(f"s3://{bucket}/in/")
-    assert len([*files.files()]) == 1003
-    files = MemberFiles(f"s3://{bucket}/in/0100?.csv")
+    for number in range(1, 9):
+        body = b"amplitude_id,plan\n" + (b"7,\n" if number > 6 else b"")
+        moto.client().put_object(Bucket=bucket, Key=f"in/{number:05}.csv", Body=body)
+    client, pages = moto.client(), []
+    listing = "s3.ListObjectsV2"
+    client.meta.events.register(
+        f"provide-client-params.{listing}", lambda params, **_: {**params, "MaxKeys": 3}
+    )
+    client.meta.events.register(f"after-call.{listing}", lambda **_: pages.append(1))
+    of_client = {"transport_params": {"client": client}}
+    files = MemberFiles(f"s3://{bucket}/in/", **of_client)
+    assert len([*files.files()]) == 8
+    assert len(pages) == 3
+    files = MemberFiles(f"s3://{bucket}/in/0000?.csv", **of_client)
     assert entering(files) == [("7", "", "")]
 
 

@@ -35,6 +35,7 @@ def test_killed_runs_leave_complete_syncs(kind, tmp_path, request, record_proper
         sync_ids(storage, chance.sample(range(400), 200), number)
     history = read_history(storage, STREAM)
     whole, logs = uninterrupted(history, new_url(kind, tmp_path, request))
+    duration = time_of_a_run(history, new_url(kind, tmp_path, request))
 
     killed = rounds = 0
     while killed < KILLS:
@@ -47,7 +48,7 @@ def test_killed_runs_leave_complete_syncs(kind, tmp_path, request, record_proper
             its.close()
             assert ours.poll(60)
             assert ours.recv() == "begun"
-            time.sleep(chance.uniform(0, 0.6))
+            time.sleep(chance.uniform(0, duration * 1.1))
             process.kill()
             process.join()
             rounds += 1
@@ -75,3 +76,11 @@ def uninterrupted(history, url):
         logs.append(log(engine))
     engine.dispose()
     return whole, logs
+
+
+def time_of_a_run(history, url):
+    engine = sa.create_engine(url)
+    begun = time.perf_counter()
+    apply(history, engine)
+    engine.dispose()
+    return time.perf_counter() - begun

@@ -14,9 +14,10 @@ from amplitude_cohort_s3.testing.small_cohort import STREAM, content, ids_of, sy
 SYNCS_IN_A_BUCKET = 4
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["amplitude_cohort_s3.testing.small_cohort", "amplitude_cohort_s3.diff.engine"]
-)
+# What the killed processes import is imported once, and not in each of them.
+_OURS = ("testing.small_cohort", "diff.engine", "sql")
+_OTHERS = ("boto3", "duckdb", "psycopg", "pytest", "sqlalchemy")
+CONTEXT.set_forkserver_preload([*(f"amplitude_cohort_s3.{name}" for name in _OURS), *_OTHERS])
 
 
 def members(number: int) -> set[int]:
