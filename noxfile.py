@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +22,6 @@ nox.options.default_venv_backend = "uv|virtualenv"  # uv is many times faster, i
 
 # The tests start hundreds of processes. Each would compile what it imports again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-# They also make tens of thousands of folders and small files. On a disk, these cost several times
-# the processor time that they cost in memory.
-_MEMORY = Path("/dev/shm")  # noqa: S108 -- pytest makes a folder of its own in it
-if "TMPDIR" not in os.environ and _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 4 << 30:
-    os.environ["TMPDIR"] = str(_MEMORY)
 
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
@@ -142,7 +137,7 @@ def everything(session: nox.Session) -> None:
     """
     nox_command = (sys.executable, "-m", "nox", "--error-on-missing-interpreters", "--session")
 
-    def has_failed(name: str) -> bool:
+    def has_failed(name: str, environment: dict[str, str]) -> bool:
         started = time.monotonic()
         ended = subprocess.run(  # noqa: S603 -- the names are those of this file
             [*nox_command, *name.split()],
@@ -150,7 +145,7 @@ def everything(session: nox.Session) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            env=os.environ | {"CI": "true"},  # A server that is missing is a failure.
+            env=os.environ | environment,
         )
         seconds = round(time.monotonic() - started)
         outcome = "FAILED" if ended.returncode else "passed"
@@ -159,11 +154,27 @@ def everything(session: nox.Session) -> None:
         return ended.returncode != 0
 
     names = [name for name in _EVERYTHING if name not in session.posargs]
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        results = zip(names, pool.map(has_failed, names), strict=True)
-        failed = [name for name, is_failure in results if is_failure]
+    # The folders of tens of thousands of tests cost less in memory. The session ``tests``, which CI
+    # runs too, has them on a disk.
+    with (
+        tempfile.TemporaryDirectory(prefix="", dir=_folder_in_memory()) as folder,
+        ThreadPoolExecutor(max_workers=2) as pool,
+    ):
+        environment = {"CI": "true", "TMPDIR": folder}  # In CI, a missing server is a failure.
+        results = pool.map(lambda name: has_failed(name, environment), names)
+        failed = [name for name, is_failure in zip(names, results, strict=True) if is_failure]
     if failed:
         session.error(f"failed: {', '.join(failed)}")
+
+
+def _folder_in_memory() -> str | None:
+    """Return where temporary files are in memory and programs may be run, if there is room."""
+    folder = Path("/dev/shm")  # noqa: S108 -- pytest makes a folder of its own in it
+    if not folder.is_dir():
+        return None
+    found = os.statvfs(folder)
+    is_usable = not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize > 6 << 30
+    return str(folder) if is_usable else None
 
 
 @nox.session(python=PRIMARY)

@@ -45,7 +45,7 @@ def _built(cohorts, meaning, keep_log):  # for each kind of history once
         cohort_id="abc",
         user_properties=(UserProperty("plan"),),
     )
-    for when, members in zip(TIMES, cohorts, strict=False):  # There may be fewer cohorts.
+    for when, members in zip(TIMES[: len(cohorts)], cohorts, strict=True):
         sync_cohort(
             sync,
             list(members),
