@@ -455,6 +455,28 @@ def test_work_dir_must_be_a_folder(tmp_path):
             diff_members((), MEMBERS, schema=SYNC.schema, work_dir=wrong)
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("a\0b", "contains a NUL character: pass"),
+        ("a\ud800b", "contains half of a surrogate pair: pass"),
+        ("a" * 300, r"is no path \(File name too long\): pass"),
+        ("circle/a", r"is no path \(Too many levels of symbolic links\): pass"),
+    ],
+    ids=["NUL", "surrogate", "long", "circle"],
+)
+def test_a_path_that_no_folder_can_have_is_refused(path, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("circle").symlink_to("circle")
+    for use in (
+        LocalStorage,
+        lambda root: read_history(root, SYNC.stream),
+        lambda root: diff_members((), MEMBERS, schema=SYNC.schema, work_dir=root),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            use(path)
+
+
 def test_a_closed_diff_can_not_be_committed(storage):
     with diff_members((), MEMBERS, schema=SYNC.schema) as diff:
         plan = plan_sync(SYNC, diff, synced_at=AT, previous=None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from .._arguments import check_kind
 from ..errors import ConfigurationError, UnsuitableStorageError
 from ._local_files import access_error
+from .temporary import impossible_path
 
 
 class Root:
@@ -62,7 +63,8 @@ def root_path(root: str | os.PathLike[str]) -> Path:
     """Return the absolute path of a root, so that a later ``chdir`` has no effect on it.
 
     Raises:
-        ConfigurationError: The root is a file or a URL, or names an unknown home folder.
+        ConfigurationError: The root is a file or a URL, names an unknown home folder, or can't be
+            the path of a folder.
     """
     check_kind("root", root, str | os.PathLike, 'pass a folder, such as "bucket"')
     text = os.fspath(root)
@@ -79,6 +81,9 @@ def root_path(root: str | os.PathLike[str]) -> Path:
         fault = f"the root {text!r} names an unknown home folder: pass the folder itself"
         raise ConfigurationError("LocalStorage", (fault,)) from None
     path = Path(os.path.abspath(path))  # noqa: PTH100 -- Path.absolute keeps ".."
+    reason = impossible_path(path)
+    if reason is not None:
+        raise ConfigurationError("LocalStorage", (f"the root {text!r} {reason}: pass a folder",))
     if path.is_file():
         fault = f"the root {text!r} is a file, not a folder: pass a folder"
         raise ConfigurationError("LocalStorage", (fault,))
