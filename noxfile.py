@@ -160,6 +160,7 @@ def everything(session: nox.Session) -> None:
         tempfile.TemporaryDirectory(prefix="", dir=_folder_in_memory()) as folder,
         ThreadPoolExecutor(max_workers=2) as pool,
     ):
+        Path(folder).chmod(0o1777)  # Some tests run as another account.
         environment = {"CI": "true", "TMPDIR": folder}  # In CI, a missing server is a failure.
         results = pool.map(lambda name: has_failed(name, environment), names)
         failed = [name for name, is_failure in zip(names, results, strict=True) if is_failure]
