@@ -23,6 +23,9 @@ nox.options.default_venv_backend = "uv|virtualenv"  # uv is many times faster, i
 # The tests start hundreds of processes. Each would compile what it imports again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# The session ``everything`` runs two sessions at a time, with one process of pytest each.
+_PROCESSES = ("-n", os.environ.get("TEST_PROCESSES", "2"), "--dist=worksteal")
+
 PROJECT = tomllib.loads(Path("pyproject.toml").read_text())
 GROUPS = PROJECT["dependency-groups"]
 
@@ -50,7 +53,7 @@ def units(session: nox.Session) -> None:
     if session.python != PRIMARY and not session.posargs:
         # On the first Python, the session ``lowest`` tests the code without the native kernel.
         pure = _QUICK | {"AMPLITUDE_COHORT_S3_KERNEL": "0"}
-        session.run("pytest", "-n2", "--quick", *_SOME_THAT_CALL_THE_KERNEL, env=pure)
+        session.run("pytest", *_PROCESSES, "--quick", *_SOME_THAT_CALL_THE_KERNEL, env=pure)
 
 
 def _run_quick_tests(session: nox.Session) -> None:
@@ -58,7 +61,7 @@ def _run_quick_tests(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs)
     else:
-        session.run("pytest", "-n2", "--dist=worksteal", "--quick", env=_QUICK)
+        session.run("pytest", *_PROCESSES, "--quick", env=_QUICK)
 
 
 _QUICK = {"HYPOTHESIS_PROFILE": "quick"}
@@ -161,7 +164,8 @@ def everything(session: nox.Session) -> None:
         ThreadPoolExecutor(max_workers=2) as pool,
     ):
         Path(folder).chmod(0o1777)  # Some tests run as another account.
-        environment = {"CI": "true", "TMPDIR": folder}  # In CI, a missing server is a failure.
+        # In CI, a missing server is a failure.
+        environment = {"CI": "true", "TEST_PROCESSES": "0", "TMPDIR": folder}
         results = pool.map(lambda name: has_failed(name, environment), names)
         failed = [name for name, is_failure in zip(names, results, strict=True) if is_failure]
     if failed:
@@ -184,7 +188,7 @@ def lowest(session: nox.Session) -> None:
     session.install("-e", ".", "pytest-xdist", *_lowest("testing"))
     session.run(
         "pytest",
-        "-n2",
+        *_PROCESSES,
         "--quick",
         *_UNITS,
         env=_QUICK | {"AMPLITUDE_COHORT_S3_KERNEL": "0"},
@@ -204,7 +208,7 @@ def lowest_extras(session: nox.Session) -> None:
     extras = PROJECT["project"]["optional-dependencies"].keys() - {"all", "spark"}
     tests = [bound.replace(">=", "==") for bound in GROUPS["tests"]]
     session.install("-e", ".", *_lowest(*sorted(extras)), *tests)
-    session.run("pytest", "-n2", "--quick", *_OF_EXTRAS, *_OLD, *session.posargs, env=_QUICK)
+    session.run("pytest", *_PROCESSES, "--quick", *_OF_EXTRAS, *_OLD, *session.posargs, env=_QUICK)
 
 
 _OF_EXTRAS = (
@@ -358,7 +362,7 @@ def _test_wheel(session: nox.Session, kind: str) -> None:
     chosen = [*_TESTS_OF_A_WHEEL, *(_TESTS_OF_THE_KERNEL if state == "in use" else ())]
     with session.chdir(unpacked / sdist.name.removesuffix(".tar.gz")):
         shutil.rmtree("src")
-        session.run("pytest", "-n2", "--quick", *chosen, env=_QUICK)
+        session.run("pytest", *_PROCESSES, "--quick", *chosen, env=_QUICK)
 
 
 def _check_version(session: nox.Session, state: str) -> None:
@@ -378,7 +382,7 @@ def kernel(session: nox.Session) -> None:
     rounds = session.posargs[0] if session.posargs else "1000"
     session.install("-e", ".[testing]", "pytest-xdist")
     tests = sorted(path.as_posix() for path in Path("tests").rglob("test_*kernel*.py"))
-    pytest = ("pytest", "-n2", "--dist=worksteal")
+    pytest = ("pytest", *_PROCESSES)
     thorough = {"HYPOTHESIS_PROFILE": "ci", "KERNEL_ROUNDS": rounds, "KERNEL_TARGETS": "all"}
     session.run(*pytest, *tests, env=thorough)
     folder = Path(session.create_tmp()).absolute()
