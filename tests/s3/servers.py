@@ -172,7 +172,7 @@ memstore device bytes = 4294967296
 rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 rgw data = {folder}/rgw
 rgw crypt require ssl = false
-rgw enable apis = s3
+rgw enable apis = s3, notifications
 rgw run sync thread = false
 """
     )
