@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -55,13 +56,20 @@ BOTH_WAYS = [("actives",), ("26umsb5", "--from", "bucket"), ("26umsb5", "--from"
 each_way = pytest.mark.parametrize("where", BOTH_WAYS, ids=["file", "root", "path"])
 
 
+@pytest.fixture(scope="module")
+def three_syncs(tmp_path_factory):
+    bucket = tmp_path_factory.mktemp("three_syncs") / "bucket"
+    for number, members in enumerate(DAYS):
+        sync_cohort(SYNC, members, str(bucket), synced_at=DAY + timedelta(days=number))
+    return bucket
+
+
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
+def folder(three_syncs, tmp_path, monkeypatch):
     """Return the current folder, with a configuration and a bucket with three syncs."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / CONFIG_FILE).write_text(CONFIG)
-    for number, members in enumerate(DAYS):
-        sync_cohort(SYNC, members, "bucket", synced_at=DAY + timedelta(days=number))
+    shutil.copytree(three_syncs, tmp_path / "bucket")
     return tmp_path
 
 

@@ -33,7 +33,7 @@ OF_ETL = {"AWS_PROFILE": "etl"}
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder without settings, and no settings in the environment."""
     for name in list(os.environ):
-        if name.startswith("AWS_") or name.upper().endswith("_PROXY"):
+        if name.startswith("AWS_") or name.upper().endswith(("_PROXY", "_CA_BUNDLE")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -248,7 +248,7 @@ class Sts(BaseHTTPRequestHandler):
 def sts(home: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[type[Sts]]:
     handler = type("OneSts", (Sts,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}"
     given(home, monkeypatch, {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL_STS": url})
     yield handler

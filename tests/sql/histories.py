@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 
 import sqlalchemy as sa
 from attrs import evolve
 from databases import current, instant, stays
+from forgetting import clone
 
 from amplitude_cohort_s3 import CohortHistory, DiffType, MemoryStorage, read_history
 from amplitude_cohort_s3.testing.small_cohort import STREAM, moment, sync_ids
@@ -16,9 +18,14 @@ COHORTS = ({1, 2, 3}, {2, 3, 4}, {1, 4}, {1, 4}, {2, 3}, {1, 2, 3, 5})
 
 def bucket_of(cohorts: Iterable[set[int]] = COHORTS, *, has_log: bool = True) -> MemoryStorage:
     """Return a bucket with a sync for each set of user ids."""
+    return clone(_bucket_of(tuple(map(frozenset, cohorts)), has_log))
+
+
+@cache
+def _bucket_of(cohorts: tuple[frozenset[int], ...], has_log: bool) -> MemoryStorage:  # noqa: FBT001
     storage, log_storage = MemoryStorage(), None if has_log else MemoryStorage()
     for number, ids in enumerate(cohorts):
-        sync_ids(storage, ids, number, log=log_storage)
+        sync_ids(storage, set(ids), number, log=log_storage)
     return storage
 
 

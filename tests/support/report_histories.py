@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 
 import attrs
 from syncs import AT, OLD, SYNC, abandon, make_void, run_sync, with_settings, write_like_amplitude
@@ -100,7 +101,7 @@ def hostile() -> CohortHistory:
 
 
 HISTORIES: dict[str, Callable[[], CohortHistory]] = {
-    build.__name__: build
+    build.__name__: cache(build)
     for build in (
         *(sample, one_sync, without_members, void_only, unfinished, foreign, pruned, damaged),
         hostile,

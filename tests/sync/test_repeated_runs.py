@@ -96,15 +96,23 @@ def test_a_sync_with_a_changed_property_is_a_different_sync(storage):
         run_sync(storage, [("1", "a", "y")], sync=sync)
 
 
-@pytest.fixture
-def long_stream(storage):
-    """Eight syncs, an hour apart; the fourth was void."""
+@pytest.fixture(scope="module")
+def objects_of_long_stream():
+    """The objects of eight syncs, an hour apart; the fourth was void."""
+    storage = MemoryStorage()
     for n in range(9):
         members = [(str(m), "") for m in range(n + 1)]
         if n == 4:
             make_void(storage, members, AT + n * HOUR)
         else:
             run_sync(storage, members, AT + n * HOUR)
+    return contents(storage)
+
+
+@pytest.fixture
+def long_stream(storage, objects_of_long_stream):
+    for key, data in objects_of_long_stream.items():
+        storage.create(key, data)
     return storage
 
 
