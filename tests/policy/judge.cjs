@@ -1,7 +1,8 @@
-// Reads a JSON list of simulations from standard input, writes the list of verdicts.
+// Reads JSON lists of simulations from standard input, one a line, and writes for each a line with
+// the list of verdicts.
 // Run in the folder where package.json is installed.
 const { createRequire } = require('node:module')
-const { readFileSync } = require('node:fs')
+const { createInterface } = require('node:readline')
 const { anonymousPrincipal, runSimulation } = createRequire(process.cwd() + '/')(
   '@cloud-copilot/iam-simulate'
 )
@@ -15,11 +16,11 @@ async function verdict(simulation) {
 }
 
 async function main() {
-  const verdicts = []
-  for (const simulation of JSON.parse(readFileSync(0, 'utf8'))) {
-    verdicts.push(await verdict(simulation))
+  for await (const line of createInterface({ input: process.stdin })) {
+    const verdicts = []
+    for (const simulation of JSON.parse(line)) verdicts.push(await verdict(simulation))
+    process.stdout.write(JSON.stringify(verdicts) + '\n')
   }
-  process.stdout.write(JSON.stringify(verdicts))
 }
 
 main()

@@ -1,5 +1,6 @@
 """The judge: AWS's answers to requests, by an independent simulator of IAM."""
 
+import atexit
 import functools
 import hashlib
 import json
@@ -63,18 +64,28 @@ def judge(cases: Iterable[tuple[Mapping[str, Any], Request]]) -> list[str]:
     is an error of the test.
     """
     simulations = [request.to_simulation(policy) for policy, request in cases]
-    done = subprocess.run(
-        ["node", str(HERE / "judge.cjs")],
-        input=json.dumps(simulations),
-        cwd=_installed(),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    verdicts: list[str] = json.loads(done.stdout)
+    node = _node()
+    assert node.stdin is not None
+    assert node.stdout is not None
+    node.stdin.write(json.dumps(simulations) + "\n")
+    node.stdin.flush()
+    verdicts: list[str] = json.loads(node.stdout.readline())
     assert len(verdicts) == len(simulations)
     return verdicts
+
+
+@functools.cache
+def _node() -> subprocess.Popen[str]:
+    """Start the simulator once: it takes longer to start than to judge the requests of a test."""
+    node = subprocess.Popen(
+        ["node", str(HERE / "judge.cjs")],
+        cwd=_installed(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    atexit.register(node.communicate)  # Closes its input, and waits for its end.
+    return node
 
 
 @functools.cache

@@ -65,7 +65,7 @@ def test_syncs_come_back_as_a_history(server: Server, meaning: ExistingMeaning, 
     assert history.verify() == ()
 
 
-@pytest.mark.parametrize("syncs", [3, 300])
+@pytest.mark.parametrize("syncs", [3, 100])
 def test_the_requests_of_a_sync_do_not_grow_with_the_history(moto: Server, syncs: int):
     # The history is written in memory, which is quick, and copied.
     written = MemoryStorage()

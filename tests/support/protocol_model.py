@@ -522,30 +522,53 @@ class Model:
         Raises:
             InvariantError: An invariant does not hold in one of them.
         """
+        values = list[Any]()
+        numbers = dict[Any, int]()
+
+        def number_of(value: World | Local) -> int:
+            """Return a number for a value. States of numbers are far cheaper to compare."""
+            number = numbers.setdefault(value, len(values))
+            if number == len(values):
+                values.append(value)
+            return number
+
+        @cache
+        def disturbed(number: int) -> list[int]:
+            """Check a world, and return the worlds after each disturbance."""
+            world: World = values[number]
+            self.check(world)
+            self.check_next_sync(world)
+            return [number_of(after) for after in self.disturb(world)]
+
+        @cache
+        def moved(number: int, process: int) -> list[tuple[int, int]]:
+            """Return each possible world after the next operation of a process, and the process."""
+            world: World = values[number]
+            local, operation = self.advance(values[process])
+            if operation is None:
+                self.check_end(world, local[1])
+                return []
+            following = list[tuple[int, int]]()
+            for changed, answer in self.apply(world, operation):
+                _assert_kept(world, changed)
+                after, _ = self.advance((local[0], local[1], (*local[2], answer)))
+                following.append((number_of(changed), number_of(after)))
+            return following
+
         writers = len(self.times) - 1
         locals_ = [self.advance(("plan", (me,), ()))[0] for me in range(writers)]
         locals_ += [self.advance((phase, (), ()))[0] for phase in self.others]
-        start = (self.empty, tuple(locals_))
+        start = (number_of(self.empty), *map(number_of, locals_))
         met = {start}
-        worlds = set[World]()
         todo = [start]
         while todo:
-            world, processes = todo.pop()
-            if world not in worlds:
-                worlds.add(world)
-                self.check(world)
-                self.check_next_sync(world)
-            following = [(disturbed, processes) for disturbed in self.disturb(world)]
+            world, *processes = todo.pop()
+            following = [(after, *processes) for after in disturbed(world)]
             for index, process in enumerate(processes):
-                local, operation = self.advance(process)
-                if operation is None:
-                    self.check_end(world, local[1])
-                    continue
-                for changed, answer in self.apply(world, operation):
-                    _assert_kept(world, changed)
-                    moved, _ = self.advance((local[0], local[1], (*local[2], answer)))
-                    others = (*processes[:index], moved, *processes[index + 1 :])
-                    following.append((changed, others))
+                before, behind = processes[:index], processes[index + 1 :]
+                following += [
+                    (changed, *before, after, *behind) for changed, after in moved(world, process)
+                ]
             for state in following:
                 if state not in met:
                     met.add(state)
