@@ -43,7 +43,7 @@ def apply_with_library(
 
     history = read_history(LocalStorage(bucket), cohort().stream)
     url = new_database(kind, place)
-    limits = {"config": {"memory_limit": "24MB", "threads": "1"}} if in_little_memory else {}
+    limits = {"config": {"memory_limit": "64MB", "threads": "1"}} if in_little_memory else {}
     engine = sa.create_engine(url, connect_args=limits)
 
     def one(index: int) -> None:

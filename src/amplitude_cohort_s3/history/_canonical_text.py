@@ -56,14 +56,18 @@ def first_line(data: bytes, begin: int, *, is_outside: bool) -> int:
     return line.end()
 
 
-def whole_lines(data: bytes, begin: int) -> list[bytes]:
-    """Return the whole lines from an offset on; an LF in a quoted cell does not end one."""
+def whole_lines(data: bytes, begin: int) -> tuple[list[bytes], int]:
+    """Return the whole lines from an offset on, and the offset after the last of them.
+
+    An LF in a quoted cell does not end a line.
+    """
     if data.find(b'"', begin) < 0:
-        end = data.rfind(b"\n") + 1
-        return data[begin:end].splitlines(keepends=True)
+        end = data.rfind(b"\n", begin) + 1 or begin
+        return data[begin:end].splitlines(keepends=True), end
     lines = list[bytes]()
     for match in RECORD_BYTES.finditer(data, begin):
         if not match[0].endswith(b"\n"):
             break
         lines.append(match[0])
-    return lines
+        begin = match.end()
+    return lines, begin

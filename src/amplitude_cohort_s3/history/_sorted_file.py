@@ -92,18 +92,20 @@ class _Place:
 
     Attributes:
         begin: The offset of the first line.
+        end: The offset after the last line.
         lines: The lines, with their ends.
         is_certain: True if they are rows, because the bytes around them allow nothing else.
         clear: The smallest known offset without a quote between it and ``begin``.
     """
 
     begin: int
+    end: int
     lines: list[bytes]
     is_certain: bool
     clear: int
 
     def offset(self, index: int) -> int:
-        """Return the offset of a line, or the end of all lines."""
+        """Return the offset of a line."""
         return self.begin + sum(map(len, self.lines[:index]))
 
 
@@ -189,11 +191,11 @@ class _SortedFile:
             first, last = self.key(place.lines[0]), self.key(place.lines[-1])
             if not keys[0] <= first <= last <= keys[1]:
                 raise DoubtError
-            is_last = place.offset(len(place.lines)) == end
+            is_last = place.end == end
             if place.begin != begin and key < first:
                 end, keys[1] = place.begin, first
             elif key > last and not is_last:
-                begin, keys[0] = place.offset(len(place.lines) - 1), last
+                begin, keys[0] = place.end - len(place.lines[-1]), last
             else:
                 yield place
                 return
@@ -234,10 +236,11 @@ class _SortedFile:
                 raise DoubtError
         else:
             begin = first_line(data, known_from, is_outside=is_outside is not False)
-        lines = whole_lines(data, begin)
+        lines, after = whole_lines(data, begin)
         quote = data.rfind(b'"', 0, begin)
         return _Place(
             begin=start - 1 + begin,
+            end=start - 1 + after,
             lines=lines,
             is_certain=is_outside is not None,
             clear=start - 1 + (quote + 1 if quote >= 0 else 0),
