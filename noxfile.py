@@ -489,7 +489,7 @@ def bench(session: nox.Session) -> None:
     """Run all benchmarks, and write the tables of the docs; ``-- --small`` takes a minute.
 
     ``-- reading s3`` selects benchmarks. All of them need 2 cores, 24 GiB of memory, 40 GB of
-    disk, Java, PostgreSQL and radosgw, and most of an hour.
+    disk, Java, PostgreSQL and radosgw, and about 40 minutes.
     """
     session.install("-e", ".[testing]", *GROUPS["bench"], *GROUPS["spark"])
     small = "--small" in session.posargs

@@ -43,16 +43,23 @@ def run_in_threads(
 
     threads = Threads(len(works), "cohort-diff")
     try:
-        running = deque[Answer[Result]]()
-        for answer in _submitted(threads, run, tasks):
-            running.append(answer)
-            if len(running) == len(works) + _AHEAD:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+        # There is no loop in this block, because Python 3.13 does not enter ``finally`` if it is
+        # interrupted when it jumps back to the beginning of one.
+        yield from _results(_submitted(threads, run, tasks), len(works) + _AHEAD)
     finally:
         threads.stop()
         threads.close(cancel=True)
+
+
+def _results(answers: Iterable[Answer[Result]], ahead: int) -> Iterator[Result]:
+    """Yield the results of the answers, and submit this many tasks ahead."""
+    running = deque[Answer[Result]]()
+    for answer in answers:
+        running.append(answer)
+        if len(running) == ahead:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
 
 
 def _submitted(
