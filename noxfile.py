@@ -107,7 +107,7 @@ def spark(session: nox.Session) -> None:
 
 _SPARK = (
     "tests/distributed/spark",
-    "tests/format/test_named_rows.py",
+    "tests/format/test_named_rows.py::test_a_row_of_pyspark_is_read_by_name",
     "tests/sql/test_sql_athena.py",
     "tests/test_benchmarks.py::test_a_benchmark_compares_the_answers_of_all_candidates[spark]",
 )
@@ -175,7 +175,7 @@ def everything(session: nox.Session) -> None:
 
 def _folder_in_memory() -> str | None:
     """Return where temporary files are in memory and programs may be run, if there is room."""
-    folder = Path("/dev/shm")  # noqa: S108 -- pytest makes a folder of its own in it
+    folder = Path("/dev/shm")  # noqa: S108 -- the caller makes a folder of its own in it
     if not folder.is_dir():
         return None
     found = os.statvfs(folder)

@@ -460,8 +460,8 @@ def test_work_dir_must_be_a_folder(tmp_path):
     [
         ("a\0b", "contains a NUL character: pass"),
         ("a\ud800b", "contains half of a surrogate pair: pass"),
-        ("a" * 300, r"is no path \(File name too long\): pass"),
-        ("circle/a", r"is no path \(Too many levels of symbolic links\): pass"),
+        ("a" * 300, r"can't be a path \(File name too long\): pass"),
+        ("circle/a", r"can't be a path \(Too many levels of symbolic links\): pass"),
     ],
     ids=["NUL", "surrogate", "long", "circle"],
 )

@@ -80,7 +80,8 @@ def moto(folder: Path) -> Generator[Server]:
         from moto.server import ThreadedMotoServer  # noqa: PLC0415
     except ImportError:
         raise MissingServerError("moto: pip install 'moto[server]'") from None
-    # moto searches its folder for services at each request, which is a sixth of the time of both.
+    # moto searches its folder for services at each request. This takes a sixth of the time that the
+    # client and the server need for a request.
     services = list(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: services
     logging.getLogger("werkzeug").setLevel(logging.WARNING)

@@ -43,8 +43,8 @@ def run_in_threads(
 
     threads = Threads(len(works), "cohort-diff")
     try:
-        # There is no loop in this block, because Python 3.13 does not enter ``finally`` if it is
-        # interrupted when it jumps back to the beginning of one.
+        # The loops are in a function of their own: an interrupt at the end of a loop in this block
+        # could make Python 3.13 skip ``finally``.
         yield from _results(_submitted(threads, run, tasks), len(works) + _AHEAD)
     finally:
         threads.stop()

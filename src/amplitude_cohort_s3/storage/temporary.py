@@ -80,5 +80,5 @@ def impossible_path(path: str | PathLike[str]) -> str | None:
         return "contains a NUL character"
     except OSError as error:
         if error.errno in _IMPOSSIBLE:
-            return f"is no path ({error.strerror})"
+            return f"can't be a path ({error.strerror})"
     return None
